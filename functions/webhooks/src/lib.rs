@@ -1,0 +1,1 @@
+//! What LiveChat and the scheduler call.

@@ -1,0 +1,83 @@
+//! What really happened at the vendors, in order: the one witness that tests and the demo trust.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use serde_json::Value;
+use shared::clock::Timestamp;
+
+/// Whose simulator saw the effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Vendor {
+    /// The LiveChat simulator.
+    LiveChat,
+    /// The Botpress simulator.
+    Botpress,
+}
+
+/// One line of the journal.
+///
+/// Shape: `{"number":7,"at":"…Z","vendor":"live_chat","effect":"event_sent","detail":{…}}`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Entry {
+    /// Position in the journal, from 0.
+    pub number: usize,
+    /// When it happened, by the sandbox's clock.
+    pub at: Timestamp,
+    /// Who saw it.
+    pub vendor: Vendor,
+    /// What happened, in the past tense: `chat_started`, `message_created`, `call_refused`.
+    pub effect: &'static str,
+    /// The particulars, flat where possible; its keys are documented by the simulator that writes it.
+    pub detail: Value,
+}
+
+impl Entry {
+    /// The text at `pointer` (a JSON pointer such as `/event/text`), or `""`.
+    pub fn text(&self, pointer: &str) -> &str {
+        self.detail.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+/// The shared, append-only record of effects; copies write to the same one.
+#[derive(Clone, Debug, Default)]
+pub struct Journal(Arc<Mutex<Vec<Entry>>>);
+
+impl Journal {
+    /// Adds what `vendor` saw at `at`.
+    pub fn record(&self, at: Timestamp, vendor: Vendor, effect: &'static str, detail: Value) {
+        let mut entries = self.lock();
+        let number = entries.len();
+        entries.push(Entry { number, at, vendor, effect, detail });
+    }
+
+    /// A copy of everything recorded so far.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.lock().clone()
+    }
+
+    /// A copy of what has been recorded from position `number` on.
+    pub fn since(&self, number: usize) -> Vec<Entry> {
+        self.lock().iter().skip(number).cloned().collect()
+    }
+
+    /// Everything of one kind, in order.
+    pub fn all(&self, effect: &str) -> Vec<Entry> {
+        self.lock().iter().filter(|entry| entry.effect == effect).cloned().collect()
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether nothing has happened yet.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

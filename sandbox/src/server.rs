@@ -1,0 +1,109 @@
+//! A loopback HTTP server that can break connections on purpose.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use http::StatusCode;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use shared::clock::Clock;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+use tower_service::Service;
+
+use crate::faults::{Fault, Faults};
+
+/// A running server; it stops, and drops its connections, when this value is dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    accepting: JoinHandle<()>,
+}
+
+impl Server {
+    /// Serves `router` on `port` of the loopback interface (0 picks a free one), spoiled as `faults` say.
+    ///
+    /// # Errors
+    ///
+    /// When the port is taken.
+    pub async fn start(port: u16, router: Router, faults: Faults, clock: Clock) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let address = listener.local_addr()?;
+        let accepting = tokio::spawn(accept(listener, router, faults, clock));
+        Ok(Self { address, accepting })
+    }
+
+    /// `http://127.0.0.1:<port>`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, router: Router, faults: Faults, clock: Clock) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        while connections.try_join_next().is_some() {}
+        connections.spawn(serve(stream, router.clone(), faults.clone(), clock.clone()));
+    }
+}
+
+async fn serve(stream: TcpStream, router: Router, faults: Faults, clock: Clock) {
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        answer(request.map(Body::new), router.clone(), faults.clone(), clock.clone())
+    });
+    // An error here is a broken connection: the peer's business, or a fault that was asked for.
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+async fn answer(request: Request, mut router: Router, faults: Faults, clock: Clock) -> Result<Response, Broken> {
+    let request_line = format!("{} {}", request.method(), request.uri().path());
+    match faults.take(&request_line) {
+        None => {}
+        Some(Fault::Answer { status, headers, body }) => return Ok(scripted(status, headers, body)),
+        Some(Fault::Delay(duration)) => clock.sleep(duration).await,
+        Some(Fault::Reset) => return Err(Broken),
+        Some(Fault::LoseAnswer) => {
+            let Ok(_lost) = router.call(request).await;
+            return Err(Broken);
+        }
+    }
+    let Ok(response) = router.call(request).await;
+    Ok(response)
+}
+
+fn scripted(status: u16, headers: impl IntoIterator<Item = (String, String)>, body: String) -> Response {
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(name, value);
+    }
+    response.body(Body::from(body)).unwrap_or_else(|_| {
+        let mut invalid = Response::new(Body::from("the fault script holds an invalid status or header"));
+        *invalid.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        invalid
+    })
+}
+
+/// The connection is cut without an answer.
+#[derive(Debug)]
+struct Broken;
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the fault script breaks this connection")
+    }
+}
+
+impl std::error::Error for Broken {}

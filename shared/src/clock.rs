@@ -1,0 +1,268 @@
+//! Time as an argument: a [`Timestamp`] that sorts as text, and a [`Clock`] that tests can hold still.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::sync::watch;
+
+/// A moment, in whole microseconds (the precision of LiveChat's event times).
+///
+/// Shape: `2026-05-11T09:41:00.877000Z`, always UTC and always six decimals, so that text order is time order and the
+/// same form serves as a sort key in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// Makes a timestamp from microseconds since the Unix epoch.
+    pub const fn from_unix_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Makes a timestamp from milliseconds since the Unix epoch.
+    pub const fn from_unix_millis(millis: i64) -> Self {
+        Self(millis.saturating_mul(1_000))
+    }
+
+    /// Reads any RFC 3339 text: any offset, any number of decimals (those past the sixth are dropped).
+    pub fn parse(text: &str) -> Option<Self> {
+        let nanos = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos();
+        i64::try_from(nanos.div_euclid(1_000)).ok().map(Self)
+    }
+
+    /// Microseconds since the Unix epoch.
+    pub const fn unix_micros(self) -> i64 {
+        self.0
+    }
+
+    /// Milliseconds since the Unix epoch, rounded down.
+    pub const fn unix_millis(self) -> i64 {
+        self.0.div_euclid(1_000)
+    }
+
+    /// Seconds since the Unix epoch, rounded down: the unit of DynamoDB's TTL.
+    pub const fn unix_seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// The time from `earlier` to this moment; zero when `earlier` is in fact later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(micros(duration)))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(micros(duration)))
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000).map_err(|_| fmt::Error)?;
+        let (date, clock) = (moment.date(), moment.time());
+        write!(
+            f,
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z",
+            date.year(),
+            u8::from(date.month()),
+            date.day(),
+            clock.hour(),
+            clock.minute(),
+            clock.second(),
+            clock.microsecond(),
+        )
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| de::Error::custom("not an RFC 3339 time"))
+    }
+}
+
+/// Where the code learns the time and waits for it to pass.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System,
+    Manual(ManualClock),
+}
+
+impl Clock {
+    /// The machine's own clock.
+    pub const fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// The current time.
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Source::System => system_now(),
+            Source::Manual(manual) => manual.now(),
+        }
+    }
+
+    /// Waits until `wake_at` has come.
+    pub async fn sleep_until(&self, wake_at: Timestamp) {
+        match &self.0 {
+            Source::System => tokio::time::sleep(wake_at.since(system_now())).await,
+            Source::Manual(manual) => manual.sleep_until(wake_at).await,
+        }
+    }
+
+    /// Waits for `duration` to pass.
+    pub async fn sleep(&self, duration: Duration) {
+        self.sleep_until(self.now() + duration).await;
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that asks the machine for the time")]
+fn system_now() -> Timestamp {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(micros(elapsed))
+}
+
+/// A clock that stands still until it is told to move; copies share one time.
+#[derive(Clone, Debug)]
+pub struct ManualClock {
+    now: watch::Sender<Timestamp>,
+    sleepers: Arc<Mutex<Sleepers>>,
+}
+
+#[derive(Debug, Default)]
+struct Sleepers {
+    next_id: u64,
+    wake_times: BTreeMap<u64, Timestamp>,
+}
+
+impl ManualClock {
+    /// Makes a clock that shows `start`.
+    pub fn new(start: Timestamp) -> Self {
+        Self { now: watch::Sender::new(start), sleepers: Arc::default() }
+    }
+
+    /// This clock, as the code under test takes it.
+    pub fn clock(&self) -> Clock {
+        Clock(Source::Manual(self.clone()))
+    }
+
+    /// The time shown.
+    pub fn now(&self) -> Timestamp {
+        *self.now.borrow()
+    }
+
+    /// Moves the time on by `duration` and wakes whoever waited for less.
+    pub fn advance(&self, duration: Duration) {
+        self.now.send_modify(|now| *now = *now + duration);
+    }
+
+    /// The earliest time that anybody waits for.
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        self.lock().wake_times.values().min().copied()
+    }
+
+    async fn sleep_until(&self, wake_at: Timestamp) {
+        let _asleep = Asleep::register(self, wake_at);
+        let mut now = self.now.subscribe();
+        // Fails only when the sender is gone, and `self` holds it.
+        let _ = now.wait_for(|now| *now >= wake_at).await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sleepers> {
+        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps a sleeper on the list for as long as it is polled.
+struct Asleep<'a> {
+    clock: &'a ManualClock,
+    id: u64,
+}
+
+impl<'a> Asleep<'a> {
+    fn register(clock: &'a ManualClock, wake_at: Timestamp) -> Self {
+        let mut sleepers = clock.lock();
+        let id = sleepers.next_id;
+        sleepers.next_id += 1;
+        sleepers.wake_times.insert(id, wake_at);
+        Self { clock, id }
+    }
+}
+
+impl Drop for Asleep<'_> {
+    fn drop(&mut self) {
+        self.clock.lock().wake_times.remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_in_every_form_the_vendors_send() {
+        let expected = Timestamp::from_unix_micros(1_778_492_460_877_000);
+        for text in ["2026-05-11T09:41:00.877000Z", "2026-05-11T09:41:00.877Z", "2026-05-11T10:41:00.877+01:00"] {
+            assert_eq!(Timestamp::parse(text), Some(expected), "{text}");
+        }
+        assert_eq!(Timestamp::parse("2026-05-11T09:41:00Z").map(Timestamp::unix_millis), Some(1_778_492_460_000));
+        assert_eq!(Timestamp::parse("yesterday"), None);
+    }
+
+    #[test]
+    fn a_time_is_written_with_six_decimals_so_that_text_sorts_as_time() {
+        let whole = Timestamp::from_unix_millis(1_778_492_460_000);
+        assert_eq!(whole.to_string(), "2026-05-11T09:41:00.000000Z");
+        assert!((whole + Duration::from_micros(1)).to_string() > whole.to_string());
+    }
+
+    #[test]
+    fn the_distance_to_a_later_time_is_zero() {
+        let now = Timestamp::from_unix_millis(5);
+        assert_eq!(now.since(now + Duration::from_secs(1)), Duration::ZERO);
+        assert_eq!((now + Duration::from_secs(1)).since(now), Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn a_sleeper_wakes_when_the_manual_clock_reaches_its_time() {
+        let manual = ManualClock::new(Timestamp::from_unix_millis(0));
+        let clock = manual.clock();
+        let sleeper = tokio::spawn(async move { clock.sleep(Duration::from_secs(3)).await });
+        while manual.next_wake().is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(manual.next_wake(), Some(Timestamp::from_unix_millis(3_000)));
+        manual.advance(Duration::from_secs(3));
+        sleeper.await.unwrap();
+        assert_eq!(manual.next_wake(), None);
+    }
+}

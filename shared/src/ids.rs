@@ -1,0 +1,94 @@
+//! Identifiers as types, so that no id of one kind is ever passed for another.
+//!
+//! All of them are opaque texts of their owner and are compared, stored and echoed, never taken apart.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! text_id {
+    ($($(#[$doc:meta])* $name:ident;)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes over the owner's text as it is.
+            pub fn new(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// The owner's text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(text.to_owned())
+            }
+        }
+    )+};
+}
+
+text_id! {
+    /// LiveChat: a customer's only chat, for life.
+    ChatId;
+    /// LiveChat: one opening of a chat, from start or resume to deactivation.
+    ThreadId;
+    /// LiveChat: an event of a thread.
+    EventId;
+    /// LiveChat: an end user (a UUID).
+    CustomerId;
+    /// LiveChat: a person or bot that answers; for people this is their e-mail address.
+    AgentId;
+    /// LiveChat: the account that owns the licence (a UUID).
+    OrganizationId;
+    /// LiveChat: a webhook's registration.
+    WebhookRegistrationId;
+
+    /// Botpress: a bot.
+    BotId;
+    /// Botpress: a version of our integration (`intver_…`).
+    IntegrationId;
+    /// Botpress: the name under which the integration is installed on a bot.
+    IntegrationAlias;
+    /// Botpress: one install of the integration on one bot; Botpress calls it the webhook id.
+    InstallId;
+    /// Botpress: a conversation that belongs to our install.
+    ConversationId;
+    /// Botpress: a user that belongs to our install.
+    UserId;
+    /// Botpress: a message.
+    MessageId;
+
+    /// Ours: one handoff, from escalation to its end.
+    SessionId;
+}
+
+impl SessionId {
+    /// Makes an id that nobody has used.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4().simple().to_string())
+    }
+}
+
+/// LiveChat: a group of agents; `0` is the general group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct GroupId(pub u32);
+
+impl fmt::Display for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
