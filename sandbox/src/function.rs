@@ -1,0 +1,229 @@
+//! Where an invocation goes: to a handler in this process, or to a compiled binary behind the Runtime API.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lambda_runtime::{Config, Context, Diagnostic, LambdaEvent};
+use serde_json::Value;
+use shared::clock::Clock;
+use uuid::Uuid;
+
+use crate::runtime::Bootstrap;
+
+/// The region everything in the sandbox claims to be in.
+pub const REGION: &str = "us-east-1";
+
+/// The account everything in the sandbox claims to belong to; AWS's own examples use it.
+pub const ACCOUNT_ID: &str = "123456789012";
+
+/// The memory a function is told to have.
+pub(crate) const MEMORY_MB: i32 = 128;
+
+/// The version a function is told to be.
+pub(crate) const VERSION: &str = "$LATEST";
+
+/// A Lambda function; copies are the same function.
+#[derive(Clone, Debug)]
+pub enum Function {
+    /// A handler that runs in this process.
+    InProcess(InProcess),
+    /// A compiled binary that polls the Runtime API.
+    Process(Bootstrap),
+}
+
+/// A handler that runs in this process, one task for each invocation.
+#[derive(Clone)]
+pub struct InProcess {
+    name: String,
+    timeout: Duration,
+    clock: Clock,
+    handler: Arc<Handler>,
+}
+
+type Handler = dyn Fn(LambdaEvent<Value>) -> Handling + Send + Sync;
+type Handling = Pin<Box<dyn Future<Output = Result<Value, lambda_runtime::Error>> + Send>>;
+
+/// Why an invocation has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The function said so, or panicked.
+    #[error("{}: {}", .0.error_type, .0.error_message)]
+    Failed(Diagnostic),
+    /// The function worked for longer than it may, and was stopped.
+    #[error("the function timed out after {0:?}")]
+    TimedOut(Duration),
+    /// No instance is left that could answer.
+    #[error("the function's process is gone ({reason}); its output ends with:\n{output}")]
+    Gone {
+        /// How it ended: its exit status, or that it was killed.
+        reason: String,
+        /// The last lines it printed.
+        output: String,
+    },
+}
+
+impl Function {
+    /// Makes a function of `handler`, which takes the raw event: `async fn handle(event: LambdaEvent<Value>)`.
+    ///
+    /// The deadline it is told is `timeout` from now by `clock`. It is stopped after `timeout` of real time, because the
+    /// calls it makes take real time, and a clock that a test moves by hours must not stop it.
+    pub fn in_process<H, F>(name: &str, timeout: Duration, clock: Clock, handler: H) -> Self
+    where
+        H: Fn(LambdaEvent<Value>) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Value, lambda_runtime::Error>> + Send + 'static,
+    {
+        let handler = Arc::new(move |event| Box::pin(handler(event)) as Handling);
+        Self::InProcess(InProcess { name: name.to_owned(), timeout, clock, handler })
+    }
+
+    /// Runs the function once and waits for its answer.
+    ///
+    /// As on Lambda, work that has begun goes on when the caller stops waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] says why there is no answer.
+    pub async fn invoke(&self, event: Value) -> Result<Value, Error> {
+        match self {
+            Self::InProcess(function) => function.invoke(event).await,
+            Self::Process(bootstrap) => bootstrap.invoke(event).await,
+        }
+    }
+}
+
+impl InProcess {
+    async fn invoke(&self, event: Value) -> Result<Value, Error> {
+        let context = context(&self.name, self.timeout, &self.clock);
+        let handling = (self.handler)(LambdaEvent::new(event, context));
+        match tokio::spawn(tokio::time::timeout(self.timeout, handling)).await {
+            Ok(Ok(Ok(answer))) => Ok(answer),
+            Ok(Ok(Err(error))) => Err(Error::Failed(Diagnostic::from(error))),
+            Ok(Err(_elapsed)) => Err(Error::TimedOut(self.timeout)),
+            Err(panicked) => {
+                Err(Error::Failed(Diagnostic { error_type: "Panic".to_owned(), error_message: panicked.to_string() }))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for InProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InProcess").field("name", &self.name).field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+/// What one invocation of the function `name` is told about itself.
+pub(crate) fn context(name: &str, timeout: Duration, clock: &Clock) -> Context {
+    let deadline = clock.now() + timeout;
+    let mut context = Context::default();
+    context.request_id = Uuid::new_v4().to_string();
+    context.deadline = u64::try_from(deadline.unix_millis()).unwrap_or_default();
+    context.invoked_function_arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}");
+    context.xray_trace_id = Some(trace_id(clock));
+    context.env_config = Arc::new(Config {
+        function_name: name.to_owned(),
+        memory: MEMORY_MB,
+        version: VERSION.to_owned(),
+        log_stream: log_stream(),
+        log_group: log_group(name),
+    });
+    context
+}
+
+/// A trace header: `Root=1-<seconds in hex>-<24 random hex digits>`.
+pub(crate) fn trace_id(clock: &Clock) -> String {
+    format!("Root=1-{:08x}-{:.24}", clock.now().unix_seconds(), Uuid::new_v4().simple().to_string())
+}
+
+/// The log group of the function `name`.
+pub(crate) fn log_group(name: &str) -> String {
+    format!("/aws/lambda/{name}")
+}
+
+/// The log stream of every function here.
+pub(crate) fn log_stream() -> String {
+    format!("sandbox/[{VERSION}]")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use shared::clock::{ManualClock, Timestamp};
+
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(20);
+
+    fn clock() -> Clock {
+        ManualClock::new(Timestamp::from_unix_millis(1_778_492_460_000)).clock()
+    }
+
+    #[tokio::test]
+    async fn a_handler_sees_the_event_and_is_told_who_it_is_and_how_long_it_may_take() {
+        let function = Function::in_process("actions", TIMEOUT, clock(), |event: LambdaEvent<Value>| async move {
+            let context = event.context;
+            Ok(json!({
+                "event": event.payload,
+                "deadline": context.deadline,
+                "arn": context.invoked_function_arn,
+                "name": context.env_config.function_name,
+                "id": context.request_id,
+            }))
+        });
+        let first = function.invoke(json!({ "a": 1 })).await.unwrap();
+        assert_eq!(first["event"], json!({ "a": 1 }));
+        assert_eq!(first["deadline"], 1_778_492_480_000_u64);
+        assert_eq!(first["arn"], "arn:aws:lambda:us-east-1:123456789012:function:actions");
+        assert_eq!(first["name"], "actions");
+        assert_ne!(function.invoke(json!({})).await.unwrap()["id"], first["id"]);
+    }
+
+    #[tokio::test]
+    async fn an_error_and_a_panic_are_answers_of_the_function() {
+        let function = Function::in_process("actions", TIMEOUT, clock(), |event: LambdaEvent<Value>| async move {
+            if event.payload["panic"] == true {
+                panic!("as asked");
+            }
+            Err("no table".into())
+        });
+        for (event, message) in [(json!({}), "no table"), (json!({ "panic": true }), "panic")] {
+            let Err(Error::Failed(diagnostic)) = function.invoke(event).await else { panic!("it must fail") };
+            assert!(diagnostic.error_message.contains(message), "{diagnostic:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_hangs_is_stopped_at_its_timeout() {
+        let function = Function::in_process("actions", TIMEOUT, clock(), |_| async { std::future::pending().await });
+        let begun = tokio::time::Instant::now();
+        assert!(matches!(function.invoke(json!({})).await, Err(Error::TimedOut(TIMEOUT))));
+        assert_eq!(begun.elapsed().as_secs(), TIMEOUT.as_secs());
+    }
+
+    #[tokio::test]
+    async fn work_goes_on_when_the_caller_stops_waiting() {
+        let (begin, begun) = (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
+        let done = Arc::new(tokio::sync::Notify::new());
+        let function = Function::in_process("actions", TIMEOUT, clock(), {
+            let (begin, begun, done) = (begin.clone(), begun.clone(), done.clone());
+            move |_| {
+                let (begin, begun, done) = (begin.clone(), begun.clone(), done.clone());
+                async move {
+                    begun.notify_one();
+                    begin.notified().await;
+                    done.notify_one();
+                    Ok(Value::Null)
+                }
+            }
+        });
+        let caller = tokio::spawn(async move { function.invoke(json!({})).await.map(drop) });
+        begun.notified().await;
+        caller.abort();
+        assert!(caller.await.unwrap_err().is_cancelled());
+        begin.notify_one();
+        done.notified().await;
+    }
+}

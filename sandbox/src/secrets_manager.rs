@@ -1,0 +1,343 @@
+//! A stand-in for AWS Secrets Manager: secrets with staged versions, read and rotated over the real protocol.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shared::clock::{Clock, Timestamp};
+use uuid::Uuid;
+
+use crate::faults::Faults;
+use crate::function::{ACCOUNT_ID, REGION};
+use crate::server::Server;
+
+const CURRENT: &str = "AWSCURRENT";
+const PREVIOUS: &str = "AWSPREVIOUS";
+
+/// A running stand-in; it stops when dropped.
+///
+/// It answers `GetSecretValue` and `PutSecretValue` (JSON 1.1, `POST /`), which is what the functions and a rotation need.
+/// All calls share the request line `POST /`, so that is what a fault script names.
+///
+/// See [AWS Docs/Secrets Manager API Reference](https://docs.aws.amazon.com/secretsmanager/latest/apireference/).
+#[derive(Debug)]
+pub struct SecretsManager {
+    server: Server,
+    vault: Vault,
+}
+
+impl SecretsManager {
+    /// Serves an empty vault on `port` of the loopback interface (0 picks a free one).
+    ///
+    /// # Errors
+    ///
+    /// When the port is taken.
+    pub async fn start(port: u16, faults: Faults, clock: Clock) -> io::Result<Self> {
+        let vault = Vault { secrets: Arc::default(), clock: clock.clone() };
+        let router = Router::new().route("/", post(answer)).with_state(vault.clone());
+        Ok(Self { server: Server::start(port, router, faults, clock).await?, vault })
+    }
+
+    /// `http://127.0.0.1:<port>`: the value for `AWS_ENDPOINT_URL_SECRETS_MANAGER`.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// Makes the secret `name` hold `value` and nothing else: no previous version. Answers with the secret's ARN.
+    pub fn put(&self, name: &str, value: Value) -> String {
+        let mut secret = Secret::new(name);
+        secret.add(random_token(), value.to_string(), current(), self.vault.clock.now());
+        let arn = secret.arn.clone();
+        self.vault.lock().insert(name.to_owned(), secret);
+        arn
+    }
+
+    /// Makes `value` current and what was current so far previous, as a finished rotation does.
+    ///
+    /// A secret that does not exist is created.
+    pub fn rotate(&self, name: &str, value: Value) {
+        let mut secrets = self.vault.lock();
+        let secret = secrets.entry(name.to_owned()).or_insert_with(|| Secret::new(name));
+        secret.add(random_token(), value.to_string(), current(), self.vault.clock.now());
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Vault {
+    secrets: Arc<Mutex<BTreeMap<String, Secret>>>,
+    clock: Clock,
+}
+
+impl Vault {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Secret>> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+struct Secret {
+    name: String,
+    arn: String,
+    versions: Vec<Version>,
+}
+
+#[derive(Clone, Debug)]
+struct Version {
+    id: String,
+    value: String,
+    stages: BTreeSet<String>,
+    created_at: Timestamp,
+}
+
+impl Secret {
+    fn new(name: &str) -> Self {
+        let random: String = random_token().chars().take(6).collect();
+        let arn = format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT_ID}:secret:{name}-{random}");
+        Self { name: name.to_owned(), arn, versions: Vec::new() }
+    }
+
+    /// Whether `id` is this secret's name, its ARN, or its ARN without the six random characters.
+    fn is_called(&self, id: &str) -> bool {
+        let partial_arn = self.arn.rsplit_once('-').map(|(partial, _)| partial);
+        id == self.name || id == self.arn || Some(id) == partial_arn
+    }
+
+    /// Adds a version and moves `stages` to it; whoever loses `AWSCURRENT` becomes `AWSPREVIOUS`.
+    fn add(&mut self, id: String, value: String, stages: BTreeSet<String>, created_at: Timestamp) {
+        if stages.contains(CURRENT) && self.versions.iter().any(|version| version.stages.contains(CURRENT)) {
+            for version in &mut self.versions {
+                version.stages.remove(PREVIOUS);
+                if version.stages.contains(CURRENT) {
+                    version.stages.insert(PREVIOUS.to_owned());
+                }
+            }
+        }
+        for version in &mut self.versions {
+            version.stages.retain(|stage| !stages.contains(stage));
+        }
+        self.versions.push(Version { id, value, stages, created_at });
+    }
+}
+
+fn current() -> BTreeSet<String> {
+    BTreeSet::from([CURRENT.to_owned()])
+}
+
+fn random_token() -> String {
+    Uuid::new_v4().simple().to_string()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct GetSecretValue {
+    secret_id: String,
+    version_id: Option<String>,
+    version_stage: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PutSecretValue {
+    secret_id: String,
+    client_request_token: Option<String>,
+    secret_string: String,
+    version_stages: Option<BTreeSet<String>>,
+}
+
+/// What the service says when it refuses.
+struct Refusal {
+    error_type: &'static str,
+    message: String,
+}
+
+impl Refusal {
+    fn not_found(what: &str) -> Self {
+        let message = format!("Secrets Manager can't find the specified secret{what}");
+        Self { error_type: "ResourceNotFoundException", message }
+    }
+}
+
+async fn answer(State(vault): State<Vault>, headers: HeaderMap, body: Bytes) -> Response {
+    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    let outcome = match target {
+        "secretsmanager.GetSecretValue" => parse(&body).and_then(|request| get(&vault, request)),
+        "secretsmanager.PutSecretValue" => parse(&body).and_then(|request| put(&vault, request)),
+        _ => Err(Refusal { error_type: "UnknownOperationException", message: String::new() }),
+    };
+    let (status, body) = match outcome {
+        Ok(body) => (StatusCode::OK, body),
+        Err(Refusal { error_type, message }) => {
+            (StatusCode::BAD_REQUEST, json!({ "__type": error_type, "Message": message }))
+        }
+    };
+    (status, [(CONTENT_TYPE, "application/x-amz-json-1.1")], body.to_string()).into_response()
+}
+
+fn parse<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body)
+        .map_err(|error| Refusal { error_type: "InvalidParameterException", message: error.to_string() })
+}
+
+fn get(vault: &Vault, request: GetSecretValue) -> Result<Value, Refusal> {
+    let secrets = vault.lock();
+    let secret = secrets.values().find(|secret| secret.is_called(&request.secret_id));
+    let secret = secret.ok_or_else(|| Refusal::not_found("."))?;
+    // Without an id the stage decides; with an id, the stage only has to agree.
+    let stage = request.version_stage.or_else(|| request.version_id.is_none().then(|| CURRENT.to_owned()));
+    let version = secret.versions.iter().find(|version| {
+        request.version_id.as_ref().is_none_or(|id| *id == version.id)
+            && stage.as_ref().is_none_or(|stage| version.stages.contains(stage))
+    });
+    let version = version.ok_or_else(|| match (&request.version_id, &stage) {
+        (Some(id), _) => Refusal::not_found(&format!(" value for VersionId: {id}")),
+        (None, stage) => {
+            Refusal::not_found(&format!(" value for staging label: {}", stage.as_deref().unwrap_or(CURRENT)))
+        }
+    })?;
+    Ok(json!({
+        "ARN": secret.arn,
+        "Name": secret.name,
+        "VersionId": version.id,
+        "VersionStages": version.stages,
+        "SecretString": version.value,
+        "CreatedDate": version.created_at.unix_seconds(),
+    }))
+}
+
+fn put(vault: &Vault, request: PutSecretValue) -> Result<Value, Refusal> {
+    let mut secrets = vault.lock();
+    let secret = secrets.values_mut().find(|secret| secret.is_called(&request.secret_id));
+    let secret = secret.ok_or_else(|| Refusal::not_found("."))?;
+    let token = request.client_request_token.unwrap_or_else(random_token);
+    let existing = secret.versions.iter().find(|version| version.id == token).map(|version| version.value.clone());
+    match existing {
+        None => {
+            let stages = request.version_stages.unwrap_or_else(current);
+            secret.add(token.clone(), request.secret_string, stages, vault.clock.now());
+        }
+        // The same call again, which the SDK makes after a lost answer.
+        Some(value) if value == request.secret_string => {}
+        Some(_) => {
+            return Err(Refusal {
+                error_type: "ResourceExistsException",
+                message: format!(
+                    "You can't use ClientRequestToken {token} because that value is already in use for a version of secret {}.",
+                    secret.arn
+                ),
+            });
+        }
+    }
+    let version = secret.versions.iter().find(|version| version.id == token).ok_or_else(|| Refusal::not_found("."))?;
+    Ok(json!({
+        "ARN": secret.arn,
+        "Name": secret.name,
+        "VersionId": version.id,
+        "VersionStages": version.stages,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_secretsmanager::Client;
+    use aws_sdk_secretsmanager::config::retry::RetryConfig;
+    use aws_sdk_secretsmanager::config::{BehaviorVersion, Credentials, Region};
+
+    use super::*;
+    use crate::faults::Fault;
+
+    async fn start() -> (SecretsManager, Faults, Client) {
+        let faults = Faults::default();
+        let manager = SecretsManager::start(0, faults.clone(), Clock::system()).await.unwrap();
+        let config = aws_sdk_secretsmanager::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .credentials_provider(Credentials::new("sandbox", "sandbox", None, None, "sandbox"))
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .retry_config(RetryConfig::disabled())
+            .endpoint_url(manager.url())
+            .build();
+        (manager, faults, Client::from_conf(config))
+    }
+
+    async fn read(client: &Client, id: &str, stage: Option<&str>) -> Result<String, String> {
+        let request = client.get_secret_value().secret_id(id).set_version_stage(stage.map(str::to_owned));
+        match request.send().await {
+            Ok(found) => Ok(found.secret_string().unwrap_or_default().to_owned()),
+            Err(error) => {
+                let error = error.into_service_error();
+                assert!(error.is_resource_not_found_exception(), "{error:?}");
+                Err(error.meta().message().unwrap_or_default().to_owned())
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_found_by_name_arn_and_partial_arn() {
+        let (manager, _, client) = start().await;
+        let arn = manager.put("hitl/main", json!({ "agentToken": "t" }));
+        let partial = &arn[..arn.len() - 7];
+        for id in ["hitl/main", &arn, partial] {
+            assert_eq!(read(&client, id, None).await.as_deref(), Ok(r#"{"agentToken":"t"}"#), "{id}");
+        }
+        assert_eq!(
+            read(&client, "hitl/other", None).await,
+            Err("Secrets Manager can't find the specified secret.".to_owned())
+        );
+    }
+
+    #[tokio::test]
+    async fn a_rotation_keeps_the_value_before_as_previous() {
+        let (manager, _, client) = start().await;
+        manager.put("hitl", json!(1));
+        assert_eq!(
+            read(&client, "hitl", Some(PREVIOUS)).await,
+            Err("Secrets Manager can't find the specified secret value for staging label: AWSPREVIOUS".to_owned())
+        );
+        manager.rotate("hitl", json!(2));
+        manager.rotate("hitl", json!(3));
+        assert_eq!(read(&client, "hitl", None).await.as_deref(), Ok("3"));
+        assert_eq!(read(&client, "hitl", Some(CURRENT)).await.as_deref(), Ok("3"));
+        assert_eq!(read(&client, "hitl", Some(PREVIOUS)).await.as_deref(), Ok("2"));
+        manager.put("hitl", json!(4));
+        assert!(read(&client, "hitl", Some(PREVIOUS)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_version_put_by_a_client_is_safe_to_repeat_and_to_stage() {
+        let (manager, _, client) = start().await;
+        manager.put("hitl", json!(1));
+        let token = "0123456789abcdef0123456789abcdef";
+        let put = |value: &str| {
+            client.put_secret_value().secret_id("hitl").client_request_token(token).secret_string(value).send()
+        };
+        let stored = put("2").await.unwrap();
+        assert_eq!(stored.version_stages(), [CURRENT]);
+        assert_eq!(put("2").await.unwrap().version_id(), Some(token));
+        assert!(put("3").await.unwrap_err().into_service_error().is_resource_exists_exception());
+        assert_eq!(read(&client, "hitl", Some(PREVIOUS)).await.as_deref(), Ok("1"));
+
+        let pending = client.put_secret_value().secret_id("hitl").secret_string("4").version_stages("AWSPENDING");
+        pending.send().await.unwrap();
+        assert_eq!(read(&client, "hitl", None).await.as_deref(), Ok("2"));
+        assert_eq!(read(&client, "hitl", Some("AWSPENDING")).await.as_deref(), Ok("4"));
+    }
+
+    #[tokio::test]
+    async fn a_fault_script_takes_the_service_down() {
+        let (manager, faults, client) = start().await;
+        manager.put("hitl", json!(1));
+        faults.next(1, "POST /", Fault::answer(503, ""));
+        let refused = client.get_secret_value().secret_id("hitl").send().await.unwrap_err();
+        assert_eq!(refused.raw_response().map(|response| response.status().as_u16()), Some(503));
+        assert_eq!(read(&client, "hitl", None).await.as_deref(), Ok("1"));
+    }
+}
