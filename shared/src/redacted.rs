@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq as _;
 
 /// A value whose `Debug` form says nothing about it.
 ///
@@ -28,6 +29,13 @@ impl<T: AsRef<str>> Redacted<T> {
     /// Shows the hidden text.
     pub fn expose(&self) -> &str {
         self.0.as_ref()
+    }
+
+    /// Whether a received credential is this one, in a time that does not depend on where they differ.
+    ///
+    /// An empty credential matches nothing, not even an empty one.
+    pub fn matches(&self, received: &str) -> bool {
+        !self.expose().is_empty() && bool::from(received.as_bytes().ct_eq(self.expose().as_bytes()))
     }
 }
 
@@ -57,6 +65,16 @@ mod tests {
     fn debug_output_does_not_contain_the_value() {
         let token = Redacted::from("canary");
         assert_eq!(format!("{token:?} {:#?}", Some(&token)), "[redacted] Some(\n    [redacted],\n)");
+    }
+
+    #[test]
+    fn only_the_whole_credential_matches_and_an_empty_one_never_does() {
+        let ours = Redacted::from("s3cret");
+        assert!(ours.matches("s3cret"));
+        for received in ["", "s3cre", "s3cret ", "S3cret", "s3cretx"] {
+            assert!(!ours.matches(received), "{received:?}");
+        }
+        assert!(!Redacted::from("").matches(""));
     }
 
     #[test]

@@ -1,0 +1,139 @@
+//! What Botpress's refusals mean to us.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::http::{Answer, Call, Failure, Refusal};
+
+/// A call to Botpress that did not succeed.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Botpress answered, and said no.
+    #[error("Botpress refused {call}: {refusal}")]
+    Refused {
+        /// What was called.
+        call: Call,
+        /// What Botpress said.
+        refusal: Box<Refusal>,
+    },
+    /// No usable answer came.
+    #[error("Botpress did not answer {call}: {failure}")]
+    Failed {
+        /// What was called.
+        call: Call,
+        /// Why there is no answer.
+        #[source]
+        failure: Failure,
+    },
+}
+
+impl Error {
+    pub(super) const fn failed(call: Call, failure: Failure) -> Self {
+        Self::Failed { call, failure }
+    }
+
+    /// Reads `{"id","type","message"}`, or whatever of it is there.
+    pub(super) fn refused(call: Call, answer: &Answer) -> Self {
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let text = |name| body.get(name).and_then(Value::as_str);
+        Self::Refused { call, refusal: Box::new(Refusal::new(answer, text("type"), text("message"), text("id"))) }
+    }
+
+    /// What Botpress said, if it said anything.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused { refusal, .. } => Some(refusal),
+            Self::Failed { .. } => None,
+        }
+    }
+
+    /// Whether the trouble is passing: the same call may succeed later. Look at [`outcome_unknown`](Self::outcome_unknown)
+    /// before repeating it.
+    pub fn is_retryable(&self) -> bool {
+        const LATER: [&str; 3] = ["OperationTimeout", "RateLimited", "ResourceLockedConflict"];
+        match self {
+            Self::Refused { refusal, .. } => refusal.has_code(&LATER) || refusal.has_transient_status(),
+            Self::Failed { failure, .. } => failure.is_transient(),
+        }
+    }
+
+    /// Whether Botpress may have carried out a call that must not happen twice.
+    ///
+    /// Always false for calls whose repetition changes nothing, which is all but creating an event. A refused connection,
+    /// a rate limit and a 502 are known outcomes: Botpress's own client repeats those whatever the call.
+    pub fn outcome_unknown(&self) -> bool {
+        match self {
+            Self::Refused { call, .. } | Self::Failed { call, .. } if call.repeatable => false,
+            Self::Refused { refusal, .. } => refusal.status.is_server_error() && refusal.status.as_u16() != 502,
+            Self::Failed { failure, .. } => failure.may_have_happened(),
+        }
+    }
+
+    /// How long Botpress asks to wait, at most one hour.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.refusal()?.retry_after
+    }
+
+    /// Whether the token is not accepted.
+    pub fn is_authentication(&self) -> bool {
+        self.is("Unauthorized", 401)
+    }
+
+    /// Whether the user, conversation or bot does not exist.
+    pub fn is_not_found(&self) -> bool {
+        self.is("ResourceNotFound", 404)
+    }
+
+    /// The code decides; the status counts only when there is none.
+    fn is(&self, code: &str, status: u16) -> bool {
+        self.refusal().is_some_and(|refusal| match &refusal.code {
+            Some(actual) => actual == code,
+            None => refusal.status.as_u16() == status,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::http::{HeaderMap, StatusCode};
+    use serde_json::json;
+
+    use super::*;
+
+    fn refused(call: Call, status: u16, code: &str) -> Error {
+        let body = json!({"id": "err_1", "code": status, "type": code, "message": ""}).to_string().into_bytes();
+        let status = StatusCode::from_u16(status).unwrap();
+        Error::refused(call, &Answer { status, headers: HeaderMap::new(), body })
+    }
+
+    #[test]
+    fn passing_trouble_is_retryable_and_says_whether_the_call_may_have_happened() {
+        // type, status, retryable, outcome unknown of a call that must happen once
+        let cases = [
+            ("RateLimited", 429, true, false),
+            ("Internal", 500, true, true),
+            ("Unknown", 502, true, false),
+            ("OperationTimeout", 504, true, true),
+            ("ResourceLockedConflict", 409, true, false),
+            ("InvalidPayload", 400, false, false),
+            ("QuotaExceeded", 403, false, false),
+            ("LimitExceeded", 413, false, false),
+        ];
+        for (code, status, retryable, unknown) in cases {
+            let error = refused(Call::once("createEvent"), status, code);
+            assert_eq!((error.is_retryable(), error.outcome_unknown()), (retryable, unknown), "{error}");
+            assert!(!refused(Call::repeatable("getUser"), status, code).outcome_unknown(), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_bad_token_and_a_missing_object_are_told_apart() {
+        let call = Call::repeatable("getUser");
+        assert!(refused(call, 401, "Unauthorized").is_authentication());
+        assert!(refused(call, 404, "ResourceNotFound").is_not_found());
+        assert!(!refused(call, 403, "Forbidden").is_authentication());
+        assert!(!refused(call, 400, "ReferenceNotFound").is_not_found());
+    }
+}

@@ -1,0 +1,95 @@
+//! JSON into types, with errors that show where the text is wrong and nothing of what it says.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::cap;
+
+const MAX_PATH_CHARS: usize = 200;
+
+/// A text is not the JSON that its owner documents.
+///
+/// Names the place and what was expected there; never quotes the text, which may hold what people wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodeError {
+    path: String,
+    problem: String,
+}
+
+impl DecodeError {
+    pub(crate) fn missing(field: &'static str) -> Self {
+        Self { path: ".".to_owned(), problem: format!("missing field `{field}`") }
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (at {})", self.problem, self.path)
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// Reads one JSON value and nothing after it.
+pub(crate) fn decode<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Result<T, DecodeError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| DecodeError {
+        path: cap(&error.path().to_string(), MAX_PATH_CHARS),
+        problem: problem(error.inner()),
+    })?;
+    deserializer.end().map_err(|error| DecodeError { path: ".".to_owned(), problem: problem(&error) })?;
+    Ok(value)
+}
+
+/// The part of serde's message that comes from our types and not from the text.
+fn problem(error: &serde_json::Error) -> String {
+    if !error.is_data() {
+        return format!("not valid JSON, line {}, column {}", error.line(), error.column());
+    }
+    let message = error.to_string();
+    let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
+    if message.starts_with("missing field ") {
+        return message.to_owned();
+    }
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("unexpected value, expected {expected}"),
+        None => "unexpected value".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only the errors matter here")]
+    struct Chat {
+        threads: Vec<Thread>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only the errors matter here")]
+    struct Thread {
+        position: u32,
+    }
+
+    #[test]
+    fn an_error_names_the_place_and_never_quotes_the_text() {
+        let cases = [
+            (
+                r#"{"threads":[{"position":"canary at line 1, expected canary"}]}"#,
+                "unexpected value, expected u32 (at threads[0].position)",
+            ),
+            (r#"{"threads":[{"canary":1}]}"#, "missing field `position` (at threads[0])"),
+            (r#"{"threads":[{"position":canary}]}"#, "not valid JSON, line 1, column 25 (at threads[0].position)"),
+            (r#"{"threads":[]} canary"#, "not valid JSON, line 1, column 16 (at .)"),
+            ("", "not valid JSON, line 1, column 0 (at .)"),
+        ];
+        for (json, expected) in cases {
+            let error = decode::<Chat>(json.as_bytes()).unwrap_err().to_string();
+            assert!(!error.contains("canary"), "{error}");
+            assert_eq!(error, expected, "{json}");
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! The licence's webhooks: the Configuration API.
+//!
+//! LiveChat needs up to two minutes before a change takes effect.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Action, Api, Client, Result};
+use crate::http::Call;
+use crate::ids::WebhookRegistrationId;
+use crate::redacted::Redacted;
+
+/// The webhooks that belong to our app ([`Settings::client_id`](super::Settings)).
+#[derive(Clone, Copy, Debug)]
+pub struct Configuration<'a> {
+    client: &'a Client,
+    token: &'a Redacted,
+}
+
+/// A webhook to be registered.
+#[derive(Clone, Debug)]
+pub struct NewWebhook<'a> {
+    /// What is reported, such as `incoming_event`.
+    pub action: &'a str,
+    /// Where it is reported to; at most 500 characters.
+    pub url: &'a str,
+    /// What each delivery will carry as `secret_key`.
+    pub secret: &'a Redacted,
+    /// What the operator reads in the vendor's console.
+    pub description: &'a str,
+    /// Which occurrences are left out.
+    pub filters: WebhookFilters,
+}
+
+/// Which occurrences a webhook reports; the default reports all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookFilters {
+    /// Only events by this kind of author; for `incoming_event` and `event_updated`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author_type: Option<AuthorType>,
+    /// Only what was caused by these; empty means by anything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source_type: Vec<SourceType>,
+}
+
+impl WebhookFilters {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Who wrote an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthorType {
+    /// An agent.
+    Agent,
+    /// A customer.
+    Customer,
+    /// A kind that LiveChat did not document.
+    #[serde(other)]
+    Other,
+}
+
+/// What caused an occurrence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceType {
+    /// Our own app.
+    MyClient,
+    /// Any other app, the vendor's own included.
+    OtherClients,
+    /// LiveChat itself.
+    System,
+    /// A source that LiveChat did not document.
+    #[serde(other)]
+    Other,
+}
+
+/// A registered webhook; its secret is not told.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct WebhookRegistration {
+    /// The registration.
+    pub id: WebhookRegistrationId,
+    /// What is reported.
+    pub action: String,
+    /// Where it is reported to.
+    pub url: String,
+    /// `license` or `bot`.
+    #[serde(rename = "type", default)]
+    pub kind: Option<String>,
+    /// What the console shows.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Which occurrences are left out.
+    #[serde(default)]
+    pub filters: WebhookFilters,
+}
+
+#[derive(Serialize)]
+struct RegisterWebhook<'a> {
+    action: &'a str,
+    url: &'a str,
+    secret_key: &'a Redacted,
+    description: &'a str,
+    owner_client_id: &'a str,
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "WebhookFilters::is_empty")]
+    filters: &'a WebhookFilters,
+}
+
+#[derive(Deserialize)]
+struct Registered {
+    id: WebhookRegistrationId,
+}
+
+#[derive(Deserialize)]
+struct LicenseWebhooksState {
+    license_webhooks_enabled: bool,
+}
+
+impl<'a> Configuration<'a> {
+    pub(super) const fn new(client: &'a Client, token: &'a Redacted) -> Self {
+        Self { client, token }
+    }
+
+    /// All webhooks of our app.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`](super::Error); needs the scope `webhooks.configuration:rw`.
+    ///
+    /// See LiveChat Docs, "List Webhooks".
+    pub async fn list_webhooks(&self) -> Result<Vec<WebhookRegistration>> {
+        let body = json!({"owner_client_id": self.owner()});
+        self.client.fetch(self.action(Call::repeatable("list_webhooks"), &body)?).await
+    }
+
+    /// Registers a webhook for the whole licence. A repetition registers another one; LiveChat allows three per action.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`](super::Error); needs the scope `webhooks.configuration:rw`.
+    ///
+    /// See LiveChat Docs, "Register Webhook".
+    pub async fn register_webhook(&self, webhook: &NewWebhook<'_>) -> Result<WebhookRegistrationId> {
+        let body = RegisterWebhook {
+            action: webhook.action,
+            url: webhook.url,
+            secret_key: webhook.secret,
+            description: webhook.description,
+            owner_client_id: self.owner(),
+            r#type: "license",
+            filters: &webhook.filters,
+        };
+        let registered: Registered = self.client.fetch(self.action(Call::once("register_webhook"), &body)?).await?;
+        Ok(registered.id)
+    }
+
+    /// Removes a webhook.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`](super::Error); needs the scope `webhooks.configuration:rw`.
+    ///
+    /// See LiveChat Docs, "Unregister Webhook".
+    pub async fn unregister_webhook(&self, id: &WebhookRegistrationId) -> Result<()> {
+        let body = json!({"id": id, "owner_client_id": self.owner()});
+        self.client.perform(self.action(Call::repeatable("unregister_webhook"), &body)?).await
+    }
+
+    /// Whether the licence sends our webhooks at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`](super::Error); needs the scope `webhooks.state:ro`.
+    ///
+    /// See LiveChat Docs, "Get License Webhooks State".
+    pub async fn license_webhooks_enabled(&self) -> Result<bool> {
+        let body = json!({"owner_client_id": self.owner()});
+        let call = Call::repeatable("get_license_webhooks_state");
+        let state: LicenseWebhooksState = self.client.fetch(self.action(call, &body)?).await?;
+        Ok(state.license_webhooks_enabled)
+    }
+
+    /// Makes the licence send our webhooks; needed only after somebody turned them off.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`](super::Error); needs the scope `webhooks.state:rw`.
+    ///
+    /// See LiveChat Docs, "Enable License Webhooks".
+    pub async fn enable_license_webhooks(&self) -> Result<()> {
+        let body = json!({"owner_client_id": self.owner()});
+        self.client.perform(self.action(Call::repeatable("enable_license_webhooks"), &body)?).await
+    }
+
+    fn owner(&self) -> &'a str {
+        &self.client.settings().client_id
+    }
+
+    fn action(&self, call: Call, body: &impl Serialize) -> Result<Action<'a>> {
+        Action::json(Api::Configuration, call, self.token, body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use wiremock::{MockServer, ResponseTemplate};
+
+    use super::super::testing::{agent_call, assert_bare, client};
+    use super::*;
+
+    fn token() -> Redacted {
+        "YWNjb3VudDpwYXQ=".into()
+    }
+
+    async fn serve(action: &str, expected: Value, answer: Value) -> MockServer {
+        let server = MockServer::start().await;
+        let answer = ResponseTemplate::new(200).set_body_json(answer);
+        agent_call("configuration", action, expected).respond_with(answer).expect(1).mount(&server).await;
+        server
+    }
+
+    #[tokio::test]
+    async fn the_webhooks_of_our_app_are_listed() {
+        let answer = json!([
+            {"id": "w1", "url": "https://a", "action": "incoming_event", "owner_client_id": "0123456789abcdef",
+             "type": "license", "description": "d",
+             "filters": {"author_type": "agent", "source_type": ["system", "moon"], "only_my_chats": true}},
+            {"id": "w2", "url": "https://b", "action": "chat_deactivated"},
+        ]);
+        let server = serve("list_webhooks", json!({"owner_client_id": "0123456789abcdef"}), answer).await;
+        let webhooks = client(&server.uri()).configuration(&token()).list_webhooks().await.unwrap();
+        let filters = WebhookFilters {
+            author_type: Some(AuthorType::Agent),
+            source_type: vec![SourceType::System, SourceType::Other],
+        };
+        assert_eq!(webhooks[0].filters, filters);
+        assert_eq!((webhooks[1].id.as_str(), webhooks[1].action.as_str()), ("w2", "chat_deactivated"));
+        assert_bare(&server).await;
+    }
+
+    #[tokio::test]
+    async fn a_webhook_is_registered_for_the_licence_and_owned_by_our_app() {
+        let cases = [
+            (WebhookFilters::default(), None),
+            (
+                WebhookFilters {
+                    author_type: Some(AuthorType::Agent),
+                    source_type: vec![SourceType::OtherClients, SourceType::System],
+                },
+                Some(json!({"author_type": "agent", "source_type": ["other_clients", "system"]})),
+            ),
+        ];
+        for (filters, wire) in cases {
+            let mut expected = json!({"action": "incoming_event", "url": "https://a", "secret_key": "s", "type": "license",
+                                      "description": "d", "owner_client_id": "0123456789abcdef"});
+            if let Some(wire) = wire {
+                expected["filters"] = wire;
+            }
+            let server = serve("register_webhook", expected, json!({"id": "w1"})).await;
+            let secret = Redacted::from("s");
+            let webhook =
+                NewWebhook { action: "incoming_event", url: "https://a", secret: &secret, description: "d", filters };
+            let id = client(&server.uri()).configuration(&token()).register_webhook(&webhook).await.unwrap();
+            assert_eq!(id.as_str(), "w1");
+            assert_bare(&server).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_webhook_is_unregistered_by_its_id_and_owner() {
+        let expected = json!({"id": "w1", "owner_client_id": "0123456789abcdef"});
+        let server = serve("unregister_webhook", expected, json!({})).await;
+        client(&server.uri()).configuration(&token()).unregister_webhook(&"w1".into()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_licences_switch_is_read_and_turned_on() {
+        let owner = json!({"owner_client_id": "0123456789abcdef"});
+        let answer = json!({"license_webhooks_enabled": false});
+        let server = serve("get_license_webhooks_state", owner.clone(), answer).await;
+        assert!(!client(&server.uri()).configuration(&token()).license_webhooks_enabled().await.unwrap());
+
+        let server = serve("enable_license_webhooks", owner, json!({})).await;
+        client(&server.uri()).configuration(&token()).enable_license_webhooks().await.unwrap();
+    }
+}

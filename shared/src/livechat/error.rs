@@ -1,0 +1,271 @@
+//! What LiveChat's refusals mean to us.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use thiserror::Error;
+
+use super::Region;
+use crate::http::{Answer, Call, Failure, Refusal};
+
+/// A call to LiveChat that did not succeed.
+///
+/// Ask it questions rather than matching codes: LiveChat documents the codes (`error.type`) but not their statuses, and
+/// several business failures share the code `validation`.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// LiveChat answered, and said no.
+    #[error("LiveChat refused {call}: {refusal}")]
+    Refused {
+        /// What was called.
+        call: Call,
+        /// What LiveChat said.
+        refusal: Box<Refusal>,
+        /// The data centre to ask instead, when the code is `misdirected_request`.
+        region: Option<Region>,
+    },
+    /// No usable answer came.
+    #[error("LiveChat did not answer {call}: {failure}")]
+    Failed {
+        /// What was called.
+        call: Call,
+        /// Why there is no answer.
+        #[source]
+        failure: Failure,
+    },
+}
+
+impl Error {
+    pub(super) const fn failed(call: Call, failure: Failure) -> Self {
+        Self::Failed { call, failure }
+    }
+
+    /// Reads `{"error":{"type","message","data":{"region"}}}`, or whatever of it is there.
+    pub(super) fn refused(call: Call, answer: &Answer) -> Self {
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let text = |pointer| body.pointer(pointer).and_then(Value::as_str);
+        let debug_id = answer.headers.get("x-debug-id").and_then(|id| id.to_str().ok());
+        let refusal = Refusal::new(answer, text("/error/type"), text("/error/message"), debug_id);
+        let region = text("/error/data/region").filter(|_| refusal.has_code(&["misdirected_request"]));
+        Self::Refused { call, refusal: Box::new(refusal), region: region.and_then(Region::parse) }
+    }
+
+    /// Reads the flat form of the accounts service: `{"oauth_exception","exception_description"}`.
+    pub(super) fn refused_by_accounts(call: Call, answer: &Answer) -> Self {
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let text = |name| body.get(name).and_then(Value::as_str);
+        let debug_id = answer.headers.get("x-debug-id").and_then(|id| id.to_str().ok());
+        let refusal = Refusal::new(answer, text("oauth_exception"), text("exception_description"), debug_id);
+        Self::Refused { call, refusal: Box::new(refusal), region: None }
+    }
+
+    /// What LiveChat said, if it said anything.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused { refusal, .. } => Some(refusal),
+            Self::Failed { .. } => None,
+        }
+    }
+
+    /// Whether the trouble is passing: the same call may succeed later. Look at [`outcome_unknown`](Self::outcome_unknown)
+    /// before repeating it.
+    pub fn is_retryable(&self) -> bool {
+        const LATER: [&str; 6] = [
+            "internal",
+            "request_timeout",
+            "server_error",
+            "service_unavailable",
+            "temporarily_unavailable",
+            "too_many_requests",
+        ];
+        match self {
+            Self::Refused { refusal, .. } => refusal.has_code(&LATER) || refusal.has_transient_status(),
+            Self::Failed { failure, .. } => failure.is_transient(),
+        }
+    }
+
+    /// Whether LiveChat may have carried out a call that must not happen twice, so that the chat has to be read before
+    /// anything is sent again.
+    ///
+    /// Always false for calls whose repetition changes nothing. A refused connection and a rate limit are known outcomes:
+    /// nothing happened.
+    pub fn outcome_unknown(&self) -> bool {
+        match self {
+            Self::Refused { call, .. } | Self::Failed { call, .. } if call.repeatable => false,
+            Self::Refused { refusal, .. } => {
+                let rate_limited = refusal.has_code(&["too_many_requests", "misdirected_request"]);
+                let unfinished = refusal.has_code(&["internal", "request_timeout"]) || refusal.status.as_u16() == 408;
+                !rate_limited && (unfinished || refusal.status.is_server_error())
+            }
+            Self::Failed { failure, .. } => failure.may_have_happened(),
+        }
+    }
+
+    /// How long LiveChat asks to wait, at most one hour.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.refusal()?.retry_after
+    }
+
+    /// Whether the token is invalid or has expired.
+    pub fn is_authentication(&self) -> bool {
+        self.is("authentication", 401)
+    }
+
+    /// Whether the chat or other resource does not exist.
+    pub fn is_not_found(&self) -> bool {
+        self.is("not_found", 404)
+    }
+
+    /// Whether the credential is genuine but may not do this: a scope, a role or a group is missing.
+    pub fn is_forbidden(&self) -> bool {
+        self.has_code(&["authorization", "missing_access"])
+    }
+
+    /// Whether the group does not exist.
+    pub fn is_group_not_found(&self) -> bool {
+        self.has_code(&["group_not_found"])
+    }
+
+    /// Whether nobody in the group can take a chat now.
+    pub fn is_group_unavailable(&self) -> bool {
+        self.has_code(&["groups_offline", "group_offline", "group_unavailable"])
+    }
+
+    /// Whether the chat has no open thread. For a call that closes the chat, this is a success.
+    ///
+    /// The code is `chat_inactive`; two older sentences are accepted beside it, because it is not documented that they
+    /// always come with that code.
+    pub fn is_chat_inactive(&self) -> bool {
+        self.has_code(&["chat_inactive"])
+            || self.says(&["chat not active", "chat is not active", "no active chat thread", "chat is inactive"])
+    }
+
+    /// Whether a start or resume failed because the customer already has a chat, or the chat already has an open thread.
+    ///
+    /// LiveChat documents this for its browser SDK only (`CHAT_LIMIT_REACHED`, `CHAT_ALREADY_ACTIVE`), not the codes of the
+    /// Web API. Accepted are those names in lower case, `limit_reached`, `already_exists`, and `validation` with a
+    /// sentence that says so. A wrong "yes" costs one `list_chats`, whose answer then decides.
+    pub fn is_chat_already_active_or_exists(&self) -> bool {
+        let Self::Refused { call, .. } = self else { return false };
+        let opens_a_thread = ["start_chat", "resume_chat"].contains(&call.name);
+        opens_a_thread
+            && (self.has_code(&["limit_reached", "chat_limit_reached", "chat_already_active", "already_exists"])
+                || self.says(&["already active", "already exists", "already has", "limit reached", "chat is active"]))
+    }
+
+    /// The data centre that LiveChat told us to ask instead.
+    pub fn misdirected_region(&self) -> Option<&Region> {
+        match self {
+            Self::Refused { region, .. } => region.as_ref(),
+            Self::Failed { .. } => None,
+        }
+    }
+
+    fn has_code(&self, codes: &[&str]) -> bool {
+        self.refusal().is_some_and(|refusal| refusal.has_code(codes))
+    }
+
+    /// The code decides; the status counts only when there is none.
+    fn is(&self, code: &str, status: u16) -> bool {
+        self.refusal().is_some_and(|refusal| match &refusal.code {
+            Some(actual) => actual == code,
+            None => refusal.status.as_u16() == status,
+        })
+    }
+
+    /// Whether the refusal is of the vague kind and its sentence contains one of `phrases`.
+    fn says(&self, phrases: &[&str]) -> bool {
+        self.refusal().is_some_and(|refusal| {
+            let vague = refusal.code.as_deref().is_none_or(|code| code == "validation");
+            let message = refusal.message.as_deref().unwrap_or_default().to_lowercase();
+            vague && phrases.iter().any(|phrase| message.contains(phrase))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::http::{HeaderMap, StatusCode};
+    use serde_json::json;
+
+    use super::*;
+
+    const ONCE: Call = Call::once("start_chat");
+    const REPEATABLE: Call = Call::repeatable("get_chat");
+
+    fn refused(call: Call, status: u16, kind: &str, message: &str) -> Error {
+        let body = json!({"error": {"type": kind, "message": message}}).to_string().into_bytes();
+        let status = StatusCode::from_u16(status).unwrap();
+        Error::refused(call, &Answer { status, headers: HeaderMap::new(), body })
+    }
+
+    #[test]
+    fn passing_trouble_is_retryable_and_says_whether_the_call_may_have_happened() {
+        // code, status, retryable, outcome unknown of a call that must happen once
+        let cases = [
+            ("too_many_requests", 429, true, false),
+            ("request_timeout", 504, true, true),
+            ("request_timeout", 408, true, true),
+            ("service_unavailable", 503, true, true),
+            ("internal", 500, true, true),
+            ("authentication", 401, false, false),
+            ("misdirected_request", 421, false, false),
+            ("chat_inactive", 422, false, false),
+            ("validation", 400, false, false),
+        ];
+        for (code, status, retryable, unknown) in cases {
+            let error = refused(ONCE, status, code, "");
+            assert_eq!((error.is_retryable(), error.outcome_unknown()), (retryable, unknown), "{code} {status}");
+            assert!(!refused(REPEATABLE, status, code, "").outcome_unknown(), "{code} {status}");
+        }
+    }
+
+    #[test]
+    fn the_code_decides_before_the_status() {
+        assert!(refused(ONCE, 400, "authentication", "").is_authentication());
+        assert!(!refused(ONCE, 401, "validation", "").is_authentication());
+        assert!(refused(ONCE, 400, "not_found", "").is_not_found());
+        assert!(!refused(ONCE, 404, "group_not_found", "").is_not_found());
+        assert!(refused(ONCE, 404, "group_not_found", "").is_group_not_found());
+    }
+
+    #[test]
+    fn every_form_of_an_inactive_chat_is_recognised() {
+        let cases = [
+            ("chat_inactive", "Chat is inactive", true),
+            ("validation", "Chat not active", true),
+            ("validation", "No active chat thread", true),
+            ("validation", "`id` is required", false),
+            ("authorization", "Chat not active", false),
+        ];
+        for (code, message, expected) in cases {
+            assert_eq!(refused(ONCE, 422, code, message).is_chat_inactive(), expected, "{code} {message}");
+        }
+    }
+
+    #[test]
+    fn a_second_chat_is_recognised_on_the_calls_that_open_one() {
+        let resume = Call::once("resume_chat");
+        let cases = [
+            (ONCE, "limit_reached", "", true),
+            (resume, "validation", "Chat is already active", true),
+            (ONCE, "validation", "Customer already has a chat", true),
+            (ONCE, "validation", "Chat limit reached", true),
+            (ONCE, "validation", "Wrong format of request", false),
+            (ONCE, "groups_offline", "Groups offline", false),
+            (Call::once("send_event"), "limit_reached", "", false),
+        ];
+        for (call, code, message, expected) in cases {
+            let error = refused(call, 422, code, message);
+            assert_eq!(error.is_chat_already_active_or_exists(), expected, "{error}");
+        }
+    }
+
+    #[test]
+    fn nobody_in_the_group_has_three_codes() {
+        for code in ["groups_offline", "group_offline", "group_unavailable"] {
+            assert!(refused(ONCE, 422, code, "").is_group_unavailable(), "{code}");
+        }
+        assert!(!refused(ONCE, 422, "agent_offline", "").is_group_unavailable());
+    }
+}

@@ -1,0 +1,454 @@
+//! LiveChat's webhooks: from the bytes of a delivery to a typed event.
+//!
+//! The only proof of a delivery's origin is the secret in its body, so it is read in two steps: [`UnverifiedDelivery`]
+//! takes the envelope apart, and [`verify`](UnverifiedDelivery::verify) opens the way to the payload.
+//!
+//! See LiveChat Docs, "Webhooks".
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Chat, ParticipantId, User};
+use crate::http::{DecodeError, decode as decode_json};
+use crate::ids::{AgentId, ChatId, GroupId, OrganizationId, ThreadId};
+use crate::redacted::Redacted;
+
+/// A delivery whose sender is not known yet.
+///
+/// Shape: `{"secret_key","organization_id","action","payload"}`; the rest of the envelope is ignored.
+#[derive(Deserialize)]
+pub struct UnverifiedDelivery {
+    /// What the sender claims to have been told at registration.
+    pub secret_key: Redacted,
+    /// The organization the sender claims to speak of.
+    pub organization_id: OrganizationId,
+    /// What happened, such as `incoming_event`.
+    pub action: String,
+    /// The details, not yet read.
+    pub payload: Box<RawValue>,
+}
+
+impl fmt::Debug for UnverifiedDelivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnverifiedDelivery").finish_non_exhaustive()
+    }
+}
+
+/// A delivery that came from LiveChat.
+pub struct Delivery<'a> {
+    /// What happened, such as `incoming_event`.
+    pub action: &'a str,
+    payload: &'a RawValue,
+}
+
+impl fmt::Debug for Delivery<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery").field("action", &self.action).finish_non_exhaustive()
+    }
+}
+
+/// A delivery is not proven to come from LiveChat, or is about somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// The secret is not one of ours.
+    #[error("the webhook secret is wrong")]
+    WrongSecret,
+    /// The secret is right, and the organization is not ours.
+    #[error("the webhook is about another organization")]
+    WrongOrganization,
+}
+
+impl UnverifiedDelivery {
+    /// Reads the envelope.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when the body is not a delivery of an API webhook. (An app's life cycle is reported in another
+    /// form, without a secret.)
+    pub fn parse(body: &[u8]) -> Result<Self, DecodeError> {
+        decode_json(body)
+    }
+
+    /// Compares the secret with each of ours in constant time; during a rotation there are two.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection`]. An empty secret of ours matches nothing.
+    pub fn verify<'s>(
+        &self,
+        secrets: impl IntoIterator<Item = &'s Redacted>,
+        organization_id: &OrganizationId,
+    ) -> Result<Delivery<'_>, Rejection> {
+        let sent = self.secret_key.expose();
+        // All are compared, so that the time taken does not tell which one matched.
+        let matches = secrets.into_iter().fold(false, |found, secret| found | secret.matches(sent));
+        if !matches {
+            Err(Rejection::WrongSecret)
+        } else if self.organization_id != *organization_id {
+            Err(Rejection::WrongOrganization)
+        } else {
+            Ok(Delivery { action: &self.action, payload: &self.payload })
+        }
+    }
+}
+
+impl Delivery<'_> {
+    /// What happened, in detail.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when the payload is not as documented for its action.
+    pub fn decode(&self) -> Result<Event, DecodeError> {
+        decode(self.action, self.payload)
+    }
+}
+
+/// What LiveChat reports, as far as a handoff cares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// `incoming_chat`: a thread was opened, by a start or a resume.
+    IncomingChat {
+        /// The chat with its new thread.
+        chat: Chat,
+    },
+    /// `incoming_event`: anything was added to a thread, our own events included.
+    IncomingEvent {
+        /// The chat.
+        chat_id: ChatId,
+        /// The thread.
+        thread_id: ThreadId,
+        /// What was added.
+        event: super::Event,
+    },
+    /// `chat_transferred`: the chat went to other agents or another group.
+    ChatTransferred {
+        /// The chat.
+        chat_id: ChatId,
+        /// The open thread, if there is one.
+        thread_id: Option<ThreadId>,
+        /// Who did it; only for a manual transfer.
+        requester_id: Option<ParticipantId>,
+        /// Why.
+        reason: TransferReason,
+        /// The agents it went to.
+        agent_ids: Vec<AgentId>,
+        /// The groups it went to.
+        group_ids: Vec<GroupId>,
+        /// Whether it waits in a queue now.
+        queued: bool,
+    },
+    /// `user_added_to_chat`: an agent or customer joined.
+    UserAddedToChat {
+        /// The chat.
+        chat_id: ChatId,
+        /// The open thread, if there is one.
+        thread_id: Option<ThreadId>,
+        /// Who joined.
+        user: User,
+        /// Why; an open list of words.
+        reason: Option<String>,
+        /// The agent who added the user, if one did.
+        requester_id: Option<ParticipantId>,
+    },
+    /// `chat_deactivated`: a thread was closed. It can be an earlier one than the current.
+    ChatDeactivated {
+        /// The chat.
+        chat_id: ChatId,
+        /// The closed thread.
+        thread_id: ThreadId,
+        /// Who closed it; absent when LiveChat's routing did.
+        user_id: Option<ParticipantId>,
+    },
+    /// Any other action: nothing to do.
+    Other,
+}
+
+/// Why a chat was transferred.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferReason {
+    /// An agent or app did it.
+    Manual,
+    /// The agent did not react.
+    Inactive,
+    /// An agent was found for it.
+    Assigned,
+    /// It lost its agent.
+    Unassigned,
+    /// LiveChat's own `other`, and anything it did not document.
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct WireIncomingChat {
+    chat: Chat,
+}
+
+#[derive(Deserialize)]
+struct WireIncomingEvent {
+    chat_id: ChatId,
+    thread_id: ThreadId,
+    event: super::Event,
+}
+
+#[derive(Deserialize)]
+struct WireChatTransferred {
+    chat_id: ChatId,
+    thread_id: Option<ThreadId>,
+    requester_id: Option<ParticipantId>,
+    #[serde(default)]
+    reason: TransferReason,
+    transferred_to: Option<WireTransferTarget>,
+    queue: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Default, Deserialize)]
+struct WireTransferTarget {
+    agent_ids: Option<Vec<AgentId>>,
+    group_ids: Option<Vec<GroupId>>,
+}
+
+#[derive(Deserialize)]
+struct WireUserAddedToChat {
+    chat_id: ChatId,
+    thread_id: Option<ThreadId>,
+    user: User,
+    reason: Option<String>,
+    requester_id: Option<ParticipantId>,
+}
+
+#[derive(Deserialize)]
+struct WireChatDeactivated {
+    chat_id: ChatId,
+    thread_id: ThreadId,
+    user_id: Option<ParticipantId>,
+}
+
+impl Event {
+    /// The chat it is about.
+    pub const fn chat_id(&self) -> Option<&ChatId> {
+        match self {
+            Self::IncomingChat { chat } => Some(&chat.id),
+            Self::IncomingEvent { chat_id, .. }
+            | Self::ChatTransferred { chat_id, .. }
+            | Self::UserAddedToChat { chat_id, .. }
+            | Self::ChatDeactivated { chat_id, .. } => Some(chat_id),
+            Self::Other => None,
+        }
+    }
+
+    /// LiveChat's name of the kind of event, for the log.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::IncomingChat { .. } => "incoming_chat",
+            Self::IncomingEvent { .. } => "incoming_event",
+            Self::ChatTransferred { .. } => "chat_transferred",
+            Self::UserAddedToChat { .. } => "user_added_to_chat",
+            Self::ChatDeactivated { .. } => "chat_deactivated",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Reads the payload of `action`.
+///
+/// # Errors
+///
+/// [`DecodeError`] when the payload is not as documented for its action.
+pub fn decode(action: &str, payload: &RawValue) -> Result<Event, DecodeError> {
+    let json = payload.get().as_bytes();
+    Ok(match action {
+        "incoming_chat" => {
+            let WireIncomingChat { chat } = decode_json(json)?;
+            Event::IncomingChat { chat }
+        }
+        "incoming_event" => {
+            let WireIncomingEvent { chat_id, thread_id, event } = decode_json(json)?;
+            Event::IncomingEvent { chat_id, thread_id, event }
+        }
+        "chat_transferred" => transferred(decode_json(json)?),
+        "user_added_to_chat" => {
+            let WireUserAddedToChat { chat_id, thread_id, user, reason, requester_id } = decode_json(json)?;
+            Event::UserAddedToChat { chat_id, thread_id, user, reason, requester_id }
+        }
+        "chat_deactivated" => {
+            let WireChatDeactivated { chat_id, thread_id, user_id } = decode_json(json)?;
+            Event::ChatDeactivated { chat_id, thread_id, user_id }
+        }
+        _ => Event::Other,
+    })
+}
+
+fn transferred(wire: WireChatTransferred) -> Event {
+    let target = wire.transferred_to.unwrap_or_default();
+    Event::ChatTransferred {
+        chat_id: wire.chat_id,
+        thread_id: wire.thread_id,
+        requester_id: wire.requester_id,
+        reason: wire.reason,
+        agent_ids: target.agent_ids.unwrap_or_default(),
+        group_ids: target.group_ids.unwrap_or_default(),
+        queued: wire.queue.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json, value::to_raw_value};
+
+    use super::super::{Content, UserKind};
+    use super::*;
+
+    const ORGANIZATION: &str = "390e44e6-f1e6-4c62-9d1c-5f9d4a3a6a11";
+
+    fn delivery(secret: &str) -> UnverifiedDelivery {
+        let body = json!({
+            "webhook_id": "w", "secret_key": secret, "action": "chat_deactivated", "organization_id": ORGANIZATION,
+            "payload": {"chat_id": "C", "thread_id": "T"}, "additional_data": {"chat_properties": {}},
+        });
+        UnverifiedDelivery::parse(body.to_string().as_bytes()).unwrap()
+    }
+
+    fn event(action: &str, payload: &Value) -> Event {
+        decode(action, &to_raw_value(payload).unwrap()).unwrap()
+    }
+
+    fn verify<'a>(sent: &'a UnverifiedDelivery, ours: &[&str]) -> Result<Delivery<'a>, Rejection> {
+        let ours: Vec<Redacted> = ours.iter().map(|secret| (*secret).into()).collect();
+        sent.verify(&ours, &ORGANIZATION.into())
+    }
+
+    #[test]
+    fn a_delivery_opens_with_the_current_or_the_previous_secret() {
+        for ours in [vec!["s3cr3t"], vec!["new", "s3cr3t"]] {
+            let sent = delivery("s3cr3t");
+            let opened = verify(&sent, &ours).unwrap();
+            let expected = Event::ChatDeactivated { chat_id: "C".into(), thread_id: "T".into(), user_id: None };
+            assert_eq!(opened.decode().unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_delivery_with_another_secret_stays_closed() {
+        let cases: [(&str, &[&str]); 6] = [
+            ("", &["s3cr3t"]),
+            ("s3cr3", &["s3cr3t"]),
+            ("s3cr3t!", &["s3cr3t"]),
+            ("S3cr3t", &["s3cr3t"]),
+            ("", &[""]),
+            ("s3cr3t", &[]),
+        ];
+        for (sent, ours) in cases {
+            assert_eq!(verify(&delivery(sent), ours).unwrap_err(), Rejection::WrongSecret, "{sent} {ours:?}");
+        }
+    }
+
+    #[test]
+    fn a_delivery_about_another_organization_stays_closed() {
+        let ours = [Redacted::from("s")];
+        assert_eq!(delivery("s").verify(&ours, &"another".into()).unwrap_err(), Rejection::WrongOrganization);
+    }
+
+    #[test]
+    fn a_body_that_is_no_delivery_is_refused_without_being_quoted() {
+        let lifecycle = r#"{"applicationID":"canary","event":"application_installed"}"#;
+        for body in ["", "canary", "[]", lifecycle, r#"{"secret_key":"canary","organization_id":1}"#] {
+            let error = UnverifiedDelivery::parse(body.as_bytes()).unwrap_err().to_string();
+            assert!(!error.contains("canary"), "{error}");
+        }
+    }
+
+    #[test]
+    fn debug_output_of_a_delivery_holds_neither_secret_nor_payload() {
+        let output = format!("{:?} {:?}", delivery("canary"), verify(&delivery("s"), &["s"]).unwrap());
+        assert!(!output.contains("canary") && !output.contains("chat_id"), "{output}");
+    }
+
+    #[test]
+    fn an_incoming_event_is_read_as_documented() {
+        let payload = json!({"chat_id": "PS0X0L086G", "thread_id": "PZ070E0W1B", "event": {
+            "id": "PZ070E0W1B_3", "custom_id": "1dnepb4z00t", "type": "message", "text": "Hi, this is Anna",
+            "author_id": "anna@example.com", "visibility": "all", "created_at": "2026-05-11T09:41:00.877000Z",
+        }});
+        let Event::IncomingEvent { chat_id, thread_id, event } = event("incoming_event", &payload) else {
+            panic!("another event")
+        };
+        assert_eq!((chat_id, thread_id), ("PS0X0L086G".into(), "PZ070E0W1B".into()));
+        assert_eq!(event.content, Content::Message { text: "Hi, this is Anna".into() });
+        assert_eq!(event.created_at.to_string(), "2026-05-11T09:41:00.877000Z");
+    }
+
+    #[test]
+    fn an_incoming_chat_is_read_with_its_thread_and_users() {
+        let payload = json!({"chat": {"id": "C",
+            "users": [{"id": "b7eff798", "type": "customer", "present": true, "name": "Ann", "email": "ann@example.com"},
+                      {"id": "anna@example.com", "type": "agent", "present": true, "visibility": "all", "name": "Anna"},
+                      {"id": "x", "type": "drone"}],
+            "thread": {"id": "T", "active": true, "created_at": "2026-05-11T09:40:00.100000Z", "user_ids": ["b7eff798"],
+                       "events": [], "access": {"group_ids": [2]}, "properties": {"routing": {"continuous": true}}},
+            "properties": {}, "access": {"group_ids": [2]}}, "transferred_from": {"group_ids": [1]}});
+        let Event::IncomingChat { chat } = event("incoming_chat", &payload) else { panic!("another event") };
+        assert!(chat.thread.is_some_and(|thread| thread.active && thread.id == "T".into()));
+        let kinds: Vec<_> = chat.users.iter().map(|user| user.kind).collect();
+        assert_eq!(kinds, [UserKind::Customer, UserKind::Agent, UserKind::Other]);
+    }
+
+    #[test]
+    fn a_transfer_is_read_with_and_without_its_optional_fields() {
+        let full = json!({"chat_id": "C", "thread_id": "T", "requester_id": "bob@example.com", "reason": "manual",
+            "transferred_to": {"group_ids": [1], "agent_ids": ["anna@example.com"]},
+            "queue": {"position": 1, "wait_time": 60, "queued_at": "2026-05-11T09:40:00.100000Z"}});
+        let expected = Event::ChatTransferred {
+            chat_id: "C".into(),
+            thread_id: Some("T".into()),
+            requester_id: Some("bob@example.com".into()),
+            reason: TransferReason::Manual,
+            agent_ids: vec!["anna@example.com".into()],
+            group_ids: vec![GroupId(1)],
+            queued: true,
+        };
+        assert_eq!(event("chat_transferred", &full), expected);
+
+        let least = Event::ChatTransferred {
+            chat_id: "C".into(),
+            thread_id: None,
+            requester_id: None,
+            reason: TransferReason::Other,
+            agent_ids: Vec::new(),
+            group_ids: Vec::new(),
+            queued: false,
+        };
+        for payload in [json!({"chat_id": "C"}), json!({"chat_id": "C", "reason": "whim", "transferred_to": {}})] {
+            assert_eq!(event("chat_transferred", &payload), least, "{payload}");
+        }
+    }
+
+    #[test]
+    fn a_joining_agent_is_read_with_name_and_visibility() {
+        let payload = json!({"chat_id": "C", "thread_id": "T", "reason": "assigned", "user_type": "agent",
+            "user": {"id": "anna@example.com", "type": "agent", "name": "Anna", "avatar": "cdn/a.png",
+                     "visibility": "agents", "routing_status": "accepting chats"}});
+        let Event::UserAddedToChat { user, requester_id, .. } = event("user_added_to_chat", &payload) else {
+            panic!("another event")
+        };
+        assert_eq!(user.name.as_deref(), Some("Anna"));
+        assert_eq!((user.visibility, requester_id), (super::super::Visibility::Agents, None));
+    }
+
+    #[test]
+    fn an_action_that_we_do_not_know_is_no_error_whatever_it_carries() {
+        assert_eq!(event("thread_tagged", &json!({"chat_id": 5})), Event::Other);
+        assert_eq!(event("something_new", &json!(null)), Event::Other);
+    }
+
+    #[test]
+    fn a_payload_that_is_not_as_documented_is_an_error_that_names_the_place() {
+        let payload = to_raw_value(&json!({"chat_id": "C", "event": {}})).unwrap();
+        let error = decode("incoming_event", &payload).unwrap_err();
+        assert_eq!(error.to_string(), "missing field `id` (at event)");
+    }
+}
