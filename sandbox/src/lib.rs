@@ -1,9 +1,11 @@
-//! The whole stack on one machine.
+//! The whole stack on one machine: simulated vendors, an embedded table, and both functions behind a gateway.
 
+pub mod botpress;
 pub mod faults;
 pub mod function;
 pub mod gateway;
 pub mod journal;
+pub mod livechat;
 pub mod runtime;
 pub mod secrets_manager;
 pub mod server;

@@ -1,0 +1,228 @@
+//! Calls to the integration: headers, signing, retries.
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::platform::{Platform, lock};
+use super::schema::{Field, Shape, check, required};
+use super::signature::sign;
+use super::state::World;
+
+/// How often a delivery is repeated.
+const DELIVERY_RETRIES: u64 = 3;
+
+/// The platform's own limit for one call (the invocation-timeout quota).
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a successful action answers.
+const ACTION_ANSWER: &[Field] =
+    &[required("output", Shape::Anything), required("meta", Shape::Closed(&[&[required("cost", Shape::Number)]]))];
+
+/// What the integration answered, untouched.
+#[derive(Clone, Debug)]
+pub struct OperationAnswer {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers; names are lower-case.
+    pub headers: BTreeMap<String, String>,
+    /// Body, JSON or not.
+    pub body: String,
+}
+
+impl OperationAnswer {
+    /// The body as JSON; null when it is something else.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+
+    /// The message of an error, else the body.
+    pub(super) fn failure(&self) -> String {
+        let json = self.json();
+        json.get("message").and_then(Value::as_str).map_or_else(
+            || format!("the integration answered {} without a message: {}", self.status, self.body),
+            str::to_owned,
+        )
+    }
+
+    pub(super) const fn is_success(&self) -> bool {
+        self.status == 200
+    }
+}
+
+/// Whether the platform tries again: it may after a 5xx, and does after a network error.
+fn is_transient(outcome: &Result<OperationAnswer, String>) -> bool {
+    outcome.as_ref().map_or(true, |answer| answer.status >= 500)
+}
+
+/// A client for the loopback interface: no proxy, no redirects, no trusted roots.
+pub(super) fn client() -> Result<reqwest::Client, Box<dyn std::error::Error + Send + Sync>> {
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(TIMEOUT)
+        .build()?;
+    Ok(client)
+}
+
+impl Platform {
+    /// Sends one operation; an override with a value sets a header, one without removes it.
+    ///
+    /// # Errors
+    ///
+    /// When no answer arrives.
+    pub async fn send(
+        &self,
+        operation: &str,
+        body: &[u8],
+        overrides: &[(&str, Option<&str>)],
+    ) -> Result<OperationAnswer, String> {
+        let url = lock(&self.integration_url).clone().ok_or("the integration is not installed")?;
+        let mut headers = self.headers(operation, body)?;
+        for (name, value) in overrides {
+            match value {
+                Some(value) => headers.insert(name.to_ascii_lowercase(), (*value).to_owned()),
+                None => headers.remove(&name.to_ascii_lowercase()),
+            };
+        }
+        let mut request = self.client.post(url).body(body.to_vec());
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let response = request.send().await.map_err(|error| network_error(&error))?;
+        let status = response.status().as_u16();
+        let texts = response
+            .headers()
+            .iter()
+            .filter_map(|(name, value)| value.to_str().ok().map(|value| (name.as_str().to_owned(), value.to_owned())));
+        let headers = texts.collect();
+        let body = response.text().await.map_err(|error| network_error(&error))?;
+        Ok(OperationAnswer { status, headers, body })
+    }
+
+    fn headers(&self, operation: &str, body: &[u8]) -> Result<BTreeMap<String, String>, String> {
+        let install = &self.options.install;
+        let trace = Uuid::new_v4().simple().to_string();
+        let span = trace.get(..16).unwrap_or_default();
+        let mut headers = BTreeMap::from([
+            ("content-type", "application/json".to_owned()),
+            ("x-bot-id", install.bot_id.clone()),
+            ("x-bot-user-id", install.bot_id.clone()),
+            ("x-integration-id", install.integration_id.clone()),
+            ("x-integration-alias", install.alias.clone()),
+            ("x-webhook-id", install.webhook_id.clone()),
+            ("x-bp-operation", operation.to_owned()),
+            ("x-bp-configuration", STANDARD.encode(install.configuration.to_string())),
+            ("traceparent", format!("00-{trace}-{span}-01")),
+        ]);
+        // An empty body cannot be verified by the vendor's own package, so a `ping` goes unsigned.
+        if let Some(secret) = self.options.signing_secret.as_ref().filter(|_| !body.is_empty()) {
+            headers.insert("x-bp-signature", sign(secret, self.now(), body)?);
+        }
+        Ok(headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    /// Sends one operation and journals it; `subtype` is the action's or the message's type.
+    pub async fn call(
+        &self,
+        operation: &str,
+        subtype: Option<&str>,
+        body: &Value,
+        attempt: u64,
+    ) -> Result<OperationAnswer, String> {
+        let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let outcome = self.send(operation, &bytes, &[]).await;
+        let (status, error) = match &outcome {
+            Ok(answer) if answer.is_success() => (Some(answer.status), None),
+            Ok(answer) => (Some(answer.status), Some(answer.failure())),
+            Err(error) => (None, Some(error.clone())),
+        };
+        let message_id = body.pointer("/message/id");
+        self.record(
+            "operation_called",
+            json!({
+                "operation": operation, "type": subtype, "status": status, "attempt": attempt,
+                "message_id": message_id, "error": error,
+            }),
+        );
+        outcome
+    }
+
+    /// Calls an action and checks its output; a 5xx or a lost answer is tried once more if the options say so.
+    ///
+    /// # Errors
+    ///
+    /// What the bot's author reads: the message of the integration's error, or what is wrong with its answer.
+    pub async fn run_action(&self, action: &str, input: Value, output: &Shape) -> Result<Value, String> {
+        let body = json!({"type": action, "input": input});
+        let mut outcome = self.call("action_triggered", Some(action), &body, 1).await;
+        if is_transient(&outcome) && self.options.retry_actions {
+            outcome = self.call("action_triggered", Some(action), &body, 2).await;
+        }
+        let answer = outcome?;
+        if !answer.is_success() {
+            return Err(answer.failure());
+        }
+        let answer = answer.json();
+        check(&answer, &Shape::Closed(&[ACTION_ANSWER]), action)?;
+        let result = answer.get("output").cloned().unwrap_or_default();
+        check(&result, output, &format!("{action}/output"))?;
+        Ok(result)
+    }
+
+    /// Delivers a message of the bot's side in the background.
+    ///
+    /// First attempts keep the order of a conversation; retries do not hold up what comes after them.
+    pub fn deliver(self: &Arc<Self>, world: &mut World, message_id: &str) {
+        let Some(message) = world.messages.get(message_id) else { return };
+        let conversation = world.conversations.get(&message.conversation_id);
+        let body = json!({
+            "type": message.message_type,
+            "payload": message.payload,
+            "conversation": conversation.map(super::state::Conversation::json),
+            "user": world.users.get(&message.user_id).map(super::state::User::json),
+            "message": message.json(),
+        });
+        let message_type = message.message_type.clone();
+        let (attempted, next) = oneshot::channel();
+        let previous = world.deliveries.insert(message.conversation_id.clone(), next);
+        world.last_delivered = Some(message_id.to_owned());
+        let platform = Arc::clone(self);
+        self.spawn(async move {
+            if let Some(previous) = previous {
+                // The other end is dropped, never used, when the earlier attempt is over.
+                let _ = previous.await;
+            }
+            platform.attempt_delivery(&message_type, &body, attempted).await;
+        });
+    }
+
+    async fn attempt_delivery(&self, message_type: &str, body: &Value, attempted: oneshot::Sender<()>) {
+        let mut outcome = self.call("message_created", Some(message_type), body, 1).await;
+        drop(attempted);
+        for retry in 1..=DELIVERY_RETRIES {
+            if !is_transient(&outcome) {
+                return;
+            }
+            self.sleep_until(self.now() + Duration::from_secs(retry)).await;
+            outcome = self.call("message_created", Some(message_type), body, retry + 1).await;
+        }
+    }
+}
+
+fn network_error(error: &reqwest::Error) -> String {
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    format!("{error}: {cause}")
+}

@@ -1,0 +1,326 @@
+//! A stand-in for Botpress Cloud with one bot, the HITL plugin 1.4.2 and one install of a HITL integration.
+//!
+//! It serves the runtime API below `/v1/chat/` and the install's public webhook below `/{webhookId}`, calls the
+//! integration as the platform does, and refuses what the platform refuses. It knows nothing of the product's own
+//! types: every shape is written down here a second time, from the vendor's description.
+//!
+//! Stricter than documented, so that slips show: `x-integration-id` and `x-integration-alias` are required; unknown
+//! query parameters are refused; an install sees only its own users and conversations. An empty-bodied `ping` goes
+//! unsigned. Get-or-create looks for a message within its conversation.
+//!
+//! # Journal
+//!
+//! Downstream is the integration's side, upstream the end user's. Keys may be null.
+//!
+//! | Effect | Keys |
+//! |---|---|
+//! | `call_answered` (every runtime API call) | `call` (the vendor's name, `unknown`), `status`, `error_type`, `message` |
+//! | `user_created`, `user_updated` | `user_id`, `tags`, `name`, `picture_url` |
+//! | `user_deleted` | `user_id` |
+//! | `conversation_created`, `conversation_updated` | `conversation_id`, `tags` |
+//! | `conversation_deleted` | `conversation_id` |
+//! | `message_created` (downstream), `message_found`, `message_updated` | `message_id`, `conversation_id`, `user_id`, `type`, `payload`, `tags`, `direction` |
+//! | `message_deleted` | `message_id` |
+//! | `event_created` | `event_id`, `type`, `conversation_id`, `user_id`, `scheduled_for` |
+//! | `event_canceled` | `event_id` |
+//! | `integration_configured` | `identifier`, `schedule_register_call` |
+//! | `identifier_set` (by a webhook's answer) | `identifier` |
+//! | `operation_called` (every attempt) | `operation`, `type` (of action or message), `status` (null: no answer), `attempt`, `message_id`, `error` |
+//! | `registered`, `unregistered` | - |
+//! | `registration_failed`, `unregistration_failed` | `reason` |
+//! | `user_wrote` (upstream) | `conversation_id`, `user_id`, `message_id`, `type`, `text` |
+//! | `shown_to_user` (upstream) | `conversation_id`, `from` (`bot`, `agent`, `plugin`), `name`, `type`, `text`, `payload` |
+//! | `hitl_not_started` | `conversation_id` (upstream), `reason` (`active`, `downstream`, `same_message`) |
+//! | `hitl_started` | `conversation_id` (downstream), `upstream_conversation_id`, `user_id` (upstream) |
+//! | `hitl_ended` | `reason` (the plugin's `hitlEndReason`), `conversation_id` (downstream), `upstream_conversation_id` |
+//! | `workflow_continued` | `conversation_id` (upstream) |
+//! | `dropped` | `reason` (`inactive`), `kind` (`message`, `event`), `type`, `conversation_id`, `message_id` or `event_id` |
+//! | `plugin_failed` | `conversation_id`, `reason` |
+
+mod calls;
+mod errors;
+mod people;
+mod platform;
+mod plugin;
+mod relay;
+mod runtime;
+mod schema;
+mod signature;
+mod state;
+mod tags;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use uuid::Uuid;
+
+pub use self::calls::OperationAnswer;
+pub use self::errors::{Error, ErrorType};
+pub use self::people::{Line, UpstreamUser};
+pub use self::plugin::{Configuration as PluginConfiguration, Escalation};
+pub use self::state::Speaker;
+pub use self::tags::Definition;
+
+use self::platform::{Platform, lock};
+use crate::faults::Faults;
+use crate::journal::Journal;
+use crate::server::Server;
+
+/// The integration through which users reach the bot.
+const UPSTREAM_INTEGRATION: &str = "webchat";
+
+/// Largest body of a runtime API request.
+const REQUEST_BYTES: usize = 1024 * 1024;
+
+/// The one install of the integration under test.
+#[derive(Clone, Debug)]
+pub struct Install {
+    /// The bot; also the id of the bot's own user.
+    pub bot_id: String,
+    /// The integration version's id.
+    pub integration_id: String,
+    /// The name of the install on the bot.
+    pub alias: String,
+    /// The public webhook's id.
+    pub webhook_id: String,
+    /// What the bot's owner filled in.
+    pub configuration: Value,
+}
+
+impl Install {
+    /// An install with ids of the vendor's form and an empty configuration.
+    pub fn new() -> Self {
+        Self {
+            bot_id: state::new_id("bot_"),
+            integration_id: state::new_id("intver_"),
+            alias: "livechat".to_owned(),
+            webhook_id: format!("webhook_{}", Uuid::new_v4().simple()),
+            configuration: json!({}),
+        }
+    }
+}
+
+impl Default for Install {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What the simulated workspace looks like.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The server's port; 0 picks a free one.
+    pub port: u16,
+    /// The sandbox's clock.
+    pub clock: Clock,
+    /// Where effects are recorded.
+    pub journal: Journal,
+    /// The integration access key that the runtime API accepts.
+    pub access_key: String,
+    /// Signs the calls to the integration, if set.
+    pub signing_secret: Option<String>,
+    /// The install.
+    pub install: Install,
+    /// What the integration's definition declares.
+    pub definition: Definition,
+    /// The HITL plugin's configuration.
+    pub plugin: PluginConfiguration,
+    /// Entries of a page, in lists and in the message history of a start.
+    pub page_size: usize,
+    /// Whether an action is called once more after a 5xx or a lost answer.
+    pub retry_actions: bool,
+    /// How long, by the clock, the plugin takes from the answer of `startHitl` to the activation.
+    pub activation_delay: Duration,
+}
+
+impl Options {
+    /// A workspace with defaults: any free port, no signing secret, actions retried, immediate activation.
+    pub fn new(clock: Clock, journal: Journal) -> Self {
+        Self {
+            port: 0,
+            clock,
+            journal,
+            access_key: format!("bp_iak_{}", Uuid::new_v4().simple()),
+            signing_secret: None,
+            install: Install::new(),
+            definition: Definition::default(),
+            plugin: PluginConfiguration::default(),
+            page_size: 20,
+            retry_actions: true,
+            activation_delay: Duration::ZERO,
+        }
+    }
+}
+
+/// Where the install stands; `status` and `statusReason` on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum InstallStatus {
+    /// `registration_pending`.
+    #[default]
+    RegistrationPending,
+    /// `registered`.
+    Registered,
+    /// `registration_failed`, with the reason that Studio shows (at most 2000 characters).
+    RegistrationFailed(String),
+    /// `unregistered`.
+    Unregistered,
+    /// `unregistration_failed`, with the reason.
+    UnregistrationFailed(String),
+}
+
+/// A running Botpress; it stops when this value is dropped.
+#[derive(Debug)]
+pub struct Simulator {
+    platform: Arc<Platform>,
+    server: Server,
+    faults: Faults,
+}
+
+impl Simulator {
+    /// Starts the server; the integration is not installed yet.
+    ///
+    /// # Errors
+    ///
+    /// When the port is taken.
+    pub async fn start(options: Options) -> io::Result<Self> {
+        let (port, clock) = (options.port, options.clock.clone());
+        let client = calls::client().map_err(io::Error::other)?;
+        let platform = Arc::new(Platform::new(options, client));
+        let router = Router::new().fallback(entry).with_state(Arc::clone(&platform));
+        let faults = Faults::default();
+        let server = Server::start(port, router, faults.clone(), clock).await?;
+        platform.address.get_or_init(|| server.url());
+        Ok(Self { platform, server, faults })
+    }
+
+    /// The base of the runtime API and of the public webhook.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// What goes wrong on the server's side.
+    pub const fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// How the workspace looks.
+    pub fn options(&self) -> &Options {
+        &self.platform.options
+    }
+
+    /// The install's public webhook.
+    pub fn webhook_url(&self) -> String {
+        format!("{}/{}", self.url(), self.platform.options.install.webhook_id)
+    }
+
+    /// Where the install stands.
+    pub fn install_status(&self) -> InstallStatus {
+        lock(&self.platform.install_status).clone()
+    }
+
+    /// Sets the integration's address and registers it.
+    ///
+    /// # Errors
+    ///
+    /// When no answer arrives.
+    pub async fn install_integration(&self, url: &str) -> Result<OperationAnswer, String> {
+        *lock(&self.platform.integration_url) = Some(url.to_owned());
+        self.register().await
+    }
+
+    /// Calls `register`, as an install, a change of the configuration, or the schedule does.
+    ///
+    /// # Errors
+    ///
+    /// When no answer arrives.
+    pub async fn register(&self) -> Result<OperationAnswer, String> {
+        let outcome = self.platform.call("register", None, &json!({"webhookUrl": self.webhook_url()}), 1).await;
+        let (effect, status) = match failure(&outcome) {
+            None => ("registered", InstallStatus::Registered),
+            Some(reason) => ("registration_failed", InstallStatus::RegistrationFailed(reason)),
+        };
+        self.set_install_status(effect, status);
+        outcome
+    }
+
+    /// Calls `unregister`, then forgets the integration's address.
+    ///
+    /// # Errors
+    ///
+    /// When no answer arrives.
+    pub async fn uninstall(&self) -> Result<OperationAnswer, String> {
+        let outcome = self.platform.call("unregister", None, &json!({"webhookUrl": self.webhook_url()}), 1).await;
+        let (effect, status) = match failure(&outcome) {
+            None => ("unregistered", InstallStatus::Unregistered),
+            Some(reason) => ("unregistration_failed", InstallStatus::UnregistrationFailed(reason)),
+        };
+        self.set_install_status(effect, status);
+        *lock(&self.platform.integration_url) = None;
+        outcome
+    }
+
+    /// Calls `ping`, with an empty body.
+    ///
+    /// # Errors
+    ///
+    /// When no answer arrives.
+    pub async fn ping(&self) -> Result<OperationAnswer, String> {
+        self.platform.call("ping", None, &Value::Null, 1).await
+    }
+
+    /// Waits until every delivery, and whatever else goes on in the background, has ended or waits for the clock.
+    pub async fn settled(&self) {
+        self.platform.pending.settled(&self.platform.options.clock).await;
+    }
+
+    fn set_install_status(&self, effect: &'static str, status: InstallStatus) {
+        let reason = match &status {
+            InstallStatus::RegistrationFailed(reason) | InstallStatus::UnregistrationFailed(reason) => Some(reason),
+            _ => None,
+        };
+        self.platform.record(effect, reason.map_or_else(|| json!({}), |reason| json!({"reason": reason})));
+        *lock(&self.platform.install_status) = status;
+    }
+}
+
+fn failure(outcome: &Result<OperationAnswer, String>) -> Option<String> {
+    let reason = match outcome {
+        Ok(answer) if answer.is_success() => return None,
+        Ok(answer) => answer.failure(),
+        Err(error) => error.clone(),
+    };
+    Some(reason.chars().take(2_000).collect())
+}
+
+/// Tells runtime API calls and public webhooks apart.
+async fn entry(State(platform): State<Arc<Platform>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, REQUEST_BYTES).await else {
+        let error = Error::new(ErrorType::PayloadTooLarge, format!("the body is larger than {REQUEST_BYTES} bytes"));
+        return json_answer(StatusCode::PAYLOAD_TOO_LARGE, &error.body(platform.now()));
+    };
+    let first = head.uri.path().split('/').nth(1).unwrap_or_default();
+    if first == platform.options.install.webhook_id {
+        relay::forward(&platform, &head.method, &head.uri, &head.headers, body).await
+    } else {
+        runtime::answer(&platform, &head.method, &head.uri, &head.headers, body)
+    }
+}
+
+fn json_answer(status: StatusCode, body: &Value) -> Response {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,194 @@
+//! The simulated cloud as one value: its state, its clock, its journal, and what is under way.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use serde_json::{Value, json};
+use shared::clock::{Clock, Timestamp};
+use tokio::sync::watch;
+
+use super::plugin;
+use super::state::{Conversation, Message, User, World};
+use super::{InstallStatus, Options};
+use crate::journal::Vendor;
+
+/// Shared by the server, the plugin and the people.
+#[derive(Debug)]
+pub(super) struct Platform {
+    pub options: Options,
+    pub client: reqwest::Client,
+    pub pending: Pending,
+    /// The simulator's own address, known once it listens.
+    pub address: OnceLock<String>,
+    /// Where the integration answers, while it is installed.
+    pub integration_url: Mutex<Option<String>>,
+    pub install_status: Mutex<InstallStatus>,
+    world: Mutex<World>,
+}
+
+impl Platform {
+    pub fn new(options: Options, client: reqwest::Client) -> Self {
+        let mut world = World::default();
+        world.add_user(options.clock.now(), "", Some(&options.install.bot_id));
+        Self {
+            options,
+            client,
+            pending: Pending::default(),
+            address: OnceLock::new(),
+            integration_url: Mutex::default(),
+            install_status: Mutex::default(),
+            world: Mutex::new(world),
+        }
+    }
+
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        lock(&self.world)
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.options.clock.now()
+    }
+
+    pub fn bot_id(&self) -> &str {
+        &self.options.install.bot_id
+    }
+
+    pub fn alias(&self) -> &str {
+        &self.options.install.alias
+    }
+
+    /// Adds a line to the journal.
+    pub fn record(&self, effect: &'static str, detail: Value) {
+        self.options.journal.record(self.now(), Vendor::Botpress, effect, detail);
+    }
+
+    pub fn record_user(&self, effect: &'static str, user: &User) {
+        self.record(
+            effect,
+            json!({"user_id": user.id, "tags": user.tags, "name": user.name, "picture_url": user.picture_url}),
+        );
+    }
+
+    pub fn record_conversation(&self, effect: &'static str, conversation: &Conversation) {
+        self.record(effect, json!({"conversation_id": conversation.id, "tags": conversation.tags}));
+    }
+
+    pub fn record_message(&self, effect: &'static str, message: &Message) {
+        self.record(
+            effect,
+            json!({
+                "message_id": message.id,
+                "conversation_id": message.conversation_id,
+                "user_id": message.user_id,
+                "type": message.message_type,
+                "payload": message.payload,
+                "tags": message.tags,
+                "direction": if message.outgoing { "outgoing" } else { "incoming" },
+            }),
+        );
+    }
+
+    /// Whether the install owns `user`; everybody may name the bot's own user.
+    pub fn owns_user(&self, user: &User) -> bool {
+        user.integration == self.alias() || user.id == self.bot_id()
+    }
+
+    /// Whether the install owns `conversation`.
+    pub fn owns_conversation(&self, conversation: &Conversation) -> bool {
+        conversation.integration == self.alias()
+    }
+
+    /// Does `task` in the background.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let running = self.pending.start();
+        tokio::spawn(async move {
+            task.await;
+            drop(running);
+        });
+    }
+
+    /// Does `task` in the background when `due` has come, or now.
+    pub fn at<F: Future<Output = ()> + Send + 'static>(
+        self: &Arc<Self>,
+        due: Timestamp,
+        task: impl FnOnce(Arc<Self>) -> F + Send + 'static,
+    ) {
+        let platform = Arc::clone(self);
+        self.spawn(async move {
+            platform.sleep_until(due).await;
+            task(platform).await;
+        });
+    }
+
+    pub async fn sleep_until(&self, due: Timestamp) {
+        self.pending.sleep_until(&self.options.clock, due).await;
+    }
+
+    /// Hands a new message on the channel `hitl` to whoever it is for.
+    pub fn dispatch(self: &Arc<Self>, message_id: &str) {
+        let mut world = self.world();
+        let Some(message) = world.messages.get(message_id) else { return };
+        if message.outgoing {
+            self.deliver(&mut world, message_id);
+        } else {
+            plugin::on_agent_message(self, &mut world, message_id);
+        }
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts background tasks, and which of them wait for the clock.
+#[derive(Debug, Default)]
+pub(super) struct Pending(watch::Sender<Tasks>);
+
+#[derive(Debug, Default)]
+struct Tasks {
+    running: usize,
+    sleeping: BTreeMap<u64, Timestamp>,
+    next_id: u64,
+}
+
+/// A background task for as long as it lives.
+#[derive(Debug)]
+pub(super) struct Running(watch::Sender<Tasks>);
+
+impl Pending {
+    /// Counts a task from now on.
+    pub fn start(&self) -> Running {
+        self.0.send_modify(|tasks| tasks.running += 1);
+        Running(self.0.clone())
+    }
+
+    async fn sleep_until(&self, clock: &Clock, due: Timestamp) {
+        let mut id = 0;
+        self.0.send_modify(|tasks| {
+            id = tasks.next_id;
+            tasks.next_id += 1;
+            tasks.sleeping.insert(id, due);
+        });
+        clock.sleep_until(due).await;
+        self.0.send_modify(|tasks| {
+            tasks.sleeping.remove(&id);
+        });
+    }
+
+    /// Waits until every task has ended or waits for a time that has not come.
+    pub async fn settled(&self, clock: &Clock) {
+        let mut tasks = self.0.subscribe();
+        let quiet = |tasks: &Tasks| {
+            let now = clock.now();
+            tasks.running == tasks.sleeping.values().filter(|due| **due > now).count()
+        };
+        // Fails only when the sender is gone, and `self` holds it.
+        let _ = tasks.wait_for(quiet).await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.send_modify(|tasks| tasks.running -= 1);
+    }
+}

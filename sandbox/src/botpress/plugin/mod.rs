@@ -1,0 +1,217 @@
+//! The HITL plugin 1.4.2: what links the two sides, and what it says to whom.
+
+mod end;
+mod messages;
+mod start;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use shared::clock::Timestamp;
+
+pub(super) use end::{on_event, stop};
+pub(super) use messages::{on_agent_message, on_user_message};
+pub(super) use start::start;
+
+use super::UPSTREAM_INTEGRATION;
+use super::platform::Platform;
+use super::state::{Speaker, World};
+
+/// The six message types that pass between the sides.
+const SUPPORTED_TYPES: &[&str] = &["text", "image", "video", "audio", "file", "bloc"];
+
+const WENT_WRONG: &str = "Something went wrong, you are not connected to a human agent...";
+
+/// The plugin's configuration; a text of `NULL` is not sent.
+///
+/// Source: `plugin.definition` of the HITL plugin.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// `onHitlHandoffMessage`, to the user.
+    pub handoff_message: String,
+    /// `onHumanAgentAssignedMessage`, to the user.
+    pub agent_assigned_message: String,
+    /// `onHitlStoppedMessage`, to the user.
+    pub stopped_message: String,
+    /// `onUserHitlCancelledMessage`, to the agent.
+    pub user_cancelled_message: String,
+    /// `onIncompatibleMsgTypeMessage`, to the agent.
+    pub incompatible_message: String,
+    /// `onUserHitlCloseMessage`, to the user.
+    pub user_closed_message: String,
+    /// `onAgentAssignedTimeoutMessage`, to the user.
+    pub assignment_timeout_message: String,
+    /// `userHitlCloseCommand`.
+    pub close_command: String,
+    /// `agentAssignedTimeoutSeconds`; zero is off.
+    pub agent_assigned_timeout: Duration,
+    /// `useHumanAgentInfo`: agents appear under their own name.
+    pub use_human_agent_info: bool,
+    /// `flowOnHitlStopped`: the workflow goes on after the end.
+    pub flow_on_hitl_stopped: bool,
+}
+
+impl Default for Configuration {
+    fn default() -> Self {
+        Self {
+            handoff_message: "I have escalated this conversation to a human agent. They should be with you shortly."
+                .to_owned(),
+            agent_assigned_message: "A human agent has joined the conversation.".to_owned(),
+            stopped_message: "The human agent closed the conversation. I will continue assisting you.".to_owned(),
+            user_cancelled_message: "( The user has ended the session. )".to_owned(),
+            incompatible_message:
+                "Sorry, the user can not receive this type of message. Please resend your message as a text message."
+                    .to_owned(),
+            user_closed_message: "You have ended the session with the human agent. I will continue assisting you."
+                .to_owned(),
+            assignment_timeout_message: "No human agent is available at the moment. Please try again later. \
+                I will continue assisting you for the time being."
+                .to_owned(),
+            close_command: "/end".to_owned(),
+            agent_assigned_timeout: Duration::ZERO,
+            use_human_agent_info: true,
+            flow_on_hitl_stopped: true,
+        }
+    }
+}
+
+/// The input of the plugin's action `startHitl`, besides the conversation.
+#[derive(Clone, Debug, Default)]
+pub struct Escalation {
+    /// Subject of the session.
+    pub title: Option<String>,
+    /// More about it.
+    pub description: Option<String>,
+    /// The integration's own entity, such as `{"groupId": 4}`.
+    pub hitl_session: Option<Value>,
+    /// Takes precedence over the user's own address.
+    pub user_email: Option<String>,
+    /// Replaces the plugin's configuration for this session.
+    pub configuration: Option<Configuration>,
+}
+
+/// What the plugin remembers of an upstream conversation's latest session.
+#[derive(Clone, Debug)]
+pub(in crate::botpress) struct Session {
+    configuration: Configuration,
+    start_message_id: Option<String>,
+    started_at: Timestamp,
+}
+
+/// The configuration in force on an upstream conversation.
+fn configuration(platform: &Platform, world: &World, upstream: &str) -> Configuration {
+    let session = world.conversations.get(upstream).and_then(|conversation| conversation.session.as_ref());
+    session.map_or_else(|| platform.options.plugin.clone(), |session| session.configuration.clone())
+}
+
+fn is_active(world: &World, conversation_id: &str) -> bool {
+    world.conversations.get(conversation_id).is_some_and(|conversation| conversation.hitl_active)
+}
+
+/// Posts into an upstream conversation as the bot, and journals what the user sees; returns the message's id.
+pub(super) fn show(
+    platform: &Platform,
+    world: &mut World,
+    upstream: &str,
+    (speaker, name): (Speaker, Option<String>),
+    message_type: &str,
+    payload: Value,
+) -> String {
+    let detail = json!({
+        "conversation_id": upstream,
+        "from": speaker.as_str(),
+        "name": name,
+        "type": message_type,
+        "text": payload.get("text"),
+        "payload": payload,
+    });
+    let message = world.add_message(platform.now(), upstream, platform.bot_id(), message_type, payload);
+    message.outgoing = true;
+    message.speaker = Some((speaker, name));
+    let id = message.id.clone();
+    platform.record("shown_to_user", detail);
+    id
+}
+
+/// The plugin's own words to the user, unless they are switched off.
+fn notify_user(platform: &Platform, world: &mut World, upstream: &str, text: &str) {
+    if text != "NULL" {
+        show(platform, world, upstream, (Speaker::Plugin, None), "text", json!({"text": text}));
+    }
+}
+
+/// Posts into a downstream conversation as the bot, which makes a delivery to the integration.
+///
+/// # Errors
+///
+/// When the conversation is gone.
+fn post_downstream(
+    platform: &Arc<Platform>,
+    world: &mut World,
+    downstream: &str,
+    message_type: &str,
+    mut payload: Value,
+    upstream_message: Option<&str>,
+) -> Result<(), String> {
+    if world.conversations.get(downstream).is_none() {
+        return Err(format!("Conversation \"{downstream}\" doesn't exist"));
+    }
+    // The plugin spreads its own object into the payload, its type included.
+    if let Some(object) = payload.as_object_mut() {
+        object.insert("type".to_owned(), json!(message_type));
+    }
+    let message = world.add_message(platform.now(), downstream, platform.bot_id(), message_type, payload);
+    message.outgoing = true;
+    if let Some(upstream_message) = upstream_message {
+        message.plugin_tags.insert("upstream".to_owned(), upstream_message.to_owned());
+    }
+    platform.record_message("message_created", message);
+    let id = message.id.clone();
+    platform.deliver(world, &id);
+    Ok(())
+}
+
+/// The plugin's own words to the agent, unless they are switched off.
+fn notify_agent(platform: &Arc<Platform>, world: &mut World, downstream: &str, text: &str) -> Result<(), String> {
+    if text == "NULL" {
+        return Ok(());
+    }
+    post_downstream(platform, world, downstream, "text", json!({"text": text}), None)
+}
+
+/// Makes an agent known on both sides and tells the user; no dedupe.
+fn assign(
+    platform: &Platform,
+    world: &mut World,
+    upstream: &str,
+    downstream: &str,
+    agent_id: &str,
+) -> Result<(), String> {
+    let agent = world.users.get(agent_id).ok_or_else(|| format!("User \"{agent_id}\" doesn't exist"))?;
+    let name = agent.name.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| "A Human Agent".to_owned());
+    for conversation in [upstream, downstream] {
+        world.tag_conversation(conversation, "humanAgentId", agent_id);
+        world.tag_conversation(conversation, "humanAgentName", &name);
+    }
+    let configuration = configuration(platform, world, upstream);
+    notify_user(platform, world, upstream, &configuration.agent_assigned_message);
+    if configuration.use_human_agent_info {
+        link_webchat_user(platform, world, agent_id);
+    }
+    Ok(())
+}
+
+/// Makes the webchat user under whose name an agent appears, anew.
+fn link_webchat_user(platform: &Platform, world: &mut World, agent_id: &str) -> Option<String> {
+    let agent = world.users.get(agent_id)?.clone();
+    let user = world.add_user(platform.now(), UPSTREAM_INTEGRATION, None);
+    user.name = agent.name;
+    user.picture_url = agent.picture_url;
+    if let Some(email) = agent.tags.get("email") {
+        user.tags.insert("email".to_owned(), email.clone());
+    }
+    let id = user.id.clone();
+    world.tag_user(agent_id, "upstream", &id);
+    Some(id)
+}

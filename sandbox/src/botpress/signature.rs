@@ -1,0 +1,53 @@
+//! The `X-BP-Signature` header of calls to an integration with a signing secret.
+
+use base64::Engine as _;
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use shared::clock::Timestamp;
+
+/// Reads a signing secret with or without padding.
+const SECRET: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The header's value: `<unix milliseconds>,<base64url of HMAC-SHA-256 over "<milliseconds>.<body>">`.
+///
+/// # Errors
+///
+/// When `secret` is not base64url.
+pub fn sign(secret: &str, now: Timestamp, body: &[u8]) -> Result<String, String> {
+    let key = SECRET.decode(secret).map_err(|error| format!("the signing secret is not base64url: {error}"))?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).map_err(|error| error.to_string())?;
+    let timestamp = now.unix_millis().to_string();
+    mac.update(timestamp.as_bytes());
+    mac.update(b".");
+    mac.update(body);
+    let signature = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
+    Ok(format!("{timestamp},{signature}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BODY: &[u8] = br#"{"type":"createUser","input":{"name":"Ada"}}"#;
+
+    #[test]
+    fn the_contract_s_vector_is_reproduced() {
+        let now = Timestamp::from_unix_millis(1_700_000_000_000);
+        let header = sign("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8", now, BODY).unwrap();
+        assert_eq!(header, "1700000000000,0lx4fmGZEjPf409l1G1K9LHaeFrkviCQk0HCDM0ERW0");
+    }
+
+    #[test]
+    fn a_padded_secret_is_the_same_secret_and_another_alphabet_is_refused() {
+        let now = Timestamp::from_unix_millis(0);
+        assert_eq!(sign("AAEC", now, BODY), sign("AAEC", now, BODY));
+        assert_eq!(sign("AAE", now, BODY), sign("AAE=", now, BODY));
+        assert!(sign("not base64!", now, BODY).is_err());
+    }
+}

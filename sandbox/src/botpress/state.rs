@@ -1,0 +1,313 @@
+//! Entities and look-ups; no I/O.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use serde_json::Value;
+use shared::clock::Timestamp;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::plugin::Session;
+use super::tags::Tags;
+
+/// Rows in order of creation, found by id.
+#[derive(Debug)]
+pub(super) struct Table<T> {
+    rows: BTreeMap<u64, T>,
+    numbers: HashMap<String, u64>,
+    next: u64,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self { rows: BTreeMap::new(), numbers: HashMap::new(), next: 0 }
+    }
+}
+
+impl<T> Table<T> {
+    pub fn insert(&mut self, id: String, row: T) -> &mut T {
+        let number = self.next;
+        self.next += 1;
+        self.numbers.insert(id, number);
+        self.rows.entry(number).or_insert(row)
+    }
+
+    pub fn get(&self, id: &str) -> Option<&T> {
+        self.rows.get(self.numbers.get(id)?)
+    }
+
+    pub fn get_mut(&mut self, id: &str) -> Option<&mut T> {
+        self.rows.get_mut(self.numbers.get(id)?)
+    }
+
+    pub fn remove(&mut self, id: &str) -> Option<T> {
+        self.rows.remove(&self.numbers.remove(id)?)
+    }
+
+    pub fn newest_first(&self) -> impl Iterator<Item = &T> {
+        self.rows.values().rev()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct User {
+    pub id: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// Alias of the owning install; `""` for the bot's own user.
+    pub integration: String,
+    pub tags: Tags,
+    pub plugin_tags: Tags,
+    pub name: Option<String>,
+    pub picture_url: Option<String>,
+    pub properties: Tags,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Conversation {
+    pub id: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// Alias of the owning install.
+    pub integration: String,
+    pub channel: String,
+    pub tags: Tags,
+    pub plugin_tags: Tags,
+    pub properties: Tags,
+    /// Who wrote or was added first, in order.
+    pub participants: Vec<String>,
+    /// Ids, oldest first.
+    pub messages: Vec<String>,
+    /// Whether the plugin's HITL state says active.
+    pub hitl_active: bool,
+    /// What the plugin remembers of the latest session; on upstream conversations only.
+    pub session: Option<Session>,
+}
+
+/// Who stands behind an upstream message, as the end user sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// The end user, or another participant.
+    User,
+    /// The bot itself.
+    Bot,
+    /// A human agent.
+    Agent,
+    /// The HITL plugin.
+    Plugin,
+}
+
+impl Speaker {
+    /// `user`, `bot`, `agent` or `plugin`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Bot => "bot",
+            Self::Agent => "agent",
+            Self::Plugin => "plugin",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    pub id: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub message_type: String,
+    pub payload: Value,
+    pub outgoing: bool,
+    pub user_id: String,
+    pub conversation_id: String,
+    pub tags: Tags,
+    pub plugin_tags: Tags,
+    pub origin: Option<String>,
+    /// On upstream messages: who speaks, and under which name if one is shown.
+    pub speaker: Option<(Speaker, Option<String>)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum EventStatus {
+    Pending,
+    Scheduled,
+    Processed,
+    Ignored,
+    Failed(String),
+    Canceled,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Event {
+    pub id: String,
+    pub created_at: Timestamp,
+    pub event_type: String,
+    pub payload: Value,
+    /// `conversationId`, `userId`, `messageId`, `workflowId`, as far as given.
+    pub attributes: Tags,
+    pub status: EventStatus,
+}
+
+impl Event {
+    /// The conversation it is about: the attribute, else the payload key.
+    pub fn conversation_id(&self) -> Option<&str> {
+        let attribute = self.attributes.get("conversationId").map(String::as_str);
+        attribute.or_else(|| self.payload.get("conversationId")?.as_str())
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub id: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub payload: Value,
+    pub expiry: Option<Duration>,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Type, id of the owner, name.
+pub(super) type StateKey = (String, String, String);
+
+/// Everything the simulated workspace holds.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    pub users: Table<User>,
+    pub conversations: Table<Conversation>,
+    pub messages: Table<Message>,
+    pub events: Table<Event>,
+    pub states: BTreeMap<StateKey, State>,
+    /// Per conversation: resolves when the first attempt of the latest delivery is over.
+    pub deliveries: HashMap<String, oneshot::Receiver<()>>,
+    pub last_delivered: Option<String>,
+    last_stamp: Option<Timestamp>,
+}
+
+impl World {
+    /// The time for a new or changed entity: whole milliseconds, and later than any before, as it would be in a
+    /// system in which every call takes time.
+    pub fn stamp(&mut self, now: Timestamp) -> Timestamp {
+        let now = Timestamp::from_unix_millis(now.unix_millis());
+        let stamp = self.last_stamp.map_or(now, |last| now.max(last + Duration::from_millis(1)));
+        self.last_stamp = Some(stamp);
+        stamp
+    }
+
+    /// Adds a user without tags.
+    pub fn add_user(&mut self, now: Timestamp, integration: &str, id: Option<&str>) -> &mut User {
+        let stamp = self.stamp(now);
+        let id = id.map_or_else(|| new_id("user_"), str::to_owned);
+        let user = User {
+            id: id.clone(),
+            created_at: stamp,
+            updated_at: stamp,
+            integration: integration.to_owned(),
+            tags: Tags::new(),
+            plugin_tags: Tags::new(),
+            name: None,
+            picture_url: None,
+            properties: Tags::new(),
+        };
+        self.users.insert(id, user)
+    }
+
+    /// Adds a conversation without tags.
+    pub fn add_conversation(&mut self, now: Timestamp, integration: &str, channel: &str) -> &mut Conversation {
+        let stamp = self.stamp(now);
+        let id = new_id("conv_");
+        let conversation = Conversation {
+            id: id.clone(),
+            created_at: stamp,
+            updated_at: stamp,
+            integration: integration.to_owned(),
+            channel: channel.to_owned(),
+            tags: Tags::new(),
+            plugin_tags: Tags::new(),
+            properties: Tags::new(),
+            participants: Vec::new(),
+            messages: Vec::new(),
+            hitl_active: false,
+            session: None,
+        };
+        self.conversations.insert(id, conversation)
+    }
+
+    /// Adds a message without tags to its conversation, which must exist.
+    pub fn add_message(
+        &mut self,
+        now: Timestamp,
+        conversation_id: &str,
+        user_id: &str,
+        message_type: &str,
+        payload: Value,
+    ) -> &mut Message {
+        let stamp = self.stamp(now);
+        let id = new_id("msg_");
+        if let Some(conversation) = self.conversations.get_mut(conversation_id) {
+            conversation.messages.push(id.clone());
+            if !conversation.participants.iter().any(|participant| participant == user_id) {
+                conversation.participants.push(user_id.to_owned());
+            }
+        }
+        let message = Message {
+            id: id.clone(),
+            created_at: stamp,
+            updated_at: stamp,
+            message_type: message_type.to_owned(),
+            payload,
+            outgoing: false,
+            user_id: user_id.to_owned(),
+            conversation_id: conversation_id.to_owned(),
+            tags: Tags::new(),
+            plugin_tags: Tags::new(),
+            origin: None,
+            speaker: None,
+        };
+        self.messages.insert(id, message)
+    }
+
+    /// A plugin tag of a conversation.
+    pub fn conversation_tag(&self, conversation_id: &str, name: &str) -> Option<String> {
+        self.conversations.get(conversation_id)?.plugin_tags.get(name).cloned()
+    }
+
+    /// Sets a plugin tag of a conversation.
+    pub fn tag_conversation(&mut self, conversation_id: &str, name: &str, value: &str) {
+        if let Some(conversation) = self.conversations.get_mut(conversation_id) {
+            conversation.plugin_tags.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// Sets a plugin tag of a user.
+    pub fn tag_user(&mut self, user_id: &str, name: &str, value: &str) {
+        if let Some(user) = self.users.get_mut(user_id) {
+            user.plugin_tags.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// The messages of a conversation, newest first.
+    pub fn messages_of(&self, conversation: &Conversation) -> impl Iterator<Item = &Message> {
+        conversation.messages.iter().rev().filter_map(|id| self.messages.get(id))
+    }
+}
+
+/// An id with 26 characters after its prefix, as the vendor's are.
+pub(super) fn new_id(prefix: &str) -> String {
+    let random: String = Uuid::new_v4().simple().to_string().to_uppercase().chars().take(26).collect();
+    format!("{prefix}{random}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::wire::wire_time;
+    use super::*;
+
+    #[test]
+    fn stamps_grow_although_the_clock_stands_still() {
+        let mut world = World::default();
+        let now = Timestamp::from_unix_millis(1_000);
+        let first = world.stamp(now);
+        assert!(world.stamp(now) > first);
+        assert_eq!(wire_time(first), "1970-01-01T00:00:01.000Z");
+    }
+}

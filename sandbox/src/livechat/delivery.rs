@@ -1,0 +1,155 @@
+//! Sending webhooks: attempts, retries, and knowing when everything due has been sent.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::json;
+use shared::clock::{Clock, Timestamp};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::webhooks::Letter;
+use crate::journal::{Journal, Vendor};
+
+/// How long the vendor waits for an answer, in real time.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The vendor promises three more tries within about a minute; how they are spread is not documented.
+const RETRY_AFTER: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(30)];
+
+/// Where a delivery stands.
+#[derive(Clone, Copy, Debug)]
+enum Progress {
+    Sending,
+    Waiting(Timestamp),
+}
+
+/// The post room; tasks stop when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Deliveries {
+    sender: Sender,
+    sent: Mutex<Vec<Letter>>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+#[derive(Clone)]
+struct Sender {
+    client: reqwest::Client,
+    clock: Clock,
+    journal: Journal,
+    progress: watch::Sender<BTreeMap<u64, Progress>>,
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").finish_non_exhaustive()
+    }
+}
+
+impl Deliveries {
+    pub fn new(clock: Clock, journal: Journal) -> Result<Self, reqwest::Error> {
+        let sender = Sender { client: client()?, clock, journal, progress: watch::Sender::default() };
+        Ok(Self { sender, sent: Mutex::default(), tasks: Mutex::default() })
+    }
+
+    /// Sends each letter on its own, so that one may overtake another.
+    pub fn send(&self, letters: Vec<Letter>) {
+        for letter in letters {
+            self.send_one(letter);
+        }
+    }
+
+    fn send_one(&self, letter: Letter) {
+        let number = {
+            let mut sent = lock(&self.sent);
+            sent.push(letter.clone());
+            u64::try_from(sent.len()).unwrap_or(u64::MAX) - 1
+        };
+        self.sender.mark(number, Some(Progress::Sending));
+        let sender = self.sender.clone();
+        let mut tasks = lock(&self.tasks);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(async move { sender.deliver(number, letter).await });
+    }
+
+    /// Sends what delivery `number` sent, as a delivery of its own.
+    pub fn replay(&self, number: u64) -> bool {
+        let letter = usize::try_from(number).ok().and_then(|number| lock(&self.sent).get(number).cloned());
+        self.resend(letter)
+    }
+
+    /// Sends the last delivery of `action` once more.
+    pub fn replay_last(&self, action: &str) -> bool {
+        let letter = lock(&self.sent).iter().rev().find(|letter| letter.action == action).cloned();
+        self.resend(letter)
+    }
+
+    fn resend(&self, letter: Option<Letter>) -> bool {
+        let found = letter.is_some();
+        self.send(letter.into_iter().collect());
+        found
+    }
+
+    /// Waits until no delivery is under way and no retry is due by the clock.
+    pub async fn settled(&self) {
+        let mut progress = self.sender.progress.subscribe();
+        let clock = &self.sender.clock;
+        let is_later = |one: &Progress| matches!(one, Progress::Waiting(until) if *until > clock.now());
+        // Fails only when the sender is gone, and `self` holds it.
+        let _ = progress.wait_for(|open| open.values().all(is_later)).await;
+    }
+}
+
+impl Sender {
+    async fn deliver(self, number: u64, letter: Letter) {
+        let waits = RETRY_AFTER.iter().copied().map(Some).chain([None]);
+        for (attempt, wait) in (1..).zip(waits) {
+            let status = self.post(&letter).await;
+            let detail = json!({
+                "delivery": number, "action": letter.action, "url": letter.url, "attempt": attempt, "status": status,
+            });
+            self.journal.record(self.clock.now(), Vendor::LiveChat, "webhook_delivered", detail);
+            let Some(wait) = wait.filter(|_| status != Some(200)) else { break };
+            let until = self.clock.now() + wait;
+            self.mark(number, Some(Progress::Waiting(until)));
+            self.clock.sleep_until(until).await;
+            self.mark(number, Some(Progress::Sending));
+        }
+        self.mark(number, None);
+    }
+
+    /// The status of the answer; none when the receiver did not answer in time.
+    async fn post(&self, letter: &Letter) -> Option<u16> {
+        let answer = self.client.post(&letter.url).json(&letter.body).send().await.ok()?;
+        Some(answer.status().as_u16())
+    }
+
+    fn mark(&self, number: u64, progress: Option<Progress>) {
+        self.progress.send_modify(|open| {
+            match progress {
+                Some(progress) => open.insert(number, progress),
+                None => open.remove(&number),
+            };
+        });
+    }
+}
+
+/// A client that trusts nobody: webhooks of the sandbox stay on this machine, in plain HTTP.
+pub(super) fn client() -> Result<reqwest::Client, reqwest::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
+    let builder = match rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions() {
+        Ok(tls) => {
+            let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+            builder.tls_backend_preconfigured(tls)
+        }
+        Err(_unsupported) => builder,
+    };
+    builder.build()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

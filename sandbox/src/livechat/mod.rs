@@ -1,0 +1,321 @@
+//! A stand-in for LiveChat v3.6: it keeps state, refuses what the vendor refuses, sends real webhooks, and journals.
+//!
+//! One listener carries every host: `/v3.6/{agent,customer,configuration}/action/<action>`, `/v2/customer/…` (the
+//! accounts service) and `/api/file/…` (the file CDN). Nothing here uses the product's own wire types; a simulator that
+//! shared them would agree with every mistake in them.
+//!
+//! Left out: bots, OAuth for agents, per-group identities, and the customer actions that serve the vendor's own widget
+//! (`get_configuration`, `get_localization`, `get_url_info`, welcome messages, e-mail verification and the like), which
+//! are `not_found`.
+//!
+//! # Journal
+//!
+//! Effects of vendor `live_chat`, with the keys of their details:
+//!
+//! | Effect | Keys |
+//! |---|---|
+//! | `call_answered` | `call` (such as `customer/send_event`, `accounts/token`), `status`, `error_type`; not for scripted answers |
+//! | `customer_created` | `customer_id` |
+//! | `token_issued` | `customer_id`, `renewed` (whether for a customer who existed) |
+//! | `customer_updated` | `customer_id`, `name`, `email` |
+//! | `customer_banned` | `customer_id`, `until` |
+//! | `chat_started`, `chat_resumed` | `chat_id`, `thread_id`, `customer_id`, `group_ids`, `continuous`, `active` |
+//! | `event_sent`, `event_updated` | `chat_id`, `thread_id`, `event_id`, `author_id`, `author_type` (`customer`, `agent`, `system`), `visibility`, `custom_id`, `type`, `text`, `url`, `system_message_type` |
+//! | `event_deleted` | `chat_id`, `thread_id`, `event_id` |
+//! | `chat_deactivated` | `chat_id`, `thread_id`, `by` (a user id, or null for the router) |
+//! | `chat_transferred` | `chat_id`, `thread_id`, `reason`, `transferred_to`, `requester_id`?, `queue`? |
+//! | `user_added` | `chat_id`, `thread_id`, `user_id`, `reason`, `visibility` |
+//! | `user_removed` | `chat_id`, `thread_id`, `user_id`, `reason`, `user_type`, `requester_id`? |
+//! | `properties_updated`, `properties_deleted` | `chat_id`, `thread_id`?, `event_id`?, `properties` |
+//! | `thread_tagged`, `thread_untagged` | `chat_id`, `thread_id`, `tag` |
+//! | `events_seen` | `user_id`, `chat_id`, `seen_up_to` |
+//! | `postback_sent` | `user_id`, `chat_id`, `thread_id`, `event_id`, `postback` |
+//! | `sneak_peek_sent` | `chat_id`, `text` |
+//! | `file_uploaded` | `url`, `name`, `size` |
+//! | `webhook_registered` | `id`, `action`, `url`, `owner_client_id`, `type`, `filters` |
+//! | `webhook_unregistered`, `webhooks_enabled` | `id`; `enabled` |
+//! | `webhook_delivered` | `delivery` (a number for [`Simulator::replay`]), `action`, `url`, `attempt` from 1, `status` (null without an answer) |
+//!
+//! # Where the vendor's documentation is silent
+//!
+//! - A customer who names a chat that is not theirs, existing or not, gets `authorization`.
+//! - A thread or event that is not in the chat is `not_found` to customers, too.
+//! - A wrong `organization_id` gets `license_not_found`.
+//! - Cookies with a wrong secret count as none: a new customer is made.
+//! - Calls with a personal access token count as `other_clients` for the filter `source_type`.
+//! - `session_fields` are replaced, not merged.
+//! - Event times are strictly increasing, even while the clock stands still.
+//! - Webhook retries come 5, 20 and 50 seconds after the first try.
+
+mod account;
+mod accounts;
+mod actions;
+mod agent;
+mod configuration;
+mod customer;
+mod delivery;
+mod errors;
+mod ids;
+mod paging;
+mod params;
+mod people;
+mod router;
+mod state;
+#[cfg(test)]
+mod tests;
+mod upload;
+mod view;
+mod webhooks;
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use shared::clock::Clock;
+
+pub use self::account::{Account, Agent, Group, GroupStatus};
+use self::delivery::Deliveries;
+pub use self::errors::{Error, Kind};
+pub use self::state::{
+    Author, Chat, Customer, Event, Member, Properties, RoutingStatus, Target, Thread, UserKind, Visibility,
+};
+use self::state::{Source, State, Step};
+use self::webhooks::Registration;
+use crate::faults::Faults;
+use crate::journal::{Journal, Vendor};
+use crate::server::Server;
+
+/// How a simulator is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// TCP port on the loopback interface; 0 picks a free one.
+    pub port: u16,
+    /// Where it learns the time.
+    pub clock: Clock,
+    /// Where it writes down what happened.
+    pub journal: Journal,
+    /// The organization it plays.
+    pub account: Account,
+    /// What it does where the vendor's behaviour varies or is not known.
+    pub behaviour: Behaviour,
+}
+
+impl Options {
+    /// The default organization and behaviour, on a free port.
+    pub fn new(clock: Clock, journal: Journal) -> Self {
+        Self { port: 0, clock, journal, account: Account::default(), behaviour: Behaviour::default() }
+    }
+}
+
+/// What differs between organizations, or is doubtful in the vendor's documentation.
+#[derive(Clone, Debug)]
+pub struct Behaviour {
+    /// The `error.type` of a second `start_chat` and of resuming an active chat.
+    pub second_chat: SecondChat,
+    /// When the router hands a new thread to an agent.
+    pub assignment: Assignment,
+    /// Whether each token call with cookies changes the value of `__lc_cst` and invalidates the old one.
+    pub rotate_cookie_secret: bool,
+    /// Lifetime of customer tokens that do not ask for another by `expires_in`.
+    pub token_lifetime: Duration,
+    /// Where the organization lives; calls to the other region are misdirected.
+    pub region: Region,
+    /// The stage of v3.6 and the date on which it ends (`YYYY-MM-DD`), once it is no longer stable.
+    pub version_ends: Option<(Stage, String)>,
+}
+
+/// Second chats are refused as `validation`, chats assigned at once, tokens live 8 hours, and v3.6 is stable.
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            second_chat: SecondChat::Validation,
+            assignment: Assignment::Immediate,
+            rotate_cookie_secret: false,
+            token_lifetime: Duration::from_secs(8 * 3_600),
+            region: Region::Dal,
+            version_ends: None,
+        }
+    }
+}
+
+/// How a second chat is refused; the vendor's documentation allows either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondChat {
+    /// As `validation`.
+    Validation,
+    /// As `limit_reached`.
+    LimitReached,
+}
+
+/// When the router assigns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Assignment {
+    /// As soon as the thread opens, if somebody takes chats.
+    Immediate,
+    /// When [`Simulator::router_assigns`] says so; until then chats are queued.
+    Manual,
+}
+
+/// A data centre.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Region {
+    /// US, meant when a call names none.
+    Dal,
+    /// EU.
+    Fra,
+}
+
+impl Region {
+    /// `dal` or `fra`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dal => "dal",
+            Self::Fra => "fra",
+        }
+    }
+}
+
+/// Late stages of an API version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Answers carry `Legacy: <date>`.
+    Legacy,
+    /// Answers carry `Deprecation: <date>`.
+    Deprecated,
+}
+
+impl Stage {
+    const fn header(self) -> &'static str {
+        match self {
+            Self::Legacy => "legacy",
+            Self::Deprecated => "deprecation",
+        }
+    }
+}
+
+/// What the listener and the simulator's owner share.
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<State>,
+    clock: Clock,
+    journal: Journal,
+    deliveries: Deliveries,
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets `change` happen in one moment, then journals its effects and sends its webhooks.
+    fn act<T>(&self, source: Source, change: impl FnOnce(&mut State, &mut Step) -> T) -> T {
+        let mut state = self.state();
+        let mut step = Step::new(self.clock.now(), source);
+        let outcome = change(&mut state, &mut step);
+        for (effect, detail) in step.effects {
+            self.journal.record(step.now, Vendor::LiveChat, effect, detail);
+        }
+        let organization_id = &state.account.organization_id;
+        let letters = step.webhooks.iter().flat_map(|webhook| state.registrations.letters(webhook, organization_id));
+        self.deliveries.send(letters.collect());
+        outcome
+    }
+}
+
+/// A running simulator; it stops when this value is dropped.
+///
+/// Every method that makes something happen fires webhooks and must be called inside a Tokio runtime.
+#[derive(Debug)]
+pub struct Simulator {
+    inner: Arc<Inner>,
+    server: Server,
+    faults: Faults,
+    account: Account,
+}
+
+impl Simulator {
+    /// Starts a simulator.
+    ///
+    /// # Errors
+    ///
+    /// When the port is taken, or no HTTP client for webhooks can be made.
+    pub async fn start(options: Options) -> io::Result<Self> {
+        let Options { port, clock, journal, account, behaviour } = options;
+        let deliveries = Deliveries::new(clock.clone(), journal.clone()).map_err(io::Error::other)?;
+        let state = Mutex::new(State::new(account.clone(), behaviour, clock.now()));
+        let inner = Arc::new(Inner { state, clock: clock.clone(), journal, deliveries });
+        let faults = Faults::default();
+        let server = Server::start(port, router::routes(Arc::clone(&inner)), faults.clone(), clock).await?;
+        inner.state().cdn_url = server.url();
+        Ok(Self { inner, server, faults, account })
+    }
+
+    /// The base of every host it plays: `http://127.0.0.1:<port>`.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// The fault script of its listener.
+    pub const fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// The organization as it was at the start; statuses that changed since are not in it.
+    pub const fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Changes the behaviour from now on.
+    pub fn set_behaviour(&self, change: impl FnOnce(&mut Behaviour)) {
+        change(&mut self.inner.state().behaviour);
+    }
+
+    /// Registers webhooks for the licence as done in the developer console: no filters, no additional data.
+    ///
+    /// # Errors
+    ///
+    /// `limit_reached` for the fourth of an action.
+    pub fn register_webhooks(&self, url: &str, secret_key: &str, actions: &[&str]) -> Result<(), Error> {
+        self.inner.act(Source::System, |state, step| {
+            let client_id = state.account.client_id.clone();
+            let registrations = actions.iter().map(|action| Registration::plain(action, url, secret_key, &client_id));
+            registrations.into_iter().try_for_each(|one| state.register(step, one).map(|_id| ()))
+        })
+    }
+
+    /// Waits until no webhook delivery is under way, and no retry is due by the clock.
+    pub async fn settled(&self) {
+        self.inner.deliveries.settled().await;
+    }
+
+    /// Sends the last delivery of `action` once more; false when there was none.
+    pub fn deliver_again(&self, action: &str) -> bool {
+        self.inner.deliveries.replay_last(action)
+    }
+
+    /// Sends the delivery with this number (`delivery` in the journal) once more; false when there is none.
+    pub fn replay(&self, delivery: u64) -> bool {
+        self.inner.deliveries.replay(delivery)
+    }
+
+    /// Every chat of the organization, in the order of their start.
+    pub fn chats(&self) -> Vec<Chat> {
+        self.inner.state().chats().to_vec()
+    }
+
+    /// The chats with an active thread.
+    pub fn open_chats(&self) -> Vec<Chat> {
+        let state = self.inner.state();
+        state.chats().iter().filter(|chat| chat.active_thread().is_some()).cloned().collect()
+    }
+
+    /// The last thread of a chat.
+    pub fn thread(&self, chat_id: &str) -> Option<Thread> {
+        self.inner.state().chat(chat_id)?.threads.last().cloned()
+    }
+
+    /// Everybody who was ever issued a token.
+    pub fn customers(&self) -> Vec<Customer> {
+        self.inner.state().customers.values().cloned().collect()
+    }
+}

@@ -1,0 +1,168 @@
+//! What people do in the agent app, and what the vendor does on its own.
+
+use serde_json::{Value, json};
+
+use super::account::GroupStatus;
+use super::errors::{Error, Kind};
+use super::params::Params;
+use super::state::{Draft, Opening, Requester, RoutingStatus, Source, State, Step, Target, Transfer, Visibility};
+use super::{Simulator, ids};
+
+impl Simulator {
+    /// An agent opens the chat and answers from now on, or joins the one who does out of the customer's sight.
+    ///
+    /// # Errors
+    ///
+    /// As `add_user_to_chat`.
+    pub fn agent_joins(&self, chat_id: &str, agent_id: &str) -> Result<(), Error> {
+        self.inner.act(Source::Unnamed, |state, step| {
+            let answered = state.chat(chat_id).is_some_and(|chat| chat.public_agent().is_some());
+            let visibility = if answered { Visibility::Agents } else { Visibility::All };
+            state.join(step, chat_id, agent_id, visibility, agent_id)
+        })
+    }
+
+    /// An agent writes to the customer; the answer is the event's id.
+    ///
+    /// # Errors
+    ///
+    /// As `send_event`: the agent must be in the chat, and the chat active.
+    pub fn agent_sends_text(&self, chat_id: &str, agent_id: &str, text: &str) -> Result<String, Error> {
+        self.agent_sends_event(chat_id, agent_id, &json!({"type": "message", "text": text}))
+    }
+
+    /// An agent writes a note that only agents may read.
+    ///
+    /// # Errors
+    ///
+    /// As `send_event`.
+    pub fn agent_sends_private_note(&self, chat_id: &str, agent_id: &str, text: &str) -> Result<String, Error> {
+        self.agent_sends_event(chat_id, agent_id, &json!({"type": "message", "text": text, "visibility": "agents"}))
+    }
+
+    /// An agent sends an event of any type, given as `send_event` takes it.
+    ///
+    /// # Errors
+    ///
+    /// As `send_event`.
+    pub fn agent_sends_event(&self, chat_id: &str, agent_id: &str, event: &Value) -> Result<String, Error> {
+        self.inner.act(Source::Unnamed, |state, step| {
+            let requester = Requester::Agent(agent_id.to_owned());
+            let draft = Draft::read(state, &requester, step.now, &Params::of(event)?)?;
+            state.send_event(step, &requester, chat_id, draft, false)
+        })
+    }
+
+    /// An agent corrects the text of a message.
+    ///
+    /// # Errors
+    ///
+    /// `not_found` when there is no such event.
+    pub fn agent_edits(&self, chat_id: &str, event_id: &str, text: &str) -> Result<(), Error> {
+        self.inner.act(Source::Unnamed, |state, step| state.edit_event(step, chat_id, event_id, text))
+    }
+
+    /// An agent deletes an event.
+    ///
+    /// # Errors
+    ///
+    /// `not_found` when there is no such event.
+    pub fn agent_deletes(&self, chat_id: &str, agent_id: &str, event_id: &str) -> Result<(), Error> {
+        let requester = Requester::Agent(agent_id.to_owned());
+        let thread_id = super::state::thread_of(event_id);
+        self.inner
+            .act(Source::Unnamed, |state, step| state.delete_event(step, &requester, chat_id, thread_id, event_id))
+    }
+
+    /// An agent hands the chat over; it may end in the queue.
+    ///
+    /// # Errors
+    ///
+    /// As `transfer_chat`.
+    pub fn agent_transfers(&self, chat_id: &str, agent_id: &str, target: Target) -> Result<(), Error> {
+        let transfer =
+            Transfer { targets: vec![target], ignore_agents_availability: true, ignore_requester_presence: false };
+        self.inner.act(Source::Unnamed, |state, step| state.transfer(step, agent_id, chat_id, &transfer))
+    }
+
+    /// An agent closes the chat.
+    ///
+    /// # Errors
+    ///
+    /// As `deactivate_chat`.
+    pub fn agent_closes(&self, chat_id: &str, agent_id: &str) -> Result<(), Error> {
+        let requester = Requester::Agent(agent_id.to_owned());
+        self.inner.act(Source::Unnamed, |state, step| state.deactivate_chat(step, &requester, chat_id, false))
+    }
+
+    /// The router hands a waiting chat to somebody; false when nobody takes it.
+    ///
+    /// # Errors
+    ///
+    /// `chat_inactive` when there is no active thread.
+    pub fn router_assigns(&self, chat_id: &str) -> Result<bool, Error> {
+        self.inner.act(Source::System, |state, step| state.assign(step, chat_id))
+    }
+
+    /// The router closes a chat that nobody writes in any more.
+    ///
+    /// # Errors
+    ///
+    /// `chat_inactive` when there is no active thread.
+    pub fn router_closes(&self, chat_id: &str) -> Result<(), Error> {
+        self.inner.act(Source::System, |state, step| state.close(step, chat_id, None, "routing.archived_inactive"))
+    }
+
+    /// Somebody writes on the organization's website, through the vendor's own widget, and an agent answers; the answer
+    /// is the id of that chat, which has nothing to do with our app.
+    ///
+    /// # Errors
+    ///
+    /// When no group is online or nobody takes the chat.
+    pub fn customer_sends_text_elsewhere(&self, text: &str, reply: &str) -> Result<String, Error> {
+        let widget = ids::hex();
+        let start = json!({"chat": {"thread": {"events": [{"type": "message", "text": text}]}}});
+        let chat_id = self.inner.act(Source::Client(widget.clone()), |state, step| {
+            let customer = Requester::Customer(state.add_customer(step, widget));
+            let opening = Opening::read(state, &customer, step.now, &Params::of(&start)?)?;
+            state.start_chat(step, &customer, opening).map(|opened| opened.chat_id)
+        })?;
+        let agent_id = self.inner.state().chat(&chat_id).and_then(|chat| chat.public_agent().map(str::to_owned));
+        self.agent_sends_text(&chat_id, &agent_id.ok_or(Kind::AgentOffline)?, reply)?;
+        Ok(chat_id)
+    }
+
+    /// Every customer token there is expires now.
+    pub fn expire_customer_tokens(&self) {
+        let now = self.inner.clock.now();
+        self.inner.state().tokens.values_mut().for_each(|token| token.expires_at = now);
+    }
+
+    /// A group goes online or offline. Chats that wait are left to [`router_assigns`](Self::router_assigns).
+    pub fn set_group_status(&self, group_id: u32, status: GroupStatus) {
+        self.inner.state().set_group_status(group_id, status);
+    }
+
+    /// An agent starts or stops taking chats, or signs out.
+    pub fn set_agent_status(&self, agent_id: &str, status: RoutingStatus) {
+        let change = |state: &mut State, step: &mut Step| state.set_agent_status(step, agent_id, status);
+        self.inner.act(Source::Unnamed, change);
+    }
+
+    /// Withdraws the personal access token, or brings it back.
+    pub fn set_agent_token_valid(&self, valid: bool) {
+        self.inner.state().agent_token_valid = valid;
+    }
+
+    /// Puts a file on the CDN, as the agent app does before it sends one; the answer is its URL.
+    pub fn agent_uploads(&self, name: &str, content_type: &str, bytes: Vec<u8>) -> String {
+        let file = super::state::File {
+            name: name.to_owned(),
+            content_type: content_type.to_owned(),
+            bytes: bytes.into(),
+            expires_at: None,
+        };
+        let answer = self.inner.act(Source::Unnamed, |state, step| super::upload::store(state, step, file));
+        answer.get("url").and_then(Value::as_str).map(str::to_owned).unwrap_or_default()
+    }
+}
