@@ -1,0 +1,152 @@
+//! `POST /botpress/{key}`: everything that Botpress Cloud calls.
+
+use std::time::Duration;
+
+use http::{Response, StatusCode};
+use lambda_http::{Body, Request};
+use serde_json::{Value, json};
+use shared::botpress::{Action, Context, Install, Operation, WebhookReceived, reply};
+use shared::clock::Timestamp;
+use shared::handoff::{BotpressProof, Handoff, Rejection, Result, StartRequest};
+use shared::ids::ConversationId;
+use shared::store::Profile;
+
+use crate::answer;
+
+/// Botpress's own limit for a request is 1 MB; a start's history comes close to it.
+const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
+
+/// The bot waits for `stopHitl` before it says goodbye, so it is answered soon, delivered or not.
+const STOP_TIME: Duration = Duration::from_secs(8);
+
+/// Answers one call of Botpress.
+pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: Timestamp) -> Response<Body> {
+    let body: &[u8] = request.body().as_ref();
+    if body.len() > MAX_BODY_BYTES {
+        return answer::text(StatusCode::PAYLOAD_TOO_LARGE, "too large");
+    }
+    let signature = request.headers().get("x-bp-signature").map(|value| value.to_str().unwrap_or_default());
+    if let Err(rejection) = handoff.authenticate_botpress(BotpressProof { path_key: key, signature, body }).await {
+        return turned_away(&rejection);
+    }
+    let now = handoff.clock.now();
+    let context = match Context::from_headers(request.headers()) {
+        Ok(context) => context,
+        Err(error) => return answer::invalid_payload(&error.to_string(), now),
+    };
+    let allowed = &handoff.config.integration_ids;
+    if !allowed.is_empty() && !allowed.contains(&context.install.integration_id) {
+        return turned_away(&Rejection::Foreign);
+    }
+    match Operation::decode(&context.operation, body) {
+        Ok(operation) => perform(handoff, request, &context, operation, deadline).await,
+        Err(error) => answer::invalid_payload(&error.to_string(), now),
+    }
+}
+
+async fn perform(
+    handoff: &Handoff,
+    request: &Request,
+    context: &Context,
+    operation: Operation,
+    deadline: Timestamp,
+) -> Response<Body> {
+    let install = &context.install;
+    let done = match operation {
+        Operation::Action(action) => return act(handoff, context, action, deadline).await,
+        Operation::WebhookReceived(relayed) => return receive(handoff, relayed, deadline).await,
+        Operation::MessageCreated(message) => handoff.send(&message, deadline).await,
+        Operation::Register { .. } => {
+            handoff.register(install, context.configuration.group_id, &livechat_url(request)).await
+        }
+        Operation::Unregister { .. } => handoff.unregister(install, &livechat_url(request)).await,
+        Operation::Ping
+        | Operation::MessageUpdated
+        | Operation::ConversationUpdated
+        | Operation::CreateUser
+        | Operation::CreateConversation => Ok(()),
+    };
+    match done {
+        Ok(()) => answer::json(StatusCode::OK, &reply::empty()),
+        Err(error) => answer::failure(&error, handoff.clock.now()),
+    }
+}
+
+async fn act(handoff: &Handoff, context: &Context, action: Action, deadline: Timestamp) -> Response<Body> {
+    let install = &context.install;
+    let output = match action {
+        Action::CreateUser { name, picture_url, email } => {
+            create_user(handoff, install, name, email, picture_url).await
+        }
+        Action::StartHitl { user_id, title, description, hitl_session, message_history } => {
+            let request = StartRequest {
+                install,
+                user_id: &user_id,
+                group_id: hitl_session.group_id.or(context.configuration.group_id),
+                title: title.as_ref().map(|title| title.expose()),
+                description: description.as_ref().map(|description| description.expose()),
+                history: &message_history,
+            };
+            handoff.start(request, deadline).await.map(|id| json!({ "conversationId": id }))
+        }
+        Action::StopHitl { conversation_id } => Ok(stop(handoff, &conversation_id, deadline).await),
+    };
+    match output {
+        Ok(output) => answer::json(StatusCode::OK, &reply::action_output(output)),
+        Err(error) => answer::failure(&error, handoff.clock.now()),
+    }
+}
+
+async fn create_user(
+    handoff: &Handoff,
+    install: &Install,
+    name: String,
+    email: Option<String>,
+    picture_url: Option<String>,
+) -> Result<Value> {
+    let profile = Profile { name: name.into(), email: email.map(Into::into), picture_url: picture_url.map(Into::into) };
+    handoff.create_user(install, profile).await.map(|id| json!({ "userId": id }))
+}
+
+/// An error here would leave the user without the bot's goodbye and the bot without its turn, so there is none.
+async fn stop(handoff: &Handoff, conversation_id: &ConversationId, deadline: Timestamp) -> Value {
+    let soon = deadline.min(handoff.clock.now() + STOP_TIME);
+    if let Err(error) = handoff.stop(conversation_id, soon).await {
+        tracing::error!(error = %error, conversation.id = %conversation_id, "a stop could not be made durable");
+    }
+    json!({})
+}
+
+/// LiveChat's event, relayed by Botpress's public webhook; the answer goes back to LiveChat.
+async fn receive(handoff: &Handoff, relayed: WebhookReceived, deadline: Timestamp) -> Response<Body> {
+    let body = relayed.body.as_ref().map_or("", |body| body.expose());
+    let event = match handoff.authenticate_livechat(body.as_bytes()).await {
+        Ok(event) => event,
+        Err(rejection) => return turned_away(&rejection),
+    };
+    match handoff.receive(&event, deadline).await {
+        Ok(_) => answer::text(StatusCode::OK, "ok"),
+        Err(error) => answer::failure(&error, handoff.clock.now()),
+    }
+}
+
+/// Where LiveChat finds this stack: the address under which Botpress has just found it.
+fn livechat_url(request: &Request) -> String {
+    let uri = request.uri();
+    let stage = request.uri().path().split("/botpress/").next().unwrap_or_default();
+    format!(
+        "{}://{}{stage}/livechat",
+        uri.scheme_str().unwrap_or("https"),
+        uri.authority().map_or("", |authority| authority.as_str()),
+    )
+}
+
+fn turned_away(rejection: &Rejection) -> Response<Body> {
+    tracing::warn!(reason = %rejection, "a call was turned away");
+    match rejection {
+        Rejection::Unauthentic => answer::text(StatusCode::UNAUTHORIZED, "unauthorized"),
+        Rejection::Foreign => answer::text(StatusCode::FORBIDDEN, "forbidden"),
+        Rejection::Malformed => answer::text(StatusCode::BAD_REQUEST, "malformed"),
+        Rejection::Secrets(_) => answer::text(StatusCode::INTERNAL_SERVER_ERROR, "try again"),
+    }
+}

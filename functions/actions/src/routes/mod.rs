@@ -1,0 +1,3 @@
+//! One module per bot platform.
+
+pub mod botpress;

@@ -1,0 +1,42 @@
+//! `POST /livechat`: LiveChat's webhooks.
+
+use http::{Response, StatusCode};
+use lambda_http::Body;
+use shared::clock::Timestamp;
+use shared::handoff::{Handoff, Rejection};
+
+use crate::text;
+
+/// Far more than any event of LiveChat, whose longest text is 16 KB.
+const MAX_BODY_BYTES: usize = 512 * 1024;
+
+/// Takes one delivery; LiveChat counts nothing but 200 as taken.
+pub async fn answer(handoff: &Handoff, body: &Body, deadline: Timestamp) -> Response<Body> {
+    if body.len() > MAX_BODY_BYTES {
+        return text(StatusCode::PAYLOAD_TOO_LARGE, "too large");
+    }
+    let event = match handoff.authenticate_livechat(body.as_ref()).await {
+        Ok(event) => event,
+        Err(rejection) => return turned_away(&rejection),
+    };
+    match handoff.receive(&event, deadline).await {
+        Ok(received) => {
+            tracing::info!(livechat.event = event.name(), outcome = ?received, "a webhook was taken");
+            text(StatusCode::OK, "ok")
+        }
+        Err(error) => {
+            tracing::error!(error = %error, livechat.event = event.name(), "a webhook could not be made durable");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "try again")
+        }
+    }
+}
+
+fn turned_away(rejection: &Rejection) -> Response<Body> {
+    tracing::warn!(reason = %rejection, "a webhook was turned away");
+    match rejection {
+        Rejection::Unauthentic => text(StatusCode::UNAUTHORIZED, "unauthorized"),
+        Rejection::Foreign => text(StatusCode::FORBIDDEN, "forbidden"),
+        Rejection::Malformed => text(StatusCode::BAD_REQUEST, "malformed"),
+        Rejection::Secrets(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "try again"),
+    }
+}

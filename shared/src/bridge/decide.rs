@@ -1,0 +1,113 @@
+//! What an event of LiveChat means for the bot.
+
+use super::{AgentProfile, ToBot};
+use crate::clock::Timestamp;
+use crate::ids::{AgentId, ThreadId};
+use crate::livechat::{Content, Event, Thread, User, UserKind, Visibility, webhook};
+use crate::store::ChatPointer;
+use crate::store::lane::Position;
+
+/// One thing for the lane towards the bot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intention {
+    /// Where it stands in the lane, and by what a repeat is recognised.
+    pub position: Position,
+    /// What is to be delivered.
+    pub content: ToBot,
+}
+
+/// Everything that follows from `event` for the session that `pointer` leads to; often nothing.
+///
+/// Late events of an earlier thread, notes among agents, our own echoes and LiveChat's own remarks follow to nothing.
+/// `received_at` places events that have no time of their own.
+pub fn decide(event: &webhook::Event, pointer: &ChatPointer, received_at: Timestamp) -> Vec<Intention> {
+    let about = About { pointer, received_at };
+    match event {
+        webhook::Event::IncomingChat { chat } => about.opened(chat.thread.as_ref(), &chat.users),
+        webhook::Event::IncomingEvent { thread_id, event, .. } => about.written(thread_id, event).into_iter().collect(),
+        webhook::Event::ChatTransferred { thread_id, agent_ids, .. } => {
+            about.assigned(thread_id.as_ref(), agent_ids.first(), None).into_iter().collect()
+        }
+        webhook::Event::UserAddedToChat { thread_id, user, .. } => {
+            about.joined(thread_id.as_ref(), user).into_iter().collect()
+        }
+        webhook::Event::ChatDeactivated { thread_id, .. } => about.ended(thread_id).into_iter().collect(),
+        webhook::Event::Other => Vec::new(),
+    }
+}
+
+/// What a thread, read as a whole, shows to have happened; the same intentions as if its webhooks had come.
+pub fn decide_from_thread(
+    thread: &Thread,
+    users: &[User],
+    pointer: &ChatPointer,
+    read_at: Timestamp,
+) -> Vec<Intention> {
+    let about = About { pointer, received_at: read_at };
+    let mut intentions = about.opened(Some(thread), users);
+    intentions.extend(thread.events.iter().filter_map(|event| about.written(&thread.id, event)));
+    if !thread.active {
+        intentions.extend(about.ended(&thread.id));
+    }
+    intentions
+}
+
+struct About<'a> {
+    pointer: &'a ChatPointer,
+    received_at: Timestamp,
+}
+
+impl About<'_> {
+    fn opened(&self, thread: Option<&Thread>, users: &[User]) -> Vec<Intention> {
+        users.iter().filter_map(|user| self.joined(thread.map(|thread| &thread.id), user)).collect()
+    }
+
+    fn written(&self, thread_id: &ThreadId, event: &Event) -> Option<Intention> {
+        let author = event.author_id.as_ref().filter(|author| **author != self.pointer.customer_id)?;
+        let Content::Message { text } = &event.content else { return None };
+        let is_public = event.visibility == Visibility::All && !event.deleted;
+        if !is_public || !self.concerns(Some(thread_id)) || text.expose().trim().is_empty() {
+            return None;
+        }
+        Some(Intention {
+            position: Position { at: event.created_at, source_id: format!("event:{}", event.id) },
+            content: ToBot::Message { agent_id: author.to_agent_id(), text: text.clone() },
+        })
+    }
+
+    fn joined(&self, thread_id: Option<&ThreadId>, user: &User) -> Option<Intention> {
+        let answers = user.kind == UserKind::Agent && user.visibility == Visibility::All && user.present != Some(false);
+        answers.then(|| self.assigned(thread_id, Some(&user.id.to_agent_id()), Some(AgentProfile::of(user))))?
+    }
+
+    fn assigned(
+        &self,
+        thread_id: Option<&ThreadId>,
+        agent_id: Option<&AgentId>,
+        profile: Option<AgentProfile>,
+    ) -> Option<Intention> {
+        let agent_id = agent_id.filter(|_| self.concerns(thread_id))?;
+        let thread = thread_id.or(self.pointer.thread_id.as_ref()).map_or("", ThreadId::as_str);
+        Some(Intention {
+            // Neither event has an id or a time; the same agent in the same thread is taken for a repeat.
+            position: Position { at: self.received_at, source_id: format!("assigned:{thread}:{agent_id}") },
+            content: ToBot::Assigned { agent_id: agent_id.clone(), profile },
+        })
+    }
+
+    fn ended(&self, thread_id: &ThreadId) -> Option<Intention> {
+        self.concerns(Some(thread_id)).then(|| Intention {
+            position: Position { at: self.received_at, source_id: format!("ended:{thread_id}") },
+            content: ToBot::Stopped,
+        })
+    }
+
+    /// Whether a thread is the session's own; an event without a thread is about the present one.
+    fn concerns(&self, thread_id: Option<&ThreadId>) -> bool {
+        let Some(thread_id) = thread_id else { return true };
+        match &self.pointer.thread_id {
+            Some(current) => current == thread_id,
+            None => self.pointer.previous_thread_id.as_ref() != Some(thread_id),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Pure decisions: what an event means, and how one side's words read on the other. No I/O happens here.
+
+pub mod decide;
+pub mod to_livechat;
+pub mod transcript;
+pub mod wording;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::AgentId;
+use crate::livechat::User;
+use crate::redacted::Redacted;
+
+/// What waits in the lane towards LiveChat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ToAgent {
+    /// The user wrote something.
+    Message {
+        /// Their words.
+        text: Redacted,
+    },
+    /// The bot platform itself remarks something, for instance that the user has left.
+    Note {
+        /// Its words.
+        text: Redacted,
+    },
+    /// The bot side has ended the session.
+    Close,
+}
+
+/// What waits in the lane towards the bot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ToBot {
+    /// An agent wrote something.
+    Message {
+        /// Who.
+        agent_id: AgentId,
+        /// Their words.
+        text: Redacted,
+    },
+    /// An agent has taken the session.
+    Assigned {
+        /// Who.
+        agent_id: AgentId,
+        /// How they present themselves, where LiveChat said so along with it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        profile: Option<AgentProfile>,
+    },
+    /// LiveChat has ended the session.
+    Stopped,
+}
+
+/// How an agent presents themselves to end users.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentProfile {
+    /// Display name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Redacted>,
+    /// Address of a picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture_url: Option<Redacted>,
+}
+
+impl AgentProfile {
+    /// How LiveChat presents a user.
+    pub fn of(user: &User) -> Self {
+        Self { name: user.name.as_deref().map(Redacted::from), picture_url: user.avatar.as_deref().map(Redacted::from) }
+    }
+}

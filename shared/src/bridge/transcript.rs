@@ -1,0 +1,146 @@
+//! The first message of a session: what it is about and what was said to the bot.
+
+use super::{to_livechat, wording};
+use crate::botpress::{Author, HistoryItem};
+use crate::ids::UserId;
+use crate::redacted::Redacted;
+
+/// LiveChat's limit for one message is 16 KB without saying which; this is below both readings.
+pub const MAX_BYTES: usize = 16_000;
+
+/// What the first message is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'a> {
+    /// Heading, where the bot's author gave one.
+    pub title: Option<&'a str>,
+    /// Explanation, where the bot's author gave one.
+    pub description: Option<&'a str>,
+    /// The messages before the escalation, oldest first.
+    pub history: &'a [HistoryItem],
+    /// The end user of this session.
+    pub user_id: &'a UserId,
+    /// Their name.
+    pub user_name: &'a str,
+}
+
+impl Opening<'_> {
+    /// The text for the agent, at most [`MAX_BYTES`] long; `None` when there is nothing to say.
+    ///
+    /// When not everything fits, the newest lines are kept.
+    pub fn text(&self) -> Option<Redacted> {
+        let given = [self.title, self.description];
+        let mut paragraphs: Vec<String> =
+            given.into_iter().flatten().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect();
+        let about = truncated(&paragraphs.join("\n\n"), MAX_BYTES / 2).to_owned();
+        paragraphs = Vec::from_iter(Some(about).filter(|about| !about.is_empty()));
+        if !self.history.is_empty() {
+            let used: usize = paragraphs.iter().map(|paragraph| paragraph.len() + 2).sum();
+            paragraphs.push(self.history_text(MAX_BYTES - used));
+        }
+        Some(paragraphs.join("\n\n")).filter(|text| !text.is_empty()).map(Redacted::from)
+    }
+
+    fn history_text(&self, budget: usize) -> String {
+        let reserved = wording::TRANSCRIPT_HEADING.len() + wording::TRANSCRIPT_CUT.len() + 2;
+        let mut left = budget.saturating_sub(reserved);
+        let mut kept = Vec::new();
+        for line in self.history.iter().rev().map(|item| self.line(item)) {
+            let cost = line.len() + 1;
+            if cost > left {
+                // The newest line is worth showing in part; older ones are left out whole.
+                let part =
+                    if kept.is_empty() { truncated(&line, left.saturating_sub(1)).to_owned() } else { String::new() };
+                kept.extend(Some(part).filter(|part| !part.is_empty()));
+                kept.push(wording::TRANSCRIPT_CUT.to_owned());
+                break;
+            }
+            left -= cost;
+            kept.push(line);
+        }
+        kept.push(wording::TRANSCRIPT_HEADING.to_owned());
+        kept.reverse();
+        kept.join("\n")
+    }
+
+    fn line(&self, item: &HistoryItem) -> String {
+        let HistoryItem::Message { author, content } = item else { return wording::UNREADABLE.to_owned() };
+        let author = match author {
+            Author::Bot => wording::BOT_NAME,
+            Author::User(author) if author == self.user_id && !self.user_name.is_empty() => self.user_name,
+            Author::User(_) => wording::UNNAMED_USER,
+        };
+        format!("{author}: {}", to_livechat::readable(content).expose())
+    }
+}
+
+/// The longest beginning of `text` that has at most `limit` bytes and ends between two characters.
+fn truncated(text: &str, limit: usize) -> &str {
+    text.get(..text.floor_char_boundary(limit)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::botpress::Content;
+
+    fn item(author: Option<&str>, text: Option<&str>) -> HistoryItem {
+        HistoryItem::Message {
+            author: author.map_or(Author::Bot, |author| Author::User(author.into())),
+            content: match text {
+                Some(text) => Content::Text { text: text.into() },
+                None => Content::Other { kind: "image".to_owned() },
+            },
+        }
+    }
+
+    fn opening<'a>(history: &'a [HistoryItem], user_id: &'a UserId) -> Opening<'a> {
+        Opening { title: None, description: None, history, user_id, user_name: "Ann" }
+    }
+
+    #[test]
+    fn it_says_who_said_what_oldest_first() {
+        let history = [
+            item(Some("u1"), Some("hi")),
+            item(None, Some("hello")),
+            item(Some("u2"), Some("me too")),
+            item(Some("u1"), None),
+            HistoryItem::Unreadable,
+        ];
+        let user_id = UserId::from("u1");
+        let text = Opening { title: Some("Refund"), description: Some(" Order 7 "), ..opening(&history, &user_id) };
+        assert_eq!(
+            text.text().unwrap().expose(),
+            "Refund\n\nOrder 7\n\nConversation so far:\nAnn: hi\nBot: hello\nUser: me too\nAnn: [image]\n[unreadable message]"
+        );
+    }
+
+    #[test]
+    fn nothing_to_say_is_nothing_not_undefined() {
+        let user_id = UserId::from("u1");
+        assert_eq!(opening(&[], &user_id).text(), None);
+        assert_eq!(Opening { title: Some(" "), ..opening(&[], &user_id) }.text(), None);
+    }
+
+    #[test]
+    fn the_newest_lines_are_kept_within_the_limit() {
+        let user_id = UserId::from("u1");
+        for length in [1, 100, 3_999, 20_000] {
+            let history: Vec<_> =
+                (0..2_000).map(|n| item(None, Some(&format!("{n}-{}", "ä".repeat(length))))).collect();
+            let text = opening(&history, &user_id).text().unwrap();
+            assert!(text.expose().len() <= MAX_BYTES, "{length}");
+            assert!(text.expose().contains(wording::TRANSCRIPT_CUT));
+            assert!(text.expose().contains("Bot: 1999-"));
+        }
+    }
+
+    #[test]
+    fn an_endless_description_leaves_room_for_the_history() {
+        let user_id = UserId::from("u1");
+        let history = [item(None, Some("last words"))];
+        let long = "x".repeat(100_000);
+        let text = Opening { description: Some(&long), ..opening(&history, &user_id) }.text().unwrap();
+        assert!(text.expose().len() <= MAX_BYTES);
+        assert!(text.expose().ends_with("Bot: last words"));
+    }
+}

@@ -1,0 +1,219 @@
+//! Configuration: read once, in `main`, and checked before anything starts.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::botpress;
+use crate::ids::{GroupId, IntegrationId, OrganizationId};
+use crate::livechat;
+
+/// Everything the functions are told by their environment; credentials are in [`Secrets`](crate::secrets::Secrets).
+///
+/// The README's configuration table lists each variable with its default.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `TABLE_NAME`: the DynamoDB table.
+    pub table_name: String,
+    /// `SECRET_ID`: name or ARN of the Secrets Manager secret.
+    pub secret_id: String,
+    /// `LIVECHAT_*`: where LiveChat is and as which app we speak to it.
+    pub livechat: livechat::Settings,
+    /// `BOTPRESS_API_URL`: where Botpress is.
+    pub botpress: botpress::Settings,
+    /// `LIVECHAT_GROUP_ID`: the group for sessions that name none (0, everybody).
+    pub group_id: GroupId,
+    /// `BOTPRESS_INTEGRATION_IDS`: the integrations that may call us (empty: any).
+    pub integration_ids: BTreeSet<IntegrationId>,
+    /// `WHEN_OFFLINE`: what becomes of a start when nobody is there.
+    pub when_offline: WhenOffline,
+    /// `SETTLE_MS`: how long after a start the first items towards the bot are held (3 s).
+    pub settle: Duration,
+    /// `RETENTION_DAYS`: how long the text-free trail of an ended session is kept (30 days).
+    pub retention: Duration,
+}
+
+/// What to do with an escalation when no agent of the group is online.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenOffline {
+    /// `refuse`: the start fails with a sentence that says so.
+    #[default]
+    Refuse,
+    /// `leave_message`: the chat waits until somebody comes.
+    LeaveMessage,
+}
+
+/// Why the functions refuse to start.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A variable without a default is absent or empty.
+    #[error("the environment variable {0} is missing: set it to {1}")]
+    Missing(&'static str, &'static str),
+    /// A variable is there but cannot be understood.
+    #[error("the environment variable {0} is malformed: it has to be {1}")]
+    Malformed(&'static str, &'static str),
+}
+
+impl Config {
+    /// Builds the configuration from a look-up of variables, so that tests need no process environment.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], which names the variable and what belongs there.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        let variables = Variables(lookup);
+        Ok(Self {
+            table_name: variables.required("TABLE_NAME", "the name of the DynamoDB table")?,
+            secret_id: variables.required("SECRET_ID", "the name or ARN of the Secrets Manager secret")?,
+            livechat: livechat_settings(&variables)?,
+            botpress: botpress::Settings { api_url: variables.url("BOTPRESS_API_URL", botpress::PUBLIC_API_URL)? },
+            group_id: GroupId(variables.number("LIVECHAT_GROUP_ID", 0)?),
+            integration_ids: variables.list("BOTPRESS_INTEGRATION_IDS").map(IntegrationId::new).collect(),
+            when_offline: when_offline(&variables)?,
+            settle: Duration::from_millis(variables.number("SETTLE_MS", 3_000)?),
+            retention: Duration::from_secs(variables.number::<u64>("RETENTION_DAYS", 30)?.saturating_mul(86_400)),
+        })
+    }
+
+    /// Builds the configuration from the process environment.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_lookup`](Self::from_lookup).
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn from_env() -> Result<Self, Error> {
+        Self::from_lookup(|key| std::env::var(key).ok())
+    }
+}
+
+fn livechat_settings<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> Result<livechat::Settings, Error> {
+    let region = match variables.optional("LIVECHAT_REGION") {
+        None => None,
+        Some(name) => {
+            let known = Some(name).filter(|name| matches!(name.as_str(), "dal" | "fra"));
+            let region = known.and_then(|name| livechat::Region::parse(&name));
+            Some(region.ok_or(Error::Malformed("LIVECHAT_REGION", "dal or fra, or unset"))?)
+        }
+    };
+    Ok(livechat::Settings {
+        api_url: variables.url("LIVECHAT_API_URL", livechat::PUBLIC_API_URL)?,
+        accounts_url: variables.url("LIVECHAT_ACCOUNTS_URL", livechat::PUBLIC_ACCOUNTS_URL)?,
+        client_id: variables.required("LIVECHAT_CLIENT_ID", "the client id of the app in LiveChat's console")?,
+        organization_id: OrganizationId::new(
+            variables.required("LIVECHAT_ORGANIZATION_ID", "the organization id from LiveChat's account settings")?,
+        ),
+        redirect_uri: variables.required("LIVECHAT_REDIRECT_URI", "a redirect URI listed in the LiveChat app")?,
+        region,
+    })
+}
+
+fn when_offline<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> Result<WhenOffline, Error> {
+    match variables.optional("WHEN_OFFLINE").as_deref() {
+        None | Some("refuse") => Ok(WhenOffline::Refuse),
+        Some("leave_message") => Ok(WhenOffline::LeaveMessage),
+        Some(_) => Err(Error::Malformed("WHEN_OFFLINE", "refuse or leave_message")),
+    }
+}
+
+/// The environment; an empty value counts as an absent one, because templates cannot leave a variable out.
+struct Variables<F>(F);
+
+impl<F: Fn(&str) -> Option<String>> Variables<F> {
+    fn optional(&self, key: &str) -> Option<String> {
+        (self.0)(key).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn required(&self, key: &'static str, meaning: &'static str) -> Result<String, Error> {
+        self.optional(key).ok_or(Error::Missing(key, meaning))
+    }
+
+    fn number<N: FromStr>(&self, key: &'static str, default: N) -> Result<N, Error> {
+        let Some(text) = self.optional(key) else { return Ok(default) };
+        text.parse().map_err(|_| Error::Malformed(key, "a whole number, zero or greater"))
+    }
+
+    fn url(&self, key: &'static str, default: &str) -> Result<String, Error> {
+        let text = self.optional(key).unwrap_or_else(|| default.to_owned());
+        let is_web = text.starts_with("https://") || text.starts_with("http://");
+        if is_web && text.parse::<http::Uri>().is_ok() {
+            Ok(text.trim_end_matches('/').to_owned())
+        } else {
+            Err(Error::Malformed(key, "an http or https address"))
+        }
+    }
+
+    fn list(&self, key: &str) -> impl Iterator<Item = String> + use<F> {
+        let text = self.optional(key).unwrap_or_default();
+        text.split(',')
+            .map(|part| part.trim().to_owned())
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPLETE: [(&str, &str); 5] = [
+        ("TABLE_NAME", "handoffs"),
+        ("SECRET_ID", "livechat-hitl"),
+        ("LIVECHAT_CLIENT_ID", "c0ffee"),
+        ("LIVECHAT_ORGANIZATION_ID", "390e44e6-f1e6-0368c-z6ddb-74g14508c2ex"),
+        ("LIVECHAT_REDIRECT_URI", "https://bot.example"),
+    ];
+
+    fn read(changes: &[(&str, &str)]) -> Result<Config, Error> {
+        Config::from_lookup(|key| {
+            let found = changes.iter().chain(&COMPLETE).find(|(name, _)| *name == key);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn what_is_not_set_has_its_documented_default() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config.group_id, GroupId(0));
+        assert_eq!(config.when_offline, WhenOffline::Refuse);
+        assert_eq!(config.settle, Duration::from_secs(3));
+        assert_eq!(config.retention, Duration::from_secs(30 * 86_400));
+        assert_eq!(config.livechat.api_url, "https://api.livechatinc.com");
+        assert!(config.integration_ids.is_empty());
+    }
+
+    #[test]
+    fn a_missing_or_empty_variable_is_named() {
+        for (key, _) in COMPLETE {
+            for value in ["", "  "] {
+                let Err(Error::Missing(named, _)) = read(&[(key, value)]) else { panic!("{key} was not missed") };
+                assert_eq!(named, key);
+            }
+        }
+    }
+
+    #[test]
+    fn a_malformed_variable_is_named() {
+        let wrong = [
+            ("LIVECHAT_GROUP_ID", "support"),
+            ("SETTLE_MS", "-1"),
+            ("RETENTION_DAYS", "1.5"),
+            ("WHEN_OFFLINE", "ignore"),
+            ("LIVECHAT_REGION", "moon"),
+            ("BOTPRESS_API_URL", "ftp://files"),
+        ];
+        for (key, value) in wrong {
+            let Err(Error::Malformed(named, _)) = read(&[(key, value)]) else { panic!("{key}={value} was accepted") };
+            assert_eq!(named, key);
+        }
+    }
+
+    #[test]
+    fn lists_forgive_blanks_and_addresses_lose_their_last_slash() {
+        let config =
+            read(&[("BOTPRESS_INTEGRATION_IDS", " intver_1, intver_2,"), ("BOTPRESS_API_URL", "http://127.0.0.1:9/")])
+                .unwrap();
+        assert_eq!(config.integration_ids.len(), 2);
+        assert_eq!(config.botpress.api_url, "http://127.0.0.1:9");
+    }
+}

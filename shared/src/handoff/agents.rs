@@ -1,0 +1,75 @@
+//! Agents as Botpress users of their own, with the name and picture they have at LiveChat.
+
+use std::collections::BTreeMap;
+
+use super::credentials::call;
+use super::{Handoff, Result};
+use crate::botpress::NewUser;
+use crate::bridge::AgentProfile;
+use crate::ids::{AgentId, UserId};
+use crate::livechat::Chat;
+use crate::redacted::Redacted;
+use crate::store::{Agent, Session, Thread};
+
+impl Handoff {
+    /// The Botpress user for an agent, made or brought up to date where needed.
+    pub(super) async fn agent_user(
+        &self,
+        session: &Session,
+        agent_id: &AgentId,
+        profile: Option<&AgentProfile>,
+    ) -> Result<UserId> {
+        let known = self.table.agent(&session.install.install_id, agent_id).await?;
+        let profile = match (profile, known) {
+            (None, Some(known)) => return Ok(known.user_id),
+            (Some(profile), Some(known)) if is_shown_as(&known, profile) => return Ok(known.user_id),
+            (Some(profile), _) => profile.clone(),
+            (None, None) => self.look_up_profile(session, agent_id).await,
+        };
+        let user =
+            NewUser { tags: tags(agent_id), name: plain(&profile.name), picture_url: plain(&profile.picture_url) };
+        let mut bot = self.as_install(&session.install).await?;
+        let user = call!(bot.get_or_create_user(&user, &["id"]))?;
+        let known = Agent { user_id: user.id.clone(), name: profile.name, picture_url: profile.picture_url };
+        self.table.put_agent(&session.install.install_id, agent_id, &known).await?;
+        Ok(user.id)
+    }
+
+    /// What LiveChat shows of an agent in this chat; without an answer the agent goes unnamed rather than unheard.
+    async fn look_up_profile(&self, session: &Session, agent_id: &AgentId) -> AgentProfile {
+        let Some(thread) = &session.thread else { return AgentProfile::default() };
+        match self.read_thread(thread).await {
+            Ok(chat) => {
+                let found = chat.users.iter().find(|user| user.id == *agent_id);
+                found.map(AgentProfile::of).unwrap_or_default()
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, session.id = %session.session_id, "an agent's name could not be read");
+                AgentProfile::default()
+            }
+        }
+    }
+
+    /// A chat with one of its threads, as agents see it.
+    pub(super) async fn read_thread(&self, thread: &Thread) -> Result<Chat> {
+        let mut agent = self.as_agent().await?;
+        call!(agent.get_chat(&thread.chat_id, Some(&thread.thread_id)))
+    }
+}
+
+fn is_shown_as(known: &Agent, profile: &AgentProfile) -> bool {
+    known.name == profile.name && known.picture_url == profile.picture_url
+}
+
+/// LiveChat's id of a human agent is their e-mail address; that of a bot is not.
+fn tags(agent_id: &AgentId) -> BTreeMap<String, String> {
+    let mut tags = BTreeMap::from([("id".to_owned(), format!("agent:{agent_id}"))]);
+    if agent_id.as_str().contains('@') {
+        tags.insert("email".to_owned(), agent_id.to_string());
+    }
+    tags
+}
+
+fn plain(hidden: &Option<Redacted>) -> Option<String> {
+    hidden.as_ref().map(|hidden| hidden.expose().to_owned())
+}

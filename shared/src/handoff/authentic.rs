@@ -1,0 +1,106 @@
+//! Who is calling: checked before anything else is done with a request.
+
+use super::Handoff;
+use crate::botpress::signature;
+use crate::clock::Timestamp;
+use crate::livechat::webhook::{self, Event, UnverifiedDelivery};
+use crate::secrets::{self, Versions};
+
+/// Why a call is turned away; none of it is told to the caller.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejection {
+    /// The caller does not know what they would have to know.
+    #[error("the caller is not authentic")]
+    Unauthentic,
+    /// The caller is authentic but speaks for somebody else's account or integration.
+    #[error("the call is meant for another tenant")]
+    Foreign,
+    /// The body is not what the caller always sends.
+    #[error("the body is malformed")]
+    Malformed,
+    /// There is nothing to compare with.
+    #[error(transparent)]
+    Secrets(#[from] secrets::Error),
+}
+
+/// What proves that a call comes from Botpress.
+#[derive(Clone, Copy, Debug)]
+pub struct BotpressProof<'a> {
+    /// The last part of the called path.
+    pub path_key: &'a str,
+    /// The `X-BP-Signature` header.
+    pub signature: Option<&'a str>,
+    /// The body as it was sent.
+    pub body: &'a [u8],
+}
+
+impl Handoff {
+    /// Checks that a call comes from Botpress.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::Unauthentic`], or [`Rejection::Secrets`] when that cannot be told.
+    pub async fn authenticate_botpress(&self, proof: BotpressProof<'_>) -> Result<(), Rejection> {
+        self.authenticate(|versions, now| {
+            is_from_botpress(versions, proof, now).then_some(()).ok_or(Rejection::Unauthentic)
+        })
+        .await
+    }
+
+    /// Checks that a webhook's body comes from our organization's LiveChat, and decodes it.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection`]; an authentic event of a kind or shape that we do not know is [`Event::Other`], not an error.
+    pub async fn authenticate_livechat(&self, body: &[u8]) -> Result<Event, Rejection> {
+        let unverified = UnverifiedDelivery::parse(body).map_err(|_| Rejection::Malformed)?;
+        let organization_id = &self.config.livechat.organization_id;
+        let delivery = self
+            .authenticate(|versions, _| {
+                let secrets = versions.accepted().map(|secrets| &secrets.webhook_secret);
+                Ok(unverified.verify(secrets, organization_id)?)
+            })
+            .await?;
+        Ok(delivery.decode().unwrap_or_else(|error| {
+            tracing::error!(error = %error, livechat.action = delivery.action, "LiveChat sent an unknown shape");
+            Event::Other
+        }))
+    }
+
+    /// Compares with the cached credentials, and with fresh ones before a call is turned away: they may be new.
+    async fn authenticate<T>(
+        &self,
+        check: impl Fn(&Versions, Timestamp) -> Result<T, Rejection>,
+    ) -> Result<T, Rejection> {
+        let now = self.clock.now();
+        match check(&*self.secrets.get().await?, now) {
+            Err(Rejection::Unauthentic) => check(&*self.secrets.refreshed().await?, now),
+            checked => checked,
+        }
+    }
+}
+
+impl From<webhook::Rejection> for Rejection {
+    fn from(rejection: webhook::Rejection) -> Self {
+        match rejection {
+            webhook::Rejection::WrongSecret => Self::Unauthentic,
+            webhook::Rejection::WrongOrganization => Self::Foreign,
+        }
+    }
+}
+
+/// The path key is demanded where there is one, the signature likewise; [`Secrets`](secrets::Secrets) has at least one.
+fn is_from_botpress(versions: &Versions, proof: BotpressProof<'_>, now: Timestamp) -> bool {
+    let key_required = versions.current.botpress_path_key.is_some();
+    let signature_required = versions.current.botpress_signing_secret.is_some();
+    let path_keys = versions.accepted().filter_map(|secrets| secrets.botpress_path_key.as_ref());
+    let signing_secrets = versions.accepted().filter_map(|secrets| secrets.botpress_signing_secret.as_ref());
+    // All are compared, so that the time taken does not tell which one matched.
+    let key_fits = path_keys.fold(false, |found, ours| found | ours.matches(proof.path_key));
+    if key_required && !key_fits {
+        return false;
+    }
+    // Whether Botpress signs a `ping`, which has no body, is not documented; it does nothing, so the key is enough.
+    let is_bare_ping = proof.body.is_empty() && key_required && proof.signature.is_none();
+    !signature_required || is_bare_ping || signature::verify(proof.signature, proof.body, signing_secrets, now).is_ok()
+}

@@ -1,0 +1,133 @@
+//! Calling vendors with credentials that may have been replaced meanwhile.
+
+use std::sync::Arc;
+
+use super::{Handoff, Result};
+use crate::botpress::Install;
+use crate::ids::UserId;
+use crate::secrets::Versions;
+use crate::store::Customer;
+use crate::{botpress, livechat};
+
+/// Makes a vendor call; when the credential is refused, gets a new one and calls once more.
+///
+/// `call!(customer.list_chats())` calls `customer.api().list_chats()`.
+macro_rules! call {
+    ($credential:ident.$($call:tt)+) => {
+        loop {
+            match $credential.api().$($call)+.await {
+                Err(error) if error.is_authentication() && $credential.renew().await? => {}
+                answer => break answer.map_err($crate::handoff::Error::from),
+            }
+        }
+    };
+}
+pub(super) use call;
+
+/// A LiveChat customer, on behalf of an end user.
+#[derive(Clone, Debug)]
+pub(super) struct AsCustomer<'a> {
+    handoff: &'a Handoff,
+    user_id: &'a UserId,
+    pub(super) customer: Customer,
+    renewed: bool,
+}
+
+impl AsCustomer<'_> {
+    pub(super) fn api(&self) -> livechat::Customer<'_> {
+        self.handoff.livechat.customer(&self.customer.access_token)
+    }
+
+    pub(super) async fn renew(&mut self) -> Result<bool> {
+        let first = !std::mem::replace(&mut self.renewed, true);
+        if first {
+            self.customer = self.handoff.renew(self.user_id, &self.customer).await?;
+        }
+        Ok(first)
+    }
+}
+
+/// The agent token's owner, at the Agent Chat API.
+#[derive(Debug)]
+pub(super) struct AsAgent<'a>(FromSecret<'a>);
+
+impl AsAgent<'_> {
+    pub(super) fn api(&self) -> livechat::Agent<'_> {
+        self.0.handoff.livechat.agent(&self.0.versions.current.agent_token)
+    }
+
+    pub(super) async fn renew(&mut self) -> Result<bool> {
+        self.0.renew().await
+    }
+}
+
+/// The agent token's owner, at the Configuration API.
+#[derive(Debug)]
+pub(super) struct AsOwner<'a>(FromSecret<'a>);
+
+impl AsOwner<'_> {
+    pub(super) fn api(&self) -> livechat::Configuration<'_> {
+        self.0.handoff.livechat.configuration(&self.0.versions.current.agent_token)
+    }
+
+    pub(super) async fn renew(&mut self) -> Result<bool> {
+        self.0.renew().await
+    }
+}
+
+/// An install of our integration, at Botpress.
+#[derive(Debug)]
+pub(super) struct AsInstall<'a> {
+    install: &'a Install,
+    secret: FromSecret<'a>,
+}
+
+impl AsInstall<'_> {
+    pub(super) fn api(&self) -> botpress::Runtime<'_> {
+        self.secret.handoff.botpress.install(self.install, &self.secret.versions.current.botpress_token)
+    }
+
+    pub(super) async fn renew(&mut self) -> Result<bool> {
+        self.secret.renew().await
+    }
+}
+
+/// A credential that an operator may rotate under our feet.
+#[derive(Debug)]
+struct FromSecret<'a> {
+    handoff: &'a Handoff,
+    versions: Arc<Versions>,
+    renewed: bool,
+}
+
+impl FromSecret<'_> {
+    async fn renew(&mut self) -> Result<bool> {
+        let first = !std::mem::replace(&mut self.renewed, true);
+        if first {
+            self.versions = self.handoff.secrets.refreshed().await?;
+        }
+        Ok(first)
+    }
+}
+
+impl Handoff {
+    pub(super) const fn as_customer<'a>(&'a self, user_id: &'a UserId, customer: Customer) -> AsCustomer<'a> {
+        AsCustomer { handoff: self, user_id, customer, renewed: false }
+    }
+
+    pub(super) async fn as_agent(&self) -> Result<AsAgent<'_>> {
+        self.with_secret().await.map(AsAgent)
+    }
+
+    pub(super) async fn as_owner(&self) -> Result<AsOwner<'_>> {
+        self.with_secret().await.map(AsOwner)
+    }
+
+    pub(super) async fn as_install<'a>(&'a self, install: &'a Install) -> Result<AsInstall<'a>> {
+        Ok(AsInstall { install, secret: self.with_secret().await? })
+    }
+
+    async fn with_secret(&self) -> Result<FromSecret<'_>> {
+        Ok(FromSecret { handoff: self, versions: self.secrets.get().await?, renewed: false })
+    }
+}

@@ -1,0 +1,203 @@
+//! Delivery: whoever holds a lane's lease sends what waits, oldest first.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{DELIVERY_TIME, Handoff, Result};
+use crate::clock::Timestamp;
+use crate::ids::SessionId;
+use crate::store::Session;
+use crate::store::lane::{Accepted, Arrival, Contents, Done, Lane, Lease, Outcome, Position, Released, Waiting};
+
+/// The first pause after a failure that named none; it doubles from try to try.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The longest pause, whoever asks for it.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// What one lane carries, and how it reaches the other side.
+pub(super) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
+    /// The lane.
+    const LANE: Lane;
+
+    /// From when on the session can take deliveries.
+    fn ready_at(handoff: &Handoff, session: &Session) -> Timestamp;
+
+    /// Brings one item to the other side; safe to call again after any failure.
+    async fn deliver(handoff: &Handoff, session: &mut Session, item: &Waiting<Self>) -> Result<Delivered>;
+}
+
+/// An item that needs no further attempt.
+#[derive(Debug)]
+pub(super) struct Delivered {
+    pub(super) outcome: Outcome,
+    pub(super) vendor_id: Option<String>,
+}
+
+impl Delivered {
+    pub(super) fn as_vendor_id(id: impl ToString) -> Self {
+        Self { outcome: Outcome::Delivered, vendor_id: Some(id.to_string()) }
+    }
+
+    pub(super) const fn without_id() -> Self {
+        Self { outcome: Outcome::Delivered, vendor_id: None }
+    }
+
+    pub(super) const fn dropped() -> Self {
+        Self { outcome: Outcome::Dropped, vendor_id: None }
+    }
+}
+
+/// How far a pass over a lane came.
+enum Pass {
+    Finished,
+    LookAgain,
+    WaitUntil(Timestamp),
+}
+
+impl Handoff {
+    /// Makes an item durable; only after this may its sender hear of success.
+    pub(super) async fn accept<C: Content>(
+        &self,
+        session_id: &SessionId,
+        position: Position,
+        content: &C,
+        lease: &Lease,
+    ) -> Result<Accepted> {
+        let received_at = self.clock.now();
+        let expires_at = self.retained_until(received_at);
+        let arrival = Arrival { session_id, lane: C::LANE, position, content, received_at, expires_at };
+        Ok(self.table.accept(&arrival, lease).await?)
+    }
+
+    /// Delivers after an acceptance, unless somebody else is at it; what fails here is left to the sweep.
+    pub(super) async fn drain_accepted<C: Content>(
+        &self,
+        session_id: &SessionId,
+        accepted: Accepted,
+        lease: &Lease,
+        deadline: Timestamp,
+    ) {
+        let drained = async {
+            let holds_lease = match accepted {
+                Accepted::WithLease => true,
+                Accepted::WithoutLease => false,
+                // The first acceptance may have died before it delivered.
+                Accepted::Duplicate => self.table.take_lease(session_id, C::LANE, lease, self.clock.now()).await?,
+            };
+            match holds_lease {
+                true => self.drain::<C>(session_id, lease, deadline).await,
+                false => Ok(()),
+            }
+        };
+        if let Err(error) = drained.await {
+            tracing::error!(error = %error, session.id = %session_id, lane = %C::LANE, "a lane was left to the sweep");
+        }
+    }
+
+    /// Delivers everything in a lane whose lease is held, and gives the lease back.
+    pub(super) async fn drain<C: Content>(
+        &self,
+        session_id: &SessionId,
+        lease: &Lease,
+        deadline: Timestamp,
+    ) -> Result<()> {
+        let mut seen_empty_at = None;
+        loop {
+            let (contents, session) =
+                tokio::try_join!(self.table.lane::<C>(session_id, C::LANE), self.table.session(session_id))?;
+            let Some(mut session) = session else { return Ok(()) };
+            if contents.waiting.is_empty() {
+                let released = self.table.release(session_id, C::LANE, lease, contents.arrivals).await?;
+                // Empty, nothing new, and still not ours to give back: somebody else has taken the lane.
+                if released == Released::Yes || seen_empty_at == Some(contents.arrivals) {
+                    return Ok(());
+                }
+                seen_empty_at = Some(contents.arrivals);
+                continue;
+            }
+            match self.pass(&mut session, &contents, lease, deadline).await? {
+                Pass::Finished => return Ok(()),
+                Pass::LookAgain => {}
+                Pass::WaitUntil(time) if time + DELIVERY_TIME > deadline => {
+                    return Ok(self.table.postpone(session_id, C::LANE, lease, time).await?);
+                }
+                Pass::WaitUntil(time) => self.clock.sleep_until(time).await,
+            }
+        }
+    }
+
+    async fn pass<C: Content>(
+        &self,
+        session: &mut Session,
+        contents: &Contents<C>,
+        lease: &Lease,
+        deadline: Timestamp,
+    ) -> Result<Pass> {
+        let mut not_before = contents.not_before;
+        for (index, item) in contents.waiting.iter().enumerate() {
+            let now = self.clock.now();
+            let ready_at = not_before.take().into_iter().fold(C::ready_at(self, session), Timestamp::max);
+            if ready_at > now || now + DELIVERY_TIME > deadline {
+                return Ok(Pass::WaitUntil(ready_at.max(now)));
+            }
+            let delivered = match C::deliver(self, session, item).await {
+                Ok(delivered) => delivered,
+                Err(error) if error.is_retryable() => {
+                    let unknown = error.outcome_unknown();
+                    self.table.note_attempt(&session.session_id, C::LANE, item, unknown).await?;
+                    let pause = error.retry_after().unwrap_or_else(|| pause_after(item.attempts)).min(LONGEST_PAUSE);
+                    tracing::warn!(error = %error, session.id = %session.session_id, lane = %C::LANE,
+                        attempts = item.attempts + 1, "a delivery failed and is tried again");
+                    return Ok(Pass::WaitUntil(self.clock.now() + pause));
+                }
+                Err(error) => {
+                    tracing::error!(error = %error, session.id = %session.session_id, lane = %C::LANE,
+                        source.id = %item.position.source_id, "an item cannot be delivered and is parked");
+                    Delivered { outcome: Outcome::Parked, vendor_id: None }
+                }
+            };
+            let done = Done {
+                session_id: &session.session_id,
+                lane: C::LANE,
+                item,
+                outcome: delivered.outcome,
+                vendor_id: delivered.vendor_id,
+                finished_at: self.clock.now(),
+            };
+            let last_of = (index + 1 == contents.waiting.len()).then_some(contents.arrivals);
+            if self.table.complete(&done, lease, last_of).await? != Released::No {
+                return Ok(Pass::Finished);
+            }
+        }
+        Ok(Pass::LookAgain)
+    }
+}
+
+/// Exponential, with full jitter, so that lanes which failed together do not come back together.
+fn pause_after(attempts: u32) -> Duration {
+    let schedule = ExponentialBuilder::default()
+        .with_min_delay(FIRST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+        .with_jitter();
+    let index = usize::try_from(attempts.min(16)).unwrap_or_default();
+    schedule.build().nth(index).unwrap_or(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_within_bounds() {
+        for attempts in 0..100 {
+            let pause = pause_after(attempts);
+            assert!(pause >= FIRST_PAUSE && pause <= LONGEST_PAUSE * 2, "{attempts}: {pause:?}");
+        }
+        assert!(pause_after(9) > pause_after(0));
+    }
+}

@@ -1,0 +1,62 @@
+//! Why a verb failed, and whether calling again can help.
+
+use crate::{botpress, livechat, secrets, store};
+
+/// What verbs return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Final: a whole sentence for the bot's author, who alone can change something.
+    #[error("{0}")]
+    Refused(String),
+    /// Another invocation is at the same work and did not finish in time.
+    #[error("another call is still starting this session; call again")]
+    Busy,
+    /// LiveChat answered a renewal with another customer, so the stored chat is out of reach.
+    #[error("LiveChat no longer knows this customer; the next session starts with a new one")]
+    CustomerLost,
+    /// The table failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The credentials are missing.
+    #[error(transparent)]
+    Secrets(#[from] secrets::Error),
+    /// LiveChat failed.
+    #[error("LiveChat: {0}")]
+    LiveChat(#[from] livechat::Error),
+    /// Botpress failed.
+    #[error("Botpress: {0}")]
+    Botpress(#[from] botpress::Error),
+}
+
+impl Error {
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::CustomerLost => false,
+            Self::Busy | Self::Store(_) | Self::Secrets(_) => true,
+            Self::LiveChat(error) => error.is_retryable(),
+            Self::Botpress(error) => error.is_retryable(),
+        }
+    }
+
+    /// Whether the call may have taken effect although it failed.
+    pub fn outcome_unknown(&self) -> bool {
+        match self {
+            Self::LiveChat(error) => error.outcome_unknown(),
+            Self::Botpress(error) => error.outcome_unknown(),
+            _ => false,
+        }
+    }
+
+    /// How long the vendor asked us to wait.
+    pub fn retry_after(&self) -> Option<std::time::Duration> {
+        match self {
+            Self::LiveChat(error) => error.retry_after(),
+            Self::Botpress(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The handoff itself: what each call of a bot platform or of LiveChat leads to.
+//!
+//! The verbs join the table, the vendors and the pure decisions of [`bridge`](crate::bridge). One place decides what an
+//! event means ([`decide`](crate::bridge::decide)), one place delivers ([`drain`](Handoff::drain)).
+
+mod agents;
+mod authentic;
+mod create_user;
+mod credentials;
+mod customer;
+mod drain;
+mod error;
+mod receive;
+mod register;
+mod send;
+mod start;
+mod stop;
+mod sweep;
+mod to_agent;
+mod to_bot;
+
+pub use authentic::{BotpressProof, Rejection};
+pub use error::{Error, Result};
+pub use receive::Received;
+pub use start::StartRequest;
+pub use sweep::Swept;
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client as DynamoDb;
+use aws_sdk_secretsmanager::Client as SecretsManager;
+
+use crate::clock::{Clock, Timestamp};
+use crate::config::Config;
+use crate::http::Http;
+use crate::store::Table;
+use crate::store::lane::Lease;
+use crate::{aws, botpress, livechat, secrets};
+
+/// How long a vendor may take for one call; LiveChat itself gives up after 15 s, but its callers cannot wait for that.
+const VENDOR_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// What one delivery may need at most: a call, the renewal of a token, and the call once more.
+const DELIVERY_TIME: Duration = Duration::from_secs(7);
+
+/// How much longer a lease lasts than its holder's deadline, so that a late last write still counts.
+const LEASE_MARGIN: Duration = Duration::from_secs(1);
+
+/// Everything a verb needs, built once per process.
+#[derive(Debug)]
+pub struct Handoff {
+    /// What the environment says.
+    pub config: Config,
+    /// The time.
+    pub clock: Clock,
+    /// The credentials.
+    pub secrets: secrets::Cache,
+    /// The table.
+    pub table: Table,
+    livechat: livechat::Client,
+    botpress: botpress::Client,
+}
+
+impl Handoff {
+    /// Builds the clients; makes no network call.
+    ///
+    /// # Errors
+    ///
+    /// When the bundled root certificates cannot be used, which is a fault of the build.
+    pub async fn new(config: Config, clock: Clock) -> std::result::Result<Self, StartError> {
+        let aws = aws::load().await?;
+        Self::with_aws(config, clock, DynamoDb::new(&aws), SecretsManager::new(&aws))
+    }
+
+    /// Builds the vendor clients around given AWS clients, for instance such that reach a sandbox.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_aws(
+        config: Config,
+        clock: Clock,
+        dynamodb: DynamoDb,
+        secrets_manager: SecretsManager,
+    ) -> std::result::Result<Self, StartError> {
+        let http = Http::new(VENDOR_TIMEOUT)?;
+        Ok(Self {
+            secrets: secrets::Cache::new(secrets_manager, config.secret_id.clone(), clock.clone()),
+            table: Table::new(dynamodb, config.table_name.clone()),
+            livechat: livechat::Client::new(config.livechat.clone(), http.clone()),
+            botpress: botpress::Client::new(config.botpress.clone(), http),
+            config,
+            clock,
+        })
+    }
+
+    /// Until when the text-free trail of something that ends at `now` is kept.
+    fn retained_until(&self, now: Timestamp) -> Timestamp {
+        now + self.config.retention
+    }
+}
+
+/// Why the clients could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The AWS clients' connector.
+    #[error("the AWS connector cannot be built")]
+    Aws(#[from] aws_smithy_http_client::HttpClientError),
+    /// The vendor clients' connector.
+    #[error("the vendor connector cannot be built")]
+    Http(#[from] crate::http::BuildError),
+}
+
+/// A value that nobody else has: it proves who holds a claim or a lease.
+fn fresh_holder() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+/// A lease that lasts for the rest of the invocation.
+fn lease_until(deadline: Timestamp) -> Lease {
+    Lease { holder: fresh_holder(), until: deadline + LEASE_MARGIN }
+}

@@ -1,0 +1,81 @@
+//! Endings: by the bot, by a start that failed, and by a new start.
+
+use super::credentials::call;
+use super::{Error, Handoff, Result, lease_until};
+use crate::bridge::{ToAgent, ToBot};
+use crate::clock::Timestamp;
+use crate::ids::{ChatId, ConversationId, SessionId};
+use crate::store::lane::Position;
+use crate::store::{Session, State};
+
+impl Handoff {
+    /// Ends a session because the bot's side has; the close follows the user's last words through the lane.
+    ///
+    /// An unknown or ended session is fine.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] only when the close could not be made durable.
+    pub async fn stop(&self, conversation_id: &ConversationId, deadline: Timestamp) -> Result<()> {
+        match self.table.find_by_conversation(conversation_id).await? {
+            Some(pointer) => self.close_from_bot(&pointer.session_id, deadline).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn close_from_bot(&self, session_id: &SessionId, deadline: Timestamp) -> Result<()> {
+        let position = Position { at: self.clock.now(), source_id: "close".to_owned() };
+        let lease = lease_until(deadline);
+        let accepted = self.accept(session_id, position, &ToAgent::Close, &lease).await?;
+        self.table.begin_closing(session_id, None).await?;
+        self.drain_accepted::<ToAgent>(session_id, accepted, &lease, deadline).await;
+        Ok(())
+    }
+
+    /// Undoes a start that failed: whatever was or may have been opened at LiveChat is closed through the lane.
+    pub(super) async fn abandon(&self, session: &Session, error: &Error, deadline: Timestamp) {
+        let undone = async {
+            let failure = (!error.is_retryable()).then(|| error.to_string());
+            self.table.begin_closing(&session.session_id, failure.as_deref()).await?;
+            if session.thread.is_some() || error.outcome_unknown() {
+                self.close_from_bot(&session.session_id, deadline).await
+            } else {
+                Ok(self.table.close(session, self.retained_until(self.clock.now())).await?)
+            }
+        };
+        if let Err(error) = undone.await {
+            tracing::error!(error = %error, session.id = %session.session_id, "a failed start is left to the sweep");
+        }
+    }
+
+    /// Brings a session that is ending to its end, so that the user can start another.
+    pub(super) async fn finish_closing(&self, session: &Session, deadline: Timestamp) -> Result<()> {
+        self.close_from_bot(&session.session_id, deadline).await?;
+        self.require_end(&session.session_id).await
+    }
+
+    /// Ends a session whose user has started another: a customer has only one chat, and the earlier bot must resume.
+    pub(super) async fn supersede(&self, session: &Session, deadline: Timestamp) -> Result<()> {
+        let position = Position { at: self.clock.now(), source_id: "superseded".to_owned() };
+        let lease = lease_until(deadline);
+        let accepted = self.accept(&session.session_id, position, &ToBot::Stopped, &lease).await?;
+        self.drain_accepted::<ToBot>(&session.session_id, accepted, &lease, deadline).await;
+        self.require_end(&session.session_id).await
+    }
+
+    async fn require_end(&self, session_id: &SessionId) -> Result<()> {
+        match self.table.session(session_id).await? {
+            Some(session) if session.state != State::Closed => Err(Error::Busy),
+            _ => Ok(()),
+        }
+    }
+
+    /// Closes the open thread of a chat; one that is closed or gone is fine.
+    pub(super) async fn deactivate(&self, chat_id: &ChatId) -> Result<()> {
+        let mut agent = self.as_agent().await?;
+        match call!(agent.deactivate_chat(chat_id)) {
+            Err(Error::LiveChat(error)) if error.is_chat_inactive() || error.is_not_found() => Ok(()),
+            answer => answer,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Delivery to LiveChat, as the customer.
+
+use super::credentials::call;
+use super::drain::{Content, Delivered};
+use super::{Error, Handoff, Result};
+use crate::bridge::{ToAgent, wording};
+use crate::clock::Timestamp;
+use crate::ids::{ChatId, EventId};
+use crate::livechat::{ChatOverview, NewEvent};
+use crate::redacted::Redacted;
+use crate::store::lane::{Lane, Waiting};
+use crate::store::{Session, State, Thread, User};
+
+impl Content for ToAgent {
+    const LANE: Lane = Lane::ToAgent;
+
+    fn ready_at(_: &Handoff, session: &Session) -> Timestamp {
+        session.started_at
+    }
+
+    async fn deliver(handoff: &Handoff, session: &mut Session, item: &Waiting<Self>) -> Result<Delivered> {
+        match (&item.content, session.state) {
+            (_, State::Closed) => Ok(Delivered::dropped()),
+            (Self::Close, _) => handoff.deliver_close(session).await,
+            (Self::Message { text }, _) => handoff.deliver_text(session, item, text.clone()).await,
+            (Self::Note { text }, _) => {
+                handoff.deliver_text(session, item, Redacted::from(wording::note(text.expose()))).await
+            }
+        }
+    }
+}
+
+impl Handoff {
+    async fn deliver_text(&self, session: &Session, item: &Waiting<ToAgent>, text: Redacted) -> Result<Delivered> {
+        let (Some(thread), Some(user)) = (&session.thread, self.table.user(&session.user_id).await?) else {
+            return Ok(Delivered::dropped());
+        };
+        let custom_id = &item.position.source_id;
+        if item.outcome_unknown
+            && let Some(event_id) = self.find_event(thread, custom_id).await?
+        {
+            return Ok(Delivered::as_vendor_id(event_id));
+        }
+        match self.send_event(&user, &thread.chat_id, &NewEvent::text(text, custom_id)).await {
+            Ok(event_id) => Ok(Delivered::as_vendor_id(event_id)),
+            // The thread was closed while this was on its way; its closure follows on the other lane.
+            Err(Error::LiveChat(error)) if error.is_chat_inactive() => Ok(Delivered::dropped()),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn send_event(&self, user: &User, chat_id: &ChatId, event: &NewEvent) -> Result<EventId> {
+        let customer = self.ensure_customer(&user.user_id, user.customer.clone()).await?;
+        let mut customer = self.as_customer(&user.user_id, customer);
+        call!(customer.send_event(chat_id, event))
+    }
+
+    /// Whether a thread has an event of ours: the only way to learn what became of a call without an answer.
+    pub(super) async fn find_event(&self, thread: &Thread, custom_id: &str) -> Result<Option<EventId>> {
+        let events = self.read_thread(thread).await?.thread.map(|thread| thread.events).unwrap_or_default();
+        let found = events.into_iter().find(|event| event.custom_id.as_deref() == Some(custom_id));
+        Ok(found.map(|event| event.id))
+    }
+
+    async fn deliver_close(&self, session: &mut Session) -> Result<Delivered> {
+        match &session.thread {
+            Some(thread) => self.deactivate(&thread.chat_id).await?,
+            None => self.close_whatever_was_opened(session).await?,
+        }
+        self.table.close(session, self.retained_until(self.clock.now())).await?;
+        session.state = State::Closed;
+        Ok(Delivered::without_id())
+    }
+
+    /// A start whose answer was lost may have opened a thread that nobody knows: the customer's only chat tells.
+    async fn close_whatever_was_opened(&self, session: &Session) -> Result<()> {
+        let Some(user) = self.table.user(&session.user_id).await? else { return Ok(()) };
+        let Some(customer) = user.customer else { return Ok(()) };
+        let mut customer = self.as_customer(&user.user_id, customer);
+        let chats: Vec<ChatOverview> = call!(customer.list_chats())?;
+        match chats.into_iter().find(|chat| chat.active) {
+            Some(chat) => self.deactivate(&chat.id).await,
+            None => Ok(()),
+        }
+    }
+}

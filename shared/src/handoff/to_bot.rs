@@ -1,0 +1,92 @@
+//! Delivery to the bot, as the agent.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::credentials::call;
+use super::drain::{Content, Delivered};
+use super::{Handoff, Result};
+use crate::botpress::{NewEvent, NewMessage};
+use crate::bridge::{AgentProfile, ToBot};
+use crate::clock::Timestamp;
+use crate::ids::{AgentId, ConversationId, UserId};
+use crate::store::lane::{Lane, Waiting};
+use crate::store::{Session, State};
+
+/// How often a start that is still running is looked at.
+const STARTING_PAUSE: Duration = Duration::from_millis(500);
+
+impl Content for ToBot {
+    const LANE: Lane = Lane::ToBot;
+
+    /// The HITL plugin discards whatever arrives before it has activated the session.
+    fn ready_at(handoff: &Handoff, session: &Session) -> Timestamp {
+        match (session.state, session.active_at) {
+            (State::Starting, _) => handoff.clock.now() + STARTING_PAUSE,
+            (State::Active, Some(active_at)) => active_at + handoff.config.settle,
+            _ => session.started_at,
+        }
+    }
+
+    async fn deliver(handoff: &Handoff, session: &mut Session, item: &Waiting<Self>) -> Result<Delivered> {
+        let conversation_id = session.conversation_id.clone().filter(|_| session.state == State::Active);
+        let Some(conversation_id) = conversation_id else { return Ok(Delivered::dropped()) };
+        match &item.content {
+            Self::Message { agent_id, text } => {
+                let user_id = handoff.present_agent(session, &conversation_id, agent_id, None).await?;
+                let message = NewMessage {
+                    conversation_id,
+                    user_id,
+                    kind: "text".to_owned(),
+                    payload: json!({ "text": text.expose() }),
+                    tags: BTreeMap::from([("id".to_owned(), item.position.source_id.clone())]),
+                };
+                let mut bot = handoff.as_install(&session.install).await?;
+                let created = call!(bot.get_or_create_message(&message, &["id"]))?;
+                Ok(Delivered::as_vendor_id(created.id))
+            }
+            Self::Assigned { agent_id, profile } => {
+                handoff.present_agent(session, &conversation_id, agent_id, profile.as_ref()).await?;
+                Ok(Delivered::without_id())
+            }
+            Self::Stopped => {
+                let payload = json!({ "conversationId": conversation_id });
+                handoff.emit(session, "hitlStopped", payload).await?;
+                let expires_at = handoff.retained_until(handoff.clock.now());
+                handoff.table.close(session, expires_at).await?;
+                session.state = State::Closed;
+                Ok(Delivered::without_id())
+            }
+        }
+    }
+}
+
+impl Handoff {
+    /// The Botpress user of the agent who acts; tells the bot when it is another agent than before.
+    async fn present_agent(
+        &self,
+        session: &mut Session,
+        conversation_id: &ConversationId,
+        agent_id: &AgentId,
+        profile: Option<&AgentProfile>,
+    ) -> Result<UserId> {
+        if let Some(told) = session.agent_told.as_ref().filter(|told| told.agent_id == *agent_id) {
+            return Ok(told.user_id.clone());
+        }
+        let user_id = self.agent_user(session, agent_id, profile).await?;
+        let payload = json!({ "conversationId": conversation_id, "userId": user_id });
+        self.emit(session, "hitlAssigned", payload).await?;
+        let told = crate::store::AgentTold { agent_id: agent_id.clone(), user_id: user_id.clone() };
+        self.table.put_agent_told(&session.session_id, &told).await?;
+        session.agent_told = Some(told);
+        Ok(user_id)
+    }
+
+    async fn emit(&self, session: &Session, kind: &str, payload: serde_json::Value) -> Result<()> {
+        let event = NewEvent { kind: kind.to_owned(), payload, conversation_id: None, delay: None };
+        let mut bot = self.as_install(&session.install).await?;
+        call!(bot.create_event(&event))
+    }
+}

@@ -1,0 +1,213 @@
+//! The stack's credentials and the cache in front of Secrets Manager.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_secretsmanager::Client;
+use serde::Deserialize;
+use tokio::sync::Mutex;
+
+use crate::clock::{Clock, Timestamp};
+use crate::redacted::Redacted;
+
+/// How long fetched credentials are used without asking again.
+const TIME_TO_LIVE: Duration = Duration::from_secs(300);
+
+/// How long a refused credential is tried before Secrets Manager is asked out of turn again.
+const REFRESH_COOLDOWN: Duration = Duration::from_secs(10);
+
+/// The credentials of one tenant.
+///
+/// Shape of the secret: `{"agentToken":…,"webhookSecret":…,"botpressToken":…,"botpressSigningSecret"?:…,
+/// "botpressPathKey"?:…}`, all texts; unknown keys are ignored.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Secrets {
+    /// LiveChat personal access token, as the console shows it: base64 of `<account id>:<token>`.
+    pub agent_token: Redacted,
+    /// What LiveChat puts into each webhook's body.
+    pub webhook_secret: Redacted,
+    /// Botpress integration access key (or personal access token).
+    pub botpress_token: Redacted,
+    /// Key of `X-BP-Signature`; without it calls are not signed.
+    #[serde(default)]
+    pub botpress_signing_secret: Option<Redacted>,
+    /// The unguessable last part of the integration's URL.
+    #[serde(default)]
+    pub botpress_path_key: Option<Redacted>,
+}
+
+/// Why there are no credentials.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Secrets Manager did not answer, and nothing was cached.
+    #[error("the secret cannot be read: check SECRET_ID, the function's permission and the region")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The secret is not the JSON object described at [`Secrets`].
+    #[error("the secret is malformed: {0}")]
+    Malformed(&'static str),
+}
+
+impl Secrets {
+    /// Reads and checks the secret's text.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`], which names the key but never a value.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let secrets: Self = serde_json::from_str(text).map_err(|_| {
+            Error::Malformed("it has to be a JSON object with the texts agentToken, webhookSecret and botpressToken")
+        })?;
+        secrets.check()?;
+        Ok(secrets)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let optional = |secret: &Option<Redacted>| secret.as_ref().is_some_and(is_blank);
+        for (blank, complaint) in [
+            (is_blank(&self.agent_token), "agentToken is empty"),
+            (is_blank(&self.webhook_secret), "webhookSecret is empty"),
+            (is_blank(&self.botpress_token), "botpressToken is empty"),
+            (optional(&self.botpress_signing_secret), "botpressSigningSecret is empty"),
+            (optional(&self.botpress_path_key), "botpressPathKey is empty"),
+            (
+                self.botpress_signing_secret.is_none() && self.botpress_path_key.is_none(),
+                "botpressSigningSecret or botpressPathKey has to be set, or anybody could call us",
+            ),
+        ] {
+            if blank {
+                return Err(Error::Malformed(complaint));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_blank(secret: &Redacted) -> bool {
+    secret.expose().trim().is_empty()
+}
+
+/// The credentials in force, and those that a rotation has just replaced.
+#[derive(Clone, Debug)]
+pub struct Versions {
+    /// Stage `AWSCURRENT`: what we use towards vendors.
+    pub current: Secrets,
+    /// Stage `AWSPREVIOUS`, where there is one: still accepted from callers.
+    pub previous: Option<Secrets>,
+}
+
+impl Versions {
+    /// The credentials that callers may prove themselves with, newest first.
+    pub fn accepted(&self) -> impl Iterator<Item = &Secrets> {
+        std::iter::once(&self.current).chain(&self.previous)
+    }
+}
+
+/// Secrets Manager behind a cache: fetched at first use, kept for five minutes, served stale while it is down.
+#[derive(Debug)]
+pub struct Cache {
+    client: Client,
+    secret_id: String,
+    clock: Clock,
+    cached: Mutex<Option<Cached>>,
+}
+
+#[derive(Debug)]
+struct Cached {
+    versions: Arc<Versions>,
+    fetched_at: Timestamp,
+}
+
+impl Cache {
+    /// Makes an empty cache; nothing is fetched yet.
+    pub fn new(client: Client, secret_id: String, clock: Clock) -> Self {
+        Self { client, secret_id, clock, cached: Mutex::default() }
+    }
+
+    /// The credentials, fetched when there are none or they are five minutes old.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Malformed`], only when nothing usable is cached.
+    pub async fn get(&self) -> Result<Arc<Versions>, Error> {
+        self.no_older_than(TIME_TO_LIVE).await
+    }
+
+    /// The credentials after a vendor refused them: fetched anew unless that was done moments ago.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub async fn refreshed(&self) -> Result<Arc<Versions>, Error> {
+        self.no_older_than(REFRESH_COOLDOWN).await
+    }
+
+    async fn no_older_than(&self, age: Duration) -> Result<Arc<Versions>, Error> {
+        // Held over the fetch, so that concurrent requests wait for one answer instead of asking each.
+        let mut cached = self.cached.lock().await;
+        let now = self.clock.now();
+        if let Some(fresh) = cached.as_ref().filter(|cached| now.since(cached.fetched_at) < age) {
+            return Ok(Arc::clone(&fresh.versions));
+        }
+        match (self.fetch().await, cached.as_ref()) {
+            (Ok(versions), _) => {
+                let versions = Arc::new(versions);
+                *cached = Some(Cached { versions: Arc::clone(&versions), fetched_at: now });
+                Ok(versions)
+            }
+            (Err(error), Some(stale)) => {
+                tracing::error!(error = %error, "the secret could not be refreshed; the cached one stays in use");
+                Ok(Arc::clone(&stale.versions))
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    async fn fetch(&self) -> Result<Versions, Error> {
+        let (current, previous) = tokio::join!(self.fetch_stage("AWSCURRENT"), self.fetch_stage("AWSPREVIOUS"));
+        let current = current?.ok_or(Error::Malformed("it has no current version"))?;
+        // A previous version that is absent or no longer valid only means that there is no rotation to bridge.
+        Ok(Versions { current, previous: previous.ok().flatten() })
+    }
+
+    async fn fetch_stage(&self, stage: &str) -> Result<Option<Secrets>, Error> {
+        let request = self.client.get_secret_value().secret_id(&self.secret_id).version_stage(stage);
+        match request.send().await {
+            Ok(answer) => answer.secret_string().map(Secrets::parse).transpose(),
+            Err(error) => match error.into_service_error() {
+                missing if missing.is_resource_not_found_exception() && stage == "AWSPREVIOUS" => Ok(None),
+                other => Err(Error::Unavailable(Box::new(other))),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_needs_its_credentials_and_one_proof_of_the_caller() {
+        let cases = [
+            (r#"{"agentToken":"a","webhookSecret":"w","botpressToken":"b","botpressPathKey":"k"}"#, true),
+            (
+                r#"{"agentToken":"a","webhookSecret":"w","botpressToken":"b","botpressSigningSecret":"s","more":1}"#,
+                true,
+            ),
+            (r#"{"agentToken":"a","webhookSecret":"w","botpressToken":"b"}"#, false),
+            (r#"{"agentToken":"a","webhookSecret":"w","botpressToken":"b","botpressPathKey":""}"#, false),
+            (r#"{"agentToken":"a","webhookSecret":" ","botpressToken":"b","botpressPathKey":"k"}"#, false),
+            (r#"{"webhookSecret":"w","botpressToken":"b","botpressPathKey":"k"}"#, false),
+            ("not json", false),
+        ];
+        for (text, valid) in cases {
+            assert_eq!(Secrets::parse(text).is_ok(), valid, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_secret_is_described_without_its_values() {
+        let error = Secrets::parse(r#"{"agentToken":"canary","webhookSecret":7}"#).unwrap_err();
+        assert!(!format!("{error:?} {error}").contains("canary"));
+    }
+}

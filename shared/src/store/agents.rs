@@ -1,0 +1,41 @@
+//! Agents as Botpress users: what each install already knows.
+
+use serde::{Deserialize, Serialize};
+
+use super::keys::Key;
+use super::{Result, Table};
+use crate::ids::{AgentId, InstallId, UserId};
+use crate::redacted::Redacted;
+
+/// An agent as one install's Botpress user shows them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agent {
+    /// The Botpress user that stands for the agent.
+    pub user_id: UserId,
+    /// The name that user has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Redacted>,
+    /// The picture that user has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture_url: Option<Redacted>,
+}
+
+impl Table {
+    /// Reads what an install knows about an agent.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn agent(&self, install: &InstallId, agent: &AgentId) -> Result<Option<Agent>> {
+        self.get(&Key::agent(install, agent)).await
+    }
+
+    /// Records what an install knows about an agent.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn put_agent(&self, install: &InstallId, agent: &AgentId, known: &Agent) -> Result<()> {
+        self.put(&Key::agent(install, agent), "agent", known).await
+    }
+}

@@ -1,0 +1,27 @@
+//! The installs that are registered, so that the last one to leave removes LiveChat's webhooks.
+
+use super::keys::{INSTALLS, Key};
+use super::{Result, Table};
+use crate::botpress::Install;
+use crate::ids::InstallId;
+
+impl Table {
+    /// Records a registered install.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn put_install(&self, install: &Install) -> Result<()> {
+        self.put(&Key::install(&install.install_id), "install", install).await
+    }
+
+    /// Forgets an install and tells how many are left.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn remove_install(&self, id: &InstallId) -> Result<usize> {
+        self.transaction().delete(&Key::install(id))?.commit().await?;
+        Ok(self.query(INSTALLS, "INSTALL#").await?.len())
+    }
+}

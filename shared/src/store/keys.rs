@@ -1,0 +1,119 @@
+//! Every key of the table, in one place.
+//!
+//! | Entity | `pk` | `sk` | Read by |
+//! |---|---|---|---|
+//! | user | `USER#<user id>` | `USER` | start, delivery to the agent |
+//! | session | `SESSION#<session id>` | `SESSION` | delivery, stop |
+//! | lane | `SESSION#<session id>` | `LANE#<lane>` | drain |
+//! | waiting item | `SESSION#<session id>` | `LANE#<lane>#<time>#<source id>` | drain, together with its lane |
+//! | parked item | `SESSION#<session id>` | `PARKED#<lane>#<time>#<source id>` | operators |
+//! | trail | `SESSION#<session id>` | `TRAIL#<lane>#<source id>` | accept, to recognise duplicates |
+//! | conversation | `CONVERSATION#<conversation id>` | `CONVERSATION` | everything Botpress calls |
+//! | chat | `CHAT#<chat id>` | `CHAT` | everything LiveChat calls |
+//! | agent | `AGENT#<install id>#<agent id>` | `AGENT` | delivery to the bot |
+//! | install | `INSTALLS` | `INSTALL#<install id>` | register, unregister |
+//!
+//! `<lane>` is `to_agent` or `to_bot`; `<time>` is the source's own time, in the fixed width of
+//! [`Timestamp`](crate::clock::Timestamp), so that a query returns a lane's items oldest first. All reads by key are
+//! consistent; the index `due` (`due_shard`, `due_at`) only tells the sweep where to look. `expires_at` (seconds) is the
+//! table's TTL attribute.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::lane::{Lane, Position};
+use crate::ids::{AgentId, ChatId, ConversationId, InstallId, SessionId, UserId};
+
+/// The primary key of one item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) pk: String,
+    pub(super) sk: String,
+}
+
+impl Key {
+    fn new(pk: String, sk: impl Into<String>) -> Self {
+        Self { pk, sk: sk.into() }
+    }
+
+    pub(super) fn user(id: &UserId) -> Self {
+        Self::new(format!("USER#{id}"), "USER")
+    }
+
+    pub(super) fn session(id: &SessionId) -> Self {
+        Self::new(session_partition(id), "SESSION")
+    }
+
+    /// The lane itself; also the prefix of its waiting items, so that one query brings both.
+    pub(super) fn lane(id: &SessionId, lane: Lane) -> Self {
+        Self::new(session_partition(id), format!("LANE#{lane}"))
+    }
+
+    pub(super) fn waiting(id: &SessionId, lane: Lane, position: &Position) -> Self {
+        Self::new(session_partition(id), format!("LANE#{lane}#{}#{}", position.at, position.source_id))
+    }
+
+    pub(super) fn parked(id: &SessionId, lane: Lane, position: &Position) -> Self {
+        Self::new(session_partition(id), format!("PARKED#{lane}#{}#{}", position.at, position.source_id))
+    }
+
+    pub(super) fn trail(id: &SessionId, lane: Lane, source_id: &str) -> Self {
+        Self::new(session_partition(id), format!("TRAIL#{lane}#{source_id}"))
+    }
+
+    pub(super) fn conversation(id: &ConversationId) -> Self {
+        Self::new(format!("CONVERSATION#{id}"), "CONVERSATION")
+    }
+
+    pub(super) fn chat(id: &ChatId) -> Self {
+        Self::new(format!("CHAT#{id}"), "CHAT")
+    }
+
+    pub(super) fn agent(install: &InstallId, agent: &AgentId) -> Self {
+        Self::new(format!("AGENT#{install}#{agent}"), "AGENT")
+    }
+
+    pub(super) fn install(id: &InstallId) -> Self {
+        Self::new(INSTALLS.to_owned(), format!("INSTALL#{id}"))
+    }
+
+    /// The key as DynamoDB takes it.
+    pub(super) fn attributes(&self) -> HashMap<String, AttributeValue> {
+        HashMap::from([
+            ("pk".to_owned(), AttributeValue::S(self.pk.clone())),
+            ("sk".to_owned(), AttributeValue::S(self.sk.clone())),
+        ])
+    }
+}
+
+/// The partition of all installs: a handful per tenant.
+pub(super) const INSTALLS: &str = "INSTALLS";
+
+fn session_partition(id: &SessionId) -> String {
+    format!("SESSION#{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    #[test]
+    fn a_lane_is_a_prefix_of_its_waiting_items_and_of_nothing_else() {
+        let id = SessionId::from("s1");
+        let position = Position { at: Timestamp::from_unix_millis(1_778_492_460_877), source_id: "T1_3".into() };
+        let lane = Key::lane(&id, Lane::ToBot);
+        let waiting = Key::waiting(&id, Lane::ToBot, &position);
+        assert_eq!(waiting.sk, "LANE#to_bot#2026-05-11T09:41:00.877000Z#T1_3");
+        assert!(waiting.sk.starts_with(&lane.sk));
+        for other in [
+            Key::lane(&id, Lane::ToAgent),
+            Key::parked(&id, Lane::ToBot, &position),
+            Key::trail(&id, Lane::ToBot, "T1_3"),
+            Key::session(&id),
+        ] {
+            assert!(!other.sk.starts_with(&lane.sk), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The table: verbs of the domain over one DynamoDB table.
+//!
+//! There is one implementation, on `aws-sdk-dynamodb`; the sandbox and the tests run it against an embedded engine that
+//! speaks the same protocol. SDK types do not leave this module. Time is always an argument.
+
+mod agents;
+mod installs;
+mod keys;
+pub mod lane;
+mod sessions;
+mod transaction;
+mod users;
+
+pub use agents::Agent;
+pub use sessions::{AgentTold, ChatPointer, Claim, ConversationPointer, Session, State, Thread};
+pub use users::{Customer, Profile, User};
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use keys::Key;
+
+/// Why the table could not do what was asked.
+///
+/// A condition that does not hold is never an error: the verbs return it as one of their outcomes.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// DynamoDB did not answer or refused; a later try may succeed.
+    #[error("the table is not available ({reason})")]
+    Unavailable {
+        /// DynamoDB's error code and message, which quote expressions but no values.
+        reason: String,
+        /// The SDK's error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An item does not have the shape this version writes.
+    #[error("an item of the table is malformed")]
+    Malformed(#[source] Box<serde_dynamo::Error>),
+}
+
+impl<E, R> From<SdkError<E, R>> for Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    fn from(error: SdkError<E, R>) -> Self {
+        let reason = match (error.code(), error.message()) {
+            (Some(code), Some(message)) => format!("{code}: {message}"),
+            _ => error.to_string(),
+        };
+        Self::Unavailable { reason, source: Box::new(error) }
+    }
+}
+
+impl From<serde_dynamo::Error> for Error {
+    fn from(error: serde_dynamo::Error) -> Self {
+        Self::Malformed(Box::new(error))
+    }
+}
+
+/// What the verbs of this module return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+type Item = HashMap<String, AttributeValue>;
+
+/// The stack's only table.
+#[derive(Clone, Debug)]
+pub struct Table {
+    client: Client,
+    name: String,
+}
+
+impl Table {
+    /// Names the table; nothing is called yet.
+    pub const fn new(client: Client, name: String) -> Self {
+        Self { client, name }
+    }
+
+    async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>> {
+        let request = self.client.get_item().table_name(&self.name).set_key(Some(key.attributes()));
+        let answer = request.consistent_read(true).send().await?;
+        Ok(answer.item.map(serde_dynamo::from_item).transpose()?)
+    }
+
+    async fn put<T: Serialize>(&self, key: &Key, entity: &str, record: &T) -> Result<()> {
+        let item = item(key, entity, record)?;
+        self.client.put_item().table_name(&self.name).set_item(Some(item)).send().await?;
+        Ok(())
+    }
+
+    /// Everything in `partition` whose sort key begins with `prefix`, in the order of the sort key.
+    async fn query(&self, partition: &str, prefix: &str) -> Result<Vec<Item>> {
+        let request = self.client.query().table_name(&self.name).consistent_read(true);
+        let mut pages = request
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":pk", text(partition))
+            .expression_attribute_values(":prefix", text(prefix))
+            .into_paginator()
+            .send();
+        let mut items = Vec::new();
+        while let Some(page) = pages.next().await {
+            items.extend(page?.items.unwrap_or_default());
+        }
+        Ok(items)
+    }
+}
+
+/// The stored form of `record`: its own attributes, its key, and its entity's name for whoever reads the raw table.
+fn item<T: Serialize>(key: &Key, entity: &str, record: &T) -> Result<Item> {
+    let mut item: Item = serde_dynamo::to_item(record)?;
+    item.extend(key.attributes());
+    item.insert("entity".to_owned(), text(entity));
+    Ok(item)
+}
+
+fn text(value: impl ToString) -> AttributeValue {
+    AttributeValue::S(value.to_string())
+}
+
+fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+fn value<T: Serialize>(record: &T) -> Result<AttributeValue> {
+    Ok(serde_dynamo::to_attribute_value(record)?)
+}

@@ -1,0 +1,317 @@
+//! Sessions and the two pointers that lead to them.
+
+use serde::{Deserialize, Serialize};
+
+use super::keys::Key;
+use super::transaction::Change;
+use super::{Result, Table, number, text, value};
+use crate::botpress::Install;
+use crate::clock::Timestamp;
+use crate::ids::{AgentId, ChatId, ConversationId, CustomerId, GroupId, SessionId, ThreadId, UserId};
+
+/// One handoff, from escalation to its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// Ours.
+    pub session_id: SessionId,
+    /// How far it is; stored as `session_state`, since `state` is a reserved word.
+    #[serde(rename = "session_state")]
+    pub state: State,
+    /// The install that escalated, as it is needed for calls back to it.
+    pub install: Install,
+    /// The end user, by the bot platform's id.
+    pub user_id: UserId,
+    /// The group that was asked for.
+    pub group_id: GroupId,
+    /// Fingerprint of the start request, by which a repeat is told from a new escalation.
+    pub request_digest: String,
+    /// Who is starting it, while nobody has finished that.
+    pub claim: Claim,
+    /// When the escalation was claimed.
+    pub started_at: Timestamp,
+    /// The LiveChat side, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<Thread>,
+    /// The bot side, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation_id: Option<ConversationId>,
+    /// When the start was finished: the settle time counts from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_at: Option<Timestamp>,
+    /// The agent that the bot has been told of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_told: Option<AgentTold>,
+    /// The sentence with which the start failed, for those who waited for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// The agent that the bot takes for the present one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentTold {
+    /// LiveChat's id.
+    pub agent_id: AgentId,
+    /// The Botpress user that stands for them.
+    pub user_id: UserId,
+}
+
+/// Where a session stands; it only ever moves on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Claimed; chat and conversation are being made.
+    Starting,
+    /// Messages flow.
+    Active,
+    /// Ended by one side; the other has not been told yet.
+    Closing,
+    /// Over on both sides.
+    Closed,
+}
+
+/// Who may work on a start, and until when without a sign of life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// A value that only the claimant knows.
+    pub holder: String,
+    /// After this, anybody may take over.
+    pub until: Timestamp,
+}
+
+/// A LiveChat thread of a customer's only chat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thread {
+    /// The chat.
+    pub chat_id: ChatId,
+    /// The thread.
+    pub thread_id: ThreadId,
+}
+
+/// Leads from a Botpress conversation to its session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConversationPointer {
+    /// The session; a conversation has one for ever.
+    pub session_id: SessionId,
+    /// The end user of the session.
+    pub user_id: UserId,
+}
+
+/// Leads from a LiveChat chat to the latest session in it, with what is needed to judge an event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChatPointer {
+    /// The latest session.
+    pub session_id: SessionId,
+    /// The end user of the session.
+    pub user_id: UserId,
+    /// The customer whose chat it is.
+    pub customer_id: CustomerId,
+    /// The session's thread; absent while a resumed chat's new thread is not known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread_id: Option<ThreadId>,
+    /// The thread of the session before: its late events concern nobody any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_thread_id: Option<ThreadId>,
+}
+
+impl Table {
+    /// Reads a session.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn session(&self, id: &SessionId) -> Result<Option<Session>> {
+        self.get(&Key::session(id)).await
+    }
+
+    /// Finds the session of a Botpress conversation.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn find_by_conversation(&self, id: &ConversationId) -> Result<Option<ConversationPointer>> {
+        self.get(&Key::conversation(id)).await
+    }
+
+    /// Finds the latest session of a LiveChat chat; none means that the chat is not ours.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn find_by_chat(&self, id: &ChatId) -> Result<Option<ChatPointer>> {
+        self.get(&Key::chat(id)).await
+    }
+
+    /// Makes `session` the user's session, unless the user is no longer in the one named `previous`.
+    ///
+    /// `known_chat` is where a returning user's new thread will appear; its events count from now on.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn claim_start(
+        &self,
+        session: &Session,
+        previous: Option<&SessionId>,
+        known_chat: Option<(&ChatId, &CustomerId, Option<&ThreadId>)>,
+    ) -> Result<bool> {
+        let mut values =
+            vec![(":id", text(&session.user_id)), (":entity", text("user")), (":session", text(&session.session_id))];
+        let condition = match previous {
+            None => "attribute_not_exists(session_id)",
+            Some(previous) => {
+                values.push((":previous", text(previous)));
+                "session_id = :previous"
+            }
+        };
+        let expression = "SET user_id = :id, entity = :entity, session_id = :session";
+        let mut transaction = self
+            .transaction()
+            .create(&Key::session(&session.session_id), "session", session)?
+            .update(&Key::user(&session.user_id), Change { expression, condition, values })?;
+        if let Some((chat_id, customer_id, previous_thread_id)) = known_chat {
+            let pointer = ChatPointer {
+                session_id: session.session_id.clone(),
+                user_id: session.user_id.clone(),
+                customer_id: customer_id.clone(),
+                thread_id: None,
+                previous_thread_id: previous_thread_id.cloned(),
+            };
+            transaction = transaction.put(&Key::chat(chat_id), "chat", &pointer)?;
+        }
+        Ok(transaction.commit().await?.is_done())
+    }
+
+    /// Takes a start over from a claimant that went silent; `claim` replaces the claim seen in `session`.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn take_over_start(&self, session: &Session, claim: &Claim) -> Result<bool> {
+        let change = Change {
+            expression: "SET claim = :claim",
+            condition: "session_state = :starting AND claim.holder = :seen",
+            values: vec![
+                (":claim", value(claim)?),
+                (":starting", value(&State::Starting)?),
+                (":seen", text(&session.claim.holder)),
+            ],
+        };
+        let key = Key::session(&session.session_id);
+        Ok(self.transaction().update(&key, change)?.commit().await?.is_done())
+    }
+
+    /// Records the session's thread, from when on LiveChat's webhooks find the session.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error). `false` means that the claim was lost.
+    pub async fn open_thread(&self, session: &Session, customer_id: &CustomerId, thread: &Thread) -> Result<bool> {
+        let pointer = ChatPointer {
+            session_id: session.session_id.clone(),
+            user_id: session.user_id.clone(),
+            customer_id: customer_id.clone(),
+            thread_id: Some(thread.thread_id.clone()),
+            previous_thread_id: None,
+        };
+        let session_change = Change {
+            expression: "SET thread = :thread",
+            condition: "session_state = :starting AND claim.holder = :holder",
+            values: vec![
+                (":thread", value(thread)?),
+                (":starting", value(&State::Starting)?),
+                (":holder", text(&session.claim.holder)),
+            ],
+        };
+        let user_change = Change {
+            expression: "SET chat_id = :chat, thread_id = :thread",
+            condition: "",
+            values: vec![(":chat", text(&thread.chat_id)), (":thread", text(&thread.thread_id))],
+        };
+        let transaction = self
+            .transaction()
+            .update(&Key::session(&session.session_id), session_change)?
+            .update(&Key::user(&session.user_id), user_change)?
+            .put(&Key::chat(&thread.chat_id), "chat", &pointer)?;
+        Ok(transaction.commit().await?.is_done())
+    }
+
+    /// Finishes a start: from now on messages flow.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error). `false` means that the claim was lost.
+    pub async fn activate(&self, session: &Session, conversation_id: &ConversationId, now: Timestamp) -> Result<bool> {
+        let pointer = ConversationPointer { session_id: session.session_id.clone(), user_id: session.user_id.clone() };
+        let change = Change {
+            expression: "SET session_state = :active, conversation_id = :conversation, active_at = :now",
+            condition: "session_state = :starting AND claim.holder = :holder",
+            values: vec![
+                (":active", value(&State::Active)?),
+                (":conversation", text(conversation_id)),
+                (":now", text(now)),
+                (":starting", value(&State::Starting)?),
+                (":holder", text(&session.claim.holder)),
+            ],
+        };
+        let transaction = self.transaction().update(&Key::session(&session.session_id), change)?.put(
+            &Key::conversation(conversation_id),
+            "conversation",
+            &pointer,
+        )?;
+        Ok(transaction.commit().await?.is_done())
+    }
+
+    /// Records which agent the bot has been told of.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn put_agent_told(&self, id: &SessionId, agent: &AgentTold) -> Result<()> {
+        let change =
+            Change { expression: "SET agent_told = :agent", condition: "", values: vec![(":agent", value(agent)?)] };
+        self.transaction().update(&Key::session(id), change)?.commit().await?;
+        Ok(())
+    }
+
+    /// Marks a session that one side has ended; `failure` is the sentence with which a start failed.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error). `false` means that it was ending, or over, already.
+    pub async fn begin_closing(&self, id: &SessionId, failure: Option<&str>) -> Result<bool> {
+        let mut values = vec![
+            (":closing", value(&State::Closing)?),
+            (":starting", value(&State::Starting)?),
+            (":active", value(&State::Active)?),
+        ];
+        let mut expression = "SET session_state = :closing";
+        if let Some(failure) = failure {
+            expression = "SET session_state = :closing, failure = :failure";
+            values.push((":failure", text(failure)));
+        }
+        let change = Change { expression, condition: "session_state IN (:starting, :active)", values };
+        Ok(self.transaction().update(&Key::session(id), change)?.commit().await?.is_done())
+    }
+
+    /// Marks a session as over on both sides; what is left of it disappears at `expires_at`.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn close(&self, session: &Session, expires_at: Timestamp) -> Result<()> {
+        let expires = number(expires_at.unix_seconds());
+        let change = Change {
+            expression: "SET session_state = :closed, expires_at = :expires",
+            condition: "",
+            values: vec![(":closed", value(&State::Closed)?), (":expires", expires.clone())],
+        };
+        let mut transaction = self.transaction().update(&Key::session(&session.session_id), change)?;
+        if let Some(conversation_id) = &session.conversation_id {
+            let expiry =
+                Change { expression: "SET expires_at = :expires", condition: "", values: vec![(":expires", expires)] };
+            transaction = transaction.update(&Key::conversation(conversation_id), expiry)?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! All-or-nothing writes whose refused conditions come back as data.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
+use serde::Serialize;
+
+use super::keys::Key;
+use super::{Error, Result, Table, item};
+
+/// How often a transaction that met another one on the same item is tried again.
+const CONFLICT_TRIES: u32 = 8;
+
+/// What became of a transaction.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Every write was made.
+    Done,
+    /// Nothing was written; the flags say, write by write, whose condition did not hold.
+    Refused(Vec<bool>),
+}
+
+impl Outcome {
+    pub(super) fn is_done(&self) -> bool {
+        *self == Self::Done
+    }
+
+    /// Whether the condition of the write at `index` failed.
+    pub(super) fn refused(&self, index: usize) -> bool {
+        matches!(self, Self::Refused(flags) if flags.get(index) == Some(&true))
+    }
+}
+
+/// A transaction under construction; writes are numbered in the order in which they are added, from 0.
+pub(super) struct Transaction<'a> {
+    table: &'a Table,
+    writes: Vec<TransactWriteItem>,
+}
+
+/// One update: its expression, its condition and the values both use.
+///
+/// Attribute names go into the expressions as they are, so none of them may be a word that DynamoDB reserves.
+pub(super) struct Change {
+    pub(super) expression: &'static str,
+    pub(super) condition: &'static str,
+    pub(super) values: Vec<(&'static str, AttributeValue)>,
+}
+
+impl Table {
+    pub(super) fn transaction(&self) -> Transaction<'_> {
+        Transaction { table: self, writes: Vec::new() }
+    }
+}
+
+impl Transaction<'_> {
+    pub(super) fn put<T: Serialize>(self, key: &Key, entity: &str, record: &T) -> Result<Self> {
+        self.put_if(key, entity, record, None)
+    }
+
+    pub(super) fn create<T: Serialize>(self, key: &Key, entity: &str, record: &T) -> Result<Self> {
+        self.put_if(key, entity, record, Some("attribute_not_exists(pk)"))
+    }
+
+    fn put_if<T: Serialize>(mut self, key: &Key, entity: &str, record: &T, condition: Option<&str>) -> Result<Self> {
+        let put = Put::builder()
+            .table_name(&self.table.name)
+            .set_item(Some(item(key, entity, record)?))
+            .set_condition_expression(condition.map(str::to_owned))
+            .build();
+        self.writes.push(TransactWriteItem::builder().put(built(put)?).build());
+        Ok(self)
+    }
+
+    pub(super) fn update(mut self, key: &Key, change: Change) -> Result<Self> {
+        let values = change.values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let update = Update::builder()
+            .table_name(&self.table.name)
+            .set_key(Some(key.attributes()))
+            .update_expression(change.expression)
+            .set_condition_expression(Some(change.condition.to_owned()).filter(|condition| !condition.is_empty()))
+            .set_expression_attribute_values(Some(values).filter(|values: &super::Item| !values.is_empty()))
+            .build();
+        self.writes.push(TransactWriteItem::builder().update(built(update)?).build());
+        Ok(self)
+    }
+
+    pub(super) fn delete(mut self, key: &Key) -> Result<Self> {
+        let delete = Delete::builder().table_name(&self.table.name).set_key(Some(key.attributes())).build();
+        self.writes.push(TransactWriteItem::builder().delete(built(delete)?).build());
+        Ok(self)
+    }
+
+    /// Sends the transaction; one that collided with another is sent again after a short pause.
+    pub(super) async fn commit(self) -> Result<Outcome> {
+        let mut tries = 0;
+        loop {
+            let request = self.table.client.transact_write_items().set_transact_items(Some(self.writes.clone()));
+            let error = match request.send().await {
+                Ok(_) => return Ok(Outcome::Done),
+                Err(error) => error,
+            };
+            let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
+                return Err(error.into());
+            };
+            let reasons = canceled.cancellation_reasons().iter();
+            let refused: Vec<bool> = reasons.map(|reason| reason.code() == Some(CONDITION_FAILED)).collect();
+            if refused.contains(&true) {
+                return Ok(Outcome::Refused(refused));
+            }
+            tries += 1;
+            if tries >= CONFLICT_TRIES {
+                return Err(error.into());
+            }
+            pause_after_conflict(tries).await;
+        }
+    }
+}
+
+const CONDITION_FAILED: &str = "ConditionalCheckFailed";
+
+/// Spreads out writers that met on one item; like the SDK's own back-off this is real time, a few milliseconds of it.
+async fn pause_after_conflict(tries: u32) {
+    let spread = u64::from(uuid::Uuid::new_v4().as_fields().0 % 8);
+    tokio::time::sleep(Duration::from_millis(u64::from(tries) * 4 + spread)).await;
+}
+
+fn built<T>(write: std::result::Result<T, aws_sdk_dynamodb::error::BuildError>) -> Result<T> {
+    write.map_err(|error| Error::Unavailable { reason: error.to_string(), source: Box::new(error) })
+}

@@ -1,0 +1,129 @@
+//! End users: who they are for us, and which LiveChat customer speaks for them.
+
+use serde::{Deserialize, Serialize};
+
+use super::keys::Key;
+use super::transaction::Change;
+use super::{Result, Table, text, value};
+use crate::clock::Timestamp;
+use crate::ids::{ChatId, CustomerId, SessionId, ThreadId, UserId};
+use crate::livechat::Cookies;
+use crate::redacted::Redacted;
+
+/// An end user of a bot, from their first escalation on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct User {
+    /// The bot platform's id of the user.
+    pub user_id: UserId,
+    /// How agents see the user.
+    #[serde(default)]
+    pub profile: Profile,
+    /// The profile that LiveChat has been told, so that it is told again only when it changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile_sent: Option<Profile>,
+    /// The LiveChat customer who speaks for this user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<Customer>,
+    /// The customer's only chat, once there was a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat_id: Option<ChatId>,
+    /// The thread of the latest session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread_id: Option<ThreadId>,
+    /// The session that the user is in, or was in last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<SessionId>,
+}
+
+/// What agents are shown of an end user.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// Display name.
+    pub name: Redacted,
+    /// E-mail address; a synthetic one is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<Redacted>,
+    /// Address of a picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture_url: Option<Redacted>,
+}
+
+/// A LiveChat customer and the means to act as them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Customer {
+    /// The customer, for life.
+    pub customer_id: CustomerId,
+    /// Renew the token for this very customer; valid for two years after their last use.
+    pub cookies: Cookies,
+    /// Bearer token of the Customer Chat API.
+    pub access_token: Redacted,
+    /// When the token was issued.
+    pub issued_at: Timestamp,
+    /// When the token stops working.
+    pub expires_at: Timestamp,
+}
+
+impl Table {
+    /// Reads an end user.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn user(&self, id: &UserId) -> Result<Option<User>> {
+        self.get(&Key::user(id)).await
+    }
+
+    /// Records how agents shall see the user, creating the user if need be.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn put_profile(&self, id: &UserId, profile: &Profile) -> Result<()> {
+        self.change_user(id, "SET user_id = :id, entity = :entity, profile = :new", "", value(profile)?, None).await?;
+        Ok(())
+    }
+
+    /// Records what LiveChat has been told about the user.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn put_profile_sent(&self, id: &UserId, profile: &Profile) -> Result<()> {
+        self.change_user(id, "SET user_id = :id, entity = :entity, profile_sent = :new", "", value(profile)?, None)
+            .await?;
+        Ok(())
+    }
+
+    /// Stores a new or renewed customer unless somebody else has replaced `known` meanwhile; tells which one counts.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn put_customer(&self, id: &UserId, known: Option<&Customer>, new: Customer) -> Result<Customer> {
+        let condition = match known {
+            None => "attribute_not_exists(customer)",
+            Some(_) => "customer.issued_at = :known",
+        };
+        let known = known.map(|known| (":known", text(known.issued_at)));
+        let expression = "SET user_id = :id, entity = :entity, customer = :new";
+        if self.change_user(id, expression, condition, value(&new)?, known).await? {
+            return Ok(new);
+        }
+        let user = self.user(id).await?;
+        Ok(user.and_then(|user| user.customer).unwrap_or(new))
+    }
+
+    async fn change_user(
+        &self,
+        id: &UserId,
+        expression: &'static str,
+        condition: &'static str,
+        new: aws_sdk_dynamodb::types::AttributeValue,
+        extra: Option<(&'static str, aws_sdk_dynamodb::types::AttributeValue)>,
+    ) -> Result<bool> {
+        let mut values = vec![(":id", text(id)), (":entity", text("user")), (":new", new)];
+        values.extend(extra);
+        let change = Change { expression, condition, values };
+        Ok(self.transaction().update(&Key::user(id), change)?.commit().await?.is_done())
+    }
+}
