@@ -1,6 +1,7 @@
 //! The whole stack on one machine: simulated vendors, an embedded table, and both functions behind a gateway.
 
 pub mod botpress;
+pub mod demo;
 pub mod faults;
 pub mod function;
 pub mod gateway;
@@ -8,5 +9,7 @@ pub mod journal;
 pub mod livechat;
 pub mod runtime;
 pub mod secrets_manager;
+pub mod serve;
 pub mod server;
+pub mod stack;
 pub mod table;

@@ -1,2 +1,72 @@
-//! Sandbox.
-fn main() {}
+//! `cargo run`: a whole handoff on this machine; `cargo run -- serve`: the stack, for a person or a tool.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use sandbox::stack::{Error, Runtime};
+use sandbox::{demo, serve};
+
+/// Human handoff between Botpress and LiveChat, on one machine: both functions, an embedded table, simulated vendors.
+///
+/// Without a subcommand it plays a whole handoff, tells it, and checks the journal of what happened at the vendors.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// Run the compiled functions in this folder under the Lambda Runtime API, instead of inside this process.
+    #[arg(long, global = true, value_name = "FOLDER")]
+    binaries: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Keep the stack up until Ctrl-C, and say how to reach it.
+    Serve(Ports),
+}
+
+/// Where the parts listen; 0 picks a free port.
+#[derive(Args, Clone, Copy, Debug)]
+struct Ports {
+    /// The gateway: what Botpress and LiveChat call.
+    #[arg(long, default_value_t = 8080)]
+    gateway: u16,
+    /// The LiveChat simulator.
+    #[arg(long, default_value_t = 8081)]
+    livechat: u16,
+    /// The Botpress simulator.
+    #[arg(long, default_value_t = 8082)]
+    botpress: u16,
+    /// The people: users, agents, the schedule.
+    #[arg(long, default_value_t = 8083)]
+    people: u16,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(io::stderr)
+        .init();
+    match run(&arguments).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<bool, Error> {
+    let runtime = arguments.binaries.as_deref().map_or(Runtime::InProcess, Runtime::Processes);
+    match arguments.command {
+        None => demo::play(runtime, &mut io::stdout().lock()).await,
+        Some(Command::Serve(Ports { gateway, livechat, botpress, people })) => {
+            serve::serve(runtime, [gateway, livechat, botpress, people]).await.map(|()| true)
+        }
+    }
+}

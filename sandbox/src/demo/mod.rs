@@ -1,0 +1,132 @@
+//! The demonstration: a whole handoff, told as it happens and judged by the journal at its end.
+
+mod story;
+mod verdict;
+
+use std::io::Write;
+
+use shared::clock::Clock;
+
+use crate::botpress::{Escalation, UpstreamUser};
+use crate::livechat::Target;
+use crate::stack::{Error, Options, Runtime, Stack};
+use story::Story;
+
+/// The first agent of group 1, whom LiveChat's router picks.
+const FIRST_AGENT: &str = "anna@example.com";
+/// The colleague who takes over.
+const SECOND_AGENT: &str = "ben@example.com";
+
+/// What is said between the first escalation and the transfer, in this order.
+const TALK: [(Side, &str); 6] = [
+    (Side::Agent, "Hello Ann, this is Anna. What happened to your parcel?"),
+    (Side::User, "It says delivered, but it is not here."),
+    (Side::User, "Order 4711."),
+    (Side::Agent, "Let me look that up."),
+    (Side::Agent, "It went to your neighbour at number 7."),
+    (Side::User, "Thank you! Can I also change my address?"),
+];
+
+/// What only agents may read.
+const PRIVATE_NOTE: &str = "(private) Address changes are Ben's.";
+
+const AFTER_TRANSFER: &str = "Ben here, your address is changed.";
+const SECOND_REQUEST: &str = "One more question";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    User,
+    Agent,
+}
+
+/// Plays the handoff and tells it on `out`; true when the journal shows exactly what should have happened.
+///
+/// # Errors
+///
+/// When the stack does not come up or a step of the story is refused.
+pub async fn play(runtime: Runtime<'_>, out: &mut impl Write) -> Result<bool, Error> {
+    // The HITL plugin's simulator activates a session at once, so there is little to wait for.
+    let environment = vec![("SETTLE_MS".to_owned(), "200".to_owned())];
+    let options = Options { runtime, environment, ..Options::in_process(Clock::system()) };
+    let stack = Stack::start(options).await?;
+    let mut play = Play { story: Story::new(out), stack: &stack };
+    play.tell_all().await?;
+    let verdict = verdict::judge(&stack);
+    play.story.verdict(&verdict)?;
+    Ok(verdict.iter().all(|check| check.holds))
+}
+
+struct Play<'a, W> {
+    story: Story<'a, W>,
+    stack: &'a Stack,
+}
+
+impl<W: Write> Play<'_, W> {
+    async fn tell_all(&mut self) -> Result<(), Error> {
+        self.story.chapter("The integration is installed on the bot")?;
+        self.stack.install().await?;
+        self.tell().await?;
+
+        self.story.chapter("Ann talks to the bot, and asks for a person")?;
+        let ann = self.stack.botpress.new_user("Ann", Some("ann@example.com"), None);
+        self.says(&ann, "Where is my parcel?").await?;
+        self.escalate(&ann, "Parcel missing", Some("Order 4711, says delivered")).await?;
+
+        self.story.chapter("Ann and Anna talk")?;
+        for (side, text) in TALK {
+            match side {
+                Side::User => self.says(&ann, text).await?,
+                Side::Agent => self.answers(FIRST_AGENT, text).await?,
+            }
+        }
+
+        self.story.chapter("Anna leaves a note for her colleague and hands the chat to Ben")?;
+        let chat_id = self.chat_id()?;
+        self.stack.livechat.agent_sends_private_note(&chat_id, FIRST_AGENT, PRIVATE_NOTE)?;
+        self.stack.livechat.agent_transfers(&chat_id, FIRST_AGENT, Target::Agent(SECOND_AGENT.to_owned()))?;
+        self.tell().await?;
+        self.answers(SECOND_AGENT, AFTER_TRANSFER).await?;
+
+        self.story.chapter("Ben closes the chat, and the bot resumes")?;
+        self.stack.livechat.agent_closes(&chat_id, SECOND_AGENT)?;
+        self.tell().await?;
+        self.says(&ann, SECOND_REQUEST).await?;
+
+        self.story.chapter("Ann asks for a person again")?;
+        self.escalate(&ann, "Another question", None).await?;
+        self.story.chapter("Ann ends it herself")?;
+        self.stack.botpress.user_ends(&ann.conversation_id).await?;
+        self.tell().await
+    }
+
+    async fn says(&mut self, user: &UpstreamUser, text: &str) -> Result<(), Error> {
+        self.stack.botpress.user_says(&user.conversation_id, text).await?;
+        self.tell().await
+    }
+
+    async fn answers(&mut self, agent_id: &str, text: &str) -> Result<(), Error> {
+        self.stack.livechat.agent_sends_text(&self.chat_id()?, agent_id, text)?;
+        self.tell().await
+    }
+
+    async fn escalate(&mut self, user: &UpstreamUser, title: &str, description: Option<&str>) -> Result<(), Error> {
+        let escalation = Escalation {
+            title: Some(title.to_owned()),
+            description: description.map(str::to_owned),
+            ..Escalation::default()
+        };
+        self.stack.botpress.escalate(&user.conversation_id, escalation).await?;
+        self.tell().await
+    }
+
+    fn chat_id(&self) -> Result<String, Error> {
+        let chat = self.stack.livechat.open_chats().into_iter().next().ok_or("no chat is open")?;
+        Ok(chat.id)
+    }
+
+    /// Lets everything that was started come to its end, and tells what came of it.
+    async fn tell(&mut self) -> Result<(), Error> {
+        self.stack.settled().await;
+        Ok(self.story.tell(&self.stack.journal)?)
+    }
+}

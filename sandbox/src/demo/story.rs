@@ -1,0 +1,113 @@
+//! The journal as two people would tell it, with each vendor call underneath.
+
+use std::io::{self, Write};
+
+use crate::journal::{Entry, Journal, Vendor};
+
+/// Where the agent's side begins.
+const AGENT_COLUMN: usize = 60;
+
+/// Tells a journal as it grows.
+pub struct Story<'a, W> {
+    out: &'a mut W,
+    told: usize,
+}
+
+impl<'a, W: Write> Story<'a, W> {
+    pub fn new(out: &'a mut W) -> Self {
+        Self { out, told: 0 }
+    }
+
+    pub fn chapter(&mut self, title: &str) -> io::Result<()> {
+        writeln!(self.out, "\n== {title}\n")
+    }
+
+    /// Tells what the journal holds beyond what was told before.
+    pub fn tell(&mut self, journal: &Journal) -> io::Result<()> {
+        let news = journal.since(self.told);
+        self.told += news.len();
+        news.iter().filter_map(line).try_for_each(|line| writeln!(self.out, "{line}"))
+    }
+
+    pub fn verdict(&mut self, checks: &[super::verdict::Check]) -> io::Result<()> {
+        writeln!(self.out, "\n== What the journal shows\n")?;
+        for check in checks {
+            writeln!(self.out, "  {} {}", if check.holds { "ok  " } else { "FAIL" }, check.claim)?;
+        }
+        let failed = checks.iter().filter(|check| !check.holds).count();
+        match failed {
+            0 => writeln!(self.out, "\nAll {} checks hold.", checks.len()),
+            _ => writeln!(self.out, "\n{failed} of {} checks FAILED.", checks.len()),
+        }
+    }
+}
+
+fn line(entry: &Entry) -> Option<String> {
+    match entry.effect {
+        "call_answered" => Some(call(entry)),
+        "operation_called" => Some(format!("      Botpress > us   {}", operation(entry))),
+        "webhook_delivered" => Some(format!("      LiveChat > us   {} -> {}", entry.text("/action"), status(entry))),
+        "user_wrote" => Some(user_side("Ann", entry.text("/text"))),
+        "shown_to_user" => Some(user_side(speaker(entry), entry.text("/text"))),
+        "event_sent" => agent_side(entry),
+        "chat_started" | "chat_resumed" => Some(agent_remark("a chat opens")),
+        "chat_deactivated" => Some(agent_remark("the chat is closed")),
+        "chat_transferred" => Some(agent_remark(&format!("the chat is {}", transfer(entry)))),
+        _ => None,
+    }
+}
+
+fn call(entry: &Entry) -> String {
+    let vendor = match entry.vendor {
+        Vendor::LiveChat => "LiveChat",
+        Vendor::Botpress => "Botpress",
+    };
+    format!("      us > {vendor}   {} -> {}", entry.text("/call"), status(entry))
+}
+
+fn operation(entry: &Entry) -> String {
+    let kind = entry.text("/type");
+    let separator = if kind.is_empty() { "" } else { " " };
+    format!("{}{separator}{kind} -> {}", entry.text("/operation"), status(entry))
+}
+
+fn status(entry: &Entry) -> String {
+    entry
+        .detail
+        .get("status")
+        .and_then(serde_json::Value::as_u64)
+        .map_or("no answer".to_owned(), |code| code.to_string())
+}
+
+fn speaker(entry: &Entry) -> &str {
+    match (entry.text("/from"), entry.text("/name")) {
+        ("agent", "") => "Agent",
+        ("agent", name) => name,
+        ("plugin", _) => "(HITL)",
+        _ => "Bot",
+    }
+}
+
+fn user_side(name: &str, text: &str) -> String {
+    format!("{name}: {text}")
+}
+
+fn agent_side(entry: &Entry) -> Option<String> {
+    let author = match (entry.text("/author_type"), entry.text("/visibility")) {
+        ("customer", _) => "Ann",
+        ("agent", "agents") => "note",
+        ("agent", _) => entry.text("/author_id"),
+        _ => return None,
+    };
+    let text = entry.text("/text").replace('\n', &format!("\n{:AGENT_COLUMN$}| ", ""));
+    Some(format!("{:AGENT_COLUMN$}| {author}: {text}", ""))
+}
+
+fn agent_remark(text: &str) -> String {
+    format!("{:AGENT_COLUMN$}| -- {text} --", "")
+}
+
+fn transfer(entry: &Entry) -> String {
+    let agents = entry.detail.pointer("/transferred_to/agent_ids/0").and_then(serde_json::Value::as_str);
+    agents.map_or("handed to a group".to_owned(), |agent| format!("handed to {agent}"))
+}

@@ -1,0 +1,114 @@
+//! What must have happened in the demonstration, and nothing else.
+
+use serde_json::Value;
+
+use super::{AFTER_TRANSFER, PRIVATE_NOTE, SECOND_REQUEST, Side, TALK};
+use crate::journal::{Entry, Journal};
+use crate::stack::Stack;
+
+/// One claim about the journal.
+#[derive(Clone, Debug)]
+pub struct Check {
+    pub claim: String,
+    pub holds: bool,
+}
+
+pub fn judge(stack: &Stack) -> Vec<Check> {
+    let journal = &stack.journal;
+    let agent_texts: Vec<&str> =
+        TALK.iter().filter(|(side, _)| *side == Side::Agent).map(|(_, text)| *text).chain([AFTER_TRANSFER]).collect();
+    let user_texts: Vec<&str> = TALK.iter().filter(|(side, _)| *side == Side::User).map(|(_, text)| *text).collect();
+    vec![
+        check("Ann saw every word of the agents, once and in order", shown_by_agents(journal) == agent_texts),
+        check("each under the agent's own name", names_shown(journal) == ["Anna", "Anna", "Anna", "Ben"]),
+        check("the agents saw every word of Ann, once and in order", sent_by_ann(journal) == user_texts),
+        check(
+            "they were told at the start what had been said to the bot",
+            openings(journal).iter().all(|text| text.contains("Where is my parcel?")) && openings(journal).len() == 2,
+        ),
+        check(
+            "the note among agents stayed among agents",
+            !everything_ann_saw(journal).contains(&PRIVATE_NOTE.to_owned()),
+        ),
+        check("the bot was told of Anna, then of Ben, then of Anna again", events(journal, "hitlAssigned") == 3),
+        check("the bot was told once that LiveChat had ended a session", events(journal, "hitlStopped") == 1),
+        check("Ann's one chat was started once and resumed once", {
+            (count(journal, "chat_started"), count(journal, "chat_resumed")) == (1, 1)
+        }),
+        check("each escalation had a conversation of its own", count(journal, "conversation_created") == 2),
+        check("the bot resumed after the first and took over after the second", {
+            endings(journal) == ["agent-closed-ticket", "patient-used-termination-command"]
+        }),
+        check(
+            "the bot answered Ann in between",
+            everything_ann_saw(journal).contains(&format!("bot: {SECOND_REQUEST}")),
+        ),
+        check("nothing was dropped by the HITL plugin", count(journal, "dropped") == 0),
+        check("no call was refused by either side", refused_calls(journal) == 0),
+        check("no chat is left open", stack.livechat.open_chats().is_empty()),
+    ]
+}
+
+fn check(claim: &str, holds: bool) -> Check {
+    Check { claim: claim.to_owned(), holds }
+}
+
+fn texts(entries: &[Entry]) -> Vec<String> {
+    entries.iter().map(|entry| entry.text("/text").to_owned()).collect()
+}
+
+fn by_agents(journal: &Journal) -> Vec<Entry> {
+    journal.all("shown_to_user").into_iter().filter(|entry| entry.text("/from") == "agent").collect()
+}
+
+fn shown_by_agents(journal: &Journal) -> Vec<String> {
+    texts(&by_agents(journal))
+}
+
+fn names_shown(journal: &Journal) -> Vec<String> {
+    by_agents(journal).iter().map(|entry| entry.text("/name").to_owned()).collect()
+}
+
+fn everything_ann_saw(journal: &Journal) -> Vec<String> {
+    texts(&journal.all("shown_to_user"))
+}
+
+fn customer_events(journal: &Journal) -> Vec<String> {
+    texts(
+        &journal
+            .all("event_sent")
+            .into_iter()
+            .filter(|entry| entry.text("/author_type") == "customer")
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// Ann's words; the openings and the plugin's notes are ours.
+fn sent_by_ann(journal: &Journal) -> Vec<String> {
+    let all = customer_events(journal);
+    all.into_iter().filter(|text| !text.contains("Conversation so far:") && !text.starts_with("[Bot]")).collect()
+}
+
+fn openings(journal: &Journal) -> Vec<String> {
+    customer_events(journal).into_iter().filter(|text| text.contains("Conversation so far:")).collect()
+}
+
+fn events(journal: &Journal, kind: &str) -> usize {
+    journal.all("event_created").iter().filter(|entry| entry.text("/type") == kind).count()
+}
+
+fn endings(journal: &Journal) -> Vec<String> {
+    journal.all("hitl_ended").iter().map(|entry| entry.text("/reason").to_owned()).collect()
+}
+
+fn count(journal: &Journal, effect: &str) -> usize {
+    journal.all(effect).len()
+}
+
+fn refused_calls(journal: &Journal) -> usize {
+    let answers =
+        ["call_answered", "operation_called", "webhook_delivered"].into_iter().flat_map(|kind| journal.all(kind));
+    answers
+        .filter(|entry| entry.detail.get("status").and_then(Value::as_u64).is_none_or(|status| status >= 400))
+        .count()
+}

@@ -1,0 +1,165 @@
+//! The stack as a place to try things: it stays up, and people act through a few plain addresses.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shared::clock::Clock;
+
+use crate::botpress::Escalation;
+use crate::faults::Faults;
+use crate::server::Server;
+use crate::stack::{Error, Options, Runtime, Stack};
+
+/// Ports of the gateway, LiveChat, Botpress, and the people who use them; 0 picks a free one.
+pub type Ports = [u16; 4];
+
+/// Starts the stack with the integration installed, says how to reach it, and waits for Ctrl-C.
+///
+/// # Errors
+///
+/// When a port is taken or the integration cannot be installed.
+pub async fn serve(runtime: Runtime<'_>, [gateway, livechat, botpress, people]: Ports) -> Result<(), Error> {
+    let ports = [gateway, livechat, botpress];
+    let stack = Arc::new(Stack::start(Options { runtime, ports, ..Options::in_process(Clock::system()) }).await?);
+    stack.install().await?;
+    let people = Server::start(people, router(Arc::clone(&stack)), Faults::default(), Clock::system()).await?;
+    println!("{}", directions(&stack, &people.url()));
+    Ok(tokio::signal::ctrl_c().await?)
+}
+
+fn router(stack: Arc<Stack>) -> Router {
+    Router::new()
+        .route("/users", post(new_user))
+        .route("/users/{conversation}/say", post(say))
+        .route("/users/{conversation}/escalate", post(escalate))
+        .route("/users/{conversation}/screen", get(screen))
+        .route("/chats", get(chats))
+        .route("/chats/{chat}/say", post(answer))
+        .route("/chats/{chat}/close", post(close))
+        .route("/sweep", post(sweep))
+        .route("/journal", get(journal))
+        .with_state(stack)
+}
+
+fn directions(stack: &Stack, people: &str) -> String {
+    format!(
+        "The stack is up; Ctrl-C ends it.
+
+  What the vendors call      {gateway}
+    Botpress                 {integration}
+    LiveChat                 {webhook}
+  LiveChat's simulator       {livechat}
+    organization             {organization}
+    agent token              {agent_token}
+    webhook secret           {webhook_secret}
+  Botpress's simulator       {botpress}
+    bot, integration, alias  {bot_id} {integration_id} {alias}
+    access key               {access_key}
+
+Be the user:
+  curl -X POST {people}/users -d '{{\"name\":\"Ann\"}}' -H 'content-type: application/json'
+  curl -X POST {people}/users/CONVERSATION/say -d '{{\"text\":\"hi\"}}' -H 'content-type: application/json'
+  curl -X POST {people}/users/CONVERSATION/escalate
+  curl {people}/users/CONVERSATION/screen
+Be the agent:
+  curl {people}/chats
+  curl -X POST {people}/chats/CHAT/say -d '{{\"agent\":\"anna@example.com\",\"text\":\"hello\"}}' -H 'content-type: application/json'
+  curl -X POST {people}/chats/CHAT/close -d '{{\"agent\":\"anna@example.com\"}}' -H 'content-type: application/json'
+Be the clock, or the auditor:
+  curl -X POST {people}/sweep
+  curl {people}/journal",
+        gateway = stack.gateway.url(),
+        integration = stack.integration_url(),
+        webhook = stack.webhook_url(),
+        livechat = stack.livechat.url(),
+        organization = stack.livechat.account().organization_id,
+        agent_token = stack.livechat.account().agent_token,
+        webhook_secret = stack.webhook_secret(),
+        botpress = stack.botpress.url(),
+        bot_id = stack.botpress.options().install.bot_id,
+        integration_id = stack.botpress.options().install.integration_id,
+        alias = stack.botpress.options().install.alias,
+        access_key = stack.botpress.options().access_key,
+    )
+}
+
+#[derive(Deserialize)]
+struct NewUser {
+    name: String,
+    email: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct Answered {
+    agent: String,
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct Closed {
+    agent: String,
+}
+
+async fn new_user(State(stack): State<Arc<Stack>>, Json(user): Json<NewUser>) -> Json<Value> {
+    let user = stack.botpress.new_user(&user.name, user.email.as_deref(), None);
+    Json(json!({ "conversation": user.conversation_id }))
+}
+
+async fn say(State(stack): State<Arc<Stack>>, Path(conversation): Path<String>, Json(said): Json<Said>) -> Response {
+    done(stack.botpress.user_says(&conversation, &said.text).await)
+}
+
+async fn escalate(State(stack): State<Arc<Stack>>, Path(conversation): Path<String>) -> Response {
+    done(stack.botpress.escalate(&conversation, Escalation::default()).await)
+}
+
+async fn screen(State(stack): State<Arc<Stack>>, Path(conversation): Path<String>) -> Json<Value> {
+    let lines = stack.botpress.transcript(&conversation);
+    let lines =
+        lines.iter().map(|line| json!({ "from": format!("{:?}", line.from), "name": line.name, "text": line.text }));
+    Json(lines.collect())
+}
+
+async fn chats(State(stack): State<Arc<Stack>>) -> Json<Value> {
+    let chats = stack.livechat.open_chats();
+    let chats = chats.iter().map(|chat| json!({ "chat": chat.id, "agent": chat.public_agent() }));
+    Json(chats.collect())
+}
+
+async fn answer(State(stack): State<Arc<Stack>>, Path(chat): Path<String>, Json(said): Json<Answered>) -> Response {
+    done(stack.livechat.agent_sends_text(&chat, &said.agent, &said.text))
+}
+
+async fn close(State(stack): State<Arc<Stack>>, Path(chat): Path<String>, Json(closed): Json<Closed>) -> Response {
+    done(stack.livechat.agent_closes(&chat, &closed.agent))
+}
+
+async fn sweep(State(stack): State<Arc<Stack>>) -> Response {
+    match stack.sweep().await {
+        Ok(swept) => Json(swept).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn journal(State(stack): State<Arc<Stack>>) -> Response {
+    Json(stack.journal.entries()).into_response()
+}
+
+/// What a person did, or why they could not.
+fn done<T, E: std::fmt::Display>(outcome: Result<T, E>) -> Response {
+    match outcome {
+        Ok(_) => Json(json!({ "done": true })).into_response(),
+        Err(error) => (StatusCode::CONFLICT, Json(json!({ "refused": error.to_string() }))).into_response(),
+    }
+}

@@ -1,0 +1,281 @@
+//! The whole stack: both functions behind the gateway, with simulated vendors and an embedded table.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_smithy_http_client::Builder;
+use http::Method;
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Adapter, Service as _, service_fn};
+use lambda_runtime::LambdaEvent;
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use shared::config::Config;
+use shared::handoff::Handoff;
+
+use crate::faults::Faults;
+use crate::function::{Function, REGION};
+use crate::gateway::{Gateway, Route, schedule};
+use crate::journal::Journal;
+use crate::runtime::Bootstrap;
+use crate::secrets_manager::SecretsManager;
+use crate::table::EmbeddedTable;
+use crate::{botpress, livechat};
+
+const TABLE: &str = "livechat-hitl";
+const SECRET: &str = "livechat-hitl";
+
+/// The functions' timeout, one second below what API Gateway waits.
+const FUNCTION_TIMEOUT: Duration = Duration::from_secs(29);
+
+/// What stands in the secret and is chosen by us rather than by a vendor.
+const WEBHOOK_SECRET: &str = "sandbox-webhook-secret";
+const PATH_KEY: &str = "sandbox-path-key";
+/// Base64url of 32 bytes, as Botpress issues them.
+const SIGNING_SECRET: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+
+/// Where the functions run.
+#[derive(Clone, Copy, Debug)]
+pub enum Runtime<'a> {
+    /// In this process, on the stack's clock.
+    InProcess,
+    /// As compiled binaries named `actions` and `webhooks` in this folder, on the machine's clock.
+    Processes(&'a Path),
+}
+
+/// What a stack is made of.
+#[derive(Clone, Debug)]
+pub struct Options<'a> {
+    /// The time, for functions in this process and for the simulators.
+    pub clock: Clock,
+    /// Where the functions run.
+    pub runtime: Runtime<'a>,
+    /// Ports of the gateway, LiveChat and Botpress; 0 picks free ones.
+    pub ports: [u16; 3],
+    /// Variables for the functions, over the sandbox's own: `("WHEN_OFFLINE", "leave_message")`.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Options<'_> {
+    /// Everything in this process and on free ports.
+    pub fn in_process(clock: Clock) -> Self {
+        Self { clock, runtime: Runtime::InProcess, ports: [0; 3], environment: Vec::new() }
+    }
+}
+
+/// A running stack; it stops when this value is dropped.
+#[derive(Debug)]
+pub struct Stack {
+    /// The gateway's public side.
+    pub gateway: Gateway,
+    /// LiveChat.
+    pub livechat: livechat::Simulator,
+    /// Botpress, with one install of the integration.
+    pub botpress: botpress::Simulator,
+    /// What happened at both.
+    pub journal: Journal,
+    /// The table.
+    pub table: EmbeddedTable,
+    /// The secret.
+    pub secrets_manager: SecretsManager,
+    /// What goes wrong on the way to the functions.
+    pub gateway_faults: Faults,
+    clock: Clock,
+    webhooks: Function,
+}
+
+/// Why a stack does not come up.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+impl Stack {
+    /// Starts everything; the integration is not installed yet.
+    ///
+    /// # Errors
+    ///
+    /// When a port is taken, or a binary does not start.
+    pub async fn start(options: Options<'_>) -> Result<Self, Error> {
+        let Options { clock, runtime, ports: [gateway_port, livechat_port, botpress_port], environment } = options;
+        let journal = Journal::default();
+        let table = EmbeddedTable::start(TABLE)?;
+        let secrets_manager = SecretsManager::start(0, Faults::default(), clock.clone()).await?;
+        let livechat = livechat::Simulator::start(livechat::Options {
+            port: livechat_port,
+            ..livechat::Options::new(clock.clone(), journal.clone())
+        })
+        .await?;
+        let botpress = botpress::Simulator::start(botpress::Options {
+            port: botpress_port,
+            signing_secret: Some(SIGNING_SECRET.to_owned()),
+            ..botpress::Options::new(clock.clone(), journal.clone())
+        })
+        .await?;
+        secrets_manager.put(SECRET, secret(&livechat, &botpress));
+
+        let mut variables = variables(&livechat, &botpress, &table, &secrets_manager);
+        variables.extend(environment);
+        let (actions, webhooks) = match runtime {
+            Runtime::InProcess => in_process(&variables, &clock, &table, &secrets_manager)?,
+            Runtime::Processes(folder) => processes(&variables, folder).await?,
+        };
+        let routes = vec![
+            Route::new(Method::GET, "/health", actions.clone()),
+            Route::new(Method::POST, "/botpress/{key}", actions),
+            Route::new(Method::POST, "/livechat", webhooks.clone()),
+        ];
+        let gateway_faults = Faults::default();
+        let gateway = Gateway::start(gateway_port, routes, gateway_faults.clone(), clock.clone()).await?;
+        Ok(Self { gateway, livechat, botpress, journal, table, secrets_manager, gateway_faults, clock, webhooks })
+    }
+
+    /// Installs the integration on the bot, by which it also registers LiveChat's webhooks.
+    ///
+    /// # Errors
+    ///
+    /// The sentence that Botpress would show.
+    pub async fn install(&self) -> Result<(), Error> {
+        let answer = self.botpress.install_integration(&self.integration_url()).await?;
+        match answer.status {
+            200 => Ok(()),
+            _ => Err(answer.body.into()),
+        }
+    }
+
+    /// Where Botpress calls the integration.
+    pub fn integration_url(&self) -> String {
+        format!("{}/botpress/{PATH_KEY}", self.gateway.url())
+    }
+
+    /// Where LiveChat calls us.
+    pub fn webhook_url(&self) -> String {
+        format!("{}/livechat", self.gateway.url())
+    }
+
+    /// What LiveChat puts into each webhook.
+    pub const fn webhook_secret(&self) -> &'static str {
+        WEBHOOK_SECRET
+    }
+
+    /// Lets the schedule tick once.
+    ///
+    /// # Errors
+    ///
+    /// When the sweep fails.
+    pub async fn sweep(&self) -> Result<Value, Error> {
+        Ok(self.webhooks.invoke(schedule(self.clock.now())).await?)
+    }
+
+    /// Waits until nothing is under way any more: no webhook, no message delivery, nor what they lead to.
+    pub async fn settled(&self) {
+        let mut seen = None;
+        // What settles at one vendor can start something at the other; quiet is when a round has changed nothing.
+        while seen != Some(self.journal.len()) {
+            seen = Some(self.journal.len());
+            self.livechat.settled().await;
+            self.botpress.settled().await;
+        }
+    }
+}
+
+fn secret(livechat: &livechat::Simulator, botpress: &botpress::Simulator) -> Value {
+    json!({
+        "agentToken": livechat.account().agent_token,
+        "webhookSecret": WEBHOOK_SECRET,
+        "botpressToken": botpress.options().access_key,
+        "botpressSigningSecret": SIGNING_SECRET,
+        "botpressPathKey": PATH_KEY,
+    })
+}
+
+fn variables(
+    livechat: &livechat::Simulator,
+    botpress: &botpress::Simulator,
+    table: &EmbeddedTable,
+    secrets_manager: &SecretsManager,
+) -> Vec<(String, String)> {
+    let account = livechat.account();
+    [
+        ("TABLE_NAME", table.name().to_owned()),
+        ("SECRET_ID", SECRET.to_owned()),
+        ("LIVECHAT_CLIENT_ID", account.client_id.clone()),
+        ("LIVECHAT_ORGANIZATION_ID", account.organization_id.clone()),
+        ("LIVECHAT_REDIRECT_URI", account.redirect_uri.clone()),
+        ("LIVECHAT_GROUP_ID", "1".to_owned()),
+        ("LIVECHAT_API_URL", livechat.url()),
+        ("LIVECHAT_ACCOUNTS_URL", livechat.url()),
+        ("BOTPRESS_API_URL", botpress.url()),
+        ("AWS_ENDPOINT_URL_DYNAMODB", table.url()),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets_manager.url()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+fn in_process(
+    variables: &[(String, String)],
+    clock: &Clock,
+    table: &EmbeddedTable,
+    secrets_manager: &SecretsManager,
+) -> Result<(Function, Function), Error> {
+    // The last of several values for one variable counts.
+    let lookup = |key: &str| variables.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+    let config = Config::from_lookup(lookup)?;
+    let (actions, webhooks) =
+        (handoff(&config, clock, table, secrets_manager)?, handoff(&config, clock, table, secrets_manager)?);
+    let actions = Function::in_process("actions", FUNCTION_TIMEOUT, clock.clone(), move |event| {
+        answer_http(Arc::clone(&actions), event)
+    });
+    let webhooks = Function::in_process("webhooks", FUNCTION_TIMEOUT, clock.clone(), move |event| {
+        webhooks::handle(Arc::clone(&webhooks), event)
+    });
+    Ok((actions, webhooks))
+}
+
+/// What `lambda_http::run` does with each event.
+async fn answer_http(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Result<Value, lambda_runtime::Error> {
+    let request: LambdaRequest = serde_json::from_str(&event.payload.to_string())?;
+    let mut app = Adapter::from(service_fn(move |request| actions::answer(Arc::clone(&handoff), request)));
+    let response = app.call(LambdaEvent::new(request, event.context)).await?;
+    Ok(serde_json::to_value(response)?)
+}
+
+/// The functions' innards as `main` builds them, but with AWS clients that reach the sandbox.
+fn handoff(
+    config: &Config,
+    clock: &Clock,
+    table: &EmbeddedTable,
+    secrets_manager: &SecretsManager,
+) -> Result<Arc<Handoff>, Error> {
+    let credentials = Credentials::new("sandbox", "sandbox", None, None, "sandbox");
+    let dynamodb = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .credentials_provider(credentials.clone())
+        .http_client(Builder::new().build_http())
+        .endpoint_url(table.url())
+        .build();
+    let secrets = aws_sdk_secretsmanager::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .credentials_provider(credentials)
+        .http_client(Builder::new().build_http())
+        .endpoint_url(secrets_manager.url())
+        .build();
+    let handoff = Handoff::with_aws(
+        config.clone(),
+        clock.clone(),
+        aws_sdk_dynamodb::Client::from_conf(dynamodb),
+        aws_sdk_secretsmanager::Client::from_conf(secrets),
+    )?;
+    Ok(Arc::new(handoff))
+}
+
+async fn processes(variables: &[(String, String)], folder: &Path) -> Result<(Function, Function), Error> {
+    /// Lambda starts more instances under load; two are enough to have them side by side.
+    const INSTANCES: usize = 2;
+    let start = async |name: &str| {
+        Bootstrap::start(&folder.join(name), name, variables.to_vec(), FUNCTION_TIMEOUT, INSTANCES).await
+    };
+    Ok((Function::Process(start("actions").await?), Function::Process(start("webhooks").await?)))
+}
