@@ -1,1 +1,240 @@
-//! Builders and checkers.
+#![expect(clippy::expect_used, clippy::panic, reason = "a world that cannot be set up fails the test")]
+//! The world that flows are played in: a stack, a clock that the test moves, and words for what people do.
+//!
+//! Flows run inside this process, or through compiled functions when `HITL_BINARIES` names their folder:
+//! `HITL_BINARIES=target/release cargo test -p tests`.
+
+use std::path::PathBuf;
+use std::pin::pin;
+use std::time::Duration;
+
+use sandbox::botpress::{Escalation, UpstreamUser};
+use sandbox::journal::Entry;
+use sandbox::stack::{Options, Runtime, Stack};
+use serde_json::Value;
+use shared::clock::{Clock, ManualClock, Timestamp};
+
+/// The agent whom the router picks first.
+pub const ANNA: &str = "anna@example.com";
+/// Her colleague in the same group.
+pub const BEN: &str = "ben@example.com";
+
+/// 2026-05-11T09:41:00Z, when every world begins.
+const BEGINNING: Timestamp = Timestamp::from_unix_millis(1_778_492_460_000);
+
+/// How long real work is waited for before the clock jumps to the next time that somebody waits for.
+const PATIENCE: Duration = Duration::from_millis(3);
+
+/// A stack with the integration installed, and the clock it lives by.
+#[derive(Debug)]
+pub struct World {
+    /// Everything.
+    pub stack: Stack,
+    clock: Option<ManualClock>,
+}
+
+impl World {
+    /// A world for flows that need nothing but the passing of time.
+    pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same, with variables for the functions.
+    pub async fn with(environment: &[(&str, &str)]) -> Self {
+        match binaries() {
+            Some(folder) => Self::through(&folder, environment).await,
+            None => Self::in_process_with(environment).await,
+        }
+    }
+
+    /// A world whose clock can be moved by hours; always inside this process.
+    pub async fn in_process() -> Self {
+        Self::in_process_with(&[]).await
+    }
+
+    /// The same, with variables for the functions.
+    pub async fn in_process_with(environment: &[(&str, &str)]) -> Self {
+        let world = Self::uninstalled(environment).await;
+        world.install().await.expect("the integration is installed");
+        world
+    }
+
+    /// The same, before the integration is installed.
+    pub async fn uninstalled(environment: &[(&str, &str)]) -> Self {
+        let clock = ManualClock::new(BEGINNING);
+        let options = Options { environment: owned(environment), ..Options::in_process(clock.clock()) };
+        let stack = Stack::start(options).await.expect("the stack starts");
+        Self { stack, clock: Some(clock) }
+    }
+
+    async fn through(folder: &std::path::Path, environment: &[(&str, &str)]) -> Self {
+        // Real time passes here, so the settle time is short.
+        let mut variables = vec![("SETTLE_MS".to_owned(), "50".to_owned())];
+        variables.extend(owned(environment));
+        let options = Options {
+            runtime: Runtime::Processes(folder),
+            environment: variables,
+            ..Options::in_process(Clock::system())
+        };
+        let stack = Stack::start(options).await.expect("the compiled functions start");
+        let world = Self { stack, clock: None };
+        world.install().await.expect("the integration is installed");
+        world
+    }
+
+    /// Installs the integration, which registers LiveChat's webhooks.
+    ///
+    /// # Errors
+    ///
+    /// What Botpress would show.
+    pub async fn install(&self) -> Result<(), String> {
+        self.drive(self.stack.install()).await.map_err(|error| error.to_string())
+    }
+
+    /// The time, as the functions see it.
+    pub fn now(&self) -> Timestamp {
+        self.clock.as_ref().map_or_else(|| Clock::system().now(), ManualClock::now)
+    }
+
+    /// Lets time pass at once.
+    pub fn advance(&self, duration: Duration) {
+        self.clock.as_ref().expect("only a world in this process has a clock to move").advance(duration);
+    }
+
+    /// Waits for `work`; whenever all that is left of it is waiting, the clock jumps to the end of the shortest wait.
+    pub async fn drive<F: Future>(&self, work: F) -> F::Output {
+        let mut work = pin!(work);
+        loop {
+            if let Ok(done) = tokio::time::timeout(PATIENCE, &mut work).await {
+                return done;
+            }
+            if let Some(clock) = &self.clock
+                && let Some(next) = clock.next_wake()
+            {
+                clock.advance(next.since(clock.now()));
+            }
+        }
+    }
+
+    /// Waits until nothing is under way any more.
+    pub async fn settle(&self) {
+        self.drive(self.stack.settled()).await;
+    }
+
+    /// A new user of the bot, who has said hello.
+    pub async fn user(&self, name: &str) -> UpstreamUser {
+        let email = format!("{}@example.com", name.to_lowercase());
+        let user = self.stack.botpress.new_user(name, Some(&email), None);
+        self.says(&user, "hello").await;
+        user
+    }
+
+    /// The user writes, and everything that follows from it happens.
+    pub async fn says(&self, user: &UpstreamUser, text: &str) {
+        self.drive(self.stack.botpress.user_says(&user.conversation_id, text)).await.expect("the user can write");
+        self.settle().await;
+    }
+
+    /// The bot hands the user over, and everything that follows from it happens.
+    ///
+    /// # Errors
+    ///
+    /// What the bot's author would see.
+    pub async fn escalate(&self, user: &UpstreamUser) -> Result<(), String> {
+        self.escalate_with(user, Escalation::default()).await
+    }
+
+    /// The same, with a title, a description or a group.
+    ///
+    /// # Errors
+    ///
+    /// What the bot's author would see.
+    pub async fn escalate_with(&self, user: &UpstreamUser, escalation: Escalation) -> Result<(), String> {
+        let escalated = self.drive(self.stack.botpress.escalate(&user.conversation_id, escalation)).await;
+        self.settle().await;
+        escalated
+    }
+
+    /// A user who has just been handed over to Anna.
+    pub async fn escalated_user(&self, name: &str) -> UpstreamUser {
+        let user = self.user(name).await;
+        self.escalate(&user).await.expect("the user is handed over");
+        user
+    }
+
+    /// The agent writes to whoever is in the only open chat.
+    pub async fn answers(&self, agent_id: &str, text: &str) {
+        self.stack.livechat.agent_sends_text(&self.chat_id(), agent_id, text).expect("the agent can write");
+        self.settle().await;
+    }
+
+    /// The only open chat.
+    pub fn chat_id(&self) -> String {
+        let chats = self.stack.livechat.open_chats();
+        let [chat] = chats.as_slice() else { panic!("{} chats are open", chats.len()) };
+        chat.id.clone()
+    }
+
+    /// The agent closes the only open chat.
+    pub async fn agent_closes(&self, agent_id: &str) {
+        self.stack.livechat.agent_closes(&self.chat_id(), agent_id).expect("the agent can close");
+        self.settle().await;
+    }
+
+    /// The user ends the session by the command for it.
+    pub async fn user_ends(&self, user: &UpstreamUser) {
+        self.drive(self.stack.botpress.user_ends(&user.conversation_id)).await.expect("the user can end");
+        self.settle().await;
+    }
+
+    /// The schedule ticks.
+    pub async fn sweep(&self) {
+        self.drive(self.stack.sweep()).await.expect("the sweep runs");
+        self.settle().await;
+    }
+
+    /// What the agents wrote, as the users saw it.
+    pub fn shown_by_agents(&self) -> Vec<String> {
+        texts(&self.entries("shown_to_user", "/from", "agent"))
+    }
+
+    /// What reached LiveChat in the customers' name, openings and notes included.
+    pub fn sent_by_customers(&self) -> Vec<String> {
+        texts(&self.entries("event_sent", "/author_type", "customer"))
+    }
+
+    /// The bot platform's events of one type.
+    pub fn bot_events(&self, kind: &str) -> Vec<Entry> {
+        self.entries("event_created", "/type", kind)
+    }
+
+    /// Every entry of one effect where the text at `pointer` is `expected`.
+    pub fn entries(&self, effect: &str, pointer: &str, expected: &str) -> Vec<Entry> {
+        self.stack.journal.all(effect).into_iter().filter(|entry| entry.text(pointer) == expected).collect()
+    }
+
+    /// How often something happened.
+    pub fn count(&self, effect: &str) -> usize {
+        self.stack.journal.all(effect).len()
+    }
+
+    /// The items of one entity in the table, by the sandbox's own look at it.
+    pub fn items(&self, entity: &str) -> Vec<Value> {
+        let items = self.stack.table.items().expect("the table can be read");
+        items.into_iter().filter(|item| item.get("entity").and_then(Value::as_str) == Some(entity)).collect()
+    }
+}
+
+/// The texts of events or messages.
+pub fn texts(entries: &[Entry]) -> Vec<String> {
+    entries.iter().map(|entry| entry.text("/text").to_owned()).collect()
+}
+
+fn owned(environment: &[(&str, &str)]) -> Vec<(String, String)> {
+    environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a switch of the test run, not a setting of the product")]
+fn binaries() -> Option<PathBuf> {
+    std::env::var("HITL_BINARIES").ok().map(PathBuf::from)
+}

@@ -38,10 +38,11 @@ use crate::store::lane::Lease;
 use crate::{aws, botpress, livechat, secrets};
 
 /// How long a vendor may take for one call; LiveChat itself gives up after 15 s, but its callers cannot wait for that.
-const VENDOR_TIMEOUT: Duration = Duration::from_secs(6);
+const VENDOR_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What one delivery may need at most: a call, the renewal of a token, and the call once more.
-const DELIVERY_TIME: Duration = Duration::from_secs(7);
+/// What a delivery may need: a call that times out, and the note of it. Together with the settle time it has to stay
+/// below the ten seconds that LiveChat waits, or every first message of an agent would be left to the sweep.
+const DELIVERY_TIME: Duration = Duration::from_millis(5_500);
 
 /// How much longer a lease lasts than its holder's deadline, so that a late last write still counts.
 const LEASE_MARGIN: Duration = Duration::from_secs(1);
