@@ -60,8 +60,8 @@ async fn answer(handoff: Arc<Handoff>, request: Request) -> Result<Response<Body
 
 async fn sweep(handoff: &Handoff, context: &Context) -> Result<Value, Error> {
     let swept = handoff.sweep(end(handoff, context) - ANSWER_MARGIN).await?;
-    tracing::info!(lanes.due = swept.due, lanes.drained = swept.drained, "the sweep is done");
-    Ok(json!({ "due": swept.due, "drained": swept.drained }))
+    tracing::info!(sweep.due = swept.due, sweep.done = swept.done, "the sweep is done");
+    Ok(json!({ "due": swept.due, "done": swept.done }))
 }
 
 fn end(handoff: &Handoff, context: &Context) -> Timestamp {

@@ -51,6 +51,15 @@ impl Delivered {
     }
 }
 
+/// What a drain does when the next item may only be delivered later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// It waits, as long as its deadline allows: somebody is in the middle of a conversation.
+    Wait,
+    /// It leaves the lane: others are due as well.
+    Leave,
+}
+
 /// How far a pass over a lane came.
 enum Pass {
     Finished,
@@ -89,7 +98,7 @@ impl Handoff {
                 Accepted::Duplicate => self.table.take_lease(session_id, C::LANE, lease, self.clock.now()).await?,
             };
             match holds_lease {
-                true => self.drain::<C>(session_id, lease, deadline).await,
+                true => self.drain::<C>(session_id, lease, deadline, Patience::Wait).await,
                 false => Ok(()),
             }
         };
@@ -104,6 +113,7 @@ impl Handoff {
         session_id: &SessionId,
         lease: &Lease,
         deadline: Timestamp,
+        patience: Patience,
     ) -> Result<()> {
         let mut seen_empty_at = None;
         loop {
@@ -122,7 +132,7 @@ impl Handoff {
             match self.pass(&mut session, &contents, lease, deadline).await? {
                 Pass::Finished => return Ok(()),
                 Pass::LookAgain => {}
-                Pass::WaitUntil(time) if time + DELIVERY_TIME > deadline => {
+                Pass::WaitUntil(time) if patience == Patience::Leave || time + DELIVERY_TIME > deadline => {
                     return Ok(self.table.postpone(session_id, C::LANE, lease, time).await?);
                 }
                 Pass::WaitUntil(time) => self.clock.sleep_until(time).await,

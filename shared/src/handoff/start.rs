@@ -176,7 +176,7 @@ impl Handoff {
         self.build(request, user, session, deadline).await.map(Step::Answer)
     }
 
-    fn new_claim(&self) -> Claim {
+    pub(super) fn new_claim(&self) -> Claim {
         Claim { holder: fresh_holder(), until: self.clock.now() + CLAIM_TIME }
     }
 

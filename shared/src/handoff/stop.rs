@@ -1,12 +1,22 @@
 //! Endings: by the bot, by a start that failed, and by a new start.
 
 use super::credentials::call;
+use super::drain::Delivered;
 use super::{Error, Handoff, Result, lease_until};
 use crate::bridge::{ToAgent, ToBot};
 use crate::clock::Timestamp;
 use crate::ids::{ChatId, ConversationId, SessionId};
 use crate::store::lane::Position;
 use crate::store::{Session, State};
+
+/// Whether a start may have opened something at LiveChat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MayBeOpen {
+    /// It has, or nobody can know.
+    Yes,
+    /// It was refused before.
+    No,
+}
 
 impl Handoff {
     /// Ends a session because the bot's side has; the close follows the user's last words through the lane.
@@ -18,39 +28,52 @@ impl Handoff {
     /// [`Error`] only when the close could not be made durable.
     pub async fn stop(&self, conversation_id: &ConversationId, deadline: Timestamp) -> Result<()> {
         match self.table.find_by_conversation(conversation_id).await? {
-            Some(pointer) => self.close_from_bot(&pointer.session_id, deadline).await,
+            Some(pointer) => self.close_from_bot(&pointer.session_id, None, deadline).await,
             None => Ok(()),
         }
     }
 
-    async fn close_from_bot(&self, session_id: &SessionId, deadline: Timestamp) -> Result<()> {
+    async fn close_from_bot(&self, session_id: &SessionId, failure: Option<&str>, deadline: Timestamp) -> Result<()> {
         let position = Position { at: self.clock.now(), source_id: "close".to_owned() };
         let lease = lease_until(deadline);
         let accepted = self.accept(session_id, position, &ToAgent::Close, &lease).await?;
-        self.table.begin_closing(session_id, None).await?;
+        self.table.begin_closing(session_id, failure).await?;
         self.drain_accepted::<ToAgent>(session_id, accepted, &lease, deadline).await;
         Ok(())
     }
 
-    /// Undoes a start that failed: whatever was or may have been opened at LiveChat is closed through the lane.
+    /// Undoes a start that failed with `error`; what cannot be undone now is left to the sweep.
     pub(super) async fn abandon(&self, session: &Session, error: &Error, deadline: Timestamp) {
-        let undone = async {
-            let failure = (!error.is_retryable()).then(|| error.to_string());
-            self.table.begin_closing(&session.session_id, failure.as_deref()).await?;
-            if session.thread.is_some() || error.outcome_unknown() {
-                self.close_from_bot(&session.session_id, deadline).await
-            } else {
+        let failure = (!error.is_retryable()).then(|| error.to_string());
+        let may_be_open = match session.thread.is_some() || error.outcome_unknown() {
+            true => MayBeOpen::Yes,
+            false => MayBeOpen::No,
+        };
+        if let Err(error) = self.undo(session, failure.as_deref(), may_be_open, deadline).await {
+            tracing::error!(error = %error, session.id = %session.session_id, "a failed start is left to the sweep");
+        }
+    }
+
+    /// Ends a session that was never active; whatever is open at LiveChat is closed through the lane.
+    pub(super) async fn undo(
+        &self,
+        session: &Session,
+        failure: Option<&str>,
+        may_be_open: MayBeOpen,
+        deadline: Timestamp,
+    ) -> Result<()> {
+        match may_be_open {
+            MayBeOpen::Yes => self.close_from_bot(&session.session_id, failure, deadline).await,
+            MayBeOpen::No => {
+                self.table.begin_closing(&session.session_id, failure).await?;
                 Ok(self.table.close(session, self.retained_until(self.clock.now())).await?)
             }
-        };
-        if let Err(error) = undone.await {
-            tracing::error!(error = %error, session.id = %session.session_id, "a failed start is left to the sweep");
         }
     }
 
     /// Brings a session that is ending to its end, so that the user can start another.
     pub(super) async fn finish_closing(&self, session: &Session, deadline: Timestamp) -> Result<()> {
-        self.close_from_bot(&session.session_id, deadline).await?;
+        self.close_from_bot(&session.session_id, None, deadline).await?;
         self.require_end(&session.session_id).await
     }
 
@@ -67,6 +90,18 @@ impl Handoff {
         match self.table.session(session_id).await? {
             Some(session) if session.state != State::Closed => Err(Error::Busy),
             _ => Ok(()),
+        }
+    }
+
+    /// Marks a session as over once the other side knows, or can never be told: its user must be free to start another.
+    pub(super) async fn end(&self, session: &mut Session, told: Result<()>) -> Result<Delivered> {
+        match told {
+            Err(error) if error.is_retryable() => return Err(error),
+            told => {
+                self.table.close(session, self.retained_until(self.clock.now())).await?;
+                session.state = State::Closed;
+                told.map(|()| Delivered::without_id())
+            }
         }
     }
 

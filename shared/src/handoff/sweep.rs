@@ -1,55 +1,75 @@
 //! The sweep: each minute, what no invocation has finished.
 
-use std::time::Duration;
-
+use super::drain::{Content, Patience};
+use super::stop::MayBeOpen;
 use super::{DELIVERY_TIME, Handoff, Result, lease_until};
 use crate::bridge::{ToAgent, ToBot};
 use crate::clock::Timestamp;
+use crate::ids::SessionId;
+use crate::store::Due;
 use crate::store::lane::Lane;
 
-/// How many lanes one run looks at; what is left is due first in the next one.
-const LANES_PER_RUN: i32 = 200;
-
-/// Kept free at the end of a run, so that it ends by itself.
-const END_MARGIN: Duration = Duration::from_secs(2);
+/// How much one run looks at; what is left comes first in the next one.
+const MOST_PER_RUN: i32 = 200;
 
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Lanes that were due.
+    /// Lanes and starts that were due.
     pub due: usize,
-    /// Lanes that this run worked on; somebody else had the others.
-    pub drained: usize,
+    /// Those that this run worked on; somebody else had the others.
+    pub done: usize,
 }
 
 impl Handoff {
-    /// Delivers from every lane that is due; two sweeps at once share the work.
+    /// Delivers from every lane that is due and undoes starts that died; two sweeps at once share the work.
     ///
     /// # Errors
     ///
-    /// [`Error`](super::Error) when the due lanes could not be listed.
+    /// [`Error`](super::Error) when it could not be listed what is due.
     pub async fn sweep(&self, deadline: Timestamp) -> Result<Swept> {
-        let lanes = self.table.due_lanes(self.clock.now(), LANES_PER_RUN).await?;
-        let mut swept = Swept { due: lanes.len(), drained: 0 };
-        for (session_id, lane) in lanes {
-            let now = self.clock.now();
-            if now + DELIVERY_TIME + END_MARGIN > deadline {
+        let due = self.table.due(self.clock.now(), MOST_PER_RUN).await?;
+        let mut swept = Swept { due: due.len(), done: 0 };
+        for (session_id, what) in due {
+            if self.clock.now() + DELIVERY_TIME > deadline {
                 break;
             }
-            // A lane that has to wait must not keep the others waiting.
-            let until = now + DELIVERY_TIME + END_MARGIN;
-            let lease = lease_until(until);
-            let taken = self.table.take_lease(&session_id, lane, &lease, now).await?;
-            let drained = match (taken, lane) {
-                (false, _) => continue,
-                (true, Lane::ToAgent) => self.drain::<ToAgent>(&session_id, &lease, until).await,
-                (true, Lane::ToBot) => self.drain::<ToBot>(&session_id, &lease, until).await,
+            let done = match what {
+                Due::Lane(Lane::ToAgent) => self.sweep_lane::<ToAgent>(&session_id, deadline).await,
+                Due::Lane(Lane::ToBot) => self.sweep_lane::<ToBot>(&session_id, deadline).await,
+                Due::Start => self.undo_start(&session_id, deadline).await,
             };
-            swept.drained += 1;
-            if let Err(error) = drained {
-                tracing::error!(error = %error, session.id = %session_id, lane = %lane, "a lane stays for the next sweep");
+            match done {
+                Ok(worked) => swept.done += usize::from(worked),
+                Err(error) => {
+                    tracing::error!(error = %error, session.id = %session_id, "something stays for the next sweep");
+                }
             }
         }
         Ok(swept)
+    }
+
+    async fn sweep_lane<C: Content>(&self, session_id: &SessionId, deadline: Timestamp) -> Result<bool> {
+        let lease = lease_until(deadline);
+        let taken = self.table.take_lease(session_id, C::LANE, &lease, self.clock.now()).await?;
+        if taken {
+            self.drain::<C>(session_id, &lease, deadline, Patience::Leave).await?;
+        }
+        Ok(taken)
+    }
+
+    /// Undoes a start whose claimant has died; nobody waits for its answer any more.
+    async fn undo_start(&self, session_id: &SessionId, deadline: Timestamp) -> Result<bool> {
+        let Some(mut session) = self.table.session(session_id).await? else { return Ok(false) };
+        if self.clock.now() < session.claim.until {
+            return Ok(false);
+        }
+        let claim = self.new_claim();
+        let taken = self.table.take_over_start(&session, &claim).await?;
+        if taken {
+            session.claim = claim;
+            self.undo(&session, None, MayBeOpen::Yes, deadline).await?;
+        }
+        Ok(taken)
     }
 }

@@ -63,13 +63,11 @@ impl Handoff {
     }
 
     async fn deliver_close(&self, session: &mut Session) -> Result<Delivered> {
-        match &session.thread {
-            Some(thread) => self.deactivate(&thread.chat_id).await?,
-            None => self.close_whatever_was_opened(session).await?,
-        }
-        self.table.close(session, self.retained_until(self.clock.now())).await?;
-        session.state = State::Closed;
-        Ok(Delivered::without_id())
+        let closed = match &session.thread {
+            Some(thread) => self.deactivate(&thread.chat_id).await,
+            None => self.close_whatever_was_opened(session).await,
+        };
+        self.end(session, closed).await
     }
 
     /// A start whose answer was lost may have opened a thread that nobody knows: the customer's only chat tells.

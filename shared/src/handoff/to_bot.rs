@@ -53,11 +53,8 @@ impl Content for ToBot {
             }
             Self::Stopped => {
                 let payload = json!({ "conversationId": conversation_id });
-                handoff.emit(session, "hitlStopped", payload).await?;
-                let expires_at = handoff.retained_until(handoff.clock.now());
-                handoff.table.close(session, expires_at).await?;
-                session.state = State::Closed;
-                Ok(Delivered::without_id())
+                let told = handoff.emit(session, "hitlStopped", payload).await;
+                handoff.end(session, told).await
             }
         }
     }

@@ -78,6 +78,11 @@ impl Key {
         Self::new(INSTALLS.to_owned(), format!("INSTALL#{id}"))
     }
 
+    /// The session whose partition this is.
+    pub(super) fn session_of(pk: &str) -> Option<SessionId> {
+        pk.strip_prefix("SESSION#").map(SessionId::new)
+    }
+
     /// The key as DynamoDB takes it.
     pub(super) fn attributes(&self) -> HashMap<String, AttributeValue> {
         HashMap::from([

@@ -11,14 +11,12 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::due::SHARD as DUE_SHARD;
 use super::keys::Key;
 use super::transaction::{Change, Transaction};
 use super::{Item, Result, Table, number, text};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
-
-/// The shard of the `due` index; one partition carries far more than one tenant's open lanes.
-const DUE_SHARD: &str = "0";
 
 /// A direction of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +26,13 @@ pub enum Lane {
     ToAgent,
     /// From LiveChat to the bot.
     ToBot,
+}
+
+impl Lane {
+    /// The lane with this name.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        [Self::ToAgent, Self::ToBot].into_iter().find(|lane| lane.to_string() == name)
+    }
 }
 
 impl fmt::Display for Lane {
@@ -353,24 +358,6 @@ impl Table {
         self.transaction().update(&Key::waiting(id, lane, &item.position), change)?.commit().await?;
         Ok(())
     }
-
-    /// Lanes that should have been looked at by `now`, longest due first.
-    ///
-    /// The index is only eventually right; whoever acts on it takes the lease first.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
-    pub async fn due_lanes(&self, now: Timestamp, limit: i32) -> Result<Vec<(SessionId, Lane)>> {
-        let request = self.client.query().table_name(&self.name).index_name("due").limit(limit);
-        let answer = request
-            .key_condition_expression("due_shard = :shard AND due_at <= :now")
-            .expression_attribute_values(":shard", text(DUE_SHARD))
-            .expression_attribute_values(":now", text(now))
-            .send()
-            .await?;
-        Ok(answer.items().iter().filter_map(lane_of_key).collect())
-    }
 }
 
 /// An item that leaves its lane.
@@ -394,14 +381,3 @@ pub struct Done<'a, T> {
 const TRAIL_WRITE: usize = 0;
 
 const RELEASE: &str = "REMOVE lease_holder, lease_until, not_before, due_shard, due_at";
-
-fn lane_of_key(item: &Item) -> Option<(SessionId, Lane)> {
-    let part = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
-    let session = part("pk")?.strip_prefix("SESSION#")?;
-    let lane = match part("sk")?.as_str() {
-        "LANE#to_agent" => Lane::ToAgent,
-        "LANE#to_bot" => Lane::ToBot,
-        _ => return None,
-    };
-    Some((SessionId::new(session), lane))
-}

@@ -4,6 +4,7 @@
 //! speaks the same protocol. SDK types do not leave this module. Time is always an argument.
 
 mod agents;
+mod due;
 mod installs;
 mod keys;
 pub mod lane;
@@ -12,6 +13,7 @@ mod transaction;
 mod users;
 
 pub use agents::Agent;
+pub use due::Due;
 pub use sessions::{AgentTold, ChatPointer, Claim, ConversationPointer, Session, State, Thread};
 pub use users::{Customer, Profile, User};
 

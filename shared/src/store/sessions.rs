@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::Key;
 use super::transaction::Change;
-use super::{Result, Table, number, text, value};
+use super::{Result, Table, due, number, text, value};
 use crate::botpress::Install;
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, ChatId, ConversationId, CustomerId, GroupId, SessionId, ThreadId, UserId};
@@ -87,6 +87,21 @@ pub struct Thread {
     pub thread_id: ThreadId,
 }
 
+/// A session as it is first written: due for the sweep as soon as its claimant has gone silent.
+#[derive(Serialize)]
+struct Claimed<'a> {
+    #[serde(flatten)]
+    session: &'a Session,
+    due_shard: &'static str,
+    due_at: Timestamp,
+}
+
+impl<'a> Claimed<'a> {
+    const fn new(session: &'a Session) -> Self {
+        Self { session, due_shard: due::SHARD, due_at: session.claim.until }
+    }
+}
+
 /// Leads from a Botpress conversation to its session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConversationPointer {
@@ -166,7 +181,7 @@ impl Table {
         let expression = "SET user_id = :id, entity = :entity, session_id = :session";
         let mut transaction = self
             .transaction()
-            .create(&Key::session(&session.session_id), "session", session)?
+            .create(&Key::session(&session.session_id), "session", &Claimed::new(session))?
             .update(&Key::user(&session.user_id), Change { expression, condition, values })?;
         if let Some((chat_id, customer_id, previous_thread_id)) = known_chat {
             let pointer = ChatPointer {
@@ -188,10 +203,11 @@ impl Table {
     /// As all writes: see [`Error`](super::Error).
     pub async fn take_over_start(&self, session: &Session, claim: &Claim) -> Result<bool> {
         let change = Change {
-            expression: "SET claim = :claim",
+            expression: "SET claim = :claim, due_at = :until",
             condition: "session_state = :starting AND claim.holder = :seen",
             values: vec![
                 (":claim", value(claim)?),
+                (":until", text(claim.until)),
                 (":starting", value(&State::Starting)?),
                 (":seen", text(&session.claim.holder)),
             ],
@@ -243,7 +259,8 @@ impl Table {
     pub async fn activate(&self, session: &Session, conversation_id: &ConversationId, now: Timestamp) -> Result<bool> {
         let pointer = ConversationPointer { session_id: session.session_id.clone(), user_id: session.user_id.clone() };
         let change = Change {
-            expression: "SET session_state = :active, conversation_id = :conversation, active_at = :now",
+            expression: "SET session_state = :active, conversation_id = :conversation, active_at = :now \
+                         REMOVE due_shard, due_at",
             condition: "session_state = :starting AND claim.holder = :holder",
             values: vec![
                 (":active", value(&State::Active)?),
@@ -284,9 +301,9 @@ impl Table {
             (":starting", value(&State::Starting)?),
             (":active", value(&State::Active)?),
         ];
-        let mut expression = "SET session_state = :closing";
+        let mut expression = "SET session_state = :closing REMOVE due_shard, due_at";
         if let Some(failure) = failure {
-            expression = "SET session_state = :closing, failure = :failure";
+            expression = "SET session_state = :closing, failure = :failure REMOVE due_shard, due_at";
             values.push((":failure", text(failure)));
         }
         let change = Change { expression, condition: "session_state IN (:starting, :active)", values };

@@ -1,0 +1,51 @@
+//! What the sweep looks for: the sparse index `due`.
+
+use super::keys::Key;
+use super::lane::Lane;
+use super::{Item, Result, Table, text};
+use crate::clock::Timestamp;
+use crate::ids::SessionId;
+
+/// The index's only partition; it carries far more than one tenant's open lanes.
+pub(super) const SHARD: &str = "0";
+
+/// Something that may have been left undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// A lane with waiting items.
+    Lane(Lane),
+    /// A start that was claimed and not finished.
+    Start,
+}
+
+impl Table {
+    /// What should have been looked at by `now`, longest due first.
+    ///
+    /// The index is only eventually right; whoever acts on it makes sure by a conditional write.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn due(&self, now: Timestamp, limit: i32) -> Result<Vec<(SessionId, Due)>> {
+        let request = self.client.query().table_name(&self.name).index_name("due").limit(limit);
+        let answer = request
+            .key_condition_expression("due_shard = :shard AND due_at <= :now")
+            .expression_attribute_values(":shard", text(SHARD))
+            .expression_attribute_values(":now", text(now))
+            .send()
+            .await?;
+        Ok(answer.items().iter().filter_map(read).collect())
+    }
+}
+
+fn read(item: &Item) -> Option<(SessionId, Due)> {
+    let part = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+    let session_id = Key::session_of(part("pk")?)?;
+    let sort_key = part("sk")?;
+    let due = match sort_key.strip_prefix("LANE#") {
+        Some(lane) => Due::Lane(Lane::parse(lane)?),
+        None if *sort_key == Key::session(&session_id).sk => Due::Start,
+        None => return None,
+    };
+    Some((session_id, due))
+}
