@@ -24,10 +24,10 @@ pub enum Error {
     #[error(transparent)]
     Secrets(#[from] secrets::Error),
     /// LiveChat failed.
-    #[error("LiveChat: {0}")]
+    #[error(transparent)]
     LiveChat(#[from] livechat::Error),
     /// Botpress failed.
-    #[error("Botpress: {0}")]
+    #[error(transparent)]
     Botpress(#[from] botpress::Error),
 }
 

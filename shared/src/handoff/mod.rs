@@ -10,6 +10,7 @@ mod credentials;
 mod customer;
 mod drain;
 mod error;
+mod open;
 mod receive;
 mod register;
 mod send;

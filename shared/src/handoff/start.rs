@@ -7,16 +7,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-use super::credentials::{AsCustomer, call};
+use super::credentials::call;
 use super::{Error, Handoff, Result, fresh_holder};
 use crate::botpress::{self, Author, HistoryItem, Install};
-use crate::bridge::transcript::Opening;
-use crate::bridge::{to_livechat, wording};
+use crate::bridge::to_livechat;
 use crate::clock::Timestamp;
-use crate::config::WhenOffline;
-use crate::ids::{ChatId, ConversationId, GroupId, SessionId, UserId};
-use crate::livechat::{self, ChatOverview, NewChat, NewEvent};
-use crate::store::{Claim, Profile, Session, State, Thread, User};
+use crate::ids::{ConversationId, GroupId, SessionId, UserId};
+use crate::store::{Claim, Profile, Session, State, User};
 
 /// The channel of the HITL interface.
 const CHANNEL: &str = "hitl";
@@ -225,124 +222,9 @@ impl Handoff {
             false => Err(Error::Busy),
         }
     }
-
-    /// Tells LiveChat who the customer is, and learns whether anybody of the group is there to meet them.
-    async fn introduce(&self, user: &User, group_id: GroupId, customer: &mut AsCustomer<'_>) -> Result<()> {
-        let mut asking = customer.clone();
-        let statuses = async { call!(asking.list_group_statuses(&[group_id])) };
-        let (told, statuses): (_, Result<BTreeMap<_, _>>) = tokio::join!(self.tell_profile(user, customer), statuses);
-        if let Err(error) = told {
-            tracing::warn!(error = %error, "LiveChat did not take the customer's profile");
-        }
-        let may_wait = self.config.when_offline == WhenOffline::LeaveMessage;
-        match wording::refusal(group_id, statuses?.get(&group_id).copied(), may_wait) {
-            Some(sentence) => Err(Error::Refused(sentence)),
-            None => Ok(()),
-        }
-    }
-
-    async fn tell_profile(&self, user: &User, customer: &mut AsCustomer<'_>) -> Result<()> {
-        if user.profile_sent.as_ref() == Some(&user.profile) {
-            return Ok(());
-        }
-        let profile = livechat::CustomerProfile {
-            name: Some(user.profile.name.expose().to_owned()).filter(|name| !name.is_empty()),
-            email: user.profile.email.as_ref().map(|email| email.expose().to_owned()),
-            avatar: user.profile.picture_url.as_ref().map(|url| url.expose().to_owned()),
-            session_fields: Vec::new(),
-        };
-        call!(customer.update_customer(&profile))?;
-        Ok(self.table.put_profile_sent(&user.user_id, &user.profile).await?)
-    }
-
-    /// Starts the customer's chat, or resumes it; where LiveChat says that it is open, or says nothing, looks first.
-    async fn open_thread(
-        &self,
-        request: &StartRequest<'_>,
-        user: &User,
-        session: &Session,
-        customer: &mut AsCustomer<'_>,
-    ) -> Result<Thread> {
-        let new_chat = NewChat {
-            group_id: session.group_id,
-            // A customer without a web page would otherwise risk being taken for one who has left it.
-            continuous: true,
-            events: request.opening(user, session).into_iter().collect(),
-        };
-        let is_same_customer =
-            user.customer.as_ref().is_none_or(|known| known.customer_id == customer.customer.customer_id);
-        let known_chat = user.chat_id.as_ref().filter(|_| is_same_customer);
-        match self.open_chat(known_chat, &new_chat, customer).await {
-            Err(Error::LiveChat(error)) if error.outcome_unknown() || error.is_chat_already_active_or_exists() => {
-                match self.find_open_thread(user, customer).await.map_err(|_| Error::from(error))? {
-                    Found::Open(thread) => self.adopt(thread, user, &new_chat).await,
-                    Found::Closed(chat_id) => self.open_chat(Some(&chat_id), &new_chat, customer).await,
-                    Found::Nothing => self.open_chat(None, &new_chat, customer).await,
-                }
-            }
-            Err(Error::LiveChat(error)) if error.is_group_unavailable() => {
-                Err(Error::Refused(wording::group_offline(session.group_id)))
-            }
-            Err(Error::LiveChat(error)) if error.is_group_not_found() => {
-                Err(Error::Refused(wording::group_unknown(session.group_id)))
-            }
-            opened => opened,
-        }
-    }
-
-    /// Takes a thread that is already open for this session; its opening words are added unless they are in it.
-    async fn adopt(&self, thread: Thread, user: &User, new_chat: &NewChat) -> Result<Thread> {
-        for event in &new_chat.events {
-            if self.find_event(&thread, event.custom_id()).await?.is_none() {
-                self.send_event(user, &thread.chat_id, event).await?;
-            }
-        }
-        Ok(thread)
-    }
-
-    async fn open_chat(
-        &self,
-        chat_id: Option<&ChatId>,
-        new_chat: &NewChat,
-        customer: &mut AsCustomer<'_>,
-    ) -> Result<Thread> {
-        let started = match chat_id {
-            None => call!(customer.start_chat(new_chat))?,
-            Some(chat_id) => call!(customer.resume_chat(chat_id, new_chat))?,
-        };
-        Ok(Thread { chat_id: started.chat_id, thread_id: started.thread_id })
-    }
-
-    /// Looks at the customer's only chat; an open thread that belongs to an ended session is closed first.
-    async fn find_open_thread(&self, user: &User, customer: &mut AsCustomer<'_>) -> Result<Found> {
-        let chats: Vec<ChatOverview> = call!(customer.list_chats())?;
-        let Some(chat) = chats.into_iter().next() else { return Ok(Found::Nothing) };
-        match chat.last_thread_id.filter(|_| chat.active) {
-            Some(thread_id) if Some(&thread_id) != user.thread_id.as_ref() => {
-                Ok(Found::Open(Thread { chat_id: chat.id, thread_id }))
-            }
-            Some(_) => {
-                self.deactivate(&chat.id).await?;
-                Ok(Found::Closed(chat.id))
-            }
-            None => Ok(Found::Closed(chat.id)),
-        }
-    }
 }
 
 impl StartRequest<'_> {
-    /// The first event of the session, recognisable later by its custom id.
-    fn opening(&self, user: &User, session: &Session) -> Option<NewEvent> {
-        let opening = Opening {
-            title: self.title,
-            description: self.description,
-            history: self.history,
-            user_id: self.user_id,
-            user_name: user.profile.name.expose(),
-        };
-        opening.text().map(|text| NewEvent::text(text, format!("opening:{}", session.session_id)))
-    }
-
     /// A fingerprint of everything asked for; the texts cannot be read from it.
     fn digest(&self) -> String {
         let mut hash = Sha256::new();
@@ -370,11 +252,4 @@ enum Step {
     Answer(ConversationId),
     LookAgain,
     Wait,
-}
-
-/// What a look at the customer's chat shows.
-enum Found {
-    Open(Thread),
-    Closed(ChatId),
-    Nothing,
 }

@@ -96,7 +96,7 @@ impl Handoff {
     /// Marks a session as over once the other side knows, or can never be told: its user must be free to start another.
     pub(super) async fn end(&self, session: &mut Session, told: Result<()>) -> Result<Delivered> {
         match told {
-            Err(error) if error.is_retryable() => return Err(error),
+            Err(error) if error.is_retryable() => Err(error),
             told => {
                 self.table.close(session, self.retained_until(self.clock.now())).await?;
                 session.state = State::Closed;

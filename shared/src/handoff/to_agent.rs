@@ -64,10 +64,25 @@ impl Handoff {
 
     async fn deliver_close(&self, session: &mut Session) -> Result<Delivered> {
         let closed = match &session.thread {
-            Some(thread) => self.deactivate(&thread.chat_id).await,
+            Some(thread) => self.close_thread(session, thread).await,
             None => self.close_whatever_was_opened(session).await,
         };
         self.end(session, closed).await
+    }
+
+    /// Closes the session's thread; what the agent token may not do, the customer may, as long as they are in the chat.
+    async fn close_thread(&self, session: &Session, thread: &Thread) -> Result<()> {
+        let refused = match self.deactivate(&thread.chat_id).await {
+            Err(Error::LiveChat(error)) if error.is_forbidden() => error,
+            answer => return answer,
+        };
+        let customer = self.table.user(&session.user_id).await?.and_then(|user| user.customer);
+        let customer = self.ensure_customer(&session.user_id, Some(customer.ok_or(refused)?)).await?;
+        let mut customer = self.as_customer(&session.user_id, customer);
+        match call!(customer.deactivate_chat(&thread.chat_id)) {
+            Err(Error::LiveChat(error)) if error.is_chat_inactive() => Ok(()),
+            answer => answer,
+        }
     }
 
     /// A start whose answer was lost may have opened a thread that nobody knows: the customer's only chat tells.

@@ -1,13 +1,10 @@
 //! What the sweep looks for: the sparse index `due`.
 
-use super::keys::Key;
+use super::keys::{DUE_SHARD, Key};
 use super::lane::Lane;
 use super::{Item, Result, Table, text};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
-
-/// The index's only partition; it carries far more than one tenant's open lanes.
-pub(super) const SHARD: &str = "0";
 
 /// Something that may have been left undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +27,7 @@ impl Table {
         let request = self.client.query().table_name(&self.name).index_name("due").limit(limit);
         let answer = request
             .key_condition_expression("due_shard = :shard AND due_at <= :now")
-            .expression_attribute_values(":shard", text(SHARD))
+            .expression_attribute_values(":shard", text(DUE_SHARD))
             .expression_attribute_values(":now", text(now))
             .send()
             .await?;

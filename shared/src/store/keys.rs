@@ -92,6 +92,9 @@ impl Key {
     }
 }
 
+/// The only partition of the index `due`; it carries far more than one tenant's open lanes.
+pub(super) const DUE_SHARD: &str = "0";
+
 /// The partition of all installs: a handful per tenant.
 pub(super) const INSTALLS: &str = "INSTALLS";
 

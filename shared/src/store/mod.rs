@@ -8,6 +8,7 @@ mod due;
 mod installs;
 mod keys;
 pub mod lane;
+mod lanes;
 mod sessions;
 mod transaction;
 mod users;

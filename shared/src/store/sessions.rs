@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::keys::Key;
+use super::keys::{DUE_SHARD, Key};
 use super::transaction::Change;
-use super::{Result, Table, due, number, text, value};
+use super::{Result, Table, number, text, value};
 use crate::botpress::Install;
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, ChatId, ConversationId, CustomerId, GroupId, SessionId, ThreadId, UserId};
@@ -98,7 +98,7 @@ struct Claimed<'a> {
 
 impl<'a> Claimed<'a> {
     const fn new(session: &'a Session) -> Self {
-        Self { session, due_shard: due::SHARD, due_at: session.claim.until }
+        Self { session, due_shard: DUE_SHARD, due_at: session.claim.until }
     }
 }
 

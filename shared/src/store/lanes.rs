@@ -1,0 +1,243 @@
+//! Lanes: the durable, ordered mailboxes of a session.
+//!
+//! Acceptance is one transaction that also takes the lease if it is free; completion is one transaction that gives it back
+//! only if nothing has arrived meanwhile, so that no item is left behind without somebody who has either seen it or will
+//! look again.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::keys::{DUE_SHARD, Key};
+use super::lane::{Accepted, Arrival, Contents, Done, Lane, Lease, Outcome, Released, Waiting};
+use super::transaction::{Change, Transaction};
+use super::{Item, Result, Table, number, text};
+use crate::clock::Timestamp;
+use crate::ids::SessionId;
+
+/// Position of the trail in the transaction of [`Table::accept`].
+const TRAIL_WRITE: usize = 0;
+
+const RELEASE: &str = "REMOVE lease_holder, lease_until, not_before, due_shard, due_at";
+
+#[derive(Serialize)]
+struct Trail<'a> {
+    source_id: &'a str,
+    at: Timestamp,
+    received_at: Timestamp,
+    expires_at: i64,
+}
+
+#[derive(Default, Deserialize)]
+struct LaneRecord {
+    #[serde(default)]
+    arrivals: u64,
+    #[serde(default)]
+    not_before: Option<Timestamp>,
+}
+
+impl Table {
+    /// Puts an item into its lane once, and takes the lane's lease if it is free.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn accept<T: Serialize + Clone>(&self, arrival: &Arrival<'_, T>, lease: &Lease) -> Result<Accepted> {
+        let now = text(arrival.received_at);
+        let with_lease = Change {
+            expression: "SET lease_holder = :holder, lease_until = :until, due_shard = :shard, due_at = :until, \
+                         session_id = :session ADD arrivals :one",
+            condition: "attribute_not_exists(lease_until) OR lease_until < :now",
+            values: vec![
+                (":holder", text(&lease.holder)),
+                (":until", text(lease.until)),
+                (":shard", text(DUE_SHARD)),
+                (":session", text(arrival.session_id)),
+                (":one", number(1)),
+                (":now", now),
+            ],
+        };
+        let outcome = self.arrive(arrival, with_lease)?.commit().await?;
+        if outcome.is_done() {
+            return Ok(Accepted::WithLease);
+        }
+        if outcome.refused(TRAIL_WRITE) {
+            return Ok(Accepted::Duplicate);
+        }
+        let without_lease = Change {
+            expression: "SET due_shard = :shard, due_at = if_not_exists(due_at, :until), session_id = :session \
+                         ADD arrivals :one",
+            condition: "",
+            values: vec![
+                (":until", text(lease.until)),
+                (":shard", text(DUE_SHARD)),
+                (":session", text(arrival.session_id)),
+                (":one", number(1)),
+            ],
+        };
+        match self.arrive(arrival, without_lease)?.commit().await?.is_done() {
+            true => Ok(Accepted::WithoutLease),
+            false => Ok(Accepted::Duplicate),
+        }
+    }
+
+    fn arrive<T: Serialize + Clone>(&self, arrival: &Arrival<'_, T>, lane_change: Change) -> Result<Transaction<'_>> {
+        let Arrival { session_id, lane, position, .. } = arrival;
+        let trail = Trail {
+            source_id: &position.source_id,
+            at: position.at,
+            received_at: arrival.received_at,
+            expires_at: arrival.expires_at.unix_seconds(),
+        };
+        let waiting = Waiting {
+            position: position.clone(),
+            content: arrival.content.clone(),
+            attempts: 0,
+            outcome_unknown: false,
+        };
+        self.transaction()
+            .create(&Key::trail(session_id, *lane, &position.source_id), "trail", &trail)?
+            .put(&Key::waiting(session_id, *lane, position), "waiting", &waiting)?
+            .update(&Key::lane(session_id, *lane), lane_change)
+    }
+
+    /// Takes the lease of a lane that has something waiting, if it is free.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn take_lease(&self, id: &SessionId, lane: Lane, lease: &Lease, now: Timestamp) -> Result<bool> {
+        let change = Change {
+            expression: "SET lease_holder = :holder, lease_until = :until, due_at = :until",
+            condition: "attribute_exists(due_at) AND (attribute_not_exists(lease_until) OR lease_until < :now)",
+            values: vec![(":holder", text(&lease.holder)), (":until", text(lease.until)), (":now", text(now))],
+        };
+        Ok(self.transaction().update(&Key::lane(id, lane), change)?.commit().await?.is_done())
+    }
+
+    /// Reads a lane and everything that waits in it.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn lane<T: DeserializeOwned>(&self, id: &SessionId, lane: Lane) -> Result<Contents<T>> {
+        let key = Key::lane(id, lane);
+        let items = self.query(&key.pk, &key.sk).await?;
+        let (lanes, waiting): (Vec<Item>, Vec<Item>) =
+            items.into_iter().partition(|item| item.get("sk") == Some(&text(&key.sk)));
+        let record: LaneRecord = lanes.into_iter().next().map(serde_dynamo::from_item).transpose()?.unwrap_or_default();
+        let waiting = waiting.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>()?;
+        Ok(Contents { arrivals: record.arrivals, not_before: record.not_before, waiting })
+    }
+
+    /// Takes a delivered item out of its lane and notes in its trail what became of it.
+    ///
+    /// With `last_of`, the number of arrivals seen, the lease is given back in the same write.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn complete<T: Serialize>(
+        &self,
+        done: &Done<'_, T>,
+        lease: &Lease,
+        last_of: Option<u64>,
+    ) -> Result<Released> {
+        if let Some(arrivals) = last_of {
+            let release = Change {
+                expression: RELEASE,
+                condition: "lease_holder = :holder AND arrivals = :arrivals",
+                values: vec![(":holder", text(&lease.holder)), (":arrivals", number(arrivals))],
+            };
+            if self.leave(done, release)?.commit().await?.is_done() {
+                return Ok(Released::Yes);
+            }
+        }
+        let keep = Change {
+            expression: "REMOVE not_before",
+            condition: "lease_holder = :holder",
+            values: vec![(":holder", text(&lease.holder))],
+        };
+        match self.leave(done, keep)?.commit().await?.is_done() {
+            true => Ok(Released::No),
+            false => Ok(Released::LeaseLost),
+        }
+    }
+
+    fn leave<T: Serialize>(&self, done: &Done<'_, T>, lane_change: Change) -> Result<Transaction<'_>> {
+        let Done { session_id, lane, item, outcome, .. } = done;
+        let trail = Change {
+            expression: "SET outcome = :outcome, finished_at = :now, attempts = :attempts, vendor_id = :vendor",
+            condition: "",
+            values: vec![
+                (":outcome", super::value(outcome)?),
+                (":now", text(done.finished_at)),
+                (":attempts", number(item.attempts + 1)),
+                (":vendor", done.vendor_id.as_ref().map_or(AttributeValue::Null(true), text)),
+            ],
+        };
+        let mut transaction = self
+            .transaction()
+            .delete(&Key::waiting(session_id, *lane, &item.position))?
+            .update(&Key::trail(session_id, *lane, &item.position.source_id), trail)?
+            .update(&Key::lane(session_id, *lane), lane_change)?;
+        if *outcome == Outcome::Parked {
+            transaction = transaction.put(&Key::parked(session_id, *lane, &item.position), "parked", item)?;
+        }
+        Ok(transaction)
+    }
+
+    /// Gives the lease of an empty lane back.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn release(&self, id: &SessionId, lane: Lane, lease: &Lease, arrivals: u64) -> Result<Released> {
+        let change = Change {
+            expression: RELEASE,
+            condition: "lease_holder = :holder AND arrivals = :arrivals",
+            values: vec![(":holder", text(&lease.holder)), (":arrivals", number(arrivals))],
+        };
+        let released = self.transaction().update(&Key::lane(id, lane), change)?.commit().await?.is_done();
+        Ok(if released { Released::Yes } else { Released::No })
+    }
+
+    /// Gives the lease back with items still waiting: nobody delivers before `not_before`, then the sweep looks here.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn postpone(&self, id: &SessionId, lane: Lane, lease: &Lease, not_before: Timestamp) -> Result<()> {
+        let change = Change {
+            expression: "SET not_before = :then, due_at = :then REMOVE lease_holder, lease_until",
+            condition: "lease_holder = :holder",
+            values: vec![(":then", text(not_before)), (":holder", text(&lease.holder))],
+        };
+        self.transaction().update(&Key::lane(id, lane), change)?.commit().await?;
+        Ok(())
+    }
+
+    /// Notes a failed attempt on an item that stays at the head of its lane.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn note_attempt<T>(
+        &self,
+        id: &SessionId,
+        lane: Lane,
+        item: &Waiting<T>,
+        outcome_unknown: bool,
+    ) -> Result<()> {
+        let change = Change {
+            expression: "SET attempts = :attempts, outcome_unknown = :unknown",
+            condition: "attribute_exists(pk)",
+            values: vec![
+                (":attempts", number(item.attempts + 1)),
+                (":unknown", AttributeValue::Bool(outcome_unknown || item.outcome_unknown)),
+            ],
+        };
+        self.transaction().update(&Key::waiting(id, lane, &item.position), change)?.commit().await?;
+        Ok(())
+    }
+}
