@@ -33,6 +33,13 @@ pub fn note(text: &str) -> String {
     format!("[Bot] {text}")
 }
 
+/// Said to the user when LiveChat will never take one of their messages.
+pub const NOT_DELIVERED_TO_AGENT: &str =
+    "Your last message could not be delivered to the agent. Please send it in another form.";
+
+/// Said to the agent when the bot platform will never take one of their messages.
+pub const NOT_DELIVERED_TO_USER: &str = "The last message could not be delivered to the customer.";
+
 /// Heads the part of the first message that repeats what was said to the bot.
 pub const TRANSCRIPT_HEADING: &str = "Conversation so far:";
 

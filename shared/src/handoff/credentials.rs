@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::gates::Gate;
 use super::{Handoff, Result};
 use crate::botpress::Install;
 use crate::ids::UserId;
@@ -9,15 +10,19 @@ use crate::secrets::Versions;
 use crate::store::Customer;
 use crate::{botpress, livechat};
 
-/// Makes a vendor call; when the credential is refused, gets a new one and calls once more.
+/// Makes a vendor call, not before the time the vendor named; when the credential is refused, gets a new one and calls
+/// once more.
 ///
 /// `call!(customer.list_chats())` calls `customer.api().list_chats()`.
 macro_rules! call {
     ($credential:ident.$($call:tt)+) => {
         loop {
+            if let Err(waiting) = $credential.gate().pass() {
+                break Err(waiting);
+            }
             match $credential.api().$($call)+.await {
                 Err(error) if error.is_authentication() && $credential.renew().await? => {}
-                answer => break answer.map_err($crate::handoff::Error::from),
+                answer => break $credential.gate().note(answer),
             }
         }
     };
@@ -38,6 +43,10 @@ impl AsCustomer<'_> {
         self.handoff.livechat.customer(&self.customer.access_token)
     }
 
+    pub(super) const fn gate(&self) -> &Gate {
+        &self.handoff.gates.livechat
+    }
+
     pub(super) async fn renew(&mut self) -> Result<bool> {
         let first = !std::mem::replace(&mut self.renewed, true);
         if first {
@@ -56,6 +65,10 @@ impl AsAgent<'_> {
         self.0.handoff.livechat.agent(&self.0.versions.current.agent_token)
     }
 
+    pub(super) const fn gate(&self) -> &Gate {
+        &self.0.handoff.gates.livechat
+    }
+
     pub(super) async fn renew(&mut self) -> Result<bool> {
         self.0.renew().await
     }
@@ -68,6 +81,10 @@ pub(super) struct AsOwner<'a>(FromSecret<'a>);
 impl AsOwner<'_> {
     pub(super) fn api(&self) -> livechat::Configuration<'_> {
         self.0.handoff.livechat.configuration(&self.0.versions.current.agent_token)
+    }
+
+    pub(super) const fn gate(&self) -> &Gate {
+        &self.0.handoff.gates.livechat
     }
 
     pub(super) async fn renew(&mut self) -> Result<bool> {
@@ -85,6 +102,10 @@ pub(super) struct AsInstall<'a> {
 impl AsInstall<'_> {
     pub(super) fn api(&self) -> botpress::Runtime<'_> {
         self.secret.handoff.botpress.install(self.install, &self.secret.versions.current.botpress_token)
+    }
+
+    pub(super) const fn gate(&self) -> &Gate {
+        &self.secret.handoff.gates.botpress
     }
 
     pub(super) async fn renew(&mut self) -> Result<bool> {

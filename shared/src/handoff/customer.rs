@@ -30,7 +30,7 @@ impl Handoff {
 
     /// A new token for the same customer; of several at once, one is stored and all use that.
     pub(super) async fn renew(&self, user_id: &UserId, known: &Customer) -> Result<Customer> {
-        let issued = self.livechat.issue_customer_token(Some(&known.cookies)).await?;
+        let issued = self.issue_token(Some(&known.cookies)).await?;
         if issued.customer_id != known.customer_id {
             return Err(Error::CustomerLost);
         }
@@ -40,11 +40,16 @@ impl Handoff {
 
     /// A customer that nobody has been before; `lost` is the one it replaces.
     pub(super) async fn mint(&self, user_id: &UserId, lost: Option<&Customer>) -> Result<Customer> {
-        let issued = self.livechat.issue_customer_token(None).await?;
+        let issued = self.issue_token(None).await?;
         let cookies = issued.cookies.clone().ok_or_else(|| {
             Error::Refused("LiveChat issued a customer token without the cookies that renew it.".to_owned())
         })?;
         Ok(self.table.put_customer(user_id, lost, self.customer_of(issued, cookies)).await?)
+    }
+
+    async fn issue_token(&self, cookies: Option<&livechat::Cookies>) -> Result<livechat::IssuedToken> {
+        self.gates.livechat.pass()?;
+        self.gates.livechat.note(self.livechat.issue_customer_token(cookies).await)
     }
 
     fn customer_of(&self, issued: livechat::IssuedToken, cookies: livechat::Cookies) -> Customer {

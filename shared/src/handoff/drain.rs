@@ -6,7 +6,7 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{DELIVERY_TIME, Handoff, Result};
+use super::{DELIVERY_TIME, Error, Handoff, Result, lease_until};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
 use crate::store::Session;
@@ -15,7 +15,7 @@ use crate::store::lane::{Accepted, Arrival, Contents, Done, Lane, Lease, Outcome
 /// The first pause after a failure that named none; it doubles from try to try.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// The longest pause, whoever asks for it.
+/// The longest pause that we choose ourselves; a vendor may name up to an hour.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// What one lane carries, and how it reaches the other side.
@@ -28,6 +28,9 @@ pub(super) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
 
     /// Brings one item to the other side; safe to call again after any failure.
     async fn deliver(handoff: &Handoff, session: &mut Session, item: &Waiting<Self>) -> Result<Delivered>;
+
+    /// Says to whoever wrote an item that it can never be delivered; safe to call again.
+    async fn tell_sender(handoff: &Handoff, session: &Session, item: &Waiting<Self>) -> Result<()>;
 }
 
 /// An item that needs no further attempt.
@@ -60,6 +63,12 @@ pub(super) enum Patience {
     Leave,
 }
 
+/// What came of trying to deliver an item.
+enum Attempt {
+    Done(Delivered),
+    Later(Timestamp),
+}
+
 /// How far a pass over a lane came.
 enum Pass {
     Finished,
@@ -80,6 +89,17 @@ impl Handoff {
         let expires_at = self.retained_until(received_at);
         let arrival = Arrival { session_id, lane: C::LANE, position, content, received_at, expires_at };
         Ok(self.table.accept(&arrival, lease).await?)
+    }
+
+    /// Accepts a word of ours about the item `about` of the other lane; whoever looks at the lane next delivers it.
+    pub(super) async fn accept_notice<C: Content>(&self, session: &Session, notice: &C, about: &str) -> Result<()> {
+        let now = self.clock.now();
+        let lease = lease_until(now);
+        let position = Position { at: now, source_id: format!("undelivered:{about}") };
+        if self.accept(&session.session_id, position, notice, &lease).await? == Accepted::WithLease {
+            self.table.postpone(&session.session_id, C::LANE, &lease, now).await?;
+        }
+        Ok(())
     }
 
     /// Delivers after an acceptance, unless somebody else is at it; what fails here is left to the sweep.
@@ -154,21 +174,9 @@ impl Handoff {
             if ready_at > now || now + DELIVERY_TIME > deadline {
                 return Ok(Pass::WaitUntil(ready_at.max(now)));
             }
-            let delivered = match C::deliver(self, session, item).await {
-                Ok(delivered) => delivered,
-                Err(error) if error.is_retryable() => {
-                    let unknown = error.outcome_unknown();
-                    self.table.note_attempt(&session.session_id, C::LANE, item, unknown).await?;
-                    let pause = error.retry_after().unwrap_or_else(|| pause_after(item.attempts)).min(LONGEST_PAUSE);
-                    tracing::warn!(error = %error, session.id = %session.session_id, lane = %C::LANE,
-                        attempts = item.attempts + 1, "a delivery failed and is tried again");
-                    return Ok(Pass::WaitUntil(self.clock.now() + pause));
-                }
-                Err(error) => {
-                    tracing::error!(error = %error, session.id = %session.session_id, lane = %C::LANE,
-                        source.id = %item.position.source_id, "an item cannot be delivered and is parked");
-                    Delivered { outcome: Outcome::Parked, vendor_id: None }
-                }
+            let delivered = match self.attempt(session, item).await? {
+                Attempt::Done(delivered) => delivered,
+                Attempt::Later(time) => return Ok(Pass::WaitUntil(time)),
             };
             let done = Done {
                 session_id: &session.session_id,
@@ -184,6 +192,27 @@ impl Handoff {
             }
         }
         Ok(Pass::LookAgain)
+    }
+
+    async fn attempt<C: Content>(&self, session: &mut Session, item: &Waiting<C>) -> Result<Attempt> {
+        let error = match C::deliver(self, session, item).await {
+            Ok(delivered) => return Ok(Attempt::Done(delivered)),
+            Err(error) => error,
+        };
+        let now = self.clock.now();
+        if let Error::Waiting { wait, .. } = error {
+            return Ok(Attempt::Later(now + wait));
+        }
+        if error.is_retryable() {
+            self.table.note_attempt(&session.session_id, C::LANE, item, error.outcome_unknown()).await?;
+            tracing::warn!(error = %error, session.id = %session.session_id, lane = %C::LANE,
+                attempts = item.attempts + 1, "a delivery failed and is tried again");
+            return Ok(Attempt::Later(now + error.retry_after().unwrap_or_else(|| pause_after(item.attempts))));
+        }
+        tracing::error!(error = %error, session.id = %session.session_id, lane = %C::LANE,
+            source.id = %item.position.source_id, "an item cannot be delivered and is parked");
+        C::tell_sender(self, session, item).await?;
+        Ok(Attempt::Done(Delivered { outcome: Outcome::Parked, vendor_id: None }))
     }
 }
 

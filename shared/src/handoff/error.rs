@@ -1,5 +1,7 @@
 //! Why a verb failed, and whether calling again can help.
 
+use std::time::Duration;
+
 use crate::{botpress, livechat, secrets, store};
 
 /// What verbs return.
@@ -14,6 +16,14 @@ pub enum Error {
     /// Another invocation is at the same work and did not finish in time.
     #[error("another call is still starting this session; call again")]
     Busy,
+    /// A vendor has asked not to be called for a while.
+    #[error("{vendor} asked to wait for {} s; call again then", wait.as_secs().max(1))]
+    Waiting {
+        /// Which.
+        vendor: &'static str,
+        /// For how long from now.
+        wait: Duration,
+    },
     /// LiveChat answered a renewal with another customer, so the stored chat is out of reach.
     #[error("LiveChat no longer knows this customer; the next session starts with a new one")]
     CustomerLost,
@@ -36,7 +46,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Refused(_) | Self::CustomerLost => false,
-            Self::Busy | Self::Store(_) | Self::Secrets(_) => true,
+            Self::Busy | Self::Waiting { .. } | Self::Store(_) | Self::Secrets(_) => true,
             Self::LiveChat(error) => error.is_retryable(),
             Self::Botpress(error) => error.is_retryable(),
         }
@@ -52,8 +62,9 @@ impl Error {
     }
 
     /// How long the vendor asked us to wait.
-    pub fn retry_after(&self) -> Option<std::time::Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         match self {
+            Self::Waiting { wait, .. } => Some(*wait),
             Self::LiveChat(error) => error.retry_after(),
             Self::Botpress(error) => error.retry_after(),
             _ => None,

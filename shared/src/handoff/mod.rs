@@ -10,8 +10,10 @@ mod credentials;
 mod customer;
 mod drain;
 mod error;
+mod gates;
 mod open;
 mod receive;
+mod reconcile;
 mod register;
 mod send;
 mod start;
@@ -61,6 +63,7 @@ pub struct Handoff {
     pub table: Table,
     livechat: livechat::Client,
     botpress: botpress::Client,
+    gates: gates::Gates,
 }
 
 impl Handoff {
@@ -91,6 +94,7 @@ impl Handoff {
             table: Table::new(dynamodb, config.table_name.clone()),
             livechat: livechat::Client::new(config.livechat.clone(), http.clone()),
             botpress: botpress::Client::new(config.botpress.clone(), http),
+            gates: gates::Gates::new(&clock),
             config,
             clock,
         })

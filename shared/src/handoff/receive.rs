@@ -8,8 +8,8 @@ use crate::bridge::decide::{self, Intention};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
 use crate::livechat::webhook::Event;
+use crate::store::ChatPointer;
 use crate::store::lane::{Accepted, Lease};
-use crate::store::{ChatPointer, Session};
 
 /// How long the first event of a chat may arrive before the start that opened the chat has recorded it.
 const START_HEAD_START: Duration = Duration::from_secs(1);
@@ -58,7 +58,12 @@ impl Handoff {
     }
 
     /// Makes intentions durable; tells whether the lane's lease came with one of them.
-    async fn accept_all(&self, session_id: &SessionId, intentions: Vec<Intention>, lease: &Lease) -> Result<Accepted> {
+    pub(super) async fn accept_all(
+        &self,
+        session_id: &SessionId,
+        intentions: Vec<Intention>,
+        lease: &Lease,
+    ) -> Result<Accepted> {
         let mut result = Accepted::Duplicate;
         for Intention { position, content } in intentions {
             match self.accept(session_id, position, &content, lease).await? {
@@ -68,29 +73,5 @@ impl Handoff {
             }
         }
         Ok(result)
-    }
-
-    /// Accepts what happened in a thread before its webhooks could find the session; holds it for the settle time.
-    ///
-    /// The reading is an addition to the webhooks, so its failure fails nothing.
-    pub(super) async fn catch_up(&self, session: &Session) {
-        if let Err(error) = self.try_catch_up(session).await {
-            tracing::warn!(error = %error, session.id = %session.session_id, "the thread could not be read");
-        }
-    }
-
-    async fn try_catch_up(&self, session: &Session) -> Result<()> {
-        let Some(thread) = &session.thread else { return Ok(()) };
-        let (chat, pointer) = tokio::join!(self.read_thread(thread), self.table.find_by_chat(&thread.chat_id),);
-        let (chat, Some(pointer)) = (chat?, pointer?) else { return Ok(()) };
-        let Some(read) = &chat.thread else { return Ok(()) };
-        let now = self.clock.now();
-        let intentions = decide::decide_from_thread(read, &chat.users, &pointer, now);
-        let settled_at = now + self.config.settle;
-        let lease = lease_until(settled_at);
-        if self.accept_all(&session.session_id, intentions, &lease).await? == Accepted::WithLease {
-            self.table.postpone(&session.session_id, crate::store::lane::Lane::ToBot, &lease, settled_at).await?;
-        }
-        Ok(())
     }
 }

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use super::credentials::call;
+use super::reconcile::SILENCE;
 use super::{Error, Handoff, Result, fresh_holder};
 use crate::botpress::{self, Author, HistoryItem, Install};
 use crate::bridge::to_livechat;
@@ -146,6 +147,7 @@ impl Handoff {
             conversation_id: None,
             active_at: None,
             agent_told: None,
+            silent_reads: 0,
             failure: None,
         };
         let known_chat = user.chat_id.as_ref().zip(user.customer.as_ref());
@@ -217,7 +219,8 @@ impl Handoff {
         let conversation = async { call!(bot.get_or_create_conversation(CHANNEL, &tags, &["id"])) };
         let (conversation, ()) = tokio::join!(conversation, self.catch_up(session));
         let conversation_id = conversation?.id;
-        match self.table.activate(session, &conversation_id, self.clock.now()).await? {
+        let now = self.clock.now();
+        match self.table.activate(session, &conversation_id, now, now + SILENCE).await? {
             true => Ok(conversation_id),
             false => Err(Error::Busy),
         }

@@ -6,8 +6,8 @@ use super::{DELIVERY_TIME, Handoff, Result, lease_until};
 use crate::bridge::{ToAgent, ToBot};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
-use crate::store::Due;
 use crate::store::lane::Lane;
+use crate::store::{Due, Session};
 
 /// How much one run looks at; what is left comes first in the next one.
 const MOST_PER_RUN: i32 = 200;
@@ -15,20 +15,23 @@ const MOST_PER_RUN: i32 = 200;
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Lanes and starts that were due.
+    /// Lanes and sessions that were due.
     pub due: usize,
     /// Those that this run worked on; somebody else had the others.
     pub done: usize,
 }
 
 impl Handoff {
-    /// Delivers from every lane that is due and undoes starts that died; two sweeps at once share the work.
+    /// Delivers from every lane that is due, undoes starts that died, and reads threads that have gone silent; two sweeps at
+    /// once share the work.
     ///
     /// # Errors
     ///
     /// [`Error`](super::Error) when it could not be listed what is due.
     pub async fn sweep(&self, deadline: Timestamp) -> Result<Swept> {
-        let due = self.table.due(self.clock.now(), MOST_PER_RUN).await?;
+        let now = self.clock.now();
+        self.hasten_after_outage(now).await?;
+        let due = self.table.due(now, MOST_PER_RUN).await?;
         let mut swept = Swept { due: due.len(), done: 0 };
         for (session_id, what) in due {
             if self.clock.now() + DELIVERY_TIME > deadline {
@@ -37,7 +40,7 @@ impl Handoff {
             let done = match what {
                 Due::Lane(Lane::ToAgent) => self.sweep_lane::<ToAgent>(&session_id, deadline).await,
                 Due::Lane(Lane::ToBot) => self.sweep_lane::<ToBot>(&session_id, deadline).await,
-                Due::Start => self.undo_start(&session_id, deadline).await,
+                Due::Session => self.sweep_session(&session_id, deadline).await,
             };
             match done {
                 Ok(worked) => swept.done += usize::from(worked),
@@ -58,9 +61,15 @@ impl Handoff {
         Ok(taken)
     }
 
+    async fn sweep_session(&self, session_id: &SessionId, deadline: Timestamp) -> Result<bool> {
+        match self.table.session(session_id).await? {
+            Some(session) => self.look_after(session, deadline).await,
+            None => Ok(false),
+        }
+    }
+
     /// Undoes a start whose claimant has died; nobody waits for its answer any more.
-    async fn undo_start(&self, session_id: &SessionId, deadline: Timestamp) -> Result<bool> {
-        let Some(mut session) = self.table.session(session_id).await? else { return Ok(false) };
+    pub(super) async fn undo_start(&self, mut session: Session, deadline: Timestamp) -> Result<bool> {
         if self.clock.now() < session.claim.until {
             return Ok(false);
         }

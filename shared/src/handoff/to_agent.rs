@@ -3,7 +3,7 @@
 use super::credentials::call;
 use super::drain::{Content, Delivered};
 use super::{Error, Handoff, Result};
-use crate::bridge::{ToAgent, wording};
+use crate::bridge::{ToAgent, ToBot, wording};
 use crate::clock::Timestamp;
 use crate::ids::{ChatId, EventId};
 use crate::livechat::{ChatOverview, NewEvent};
@@ -27,6 +27,13 @@ impl Content for ToAgent {
                 handoff.deliver_text(session, item, Redacted::from(wording::note(text.expose()))).await
             }
         }
+    }
+
+    async fn tell_sender(handoff: &Handoff, session: &Session, item: &Waiting<Self>) -> Result<()> {
+        // Without an agent there is nobody in whose place the user could be told anything.
+        let (Self::Message { .. }, Some(agent)) = (&item.content, &session.agent_told) else { return Ok(()) };
+        let notice = ToBot::Message { agent_id: agent.agent_id.clone(), text: wording::NOT_DELIVERED_TO_AGENT.into() };
+        handoff.accept_notice(session, &notice, &item.position.source_id).await
     }
 }
 

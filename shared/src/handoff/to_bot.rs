@@ -9,11 +9,11 @@ use super::credentials::call;
 use super::drain::{Content, Delivered};
 use super::{Handoff, Result};
 use crate::botpress::{NewEvent, NewMessage};
-use crate::bridge::{AgentProfile, ToBot};
+use crate::bridge::{AgentProfile, ToAgent, ToBot, wording};
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, ConversationId, UserId};
 use crate::store::lane::{Lane, Waiting};
-use crate::store::{Session, State};
+use crate::store::{AgentTold, Session, State};
 
 /// How often a start that is still running is looked at.
 const STARTING_PAUSE: Duration = Duration::from_millis(500);
@@ -58,6 +58,12 @@ impl Content for ToBot {
             }
         }
     }
+
+    async fn tell_sender(handoff: &Handoff, session: &Session, item: &Waiting<Self>) -> Result<()> {
+        let Self::Message { .. } = item.content else { return Ok(()) };
+        let notice = ToAgent::Note { text: wording::NOT_DELIVERED_TO_USER.into() };
+        handoff.accept_notice(session, &notice, &item.position.source_id).await
+    }
 }
 
 impl Handoff {
@@ -73,12 +79,21 @@ impl Handoff {
             return Ok(told.user_id.clone());
         }
         let user_id = self.agent_user(session, agent_id, profile).await?;
-        let payload = json!({ "conversationId": conversation_id, "userId": user_id });
-        self.emit(session, "hitlAssigned", payload).await?;
-        let told = crate::store::AgentTold { agent_id: agent_id.clone(), user_id: user_id.clone() };
-        self.table.put_agent_told(&session.session_id, &told).await?;
+        let before = session.agent_told.take();
+        let told = AgentTold { agent_id: agent_id.clone(), user_id: user_id.clone() };
+        // Noted first: the plugin repeats its announcement with every event, and nobody can look an event up. After a
+        // crash or a lost answer the agent's next message presents them all the same.
+        self.table.put_agent_told(&session.session_id, Some(&told)).await?;
         session.agent_told = Some(told);
-        Ok(user_id)
+        let payload = json!({ "conversationId": conversation_id, "userId": user_id });
+        match self.emit(session, "hitlAssigned", payload).await {
+            Err(error) if !error.outcome_unknown() => {
+                self.table.put_agent_told(&session.session_id, before.as_ref()).await?;
+                session.agent_told = before;
+                Err(error)
+            }
+            emitted => emitted.map(|()| user_id),
+        }
     }
 
     async fn emit(&self, session: &Session, kind: &str, payload: serde_json::Value) -> Result<()> {

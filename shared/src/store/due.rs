@@ -1,5 +1,7 @@
 //! What the sweep looks for: the sparse index `due`.
 
+use serde::{Deserialize, Serialize};
+
 use super::keys::{DUE_SHARD, Key};
 use super::lane::Lane;
 use super::{Item, Result, Table, text};
@@ -11,8 +13,8 @@ use crate::ids::SessionId;
 pub enum Due {
     /// A lane with waiting items.
     Lane(Lane),
-    /// A start that was claimed and not finished.
-    Start,
+    /// A session: a start that was claimed and not finished, or a thread that nothing has come from for a while.
+    Session,
 }
 
 impl Table {
@@ -35,13 +37,32 @@ impl Table {
     }
 }
 
+/// When the sweep last ran.
+#[derive(Serialize, Deserialize)]
+struct LastSweep {
+    ran_at: Timestamp,
+}
+
+impl Table {
+    /// Notes that the sweep runs now, and tells when it did before.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`](super::Error).
+    pub async fn note_sweep(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        let last: Option<LastSweep> = self.get(&Key::sweep()).await?;
+        self.put(&Key::sweep(), "sweep", &LastSweep { ran_at: now }).await?;
+        Ok(last.map(|last| last.ran_at))
+    }
+}
+
 fn read(item: &Item) -> Option<(SessionId, Due)> {
     let part = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
     let session_id = Key::session_of(part("pk")?)?;
     let sort_key = part("sk")?;
     let due = match sort_key.strip_prefix("LANE#") {
         Some(lane) => Due::Lane(Lane::parse(lane)?),
-        None if *sort_key == Key::session(&session_id).sk => Due::Start,
+        None if *sort_key == Key::session(&session_id).sk => Due::Session,
         None => return None,
     };
     Some((session_id, due))

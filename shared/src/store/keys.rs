@@ -11,6 +11,7 @@
 //! | conversation | `CONVERSATION#<conversation id>` | `CONVERSATION` | everything Botpress calls |
 //! | chat | `CHAT#<chat id>` | `CHAT` | everything LiveChat calls |
 //! | agent | `AGENT#<install id>#<agent id>` | `AGENT` | delivery to the bot |
+//! | sweep | `SWEEP` | `SWEEP` | sweep, to notice that it has not run for a while |
 //! | install | `INSTALLS` | `INSTALL#<install id>` | register, unregister |
 //!
 //! `<lane>` is `to_agent` or `to_bot`; `<time>` is the source's own time, in the fixed width of
@@ -76,6 +77,10 @@ impl Key {
 
     pub(super) fn install(id: &InstallId) -> Self {
         Self::new(INSTALLS.to_owned(), format!("INSTALL#{id}"))
+    }
+
+    pub(super) fn sweep() -> Self {
+        Self::new("SWEEP".to_owned(), "SWEEP")
     }
 
     /// The session whose partition this is.

@@ -34,6 +34,8 @@ struct LaneRecord {
     arrivals: u64,
     #[serde(default)]
     not_before: Option<Timestamp>,
+    #[serde(default)]
+    arrived_at: Option<Timestamp>,
 }
 
 impl Table {
@@ -46,7 +48,7 @@ impl Table {
         let now = text(arrival.received_at);
         let with_lease = Change {
             expression: "SET lease_holder = :holder, lease_until = :until, due_shard = :shard, due_at = :until, \
-                         session_id = :session ADD arrivals :one",
+                         session_id = :session, arrived_at = :now ADD arrivals :one",
             condition: "attribute_not_exists(lease_until) OR lease_until < :now",
             values: vec![
                 (":holder", text(&lease.holder)),
@@ -65,14 +67,15 @@ impl Table {
             return Ok(Accepted::Duplicate);
         }
         let without_lease = Change {
-            expression: "SET due_shard = :shard, due_at = if_not_exists(due_at, :until), session_id = :session \
-                         ADD arrivals :one",
+            expression: "SET due_shard = :shard, due_at = if_not_exists(due_at, :until), session_id = :session, \
+                         arrived_at = :now ADD arrivals :one",
             condition: "",
             values: vec![
                 (":until", text(lease.until)),
                 (":shard", text(DUE_SHARD)),
                 (":session", text(arrival.session_id)),
                 (":one", number(1)),
+                (":now", text(arrival.received_at)),
             ],
         };
         match self.arrive(arrival, without_lease)?.commit().await?.is_done() {
@@ -128,6 +131,16 @@ impl Table {
         let record: LaneRecord = lanes.into_iter().next().map(serde_dynamo::from_item).transpose()?.unwrap_or_default();
         let waiting = waiting.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>()?;
         Ok(Contents { arrivals: record.arrivals, not_before: record.not_before, waiting })
+    }
+
+    /// When something last arrived in a lane.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn last_arrival(&self, id: &SessionId, lane: Lane) -> Result<Option<Timestamp>> {
+        let record: Option<LaneRecord> = self.get(&Key::lane(id, lane)).await?;
+        Ok(record.and_then(|record| record.arrived_at))
     }
 
     /// Takes a delivered item out of its lane and notes in its trail what became of it.

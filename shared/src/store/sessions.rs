@@ -41,6 +41,9 @@ pub struct Session {
     /// The agent that the bot has been told of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_told: Option<AgentTold>,
+    /// How often in a row the thread was read without finding anything that no webhook had brought.
+    #[serde(default)]
+    pub silent_reads: u32,
     /// The sentence with which the start failed, for those who waited for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
@@ -256,16 +259,22 @@ impl Table {
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error). `false` means that the claim was lost.
-    pub async fn activate(&self, session: &Session, conversation_id: &ConversationId, now: Timestamp) -> Result<bool> {
+    pub async fn activate(
+        &self,
+        session: &Session,
+        conversation_id: &ConversationId,
+        now: Timestamp,
+        first_read_at: Timestamp,
+    ) -> Result<bool> {
         let pointer = ConversationPointer { session_id: session.session_id.clone(), user_id: session.user_id.clone() };
         let change = Change {
-            expression: "SET session_state = :active, conversation_id = :conversation, active_at = :now \
-                         REMOVE due_shard, due_at",
+            expression: "SET session_state = :active, conversation_id = :conversation, active_at = :now, due_at = :read",
             condition: "session_state = :starting AND claim.holder = :holder",
             values: vec![
                 (":active", value(&State::Active)?),
                 (":conversation", text(conversation_id)),
                 (":now", text(now)),
+                (":read", text(first_read_at)),
                 (":starting", value(&State::Starting)?),
                 (":holder", text(&session.claim.holder)),
             ],
@@ -278,14 +287,48 @@ impl Table {
         Ok(transaction.commit().await?.is_done())
     }
 
-    /// Records which agent the bot has been told of.
+    /// Takes the turn to read an active session's thread, unless somebody else has; `next` is when it is due again.
     ///
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error).
-    pub async fn put_agent_told(&self, id: &SessionId, agent: &AgentTold) -> Result<()> {
+    pub async fn take_read(&self, id: &SessionId, now: Timestamp, next: Timestamp, silent_reads: u32) -> Result<bool> {
+        let change = Change {
+            expression: "SET due_at = :next, silent_reads = :reads",
+            condition: "session_state = :active AND due_at <= :now",
+            values: vec![
+                (":next", text(next)),
+                (":reads", number(silent_reads)),
+                (":active", value(&State::Active)?),
+                (":now", text(now)),
+            ],
+        };
+        Ok(self.transaction().update(&Key::session(id), change)?.commit().await?.is_done())
+    }
+
+    /// Makes an active session's thread due to be read at once.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn hasten_read(&self, id: &SessionId, now: Timestamp) -> Result<()> {
+        let change = Change {
+            expression: "SET due_at = :now",
+            condition: "session_state = :active",
+            values: vec![(":now", text(now)), (":active", value(&State::Active)?)],
+        };
+        self.transaction().update(&Key::session(id), change)?.commit().await?;
+        Ok(())
+    }
+
+    /// Records which agent the bot has been told of, or that it has been told of none.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn put_agent_told(&self, id: &SessionId, agent: Option<&AgentTold>) -> Result<()> {
         let change =
-            Change { expression: "SET agent_told = :agent", condition: "", values: vec![(":agent", value(agent)?)] };
+            Change { expression: "SET agent_told = :agent", condition: "", values: vec![(":agent", value(&agent)?)] };
         self.transaction().update(&Key::session(id), change)?.commit().await?;
         Ok(())
     }
@@ -318,7 +361,7 @@ impl Table {
     pub async fn close(&self, session: &Session, expires_at: Timestamp) -> Result<()> {
         let expires = number(expires_at.unix_seconds());
         let change = Change {
-            expression: "SET session_state = :closed, expires_at = :expires",
+            expression: "SET session_state = :closed, expires_at = :expires REMOVE due_shard, due_at",
             condition: "",
             values: vec![(":closed", value(&State::Closed)?), (":expires", expires.clone())],
         };

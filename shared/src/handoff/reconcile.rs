@@ -1,0 +1,101 @@
+//! Reconciliation: what happened in a thread although no webhook told of it.
+//!
+//! LiveChat repeats a webhook for about a minute only. A thread that has been silent for a while is read as a whole, and
+//! goes through the same decisions as its webhooks would have; what is known already is recognised as a duplicate.
+
+use std::time::Duration;
+
+use super::drain::Content as _;
+use super::{Handoff, Result, lease_until};
+use crate::bridge::ToBot;
+use crate::bridge::decide::{self, Intention};
+use crate::clock::Timestamp;
+use crate::store::lane::Accepted;
+use crate::store::{Session, State};
+
+/// How long a thread may be silent before it is read.
+pub(super) const SILENCE: Duration = Duration::from_secs(60);
+
+/// The longest time between two readings of a thread that stays silent; each call is billed.
+const LONGEST_SILENCE: Duration = Duration::from_secs(960);
+
+/// A sweep that comes later than this after the one before follows an outage of ours.
+const OUTAGE: Duration = Duration::from_secs(150);
+
+/// How many sessions are hastened after an outage; the rest is read when it is due.
+const MOST_HASTENED: i32 = 1_000;
+
+impl Handoff {
+    /// After an outage of ours every session is due at once: nobody knows what was missed.
+    pub(super) async fn hasten_after_outage(&self, now: Timestamp) -> Result<()> {
+        let Some(last) = self.table.note_sweep(now).await?.filter(|last| now.since(*last) > OUTAGE) else {
+            return Ok(());
+        };
+        tracing::warn!(outage.seconds = now.since(last).as_secs(), "the sweep has not run for a while");
+        for (session_id, due) in self.table.due(now + LONGEST_SILENCE, MOST_HASTENED).await? {
+            if due == crate::store::Due::Session {
+                self.table.hasten_read(&session_id, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a silent session's thread and accepts what is new in it; tells whether it was this one's turn.
+    pub(super) async fn reconcile(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
+        let now = self.clock.now();
+        let session_id = &session.session_id;
+        let arrived_at = self.table.last_arrival(session_id, ToBot::LANE).await?;
+        if let Some(speaks_until) = arrived_at.map(|at| at + SILENCE).filter(|until| now < *until) {
+            return Ok(self.table.take_read(session_id, now, speaks_until, 0).await?);
+        }
+        let pause = SILENCE.saturating_mul(2_u32.saturating_pow(session.silent_reads)).min(LONGEST_SILENCE);
+        if !self.table.take_read(session_id, now, now + pause, session.silent_reads.saturating_add(1)).await? {
+            return Ok(false);
+        }
+        let lease = lease_until(deadline);
+        let accepted = self.accept_all(session_id, self.missed(session).await?, &lease).await?;
+        if accepted != Accepted::Duplicate {
+            tracing::warn!(session.id = %session_id, "a thread held something that no webhook had brought");
+            self.drain_accepted::<ToBot>(session_id, accepted, &lease, deadline).await;
+        }
+        Ok(true)
+    }
+
+    /// Accepts what happened in a thread before its webhooks could find the session; holds it for the settle time.
+    ///
+    /// The reading is an addition to the webhooks, so its failure fails nothing.
+    pub(super) async fn catch_up(&self, session: &Session) {
+        let caught_up = async {
+            let settled_at = self.clock.now() + self.config.settle;
+            let lease = lease_until(settled_at);
+            let missed = self.missed(session).await?;
+            if self.accept_all(&session.session_id, missed, &lease).await? == Accepted::WithLease {
+                self.table.postpone(&session.session_id, ToBot::LANE, &lease, settled_at).await?;
+            }
+            Ok::<(), super::Error>(())
+        };
+        if let Err(error) = caught_up.await {
+            tracing::warn!(error = %error, session.id = %session.session_id, "the thread could not be read");
+        }
+    }
+
+    /// Everything that the session's thread shows to have happened.
+    async fn missed(&self, session: &Session) -> Result<Vec<Intention>> {
+        let Some(thread) = &session.thread else { return Ok(Vec::new()) };
+        let (chat, pointer) = tokio::join!(self.read_thread(thread), self.table.find_by_chat(&thread.chat_id));
+        let (chat, Some(pointer)) = (chat?, pointer?) else { return Ok(Vec::new()) };
+        let decided =
+            chat.thread.map(|read| decide::decide_from_thread(&read, &chat.users, &pointer, self.clock.now()));
+        Ok(decided.unwrap_or_default())
+    }
+
+    /// Does what is due for a session; tells whether there was anything.
+    pub(super) async fn look_after(&self, session: Session, deadline: Timestamp) -> Result<bool> {
+        match session.state {
+            State::Starting => self.undo_start(session, deadline).await,
+            State::Active => self.reconcile(&session, deadline).await,
+            // What is left of its end waits in a lane, which is due by itself.
+            State::Closing | State::Closed => Ok(false),
+        }
+    }
+}

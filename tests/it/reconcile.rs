@@ -1,0 +1,116 @@
+//! What no webhook brought is read from the thread; what a vendor forbade for a while is not called.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sandbox::faults::Fault;
+use tests::{ANNA, World};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Nothing of LiveChat's reaches us, and its repeats run out.
+async fn while_we_are_down(world: &World, happening: impl AsyncFnOnce()) {
+    world.stack.gateway_faults.always("POST /livechat", Fault::answer(503, ""));
+    happening().await;
+    for _ in 0..5 {
+        world.advance(MINUTE);
+        world.settle().await;
+    }
+    world.stack.gateway_faults.clear();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_that_no_webhook_brought_reach_the_user_once() {
+    let world = World::in_process().await;
+    world.escalated_user("Ann").await;
+    world.sweep().await;
+    while_we_are_down(&world, async || {
+        world.answers(ANNA, "one").await;
+        world.answers(ANNA, "two").await;
+    })
+    .await;
+    assert!(world.shown_by_agents().is_empty());
+    world.sweep().await;
+    assert_eq!(world.shown_by_agents(), ["one", "two"]);
+    assert!(world.stack.livechat.deliver_again("incoming_event"));
+    world.settle().await;
+    world.advance(MINUTE);
+    world.sweep().await;
+    assert_eq!(world.shown_by_agents(), ["one", "two"], "a late webhook and a later reading change nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_no_webhook_told_of_hands_the_user_back() {
+    let world = World::in_process().await;
+    let ann = world.escalated_user("Ann").await;
+    world.sweep().await;
+    while_we_are_down(&world, async || {
+        world.answers(ANNA, "Bye").await;
+        world.agent_closes(ANNA).await;
+    })
+    .await;
+    assert!(world.stack.botpress.is_escalated(&ann.conversation_id));
+    world.sweep().await;
+    assert_eq!(world.shown_by_agents(), ["Bye"]);
+    assert!(!world.stack.botpress.is_escalated(&ann.conversation_id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_thread_is_read_ever_less_often_and_a_lively_one_not_at_all() {
+    let world = World::in_process().await;
+    world.escalated_user("Ann").await;
+    let readings = || world.entries("call_answered", "/call", "agent/get_chat").len();
+    let at_start = readings();
+    for minute in 0..30 {
+        world.advance(MINUTE);
+        if minute < 5 {
+            world.answers(ANNA, &format!("still here {minute}")).await;
+        }
+        world.sweep().await;
+    }
+    assert!((2..=5).contains(&(readings() - at_start)), "{} readings", readings() - at_start);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sweeps_at_once_read_a_thread_once() {
+    let world = World::in_process().await;
+    world.escalated_user("Ann").await;
+    let readings = || world.entries("call_answered", "/call", "agent/get_chat").len();
+    let before = readings();
+    world.advance(2 * MINUTE);
+    world
+        .drive(async {
+            let (one, other) = tokio::join!(world.stack.sweep(), world.stack.sweep());
+            one.and(other).unwrap();
+        })
+        .await;
+    assert_eq!(readings() - before, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vendor_that_named_a_time_is_not_called_before_it() {
+    let world = World::in_process().await;
+    world.escalated_user("Ann").await;
+    world.answers(ANNA, "hello").await;
+    let headers = BTreeMap::from([("retry-after".to_owned(), "90".to_owned())]);
+    let refusal = Fault::Answer { status: 429, headers, body: String::new() };
+    world.stack.botpress.faults().next(1, "get-or-create", refusal);
+    let calls = || {
+        world
+            .stack
+            .journal
+            .all("call_answered")
+            .iter()
+            .filter(|entry| entry.vendor == sandbox::journal::Vendor::Botpress)
+            .count()
+    };
+    world.answers(ANNA, "later").await;
+    let before = calls();
+    world.advance(MINUTE);
+    world.sweep().await;
+    world.answers(ANNA, "last").await;
+    assert_eq!(calls(), before);
+    world.advance(MINUTE);
+    world.sweep().await;
+    assert_eq!(world.shown_by_agents(), ["hello", "later", "last"]);
+}
