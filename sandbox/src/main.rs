@@ -24,7 +24,13 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Keep the stack up until Ctrl-C, and say how to reach it.
-    Serve(Ports),
+    Serve {
+        #[command(flatten)]
+        ports: Ports,
+        /// Say how to reach it in one line of JSON, for a tool.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Where the parts listen; 0 picks a free port.
@@ -65,8 +71,9 @@ async fn run(arguments: &Arguments) -> Result<bool, Error> {
     let runtime = arguments.binaries.as_deref().map_or(Runtime::InProcess, Runtime::Processes);
     match arguments.command {
         None => demo::play(runtime, &mut io::stdout().lock()).await,
-        Some(Command::Serve(Ports { gateway, livechat, botpress, people })) => {
-            serve::serve(runtime, [gateway, livechat, botpress, people]).await.map(|()| true)
+        Some(Command::Serve { ports: Ports { gateway, livechat, botpress, people }, json }) => {
+            let say = if json { serve::as_json } else { serve::directions };
+            serve::serve(runtime, [gateway, livechat, botpress, people], say).await.map(|()| true)
         }
     }
 }

@@ -19,17 +19,20 @@ use crate::stack::{Error, Options, Runtime, Stack};
 /// Ports of the gateway, LiveChat, Botpress, and the people who use them; 0 picks a free one.
 pub type Ports = [u16; 4];
 
+/// How to reach a stack and its people, put into words.
+pub type Say = fn(&Stack, people: &str) -> String;
+
 /// Starts the stack with the integration installed, says how to reach it, and waits for Ctrl-C.
 ///
 /// # Errors
 ///
 /// When a port is taken or the integration cannot be installed.
-pub async fn serve(runtime: Runtime<'_>, [gateway, livechat, botpress, people]: Ports) -> Result<(), Error> {
+pub async fn serve(runtime: Runtime<'_>, [gateway, livechat, botpress, people]: Ports, say: Say) -> Result<(), Error> {
     let ports = [gateway, livechat, botpress];
     let stack = Arc::new(Stack::start(Options { runtime, ports, ..Options::in_process(Clock::system()) }).await?);
     stack.install().await?;
     let people = Server::start(people, router(Arc::clone(&stack)), Faults::default(), Clock::system()).await?;
-    println!("{}", directions(&stack, &people.url()));
+    println!("{}", say(&stack, &people.url()));
     Ok(tokio::signal::ctrl_c().await?)
 }
 
@@ -47,7 +50,8 @@ fn router(stack: Arc<Stack>) -> Router {
         .with_state(stack)
 }
 
-fn directions(stack: &Stack, people: &str) -> String {
+/// For a person.
+pub fn directions(stack: &Stack, people: &str) -> String {
     format!(
         "The stack is up; Ctrl-C ends it.
 
@@ -87,6 +91,37 @@ Be the clock, or the auditor:
         alias = stack.botpress.options().install.alias,
         access_key = stack.botpress.options().access_key,
     )
+}
+
+/// For a tool, in one line.
+///
+/// Shape: `{"gateway":"http://…","people":"http://…","livechat":{…},"botpress":{…}}`; both vendors have their `url`, what
+/// they call of ours, and the credentials and ids that they issued.
+pub fn as_json(stack: &Stack, people: &str) -> String {
+    let (account, options) = (stack.livechat.account(), stack.botpress.options());
+    json!({
+        "gateway": stack.gateway.url(),
+        "people": people,
+        "livechat": {
+            "url": stack.livechat.url(),
+            "webhook_url": stack.webhook_url(),
+            "webhook_secret": stack.webhook_secret(),
+            "organization_id": account.organization_id,
+            "client_id": account.client_id,
+            "redirect_uri": account.redirect_uri,
+            "agent_token": account.agent_token,
+            "agent_token_owner": account.agent_token_owner,
+        },
+        "botpress": {
+            "url": stack.botpress.url(),
+            "integration_url": stack.integration_url(),
+            "bot_id": options.install.bot_id,
+            "integration_id": options.install.integration_id,
+            "alias": options.install.alias,
+            "access_key": options.access_key,
+        },
+    })
+    .to_string()
 }
 
 #[derive(Deserialize)]

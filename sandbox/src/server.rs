@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
@@ -69,6 +69,7 @@ async fn serve(stream: TcpStream, router: Router, faults: Faults, clock: Clock) 
 }
 
 async fn answer(request: Request, mut router: Router, faults: Faults, clock: Clock) -> Result<Response, Broken> {
+    let request = whole(request).await?;
     let request_line = format!("{} {}", request.method(), request.uri().path());
     match faults.take(&request_line) {
         None => {}
@@ -84,6 +85,13 @@ async fn answer(request: Request, mut router: Router, faults: Faults, clock: Clo
     Ok(response)
 }
 
+/// Waits for the body: hyper drops a connection whose request is answered sooner, which the caller may want to use again.
+async fn whole(request: Request) -> Result<Request, Broken> {
+    let (head, body) = request.into_parts();
+    let body = to_bytes(body, usize::MAX).await.map_err(|_| Broken)?;
+    Ok(Request::from_parts(head, Body::from(body)))
+}
+
 fn scripted(status: u16, headers: impl IntoIterator<Item = (String, String)>, body: String) -> Response {
     let mut response = Response::builder().status(status);
     for (name, value) in headers {
@@ -96,14 +104,46 @@ fn scripted(status: u16, headers: impl IntoIterator<Item = (String, String)>, bo
     })
 }
 
-/// The connection is cut without an answer.
+/// The connection is cut without an answer, by a fault script or because the caller has gone.
 #[derive(Debug)]
 struct Broken;
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the fault script breaks this connection")
+        f.write_str("this connection is broken")
     }
 }
 
 impl std::error::Error for Broken {}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_outlives_an_answer_that_needs_no_body() {
+        let faults = Faults::default();
+        faults.always("POST /", Fault::answer(401, ""));
+        let server = Server::start(0, Router::new(), faults, Clock::system()).await.unwrap();
+        let mut connection = BufReader::new(TcpStream::connect(server.address).await.unwrap());
+        for _ in 0..2 {
+            // Only a server that waits for the body asks for it.
+            let head = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n";
+            connection.write_all(head.as_bytes()).await.unwrap();
+            assert_eq!(first_line(&mut connection).await, "HTTP/1.1 100 Continue\r\n");
+            connection.write_all(b"{}").await.unwrap();
+            assert_eq!(first_line(&mut connection).await, "HTTP/1.1 401 Unauthorized\r\n");
+        }
+    }
+
+    /// Reads a head and returns its first line.
+    async fn first_line(connection: &mut BufReader<TcpStream>) -> String {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert_ne!(connection.read_line(&mut head).await.unwrap(), 0, "the connection is closed");
+        }
+        head.split_inclusive('\n').next().unwrap_or_default().to_owned()
+    }
+}

@@ -17,7 +17,11 @@ const CHANNEL: &str = "hitl";
 
 const NEW: &[Field] =
     &[required("channel", Shape::Text), required("tags", Shape::Texts), optional("properties", Shape::Texts)];
-const CHANGES: &[Field] = &[optional("tags", Shape::TextChanges), optional("currentTaskId", Shape::Text)];
+const CHANGES: &[Field] = &[
+    optional("tags", Shape::TextChanges),
+    optional("currentTaskId", Shape::Text),
+    optional("properties", Shape::TextChanges),
+];
 
 pub(super) fn create(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Error> {
     let body = call.body(&[NEW])?;
@@ -119,9 +123,12 @@ fn change(platform: &Platform, world: &mut World, id: &str, body: &Map<String, V
     let stamp = world.stamp(platform.now());
     let found = world.conversations.get_mut(id).filter(|found| platform.owns_conversation(found));
     let conversation = found.ok_or_else(|| Error::not_found("Conversation", id))?;
-    let before = conversation.tags.clone();
+    let before = conversation.json();
     merge_tags(&mut conversation.tags, &tags(body));
-    if conversation.tags != before {
+    if let Some(properties) = body.get("properties").and_then(Value::as_object) {
+        merge_tags(&mut conversation.properties, properties);
+    }
+    if conversation.json() != before {
         conversation.updated_at = stamp;
         platform.record_conversation("conversation_updated", conversation);
     }

@@ -86,7 +86,7 @@ pub(super) fn delete(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Er
 }
 
 pub(super) fn list(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Error> {
-    call.allow_query(&["conversationId", "afterDate", "beforeDate", "nextToken"])?;
+    call.allow_query(&["conversationId", "afterDate", "beforeDate", "nextToken", "pageSize"])?;
     let wanted = call.tags();
     check_tags(&wanted, &platform.options.definition.message_tags)?;
     let compared: Vec<String> = wanted.keys().cloned().collect();

@@ -38,14 +38,15 @@ pub(super) fn set(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Error
 }
 
 pub(super) fn patch(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Error> {
-    let body = call.body(&[PAYLOAD])?;
+    let body = call.body(&[PAYLOAD, OPTIONAL_EXPIRY])?;
     let mut world = platform.world();
     let key = key(platform, &world, call)?;
     let found = read(platform, &mut world, &key).map(|state| (state.payload.clone(), state.expiry));
-    let (mut payload, expiry) = found.ok_or_else(|| Error::not_found("State", &key.2))?;
+    let (mut payload, kept) = found.ok_or_else(|| Error::not_found("State", &key.2))?;
     if let (Some(payload), Some(changes)) = (payload.as_object_mut(), body.get("payload").and_then(Value::as_object)) {
         payload.extend(changes.clone());
     }
+    let expiry = if body.contains_key("expiry") { expiry(&body) } else { kept };
     let state = write(platform, &mut world, &key, payload, expiry)?;
     Ok((200, json!({"state": state})))
 }

@@ -190,6 +190,9 @@ async fn a_conversation_is_found_again_by_its_tag_changed_and_deleted() {
     let path = format!("conversations/{id}");
     let (_, changed) = stack.api.call("PUT", &path, Some(json!({"tags": {"id": "T2"}}))).await;
     assert_eq!(changed["conversation"]["tags"], json!({"id": "T2"}));
+    let (_, changed) = stack.api.call("PUT", &path, Some(json!({"properties": {"mood": "good"}}))).await;
+    assert_eq!(changed["conversation"]["properties"], json!({"mood": "good"}));
+    assert_eq!(changed["conversation"]["tags"], json!({"id": "T2"}));
 
     let user = stack.api.new_user(json!({"tags": {}})).await;
     let message = stack.api.says(id, &user, "hi").await;
@@ -240,6 +243,8 @@ async fn messages_are_tagged_listed_and_deleted() {
     let (_, list) = stack.api.get(&format!("messages?conversationId={conversation}")).await;
     let texts: Vec<_> = list["messages"].as_array().unwrap().iter().map(|m| &m["payload"]["text"]).collect();
     assert_eq!(texts, ["two", "one"]);
+    let (_, page) = stack.api.get(&format!("messages?conversationId={conversation}&pageSize=1")).await;
+    assert_eq!((page["messages"].as_array().unwrap().len(), page["meta"]["nextToken"].is_string()), (1, true));
     let (_, list) = stack.api.get("messages?tags.id=E2").await;
     assert_eq!(list["messages"].as_array().unwrap().len(), 1);
     assert_eq!(stack.api.call("DELETE", &path, None).await.0, 200);
@@ -333,6 +338,9 @@ async fn a_declared_state_is_kept_patched_and_forgotten_when_idle() {
     assert_eq!(again["state"]["payload"], json!({"c": 3}));
     let (_, kept) = stack.api.post(&format!("{path}/expiry"), json!({"expiry": 5})).await;
     assert!(kept["state"]["expiresAt"].is_string());
+    let endless = json!({"payload": {}, "expiry": null});
+    let (_, patched) = stack.api.call("PATCH", &path, Some(endless)).await;
+    assert_eq!((&patched["state"]["payload"], patched["state"].get("expiresAt")), (&json!({"c": 3}), None));
     let undeclared = format!("states/conversation/{conversation}/other");
     assert_refused(&stack.api.get(&undeclared).await, ErrorType::InvalidPayload);
     let unknown = stack.api.get("states/conversation/conv_x/session").await;
