@@ -13,6 +13,7 @@ use lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::config::Config;
+use shared::fail_point::Plan;
 use shared::handoff::Handoff;
 
 use crate::faults::Faults;
@@ -54,6 +55,8 @@ pub struct Options<'a> {
     pub runtime: Runtime<'a>,
     /// Ports of the gateway, LiveChat and Botpress; 0 picks free ones.
     pub ports: [u16; 3],
+    /// Where invocations in this process die.
+    pub fail_points: Plan,
     /// Variables for the functions, over the sandbox's own: `("WHEN_OFFLINE", "leave_message")`.
     pub environment: Vec<(String, String)>,
 }
@@ -61,7 +64,13 @@ pub struct Options<'a> {
 impl Options<'_> {
     /// Everything in this process and on free ports.
     pub fn in_process(clock: Clock) -> Self {
-        Self { clock, runtime: Runtime::InProcess, ports: [0; 3], environment: Vec::new() }
+        Self {
+            clock,
+            runtime: Runtime::InProcess,
+            ports: [0; 3],
+            environment: Vec::new(),
+            fail_points: Plan::default(),
+        }
     }
 }
 
@@ -96,7 +105,8 @@ impl Stack {
     ///
     /// When a port is taken, or a binary does not start.
     pub async fn start(options: Options<'_>) -> Result<Self, Error> {
-        let Options { clock, runtime, ports: [gateway_port, livechat_port, botpress_port], environment } = options;
+        let Options { clock, runtime, ports: [gateway_port, livechat_port, botpress_port], environment, fail_points } =
+            options;
         let journal = Journal::default();
         let table = EmbeddedTable::start(TABLE)?;
         let secrets_manager = SecretsManager::start(0, Faults::default(), clock.clone()).await?;
@@ -116,7 +126,7 @@ impl Stack {
         let mut variables = variables(&livechat, &botpress, &table, &secrets_manager);
         variables.extend(environment);
         let (actions, webhooks) = match runtime {
-            Runtime::InProcess => in_process(&variables, &clock, &table, &secrets_manager)?,
+            Runtime::InProcess => in_process(&variables, &clock, &table, &secrets_manager, &fail_points)?,
             Runtime::Processes(folder) => processes(&variables, folder).await?,
         };
         let routes = vec![
@@ -217,17 +227,20 @@ fn in_process(
     clock: &Clock,
     table: &EmbeddedTable,
     secrets_manager: &SecretsManager,
+    fail_points: &Plan,
 ) -> Result<(Function, Function), Error> {
     // The last of several values for one variable counts.
     let lookup = |key: &str| variables.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone());
     let config = Config::from_lookup(lookup)?;
     let (actions, webhooks) =
         (handoff(&config, clock, table, secrets_manager)?, handoff(&config, clock, table, secrets_manager)?);
+    let plan = fail_points.clone();
     let actions = Function::in_process("actions", FUNCTION_TIMEOUT, clock.clone(), move |event| {
-        answer_http(Arc::clone(&actions), event)
+        plan.clone().run(answer_http(Arc::clone(&actions), event))
     });
+    let plan = fail_points.clone();
     let webhooks = Function::in_process("webhooks", FUNCTION_TIMEOUT, clock.clone(), move |event| {
-        webhooks::handle(Arc::clone(&webhooks), event)
+        plan.clone().run(webhooks::handle(Arc::clone(&webhooks), event))
     });
     Ok((actions, webhooks))
 }

@@ -3,11 +3,21 @@
 //! Vendor modules, [`store`] and [`secrets`] stand side by side and do not know one another; [`bridge`] decides without
 //! I/O; [`handoff`] joins them. Nothing here knows Lambda.
 
+/// Passes a named place at which a test may kill the process; nothing at all in other builds.
+macro_rules! fail_point {
+    ($side:ident, $step:expr) => {
+        #[cfg(feature = "fail-points")]
+        $crate::fail_point::pass($step, $crate::fail_point::Side::$side);
+    };
+}
+
 pub mod aws;
 pub mod botpress;
 pub mod bridge;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "fail-points")]
+pub mod fail_point;
 pub mod handoff;
 pub mod http;
 pub mod ids;

@@ -13,6 +13,7 @@ use sandbox::journal::Entry;
 use sandbox::stack::{Options, Runtime, Stack};
 use serde_json::Value;
 use shared::clock::{Clock, ManualClock, Timestamp};
+use shared::fail_point::Plan;
 
 /// The agent whom the router picks first.
 pub const ANNA: &str = "anna@example.com";
@@ -30,6 +31,8 @@ const PATIENCE: Duration = Duration::from_millis(3);
 pub struct World {
     /// Everything.
     pub stack: Stack,
+    /// Where invocations in this process die.
+    pub fail_points: Plan,
     clock: Option<ManualClock>,
 }
 
@@ -62,9 +65,14 @@ impl World {
     /// The same, before the integration is installed.
     pub async fn uninstalled(environment: &[(&str, &str)]) -> Self {
         let clock = ManualClock::new(BEGINNING);
-        let options = Options { environment: owned(environment), ..Options::in_process(clock.clock()) };
+        let fail_points = Plan::default();
+        let options = Options {
+            environment: owned(environment),
+            fail_points: fail_points.clone(),
+            ..Options::in_process(clock.clock())
+        };
         let stack = Stack::start(options).await.expect("the stack starts");
-        Self { stack, clock: Some(clock) }
+        Self { stack, fail_points, clock: Some(clock) }
     }
 
     async fn through(folder: &std::path::Path, environment: &[(&str, &str)]) -> Self {
@@ -77,7 +85,7 @@ impl World {
             ..Options::in_process(Clock::system())
         };
         let stack = Stack::start(options).await.expect("the compiled functions start");
-        let world = Self { stack, clock: None };
+        let world = Self { stack, fail_points: Plan::default(), clock: None };
         world.install().await.expect("the integration is installed");
         world
     }

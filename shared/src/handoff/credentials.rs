@@ -15,12 +15,15 @@ use crate::{botpress, livechat};
 ///
 /// `call!(customer.list_chats())` calls `customer.api().list_chats()`.
 macro_rules! call {
-    ($credential:ident.$($call:tt)+) => {
+    ($credential:ident.$name:ident($($argument:tt)*)) => {
         loop {
             if let Err(waiting) = $credential.gate().pass() {
                 break Err(waiting);
             }
-            match $credential.api().$($call)+.await {
+            fail_point!(Before, concat!("vendor ", stringify!($name)));
+            let answer = $credential.api().$name($($argument)*).await;
+            fail_point!(After, concat!("vendor ", stringify!($name)));
+            match answer {
                 Err(error) if error.is_authentication() && $credential.renew().await? => {}
                 answer => break $credential.gate().note(answer),
             }

@@ -49,7 +49,10 @@ impl Handoff {
 
     async fn issue_token(&self, cookies: Option<&livechat::Cookies>) -> Result<livechat::IssuedToken> {
         self.gates.livechat.pass()?;
-        self.gates.livechat.note(self.livechat.issue_customer_token(cookies).await)
+        fail_point!(Before, "vendor issue_customer_token");
+        let issued = self.livechat.issue_customer_token(cookies).await;
+        fail_point!(After, "vendor issue_customer_token");
+        self.gates.livechat.note(issued)
     }
 
     fn customer_of(&self, issued: livechat::IssuedToken, cookies: livechat::Cookies) -> Customer {

@@ -23,11 +23,14 @@ pub(super) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
     /// The lane.
     const LANE: Lane;
 
+    /// Whether this ends the session: it comes after everything else that waits, whatever the clocks of both sides say.
+    fn is_end(&self) -> bool;
+
     /// From when on the session can take deliveries.
     fn ready_at(handoff: &Handoff, session: &Session) -> Timestamp;
 
     /// Brings one item to the other side; safe to call again after any failure.
-    async fn deliver(handoff: &Handoff, session: &mut Session, item: &Waiting<Self>) -> Result<Delivered>;
+    async fn deliver(handoff: &Handoff, session: &mut Session, item: &Waiting<Self>) -> Result<Attempt>;
 
     /// Says to whoever wrote an item that it can never be delivered; safe to call again.
     async fn tell_sender(handoff: &Handoff, session: &Session, item: &Waiting<Self>) -> Result<()>;
@@ -64,9 +67,16 @@ pub(super) enum Patience {
 }
 
 /// What came of trying to deliver an item.
-enum Attempt {
+#[derive(Debug)]
+pub(super) enum Attempt {
     Done(Delivered),
     Later(Timestamp),
+}
+
+impl From<Delivered> for Attempt {
+    fn from(delivered: Delivered) -> Self {
+        Self::Done(delivered)
+    }
 }
 
 /// How far a pass over a lane came.
@@ -137,7 +147,7 @@ impl Handoff {
     ) -> Result<()> {
         let mut seen_empty_at = None;
         loop {
-            let (contents, session) =
+            let (mut contents, session) =
                 tokio::try_join!(self.table.lane::<C>(session_id, C::LANE), self.table.session(session_id))?;
             let Some(mut session) = session else { return Ok(()) };
             if contents.waiting.is_empty() {
@@ -147,6 +157,11 @@ impl Handoff {
                     return Ok(());
                 }
                 seen_empty_at = Some(contents.arrivals);
+                continue;
+            }
+            contents.waiting.sort_by_key(|item| item.content.is_end());
+            if contents.was_interrupted {
+                self.table.note_interruption(session_id, C::LANE, &contents.waiting).await?;
                 continue;
             }
             match self.pass(&mut session, &contents, lease, deadline).await? {
@@ -196,7 +211,7 @@ impl Handoff {
 
     async fn attempt<C: Content>(&self, session: &mut Session, item: &Waiting<C>) -> Result<Attempt> {
         let error = match C::deliver(self, session, item).await {
-            Ok(delivered) => return Ok(Attempt::Done(delivered)),
+            Ok(attempt) => return Ok(attempt),
             Err(error) => error,
         };
         let now = self.clock.now();

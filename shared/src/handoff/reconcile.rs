@@ -79,6 +79,13 @@ impl Handoff {
         }
     }
 
+    /// Accepts what no webhook has brought, while the lane's lease is held already; tells whether there was anything.
+    pub(super) async fn accept_missed(&self, session: &Session) -> Result<bool> {
+        let missed = self.missed(session).await?;
+        let lease = lease_until(self.clock.now());
+        Ok(self.accept_all(&session.session_id, missed, &lease).await? != Accepted::Duplicate)
+    }
+
     /// Everything that the session's thread shows to have happened.
     async fn missed(&self, session: &Session) -> Result<Vec<Intention>> {
         let Some(thread) = &session.thread else { return Ok(Vec::new()) };

@@ -1,7 +1,7 @@
 //! Delivery to LiveChat, as the customer.
 
 use super::credentials::call;
-use super::drain::{Content, Delivered};
+use super::drain::{Attempt, Content, Delivered};
 use super::{Error, Handoff, Result};
 use crate::bridge::{ToAgent, ToBot, wording};
 use crate::clock::Timestamp;
@@ -14,19 +14,24 @@ use crate::store::{Session, State, Thread, User};
 impl Content for ToAgent {
     const LANE: Lane = Lane::ToAgent;
 
+    fn is_end(&self) -> bool {
+        *self == Self::Close
+    }
+
     fn ready_at(_: &Handoff, session: &Session) -> Timestamp {
         session.started_at
     }
 
-    async fn deliver(handoff: &Handoff, session: &mut Session, item: &Waiting<Self>) -> Result<Delivered> {
-        match (&item.content, session.state) {
+    async fn deliver(handoff: &Handoff, session: &mut Session, item: &Waiting<Self>) -> Result<Attempt> {
+        let delivered = match (&item.content, session.state) {
             (_, State::Closed) => Ok(Delivered::dropped()),
             (Self::Close, _) => handoff.deliver_close(session).await,
             (Self::Message { text }, _) => handoff.deliver_text(session, item, text.clone()).await,
             (Self::Note { text }, _) => {
                 handoff.deliver_text(session, item, Redacted::from(wording::note(text.expose()))).await
             }
-        }
+        };
+        delivered.map(Attempt::Done)
     }
 
     async fn tell_sender(handoff: &Handoff, session: &Session, item: &Waiting<Self>) -> Result<()> {

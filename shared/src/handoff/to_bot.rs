@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::credentials::call;
-use super::drain::{Content, Delivered};
+use super::drain::{Attempt, Content, Delivered};
 use super::{Handoff, Result};
 use crate::botpress::{NewEvent, NewMessage};
 use crate::bridge::{AgentProfile, ToAgent, ToBot, wording};
@@ -15,11 +15,18 @@ use crate::ids::{AgentId, ConversationId, UserId};
 use crate::store::lane::{Lane, Waiting};
 use crate::store::{AgentTold, Session, State};
 
+/// How often an end waits for the thread to be readable.
+const READINGS_BEFORE_END: u32 = 3;
+
 /// How often a start that is still running is looked at.
 const STARTING_PAUSE: Duration = Duration::from_millis(500);
 
 impl Content for ToBot {
     const LANE: Lane = Lane::ToBot;
+
+    fn is_end(&self) -> bool {
+        *self == Self::Stopped
+    }
 
     /// The HITL plugin discards whatever arrives before it has activated the session.
     fn ready_at(handoff: &Handoff, session: &Session) -> Timestamp {
@@ -30,9 +37,9 @@ impl Content for ToBot {
         }
     }
 
-    async fn deliver(handoff: &Handoff, session: &mut Session, item: &Waiting<Self>) -> Result<Delivered> {
+    async fn deliver(handoff: &Handoff, session: &mut Session, item: &Waiting<Self>) -> Result<Attempt> {
         let conversation_id = session.conversation_id.clone().filter(|_| session.state == State::Active);
-        let Some(conversation_id) = conversation_id else { return Ok(Delivered::dropped()) };
+        let Some(conversation_id) = conversation_id else { return Ok(Delivered::dropped().into()) };
         match &item.content {
             Self::Message { agent_id, text } => {
                 let user_id = handoff.present_agent(session, &conversation_id, agent_id, None).await?;
@@ -45,16 +52,19 @@ impl Content for ToBot {
                 };
                 let mut bot = handoff.as_install(&session.install).await?;
                 let created = call!(bot.get_or_create_message(&message, &["id"]))?;
-                Ok(Delivered::as_vendor_id(created.id))
+                Ok(Delivered::as_vendor_id(created.id).into())
             }
             Self::Assigned { agent_id, profile } => {
                 handoff.present_agent(session, &conversation_id, agent_id, profile.as_ref()).await?;
-                Ok(Delivered::without_id())
+                Ok(Delivered::without_id().into())
+            }
+            Self::Stopped if handoff.found_last_words(session, item.attempts).await? => {
+                Ok(Attempt::Later(handoff.clock.now()))
             }
             Self::Stopped => {
                 let payload = json!({ "conversationId": conversation_id });
                 let told = handoff.emit(session, "hitlStopped", payload).await;
-                handoff.end(session, told).await
+                handoff.end(session, told).await.map(Attempt::Done)
             }
         }
     }
@@ -93,6 +103,20 @@ impl Handoff {
                 Err(error)
             }
             emitted => emitted.map(|()| user_id),
+        }
+    }
+
+    /// Whether the thread holds words of an agent that no webhook has brought yet; they come before the end.
+    ///
+    /// An end is not held up for long by a thread that cannot be read.
+    async fn found_last_words(&self, session: &Session, attempts: u32) -> Result<bool> {
+        match self.accept_missed(session).await {
+            Err(error) if error.is_retryable() && attempts < READINGS_BEFORE_END => Err(error),
+            Err(error) => {
+                tracing::warn!(error = %error, session.id = %session.session_id, "a thread ends unread");
+                Ok(false)
+            }
+            found => found,
         }
     }
 

@@ -21,7 +21,7 @@ impl Table {
     ///
     /// As all writes: see [`Error`](super::Error).
     pub async fn remove_install(&self, id: &InstallId) -> Result<usize> {
-        self.transaction().delete(&Key::install(id))?.commit().await?;
+        self.transaction().delete(&Key::install(id))?.commit("table remove_install").await?;
         Ok(self.query(INSTALLS, "INSTALL#").await?.len())
     }
 }

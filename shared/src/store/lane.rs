@@ -86,6 +86,8 @@ pub struct Contents<T> {
     pub arrivals: u64,
     /// No delivery before this time.
     pub not_before: Option<Timestamp>,
+    /// Whether the lane was taken over from a holder that died: what waits may have been delivered already.
+    pub was_interrupted: bool,
     /// What waits, oldest first.
     pub waiting: Vec<Waiting<T>>,
 }

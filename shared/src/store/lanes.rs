@@ -18,6 +18,9 @@ use crate::ids::SessionId;
 /// Position of the trail in the transaction of [`Table::accept`].
 const TRAIL_WRITE: usize = 0;
 
+/// Stands for the holder that a lane was not taken from.
+const NOBODY: &str = "nobody";
+
 const RELEASE: &str = "REMOVE lease_holder, lease_until, not_before, due_shard, due_at";
 
 #[derive(Serialize)]
@@ -36,6 +39,8 @@ struct LaneRecord {
     not_before: Option<Timestamp>,
     #[serde(default)]
     arrived_at: Option<Timestamp>,
+    #[serde(default)]
+    interrupted_holder: Option<String>,
 }
 
 impl Table {
@@ -47,11 +52,13 @@ impl Table {
     pub async fn accept<T: Serialize + Clone>(&self, arrival: &Arrival<'_, T>, lease: &Lease) -> Result<Accepted> {
         let now = text(arrival.received_at);
         let with_lease = Change {
-            expression: "SET lease_holder = :holder, lease_until = :until, due_shard = :shard, due_at = :until, \
+            expression: "SET interrupted_holder = if_not_exists(lease_holder, :nobody), lease_holder = :holder, \
+                         lease_until = :until, due_shard = :shard, due_at = :until, \
                          session_id = :session, arrived_at = :now ADD arrivals :one",
             condition: "attribute_not_exists(lease_until) OR lease_until < :now",
             values: vec![
                 (":holder", text(&lease.holder)),
+                (":nobody", text(NOBODY)),
                 (":until", text(lease.until)),
                 (":shard", text(DUE_SHARD)),
                 (":session", text(arrival.session_id)),
@@ -59,7 +66,7 @@ impl Table {
                 (":now", now),
             ],
         };
-        let outcome = self.arrive(arrival, with_lease)?.commit().await?;
+        let outcome = self.arrive(arrival, with_lease)?.commit("table accept").await?;
         if outcome.is_done() {
             return Ok(Accepted::WithLease);
         }
@@ -78,7 +85,7 @@ impl Table {
                 (":now", text(arrival.received_at)),
             ],
         };
-        match self.arrive(arrival, without_lease)?.commit().await?.is_done() {
+        match self.arrive(arrival, without_lease)?.commit("table accept").await?.is_done() {
             true => Ok(Accepted::WithoutLease),
             false => Ok(Accepted::Duplicate),
         }
@@ -111,11 +118,17 @@ impl Table {
     /// As all writes: see [`Error`](super::Error).
     pub async fn take_lease(&self, id: &SessionId, lane: Lane, lease: &Lease, now: Timestamp) -> Result<bool> {
         let change = Change {
-            expression: "SET lease_holder = :holder, lease_until = :until, due_at = :until",
+            expression: "SET interrupted_holder = if_not_exists(lease_holder, :nobody), lease_holder = :holder, \
+                         lease_until = :until, due_at = :until",
             condition: "attribute_exists(due_at) AND (attribute_not_exists(lease_until) OR lease_until < :now)",
-            values: vec![(":holder", text(&lease.holder)), (":until", text(lease.until)), (":now", text(now))],
+            values: vec![
+                (":holder", text(&lease.holder)),
+                (":nobody", text(NOBODY)),
+                (":until", text(lease.until)),
+                (":now", text(now)),
+            ],
         };
-        Ok(self.transaction().update(&Key::lane(id, lane), change)?.commit().await?.is_done())
+        Ok(self.transaction().update(&Key::lane(id, lane), change)?.commit("table take_lease").await?.is_done())
     }
 
     /// Reads a lane and everything that waits in it.
@@ -130,7 +143,8 @@ impl Table {
             items.into_iter().partition(|item| item.get("sk") == Some(&text(&key.sk)));
         let record: LaneRecord = lanes.into_iter().next().map(serde_dynamo::from_item).transpose()?.unwrap_or_default();
         let waiting = waiting.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>()?;
-        Ok(Contents { arrivals: record.arrivals, not_before: record.not_before, waiting })
+        let was_interrupted = record.interrupted_holder.is_some_and(|holder| holder != NOBODY);
+        Ok(Contents { arrivals: record.arrivals, not_before: record.not_before, was_interrupted, waiting })
     }
 
     /// When something last arrived in a lane.
@@ -162,7 +176,7 @@ impl Table {
                 condition: "lease_holder = :holder AND arrivals = :arrivals",
                 values: vec![(":holder", text(&lease.holder)), (":arrivals", number(arrivals))],
             };
-            if self.leave(done, release)?.commit().await?.is_done() {
+            if self.leave(done, release)?.commit("table complete").await?.is_done() {
                 return Ok(Released::Yes);
             }
         }
@@ -171,7 +185,7 @@ impl Table {
             condition: "lease_holder = :holder",
             values: vec![(":holder", text(&lease.holder))],
         };
-        match self.leave(done, keep)?.commit().await?.is_done() {
+        match self.leave(done, keep)?.commit("table complete").await?.is_done() {
             true => Ok(Released::No),
             false => Ok(Released::LeaseLost),
         }
@@ -211,7 +225,8 @@ impl Table {
             condition: "lease_holder = :holder AND arrivals = :arrivals",
             values: vec![(":holder", text(&lease.holder)), (":arrivals", number(arrivals))],
         };
-        let released = self.transaction().update(&Key::lane(id, lane), change)?.commit().await?.is_done();
+        let released =
+            self.transaction().update(&Key::lane(id, lane), change)?.commit("table release").await?.is_done();
         Ok(if released { Released::Yes } else { Released::No })
     }
 
@@ -226,7 +241,27 @@ impl Table {
             condition: "lease_holder = :holder",
             values: vec![(":then", text(not_before)), (":holder", text(&lease.holder))],
         };
-        self.transaction().update(&Key::lane(id, lane), change)?.commit().await?;
+        self.transaction().update(&Key::lane(id, lane), change)?.commit("table postpone").await?;
+        Ok(())
+    }
+
+    /// Notes that a lane's last holder died, so that whatever waits may have been delivered already.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn note_interruption<T>(&self, id: &SessionId, lane: Lane, waiting: &[Waiting<T>]) -> Result<()> {
+        for item in waiting {
+            let doubt = Change {
+                expression: "SET outcome_unknown = :unknown",
+                condition: "attribute_exists(pk)",
+                values: vec![(":unknown", AttributeValue::Bool(true))],
+            };
+            let key = Key::waiting(id, lane, &item.position);
+            self.transaction().update(&key, doubt)?.commit("table note_interruption").await?;
+        }
+        let known = Change { expression: "REMOVE interrupted_holder", condition: "", values: Vec::new() };
+        self.transaction().update(&Key::lane(id, lane), known)?.commit("table note_interruption").await?;
         Ok(())
     }
 
@@ -250,7 +285,10 @@ impl Table {
                 (":unknown", AttributeValue::Bool(outcome_unknown || item.outcome_unknown)),
             ],
         };
-        self.transaction().update(&Key::waiting(id, lane, &item.position), change)?.commit().await?;
+        self.transaction()
+            .update(&Key::waiting(id, lane, &item.position), change)?
+            .commit("table note_attempt")
+            .await?;
         Ok(())
     }
 }

@@ -92,7 +92,9 @@ impl Table {
 
     async fn put<T: Serialize>(&self, key: &Key, entity: &str, record: &T) -> Result<()> {
         let item = item(key, entity, record)?;
+        fail_point!(Before, "table put");
         self.client.put_item().table_name(&self.name).set_item(Some(item)).send().await?;
+        fail_point!(After, "table put");
         Ok(())
     }
 

@@ -196,7 +196,7 @@ impl Table {
             };
             transaction = transaction.put(&Key::chat(chat_id), "chat", &pointer)?;
         }
-        Ok(transaction.commit().await?.is_done())
+        Ok(transaction.commit("table claim_start").await?.is_done())
     }
 
     /// Takes a start over from a claimant that went silent; `claim` replaces the claim seen in `session`.
@@ -216,7 +216,7 @@ impl Table {
             ],
         };
         let key = Key::session(&session.session_id);
-        Ok(self.transaction().update(&key, change)?.commit().await?.is_done())
+        Ok(self.transaction().update(&key, change)?.commit("table take_over_start").await?.is_done())
     }
 
     /// Records the session's thread, from when on LiveChat's webhooks find the session.
@@ -251,7 +251,7 @@ impl Table {
             .update(&Key::session(&session.session_id), session_change)?
             .update(&Key::user(&session.user_id), user_change)?
             .put(&Key::chat(&thread.chat_id), "chat", &pointer)?;
-        Ok(transaction.commit().await?.is_done())
+        Ok(transaction.commit("table open_thread").await?.is_done())
     }
 
     /// Finishes a start: from now on messages flow.
@@ -284,7 +284,7 @@ impl Table {
             "conversation",
             &pointer,
         )?;
-        Ok(transaction.commit().await?.is_done())
+        Ok(transaction.commit("table activate").await?.is_done())
     }
 
     /// Takes the turn to read an active session's thread, unless somebody else has; `next` is when it is due again.
@@ -303,7 +303,7 @@ impl Table {
                 (":now", text(now)),
             ],
         };
-        Ok(self.transaction().update(&Key::session(id), change)?.commit().await?.is_done())
+        Ok(self.transaction().update(&Key::session(id), change)?.commit("table take_read").await?.is_done())
     }
 
     /// Makes an active session's thread due to be read at once.
@@ -317,7 +317,7 @@ impl Table {
             condition: "session_state = :active",
             values: vec![(":now", text(now)), (":active", value(&State::Active)?)],
         };
-        self.transaction().update(&Key::session(id), change)?.commit().await?;
+        self.transaction().update(&Key::session(id), change)?.commit("table hasten_read").await?;
         Ok(())
     }
 
@@ -329,7 +329,7 @@ impl Table {
     pub async fn put_agent_told(&self, id: &SessionId, agent: Option<&AgentTold>) -> Result<()> {
         let change =
             Change { expression: "SET agent_told = :agent", condition: "", values: vec![(":agent", value(&agent)?)] };
-        self.transaction().update(&Key::session(id), change)?.commit().await?;
+        self.transaction().update(&Key::session(id), change)?.commit("table put_agent_told").await?;
         Ok(())
     }
 
@@ -350,7 +350,7 @@ impl Table {
             values.push((":failure", text(failure)));
         }
         let change = Change { expression, condition: "session_state IN (:starting, :active)", values };
-        Ok(self.transaction().update(&Key::session(id), change)?.commit().await?.is_done())
+        Ok(self.transaction().update(&Key::session(id), change)?.commit("table begin_closing").await?.is_done())
     }
 
     /// Marks a session as over on both sides; what is left of it disappears at `expires_at`.
@@ -371,7 +371,7 @@ impl Table {
                 Change { expression: "SET expires_at = :expires", condition: "", values: vec![(":expires", expires)] };
             transaction = transaction.update(&Key::conversation(conversation_id), expiry)?;
         }
-        transaction.commit().await?;
+        transaction.commit("table close").await?;
         Ok(())
     }
 }

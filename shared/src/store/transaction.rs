@@ -92,7 +92,15 @@ impl Transaction<'_> {
     }
 
     /// Sends the transaction; one that collided with another is sent again after a short pause.
-    pub(super) async fn commit(self) -> Result<Outcome> {
+    #[cfg_attr(not(feature = "fail-points"), expect(unused_variables, reason = "fail points are named after the verb"))]
+    pub(super) async fn commit(self, verb: &'static str) -> Result<Outcome> {
+        fail_point!(Before, verb);
+        let outcome = self.send().await;
+        fail_point!(After, verb);
+        outcome
+    }
+
+    async fn send(self) -> Result<Outcome> {
         let mut tries = 0;
         loop {
             let request = self.table.client.transact_write_items().set_transact_items(Some(self.writes.clone()));

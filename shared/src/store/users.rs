@@ -124,6 +124,6 @@ impl Table {
         let mut values = vec![(":id", text(id)), (":entity", text("user")), (":new", new)];
         values.extend(extra);
         let change = Change { expression, condition, values };
-        Ok(self.transaction().update(&Key::user(id), change)?.commit().await?.is_done())
+        Ok(self.transaction().update(&Key::user(id), change)?.commit("table change_user").await?.is_done())
     }
 }
