@@ -14,9 +14,10 @@ impl Handoff {
     /// [`Error::Refused`] for a conversation that is not a session's; else only when the message could not be made
     /// durable. A message for a session that is over is accepted and goes nowhere.
     pub async fn send(&self, message: &MessageCreated, deadline: Timestamp) -> Result<()> {
-        let pointer = self.table.find_by_conversation(&message.conversation_id).await?.ok_or_else(|| {
-            Error::Refused(format!("The conversation {} was not handed over to LiveChat.", message.conversation_id))
-        })?;
+        let pointer =
+            self.table.find_by_conversation(&message.conversation_id, self.clock.now()).await?.ok_or_else(|| {
+                Error::Refused(format!("The conversation {} was not handed over to LiveChat.", message.conversation_id))
+            })?;
         let position = Position { at: message.created_at, source_id: format!("message:{}", message.message_id) };
         let lease = lease_until(deadline);
         let accepted = self.accept(&pointer.session_id, position, &to_livechat::item(message), &lease).await?;

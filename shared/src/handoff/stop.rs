@@ -27,7 +27,7 @@ impl Handoff {
     ///
     /// [`Error`] only when the close could not be made durable.
     pub async fn stop(&self, conversation_id: &ConversationId, deadline: Timestamp) -> Result<()> {
-        match self.table.find_by_conversation(conversation_id).await? {
+        match self.table.find_by_conversation(conversation_id, self.clock.now()).await? {
             Some(pointer) => self.close_from_bot(&pointer.session_id, None, deadline).await,
             None => Ok(()),
         }

@@ -106,7 +106,12 @@ impl Table {
             outcome_unknown: false,
         };
         self.transaction()
-            .create(&Key::trail(session_id, *lane, &position.source_id), "trail", &trail)?
+            .create_over_expired(
+                &Key::trail(session_id, *lane, &position.source_id),
+                "trail",
+                &trail,
+                arrival.received_at,
+            )?
             .put(&Key::waiting(session_id, *lane, position), "waiting", &waiting)?
             .update(&Key::lane(session_id, *lane), lane_change)
     }

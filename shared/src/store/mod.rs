@@ -26,6 +26,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::clock::Timestamp;
 use keys::Key;
 
 /// Why the table could not do what was asked.
@@ -85,9 +86,18 @@ impl Table {
     }
 
     async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>> {
+        Ok(self.get_item(key).await?.map(serde_dynamo::from_item).transpose()?)
+    }
+
+    /// As [`get`](Self::get), for items that expire: DynamoDB deletes them hours or days too late.
+    async fn get_unexpired<T: DeserializeOwned>(&self, key: &Key, now: Timestamp) -> Result<Option<T>> {
+        let item = self.get_item(key).await?.filter(|item| !has_expired(item, now));
+        Ok(item.map(serde_dynamo::from_item).transpose()?)
+    }
+
+    async fn get_item(&self, key: &Key) -> Result<Option<Item>> {
         let request = self.client.get_item().table_name(&self.name).set_key(Some(key.attributes()));
-        let answer = request.consistent_read(true).send().await?;
-        Ok(answer.item.map(serde_dynamo::from_item).transpose()?)
+        Ok(request.consistent_read(true).send().await?.item)
     }
 
     async fn put<T: Serialize>(&self, key: &Key, entity: &str, record: &T) -> Result<()> {
@@ -121,6 +131,12 @@ fn item<T: Serialize>(key: &Key, entity: &str, record: &T) -> Result<Item> {
     item.extend(key.attributes());
     item.insert("entity".to_owned(), text(entity));
     Ok(item)
+}
+
+fn has_expired(item: &Item, now: Timestamp) -> bool {
+    let expires_at =
+        item.get("expires_at").and_then(|value| value.as_n().ok()).and_then(|seconds| seconds.parse().ok());
+    expires_at.is_some_and(|seconds: i64| seconds <= now.unix_seconds())
 }
 
 fn text(value: impl ToString) -> AttributeValue {

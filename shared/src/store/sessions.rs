@@ -146,8 +146,12 @@ impl Table {
     /// # Errors
     ///
     /// As all reads: see [`Error`](super::Error).
-    pub async fn find_by_conversation(&self, id: &ConversationId) -> Result<Option<ConversationPointer>> {
-        self.get(&Key::conversation(id)).await
+    pub async fn find_by_conversation(
+        &self,
+        id: &ConversationId,
+        now: Timestamp,
+    ) -> Result<Option<ConversationPointer>> {
+        self.get_unexpired(&Key::conversation(id), now).await
     }
 
     /// Finds the latest session of a LiveChat chat; none means that the chat is not ours.

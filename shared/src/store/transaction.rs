@@ -1,5 +1,6 @@
 //! All-or-nothing writes whose refused conditions come back as data.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -7,7 +8,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Up
 use serde::Serialize;
 
 use super::keys::Key;
-use super::{Error, Result, Table, item};
+use super::{Error, Item, Result, Table, item, number};
+use crate::clock::Timestamp;
 
 /// How often a transaction that met another one on the same item is tried again.
 const CONFLICT_TRIES: u32 = 8;
@@ -55,15 +57,35 @@ impl Table {
 
 impl Transaction<'_> {
     pub(super) fn put<T: Serialize>(self, key: &Key, entity: &str, record: &T) -> Result<Self> {
-        self.put_if(key, entity, record, None)
+        self.put_if(key, entity, record, None, None)
     }
 
     pub(super) fn create<T: Serialize>(self, key: &Key, entity: &str, record: &T) -> Result<Self> {
-        self.put_if(key, entity, record, Some("attribute_not_exists(pk)"))
+        self.put_if(key, entity, record, Some("attribute_not_exists(pk)"), None)
     }
 
-    fn put_if<T: Serialize>(mut self, key: &Key, entity: &str, record: &T, condition: Option<&str>) -> Result<Self> {
+    /// As [`create`](Self::create), where an item that should have been deleted by `now` counts as absent.
+    pub(super) fn create_over_expired<T: Serialize>(
+        self,
+        key: &Key,
+        entity: &str,
+        record: &T,
+        now: Timestamp,
+    ) -> Result<Self> {
+        let values = HashMap::from([(":seconds".to_owned(), number(now.unix_seconds()))]);
+        self.put_if(key, entity, record, Some("attribute_not_exists(pk) OR expires_at <= :seconds"), Some(values))
+    }
+
+    fn put_if<T: Serialize>(
+        mut self,
+        key: &Key,
+        entity: &str,
+        record: &T,
+        condition: Option<&str>,
+        values: Option<Item>,
+    ) -> Result<Self> {
         let put = Put::builder()
+            .set_expression_attribute_values(values)
             .table_name(&self.table.name)
             .set_item(Some(item(key, entity, record)?))
             .set_condition_expression(condition.map(str::to_owned))
