@@ -59,6 +59,8 @@ pub struct Options<'a> {
     pub fail_points: Plan,
     /// Variables for the functions, over the sandbox's own: `("WHEN_OFFLINE", "leave_message")`.
     pub environment: Vec<(String, String)>,
+    /// How long the HITL plugin takes from the answer of `startHitl` to the activation of the session.
+    pub activation_delay: Duration,
 }
 
 impl Options<'_> {
@@ -70,6 +72,7 @@ impl Options<'_> {
             ports: [0; 3],
             environment: Vec::new(),
             fail_points: Plan::default(),
+            activation_delay: Duration::ZERO,
         }
     }
 }
@@ -105,8 +108,8 @@ impl Stack {
     ///
     /// When a port is taken, or a binary does not start.
     pub async fn start(options: Options<'_>) -> Result<Self, Error> {
-        let Options { clock, runtime, ports: [gateway_port, livechat_port, botpress_port], environment, fail_points } =
-            options;
+        let Options { clock, runtime, ports, environment, fail_points, activation_delay } = options;
+        let [gateway_port, livechat_port, botpress_port] = ports;
         let journal = Journal::default();
         let table = EmbeddedTable::start(TABLE)?;
         let secrets_manager = SecretsManager::start(0, Faults::default(), clock.clone()).await?;
@@ -118,6 +121,7 @@ impl Stack {
         let botpress = botpress::Simulator::start(botpress::Options {
             port: botpress_port,
             signing_secret: Some(SIGNING_SECRET.to_owned()),
+            activation_delay,
             ..botpress::Options::new(clock.clone(), journal.clone())
         })
         .await?;

@@ -20,11 +20,15 @@ impl Handoff {
         profile: Option<&AgentProfile>,
     ) -> Result<UserId> {
         let known = self.table.agent(&session.install.install_id, agent_id).await?;
-        let profile = match (profile, known) {
+        let found = match profile {
+            Some(profile) => Some(profile.clone()),
+            None => self.look_up_profile(session, agent_id).await,
+        };
+        let profile = match (found, known) {
             (None, Some(known)) => return Ok(known.user_id),
-            (Some(profile), Some(known)) if is_shown_as(&known, profile) => return Ok(known.user_id),
-            (Some(profile), _) => profile.clone(),
-            (None, None) => self.look_up_profile(session, agent_id).await,
+            (Some(profile), Some(known)) if is_shown_as(&known, &profile) => return Ok(known.user_id),
+            // An agent whose name cannot be learned goes unnamed rather than unheard.
+            (found, _) => found.unwrap_or_default(),
         };
         let user =
             NewUser { tags: tags(agent_id), name: plain(&profile.name), picture_url: plain(&profile.picture_url) };
@@ -35,17 +39,13 @@ impl Handoff {
         Ok(user.id)
     }
 
-    /// What LiveChat shows of an agent in this chat; without an answer the agent goes unnamed rather than unheard.
-    async fn look_up_profile(&self, session: &Session, agent_id: &AgentId) -> AgentProfile {
-        let Some(thread) = &session.thread else { return AgentProfile::default() };
-        match self.read_thread(thread).await {
-            Ok(chat) => {
-                let found = chat.users.iter().find(|user| user.id == *agent_id);
-                found.map(AgentProfile::of).unwrap_or_default()
-            }
+    /// What LiveChat shows of an agent in this chat.
+    async fn look_up_profile(&self, session: &Session, agent_id: &AgentId) -> Option<AgentProfile> {
+        match self.read_thread(session.thread.as_ref()?).await {
+            Ok(chat) => chat.users.iter().find(|user| user.id == *agent_id).map(AgentProfile::of),
             Err(error) => {
                 tracing::warn!(error = %error, session.id = %session.session_id, "an agent's name could not be read");
-                AgentProfile::default()
+                None
             }
         }
     }

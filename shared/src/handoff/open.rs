@@ -13,6 +13,31 @@ use crate::livechat::{self, ChatOverview, NewChat, NewEvent};
 use crate::store::{Session, Thread, User};
 
 impl Handoff {
+    /// The customer who speaks for a user; a new one where LiveChat no longer knows the old one.
+    pub(super) async fn customer_for<'a>(&'a self, user: &'a User) -> Result<AsCustomer<'a>> {
+        let customer = match self.ensure_customer(&user.user_id, user.customer.clone()).await {
+            Err(Error::CustomerLost) => self.mint(&user.user_id, user.customer.as_ref()).await?,
+            known => known?,
+        };
+        Ok(self.as_customer(&user.user_id, customer))
+    }
+
+    /// A new customer where `error` says that LiveChat no longer knows the old one.
+    pub(super) async fn replaced<'a>(
+        &'a self,
+        user: &'a User,
+        lost: &AsCustomer<'_>,
+        error: Error,
+    ) -> Result<AsCustomer<'a>> {
+        match error {
+            Error::CustomerLost => {
+                let minted = self.mint(&user.user_id, Some(&lost.customer)).await?;
+                Ok(self.as_customer(&user.user_id, minted))
+            }
+            other => Err(other),
+        }
+    }
+
     /// Tells LiveChat who the customer is, and learns whether anybody of the group is there to meet them.
     pub(super) async fn introduce(&self, user: &User, group_id: GroupId, customer: &mut AsCustomer<'_>) -> Result<()> {
         let mut asking = customer.clone();
@@ -29,7 +54,7 @@ impl Handoff {
     }
 
     async fn tell_profile(&self, user: &User, customer: &mut AsCustomer<'_>) -> Result<()> {
-        if user.profile_sent.as_ref() == Some(&user.profile) {
+        if user.profile_sent.as_ref() == Some(&user.profile) && is_still(user, customer) {
             return Ok(());
         }
         let profile = livechat::CustomerProfile {
@@ -56,9 +81,7 @@ impl Handoff {
             continuous: true,
             events: request.opening(user, session).into_iter().collect(),
         };
-        let is_same_customer =
-            user.customer.as_ref().is_none_or(|known| known.customer_id == customer.customer.customer_id);
-        let known_chat = user.chat_id.as_ref().filter(|_| is_same_customer);
+        let known_chat = user.chat_id.as_ref().filter(|_| is_still(user, customer));
         match self.open_chat(known_chat, &new_chat, customer).await {
             Err(Error::LiveChat(error)) if error.outcome_unknown() || error.is_chat_already_active_or_exists() => {
                 match self.find_open_thread(user, customer).await.map_err(|_| Error::from(error))? {
@@ -115,6 +138,11 @@ impl Handoff {
             None => Ok(Found::Closed(chat.id)),
         }
     }
+}
+
+/// Whether the customer is the one that the user's chat and profile were recorded with.
+fn is_still(user: &User, customer: &AsCustomer<'_>) -> bool {
+    user.customer.as_ref().is_none_or(|known| known.customer_id == customer.customer.customer_id)
 }
 
 impl StartRequest<'_> {

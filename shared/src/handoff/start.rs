@@ -198,15 +198,14 @@ impl Handoff {
     }
 
     async fn try_build(&self, request: &StartRequest<'_>, user: User, session: &mut Session) -> Result<ConversationId> {
-        let customer = match self.ensure_customer(&user.user_id, user.customer.clone()).await {
-            Err(Error::CustomerLost) => self.mint(&user.user_id, user.customer.as_ref()).await?,
-            known => known?,
-        };
-        let mut customer = self.as_customer(&user.user_id, customer);
+        let mut customer = self.customer_for(&user).await?;
         let thread = match session.thread.clone() {
             Some(thread) => thread,
             None => {
-                self.introduce(&user, session.group_id, &mut customer).await?;
+                if let Err(error) = self.introduce(&user, session.group_id, &mut customer).await {
+                    customer = self.replaced(&user, &customer, error).await?;
+                    self.introduce(&user, session.group_id, &mut customer).await?;
+                }
                 self.open_thread(request, &user, session, &mut customer).await?
             }
         };

@@ -20,7 +20,8 @@ use crate::redacted::Redacted;
 /// Shape: `{"secret_key","organization_id","action","payload"}`; the rest of the envelope is ignored.
 #[derive(Deserialize)]
 pub struct UnverifiedDelivery {
-    /// What the sender claims to have been told at registration.
+    /// What the sender claims to have been told at registration; a missing one is as wrong as any other.
+    #[serde(default)]
     pub secret_key: Redacted,
     /// The organization the sender claims to speak of.
     pub organization_id: OrganizationId,

@@ -50,44 +50,22 @@ impl Table {
     ///
     /// As all writes: see [`Error`](super::Error).
     pub async fn accept<T: Serialize + Clone>(&self, arrival: &Arrival<'_, T>, lease: &Lease) -> Result<Accepted> {
-        let now = text(arrival.received_at);
-        let with_lease = Change {
-            expression: "SET interrupted_holder = if_not_exists(lease_holder, :nobody), lease_holder = :holder, \
-                         lease_until = :until, due_shard = :shard, due_at = :until, \
-                         session_id = :session, arrived_at = :now ADD arrivals :one",
-            condition: "attribute_not_exists(lease_until) OR lease_until < :now",
-            values: vec![
-                (":holder", text(&lease.holder)),
-                (":nobody", text(NOBODY)),
-                (":until", text(lease.until)),
-                (":shard", text(DUE_SHARD)),
-                (":session", text(arrival.session_id)),
-                (":one", number(1)),
-                (":now", now),
-            ],
-        };
-        let outcome = self.arrive(arrival, with_lease)?.commit("table accept").await?;
-        if outcome.is_done() {
-            return Ok(Accepted::WithLease);
-        }
-        if outcome.refused(TRAIL_WRITE) {
-            return Ok(Accepted::Duplicate);
-        }
-        let without_lease = Change {
-            expression: "SET due_shard = :shard, due_at = if_not_exists(due_at, :until), session_id = :session, \
-                         arrived_at = :now ADD arrivals :one",
-            condition: "",
-            values: vec![
-                (":until", text(lease.until)),
-                (":shard", text(DUE_SHARD)),
-                (":session", text(arrival.session_id)),
-                (":one", number(1)),
-                (":now", text(arrival.received_at)),
-            ],
-        };
-        match self.arrive(arrival, without_lease)?.commit("table accept").await?.is_done() {
-            true => Ok(Accepted::WithoutLease),
-            false => Ok(Accepted::Duplicate),
+        loop {
+            let outcome = self.arrive(arrival, with_lease(arrival, lease))?.commit("table accept").await?;
+            if outcome.is_done() {
+                return Ok(Accepted::WithLease);
+            }
+            if outcome.refused(TRAIL_WRITE) {
+                return Ok(Accepted::Duplicate);
+            }
+            let outcome = self.arrive(arrival, without_lease(arrival, lease))?.commit("table accept").await?;
+            if outcome.is_done() {
+                return Ok(Accepted::WithoutLease);
+            }
+            if outcome.refused(TRAIL_WRITE) {
+                return Ok(Accepted::Duplicate);
+            }
+            // The holder has given the lease back between the two, and would never see the item.
         }
     }
 
@@ -295,5 +273,40 @@ impl Table {
             .commit("table note_attempt")
             .await?;
         Ok(())
+    }
+}
+
+/// An arrival that makes its bringer the holder of a free lease.
+fn with_lease<T>(arrival: &Arrival<'_, T>, lease: &Lease) -> Change {
+    Change {
+        expression: "SET interrupted_holder = if_not_exists(lease_holder, :nobody), lease_holder = :holder, \
+                     lease_until = :until, due_shard = :shard, due_at = :until, session_id = :session, \
+                     arrived_at = :now ADD arrivals :one",
+        condition: "attribute_not_exists(lease_until) OR lease_until < :now",
+        values: vec![
+            (":holder", text(&lease.holder)),
+            (":nobody", text(NOBODY)),
+            (":until", text(lease.until)),
+            (":shard", text(DUE_SHARD)),
+            (":session", text(arrival.session_id)),
+            (":one", number(1)),
+            (":now", text(arrival.received_at)),
+        ],
+    }
+}
+
+/// An arrival that is left to the present holder of the lease.
+fn without_lease<T>(arrival: &Arrival<'_, T>, lease: &Lease) -> Change {
+    Change {
+        expression: "SET due_shard = :shard, due_at = if_not_exists(due_at, :until), session_id = :session, \
+                     arrived_at = :now ADD arrivals :one",
+        condition: "lease_until >= :now",
+        values: vec![
+            (":until", text(lease.until)),
+            (":shard", text(DUE_SHARD)),
+            (":session", text(arrival.session_id)),
+            (":one", number(1)),
+            (":now", text(arrival.received_at)),
+        ],
     }
 }
