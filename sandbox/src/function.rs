@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lambda_runtime::{Config, Context, Diagnostic, LambdaEvent};
@@ -41,6 +42,7 @@ pub struct InProcess {
     timeout: Duration,
     clock: Clock,
     handler: Arc<Handler>,
+    running: Arc<AtomicUsize>,
 }
 
 type Handler = dyn Fn(LambdaEvent<Value>) -> Handling + Send + Sync;
@@ -66,6 +68,14 @@ pub enum Error {
 }
 
 impl Function {
+    /// How many invocations are under way in this process.
+    pub fn running(&self) -> usize {
+        match self {
+            Self::InProcess(function) => function.running.load(Ordering::SeqCst),
+            Self::Process(_) => 0,
+        }
+    }
+
     /// Makes a function of `handler`, which takes the raw event: `async fn handle(event: LambdaEvent<Value>)`.
     ///
     /// The deadline it is told is `timeout` from now by `clock`. It is stopped after `timeout` of real time, because the
@@ -76,7 +86,7 @@ impl Function {
         F: Future<Output = Result<Value, lambda_runtime::Error>> + Send + 'static,
     {
         let handler = Arc::new(move |event| Box::pin(handler(event)) as Handling);
-        Self::InProcess(InProcess { name: name.to_owned(), timeout, clock, handler })
+        Self::InProcess(InProcess { name: name.to_owned(), timeout, clock, handler, running: Arc::default() })
     }
 
     /// Runs the function once and waits for its answer.
@@ -94,10 +104,31 @@ impl Function {
     }
 }
 
+/// Counts an invocation for as long as it lives.
+struct Running(Arc<AtomicUsize>);
+
+impl Running {
+    fn count(running: &Arc<AtomicUsize>) -> Self {
+        running.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(running))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl InProcess {
     async fn invoke(&self, event: Value) -> Result<Value, Error> {
         let context = context(&self.name, self.timeout, &self.clock);
+        let running = Running::count(&self.running);
         let handling = (self.handler)(LambdaEvent::new(event, context));
+        let handling = async move {
+            let _running = running;
+            handling.await
+        };
         match tokio::spawn(tokio::time::timeout(self.timeout, handling)).await {
             Ok(Ok(Ok(answer))) => Ok(answer),
             Ok(Ok(Err(error))) => Err(Error::Failed(Diagnostic::from(error))),

@@ -49,8 +49,10 @@ pub enum Runtime<'a> {
 /// What a stack is made of.
 #[derive(Clone, Debug)]
 pub struct Options<'a> {
-    /// The time, for functions in this process and for the simulators.
+    /// The time, for the simulators.
     pub clock: Clock,
+    /// The time, for functions in this process.
+    pub functions_clock: Clock,
     /// Where the functions run.
     pub runtime: Runtime<'a>,
     /// Ports of the gateway, LiveChat and Botpress; 0 picks free ones.
@@ -67,6 +69,7 @@ impl Options<'_> {
     /// Everything in this process and on free ports.
     pub fn in_process(clock: Clock) -> Self {
         Self {
+            functions_clock: clock.clone(),
             clock,
             runtime: Runtime::InProcess,
             ports: [0; 3],
@@ -95,6 +98,7 @@ pub struct Stack {
     /// What goes wrong on the way to the functions.
     pub gateway_faults: Faults,
     clock: Clock,
+    actions: Function,
     webhooks: Function,
 }
 
@@ -108,7 +112,7 @@ impl Stack {
     ///
     /// When a port is taken, or a binary does not start.
     pub async fn start(options: Options<'_>) -> Result<Self, Error> {
-        let Options { clock, runtime, ports, environment, fail_points, activation_delay } = options;
+        let Options { clock, functions_clock, runtime, ports, environment, fail_points, activation_delay } = options;
         let [gateway_port, livechat_port, botpress_port] = ports;
         let journal = Journal::default();
         let table = EmbeddedTable::start(TABLE)?;
@@ -130,17 +134,28 @@ impl Stack {
         let mut variables = variables(&livechat, &botpress, &table, &secrets_manager);
         variables.extend(environment);
         let (actions, webhooks) = match runtime {
-            Runtime::InProcess => in_process(&variables, &clock, &table, &secrets_manager, &fail_points)?,
+            Runtime::InProcess => in_process(&variables, &functions_clock, &table, &secrets_manager, &fail_points)?,
             Runtime::Processes(folder) => processes(&variables, folder).await?,
         };
         let routes = vec![
             Route::new(Method::GET, "/health", actions.clone()),
-            Route::new(Method::POST, "/botpress/{key}", actions),
+            Route::new(Method::POST, "/botpress/{key}", actions.clone()),
             Route::new(Method::POST, "/livechat", webhooks.clone()),
         ];
         let gateway_faults = Faults::default();
         let gateway = Gateway::start(gateway_port, routes, gateway_faults.clone(), clock.clone()).await?;
-        Ok(Self { gateway, livechat, botpress, journal, table, secrets_manager, gateway_faults, clock, webhooks })
+        Ok(Self {
+            gateway,
+            livechat,
+            botpress,
+            journal,
+            table,
+            secrets_manager,
+            gateway_faults,
+            clock,
+            actions,
+            webhooks,
+        })
     }
 
     /// Installs the integration on the bot, by which it also registers LiveChat's webhooks.
@@ -169,6 +184,11 @@ impl Stack {
     /// What LiveChat puts into each webhook.
     pub const fn webhook_secret(&self) -> &'static str {
         WEBHOOK_SECRET
+    }
+
+    /// How many invocations are under way in this process.
+    pub fn running(&self) -> usize {
+        self.actions.running() + self.webhooks.running()
     }
 
     /// Lets the schedule tick once.

@@ -175,6 +175,12 @@ impl ManualClock {
         Clock(Source::Manual(self.clone()))
     }
 
+    /// A clock that shows the same time but knows only those who wait by it.
+    #[must_use]
+    pub fn with_own_sleepers(&self) -> Self {
+        Self { now: self.now.clone(), sleepers: Arc::default() }
+    }
+
     /// The time shown.
     pub fn now(&self) -> Timestamp {
         *self.now.borrow()
@@ -188,6 +194,11 @@ impl ManualClock {
     /// The earliest time that anybody waits for.
     pub fn next_wake(&self) -> Option<Timestamp> {
         self.lock().wake_times.values().min().copied()
+    }
+
+    /// How many wait by this clock.
+    pub fn sleepers(&self) -> usize {
+        self.lock().wake_times.len()
     }
 
     async fn sleep_until(&self, wake_at: Timestamp) {

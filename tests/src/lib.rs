@@ -4,16 +4,20 @@
 //! Flows run inside this process, or through compiled functions when `HITL_BINARIES` names their folder:
 //! `HITL_BINARIES=target/release cargo test -p tests`.
 
+use std::future::poll_fn;
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use sandbox::botpress::{Escalation, UpstreamUser};
 use sandbox::journal::Entry;
 use sandbox::stack::{Options, Runtime, Stack};
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::clock::{Clock, ManualClock, Timestamp};
 use shared::fail_point::Plan;
+use tokio::task::JoinHandle;
 
 /// The agent whom the router picks first.
 pub const ANNA: &str = "anna@example.com";
@@ -23,8 +27,11 @@ pub const BEN: &str = "ben@example.com";
 /// 2026-05-11T09:41:00Z, when every world begins.
 const BEGINNING: Timestamp = Timestamp::from_unix_millis(1_778_492_460_000);
 
-/// How long real work is waited for before the clock jumps to the next time that somebody waits for.
+/// How long real work is waited for before a look whether all that is left of it is waiting.
 const PATIENCE: Duration = Duration::from_millis(3);
+
+/// How many looks may find invocations at work before the clock moves all the same: what they wait for may be a simulator.
+const LOOKS: u32 = 30;
 
 /// A stack with the integration installed, and the clock it lives by.
 #[derive(Debug)]
@@ -33,7 +40,38 @@ pub struct World {
     pub stack: Stack,
     /// Where invocations in this process die.
     pub fail_points: Plan,
-    clock: Option<ManualClock>,
+    clock: Option<Clocks>,
+}
+
+/// One time, and who waits by it: the functions, and the simulators.
+#[derive(Debug)]
+struct Clocks {
+    functions: ManualClock,
+    simulators: ManualClock,
+}
+
+impl Clocks {
+    fn new() -> Self {
+        let functions = ManualClock::new(BEGINNING);
+        Self { simulators: functions.with_own_sleepers(), functions }
+    }
+
+    fn options(&self) -> Options<'static> {
+        Options { functions_clock: self.functions.clock(), ..Options::in_process(self.simulators.clock()) }
+    }
+
+    /// Whether every invocation waits for time to pass.
+    fn all_sleep(&self, stack: &Stack) -> bool {
+        stack.running() <= self.functions.sleepers()
+    }
+
+    /// To the next time that anybody waits for.
+    fn jump(&self) {
+        let next = self.functions.next_wake().into_iter().chain(self.simulators.next_wake()).min();
+        if let Some(next) = next {
+            self.functions.advance(next.since(self.functions.now()));
+        }
+    }
 }
 
 impl World {
@@ -64,13 +102,9 @@ impl World {
 
     /// The same, before the integration is installed.
     pub async fn uninstalled(environment: &[(&str, &str)]) -> Self {
-        let clock = ManualClock::new(BEGINNING);
+        let clock = Clocks::new();
         let fail_points = Plan::default();
-        let options = Options {
-            environment: owned(environment),
-            fail_points: fail_points.clone(),
-            ..Options::in_process(clock.clock())
-        };
+        let options = Options { environment: owned(environment), fail_points: fail_points.clone(), ..clock.options() };
         let stack = Stack::start(options).await.expect("the stack starts");
         Self { stack, fail_points, clock: Some(clock) }
     }
@@ -101,25 +135,28 @@ impl World {
 
     /// The time, as the functions see it.
     pub fn now(&self) -> Timestamp {
-        self.clock.as_ref().map_or_else(|| Clock::system().now(), ManualClock::now)
+        self.clock.as_ref().map_or_else(|| Clock::system().now(), |clock| clock.functions.now())
     }
 
     /// Lets time pass at once.
     pub fn advance(&self, duration: Duration) {
-        self.clock.as_ref().expect("only a world in this process has a clock to move").advance(duration);
+        self.clock.as_ref().expect("only a world in this process has a clock to move").functions.advance(duration);
     }
 
     /// Waits for `work`; whenever all that is left of it is waiting, the clock jumps to the end of the shortest wait.
     pub async fn drive<F: Future>(&self, work: F) -> F::Output {
         let mut work = pin!(work);
+        let mut looks = 0;
         loop {
             if let Ok(done) = tokio::time::timeout(PATIENCE, &mut work).await {
                 return done;
             }
+            looks += 1;
             if let Some(clock) = &self.clock
-                && let Some(next) = clock.next_wake()
+                && (clock.all_sleep(&self.stack) || looks > LOOKS)
             {
-                clock.advance(next.since(clock.now()));
+                clock.jump();
+                looks = 0;
             }
         }
     }
@@ -245,4 +282,141 @@ fn owned(environment: &[(&str, &str)]) -> Vec<(String, String)> {
 #[expect(clippy::disallowed_methods, reason = "a switch of the test run, not a setting of the product")]
 fn binaries() -> Option<PathBuf> {
     std::env::var("HITL_BINARIES").ok().map(PathBuf::from)
+}
+
+/// Raw calls and raw looks, for what no simulator does by itself.
+impl World {
+    /// A world whose HITL plugin takes `delay` from the answer of `startHitl` to the activation of the session.
+    pub async fn with_activation_delay(delay: Duration) -> Self {
+        let clock = Clocks::new();
+        let options = Options { activation_delay: delay, ..clock.options() };
+        let stack = Stack::start(options).await.expect("the stack starts");
+        let world = Self { stack, fail_points: Plan::default(), clock: Some(clock) };
+        world.install().await.expect("the integration is installed");
+        world
+    }
+
+    /// Sends `body` to `url` as it is; the answer is its status and its body.
+    pub async fn post(&self, url: &str, body: impl Into<String>) -> (u16, String) {
+        self.drive(self.posted(url, body)).await.expect("the request is not given up")
+    }
+
+    /// The same in the background, while the clock stands still.
+    pub fn posted(&self, url: &str, body: impl Into<String>) -> JoinHandle<(u16, String)> {
+        let request = loopback_client().post(url).header("content-type", "application/json").body(body.into());
+        tokio::spawn(async move {
+            let answer = request.send().await.expect("an answer arrives");
+            (answer.status().as_u16(), answer.text().await.expect("the answer is whole"))
+        })
+    }
+
+    /// Waits until `happened`, while the clock stands still.
+    pub async fn until(&self, happened: impl Fn(&Self) -> bool) {
+        let happens = async {
+            while !happened(self) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), happens).await.expect("it happens");
+    }
+
+    /// Does everything at once.
+    pub async fn all<F: Future>(&self, work: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+        let mut running: Vec<_> = work.into_iter().map(|one| (Box::pin(one), None)).collect();
+        let finished = poll_fn(move |context| {
+            for (one, done) in &mut running {
+                if done.is_none()
+                    && let Poll::Ready(output) = one.as_mut().poll(context)
+                {
+                    *done = Some(output);
+                }
+            }
+            match running.iter().all(|(_, done)| done.is_some()) {
+                true => Poll::Ready(running.drain(..).filter_map(|(_, done)| done).collect()),
+                false => Poll::Pending,
+            }
+        });
+        self.drive(finished).await
+    }
+
+    /// Time passes, and the schedule ticks.
+    pub async fn sweep_after(&self, wait: Duration) {
+        self.advance(wait);
+        self.sweep().await;
+    }
+
+    /// A webhook as LiveChat words it: about our organization, with the right secret.
+    pub fn envelope(&self, action: &str, payload: Value) -> Value {
+        json!({
+            "webhook_id": "1188f5", "secret_key": self.stack.webhook_secret(), "action": action,
+            "organization_id": self.stack.livechat.account().organization_id, "payload": payload, "additional_data": {},
+        })
+    }
+
+    /// LiveChat reports something once; the answer is the status it gets.
+    pub async fn reports(&self, action: &str, payload: Value) -> u16 {
+        self.post(&self.stack.webhook_url(), self.envelope(action, payload).to_string()).await.0
+    }
+
+    /// Chat and thread of the only open chat.
+    pub fn chat_and_thread(&self) -> (String, String) {
+        let chat_id = self.chat_id();
+        let thread = self.stack.livechat.thread(&chat_id).expect("an open chat has a thread");
+        (chat_id, thread.id)
+    }
+
+    /// Replaces one value of the secret, as an operator does; what was current is the previous version from now on.
+    pub fn rotate_secret(&self, key: &str, value: &str) {
+        let stack = &self.stack;
+        let mut secret = json!({
+            "agentToken": stack.livechat.account().agent_token,
+            "webhookSecret": stack.webhook_secret(),
+            "botpressToken": stack.botpress.options().access_key,
+            "botpressSigningSecret": stack.botpress.options().signing_secret,
+            "botpressPathKey": stack.integration_url().rsplit('/').next(),
+        });
+        if let Some(old) = secret.get_mut(key) {
+            *old = json!(value);
+        }
+        stack.secrets_manager.rotate("livechat-hitl", secret);
+    }
+
+    /// The table's items whose sort key is `sk` or begins with it.
+    pub fn items_under(&self, sk: &str) -> Vec<Value> {
+        let items = self.stack.table.items().expect("the table can be read");
+        items.into_iter().filter(|item| text(item, "sk").starts_with(sk)).collect()
+    }
+
+    /// Changes an item behind everybody's back; `values` are in DynamoDB's own notation: `{":a":{"S":"x"}}`.
+    pub async fn change_item(&self, item: &Value, expression: &str, values: Value) {
+        let table = &self.stack.table;
+        let call = json!({
+            "TableName": table.name(), "UpdateExpression": expression, "ExpressionAttributeValues": values,
+            "Key": {"pk": {"S": text(item, "pk")}, "sk": {"S": text(item, "sk")}},
+        });
+        let request = loopback_client().post(table.url()).header("x-amz-target", "DynamoDB_20120810.UpdateItem");
+        let request = request.header("content-type", "application/x-amz-json-1.0").body(call.to_string());
+        let request = request.header("x-amz-date", "20260511T094100Z").header(
+            "authorization",
+            "AWS4-HMAC-SHA256 Credential=tests/20260511/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0",
+        );
+        let answer = request.send().await.expect("the table answers");
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap_or_default());
+    }
+}
+
+/// The text of one field of an item, or `""`.
+pub fn text<'a>(item: &'a Value, field: &str) -> &'a str {
+    item.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A client that trusts nobody: tests stay on this machine, in plain HTTP.
+fn loopback_client() -> reqwest::Client {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the default versions are there")
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().expect("a client without roots builds")
 }

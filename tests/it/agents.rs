@@ -1,0 +1,161 @@
+//! Agents, as the bot and its users get to know them.
+
+use sandbox::faults::Fault;
+use sandbox::journal::Entry;
+use sandbox::livechat::{Assignment, Target};
+use serde_json::json;
+use tests::{ANNA, BEN, World};
+
+/// The Botpress users that stand for one agent, as they were made and changed.
+fn faces(world: &World, effect: &str, agent_id: &str) -> Vec<Entry> {
+    world.entries(effect, "/tags/id", &format!("agent:{agent_id}"))
+}
+
+fn assignments(world: &World) -> usize {
+    world.bot_events("hitlAssigned").len()
+}
+
+/// Nobody gets a chat unless the test says so.
+fn assign_by_hand(world: &World) {
+    world.stack.livechat.set_behaviour(|behaviour| behaviour.assignment = Assignment::Manual);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_is_a_user_of_their_own_and_never_the_customer() {
+    let world = World::start().await;
+    world.escalated_user("Ann").await;
+    world.answers(ANNA, "hi").await;
+    let [anna] = faces(&world, "user_created", ANNA).try_into().unwrap();
+    assert_eq!((anna.text("/name"), anna.text("/picture_url")), ("Anna", "https://cdn.example.com/anna.png"));
+    assert_eq!(anna.text("/tags/email"), ANNA);
+    let customers = world.entries("user_created", "/name", "Ann");
+    assert_ne!(customers[0].text("/user_id"), anna.text("/user_id"));
+    assert_eq!(customers[0].text("/tags/email"), "", "the e-mail address is a tag of agents");
+    let posted = world.entries("message_created", "/direction", "incoming");
+    assert!(!posted.is_empty() && posted.iter().all(|entry| entry.text("/user_id") == anna.text("/user_id")));
+    assert_eq!(world.bot_events("hitlAssigned")[0].text("/user_id"), anna.text("/user_id"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn assigned_added_and_writing_for_the_first_time_are_one_assignment() {
+    let world = World::start().await;
+    world.escalated_user("Ann").await;
+    world.answers(ANNA, "hi").await;
+    for action in ["user_added_to_chat", "chat_transferred", "incoming_chat"] {
+        assert!(world.stack.livechat.deliver_again(action), "{action}");
+        world.settle().await;
+    }
+    world.answers(ANNA, "still me").await;
+    assert_eq!(assignments(&world), 1);
+    assert_eq!(world.entries("shown_to_user", "/text", "A human agent has joined the conversation.").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_further_agent_is_one_more_assignment() {
+    let world = World::start().await;
+    world.escalated_user("Ann").await;
+    let chat_id = world.chat_id();
+    for (from, to, expected) in [(ANNA, BEN, 2), (BEN, BEN, 2), (BEN, "clara@example.com", 3)] {
+        // A transfer to whoever has the chat changes nothing.
+        let _ = world.stack.livechat.agent_transfers(&chat_id, from, Target::Agent(to.to_owned()));
+        world.settle().await;
+        assert_eq!(assignments(&world), expected, "{from} to {to}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_that_goes_to_a_group_has_no_new_agent_until_somebody_takes_it() {
+    let world = World::start().await;
+    world.escalated_user("Ann").await;
+    assign_by_hand(&world);
+    let chat_id = world.chat_id();
+    world.stack.livechat.agent_transfers(&chat_id, ANNA, Target::Group(0)).unwrap();
+    world.settle().await;
+    assert_eq!(assignments(&world), 1);
+    world.stack.livechat.set_agent_status(ANNA, sandbox::livechat::RoutingStatus::NotAcceptingChats);
+    assert!(world.stack.livechat.router_assigns(&chat_id).unwrap());
+    world.settle().await;
+    assert_eq!(assignments(&world), 2);
+    assert_eq!(faces(&world, "user_created", BEN).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_who_writes_before_anything_else_was_heard_of_them_has_a_name() {
+    let world = World::start().await;
+    assign_by_hand(&world);
+    world.escalated_user("Ann").await;
+    world.stack.gateway_faults.always("POST /livechat", Fault::answer(200, "swallowed"));
+    world.stack.livechat.agent_joins(&world.chat_id(), BEN).unwrap();
+    world.settle().await;
+    world.stack.gateway_faults.clear();
+    assert_eq!(assignments(&world), 0);
+    world.answers(BEN, "hello").await;
+    assert_eq!((world.shown_by_agents(), assignments(&world)), (vec!["hello".to_owned()], 1));
+    assert_eq!(faces(&world, "user_created", BEN)[0].text("/name"), "Ben");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_whose_name_cannot_be_read_is_heard_all_the_same() {
+    let world = World::start().await;
+    assign_by_hand(&world);
+    world.escalated_user("Ann").await;
+    let (chat_id, thread_id) = world.chat_and_thread();
+    world.stack.livechat.faults().always("agent/action/get_chat", Fault::Reset);
+    let event = json!({"id": "E", "type": "message", "text": "hello", "author_id": "dora@example.com",
+        "created_at": world.now().to_string()});
+    world.reports("incoming_event", json!({"chat_id": chat_id, "thread_id": thread_id, "event": event})).await;
+    assert_eq!((world.shown_by_agents(), assignments(&world)), (vec!["hello".to_owned()], 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supervisor_whom_the_customer_does_not_see_is_nobody() {
+    let world = World::start().await;
+    world.escalated_user("Ann").await;
+    let chat_id = world.chat_id();
+    world.stack.livechat.agent_joins(&chat_id, BEN).unwrap();
+    world.stack.livechat.agent_sends_private_note(&chat_id, BEN, "watch your tone").unwrap();
+    world.settle().await;
+    assert_eq!(world.entries("user_added", "/visibility", "agents").len(), 1);
+    assert_eq!((assignments(&world), faces(&world, "user_created", BEN).len()), (1, 0));
+    assert!(world.shown_by_agents().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_name_is_shown_from_the_next_assignment_on_however_it_was_learned() {
+    let world = World::start().await;
+    world.escalated_user("Ann").await;
+    world.agent_closes(ANNA).await;
+    assign_by_hand(&world);
+    for (name, told_along) in [("Anna Bell", true), ("Anna Cook", false)] {
+        world.escalated_user(name).await;
+        let (chat_id, thread_id) = world.chat_and_thread();
+        let user = json!({"id": ANNA, "type": "agent", "name": name, "avatar": "https://cdn.example.com/new.png"});
+        let (action, payload) = match told_along {
+            true => ("user_added_to_chat", json!({"chat_id": chat_id, "thread_id": thread_id, "user": user})),
+            false => ("chat_transferred", json!({"chat_id": chat_id, "transferred_to": {"agent_ids": [ANNA]}})),
+        };
+        let chat = json!({"id": chat_id, "users": [user]}).to_string();
+        world.stack.livechat.faults().always("agent/action/get_chat", Fault::answer(200, chat));
+        assert_eq!(world.reports(action, payload).await, 200);
+        let changed = faces(&world, "user_updated", ANNA).pop().unwrap();
+        assert_eq!((changed.text("/name"), changed.text("/picture_url")), (name, "https://cdn.example.com/new.png"));
+        assert!(changed.number < world.bot_events("hitlAssigned").last().unwrap().number, "the name comes first");
+        world.stack.livechat.faults().clear();
+        world.stack.livechat.router_closes(&chat_id).unwrap();
+        world.settle().await;
+    }
+    assert_eq!((faces(&world, "user_created", ANNA).len(), assignments(&world)), (1, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_without_name_and_picture_still_takes_over() {
+    let world = World::start().await;
+    assign_by_hand(&world);
+    world.escalated_user("Ann").await;
+    let (chat_id, thread_id) = world.chat_and_thread();
+    let user = json!({"id": "5c9871d5372c824cbf22d860a707a578", "type": "agent"});
+    world.reports("user_added_to_chat", json!({"chat_id": chat_id, "thread_id": thread_id, "user": user})).await;
+    let bot = faces(&world, "user_created", "5c9871d5372c824cbf22d860a707a578").remove(0);
+    assert_eq!((bot.text("/name"), bot.text("/picture_url"), bot.text("/tags/email")), ("", "", ""));
+    assert_eq!(world.entries("shown_to_user", "/text", "A human agent has joined the conversation.").len(), 1);
+}

@@ -1,0 +1,86 @@
+//! Nothing crosses between chats, and chats that are not ours are not touched.
+
+use serde_json::Value;
+use tests::{ANNA, World, text};
+
+/// The open chat of the customer with this name.
+fn chat_of(world: &World, name: &str) -> String {
+    let customers = world.stack.livechat.customers();
+    let customer = customers.iter().find(|customer| customer.name.as_deref() == Some(name)).unwrap();
+    let chats = world.stack.livechat.open_chats();
+    chats.iter().find(|chat| chat.customer_id.as_ref() == Some(&customer.id)).unwrap().id.clone()
+}
+
+fn said_in(world: &World, chat_id: &str) -> Vec<String> {
+    let thread = world.stack.livechat.thread(chat_id).unwrap();
+    thread.events.iter().filter(|event| event.kind == "message").map(|event| event.text().to_owned()).collect()
+}
+
+fn shown_to(world: &World, conversation_id: &str) -> Vec<String> {
+    let shown = world.entries("shown_to_user", "/conversation_id", conversation_id);
+    shown.iter().filter(|entry| entry.text("/from") == "agent").map(|entry| entry.text("/text").to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_users_at_once_see_only_their_own_conversation() {
+    let world = World::start().await;
+    let (ann, bob) = (world.user("Ann").await, world.user("Bob").await);
+    let (first, second) = tokio::join!(world.escalate(&ann), world.escalate(&bob));
+    first.unwrap();
+    second.unwrap();
+    let (anns, bobs) = (chat_of(&world, "Ann"), chat_of(&world, "Bob"));
+    for number in 0..3 {
+        let botpress = &world.stack.botpress;
+        let (from_ann, from_bob) = (format!("Ann {number}"), format!("Bob {number}"));
+        world.stack.livechat.agent_sends_text(&anns, ANNA, &format!("to Ann {number}")).unwrap();
+        world.stack.livechat.agent_sends_text(&bobs, ANNA, &format!("to Bob {number}")).unwrap();
+        let (first, second) = world
+            .drive(async {
+                tokio::join!(
+                    botpress.user_says(&ann.conversation_id, &from_ann),
+                    botpress.user_says(&bob.conversation_id, &from_bob),
+                )
+            })
+            .await;
+        first.unwrap();
+        second.unwrap();
+        world.settle().await;
+    }
+    let numbered = |prefix: &str| (0..3).map(|number| format!("{prefix} {number}")).collect::<Vec<_>>();
+    let from = |chat_id: &str, prefix: &str| {
+        said_in(&world, chat_id).into_iter().filter(|said| said.starts_with(prefix)).collect::<Vec<_>>()
+    };
+    assert_eq!((from(&anns, "Ann "), from(&bobs, "Bob ")), (numbered("Ann"), numbered("Bob")));
+    assert_eq!(
+        (said_in(&world, &anns).len(), said_in(&world, &bobs).len()),
+        (7, 7),
+        "opening, three, and three answers"
+    );
+    assert_eq!(shown_to(&world, &ann.conversation_id), numbered("to Ann"));
+    assert_eq!(shown_to(&world, &bob.conversation_id), numbered("to Bob"));
+
+    world.stack.livechat.agent_closes(&anns, ANNA).unwrap();
+    world.settle().await;
+    assert!(!world.stack.botpress.is_escalated(&ann.conversation_id));
+    assert!(world.stack.botpress.is_escalated(&bob.conversation_id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_from_the_website_leaves_no_trace() {
+    let world = World::start().await;
+    world.escalated_user("Ann").await;
+    let ours = world.chat_id();
+    let (items, entries) = (world.stack.table.items().unwrap(), world.stack.journal.len());
+    let foreign = world.stack.livechat.customer_sends_text_elsewhere("where is my parcel?", "let me see").unwrap();
+    world.settle().await;
+    world.stack.livechat.agent_closes(&foreign, ANNA).unwrap();
+    world.settle().await;
+    assert!(world.stack.table.items().unwrap() == items);
+    let since = world.stack.journal.since(entries);
+    assert!(since.iter().all(|entry| entry.effect != "call_answered" && entry.effect != "shown_to_user"), "{since:?}");
+    let reported: Vec<_> = since.iter().filter(|entry| entry.effect == "webhook_delivered").collect();
+    assert_eq!(reported.len(), 5, "opened, assigned, joined, answered, closed");
+    assert!(reported.iter().all(|entry| entry.detail["status"] == 200));
+    assert_eq!(world.chat_id(), ours);
+    assert!(!items.iter().any(|item: &Value| text(item, "pk").contains(&foreign)));
+}

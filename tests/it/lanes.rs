@@ -1,0 +1,119 @@
+//! The lanes as the table holds them: what is left behind, who may deliver, and since when.
+
+use std::time::Duration;
+
+use sandbox::botpress::Escalation;
+use sandbox::faults::Fault;
+use serde_json::{Value, json};
+use tests::{ANNA, World, text};
+
+/// The two lanes themselves, without what waits in them.
+fn lanes(world: &World) -> Vec<Value> {
+    let lanes = world.items_under("LANE#").into_iter();
+    lanes.filter(|item| ["LANE#to_agent", "LANE#to_bot"].contains(&text(item, "sk"))).collect()
+}
+
+/// A session with one message of the agent that Botpress does not want before 20 seconds have passed.
+async fn with_a_waiting_message(world: &World) {
+    world.escalated_user("Ann").await;
+    let headers = [("retry-after".to_owned(), "20".to_owned())].into();
+    let later = Fault::Answer { status: 429, headers, body: String::new() };
+    world.stack.botpress.faults().next(1, "/v1/chat/messages/get-or-create", later);
+    world.answers(ANNA, "one").await;
+    assert_eq!((world.items("waiting").len(), world.shown_by_agents().len()), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_delivered_leaves_a_trail_without_words() {
+    let world = World::start().await;
+    let ann = world.escalated_user("Ann").await;
+    world.says(&ann, "my password is canary-1").await;
+    world.answers(ANNA, "please not canary-2").await;
+    world.user_ends(&ann).await;
+
+    assert!(world.items("waiting").is_empty() && world.items("parked").is_empty());
+    let everything = json!(world.stack.table.items().unwrap()).to_string();
+    for words in ["canary-1", "canary-2", "hello", "has ended the session"] {
+        assert!(!everything.contains(words), "{words} is still in the table");
+    }
+    let said = world.entries("event_sent", "/text", "my password is canary-1").remove(0);
+    let shown = world.entries("message_created", "/payload/text", "please not canary-2").remove(0);
+    for (lane, vendor_id) in [("to_agent", said.text("/event_id")), ("to_bot", shown.text("/message_id"))] {
+        let trails = world.items_under(&format!("TRAIL#{lane}#"));
+        let trail = trails.iter().find(|trail| text(trail, "vendor_id") == vendor_id).unwrap();
+        assert_eq!((text(trail, "outcome"), trail["attempts"].as_u64()), ("delivered", Some(1)));
+        assert!(text(trail, "sk").ends_with(text(trail, "source_id")) && !text(trail, "source_id").is_empty());
+        assert!(text(trail, "received_at") <= text(trail, "finished_at") && !text(trail, "received_at").is_empty());
+        assert!(trail["expires_at"].as_i64() > Some(world.now().unix_seconds()));
+    }
+    assert!(world.items("trail").iter().all(|trail| !text(trail, "finished_at").is_empty()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_lane_belongs_to_nobody_and_is_not_due() {
+    let world = World::start().await;
+    let ann = world.escalated_user("Ann").await;
+    world.says(&ann, "one").await;
+    world.answers(ANNA, "two").await;
+    assert_eq!(lanes(&world).len(), 2);
+    for lane in lanes(&world) {
+        for field in ["lease_holder", "lease_until", "not_before", "due_at", "due_shard"] {
+            assert!(lane.get(field).is_none(), "{field} of {lane}");
+        }
+    }
+    let swept = world.drive(world.stack.sweep()).await.unwrap();
+    assert_eq!(swept, json!({"due": 0, "done": 0}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_agent_does_before_the_plugin_is_ready_is_held_and_not_dropped() {
+    let world = World::with_activation_delay(Duration::from_secs(2)).await;
+    let ann = world.user("Ann").await;
+    let escalate = world.stack.botpress.escalate(&ann.conversation_id, Escalation::default());
+    let writes = async {
+        world.until(|world| world.count("conversation_created") > 0).await;
+        world.stack.livechat.agent_sends_text(&world.chat_id(), ANNA, "already here").unwrap();
+    };
+    world.drive(async { tokio::join!(escalate, writes).0 }).await.unwrap();
+    world.settle().await;
+    // What an invocation has no time left to hold, the sweep delivers.
+    world.sweep_after(Duration::from_secs(10)).await;
+    let started = world.stack.journal.all("hitl_started").remove(0);
+    let written = world.entries("event_sent", "/text", "already here").remove(0);
+    assert!(written.number < started.number, "the agent was faster than the plugin");
+    assert_eq!(world.count("dropped"), 0);
+    assert_eq!((world.bot_events("hitlAssigned").len(), world.shown_by_agents()), (1, vec!["already here".to_owned()]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lane_of_an_invocation_that_died_is_taken_over_when_its_lease_has_ended_and_not_before() {
+    let world = World::in_process().await;
+    with_a_waiting_message(&world).await;
+    let lane = lanes(&world).into_iter().find(|lane| text(lane, "sk") == "LANE#to_bot").unwrap();
+    let lease_end = world.now() + Duration::from_secs(30);
+    let dead = json!({":holder": {"S": "dead"}, ":until": {"S": lease_end.to_string()}});
+    let expression = "SET lease_holder = :holder, lease_until = :until, due_at = :until REMOVE not_before";
+    world.change_item(&lane, expression, dead).await;
+
+    world.answers(ANNA, "two").await;
+    for seconds in [0, 15, 14] {
+        world.sweep_after(Duration::from_secs(seconds)).await;
+        assert!(world.shown_by_agents().is_empty(), "somebody may still be at it");
+    }
+    world.sweep_after(Duration::from_secs(2)).await;
+    assert_eq!(world.shown_by_agents(), ["one", "two"]);
+    assert!(world.items("waiting").is_empty());
+    world.answers(ANNA, "three").await;
+    assert_eq!(world.shown_by_agents(), ["one", "two", "three"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sweeps_at_the_same_time_share_the_work() {
+    let world = World::in_process().await;
+    with_a_waiting_message(&world).await;
+    world.advance(Duration::from_secs(21));
+    let swept = world.all((0..4).map(|_| world.stack.sweep())).await;
+    let drained: u64 = swept.iter().map(|one| one.as_ref().unwrap()["done"].as_u64().unwrap()).sum();
+    assert_eq!(drained, 1, "{swept:?}");
+    assert_eq!((world.shown_by_agents().len(), world.count("message_found")), (1, 0));
+}
