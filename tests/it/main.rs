@@ -1,4 +1,5 @@
 #![expect(
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
@@ -7,7 +8,9 @@
 //! Flows through both functions, judged by the journal of what happened at the vendors.
 
 mod agents;
+mod authentic_botpress;
 mod authentic_livechat;
+mod create_user;
 mod delivery;
 mod endings;
 mod events;
@@ -16,4 +19,8 @@ mod identity;
 mod isolation;
 mod kills;
 mod lanes;
+mod operations;
 mod reconcile;
+mod register;
+mod start;
+mod stop;

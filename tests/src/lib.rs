@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use sandbox::botpress::{Escalation, UpstreamUser};
+use sandbox::botpress::{Escalation, OperationAnswer, UpstreamUser};
 use sandbox::journal::Entry;
 use sandbox::stack::{Options, Runtime, Stack};
 use serde_json::{Value, json};
@@ -268,6 +268,94 @@ impl World {
         let items = self.stack.table.items().expect("the table can be read");
         items.into_iter().filter(|item| item.get("entity").and_then(Value::as_str) == Some(entity)).collect()
     }
+
+    /// A world inside this process that lives by the machine's clock: for vendors that hang.
+    pub async fn in_real_time() -> Self {
+        let environment = owned(&[("SETTLE_MS", "50")]);
+        let options = Options { environment, ..Options::in_process(Clock::system()) };
+        let world = Self { stack: Stack::start(options).await.expect("the stack starts"), clock: None };
+        world.install().await.expect("the integration is installed");
+        world
+    }
+
+    /// The platform calls an operation, once.
+    pub async fn operate(&self, operation: &str, body: &Value) -> OperationAnswer {
+        self.operate_with(operation, body, &[]).await
+    }
+
+    /// The same with other headers; one without a value is left out.
+    pub async fn operate_with(
+        &self,
+        operation: &str,
+        body: &Value,
+        headers: &[(&str, Option<&str>)],
+    ) -> OperationAnswer {
+        let call = self.stack.botpress.call_operation(operation, body, headers);
+        self.drive(call).await.expect("the integration answers")
+    }
+
+    /// The platform calls an action, once.
+    pub async fn act(&self, action: &str, input: Value) -> OperationAnswer {
+        self.operate("action_triggered", &json!({ "type": action, "input": input })).await
+    }
+
+    /// Time passes, and the schedule ticks, until whatever waited for a next try has had several.
+    pub async fn catch_up(&self) {
+        for _ in 0..4 {
+            self.advance(Duration::from_secs(61));
+            self.sweep().await;
+        }
+    }
+
+    /// The owner of the agent token calls LiveChat, outside of the integration: `agent/action/resume_chat`.
+    pub async fn owner_calls(&self, action: &str, body: &Value) {
+        let url = format!("{}/v3.6/{action}", self.stack.livechat.url());
+        let token = format!("Basic {}", self.stack.livechat.account().agent_token);
+        let call = http().post(url).header("authorization", token).json(body).send();
+        let status = self.drive(call).await.expect("LiveChat answers").status();
+        assert!(status.is_success(), "LiveChat answers {action} with {status}");
+    }
+
+    /// What is in the secret, with some values replaced.
+    pub fn secret(&self, changes: &[(&str, &str)]) -> Value {
+        let botpress = self.stack.botpress.options();
+        let url = self.stack.integration_url();
+        let mut secret = json!({
+            "agentToken": self.stack.livechat.account().agent_token,
+            "webhookSecret": self.stack.webhook_secret(),
+            "botpressToken": botpress.access_key,
+            "botpressSigningSecret": botpress.signing_secret,
+            "botpressPathKey": url.rsplit('/').next(),
+        });
+        let changes = changes.iter().map(|(key, value)| ((*key).to_owned(), json!(value)));
+        secret.as_object_mut().expect("the secret is an object").extend(changes);
+        secret
+    }
+}
+
+/// The name of the sandbox's secret.
+pub const SECRET_ID: &str = "livechat-hitl";
+
+/// A client for calls that no simulator makes.
+pub fn http() -> reqwest::Client {
+    // Another test may have been first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().expect("the client can be built")
+}
+
+/// The body of `message_created`; without a user it is the plugin's own remark.
+pub fn message(conversation_id: &str, message_id: &str, text: &str, user_id: Option<&str>, at: Timestamp) -> Value {
+    let mut payload = json!({ "text": text });
+    if let (Some(user_id), Some(payload)) = (user_id, payload.as_object_mut()) {
+        payload.insert("userId".to_owned(), json!(user_id));
+    }
+    json!({
+        "type": "text",
+        "payload": payload,
+        "conversation": { "id": conversation_id, "channel": "hitl", "tags": {} },
+        "user": { "id": "the bot", "tags": {} },
+        "message": { "id": message_id, "createdAt": at, "tags": {} },
+    })
 }
 
 /// The texts of events or messages.

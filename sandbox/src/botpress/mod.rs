@@ -69,6 +69,7 @@ pub use self::calls::OperationAnswer;
 pub use self::errors::{Error, ErrorType};
 pub use self::people::{Line, UpstreamUser};
 pub use self::plugin::{Configuration as PluginConfiguration, Escalation};
+pub use self::signature::sign;
 pub use self::state::Speaker;
 pub use self::tags::Definition;
 
