@@ -63,12 +63,19 @@ async fn stopping_while_livechat_fails_is_fine_and_made_up_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stopping_while_the_token_is_withdrawn_is_fine() {
+async fn stopping_while_the_token_is_withdrawn_is_fine_and_a_new_start_works_when_it_is_back() {
     let world = World::in_process().await;
     let ann = world.escalated_user("Ann").await;
     world.stack.livechat.set_agent_token_valid(false);
-    assert_fine(&stop(&world, &downstream(&world, &ann)).await);
+    world.user_ends(&ann).await;
     assert_eq!(world.stack.livechat.open_chats().len(), 1);
+    world.stack.livechat.set_agent_token_valid(true);
+    world.catch_up().await;
+    world.says(&ann, "once more").await;
+    world.escalate(&ann).await.unwrap();
+    assert_eq!(world.stack.livechat.open_chats().len(), 1);
+    world.answers(ANNA, "here").await;
+    assert_eq!(world.shown_by_agents(), ["here"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

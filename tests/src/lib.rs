@@ -299,9 +299,9 @@ impl World {
         self.operate("action_triggered", &json!({ "type": action, "input": input })).await
     }
 
-    /// Time passes, and the schedule ticks, until whatever waited for a next try has had several.
+    /// Time passes, and the schedule ticks, until whatever waited for a next try has had it.
     pub async fn catch_up(&self) {
-        for _ in 0..4 {
+        for _ in 0..2 {
             self.advance(Duration::from_secs(61));
             self.sweep().await;
         }

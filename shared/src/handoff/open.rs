@@ -84,11 +84,7 @@ impl Handoff {
         let known_chat = user.chat_id.as_ref().filter(|_| is_still(user, customer));
         match self.open_chat(known_chat, &new_chat, customer).await {
             Err(Error::LiveChat(error)) if error.outcome_unknown() || error.is_chat_already_active_or_exists() => {
-                match self.find_open_thread(user, customer).await.map_err(|_| Error::from(error))? {
-                    Found::Open(thread) => self.adopt(thread, user, &new_chat).await,
-                    Found::Closed(chat_id) => self.open_chat(Some(&chat_id), &new_chat, customer).await,
-                    Found::Nothing => self.open_chat(None, &new_chat, customer).await,
-                }
+                self.look_and_open(error, user, &new_chat, customer).await
             }
             Err(Error::LiveChat(error)) if error.is_group_unavailable() => {
                 Err(Error::Refused(wording::group_offline(session.group_id)))
@@ -97,6 +93,26 @@ impl Handoff {
                 Err(Error::Refused(wording::group_unknown(session.group_id)))
             }
             opened => opened,
+        }
+    }
+
+    /// Opens a thread where `error` says that one is open, or does not say.
+    async fn look_and_open(
+        &self,
+        error: livechat::Error,
+        user: &User,
+        new_chat: &NewChat,
+        customer: &mut AsCustomer<'_>,
+    ) -> Result<Thread> {
+        match self.find_open_thread(user, customer).await {
+            Err(_) => Err(error.into()),
+            Ok(Found::Open(thread)) => match self.adopt(thread, user, new_chat).await {
+                // Only this error tells the caller that something may be open and has to be closed.
+                Err(_) if error.outcome_unknown() => Err(error.into()),
+                adopted => adopted,
+            },
+            Ok(Found::Closed(chat_id)) => self.open_chat(Some(&chat_id), new_chat, customer).await,
+            Ok(Found::Nothing) => self.open_chat(None, new_chat, customer).await,
         }
     }
 
