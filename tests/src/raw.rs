@@ -1,0 +1,207 @@
+//! Raw calls and raw looks, for what no simulator does by itself.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use sandbox::botpress::OperationAnswer;
+use sandbox::stack::{Options, Stack};
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use shared::fail_point::Plan;
+use tokio::task::JoinHandle;
+
+use super::{Clocks, World, owned};
+
+/// The name of the sandbox's secret.
+pub const SECRET_ID: &str = "livechat-hitl";
+
+impl World {
+    /// A world inside this process that lives by the machine's clock: for vendors that hang.
+    pub async fn in_real_time() -> Self {
+        let environment = owned(&[("SETTLE_MS", "50")]);
+        let options = Options { environment, ..Options::in_process(Clock::system()) };
+        let stack = Stack::start(options).await.expect("the stack starts");
+        let world = Self { stack, fail_points: Plan::default(), clock: None };
+        world.install().await.expect("the integration is installed");
+        world
+    }
+
+    /// The platform calls an operation, once.
+    pub async fn operate(&self, operation: &str, body: &Value) -> OperationAnswer {
+        self.operate_with(operation, body, &[]).await
+    }
+
+    /// The same with other headers; one without a value is left out.
+    pub async fn operate_with(
+        &self,
+        operation: &str,
+        body: &Value,
+        headers: &[(&str, Option<&str>)],
+    ) -> OperationAnswer {
+        let call = self.stack.botpress.call_operation(operation, body, headers);
+        self.drive(call).await.expect("the integration answers")
+    }
+
+    /// The platform calls an action, once.
+    pub async fn act(&self, action: &str, input: Value) -> OperationAnswer {
+        self.operate("action_triggered", &json!({ "type": action, "input": input })).await
+    }
+
+    /// Time passes, and the schedule ticks, until whatever waited for a next try has had it.
+    pub async fn catch_up(&self) {
+        for _ in 0..2 {
+            self.advance(Duration::from_secs(61));
+            self.sweep().await;
+        }
+    }
+
+    /// The owner of the agent token calls LiveChat, outside of the integration: `agent/action/resume_chat`.
+    pub async fn owner_calls(&self, action: &str, body: &Value) {
+        let url = format!("{}/v3.6/{action}", self.stack.livechat.url());
+        let token = format!("Basic {}", self.stack.livechat.account().agent_token);
+        let call = http().post(url).header("authorization", token).json(body).send();
+        let status = self.drive(call).await.expect("LiveChat answers").status();
+        assert!(status.is_success(), "LiveChat answers {action} with {status}");
+    }
+
+    /// What is in the secret, with some values replaced.
+    pub fn secret(&self, changes: &[(&str, &str)]) -> Value {
+        let botpress = self.stack.botpress.options();
+        let url = self.stack.integration_url();
+        let mut secret = json!({
+            "agentToken": self.stack.livechat.account().agent_token,
+            "webhookSecret": self.stack.webhook_secret(),
+            "botpressToken": botpress.access_key,
+            "botpressSigningSecret": botpress.signing_secret,
+            "botpressPathKey": url.rsplit('/').next(),
+        });
+        let changes = changes.iter().map(|(key, value)| ((*key).to_owned(), json!(value)));
+        secret.as_object_mut().expect("the secret is an object").extend(changes);
+        secret
+    }
+
+    /// A world whose HITL plugin takes `delay` from the answer of `startHitl` to the activation of the session.
+    pub async fn with_activation_delay(delay: Duration) -> Self {
+        let clock = Clocks::new();
+        let options = Options { activation_delay: delay, ..clock.options() };
+        let stack = Stack::start(options).await.expect("the stack starts");
+        let world = Self { stack, fail_points: Plan::default(), clock: Some(clock) };
+        world.install().await.expect("the integration is installed");
+        world
+    }
+
+    /// Sends `body` to `url` as it is; the answer is its status and its body.
+    pub async fn post(&self, url: &str, body: impl Into<String>) -> (u16, String) {
+        self.drive(self.posted(url, body)).await.expect("the request is not given up")
+    }
+
+    /// The same in the background, while the clock stands still.
+    pub fn posted(&self, url: &str, body: impl Into<String>) -> JoinHandle<(u16, String)> {
+        let request = http().post(url).header("content-type", "application/json").body(body.into());
+        tokio::spawn(async move {
+            let answer = request.send().await.expect("an answer arrives");
+            (answer.status().as_u16(), answer.text().await.expect("the answer is whole"))
+        })
+    }
+
+    /// Waits until `happened`, while the clock stands still.
+    pub async fn until(&self, happened: impl Fn(&Self) -> bool) {
+        let happens = async {
+            while !happened(self) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), happens).await.expect("it happens");
+    }
+
+    /// Does everything at once.
+    pub async fn all<F: Future>(&self, work: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+        let mut running: Vec<_> = work.into_iter().map(|one| (Box::pin(one), None)).collect();
+        let finished = poll_fn(move |context| {
+            for (one, done) in &mut running {
+                if done.is_none()
+                    && let Poll::Ready(output) = one.as_mut().poll(context)
+                {
+                    *done = Some(output);
+                }
+            }
+            match running.iter().all(|(_, done)| done.is_some()) {
+                true => Poll::Ready(running.drain(..).filter_map(|(_, done)| done).collect()),
+                false => Poll::Pending,
+            }
+        });
+        self.drive(finished).await
+    }
+
+    /// Time passes, and the schedule ticks.
+    pub async fn sweep_after(&self, wait: Duration) {
+        self.advance(wait);
+        self.sweep().await;
+    }
+
+    /// A webhook as LiveChat words it: about our organization, with the right secret.
+    pub fn envelope(&self, action: &str, payload: Value) -> Value {
+        json!({
+            "webhook_id": "1188f5", "secret_key": self.stack.webhook_secret(), "action": action,
+            "organization_id": self.stack.livechat.account().organization_id, "payload": payload, "additional_data": {},
+        })
+    }
+
+    /// LiveChat reports something once; the answer is the status it gets.
+    pub async fn reports(&self, action: &str, payload: Value) -> u16 {
+        self.post(&self.stack.webhook_url(), self.envelope(action, payload).to_string()).await.0
+    }
+
+    /// Chat and thread of the only open chat.
+    pub fn chat_and_thread(&self) -> (String, String) {
+        let chat_id = self.chat_id();
+        let thread = self.stack.livechat.thread(&chat_id).expect("an open chat has a thread");
+        (chat_id, thread.id)
+    }
+
+    /// Replaces one value of the secret, as an operator does; what was current is the previous version from now on.
+    pub fn rotate_secret(&self, key: &str, value: &str) {
+        self.stack.secrets_manager.rotate(SECRET_ID, self.secret(&[(key, value)]));
+    }
+
+    /// The table's items whose sort key is `sk` or begins with it.
+    pub fn items_under(&self, sk: &str) -> Vec<Value> {
+        let items = self.stack.table.items().expect("the table can be read");
+        items.into_iter().filter(|item| text(item, "sk").starts_with(sk)).collect()
+    }
+
+    /// Changes an item behind everybody's back; `values` are in DynamoDB's own notation: `{":a":{"S":"x"}}`.
+    pub async fn change_item(&self, item: &Value, expression: &str, values: Value) {
+        let table = &self.stack.table;
+        let call = json!({
+            "TableName": table.name(), "UpdateExpression": expression, "ExpressionAttributeValues": values,
+            "Key": {"pk": {"S": text(item, "pk")}, "sk": {"S": text(item, "sk")}},
+        });
+        let request = http().post(table.url()).header("x-amz-target", "DynamoDB_20120810.UpdateItem");
+        let request = request.header("content-type", "application/x-amz-json-1.0").body(call.to_string());
+        let request = request.header("x-amz-date", "20260511T094100Z").header(
+            "authorization",
+            "AWS4-HMAC-SHA256 Credential=tests/20260511/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0",
+        );
+        let answer = request.send().await.expect("the table answers");
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap_or_default());
+    }
+}
+
+/// The text of one field of an item, or `""`.
+pub fn text<'a>(item: &'a Value, field: &str) -> &'a str {
+    item.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A client that trusts nobody: tests stay on this machine, in plain HTTP.
+pub fn http() -> reqwest::Client {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the default versions are there")
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().expect("a client without roots builds")
+}
