@@ -130,10 +130,12 @@ async fn what_a_vendor_will_never_take_is_put_aside_and_the_next_goes_through() 
     refuse(world.stack.livechat.faults(), "customer/action/send_event", &validation);
     world.says(&ann, "refused by LiveChat").await;
     world.says(&ann, "taken").await;
+    world.sweep().await;
     let invalid = Error::new(ErrorType::InvalidPayload, "no").body(world.now());
     refuse(world.stack.botpress.faults(), "/v1/chat/messages/get-or-create", &invalid);
     world.answers(ANNA, "refused by Botpress").await;
     world.answers(ANNA, "shown").await;
+    world.sweep().await;
     assert_eq!(
         world.sent_by_customers()[1..],
         ["taken", "[Bot] The last message could not be delivered to the customer."]
