@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_smithy_http_client::Builder;
 use http::Method;
@@ -22,6 +23,7 @@ use crate::journal::Journal;
 use crate::runtime::Bootstrap;
 use crate::secrets_manager::SecretsManager;
 use crate::table::EmbeddedTable;
+use crate::table_proxy::TableProxy;
 use crate::{botpress, livechat};
 
 const TABLE: &str = "livechat-hitl";
@@ -56,12 +58,14 @@ pub struct Options<'a> {
     pub ports: [u16; 3],
     /// Variables for the functions, over the sandbox's own: `("WHEN_OFFLINE", "leave_message")`.
     pub environment: Vec<(String, String)>,
+    /// Whether the functions reach the table through a proxy that spoils calls.
+    pub table_proxy: bool,
 }
 
 impl Options<'_> {
     /// Everything in this process and on free ports.
     pub fn in_process(clock: Clock) -> Self {
-        Self { clock, runtime: Runtime::InProcess, ports: [0; 3], environment: Vec::new() }
+        Self { clock, runtime: Runtime::InProcess, ports: [0; 3], environment: Vec::new(), table_proxy: false }
     }
 }
 
@@ -78,6 +82,8 @@ pub struct Stack {
     pub journal: Journal,
     /// The table.
     pub table: EmbeddedTable,
+    /// What stands between the functions and the table, if anything does.
+    pub table_proxy: Option<TableProxy>,
     /// The secret.
     pub secrets_manager: SecretsManager,
     /// What goes wrong on the way to the functions.
@@ -96,9 +102,15 @@ impl Stack {
     ///
     /// When a port is taken, or a binary does not start.
     pub async fn start(options: Options<'_>) -> Result<Self, Error> {
-        let Options { clock, runtime, ports: [gateway_port, livechat_port, botpress_port], environment } = options;
+        let Options { clock, runtime, ports, environment, table_proxy } = options;
+        let [gateway_port, livechat_port, botpress_port] = ports;
         let journal = Journal::default();
         let table = EmbeddedTable::start(TABLE)?;
+        let table_proxy = match table_proxy {
+            true => Some(TableProxy::start(table.url(), clock.clone()).await?),
+            false => None,
+        };
+        let table_url = table_proxy.as_ref().map_or_else(|| table.url(), TableProxy::url);
         let secrets_manager = SecretsManager::start(0, Faults::default(), clock.clone()).await?;
         let livechat = livechat::Simulator::start(livechat::Options {
             port: livechat_port,
@@ -113,10 +125,10 @@ impl Stack {
         .await?;
         secrets_manager.put(SECRET, secret(&livechat, &botpress));
 
-        let mut variables = variables(&livechat, &botpress, &table, &secrets_manager);
+        let mut variables = variables(&livechat, &botpress, &table_url, &secrets_manager);
         variables.extend(environment);
         let (actions, webhooks) = match runtime {
-            Runtime::InProcess => in_process(&variables, &clock, &table, &secrets_manager)?,
+            Runtime::InProcess => in_process(&variables, &clock, &table_url, &secrets_manager)?,
             Runtime::Processes(folder) => processes(&variables, folder).await?,
         };
         let routes = vec![
@@ -126,7 +138,18 @@ impl Stack {
         ];
         let gateway_faults = Faults::default();
         let gateway = Gateway::start(gateway_port, routes, gateway_faults.clone(), clock.clone()).await?;
-        Ok(Self { gateway, livechat, botpress, journal, table, secrets_manager, gateway_faults, clock, webhooks })
+        Ok(Self {
+            gateway,
+            livechat,
+            botpress,
+            journal,
+            table,
+            table_proxy,
+            secrets_manager,
+            gateway_faults,
+            clock,
+            webhooks,
+        })
     }
 
     /// Installs the integration on the bot, by which it also registers LiveChat's webhooks.
@@ -191,12 +214,12 @@ fn secret(livechat: &livechat::Simulator, botpress: &botpress::Simulator) -> Val
 fn variables(
     livechat: &livechat::Simulator,
     botpress: &botpress::Simulator,
-    table: &EmbeddedTable,
+    table_url: &str,
     secrets_manager: &SecretsManager,
 ) -> Vec<(String, String)> {
     let account = livechat.account();
     [
-        ("TABLE_NAME", table.name().to_owned()),
+        ("TABLE_NAME", TABLE.to_owned()),
         ("SECRET_ID", SECRET.to_owned()),
         ("LIVECHAT_CLIENT_ID", account.client_id.clone()),
         ("LIVECHAT_ORGANIZATION_ID", account.organization_id.clone()),
@@ -205,7 +228,7 @@ fn variables(
         ("LIVECHAT_API_URL", livechat.url()),
         ("LIVECHAT_ACCOUNTS_URL", livechat.url()),
         ("BOTPRESS_API_URL", botpress.url()),
-        ("AWS_ENDPOINT_URL_DYNAMODB", table.url()),
+        ("AWS_ENDPOINT_URL_DYNAMODB", table_url.to_owned()),
         ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets_manager.url()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
@@ -215,14 +238,14 @@ fn variables(
 fn in_process(
     variables: &[(String, String)],
     clock: &Clock,
-    table: &EmbeddedTable,
+    table_url: &str,
     secrets_manager: &SecretsManager,
 ) -> Result<(Function, Function), Error> {
     // The last of several values for one variable counts.
     let lookup = |key: &str| variables.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone());
     let config = Config::from_lookup(lookup)?;
     let (actions, webhooks) =
-        (handoff(&config, clock, table, secrets_manager)?, handoff(&config, clock, table, secrets_manager)?);
+        (handoff(&config, clock, table_url, secrets_manager)?, handoff(&config, clock, table_url, secrets_manager)?);
     let actions = Function::in_process("actions", FUNCTION_TIMEOUT, clock.clone(), move |event| {
         answer_http(Arc::clone(&actions), event)
     });
@@ -244,7 +267,7 @@ async fn answer_http(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Result
 fn handoff(
     config: &Config,
     clock: &Clock,
-    table: &EmbeddedTable,
+    table_url: &str,
     secrets_manager: &SecretsManager,
 ) -> Result<Arc<Handoff>, Error> {
     let credentials = Credentials::new("sandbox", "sandbox", None, None, "sandbox");
@@ -253,7 +276,9 @@ fn handoff(
         .region(Region::new(REGION))
         .credentials_provider(credentials.clone())
         .http_client(Builder::new().build_http())
-        .endpoint_url(table.url())
+        // The SDK's pauses are real time, in which a clock that is moved by hand stands still.
+        .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(5)))
+        .endpoint_url(table_url)
         .build();
     let secrets = aws_sdk_secretsmanager::Config::builder()
         .behavior_version(BehaviorVersion::latest())
