@@ -4,6 +4,8 @@
 //! Flows run inside this process, or through compiled functions when `HITL_BINARIES` names their folder:
 //! `HITL_BINARIES=target/release cargo test -p tests`.
 
+pub mod checker;
+
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
