@@ -5,6 +5,7 @@
 //! `HITL_BINARIES=target/release cargo test -p tests`.
 
 pub mod checker;
+pub mod scenario;
 
 use std::path::PathBuf;
 use std::pin::pin;
