@@ -25,4 +25,9 @@ macro_rules! scenarios {
 scenarios! {
     repeated_webhooks_have_one_effect_each = "duplicates-spread",
     copies_at_one_instant_have_one_effect = "duplicates-instant",
+    equal_starts_open_one_chat_and_one_conversation = "concurrent-start",
+    so_do_callers_who_give_up_and_repeat = "impatient-start",
+    words_survive_a_minute_of_errors_at_botpress = "botpress-errors",
+    words_survive_a_minute_of_broken_connections_to_botpress = "botpress-resets",
+    what_waits_is_put_in_order = "order",
 }

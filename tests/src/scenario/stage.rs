@@ -54,17 +54,16 @@ impl Session {
 impl Stage {
     /// A stage in this process, or before the compiled functions where `HITL_BINARIES` says so.
     pub async fn start() -> Self {
-        Self::around(World::start().await)
+        match crate::binaries() {
+            Some(folder) => Self::around(World::through(&folder, &[]).await),
+            None => Self::in_process().await,
+        }
     }
 
-    /// A stage whose time is its own.
+    /// A stage whose time is its own, and whose table can be spoiled.
     pub async fn in_process() -> Self {
-        Self::around(World::in_process().await)
-    }
-
-    /// The same, with a table that can be spoiled.
-    pub async fn with_table_proxy() -> Self {
         let clock = ManualClock::new(BEGINNING);
+        // The proxy also shows that something is going on where the journal does not.
         let options = Options { table_proxy: true, ..Options::in_process(clock.clock()) };
         let stack = Stack::start(options).await.expect("the stack starts");
         let world = World { stack, clock: Some(clock) };
@@ -225,15 +224,15 @@ impl Stage {
         self.drive(workers.join_all()).await.into_iter().sum()
     }
 
-    /// Lets the schedule tick each minute until nothing waits any more.
+    /// Lets the schedule tick each minute until nothing waits any more, and at least until vendors have given up retrying.
     pub async fn drain(&self) {
         for _ in 0..LAST_MINUTES {
+            self.pass(Duration::from_secs(60)).await;
+            self.drive(self.world.stack.sweep()).await.expect("the sweep runs");
             self.quiet().await;
             if self.world.items("waiting").is_empty() {
                 return;
             }
-            self.pass(Duration::from_secs(60)).await;
-            self.drive(self.world.stack.sweep()).await.expect("the sweep runs");
         }
     }
 
@@ -263,7 +262,8 @@ fn refused(vendor: Vendor, spoiled: Vec<Spoiled>) -> impl Iterator<Item = Refuse
             Fault::Answer { headers, .. } => headers.get("ratelimit-reset").or_else(|| headers.get("retry-after")),
             Fault::Delay(_) | Fault::Reset | Fault::LoseAnswer => None,
         };
-        let reset = named.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+        // Whole seconds are rounded up, and the moment that is meant may be almost a second earlier.
+        let reset = named.and_then(|seconds| seconds.parse::<u64>().ok()?.checked_sub(1)).map(Duration::from_secs);
         Refused { vendor, at, reset }
     })
 }

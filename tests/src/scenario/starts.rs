@@ -47,7 +47,7 @@ async fn play(size: Size, mood: Mood) -> Report {
         let faults = stage.world.stack.livechat.faults();
         if mood == Mood::Impatient {
             match random.u8(..3) {
-                0 => faults.next(1, "action/start_chat", Fault::Delay(Duration::from_secs(random.u64(5..40)))),
+                0 => faults.next(1, "action/start_chat", Fault::Delay(Duration::from_secs(random.u64(1..30)))),
                 1 => faults.next(1, "action/start_chat", Fault::LoseAnswer),
                 _ => faults.next(2, "action/start_chat", Fault::LoseAnswer),
             }
@@ -65,9 +65,6 @@ async fn play(size: Size, mood: Mood) -> Report {
             let _stopped = call(&stage, &input).await;
         }
         stage.drain().await;
-        // A claim that died is due for the sweep after a while.
-        stage.pass(Duration::from_secs(60)).await;
-        stage.world.stack.sweep().await.expect("the sweep runs");
     }
     let count = |effect| stage.world.count(effect);
     let (chats, threads) = (count("chat_started"), count("chat_started") + count("chat_resumed"));
