@@ -2,6 +2,10 @@
 
 use tests::scenario::{Scenario, Size};
 
+// `botpress-limits`, the two of LiveChat, `both-down` and `lost-store-answers` still find something, and are left to the
+// command until that is mended.
+
+#[expect(clippy::panic, reason = "a test that names no scenario is a mistake in the test")]
 async fn play(name: &str) {
     let Some(scenario) = Scenario::named(name) else { panic!("there is no scenario {name}") };
     for seed in [7, fastrand::u64(..)] {
