@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use shared::clock::Timestamp;
+
 /// One way for a call to go wrong.
 #[derive(Clone, Debug)]
 pub enum Fault {
@@ -38,38 +40,65 @@ struct Rule {
     fault: Fault,
 }
 
+/// A call that went wrong as scripted.
+#[derive(Clone, Debug)]
+pub struct Spoiled {
+    /// When it came in, by the sandbox's clock.
+    pub at: Timestamp,
+    /// Its request line.
+    pub call: String,
+    /// What was done to it.
+    pub fault: Fault,
+}
+
+#[derive(Debug, Default)]
+struct Script {
+    rules: Vec<Rule>,
+    spoiled: Vec<Spoiled>,
+}
+
 /// The script of one simulator; copies share it.
 ///
 /// A rule names calls by a part of their request line without the query, such as `customer/action/send_event` or
-/// `POST /v1/chat/events`. The oldest rule that fits and is not used up applies.
+/// `POST /v1/chat/events`. Calls of AWS all have the same path; there the operation follows it, as in
+/// `POST / DynamoDB_20120810.GetItem`. The oldest rule that fits and is not used up applies.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Arc<Mutex<Vec<Rule>>>);
+pub struct Faults(Arc<Mutex<Script>>);
 
 impl Faults {
     /// Spoils the next `times` matching calls.
     pub fn next(&self, times: u32, calls: &str, fault: Fault) {
-        self.lock().push(Rule { calls: calls.to_owned(), remaining: Some(times), fault });
+        self.lock().rules.push(Rule { calls: calls.to_owned(), remaining: Some(times), fault });
     }
 
     /// Spoils every matching call until [`clear`](Self::clear).
     pub fn always(&self, calls: &str, fault: Fault) {
-        self.lock().push(Rule { calls: calls.to_owned(), remaining: None, fault });
+        self.lock().rules.push(Rule { calls: calls.to_owned(), remaining: None, fault });
     }
 
     /// Forgets all rules.
     pub fn clear(&self) {
-        self.lock().clear();
+        self.lock().rules.clear();
     }
 
-    /// Takes the fault meant for the call with this request line (`POST /v3.6/…`), if any.
-    pub fn take(&self, request_line: &str) -> Option<Fault> {
-        let mut rules = self.lock();
-        let rule = rules.iter_mut().find(|rule| rule.remaining != Some(0) && request_line.contains(&rule.calls))?;
+    /// Every call that went wrong so far, in the order of arrival.
+    pub fn spoiled(&self) -> Vec<Spoiled> {
+        self.lock().spoiled.clone()
+    }
+
+    /// Takes the fault meant for the call with this request line (`POST /v3.6/…`) that comes in `now`, if any.
+    pub fn take(&self, request_line: &str, now: Timestamp) -> Option<Fault> {
+        let mut script = self.lock();
+        let fits = |rule: &Rule| rule.remaining != Some(0) && request_line.contains(&rule.calls);
+        let rule = script.rules.iter_mut().find(|rule| fits(rule))?;
         rule.remaining = rule.remaining.map(|remaining| remaining - 1);
-        Some(rule.fault.clone())
+        let fault = rule.fault.clone();
+        script.rules.retain(|rule| rule.remaining != Some(0));
+        script.spoiled.push(Spoiled { at: now, call: request_line.to_owned(), fault: fault.clone() });
+        Some(fault)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Rule>> {
+    fn lock(&self) -> MutexGuard<'_, Script> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -81,10 +110,14 @@ mod tests {
     #[test]
     fn a_rule_applies_as_often_as_it_says_and_to_the_calls_it_names() {
         let faults = Faults::default();
+        let now = Timestamp::from_unix_millis(5);
         faults.next(2, "action/send_event", Fault::Reset);
-        assert!(faults.take("POST /v3.6/customer/action/start_chat").is_none());
-        assert!(faults.take("POST /v3.6/customer/action/send_event").is_some());
-        assert!(faults.take("POST /v3.6/customer/action/send_event").is_some());
-        assert!(faults.take("POST /v3.6/customer/action/send_event").is_none());
+        assert!(faults.take("POST /v3.6/customer/action/start_chat", now).is_none());
+        assert!(faults.take("POST /v3.6/customer/action/send_event", now).is_some());
+        assert!(faults.take("POST /v3.6/customer/action/send_event", now).is_some());
+        assert!(faults.take("POST /v3.6/customer/action/send_event", now).is_none());
+        let spoiled = faults.spoiled();
+        assert_eq!(spoiled.len(), 2);
+        assert!(spoiled.iter().all(|call| call.at == now && call.call.ends_with("send_event")));
     }
 }

@@ -13,3 +13,4 @@ pub mod serve;
 pub mod server;
 pub mod stack;
 pub mod table;
+pub mod table_proxy;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -51,6 +52,22 @@ impl Drop for Server {
     }
 }
 
+/// A client for the loopback interface: no proxy, no redirects, no trusted roots, no repetition of its own.
+///
+/// # Errors
+///
+/// When the TLS library lacks what every build of it has.
+pub fn client() -> io::Result<reqwest::Client> {
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let builder = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy();
+    let builder = builder.redirect(reqwest::redirect::Policy::none()).retry(reqwest::retry::never());
+    builder.build().map_err(io::Error::other)
+}
+
 async fn accept(listener: TcpListener, router: Router, faults: Faults, clock: Clock) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
@@ -70,8 +87,7 @@ async fn serve(stream: TcpStream, router: Router, faults: Faults, clock: Clock) 
 
 async fn answer(request: Request, mut router: Router, faults: Faults, clock: Clock) -> Result<Response, Broken> {
     let request = whole(request).await?;
-    let request_line = format!("{} {}", request.method(), request.uri().path());
-    match faults.take(&request_line) {
+    match faults.take(&request_line(&request), clock.now()) {
         None => {}
         Some(Fault::Answer { status, headers, body }) => return Ok(scripted(status, headers, body)),
         Some(Fault::Delay(duration)) => clock.sleep(duration).await,
@@ -90,6 +106,15 @@ async fn whole(request: Request) -> Result<Request, Broken> {
     let (head, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.map_err(|_| Broken)?;
     Ok(Request::from_parts(head, Body::from(body)))
+}
+
+/// Method and path; for calls of AWS, whose path says nothing, also the operation.
+fn request_line(request: &Request) -> String {
+    let line = format!("{} {}", request.method(), request.uri().path());
+    match request.headers().get("x-amz-target").and_then(|target| target.to_str().ok()) {
+        Some(target) => format!("{line} {target}"),
+        None => line,
+    }
 }
 
 fn scripted(status: u16, headers: impl IntoIterator<Item = (String, String)>, body: String) -> Response {

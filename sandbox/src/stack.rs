@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_smithy_http_client::Builder;
 use http::Method;
@@ -23,6 +24,7 @@ use crate::journal::Journal;
 use crate::runtime::Bootstrap;
 use crate::secrets_manager::SecretsManager;
 use crate::table::EmbeddedTable;
+use crate::table_proxy::TableProxy;
 use crate::{botpress, livechat};
 
 const TABLE: &str = "livechat-hitl";
@@ -63,6 +65,8 @@ pub struct Options<'a> {
     pub environment: Vec<(String, String)>,
     /// How long the HITL plugin takes from the answer of `startHitl` to the activation of the session.
     pub activation_delay: Duration,
+    /// Whether the functions reach the table through a proxy that spoils calls.
+    pub table_proxy: bool,
 }
 
 impl Options<'_> {
@@ -76,6 +80,7 @@ impl Options<'_> {
             environment: Vec::new(),
             fail_points: Plan::default(),
             activation_delay: Duration::ZERO,
+            table_proxy: false,
         }
     }
 }
@@ -93,6 +98,8 @@ pub struct Stack {
     pub journal: Journal,
     /// The table.
     pub table: EmbeddedTable,
+    /// What stands between the functions and the table, if anything does.
+    pub table_proxy: Option<TableProxy>,
     /// The secret.
     pub secrets_manager: SecretsManager,
     /// What goes wrong on the way to the functions.
@@ -112,10 +119,16 @@ impl Stack {
     ///
     /// When a port is taken, or a binary does not start.
     pub async fn start(options: Options<'_>) -> Result<Self, Error> {
-        let Options { clock, functions_clock, runtime, ports, environment, fail_points, activation_delay } = options;
+        let Options { clock, functions_clock, runtime, ports, environment, fail_points, activation_delay, table_proxy } =
+            options;
         let [gateway_port, livechat_port, botpress_port] = ports;
         let journal = Journal::default();
         let table = EmbeddedTable::start(TABLE)?;
+        let table_proxy = match table_proxy {
+            true => Some(TableProxy::start(table.url(), clock.clone()).await?),
+            false => None,
+        };
+        let table_url = table_proxy.as_ref().map_or_else(|| table.url(), TableProxy::url);
         let secrets_manager = SecretsManager::start(0, Faults::default(), clock.clone()).await?;
         let livechat = livechat::Simulator::start(livechat::Options {
             port: livechat_port,
@@ -131,10 +144,10 @@ impl Stack {
         .await?;
         secrets_manager.put(SECRET, secret(&livechat, &botpress));
 
-        let mut variables = variables(&livechat, &botpress, &table, &secrets_manager);
+        let mut variables = variables(&livechat, &botpress, &table_url, &secrets_manager);
         variables.extend(environment);
         let (actions, webhooks) = match runtime {
-            Runtime::InProcess => in_process(&variables, &functions_clock, &table, &secrets_manager, &fail_points)?,
+            Runtime::InProcess => in_process(&variables, &functions_clock, &table_url, &secrets_manager, &fail_points)?,
             Runtime::Processes(folder) => processes(&variables, folder).await?,
         };
         let routes = vec![
@@ -150,6 +163,7 @@ impl Stack {
             botpress,
             journal,
             table,
+            table_proxy,
             secrets_manager,
             gateway_faults,
             clock,
@@ -225,12 +239,12 @@ fn secret(livechat: &livechat::Simulator, botpress: &botpress::Simulator) -> Val
 fn variables(
     livechat: &livechat::Simulator,
     botpress: &botpress::Simulator,
-    table: &EmbeddedTable,
+    table_url: &str,
     secrets_manager: &SecretsManager,
 ) -> Vec<(String, String)> {
     let account = livechat.account();
     [
-        ("TABLE_NAME", table.name().to_owned()),
+        ("TABLE_NAME", TABLE.to_owned()),
         ("SECRET_ID", SECRET.to_owned()),
         ("LIVECHAT_CLIENT_ID", account.client_id.clone()),
         ("LIVECHAT_ORGANIZATION_ID", account.organization_id.clone()),
@@ -239,7 +253,7 @@ fn variables(
         ("LIVECHAT_API_URL", livechat.url()),
         ("LIVECHAT_ACCOUNTS_URL", livechat.url()),
         ("BOTPRESS_API_URL", botpress.url()),
-        ("AWS_ENDPOINT_URL_DYNAMODB", table.url()),
+        ("AWS_ENDPOINT_URL_DYNAMODB", table_url.to_owned()),
         ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets_manager.url()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
@@ -249,7 +263,7 @@ fn variables(
 fn in_process(
     variables: &[(String, String)],
     clock: &Clock,
-    table: &EmbeddedTable,
+    table_url: &str,
     secrets_manager: &SecretsManager,
     fail_points: &Plan,
 ) -> Result<(Function, Function), Error> {
@@ -257,7 +271,7 @@ fn in_process(
     let lookup = |key: &str| variables.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone());
     let config = Config::from_lookup(lookup)?;
     let (actions, webhooks) =
-        (handoff(&config, clock, table, secrets_manager)?, handoff(&config, clock, table, secrets_manager)?);
+        (handoff(&config, clock, table_url, secrets_manager)?, handoff(&config, clock, table_url, secrets_manager)?);
     let plan = fail_points.clone();
     let actions = Function::in_process("actions", FUNCTION_TIMEOUT, clock.clone(), move |event| {
         plan.clone().run(answer_http(Arc::clone(&actions), event))
@@ -281,7 +295,7 @@ async fn answer_http(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Result
 fn handoff(
     config: &Config,
     clock: &Clock,
-    table: &EmbeddedTable,
+    table_url: &str,
     secrets_manager: &SecretsManager,
 ) -> Result<Arc<Handoff>, Error> {
     let credentials = Credentials::new("sandbox", "sandbox", None, None, "sandbox");
@@ -290,7 +304,9 @@ fn handoff(
         .region(Region::new(REGION))
         .credentials_provider(credentials.clone())
         .http_client(Builder::new().build_http())
-        .endpoint_url(table.url())
+        // The SDK's pauses are real time, in which a clock that is moved by hand stands still.
+        .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(5)))
+        .endpoint_url(table_url)
         .build();
     let secrets = aws_sdk_secretsmanager::Config::builder()
         .behavior_version(BehaviorVersion::latest())

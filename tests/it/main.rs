@@ -22,5 +22,6 @@ mod lanes;
 mod operations;
 mod reconcile;
 mod register;
+mod scenarios;
 mod start;
 mod stop;

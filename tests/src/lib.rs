@@ -4,7 +4,9 @@
 //! Flows run inside this process, or through compiled functions when `HITL_BINARIES` names their folder:
 //! `HITL_BINARIES=target/release cargo test -p tests`.
 
+pub mod checker;
 mod raw;
+pub mod scenario;
 
 pub use raw::{SECRET_ID, http, text};
 
@@ -67,10 +69,26 @@ impl Clocks {
 
     /// To the next time that anybody waits for.
     fn jump(&self) {
-        let next = self.functions.next_wake().into_iter().chain(self.simulators.next_wake()).min();
-        if let Some(next) = next {
-            self.functions.advance(next.since(self.functions.now()));
+        if let Some(next) = self.next_wake() {
+            self.advance(next.since(self.now()));
         }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.functions.now()
+    }
+
+    fn next_wake(&self) -> Option<Timestamp> {
+        self.functions.next_wake().into_iter().chain(self.simulators.next_wake()).min()
+    }
+
+    fn advance(&self, duration: Duration) {
+        self.functions.advance(duration);
+    }
+
+    /// The time, for whoever is neither a function nor forgotten.
+    fn clock(&self) -> Clock {
+        self.simulators.clock()
     }
 }
 
@@ -135,12 +153,12 @@ impl World {
 
     /// The time, as the functions see it.
     pub fn now(&self) -> Timestamp {
-        self.clock.as_ref().map_or_else(|| Clock::system().now(), |clock| clock.functions.now())
+        self.clock.as_ref().map_or_else(|| Clock::system().now(), Clocks::now)
     }
 
     /// Lets time pass at once.
     pub fn advance(&self, duration: Duration) {
-        self.clock.as_ref().expect("only a world in this process has a clock to move").functions.advance(duration);
+        self.clock.as_ref().expect("only a world in this process has a clock to move").advance(duration);
     }
 
     /// Waits for `work`; whenever all that is left of it is waiting, the clock jumps to the end of the shortest wait.

@@ -16,7 +16,7 @@ use crate::store::lane::{Accepted, Arrival, Contents, Done, Lane, Lease, Outcome
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// The longest pause that we choose ourselves; a vendor may name up to an hour.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
 /// What one lane carries, and how it reaches the other side.
 pub(super) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
@@ -210,7 +210,8 @@ impl Handoff {
     }
 
     async fn attempt<C: Content>(&self, session: &mut Session, item: &Waiting<C>) -> Result<Attempt> {
-        let error = match C::deliver(self, session, item).await {
+        // Boxed, since a delivery nests deeper than the compiler cares to follow.
+        let error = match Box::pin(C::deliver(self, session, item)).await {
             Ok(attempt) => return Ok(attempt),
             Err(error) => error,
         };

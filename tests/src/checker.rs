@@ -1,0 +1,324 @@
+//! The judge of a run: it reads the journal and what people wrote, and knows nothing else of the product.
+//!
+//! Two things tie the two vendors together. A conversation made for a session carries the id of its LiveChat thread in the
+//! tag `id`, and the HITL plugin links that conversation to the person's own one. A person is therefore named by the
+//! upstream conversation.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
+
+use sandbox::journal::{Entry, Vendor};
+use serde_json::Value;
+use shared::clock::Timestamp;
+
+/// Which way words go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the bot's user to LiveChat.
+    ToAgent,
+    /// From an agent to the bot's user.
+    ToUser,
+}
+
+/// Something that must arrive, once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// The upstream conversation of the user who wrote it, or whom it is for.
+    pub person: String,
+    /// Which way it goes.
+    pub direction: Direction,
+    /// A text that nobody else writes.
+    pub text: String,
+}
+
+/// A call that a vendor was scripted to refuse; simulators do not journal these themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Who refused.
+    pub vendor: Vendor,
+    /// When the call came in.
+    pub at: Timestamp,
+    /// For how long the vendor asked not to be called.
+    pub reset: Option<Duration>,
+}
+
+/// What has to be found in the journal.
+#[derive(Clone, Debug, Default)]
+pub struct Expectations {
+    /// Everything written; per person and direction in the order in which it must arrive.
+    pub words: Vec<Words>,
+    /// Texts that no user may see: notes among agents.
+    pub private: Vec<String>,
+    /// How many handoffs were asked for, repeats not counted; none is not judged.
+    pub escalations: Option<usize>,
+    /// What the vendors refused as scripted.
+    pub refused: Vec<Refused>,
+}
+
+/// Something that must not have happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// Words never arrived.
+    Lost(Words),
+    /// Words arrived more than once.
+    Doubled {
+        /// The words.
+        words: Words,
+        /// How often.
+        times: usize,
+    },
+    /// Words arrived after such that were written later.
+    Reordered {
+        /// The words that came too late.
+        words: Words,
+        /// What had arrived before them.
+        after: String,
+    },
+    /// Words were shown to, or sent in the name of, somebody else.
+    WrongPerson {
+        /// The words.
+        words: Words,
+        /// Whom they reached; empty when nobody knows.
+        reached: String,
+    },
+    /// Somebody saw what was not meant for them: a note among agents, or an echo of the other side's own words.
+    Leaked(String),
+    /// Something was said in a session that was over.
+    TextAfterClosure(String),
+    /// A session is open on one side and over on the other.
+    StuckSession {
+        /// The LiveChat thread.
+        thread: String,
+        /// The downstream conversation, where there is one.
+        conversation: Option<String>,
+        /// On which side it is still open.
+        open_at: Vendor,
+    },
+    /// More threads were opened than handoffs were asked for.
+    ChatsOpened(usize),
+    /// More conversations were created than handoffs were asked for.
+    ConversationsCreated(usize),
+    /// The bot was told twice in a row of the same agent.
+    AssignedAgain {
+        /// The downstream conversation.
+        conversation: String,
+        /// The agent's Botpress user.
+        agent: String,
+    },
+    /// A vendor was called before the time that it had named.
+    BeforeReset {
+        /// Who was called.
+        vendor: Vendor,
+        /// When.
+        at: Timestamp,
+        /// When it would have been allowed.
+        reset_at: Timestamp,
+    },
+}
+
+/// Everything that is wrong with a run.
+pub fn check(entries: &[Entry], expectations: &Expectations) -> Vec<Finding> {
+    let sessions = Sessions::read(entries);
+    let mut findings = words(entries, &sessions, &expectations.words);
+    findings.extend(leaks(entries, expectations));
+    findings.extend(after_closure(entries));
+    findings.extend(sessions.stuck());
+    findings.extend(expectations.escalations.map(|asked| openings(entries, asked)).into_iter().flatten());
+    findings.extend(assignments(entries));
+    findings.extend(before_reset(entries, &expectations.refused));
+    findings
+}
+
+/// What the journal says of every session.
+#[derive(Debug, Default)]
+struct Sessions<'a> {
+    /// Thread by downstream conversation.
+    threads: BTreeMap<&'a str, &'a str>,
+    /// Upstream conversation by thread.
+    people: HashMap<&'a str, &'a str>,
+    open_threads: BTreeSet<&'a str>,
+    closed_threads: BTreeSet<&'a str>,
+    /// Downstream conversations on which HITL is active.
+    escalated: BTreeSet<&'a str>,
+}
+
+impl<'a> Sessions<'a> {
+    fn read(entries: &'a [Entry]) -> Self {
+        let mut sessions = Self::default();
+        for entry in entries {
+            let (conversation, thread) = (entry.text("/conversation_id"), entry.text("/thread_id"));
+            match entry.effect {
+                "chat_started" | "chat_resumed" if entry.detail.get("active") != Some(&Value::Bool(false)) => {
+                    sessions.open_threads.insert(thread);
+                }
+                "chat_deactivated" => {
+                    sessions.open_threads.remove(thread);
+                    sessions.closed_threads.insert(thread);
+                }
+                "conversation_created" => {
+                    sessions.threads.insert(conversation, entry.text("/tags/id"));
+                }
+                "hitl_started" => {
+                    sessions.escalated.insert(conversation);
+                    if let Some(thread) = sessions.threads.get(conversation) {
+                        sessions.people.insert(thread, entry.text("/upstream_conversation_id"));
+                    }
+                }
+                "hitl_ended" => {
+                    sessions.escalated.remove(conversation);
+                }
+                _ => {}
+            }
+        }
+        sessions
+    }
+
+    fn stuck(&self) -> Vec<Finding> {
+        let escalated = |thread: &str| self.escalated.iter().any(|one| self.threads.get(one) == Some(&thread));
+        let nobody_there = self.open_threads.iter().filter(|thread| !escalated(thread)).map(|thread| {
+            let conversation = self.threads.iter().find(|(_, known)| *known == thread).map(|(one, _)| *one);
+            (*thread, conversation, Vendor::LiveChat)
+        });
+        let nobody_answers = self.escalated.iter().filter_map(|conversation| {
+            let thread = self.threads.get(conversation).copied().unwrap_or_default();
+            let is_over = self.closed_threads.contains(thread) || thread.is_empty();
+            is_over.then_some((thread, Some(*conversation), Vendor::Botpress))
+        });
+        let finding = |(thread, conversation, open_at): (&str, Option<&str>, _)| Finding::StuckSession {
+            thread: thread.to_owned(),
+            conversation: conversation.map(str::to_owned),
+            open_at,
+        };
+        nobody_there.chain(nobody_answers).map(finding).collect()
+    }
+}
+
+/// Where words arrived, if `entry` is about words that arrived: the person, the direction, the text.
+fn arrival<'a>(entry: &'a Entry, sessions: &Sessions<'a>) -> Option<(&'a str, Direction, &'a str)> {
+    match said(entry)? {
+        Direction::ToUser => Some((entry.text("/conversation_id"), Direction::ToUser, entry.text("/text"))),
+        Direction::ToAgent => {
+            let person = sessions.people.get(entry.text("/thread_id")).copied().unwrap_or_default();
+            Some((person, Direction::ToAgent, entry.text("/text")))
+        }
+    }
+}
+
+/// Which way the words went that `entry` is about, if it is about words.
+fn said(entry: &Entry) -> Option<Direction> {
+    match entry.effect {
+        "shown_to_user" if entry.text("/from") == "agent" => Some(Direction::ToUser),
+        "event_sent" if entry.text("/author_type") == "customer" => Some(Direction::ToAgent),
+        _ => None,
+    }
+}
+
+/// Lost, doubled, reordered, misled.
+fn words(entries: &[Entry], sessions: &Sessions<'_>, written: &[Words]) -> Vec<Finding> {
+    let by_text: HashMap<_, _> =
+        written.iter().enumerate().map(|(index, one)| ((one.direction, one.text.as_str()), (index, one))).collect();
+    let mut arrived = vec![0_usize; written.len()];
+    let mut furthest: HashMap<(Direction, &str), (usize, &str)> = HashMap::new();
+    let mut findings = Vec::new();
+    for entry in entries {
+        let Some((person, direction, text)) = arrival(entry, sessions) else { continue };
+        let Some((index, one)) = by_text.get(&(direction, text)) else { continue };
+        if person != one.person {
+            findings.push(Finding::WrongPerson { words: (*one).clone(), reached: person.to_owned() });
+        }
+        let Some(times) = arrived.get_mut(*index) else { continue };
+        *times += 1;
+        let furthest = furthest.entry((direction, person)).or_insert((*index, text));
+        match (*index).cmp(&furthest.0) {
+            std::cmp::Ordering::Less if *times == 1 => {
+                findings.push(Finding::Reordered { words: (*one).clone(), after: furthest.1.to_owned() });
+            }
+            std::cmp::Ordering::Greater => *furthest = (*index, text),
+            _ => {}
+        }
+    }
+    findings.extend(written.iter().zip(arrived).filter_map(|(words, times)| match times {
+        0 => Some(Finding::Lost(words.clone())),
+        1 => None,
+        _ => Some(Finding::Doubled { words: words.clone(), times }),
+    }));
+    findings
+}
+
+fn leaks(entries: &[Entry], expectations: &Expectations) -> Vec<Finding> {
+    let private: BTreeSet<&str> = expectations.private.iter().map(String::as_str).collect();
+    let written: HashSet<_> = expectations.words.iter().map(|words| (words.direction, words.text.as_str())).collect();
+    let leaked = |entry: &&Entry| {
+        let (Some(direction), text) = (said(entry), entry.text("/text")) else { return false };
+        let other = match direction {
+            Direction::ToAgent => Direction::ToUser,
+            Direction::ToUser => Direction::ToAgent,
+        };
+        (direction == Direction::ToUser && private.contains(text)) || written.contains(&(other, text))
+    };
+    entries.iter().filter(leaked).map(|entry| Finding::Leaked(entry.text("/text").to_owned())).collect()
+}
+
+fn after_closure(entries: &[Entry]) -> Vec<Finding> {
+    let (mut escalated, mut closed) = (BTreeSet::new(), BTreeSet::new());
+    let mut findings = Vec::new();
+    for entry in entries {
+        match (entry.effect, said(entry)) {
+            ("hitl_started", _) => {
+                escalated.insert(entry.text("/upstream_conversation_id"));
+            }
+            ("hitl_ended", _) => {
+                escalated.remove(entry.text("/upstream_conversation_id"));
+            }
+            ("chat_deactivated", _) => {
+                closed.insert(entry.text("/thread_id"));
+            }
+            (_, Some(Direction::ToUser)) if !escalated.contains(entry.text("/conversation_id")) => {
+                findings.push(Finding::TextAfterClosure(entry.text("/text").to_owned()));
+            }
+            (_, Some(Direction::ToAgent)) if closed.contains(entry.text("/thread_id")) => {
+                findings.push(Finding::TextAfterClosure(entry.text("/text").to_owned()));
+            }
+            _ => {}
+        }
+    }
+    findings
+}
+
+fn openings(entries: &[Entry], asked: usize) -> Vec<Finding> {
+    let count = |effects: &[&str]| entries.iter().filter(|entry| effects.contains(&entry.effect)).count();
+    let (threads, conversations) = (count(&["chat_started", "chat_resumed"]), count(&["conversation_created"]));
+    let too_many = [
+        (threads > asked).then_some(Finding::ChatsOpened(threads)),
+        (conversations > asked).then_some(Finding::ConversationsCreated(conversations)),
+    ];
+    too_many.into_iter().flatten().collect()
+}
+
+fn assignments(entries: &[Entry]) -> Vec<Finding> {
+    let mut told: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut findings = Vec::new();
+    let told_again = entries.iter().filter(|entry| entry.effect == "event_created");
+    for entry in told_again.filter(|entry| entry.text("/type") == "hitlAssigned") {
+        let (conversation, agent) = (entry.text("/conversation_id"), entry.text("/user_id"));
+        if told.insert(conversation, agent) == Some(agent) {
+            findings.push(Finding::AssignedAgain { conversation: conversation.to_owned(), agent: agent.to_owned() });
+        }
+    }
+    findings
+}
+
+/// A call in the same moment as the refusal was under way already; any later one has been warned.
+fn before_reset(entries: &[Entry], refused: &[Refused]) -> Vec<Finding> {
+    let answered = entries.iter().filter(|entry| entry.effect == "call_answered").map(|entry| (entry.vendor, entry.at));
+    let calls = answered.chain(refused.iter().map(|one| (one.vendor, one.at)));
+    let too_early = |(vendor, at): (Vendor, Timestamp)| {
+        let windows = refused.iter().filter_map(|one| Some((one.vendor, one.at, one.at + one.reset?)));
+        let mut broken = windows.filter(|&(named_by, from, until)| named_by == vendor && from < at && at < until);
+        broken.next().map(|(_, _, reset_at)| Finding::BeforeReset { vendor, at, reset_at })
+    };
+    calls.filter_map(too_early).collect()
+}

@@ -1,0 +1,50 @@
+//! `cargo run -p tests --release -- <scenario>`: one scenario at full size, one line, and a verdict.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tests::scenario::{Scenario, Size};
+
+/// How many findings are printed below the line.
+const MOST_FINDINGS: usize = 20;
+
+/// Plays one scenario in this process and judges it by the journal of what happened at the vendors.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Which one; `list` names them.
+    scenario: String,
+
+    /// What chance is decided by; printed, so that a run can be repeated. Without it, another one each time.
+    #[arg(long)]
+    seed: Option<u64>,
+
+    /// The part of the full size, such as 0.01.
+    #[arg(long, default_value_t = 1.0)]
+    scale: f64,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.scenario == "list" {
+        for scenario in Scenario::ALL {
+            println!("{:20} {}", scenario.name, scenario.shows);
+        }
+        return ExitCode::SUCCESS;
+    }
+    let Some(scenario) = Scenario::named(&arguments.scenario) else {
+        eprintln!("error: there is no scenario {}; `list` names them", arguments.scenario);
+        return ExitCode::from(2);
+    };
+    let size = Size { seed: arguments.seed.unwrap_or_else(|| fastrand::u64(..)), scale: arguments.scale };
+    let report = scenario.run(size).await;
+    let verdict = match report.findings.len() {
+        0 => "good".to_owned(),
+        count => format!("{count} findings"),
+    };
+    println!("{}: {}; seed {}; {verdict}", scenario.name, report.figure, size.seed);
+    for finding in report.findings.iter().take(MOST_FINDINGS) {
+        println!("  {finding}");
+    }
+    if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,309 @@
+//! Vendors that are down while people go on writing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use sandbox::faults::{Fault, Faults};
+use sandbox::journal::Vendor;
+use serde_json::json;
+use shared::clock::Timestamp;
+use tokio::task::JoinSet;
+
+use super::stage::{Session, Stage, report};
+use super::{Report, Size};
+use crate::ANNA;
+use crate::checker::{Direction, Expectations, Words};
+
+/// How often somebody writes in each session: five times a minute.
+const PAUSE: Duration = Duration::from_secs(12);
+
+/// How long people write before the outage, and after it.
+const BEFORE: Duration = Duration::from_secs(30);
+const AFTER: Duration = Duration::from_secs(30);
+
+/// How soon after the recovery everything written until then must have arrived.
+const DRAINED_WITHIN: Duration = Duration::from_secs(60);
+
+/// What an acceptance may take, as 99 of 100 callers see it.
+const ACCEPTED_WITHIN: Duration = Duration::from_millis(250);
+
+/// In what way a vendor is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// It answers 503.
+    Errors,
+    /// It breaks connections.
+    Resets,
+    /// It answers 429, and says when it may be called again.
+    Limits,
+}
+
+impl Trouble {
+    fn fault(self, vendor: Vendor, left: Duration) -> Fault {
+        match (self, vendor) {
+            (Self::Resets, _) => Fault::Reset,
+            (Self::Errors, _) => Fault::answer(503, "<html>Service Unavailable</html>"),
+            (Self::Limits, Vendor::Botpress) => {
+                let body = json!({"id": "err_20260511094100x00000000", "code": 429, "type": "RateLimited", "message": "Too many requests"});
+                limited("ratelimit-reset", left, &body)
+            }
+            (Self::Limits, Vendor::LiveChat) => limited(
+                "retry-after",
+                left,
+                &json!({"error": {"type": "too_many_requests", "message": "Too many requests"}}),
+            ),
+        }
+    }
+}
+
+fn limited(header: &str, left: Duration, body: &serde_json::Value) -> Fault {
+    let seconds = left.as_millis().div_ceil(1_000).to_string();
+    Fault::Answer { status: 429, headers: BTreeMap::from([(header.to_owned(), seconds)]), body: body.to_string() }
+}
+
+/// Botpress is down, and agents write.
+pub(super) async fn botpress(size: Size, trouble: Trouble) -> Report {
+    let outage = Outage { vendors: &[Vendor::Botpress], trouble, lasts: Duration::from_secs(60) };
+    outage.play(size, &[Direction::ToUser], Senders::Simulators).await
+}
+
+/// LiveChat is down, and users write.
+pub(super) async fn livechat(size: Size, trouble: Trouble) -> Report {
+    let outage = Outage { vendors: &[Vendor::LiveChat], trouble, lasts: Duration::from_secs(60) };
+    outage.play(size, &[Direction::ToAgent], Senders::Simulators).await
+}
+
+/// Both are down, and both sides write.
+pub(super) async fn both(size: Size) -> Report {
+    let vendors = &[Vendor::LiveChat, Vendor::Botpress];
+    let outage = Outage { vendors, trouble: Trouble::Resets, lasts: Duration::from_secs(600) };
+    outage.play(size, &[Direction::ToUser, Direction::ToAgent], Senders::Measured).await
+}
+
+/// Who delivers the agents' messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Senders {
+    /// LiveChat, which repeats what was refused.
+    Simulators,
+    /// We ourselves, with a watch in hand and without a second try.
+    Measured,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Outage {
+    vendors: &'static [Vendor],
+    trouble: Trouble,
+    lasts: Duration,
+}
+
+/// What happens at a moment; at one moment, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Happening {
+    Down,
+    Up,
+    Sweep,
+    Says(usize),
+}
+
+/// How long a caller waited: by a watch, and by the clock of the stage.
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    status: Option<u16>,
+    real: Duration,
+    told: Duration,
+}
+
+impl Outage {
+    async fn play(self, size: Size, directions: &[Direction], senders: Senders) -> Report {
+        let stage = Stage::in_process().await;
+        let sessions = stage.sessions(size.of(200, 5)).await;
+        let (words, said_by, plan) = self.plan(size, directions, &sessions);
+        let begin = stage.world.now();
+        let (mut running, waits) = (JoinSet::new(), Arc::new(Mutex::new(Vec::new())));
+        let mut written_at = Vec::new();
+        for (at, happening) in plan {
+            stage.until(begin + at).await;
+            match happening {
+                Happening::Down | Happening::Up => {}
+                Happening::Sweep => {
+                    let world = Arc::clone(&stage.world);
+                    running
+                        .spawn(async move { world.stack.sweep().await.map(|_| ()).map_err(|error| error.to_string()) });
+                }
+                Happening::Says(number) => {
+                    written_at.push(stage.world.now());
+                    let (Some(words), Some(session)) = (words.get(number), said_by.get(number)) else { continue };
+                    let speaker =
+                        Speaker { stage: stage.clone(), session: session.clone(), number, waits: Arc::clone(&waits) };
+                    speaker.says(words.clone(), senders, &mut running);
+                }
+            }
+            self.set_faults(&stage, begin);
+        }
+        let failed: Vec<_> = stage.drive(running.join_all()).await.into_iter().filter_map(Result::err).collect();
+        stage.drain().await;
+        let waits = waits.lock().expect("nobody panics with the list in hand").clone();
+        self.judge(&stage, begin, words, &written_at, &waits, failed, sessions.len())
+    }
+
+    /// What is written, by whom, and everything that happens, in order.
+    fn plan(
+        self,
+        size: Size,
+        directions: &[Direction],
+        sessions: &[Session],
+    ) -> (Vec<Words>, Vec<Session>, Vec<(Duration, Happening)>) {
+        let mut random = size.random();
+        let total = BEFORE + self.lasts + AFTER;
+        let mut said = Vec::new();
+        for (session, direction) in sessions.iter().flat_map(|one| directions.iter().map(move |way| (one, *way))) {
+            let mut at = Duration::from_millis(random.u64(..12_000));
+            while at < total {
+                said.push((at, session, direction));
+                at += PAUSE;
+            }
+        }
+        said.sort_by_key(|(at, ..)| *at);
+        let mut plan = vec![(BEFORE, Happening::Down), (BEFORE + self.lasts, Happening::Up)];
+        let end = BEFORE + self.lasts + DRAINED_WITHIN;
+        // A rate limit is told anew each second.
+        plan.extend((1..self.lasts.as_secs()).map(|second| (BEFORE + Duration::from_secs(second), Happening::Down)));
+        let sweeps = (1..).map(|minute| Duration::from_secs(60 * minute)).take_while(|at| *at <= end);
+        plan.extend(sweeps.map(|at| (at, Happening::Sweep)));
+        plan.extend(said.iter().enumerate().map(|(number, (at, ..))| (*at, Happening::Says(number))));
+        plan.sort();
+        let (words, said_by) = said
+            .into_iter()
+            .enumerate()
+            .map(|(number, (_, session, way))| (session.words(way, &format!("message {number}")), session.clone()))
+            .unzip();
+        (words, said_by, plan)
+    }
+
+    fn set_faults(self, stage: &Stage, begin: Timestamp) {
+        let now = stage.world.now();
+        let (down, up) = (begin + BEFORE, begin + BEFORE + self.lasts);
+        for vendor in self.vendors {
+            let faults: &Faults = match vendor {
+                Vendor::LiveChat => stage.world.stack.livechat.faults(),
+                Vendor::Botpress => stage.world.stack.botpress.faults(),
+            };
+            faults.clear();
+            if down <= now && now < up {
+                faults.always("", self.trouble.fault(*vendor, up.since(now)));
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "everything that is known of the run")]
+    fn judge(
+        self,
+        stage: &Stage,
+        begin: Timestamp,
+        words: Vec<Words>,
+        written_at: &[Timestamp],
+        waits: &[Wait],
+        failed: Vec<String>,
+        sessions: usize,
+    ) -> Report {
+        let recovery = begin + BEFORE + self.lasts;
+        let arrived: HashMap<String, Timestamp> = stage
+            .world
+            .stack
+            .journal
+            .entries()
+            .iter()
+            .filter(|entry| ["shown_to_user", "event_sent"].contains(&entry.effect))
+            .map(|entry| (entry.text("/text").to_owned(), entry.at))
+            .collect();
+        let delays = words.iter().zip(written_at).filter(|(_, at)| **at <= recovery);
+        let delays: Vec<_> =
+            delays.filter_map(|(one, _)| Some((arrived.get(&one.text)?.since(recovery), one))).collect();
+        let last = delays.iter().map(|(delay, _)| *delay).max().unwrap_or_default();
+        let late = delays.iter().filter(|(delay, _)| *delay > DRAINED_WITHIN).count();
+        let effects = stage.effects(&words);
+        let mut figure = format!(
+            "{sessions} sessions wrote {} messages, {effects} effects, the last of the outage {:.1} s after it",
+            words.len(),
+            last.as_secs_f64(),
+        );
+        let mut own = failed;
+        own.extend(
+            (late > 0).then(|| format!("{late} messages came later than {DRAINED_WITHIN:?} after the recovery")),
+        );
+        own.extend(refused_acceptances(stage).map(|detail| format!("not accepted: {detail}")));
+        if !waits.is_empty() {
+            let (accepted, real, told) = percentiles(waits);
+            figure += &format!(
+                ", {accepted} of {} accepted, p99 {:.0} ms by a watch and {:.1} s by the clock",
+                waits.len(),
+                real.as_secs_f64() * 1_000.0,
+                told.as_secs_f64(),
+            );
+            own.extend((accepted < waits.len()).then(|| format!("{} were not accepted", waits.len() - accepted)));
+            own.extend((told > ACCEPTED_WITHIN).then(|| format!("p99 of the acceptance is {told:?} by the clock")));
+        }
+        let findings = stage.findings(Expectations { words, escalations: Some(sessions), ..Expectations::default() });
+        let mut report = report(figure, &findings);
+        report.findings.extend(own);
+        report
+    }
+}
+
+/// Every delivery of either vendor that we did not answer with 200.
+fn refused_acceptances(stage: &Stage) -> impl Iterator<Item = serde_json::Value> {
+    let journal = &stage.world.stack.journal;
+    let webhooks = journal.all("webhook_delivered");
+    let operations =
+        journal.all("operation_called").into_iter().filter(|entry| entry.text("/operation") == "message_created");
+    let is_refused = |entry: &sandbox::journal::Entry| entry.detail.get("status") != Some(&json!(200));
+    webhooks.into_iter().chain(operations).filter(is_refused).map(|entry| entry.detail)
+}
+
+/// How many were accepted, and what 99 of 100 callers waited at most.
+fn percentiles(waits: &[Wait]) -> (usize, Duration, Duration) {
+    let at_99 = |mut durations: Vec<Duration>| {
+        durations.sort();
+        durations.get(durations.len().saturating_sub(1) * 99 / 100).copied().unwrap_or_default()
+    };
+    let accepted = waits.iter().filter(|wait| wait.status == Some(200)).count();
+    (accepted, at_99(waits.iter().map(|wait| wait.real).collect()), at_99(waits.iter().map(|wait| wait.told).collect()))
+}
+
+/// Somebody who writes in a session.
+struct Speaker {
+    stage: Stage,
+    session: Session,
+    number: usize,
+    waits: Arc<Mutex<Vec<Wait>>>,
+}
+
+impl Speaker {
+    fn says(self, words: Words, senders: Senders, running: &mut JoinSet<Result<(), String>>) {
+        let Self { stage, session, number, waits } = self;
+        match (words.direction, senders) {
+            (Direction::ToAgent, _) => {
+                running.spawn(async move {
+                    let stack = &stage.world.stack;
+                    stack.botpress.user_says(&session.user.conversation_id, &words.text).await.map(|_| ())
+                });
+            }
+            (Direction::ToUser, Senders::Simulators) => {
+                let sent = stage.world.stack.livechat.agent_sends_text(&session.chat_id, ANNA, &words.text);
+                sent.expect("the agent can write");
+            }
+            (Direction::ToUser, Senders::Measured) => {
+                let written_at = stage.world.now();
+                let webhook = stage.message_webhook(&session, number, &words.text, written_at);
+                running.spawn(async move {
+                    let watch = Instant::now();
+                    let status = stage.post(&webhook).await;
+                    let wait = Wait { status, real: watch.elapsed(), told: stage.world.now().since(written_at) };
+                    waits.lock().expect("nobody panics with the list in hand").push(wait);
+                    Ok(())
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! What scenarios are played on: sessions, raw webhooks, and time that passes only while nothing else happens.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandbox::botpress::{Escalation, UpstreamUser};
+use sandbox::faults::{Fault, Spoiled};
+use sandbox::journal::Vendor;
+use sandbox::stack::{Options, Stack};
+use serde_json::{Value, json};
+use shared::clock::Timestamp;
+use shared::fail_point::Plan;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::Report;
+use crate::checker::{self, Direction, Expectations, Finding, Refused, Words};
+use crate::{ANNA, Clocks, World};
+
+/// How long nothing may have happened before time passes.
+const QUIET: Duration = Duration::from_millis(8);
+
+/// The shortest step of time; who waits for a moment in between is woken a little late.
+const STEP: Duration = Duration::from_millis(50);
+
+/// How many escalations happen at once.
+const SIDE_BY_SIDE: usize = 16;
+
+/// How many minutes of sweeps the last item may take.
+const LAST_MINUTES: usize = 30;
+
+/// A world under load.
+#[derive(Clone, Debug)]
+pub(super) struct Stage {
+    pub world: Arc<World>,
+    client: reqwest::Client,
+}
+
+/// A user who was handed over.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub user: UpstreamUser,
+    pub chat_id: String,
+    pub thread_id: String,
+}
+
+impl Session {
+    pub fn words(&self, direction: Direction, text: &str) -> Words {
+        Words { person: self.user.conversation_id.clone(), direction, text: text.to_owned() }
+    }
+}
+
+impl Stage {
+    /// A stage in this process, or before the compiled functions where `HITL_BINARIES` says so.
+    pub async fn start() -> Self {
+        match crate::binaries() {
+            Some(folder) => Self::around(World::through(&folder, &[]).await),
+            None => Self::in_process().await,
+        }
+    }
+
+    /// A stage whose time is its own, and whose table can be spoiled.
+    pub async fn in_process() -> Self {
+        let clock = Clocks::new();
+        // The proxy also shows that something is going on where the journal does not.
+        let options = Options { table_proxy: true, ..clock.options() };
+        let stack = Stack::start(options).await.expect("the stack starts");
+        let world = World { stack, fail_points: Plan::default(), clock: Some(clock) };
+        world.install().await.expect("the integration is installed");
+        Self::around(world)
+    }
+
+    fn around(world: World) -> Self {
+        Self { world: Arc::new(world), client: sandbox::server::client().expect("a client can be made") }
+    }
+
+    /// Waits until nothing has happened for a moment.
+    async fn quiet(&self) {
+        let mut seen = self.activity();
+        loop {
+            tokio::time::sleep(QUIET).await;
+            let now = self.activity();
+            if now == seen {
+                return;
+            }
+            seen = now;
+        }
+    }
+
+    fn activity(&self) -> usize {
+        let table_calls = self.world.stack.table_proxy.as_ref().map_or(0, |proxy| proxy.calls().values().sum());
+        self.world.stack.journal.len() + table_calls
+    }
+
+    /// Waits for `work`; time passes whenever nothing happens.
+    pub async fn drive<F: Future>(&self, work: F) -> F::Output {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = self.quiet() => {}
+            }
+            if let Some(clock) = &self.world.clock
+                && let Some(next) = clock.next_wake()
+            {
+                clock.advance(next.since(clock.now()).max(STEP));
+            }
+        }
+    }
+
+    /// Lets time pass until `time`, with everything that falls due on the way.
+    pub async fn until(&self, time: Timestamp) {
+        let Some(clock) = &self.world.clock else { return };
+        while clock.now() < time {
+            self.quiet().await;
+            let next = clock.next_wake().map_or(time, |wake| wake.max(clock.now() + STEP));
+            clock.advance(next.min(time).since(clock.now()));
+        }
+        self.quiet().await;
+    }
+
+    /// Lets time pass.
+    pub async fn pass(&self, duration: Duration) {
+        self.until(self.world.now() + duration).await;
+    }
+
+    /// Waits for time to pass.
+    pub async fn sleep(&self, duration: Duration) {
+        match &self.world.clock {
+            Some(clock) => clock.clock().sleep(duration).await,
+            None => tokio::time::sleep(duration).await,
+        }
+    }
+
+    /// New users, handed over, with the settle time behind them.
+    pub async fn sessions(&self, count: usize) -> Vec<Session> {
+        let turns = Arc::new(Semaphore::new(SIDE_BY_SIDE));
+        let mut escalations = JoinSet::new();
+        let mut users = Vec::new();
+        for number in 0..count {
+            let (name, email) = (format!("User {number}"), format!("user-{number}@example.com"));
+            let user = self.world.stack.botpress.new_user(&name, Some(&email), None);
+            let (world, turns, conversation_id) =
+                (Arc::clone(&self.world), Arc::clone(&turns), user.conversation_id.clone());
+            escalations.spawn(async move {
+                let _turn = turns.acquire().await;
+                world.stack.botpress.escalate(&conversation_id, Escalation::default()).await
+            });
+            users.push(user);
+        }
+        let escalated = self.drive(escalations.join_all()).await;
+        assert!(escalated.iter().all(Result::is_ok), "without faults every user is handed over: {escalated:?}");
+        self.pass(Duration::from_secs(10)).await;
+        self.located(users)
+    }
+
+    /// Where users ended up.
+    pub fn located(&self, users: Vec<UpstreamUser>) -> Vec<Session> {
+        let journal = &self.world.stack.journal;
+        let threads: HashMap<_, _> = journal
+            .all("conversation_created")
+            .iter()
+            .map(|entry| (entry.text("/conversation_id").to_owned(), entry.text("/tags/id").to_owned()))
+            .collect();
+        let opened = journal.all("chat_started").into_iter().chain(journal.all("chat_resumed"));
+        let chats: HashMap<_, _> =
+            opened.map(|entry| (entry.text("/thread_id").to_owned(), entry.text("/chat_id").to_owned())).collect();
+        let locate = |user: UpstreamUser| {
+            let conversation = self.world.stack.botpress.downstream(&user.conversation_id).unwrap_or_default();
+            let thread_id = threads.get(&conversation).cloned().unwrap_or_default();
+            Session { user, chat_id: chats.get(&thread_id).cloned().unwrap_or_default(), thread_id }
+        };
+        users.into_iter().map(locate).collect()
+    }
+
+    /// The webhook about an agent's message that LiveChat itself knows nothing of.
+    pub fn message_webhook(&self, session: &Session, number: usize, text: &str, at: Timestamp) -> Value {
+        let stack = &self.world.stack;
+        json!({
+            "webhook_id": "f2b0c4d8a1e94b7f8c6d5e4f3a2b1c0d",
+            "secret_key": stack.webhook_secret(),
+            "action": "incoming_event",
+            "organization_id": stack.livechat.account().organization_id,
+            "payload": {
+                "chat_id": session.chat_id,
+                "thread_id": session.thread_id,
+                "event": {
+                    // Far from the numbers that LiveChat itself has given.
+                    "id": format!("{}_{}", session.thread_id, 10_000 + number),
+                    "created_at": at,
+                    "type": "message",
+                    "text": text,
+                    "author_id": ANNA,
+                    "visibility": "all",
+                },
+            },
+            "additional_data": {},
+        })
+    }
+
+    /// Delivers a webhook once; the status, if there was an answer.
+    pub async fn post(&self, webhook: &Value) -> Option<u16> {
+        let answer = self.client.post(self.world.stack.webhook_url()).json(webhook).send().await.ok()?;
+        Some(answer.status().as_u16())
+    }
+
+    /// Delivers webhooks over so many connections; how many were not answered with 200.
+    pub async fn post_all(&self, webhooks: Vec<Value>, connections: usize) -> usize {
+        let queue = Arc::new(std::sync::Mutex::new(webhooks));
+        let mut workers = JoinSet::new();
+        for _ in 0..connections {
+            let (stage, queue) = (self.clone(), Arc::clone(&queue));
+            workers.spawn(async move {
+                let mut refused = 0;
+                loop {
+                    let next = queue.lock().expect("nobody panics with the queue in hand").pop();
+                    let Some(webhook) = next else { return refused };
+                    refused += usize::from(stage.post(&webhook).await != Some(200));
+                }
+            });
+        }
+        self.drive(workers.join_all()).await.into_iter().sum()
+    }
+
+    /// Lets the schedule tick each minute until nothing waits any more, and at least until vendors have given up retrying.
+    pub async fn drain(&self) {
+        for _ in 0..LAST_MINUTES {
+            self.pass(Duration::from_secs(60)).await;
+            self.drive(self.world.stack.sweep()).await.expect("the sweep runs");
+            self.quiet().await;
+            if self.world.items("waiting").is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// What the checker says.
+    pub fn findings(&self, mut expectations: Expectations) -> Vec<Finding> {
+        let stack = &self.world.stack;
+        expectations.refused.extend(refused(Vendor::LiveChat, stack.livechat.faults().spoiled()));
+        expectations.refused.extend(refused(Vendor::Botpress, stack.botpress.faults().spoiled()));
+        checker::check(&stack.journal.entries(), &expectations)
+    }
+
+    /// How many of these words had an effect.
+    pub fn effects(&self, words: &[Words]) -> usize {
+        let written: std::collections::HashSet<&str> = words.iter().map(|words| words.text.as_str()).collect();
+        let entries = self.world.stack.journal.entries();
+        let effects = entries.iter().filter(|entry| ["shown_to_user", "event_sent"].contains(&entry.effect));
+        effects
+            .filter(|entry| entry.text("/from") == "agent" || entry.text("/author_type") == "customer")
+            .filter(|entry| written.contains(entry.text("/text")))
+            .count()
+    }
+}
+
+fn refused(vendor: Vendor, spoiled: Vec<Spoiled>) -> impl Iterator<Item = Refused> {
+    spoiled.into_iter().map(move |Spoiled { at, fault, .. }| {
+        let named = match &fault {
+            Fault::Answer { headers, .. } => headers.get("ratelimit-reset").or_else(|| headers.get("retry-after")),
+            Fault::Delay(_) | Fault::Reset | Fault::LoseAnswer => None,
+        };
+        // Whole seconds are rounded up, and the moment that is meant may be almost a second earlier.
+        let reset = named.and_then(|seconds| seconds.parse::<u64>().ok()?.checked_sub(1)).map(Duration::from_secs);
+        Refused { vendor, at, reset }
+    })
+}
+
+/// The report with every finding in words.
+pub(super) fn report(figure: String, findings: &[Finding]) -> Report {
+    Report { figure, findings: findings.iter().map(|finding| format!("{finding:?}")).collect() }
+}

@@ -1,0 +1,136 @@
+//! The table writes, and nobody hears of it.
+
+use sandbox::botpress::{Escalation, UpstreamUser};
+use sandbox::faults::{Fault, Faults};
+use sandbox::livechat::Error;
+
+use super::stage::{Session, Stage, report};
+use super::{Report, Size};
+use crate::ANNA;
+use crate::checker::{Direction, Expectations, Words};
+
+/// What the functions ask the table for; those that matter most come more often.
+const OPERATIONS: [&str; 8] = [
+    ".TransactWriteItems",
+    ".TransactWriteItems",
+    ".TransactWriteItems",
+    ".GetItem",
+    ".GetItem",
+    ".Query",
+    ".PutItem",
+    ".UpdateItem",
+];
+
+/// The SDK asks three times; only a call whose answer is lost as often fails.
+const TRIES: u32 = 3;
+
+/// How many users talk at once.
+const SIDE_BY_SIDE: usize = 4;
+
+/// How much each side says in a session.
+const MESSAGES: usize = 4;
+
+/// How often a bot's author lets a failed escalation be tried again.
+const ESCALATIONS: usize = 10;
+
+/// Answers of the table are lost in everything that a session does, from its start to its end.
+pub(super) async fn lost(size: Size) -> Report {
+    let mut play = Play { stage: Stage::in_process().await, random: size.random(), words: Vec::new(), asked: 0 };
+    let wanted = size.of(10_000, 60);
+    let mut users = 0;
+    while play.faults().spoiled().len() < wanted {
+        play.round(users).await;
+        users += SIDE_BY_SIDE;
+    }
+    let (lost, Play { stage, words, asked, .. }) = (play.faults().spoiled().len(), play);
+    let effects = stage.effects(&words);
+    let figure =
+        format!("{lost} answers lost while {users} users exchanged {} messages, {effects} effects", words.len());
+    let findings = stage.findings(Expectations { words, escalations: Some(asked), ..Expectations::default() });
+    report(figure, &findings)
+}
+
+struct Play {
+    stage: Stage,
+    random: fastrand::Rng,
+    words: Vec<Words>,
+    asked: usize,
+}
+
+impl Play {
+    fn faults(&self) -> &Faults {
+        self.stage.world.stack.table_proxy.as_ref().expect("this stage has the proxy").faults()
+    }
+
+    /// Some users from their escalation to the end of it.
+    async fn round(&mut self, first: usize) {
+        let mut users = Vec::new();
+        for number in first..first + SIDE_BY_SIDE {
+            let (name, email) = (format!("User {number}"), format!("user-{number}@example.com"));
+            let user = self.stage.world.stack.botpress.new_user(&name, Some(&email), None);
+            self.escalate(&user).await;
+            users.push(user);
+        }
+        let sessions = self.stage.located(users);
+        for turn in 0..MESSAGES {
+            for session in &sessions {
+                self.talk(session, turn).await;
+            }
+        }
+        // Words and endings are said to different sides; what was said first has to be through before.
+        self.stage.drain().await;
+        for (number, session) in sessions.iter().enumerate() {
+            self.spoil();
+            self.end(session, number % 2 == 0).await;
+        }
+        self.faults().clear();
+        self.stage.drain().await;
+    }
+
+    /// Loses some of the next answers.
+    fn spoil(&mut self) {
+        for _ in 0..2 {
+            let Some(operation) = self.random.choice(OPERATIONS) else { continue };
+            let times = if self.random.bool() { 1 } else { TRIES };
+            self.faults().next(times, operation, Fault::LoseAnswer);
+        }
+    }
+
+    async fn escalate(&mut self, user: &UpstreamUser) {
+        for _ in 0..ESCALATIONS {
+            self.spoil();
+            self.asked += 1;
+            let botpress = &self.stage.world.stack.botpress;
+            let escalated = self.stage.drive(botpress.escalate(&user.conversation_id, Escalation::default())).await;
+            if escalated.is_ok() {
+                return;
+            }
+            self.stage.drain().await;
+        }
+        panic!("{ESCALATIONS} escalations in a row failed");
+    }
+
+    async fn talk(&mut self, session: &Session, turn: usize) {
+        self.spoil();
+        let text = format!("{} agent {turn}", session.thread_id);
+        let sent: Result<String, Error> =
+            self.stage.world.stack.livechat.agent_sends_text(&session.chat_id, ANNA, &text);
+        sent.expect("the agent can write");
+        self.words.push(session.words(Direction::ToUser, &text));
+        let text = format!("{} user {turn}", session.thread_id);
+        let said = self.stage.world.stack.botpress.user_says(&session.user.conversation_id, &text);
+        self.stage.drive(said).await.expect("the user can write");
+        self.words.push(session.words(Direction::ToAgent, &text));
+        self.stage.drive(self.stage.world.stack.settled()).await;
+    }
+
+    async fn end(&mut self, session: &Session, by_agent: bool) {
+        let stack = &self.stage.world.stack;
+        if by_agent {
+            stack.livechat.agent_closes(&session.chat_id, ANNA).expect("the agent can close");
+        } else {
+            self.stage.drive(stack.botpress.user_ends(&session.user.conversation_id)).await.expect("the user can end");
+        }
+        self.stage.drive(stack.settled()).await;
+    }
+}
