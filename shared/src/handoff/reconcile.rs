@@ -79,11 +79,11 @@ impl Handoff {
         }
     }
 
-    /// Accepts what no webhook has brought, while the lane's lease is held already; tells whether there was anything.
-    pub(super) async fn accept_missed(&self, session: &Session) -> Result<bool> {
+    /// Accepts what no webhook has brought, while the lane's lease is held already.
+    pub(super) async fn accept_missed(&self, session: &Session) -> Result<()> {
         let missed = self.missed(session).await?;
         let lease = lease_until(self.clock.now());
-        Ok(self.accept_all(&session.session_id, missed, &lease).await? != Accepted::Duplicate)
+        self.accept_all(&session.session_id, missed, &lease).await.map(drop)
     }
 
     /// Everything that the session's thread shows to have happened.

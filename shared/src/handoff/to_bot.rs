@@ -106,18 +106,20 @@ impl Handoff {
         }
     }
 
-    /// Whether the thread holds words of an agent that no webhook has brought yet; they come before the end.
+    /// Whether anything was said that the user has not been shown yet; it comes before the end.
     ///
-    /// An end is not held up for long by a thread that cannot be read.
+    /// What no webhook has brought is read from the thread, and what one brings meanwhile is in the lane by then. An end
+    /// is not held up for long by a thread that cannot be read.
     async fn found_last_words(&self, session: &Session, attempts: u32) -> Result<bool> {
         match self.accept_missed(session).await {
-            Err(error) if error.is_retryable() && attempts < READINGS_BEFORE_END => Err(error),
+            Err(error) if error.is_retryable() && attempts < READINGS_BEFORE_END => return Err(error),
             Err(error) => {
                 tracing::warn!(error = %error, session.id = %session.session_id, "a thread ends unread");
-                Ok(false)
             }
-            found => found,
+            Ok(()) => {}
         }
+        let contents = self.table.lane::<ToBot>(&session.session_id, ToBot::LANE).await?;
+        Ok(contents.waiting.iter().any(|item| !item.content.is_end()))
     }
 
     async fn emit(&self, session: &Session, kind: &str, payload: serde_json::Value) -> Result<()> {
