@@ -30,7 +30,7 @@ pub async fn answer(handoff: Arc<Handoff>, request: Request) -> Result<Response<
         (&Method::GET, [.., "health"]) => answer::text(StatusCode::OK, "ok"),
         (&Method::POST, [.., "botpress", key]) => {
             let deadline = deadline(&handoff, &request);
-            routes::botpress::respond(&handoff, &request, key, deadline).await
+            Box::pin(routes::botpress::respond(&handoff, &request, key, deadline)).await
         }
         _ => answer::text(StatusCode::NOT_FOUND, "not found"),
     })

@@ -52,7 +52,7 @@ async fn answer(handoff: Arc<Handoff>, request: Request) -> Result<Response<Body
             let invocation_end = request.lambda_context_ref().map(|context| end(&handoff, context));
             let patience_end = handoff.clock.now() + LIVECHAT_PATIENCE;
             let deadline = invocation_end.map_or(patience_end, |end| end.min(patience_end)) - ANSWER_MARGIN;
-            livechat::answer(&handoff, request.body(), deadline).await
+            Box::pin(livechat::answer(&handoff, request.body(), deadline)).await
         }
         _ => text(StatusCode::NOT_FOUND, "not found"),
     })

@@ -50,6 +50,8 @@ pub enum ToBot {
     },
     /// LiveChat has ended the session.
     Stopped,
+    /// The user has started another session: the bot of this one resumes, and its thread is closed.
+    Superseded,
 }
 
 /// How an agent presents themselves to end users.

@@ -128,7 +128,8 @@ impl Handoff {
                 Accepted::Duplicate => self.table.take_lease(session_id, C::LANE, lease, self.clock.now()).await?,
             };
             match holds_lease {
-                true => self.drain::<C>(session_id, lease, deadline, Patience::Wait).await,
+                // Boxed, since all that follows nests deeper than the compiler cares to follow.
+                true => Box::pin(self.drain::<C>(session_id, lease, deadline, Patience::Wait)).await,
                 false => Ok(()),
             }
         };
@@ -210,7 +211,7 @@ impl Handoff {
     }
 
     async fn attempt<C: Content>(&self, session: &mut Session, item: &Waiting<C>) -> Result<Attempt> {
-        // Boxed, since a delivery nests deeper than the compiler cares to follow.
+        // Boxed, since all that follows nests deeper than the compiler cares to follow.
         let error = match Box::pin(C::deliver(self, session, item)).await {
             Ok(attempt) => return Ok(attempt),
             Err(error) => error,

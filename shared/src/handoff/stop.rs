@@ -81,7 +81,7 @@ impl Handoff {
     pub(super) async fn supersede(&self, session: &Session, deadline: Timestamp) -> Result<()> {
         let position = Position { at: self.clock.now(), source_id: "superseded".to_owned() };
         let lease = lease_until(deadline);
-        let accepted = self.accept(&session.session_id, position, &ToBot::Stopped, &lease).await?;
+        let accepted = self.accept(&session.session_id, position, &ToBot::Superseded, &lease).await?;
         self.drain_accepted::<ToBot>(&session.session_id, accepted, &lease, deadline).await;
         self.require_end(&session.session_id).await
     }

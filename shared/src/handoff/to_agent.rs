@@ -75,11 +75,16 @@ impl Handoff {
     }
 
     async fn deliver_close(&self, session: &mut Session) -> Result<Delivered> {
-        let closed = match &session.thread {
+        let closed = self.close_thread_of(session).await;
+        self.end(session, closed).await
+    }
+
+    /// Closes what a session has open at LiveChat.
+    pub(super) async fn close_thread_of(&self, session: &Session) -> Result<()> {
+        match &session.thread {
             Some(thread) => self.close_thread(session, thread).await,
             None => self.close_whatever_was_opened(session).await,
-        };
-        self.end(session, closed).await
+        }
     }
 
     /// Closes the session's thread; what the agent token may not do, the customer may, as long as they are in the chat.

@@ -25,7 +25,7 @@ impl Content for ToBot {
     const LANE: Lane = Lane::ToBot;
 
     fn is_end(&self) -> bool {
-        *self == Self::Stopped
+        matches!(self, Self::Stopped | Self::Superseded)
     }
 
     /// The HITL plugin discards whatever arrives before it has activated the session.
@@ -65,6 +65,12 @@ impl Content for ToBot {
                 let payload = json!({ "conversationId": conversation_id });
                 let told = handoff.emit(session, "hitlStopped", payload).await;
                 handoff.end(session, told).await.map(Attempt::Done)
+            }
+            Self::Superseded => {
+                let payload = json!({ "conversationId": conversation_id });
+                handoff.emit(session, "hitlStopped", payload).await?;
+                let closed = handoff.close_thread_of(session).await;
+                handoff.end(session, closed).await.map(Attempt::Done)
             }
         }
     }

@@ -19,6 +19,9 @@ const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 /// The bot waits for `stopHitl` before it says goodbye, so it is answered soon, delivered or not.
 const STOP_TIME: Duration = Duration::from_secs(8);
 
+/// Between two tries to make a stop durable.
+const STOP_PAUSE: Duration = Duration::from_millis(500);
+
 /// Answers one call of Botpress.
 pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: Timestamp) -> Response<Body> {
     let body: &[u8] = request.body().as_ref();
@@ -108,11 +111,16 @@ async fn create_user(
     handoff.create_user(install, profile).await.map(|id| json!({ "userId": id }))
 }
 
-/// An error here would leave the user without the bot's goodbye and the bot without its turn, so there is none.
+/// An error here would leave the user without the bot's goodbye and the bot without its turn, so there is none; what could
+/// not be made durable is tried again while there is time.
 async fn stop(handoff: &Handoff, conversation_id: &ConversationId, deadline: Timestamp) -> Value {
     let soon = deadline.min(handoff.clock.now() + STOP_TIME);
-    if let Err(error) = handoff.stop(conversation_id, soon).await {
+    while let Err(error) = handoff.stop(conversation_id, soon).await {
         tracing::error!(error = %error, conversation.id = %conversation_id, "a stop could not be made durable");
+        if handoff.clock.now() + STOP_PAUSE > soon {
+            break;
+        }
+        handoff.clock.sleep(STOP_PAUSE).await;
     }
     json!({})
 }
