@@ -9,7 +9,6 @@ use sandbox::journal::Vendor;
 use serde_json::json;
 use shared::clock::Timestamp;
 use tests::{SECRET_ID, World, http};
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Base64url of 32 bytes, as Botpress issues them; not the sandbox's own.
 const OTHER_SIGNING_SECRET: &str = "_____________________________________________w";
@@ -218,11 +217,9 @@ async fn without_a_signing_secret_the_key_counts_and_without_a_key_the_signature
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_malformed_secret_is_a_500_and_a_log_and_nothing_else() {
-    let log = Log::default();
-    // One thread does everything in this test, so its subscriber hears the functions.
-    let _guard = log.listen();
+    let log = Log::of_this_process();
     for (key, value) in [("webhookSecret", json!("")), ("agentToken", json!(7)), ("botpressPathKey", json!(" "))] {
         let world = World::uninstalled(&[]).await;
         let mut secret = world.secret(&[]);
@@ -242,14 +239,17 @@ async fn a_malformed_secret_is_a_500_and_a_log_and_nothing_else() {
     }
 }
 
-/// What is logged, kept for a look.
+/// What this process logs, kept for a look; tests that run meanwhile are in it, too.
 #[derive(Clone, Debug, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    fn listen(&self) -> impl Drop + use<> {
-        let log = self.clone();
-        tracing_subscriber::fmt().with_writer(move || log.clone()).with_ansi(false).set_default()
+    /// Begins to listen; to be called once.
+    fn of_this_process() -> Self {
+        let log = Self::default();
+        let writer = log.clone();
+        tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).init();
+        log
     }
 
     fn text(&self) -> String {
