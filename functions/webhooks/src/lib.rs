@@ -27,10 +27,11 @@ const LIVECHAT_PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// When the event is neither, or the sweep could not even begin: the scheduler then tries again.
 pub async fn handle(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Result<Value, Error> {
+    // Boxed, since all that follows nests deeper than the compiler cares to follow.
     if event.payload.get("requestContext").is_some() {
-        answer_event(handoff, event).await
+        Box::pin(answer_event(handoff, event)).await
     } else {
-        sweep(&handoff, &event.context).await
+        Box::pin(sweep(&handoff, &event.context)).await
     }
 }
 
@@ -52,7 +53,7 @@ async fn answer(handoff: Arc<Handoff>, request: Request) -> Result<Response<Body
             let invocation_end = request.lambda_context_ref().map(|context| end(&handoff, context));
             let patience_end = handoff.clock.now() + LIVECHAT_PATIENCE;
             let deadline = invocation_end.map_or(patience_end, |end| end.min(patience_end)) - ANSWER_MARGIN;
-            Box::pin(livechat::answer(&handoff, request.body(), deadline)).await
+            livechat::answer(&handoff, request.body(), deadline).await
         }
         _ => text(StatusCode::NOT_FOUND, "not found"),
     })
