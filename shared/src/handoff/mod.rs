@@ -1,7 +1,7 @@
 //! The handoff itself: what each call of a bot platform or of LiveChat leads to.
 //!
 //! The verbs join the table, the vendors and the pure decisions of [`bridge`](crate::bridge). One place decides what an
-//! event means ([`decide`](crate::bridge::decide)), one place delivers ([`drain`](Handoff::drain)).
+//! event means ([`decide`](crate::bridge::decide)), one place delivers (`drain`).
 
 mod agents;
 mod authentic;

@@ -30,7 +30,9 @@ impl Handoff {
     /// [`Error`](super::Error) when it could not be listed what is due.
     pub async fn sweep(&self, deadline: Timestamp) -> Result<Swept> {
         let now = self.clock.now();
-        self.hasten_after_outage(now).await?;
+        if let Err(error) = self.hasten_after_outage(now).await {
+            tracing::warn!(error = %error, "an outage of ours may go unnoticed");
+        }
         let due = self.table.due(now, MOST_PER_RUN).await?;
         let mut swept = Swept { due: due.len(), done: 0 };
         for (session_id, what) in due {

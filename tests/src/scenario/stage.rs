@@ -229,7 +229,8 @@ impl Stage {
     pub async fn drain(&self) {
         for _ in 0..LAST_MINUTES {
             self.pass(Duration::from_secs(60)).await;
-            self.drive(self.world.stack.sweep()).await.expect("the sweep runs");
+            // One that fails, because the table does, is made up for by the next.
+            drop(self.drive(self.world.stack.sweep()).await);
             self.quiet().await;
             if self.world.items("waiting").is_empty() {
                 return;
