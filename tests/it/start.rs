@@ -401,6 +401,30 @@ async fn an_escalation_elsewhere_ends_the_session_that_the_user_is_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_escalation_elsewhere_that_is_refused_leaves_nothing_of_the_first_open() {
+    let world = World::start().await;
+    let first = world.escalated_user("Ann").await;
+    let second = world.user("Ann").await;
+    world.says(&second, "I am on my phone now").await;
+    world.escalate_with(&second, group(2)).await.unwrap_err();
+    assert!(!world.stack.botpress.is_escalated(&first.conversation_id));
+    assert!(world.stack.livechat.open_chats().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_session_whose_bot_can_never_be_told_does_not_keep_its_user() {
+    let world = World::start().await;
+    world.escalated_user("Ann").await;
+    let second = world.user("Ann").await;
+    world.says(&second, "I am on my phone now").await;
+    let gone = r#"{"id":"err_1","code":404,"type":"ResourceNotFound","message":"gone"}"#;
+    world.stack.botpress.faults().next(1, "POST /v1/chat/events", Fault::answer(404, gone));
+    world.escalate(&second).await.unwrap();
+    assert!(world.stack.botpress.is_escalated(&second.conversation_id));
+    assert_eq!(world.stack.livechat.open_chats().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_hangs_is_taken_over_after_its_time_and_not_before() {
     let world = Arc::new(World::in_process().await);
     let user_id = created_user(&world, "Ann").await;

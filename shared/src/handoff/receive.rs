@@ -38,8 +38,8 @@ impl Handoff {
             return Ok(Received::Ignored);
         }
         let lease = lease_until(deadline);
-        let holds_lease = self.accept_all(&pointer.session_id, intentions, &lease).await?;
-        self.drain_accepted::<ToBot>(&pointer.session_id, holds_lease, &lease, deadline).await;
+        let accepted = self.accept_all(&pointer.session_id, intentions, &lease).await?;
+        self.drain_accepted::<ToBot>(&pointer.session_id, accepted, &lease, deadline).await;
         Ok(Received::Accepted)
     }
 
@@ -57,7 +57,7 @@ impl Handoff {
         Ok(self.table.find_by_chat(chat_id).await?)
     }
 
-    /// Makes intentions durable; tells whether the lane's lease came with one of them.
+    /// Makes intentions durable; of the outcomes it tells the one that obliges most: lease, no lease, all known.
     pub(super) async fn accept_all(
         &self,
         session_id: &SessionId,

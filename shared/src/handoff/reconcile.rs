@@ -11,7 +11,7 @@ use crate::bridge::ToBot;
 use crate::bridge::decide::{self, Intention};
 use crate::clock::Timestamp;
 use crate::store::lane::Accepted;
-use crate::store::{Session, State};
+use crate::store::{Due, Session, State};
 
 /// How long a thread may be silent before it is read.
 pub(super) const SILENCE: Duration = Duration::from_secs(60);
@@ -33,7 +33,7 @@ impl Handoff {
         };
         tracing::warn!(outage.seconds = now.since(last).as_secs(), "the sweep has not run for a while");
         for (session_id, due) in self.table.due(now + LONGEST_SILENCE, MOST_HASTENED).await? {
-            if due == crate::store::Due::Session {
+            if due == Due::Session {
                 self.table.hasten_read(&session_id, now).await?;
             }
         }

@@ -62,15 +62,16 @@ impl Content for ToBot {
                 Ok(Attempt::Later(handoff.clock.now()))
             }
             Self::Stopped => {
-                let payload = json!({ "conversationId": conversation_id });
-                let told = handoff.emit(session, "hitlStopped", payload).await;
+                let told = handoff.emit_stopped(session, &conversation_id).await;
                 handoff.end(session, told).await.map(Attempt::Done)
             }
             Self::Superseded => {
-                let payload = json!({ "conversationId": conversation_id });
-                handoff.emit(session, "hitlStopped", payload).await?;
+                let told = match handoff.emit_stopped(session, &conversation_id).await {
+                    Err(error) if error.is_retryable() => return Err(error),
+                    told => told,
+                };
                 let closed = handoff.close_thread_of(session).await;
-                handoff.end(session, closed).await.map(Attempt::Done)
+                handoff.end(session, closed.and(told)).await.map(Attempt::Done)
             }
         }
     }
@@ -126,6 +127,10 @@ impl Handoff {
         }
         let contents = self.table.lane::<ToBot>(&session.session_id, ToBot::LANE).await?;
         Ok(contents.waiting.iter().any(|item| !item.content.is_end()))
+    }
+
+    async fn emit_stopped(&self, session: &Session, conversation_id: &ConversationId) -> Result<()> {
+        self.emit(session, "hitlStopped", json!({ "conversationId": conversation_id })).await
     }
 
     async fn emit(&self, session: &Session, kind: &str, payload: serde_json::Value) -> Result<()> {
