@@ -30,8 +30,11 @@ use crate::{botpress, livechat};
 const TABLE: &str = "livechat-hitl";
 const SECRET: &str = "livechat-hitl";
 
-/// The functions' timeout, one second below what API Gateway waits.
-const FUNCTION_TIMEOUT: Duration = Duration::from_secs(29);
+/// One second below what API Gateway waits.
+const ACTIONS_TIMEOUT: Duration = Duration::from_secs(29);
+
+/// One second below the pause between two sweeps; what LiveChat calls sets itself a shorter limit.
+const WEBHOOKS_TIMEOUT: Duration = Duration::from_secs(59);
 
 /// What stands in the secret and is chosen by us rather than by a vendor.
 const WEBHOOK_SECRET: &str = "sandbox-webhook-secret";
@@ -273,11 +276,11 @@ fn in_process(
     let (actions, webhooks) =
         (handoff(&config, clock, table_url, secrets_manager)?, handoff(&config, clock, table_url, secrets_manager)?);
     let plan = fail_points.clone();
-    let actions = Function::in_process("actions", FUNCTION_TIMEOUT, clock.clone(), move |event| {
+    let actions = Function::in_process("actions", ACTIONS_TIMEOUT, clock.clone(), move |event| {
         plan.clone().run(answer_http(Arc::clone(&actions), event))
     });
     let plan = fail_points.clone();
-    let webhooks = Function::in_process("webhooks", FUNCTION_TIMEOUT, clock.clone(), move |event| {
+    let webhooks = Function::in_process("webhooks", WEBHOOKS_TIMEOUT, clock.clone(), move |event| {
         plan.clone().run(webhooks::handle(Arc::clone(&webhooks), event))
     });
     Ok((actions, webhooks))
@@ -327,8 +330,10 @@ fn handoff(
 async fn processes(variables: &[(String, String)], folder: &Path) -> Result<(Function, Function), Error> {
     /// Lambda starts more instances under load; two are enough to have them side by side.
     const INSTANCES: usize = 2;
-    let start = async |name: &str| {
-        Bootstrap::start(&folder.join(name), name, variables.to_vec(), FUNCTION_TIMEOUT, INSTANCES).await
+    let start = async |name: &str, timeout| {
+        Bootstrap::start(&folder.join(name), name, variables.to_vec(), timeout, INSTANCES).await
     };
-    Ok((Function::Process(start("actions").await?), Function::Process(start("webhooks").await?)))
+    let actions = start("actions", ACTIONS_TIMEOUT).await?;
+    let webhooks = start("webhooks", WEBHOOKS_TIMEOUT).await?;
+    Ok((Function::Process(actions), Function::Process(webhooks)))
 }

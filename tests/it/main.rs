@@ -20,6 +20,7 @@ mod isolation;
 mod kills;
 mod lanes;
 mod operations;
+mod outage;
 mod reconcile;
 mod register;
 mod scenarios;

@@ -30,7 +30,7 @@ impl Handoff {
             name: Some(profile.name.expose().to_owned()),
             picture_url: profile.picture_url.as_ref().map(|url| url.expose().to_owned()),
         };
-        let mut bot = self.as_install(install).await?;
+        let (mut bot, ()) = tokio::try_join!(self.as_install(install), self.gates.refresh())?;
         let user = call!(bot.get_or_create_user(&request, &["id"]))?;
         let email = profile.email.filter(|email| !is_synthetic(email.expose()));
         let profile = Profile { email, ..profile };

@@ -25,7 +25,7 @@ macro_rules! call {
             fail_point!(After, concat!("vendor ", stringify!($name)));
             match answer {
                 Err(error) if error.is_authentication() && $credential.renew().await? => {}
-                answer => break $credential.gate().note(answer),
+                answer => break $credential.gate().note(answer).await,
             }
         }
     };

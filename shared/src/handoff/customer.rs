@@ -52,7 +52,7 @@ impl Handoff {
         fail_point!(Before, "vendor issue_customer_token");
         let issued = self.livechat.issue_customer_token(cookies).await;
         fail_point!(After, "vendor issue_customer_token");
-        self.gates.livechat.note(issued)
+        self.gates.livechat.note(issued).await
     }
 
     fn customer_of(&self, issued: livechat::IssuedToken, cookies: livechat::Cookies) -> Customer {

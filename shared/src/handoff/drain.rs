@@ -6,11 +6,12 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::gates::Gate;
 use super::{DELIVERY_TIME, Error, Handoff, Result, lease_until};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
 use crate::store::Session;
-use crate::store::lane::{Accepted, Arrival, Contents, Done, Lane, Lease, Outcome, Position, Released, Waiting};
+use crate::store::lane::{Accepted, Arrival, Completed, Contents, Done, Lane, Lease, Outcome, Position, Waiting};
 
 /// The first pause after a failure that named none; it doubles from try to try.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -25,6 +26,9 @@ pub(super) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
 
     /// Whether this ends the session: it comes after everything else that waits, whatever the clocks of both sides say.
     fn is_end(&self) -> bool;
+
+    /// What stands before the vendor that takes the deliveries.
+    fn gate(handoff: &Handoff) -> &Gate;
 
     /// From when on the session can take deliveries.
     fn ready_at(handoff: &Handoff, session: &Session) -> Timestamp;
@@ -60,10 +64,19 @@ impl Delivered {
 /// What a drain does when the next item may only be delivered later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Patience {
-    /// It waits, as long as its deadline allows: somebody is in the middle of a conversation.
+    /// It waits, as long as its deadline allows and the vendor is not down: somebody is in the middle of a conversation.
     Wait,
     /// It leaves the lane: others are due as well.
     Leave,
+}
+
+/// How a drain left its lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Drained {
+    /// Nothing is left to do, or somebody else does it.
+    Finished,
+    /// The lane is due again at this time.
+    Postponed(Timestamp),
 }
 
 /// What came of trying to deliver an item.
@@ -129,7 +142,7 @@ impl Handoff {
             };
             match holds_lease {
                 // Boxed, since all that follows nests deeper than the compiler cares to follow.
-                true => Box::pin(self.drain::<C>(session_id, lease, deadline, Patience::Wait)).await,
+                true => Box::pin(self.drain::<C>(session_id, lease, deadline, Patience::Wait)).await.map(drop),
                 false => Ok(()),
             }
         };
@@ -145,17 +158,23 @@ impl Handoff {
         lease: &Lease,
         deadline: Timestamp,
         patience: Patience,
-    ) -> Result<()> {
+    ) -> Result<Drained> {
         let mut seen_empty_at = None;
         loop {
-            let (mut contents, session) =
-                tokio::try_join!(self.table.lane::<C>(session_id, C::LANE), self.table.session(session_id))?;
-            let Some(mut session) = session else { return Ok(()) };
+            if patience == Patience::Wait && C::gate(self).is_failing() {
+                return self.postpone::<C>(session_id, lease, self.clock.now()).await;
+            }
+            let (contents, session, ()) = tokio::try_join!(
+                async { Ok(self.table.lane::<C>(session_id, C::LANE).await?) },
+                async { Ok(self.table.session(session_id).await?) },
+                self.gates.refresh(),
+            )?;
+            let (mut contents, Some(mut session)) = (contents, session) else { return Ok(Drained::Finished) };
             if contents.waiting.is_empty() {
                 let released = self.table.release(session_id, C::LANE, lease, contents.arrivals).await?;
                 // Empty, nothing new, and still not ours to give back: somebody else has taken the lane.
-                if released == Released::Yes || seen_empty_at == Some(contents.arrivals) {
-                    return Ok(());
+                if released || seen_empty_at == Some(contents.arrivals) {
+                    return Ok(Drained::Finished);
                 }
                 seen_empty_at = Some(contents.arrivals);
                 continue;
@@ -166,16 +185,30 @@ impl Handoff {
                 continue;
             }
             match self.pass(&mut session, &contents, lease, deadline).await? {
-                Pass::Finished => return Ok(()),
+                Pass::Finished => return Ok(Drained::Finished),
                 Pass::LookAgain => {}
-                Pass::WaitUntil(time) if patience == Patience::Leave || time + DELIVERY_TIME > deadline => {
-                    return Ok(self.table.postpone(session_id, C::LANE, lease, time).await?);
+                Pass::WaitUntil(time) => {
+                    let in_vain = time + DELIVERY_TIME > deadline || C::gate(self).is_failing();
+                    if patience == Patience::Leave || in_vain {
+                        return self.postpone::<C>(session_id, lease, time).await;
+                    }
+                    self.clock.sleep_until(time).await;
                 }
-                Pass::WaitUntil(time) => self.clock.sleep_until(time).await,
             }
         }
     }
 
+    async fn postpone<C: Content>(
+        &self,
+        session_id: &SessionId,
+        lease: &Lease,
+        not_before: Timestamp,
+    ) -> Result<Drained> {
+        self.table.postpone(session_id, C::LANE, lease, not_before).await?;
+        Ok(Drained::Postponed(not_before))
+    }
+
+    /// Delivers what was seen in a lane, oldest first, until something new may belong before the next item.
     async fn pass<C: Content>(
         &self,
         session: &mut Session,
@@ -202,9 +235,11 @@ impl Handoff {
                 vendor_id: delivered.vendor_id,
                 finished_at: self.clock.now(),
             };
-            let last_of = (index + 1 == contents.waiting.len()).then_some(contents.arrivals);
-            if self.table.complete(&done, lease, last_of).await? != Released::No {
-                return Ok(Pass::Finished);
+            let is_last = index + 1 == contents.waiting.len();
+            match self.table.complete(&done, lease, contents.arrivals, is_last).await? {
+                Completed::MoreToDo => {}
+                Completed::SomethingArrived => return Ok(Pass::LookAgain),
+                Completed::Released | Completed::LeaseLost => return Ok(Pass::Finished),
             }
         }
         Ok(Pass::LookAgain)

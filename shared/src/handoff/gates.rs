@@ -1,21 +1,41 @@
-//! The times that vendors have named: nobody calls them before.
+//! What stands before each vendor: the time it has named, before which nobody calls it, and whether it answers at all.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::{Error, Result};
 use crate::clock::{Clock, Timestamp};
+use crate::store::Table;
 
-/// One gate for each vendor; a process has its own.
+/// So many failures in a row are more than a blip.
+const FAILURES_IN_A_ROW: u32 = 3;
+
+/// For how long after such a failure nobody waits for the vendor; then one who is in a hurry may try again.
+const FAILING_FOR: Duration = Duration::from_secs(5);
+
+/// One gate for each vendor.
 #[derive(Debug)]
 pub(super) struct Gates {
     pub(super) livechat: Gate,
     pub(super) botpress: Gate,
+    table: Table,
 }
 
 impl Gates {
-    pub(super) fn new(clock: &Clock) -> Self {
-        let gate = |vendor| Gate { vendor, clock: clock.clone(), closed_until: Mutex::default() };
-        Self { livechat: gate("LiveChat"), botpress: gate("Botpress") }
+    pub(super) fn new(clock: &Clock, table: &Table) -> Self {
+        let gate =
+            |vendor| Gate { vendor, clock: clock.clone(), table: table.clone(), seen: Mutex::new(Seen::default()) };
+        Self { livechat: gate("LiveChat"), botpress: gate("Botpress"), table: table.clone() }
+    }
+
+    /// Learns what other invocations were told; costs one read, which is made beside others.
+    pub(super) async fn refresh(&self) -> Result<()> {
+        for named in self.table.named_times().await? {
+            for gate in [&self.livechat, &self.botpress].into_iter().filter(|gate| gate.vendor == named.vendor) {
+                gate.close_until(named.opens_at);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -24,54 +44,112 @@ impl Gates {
 pub(super) struct Gate {
     vendor: &'static str,
     clock: Clock,
-    closed_until: Mutex<Option<Timestamp>>,
+    table: Table,
+    seen: Mutex<Seen>,
+}
+
+/// What this process knows of a vendor.
+#[derive(Debug, Default)]
+struct Seen {
+    opens_at: Option<Timestamp>,
+    failures_in_a_row: u32,
+    failed_at: Option<Timestamp>,
 }
 
 impl Gate {
     /// Lets a call through, or tells how long to wait.
     pub(super) fn pass(&self) -> Result<()> {
         let now = self.clock.now();
-        let closed_until = *self.closed_until.lock().unwrap_or_else(PoisonError::into_inner);
-        match closed_until.filter(|until| now < *until) {
-            Some(until) => Err(Error::Waiting { vendor: self.vendor, wait: until.since(now) }),
+        match self.seen().opens_at.filter(|opens_at| now < *opens_at) {
+            Some(opens_at) => Err(Error::Waiting { vendor: self.vendor, wait: opens_at.since(now) }),
             None => Ok(()),
         }
     }
 
-    /// Takes note of an answer: one that names a time closes the gate until then.
-    pub(super) fn note<T, E: Into<Error>>(&self, answer: Result<T, E>) -> Result<T> {
+    /// Whether the vendor has failed again and again until just now: somebody who waits for it waits in vain.
+    pub(super) fn is_failing(&self) -> bool {
+        let now = self.clock.now();
+        let seen = self.seen();
+        let lately = seen.failed_at.is_some_and(|failed_at| now < failed_at + FAILING_FOR);
+        lately && seen.failures_in_a_row >= FAILURES_IN_A_ROW
+    }
+
+    /// Takes note of an answer: one that names a time closes the gate until then, for all invocations.
+    pub(super) async fn note<T, E: Into<Error>>(&self, answer: Result<T, E>) -> Result<T> {
         let answer = answer.map_err(Into::into);
+        self.count(answer.as_ref().is_err_and(Error::is_retryable));
         if let Err(error) = &answer
             && let Some(wait) = error.retry_after()
         {
-            let until = Some(self.clock.now() + wait);
-            let mut closed_until = self.closed_until.lock().unwrap_or_else(PoisonError::into_inner);
-            *closed_until = until.max(*closed_until);
+            let opens_at = self.clock.now() + wait;
+            self.close_until(opens_at);
+            if let Err(error) = self.table.note_named_time(self.vendor, opens_at).await {
+                tracing::warn!(error = %error, vendor = self.vendor, "others will have to be told by the vendor again");
+            }
         }
         answer
+    }
+
+    fn count(&self, failed: bool) {
+        let now = self.clock.now();
+        let mut seen = self.seen();
+        seen.failures_in_a_row = if failed { seen.failures_in_a_row.saturating_add(1) } else { 0 };
+        seen.failed_at = failed.then_some(now);
+    }
+
+    fn close_until(&self, opens_at: Timestamp) {
+        let mut seen = self.seen();
+        seen.opens_at = seen.opens_at.max(Some(opens_at));
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use aws_sdk_dynamodb::{Client, Config};
 
     use super::*;
     use crate::clock::ManualClock;
 
+    fn gates() -> (Gates, ManualClock) {
+        let manual = ManualClock::new(Timestamp::from_unix_millis(0));
+        let nowhere = Client::from_conf(Config::builder().behavior_version_latest().build());
+        (Gates::new(&manual.clock(), &Table::new(nowhere, "table".to_owned())), manual)
+    }
+
     #[test]
     fn a_gate_opens_at_the_latest_time_that_was_named() {
-        let manual = ManualClock::new(Timestamp::from_unix_millis(0));
-        let gates = Gates::new(&manual.clock());
-        let told = |seconds| Error::Waiting { vendor: "LiveChat", wait: Duration::from_secs(seconds) };
+        let (gates, manual) = gates();
         assert!(gates.livechat.pass().is_ok());
-        assert!(gates.livechat.note(Err::<(), _>(told(30))).is_err());
-        assert!(gates.livechat.note(Err::<(), _>(told(5))).is_err());
+        for seconds in [30, 5] {
+            gates.livechat.close_until(manual.now() + Duration::from_secs(seconds));
+        }
         manual.advance(Duration::from_secs(29));
         let Err(Error::Waiting { wait, .. }) = gates.livechat.pass() else { panic!("the gate is open") };
         assert_eq!(wait, Duration::from_secs(1));
         assert!(gates.botpress.pass().is_ok(), "the other vendor has named no time");
         manual.advance(Duration::from_secs(1));
         assert!(gates.livechat.pass().is_ok());
+    }
+
+    #[test]
+    fn a_vendor_fails_once_it_has_failed_three_times_in_a_row_and_until_just_now() {
+        let (gates, manual) = gates();
+        for failed in [true, true, false, true, true] {
+            gates.livechat.count(failed);
+            assert!(!gates.livechat.is_failing(), "a blip");
+        }
+        gates.livechat.count(true);
+        assert!(gates.livechat.is_failing());
+        assert!(!gates.botpress.is_failing(), "the other vendor answers");
+        manual.advance(FAILING_FOR);
+        assert!(!gates.livechat.is_failing(), "somebody has to find out whether it still fails");
+        gates.livechat.count(true);
+        assert!(gates.livechat.is_failing());
+        gates.livechat.count(false);
+        assert!(!gates.livechat.is_failing());
     }
 }

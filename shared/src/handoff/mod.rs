@@ -89,12 +89,13 @@ impl Handoff {
         secrets_manager: SecretsManager,
     ) -> std::result::Result<Self, StartError> {
         let http = Http::new(VENDOR_TIMEOUT)?;
+        let table = Table::new(dynamodb, config.table_name.clone());
         Ok(Self {
             secrets: secrets::Cache::new(secrets_manager, config.secret_id.clone(), clock.clone()),
-            table: Table::new(dynamodb, config.table_name.clone()),
             livechat: livechat::Client::new(config.livechat.clone(), http.clone()),
             botpress: botpress::Client::new(config.botpress.clone(), http),
-            gates: gates::Gates::new(&clock),
+            gates: gates::Gates::new(&clock, &table),
+            table,
             config,
             clock,
         })

@@ -32,7 +32,7 @@ impl Handoff {
             return Ok(());
         };
         tracing::warn!(outage.seconds = now.since(last).as_secs(), "the sweep has not run for a while");
-        for (session_id, due) in self.table.due(now + LONGEST_SILENCE, MOST_HASTENED).await? {
+        for (_, session_id, due) in self.table.due(now + LONGEST_SILENCE, MOST_HASTENED).await? {
             if due == Due::Session {
                 self.table.hasten_read(&session_id, now).await?;
             }

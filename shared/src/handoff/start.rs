@@ -56,7 +56,7 @@ impl Handoff {
         let digest = request.digest();
         let mut waited_for = None;
         loop {
-            let user = self.known_user(&request).await?;
+            let (user, ()) = tokio::try_join!(self.known_user(&request), self.gates.refresh())?;
             let session = match &user.session_id {
                 Some(id) => self.table.session(id).await?,
                 None => None,

@@ -1,6 +1,10 @@
 //! The sweep: each minute, what no invocation has finished.
 
-use super::drain::{Content, Patience};
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _};
+
+use super::drain::{Content, Drained, Patience};
 use super::stop::MayBeOpen;
 use super::{DELIVERY_TIME, Handoff, Result, lease_until};
 use crate::bridge::{ToAgent, ToBot};
@@ -9,8 +13,15 @@ use crate::ids::SessionId;
 use crate::store::lane::Lane;
 use crate::store::{Due, Session};
 
-/// How much one run looks at; what is left comes first in the next one.
-const MOST_PER_RUN: i32 = 200;
+/// How much one look at the index brings; what is left comes with the next one.
+const MOST_PER_LOOK: i32 = 200;
+
+/// How many lanes and sessions are worked on at once: one that hangs for the whole time of a vendor call holds up no other.
+const AT_ONCE: usize = 16;
+
+/// A lane that is due within this time has been left for a later try: one that somebody is at is due when their lease
+/// ends, which is further off.
+const OUTLOOK: Duration = Duration::from_secs(15);
 
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,53 +32,109 @@ pub struct Swept {
     pub done: usize,
 }
 
+/// What came of one lane or session that was due.
+enum Work {
+    /// Somebody else has it, or it failed and stays due.
+    None,
+    Done,
+    /// It was worked on, and is due again at this time.
+    DueAgain(Timestamp),
+}
+
+/// What came of everything that one look at the index has brought.
+struct Look {
+    due: usize,
+    done: usize,
+    due_again_at: Option<Timestamp>,
+}
+
+impl Look {
+    fn after(self, work: Work) -> Self {
+        match work {
+            Work::None => self,
+            Work::Done => Self { done: self.done + 1, ..self },
+            Work::DueAgain(at) => {
+                Self { done: self.done + 1, due_again_at: self.due_again_at.into_iter().chain([at]).min(), ..self }
+            }
+        }
+    }
+}
+
 impl Handoff {
     /// Delivers from every lane that is due, undoes starts that died, and reads threads that have gone silent; two sweeps at
     /// once share the work.
+    ///
+    /// A run goes on as long as there is something to do before its deadline, also when a vendor that has failed is to be
+    /// tried again before: so what an outage has held up follows soon after it, and an idle run is short.
     ///
     /// # Errors
     ///
     /// [`Error`](super::Error) when it could not be listed what is due.
     pub async fn sweep(&self, deadline: Timestamp) -> Result<Swept> {
-        let now = self.clock.now();
-        if let Err(error) = self.hasten_after_outage(now).await {
+        if let Err(error) = self.hasten_after_outage(self.clock.now()).await {
             tracing::warn!(error = %error, "an outage of ours may go unnoticed");
         }
-        let due = self.table.due(now, MOST_PER_RUN).await?;
-        let mut swept = Swept { due: due.len(), done: 0 };
-        for (session_id, what) in due {
-            if self.clock.now() + DELIVERY_TIME > deadline {
-                break;
-            }
-            let done = match what {
-                Due::Lane(Lane::ToAgent) => self.sweep_lane::<ToAgent>(&session_id, deadline).await,
-                Due::Lane(Lane::ToBot) => self.sweep_lane::<ToBot>(&session_id, deadline).await,
-                Due::Session => self.sweep_session(&session_id, deadline).await,
-            };
-            match done {
-                Ok(worked) => swept.done += usize::from(worked),
-                Err(error) => {
-                    tracing::error!(error = %error, session.id = %session_id, "something stays for the next sweep");
-                }
+        self.gates.refresh().await?;
+        let mut swept = Swept::default();
+        let mut due_again_at: Option<Timestamp> = None;
+        loop {
+            let look = self.look(deadline).await?;
+            swept.due += look.due;
+            swept.done += look.done;
+            let now = self.clock.now();
+            due_again_at = due_again_at.into_iter().filter(|at| now < *at).chain(look.due_again_at).min();
+            let there_is_more = look.done > 0 && look.due >= MOST_PER_LOOK.unsigned_abs() as usize;
+            match (there_is_more, due_again_at) {
+                _ if now + DELIVERY_TIME > deadline => return Ok(swept),
+                (true, _) => {}
+                (false, Some(at)) if at + DELIVERY_TIME <= deadline => self.clock.sleep_until(at).await,
+                (false, _) => return Ok(swept),
             }
         }
-        Ok(swept)
     }
 
-    async fn sweep_lane<C: Content>(&self, session_id: &SessionId, deadline: Timestamp) -> Result<bool> {
+    async fn look(&self, deadline: Timestamp) -> Result<Look> {
+        let now = self.clock.now();
+        let listed = self.table.due(now + OUTLOOK, MOST_PER_LOOK).await?;
+        let (due, soon): (Vec<_>, Vec<_>) = listed.into_iter().partition(|(due_at, ..)| *due_at <= now);
+        let next_lane = soon.into_iter().find(|(.., what)| matches!(what, Due::Lane(_))).map(|(due_at, ..)| due_at);
+        let look = Look { due: due.len(), done: 0, due_again_at: next_lane };
+        let works = stream::iter(due).map(|(_, session_id, what)| Box::pin(self.work_on(session_id, what, deadline)));
+        Ok(works.buffer_unordered(AT_ONCE).fold(look, async |look, work| look.after(work)).await)
+    }
+
+    async fn work_on(&self, session_id: SessionId, what: Due, deadline: Timestamp) -> Work {
+        if self.clock.now() + DELIVERY_TIME > deadline {
+            return Work::None;
+        }
+        let work = match what {
+            Due::Lane(Lane::ToAgent) => self.sweep_lane::<ToAgent>(&session_id, deadline).await,
+            Due::Lane(Lane::ToBot) => self.sweep_lane::<ToBot>(&session_id, deadline).await,
+            Due::Session => self.sweep_session(&session_id, deadline).await,
+        };
+        work.unwrap_or_else(|error| {
+            tracing::error!(error = %error, session.id = %session_id, "something stays for the next sweep");
+            Work::None
+        })
+    }
+
+    async fn sweep_lane<C: Content>(&self, session_id: &SessionId, deadline: Timestamp) -> Result<Work> {
         let lease = lease_until(deadline);
-        let taken = self.table.take_lease(session_id, C::LANE, &lease, self.clock.now()).await?;
-        if taken {
-            self.drain::<C>(session_id, &lease, deadline, Patience::Leave).await?;
+        if !self.table.take_lease(session_id, C::LANE, &lease, self.clock.now()).await? {
+            return Ok(Work::None);
         }
-        Ok(taken)
+        Ok(match self.drain::<C>(session_id, &lease, deadline, Patience::Leave).await? {
+            Drained::Finished => Work::Done,
+            Drained::Postponed(due_again_at) => Work::DueAgain(due_again_at),
+        })
     }
 
-    async fn sweep_session(&self, session_id: &SessionId, deadline: Timestamp) -> Result<bool> {
-        match self.table.session(session_id).await? {
-            Some(session) => self.look_after(session, deadline).await,
-            None => Ok(false),
-        }
+    async fn sweep_session(&self, session_id: &SessionId, deadline: Timestamp) -> Result<Work> {
+        let Some(session) = self.table.session(session_id).await? else { return Ok(Work::None) };
+        Ok(match self.look_after(session, deadline).await? {
+            true => Work::Done,
+            false => Work::None,
+        })
     }
 
     /// Undoes a start whose claimant has died; nobody waits for its answer any more.

@@ -2,6 +2,7 @@
 
 use super::credentials::call;
 use super::drain::{Attempt, Content, Delivered};
+use super::gates::Gate;
 use super::{Error, Handoff, Result};
 use crate::bridge::{ToAgent, ToBot, wording};
 use crate::clock::Timestamp;
@@ -16,6 +17,10 @@ impl Content for ToAgent {
 
     fn is_end(&self) -> bool {
         *self == Self::Close
+    }
+
+    fn gate(handoff: &Handoff) -> &Gate {
+        &handoff.gates.livechat
     }
 
     fn ready_at(_: &Handoff, session: &Session) -> Timestamp {

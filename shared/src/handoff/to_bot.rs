@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::credentials::call;
 use super::drain::{Attempt, Content, Delivered};
+use super::gates::Gate;
 use super::{Handoff, Result};
 use crate::botpress::{NewEvent, NewMessage};
 use crate::bridge::{AgentProfile, ToAgent, ToBot, wording};
@@ -26,6 +27,10 @@ impl Content for ToBot {
 
     fn is_end(&self) -> bool {
         matches!(self, Self::Stopped | Self::Superseded)
+    }
+
+    fn gate(handoff: &Handoff) -> &Gate {
+        &handoff.gates.botpress
     }
 
     /// The HITL plugin discards whatever arrives before it has activated the session.

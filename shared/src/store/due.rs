@@ -18,19 +18,19 @@ pub enum Due {
 }
 
 impl Table {
-    /// What should have been looked at by `now`, longest due first.
+    /// What should have been looked at by the time `by`, longest due first, with the time when it was or will be due.
     ///
     /// The index is only eventually right; whoever acts on it makes sure by a conditional write.
     ///
     /// # Errors
     ///
     /// As all reads: see [`Error`](super::Error).
-    pub async fn due(&self, now: Timestamp, limit: i32) -> Result<Vec<(SessionId, Due)>> {
+    pub async fn due(&self, by: Timestamp, limit: i32) -> Result<Vec<(Timestamp, SessionId, Due)>> {
         let request = self.client.query().table_name(&self.name).index_name("due").limit(limit);
         let answer = request
-            .key_condition_expression("due_shard = :shard AND due_at <= :now")
+            .key_condition_expression("due_shard = :shard AND due_at <= :by")
             .expression_attribute_values(":shard", text(DUE_SHARD))
-            .expression_attribute_values(":now", text(now))
+            .expression_attribute_values(":by", text(by))
             .send()
             .await?;
         Ok(answer.items().iter().filter_map(read).collect())
@@ -56,8 +56,9 @@ impl Table {
     }
 }
 
-fn read(item: &Item) -> Option<(SessionId, Due)> {
+fn read(item: &Item) -> Option<(Timestamp, SessionId, Due)> {
     let part = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+    let due_at = Timestamp::parse(part("due_at")?)?;
     let session_id = Key::session_of(part("pk")?)?;
     let sort_key = part("sk")?;
     let due = match sort_key.strip_prefix("LANE#") {
@@ -65,5 +66,5 @@ fn read(item: &Item) -> Option<(SessionId, Due)> {
         None if *sort_key == Key::session(&session_id).sk => Due::Session,
         None => return None,
     };
-    Some((session_id, due))
+    Some((due_at, session_id, due))
 }

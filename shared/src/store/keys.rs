@@ -11,6 +11,7 @@
 //! | conversation | `CONVERSATION#<conversation id>` | `CONVERSATION` | everything Botpress calls |
 //! | chat | `CHAT#<chat id>` | `CHAT` | everything LiveChat calls |
 //! | agent | `AGENT#<install id>#<agent id>` | `AGENT` | delivery to the bot |
+//! | gate | `GATES` | `GATE#<vendor>` | everything that calls a vendor |
 //! | sweep | `SWEEP` | `SWEEP` | sweep, to notice that it has not run for a while |
 //! | install | `INSTALLS` | `INSTALL#<install id>` | register, unregister |
 //!
@@ -83,6 +84,10 @@ impl Key {
         Self::new("SWEEP".to_owned(), "SWEEP")
     }
 
+    pub(super) fn gate(vendor: &str) -> Self {
+        Self::new(GATES.to_owned(), format!("GATE#{vendor}"))
+    }
+
     /// The session whose partition this is.
     pub(super) fn session_of(pk: &str) -> Option<SessionId> {
         pk.strip_prefix("SESSION#").map(SessionId::new)
@@ -102,6 +107,9 @@ pub(super) const DUE_SHARD: &str = "0";
 
 /// The partition of all installs: a handful per tenant.
 pub(super) const INSTALLS: &str = "INSTALLS";
+
+/// The partition of the times that vendors have named: one item for each vendor.
+pub(super) const GATES: &str = "GATES";
 
 fn session_partition(id: &SessionId) -> String {
     format!("SESSION#{id}")

@@ -104,13 +104,15 @@ pub enum Outcome {
     Parked,
 }
 
-/// Whether the holder still has the lease after giving it back was tried.
+/// How a lane stands after an item has left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Released {
+pub enum Completed {
     /// The lane is empty and free.
-    Yes,
-    /// Something arrived meanwhile: look again.
-    No,
+    Released,
+    /// The next item is the one that was next when the lane was read.
+    MoreToDo,
+    /// Something has arrived, and may belong before what was next: look again.
+    SomethingArrived,
     /// Somebody else has taken the lane.
     LeaseLost,
 }

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::keys::{DUE_SHARD, Key};
-use super::lane::{Accepted, Arrival, Contents, Done, Lane, Lease, Outcome, Released, Waiting};
+use super::lane::{Accepted, Arrival, Completed, Contents, Done, Lane, Lease, Outcome, Waiting};
 use super::transaction::{Change, Transaction};
 use super::{Item, Result, Table, number, text};
 use crate::clock::Timestamp;
@@ -20,6 +20,8 @@ const TRAIL_WRITE: usize = 0;
 
 /// Stands for the holder that a lane was not taken from.
 const NOBODY: &str = "nobody";
+
+const GO_ON: &str = "REMOVE not_before";
 
 const RELEASE: &str = "REMOVE lease_holder, lease_until, not_before, due_shard, due_at";
 
@@ -142,7 +144,8 @@ impl Table {
 
     /// Takes a delivered item out of its lane and notes in its trail what became of it.
     ///
-    /// With `last_of`, the number of arrivals seen, the lease is given back in the same write.
+    /// `arrivals` is the number seen when the lane was read. As long as it still holds, the caller knows what comes next,
+    /// and after the last item the lease is given back in the same write.
     ///
     /// # Errors
     ///
@@ -151,26 +154,29 @@ impl Table {
         &self,
         done: &Done<'_, T>,
         lease: &Lease,
-        last_of: Option<u64>,
-    ) -> Result<Released> {
-        if let Some(arrivals) = last_of {
-            let release = Change {
-                expression: RELEASE,
-                condition: "lease_holder = :holder AND arrivals = :arrivals",
-                values: vec![(":holder", text(&lease.holder)), (":arrivals", number(arrivals))],
-            };
-            if self.leave(done, release)?.commit("table complete").await?.is_done() {
-                return Ok(Released::Yes);
-            }
+        arrivals: u64,
+        is_last: bool,
+    ) -> Result<Completed> {
+        let (expression, completed) = match is_last {
+            true => (RELEASE, Completed::Released),
+            false => (GO_ON, Completed::MoreToDo),
+        };
+        let unless_new = Change {
+            expression,
+            condition: "lease_holder = :holder AND arrivals = :arrivals",
+            values: vec![(":holder", text(&lease.holder)), (":arrivals", number(arrivals))],
+        };
+        if self.leave(done, unless_new)?.commit("table complete").await?.is_done() {
+            return Ok(completed);
         }
-        let keep = Change {
-            expression: "REMOVE not_before",
+        let anyway = Change {
+            expression: GO_ON,
             condition: "lease_holder = :holder",
             values: vec![(":holder", text(&lease.holder))],
         };
-        match self.leave(done, keep)?.commit("table complete").await?.is_done() {
-            true => Ok(Released::No),
-            false => Ok(Released::LeaseLost),
+        match self.leave(done, anyway)?.commit("table complete").await?.is_done() {
+            true => Ok(Completed::SomethingArrived),
+            false => Ok(Completed::LeaseLost),
         }
     }
 
@@ -197,20 +203,18 @@ impl Table {
         Ok(transaction)
     }
 
-    /// Gives the lease of an empty lane back.
+    /// Gives the lease of an empty lane back; tells whether it still was ours and nothing has arrived meanwhile.
     ///
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error).
-    pub async fn release(&self, id: &SessionId, lane: Lane, lease: &Lease, arrivals: u64) -> Result<Released> {
+    pub async fn release(&self, id: &SessionId, lane: Lane, lease: &Lease, arrivals: u64) -> Result<bool> {
         let change = Change {
             expression: RELEASE,
             condition: "lease_holder = :holder AND arrivals = :arrivals",
             values: vec![(":holder", text(&lease.holder)), (":arrivals", number(arrivals))],
         };
-        let released =
-            self.transaction().update(&Key::lane(id, lane), change)?.commit("table release").await?.is_done();
-        Ok(if released { Released::Yes } else { Released::No })
+        Ok(self.transaction().update(&Key::lane(id, lane), change)?.commit("table release").await?.is_done())
     }
 
     /// Gives the lease back with items still waiting: nobody delivers before `not_before`, then the sweep looks here.

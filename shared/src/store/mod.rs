@@ -5,6 +5,7 @@
 
 mod agents;
 mod due;
+mod gates;
 mod installs;
 mod keys;
 pub mod lane;
@@ -15,6 +16,7 @@ mod users;
 
 pub use agents::Agent;
 pub use due::Due;
+pub use gates::NamedTime;
 pub use sessions::{AgentTold, ChatPointer, Claim, ConversationPointer, Session, State, Thread};
 pub use users::{Customer, Profile, User};
 
