@@ -16,6 +16,7 @@ use shared::clock::Clock;
 use shared::config::Config;
 use shared::fail_point::Plan;
 use shared::handoff::Handoff;
+use shared::metrics::Metrics;
 
 use crate::faults::Faults;
 use crate::function::{Function, REGION};
@@ -107,6 +108,8 @@ pub struct Stack {
     pub secrets_manager: SecretsManager,
     /// What goes wrong on the way to the functions.
     pub gateway_faults: Faults,
+    /// What the functions in this process have measured.
+    pub metrics: Metrics,
     clock: Clock,
     actions: Function,
     webhooks: Function,
@@ -124,6 +127,7 @@ impl Stack {
     pub async fn start(options: Options<'_>) -> Result<Self, Error> {
         let Options { clock, functions_clock, runtime, ports, environment, fail_points, activation_delay, table_proxy } =
             options;
+        let metrics = Metrics::kept();
         let [gateway_port, livechat_port, botpress_port] = ports;
         let journal = Journal::default();
         let table = EmbeddedTable::start(TABLE)?;
@@ -150,7 +154,10 @@ impl Stack {
         let mut variables = variables(&livechat, &botpress, &table_url, &secrets_manager);
         variables.extend(environment);
         let (actions, webhooks) = match runtime {
-            Runtime::InProcess => in_process(&variables, &functions_clock, &table_url, &secrets_manager, &fail_points)?,
+            Runtime::InProcess => {
+                let build = || handoff(&variables, &functions_clock, &table_url, &secrets_manager, &metrics);
+                in_process([build()?, build()?], &functions_clock, &fail_points)
+            }
             Runtime::Processes(folder) => processes(&variables, folder).await?,
         };
         let routes = vec![
@@ -169,6 +176,7 @@ impl Stack {
             table_proxy,
             secrets_manager,
             gateway_faults,
+            metrics,
             clock,
             actions,
             webhooks,
@@ -263,18 +271,7 @@ fn variables(
     .into()
 }
 
-fn in_process(
-    variables: &[(String, String)],
-    clock: &Clock,
-    table_url: &str,
-    secrets_manager: &SecretsManager,
-    fail_points: &Plan,
-) -> Result<(Function, Function), Error> {
-    // The last of several values for one variable counts.
-    let lookup = |key: &str| variables.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone());
-    let config = Config::from_lookup(lookup)?;
-    let (actions, webhooks) =
-        (handoff(&config, clock, table_url, secrets_manager)?, handoff(&config, clock, table_url, secrets_manager)?);
+fn in_process([actions, webhooks]: [Arc<Handoff>; 2], clock: &Clock, fail_points: &Plan) -> (Function, Function) {
     let plan = fail_points.clone();
     let actions = Function::in_process("actions", ACTIONS_TIMEOUT, clock.clone(), move |event| {
         plan.clone().run(answer_http(Arc::clone(&actions), event))
@@ -283,7 +280,7 @@ fn in_process(
     let webhooks = Function::in_process("webhooks", WEBHOOKS_TIMEOUT, clock.clone(), move |event| {
         plan.clone().run(webhooks::handle(Arc::clone(&webhooks), event))
     });
-    Ok((actions, webhooks))
+    (actions, webhooks)
 }
 
 /// What `lambda_http::run` does with each event.
@@ -296,11 +293,15 @@ async fn answer_http(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Result
 
 /// The functions' innards as `main` builds them, but with AWS clients that reach the sandbox.
 fn handoff(
-    config: &Config,
+    variables: &[(String, String)],
     clock: &Clock,
     table_url: &str,
     secrets_manager: &SecretsManager,
+    metrics: &Metrics,
 ) -> Result<Arc<Handoff>, Error> {
+    // The last of several values for one variable counts.
+    let lookup = |key: &str| variables.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+    let config = Config::from_lookup(lookup)?;
     let credentials = Credentials::new("sandbox", "sandbox", None, None, "sandbox");
     let dynamodb = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -319,10 +320,11 @@ fn handoff(
         .endpoint_url(secrets_manager.url())
         .build();
     let handoff = Handoff::with_aws(
-        config.clone(),
+        config,
         clock.clone(),
         aws_sdk_dynamodb::Client::from_conf(dynamodb),
         aws_sdk_secretsmanager::Client::from_conf(secrets),
+        metrics.clone(),
     )?;
     Ok(Arc::new(handoff))
 }

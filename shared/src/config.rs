@@ -13,6 +13,8 @@ use crate::livechat;
 /// The README's configuration table lists each variable with its default.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// `STACK_NAME`: by which name metrics tell this stack from others of the account (`livechat-hitl`).
+    pub stack_name: String,
     /// `TABLE_NAME`: the DynamoDB table.
     pub table_name: String,
     /// `SECRET_ID`: name or ARN of the Secrets Manager secret.
@@ -63,6 +65,7 @@ impl Config {
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let variables = Variables(lookup);
         Ok(Self {
+            stack_name: variables.optional("STACK_NAME").unwrap_or_else(|| "livechat-hitl".to_owned()),
             table_name: variables.required("TABLE_NAME", "the name of the DynamoDB table")?,
             secret_id: variables.required("SECRET_ID", "the name or ARN of the Secrets Manager secret")?,
             livechat: livechat_settings(&variables)?,

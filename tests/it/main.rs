@@ -19,6 +19,7 @@ mod identity;
 mod isolation;
 mod kills;
 mod lanes;
+mod metrics;
 mod operations;
 mod outage;
 mod reconcile;

@@ -13,6 +13,7 @@ use super::{
 use crate::http::{Answer, Body, Call, Failure, Request, sensitive, url};
 use crate::ids::UserId;
 use crate::redacted::Redacted;
+use crate::telemetry;
 
 /// The API on behalf of one install.
 ///
@@ -183,6 +184,7 @@ impl<'a> Runtime<'a> {
             let value = HeaderValue::from_str(value).map_err(Failure::not_sendable)?;
             headers.insert(HeaderName::from_static(name), value);
         }
+        headers.extend(telemetry::traceparent().map(|value| (HeaderName::from_static("traceparent"), value)));
         Ok(Request { method, url, headers, body })
     }
 }
@@ -284,6 +286,18 @@ mod tests {
         call("GET", "users/a%2Fb").respond_with(answer).expect(1).mount(&server).await;
         let user = client(&server).install(&install(), &token()).get_user(&"a/b".into()).await.unwrap();
         assert_eq!((user.id.as_str(), user.name, user.tags.len()), ("a/b", None, 0));
+    }
+
+    #[tokio::test]
+    async fn the_trace_of_the_call_that_is_answered_goes_along() {
+        let server = MockServer::start().await;
+        let answer = ResponseTemplate::new(200).set_body_json(json!({"user": {"id": "user_1"}}));
+        let traced = call("GET", "users/user_1").and(header("traceparent", "00-1-2-01"));
+        traced.respond_with(answer).expect(1).mount(&server).await;
+        let (client, install, token, id) = (client(&server), install(), token(), "user_1".into());
+        let runtime = client.install(&install, &token);
+        telemetry::traced(Some("00-1-2-01"), runtime.get_user(&id)).await.unwrap();
+        runtime.get_user(&id).await.unwrap_err();
     }
 
     #[tokio::test]

@@ -17,15 +17,16 @@ use crate::{botpress, livechat};
 macro_rules! call {
     ($credential:ident.$name:ident($($argument:tt)*)) => {
         loop {
-            if let Err(waiting) = $credential.gate().pass() {
-                break Err(waiting);
-            }
+            let called_at = match $credential.gate().pass() {
+                Ok(called_at) => called_at,
+                Err(waiting) => break Err(waiting),
+            };
             fail_point!(Before, concat!("vendor ", stringify!($name)));
             let answer = $credential.api().$name($($argument)*).await;
             fail_point!(After, concat!("vendor ", stringify!($name)));
             match answer {
                 Err(error) if error.is_authentication() && $credential.renew().await? => {}
-                answer => break $credential.gate().note(answer).await,
+                answer => break $credential.gate().note(called_at, answer).await,
             }
         }
     };

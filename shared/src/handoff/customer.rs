@@ -48,11 +48,11 @@ impl Handoff {
     }
 
     async fn issue_token(&self, cookies: Option<&livechat::Cookies>) -> Result<livechat::IssuedToken> {
-        self.gates.livechat.pass()?;
+        let called_at = self.gates.livechat.pass()?;
         fail_point!(Before, "vendor issue_customer_token");
         let issued = self.livechat.issue_customer_token(cookies).await;
         fail_point!(After, "vendor issue_customer_token");
-        self.gates.livechat.note(issued).await
+        self.gates.livechat.note(called_at, issued).await
     }
 
     fn customer_of(&self, issued: livechat::IssuedToken, cookies: livechat::Cookies) -> Customer {

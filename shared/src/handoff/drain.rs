@@ -10,6 +10,7 @@ use super::gates::Gate;
 use super::{DELIVERY_TIME, Error, Handoff, Result, lease_until};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
+use crate::metrics::{About, Metric};
 use crate::store::Session;
 use crate::store::lane::{Accepted, Arrival, Completed, Contents, Done, Lane, Lease, Outcome, Position, Waiting};
 
@@ -111,7 +112,11 @@ impl Handoff {
         let received_at = self.clock.now();
         let expires_at = self.retained_until(received_at);
         let arrival = Arrival { session_id, lane: C::LANE, position, content, received_at, expires_at };
-        Ok(self.table.accept(&arrival, lease).await?)
+        let accepted = self.table.accept(&arrival, lease).await?;
+        if accepted != Accepted::Duplicate {
+            self.record(&about::<C>(), &[(Metric::Accepted, 1.0)]);
+        }
+        Ok(accepted)
     }
 
     /// Accepts a word of ours about the item `about` of the other lane; whoever looks at the lane next delivers it.
@@ -190,12 +195,27 @@ impl Handoff {
                 Pass::WaitUntil(time) => {
                     let in_vain = time + DELIVERY_TIME > deadline || C::gate(self).is_failing();
                     if patience == Patience::Leave || in_vain {
+                        let oldest = contents.waiting.iter().map(|item| item.position.at).min();
+                        let age = oldest.map_or(0.0, |at| self.clock.now().since(at).as_secs_f64());
+                        self.record(&about::<C>(), &[(Metric::UndeliveredAge, age)]);
                         return self.postpone::<C>(session_id, lease, time).await;
                     }
                     self.clock.sleep_until(time).await;
                 }
             }
         }
+    }
+
+    fn record_finished<C: Content>(&self, done: &Done<'_, C>) {
+        let outcome = match done.outcome {
+            Outcome::Delivered => Metric::Delivered,
+            Outcome::Dropped => Metric::Dropped,
+            Outcome::Parked => Metric::Parked,
+        };
+        let delay = done.finished_at.since(done.item.position.at).as_secs_f64() * 1_000.0;
+        let attempts = f64::from(done.item.attempts) + 1.0;
+        let values = [(outcome, 1.0), (Metric::Attempts, attempts), (Metric::DeliveryDelay, delay)];
+        self.record(&about::<C>(), &values);
     }
 
     async fn postpone<C: Content>(
@@ -236,7 +256,11 @@ impl Handoff {
                 finished_at: self.clock.now(),
             };
             let is_last = index + 1 == contents.waiting.len();
-            match self.table.complete(&done, lease, contents.arrivals, is_last).await? {
+            let completed = self.table.complete(&done, lease, contents.arrivals, is_last).await?;
+            if completed != Completed::LeaseLost {
+                self.record_finished(&done);
+            }
+            match completed {
                 Completed::MoreToDo => {}
                 Completed::SomethingArrived => return Ok(Pass::LookAgain),
                 Completed::Released | Completed::LeaseLost => return Ok(Pass::Finished),
@@ -266,6 +290,10 @@ impl Handoff {
         C::tell_sender(self, session, item).await?;
         Ok(Attempt::Done(Delivered { outcome: Outcome::Parked, vendor_id: None }))
     }
+}
+
+fn about<C: Content>() -> About {
+    About::Lane(C::LANE.to_string())
 }
 
 /// Exponential, with full jitter, so that lanes which failed together do not come back together.

@@ -61,6 +61,15 @@ impl Error {
         }
     }
 
+    /// Whether a vendor has refused our credential.
+    pub fn is_authentication(&self) -> bool {
+        match self {
+            Self::LiveChat(error) => error.is_authentication(),
+            Self::Botpress(error) => error.is_authentication(),
+            _ => false,
+        }
+    }
+
     /// How long the vendor asked us to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Error, Result};
 use crate::clock::{Clock, Timestamp};
+use crate::metrics::{About, Metric, Metrics};
 use crate::store::Table;
 
 /// So many failures in a row are more than a blip.
@@ -22,9 +23,14 @@ pub(super) struct Gates {
 }
 
 impl Gates {
-    pub(super) fn new(clock: &Clock, table: &Table) -> Self {
-        let gate =
-            |vendor| Gate { vendor, clock: clock.clone(), table: table.clone(), seen: Mutex::new(Seen::default()) };
+    pub(super) fn new(clock: &Clock, table: &Table, metrics: &Metrics) -> Self {
+        let gate = |vendor| Gate {
+            vendor,
+            clock: clock.clone(),
+            table: table.clone(),
+            metrics: metrics.clone(),
+            seen: Mutex::new(Seen::default()),
+        };
         Self { livechat: gate("LiveChat"), botpress: gate("Botpress"), table: table.clone() }
     }
 
@@ -45,6 +51,7 @@ pub(super) struct Gate {
     vendor: &'static str,
     clock: Clock,
     table: Table,
+    metrics: Metrics,
     seen: Mutex<Seen>,
 }
 
@@ -57,12 +64,12 @@ struct Seen {
 }
 
 impl Gate {
-    /// Lets a call through, or tells how long to wait.
-    pub(super) fn pass(&self) -> Result<()> {
+    /// Lets a call through, and says when; or tells how long to wait.
+    pub(super) fn pass(&self) -> Result<Timestamp> {
         let now = self.clock.now();
         match self.seen().opens_at.filter(|opens_at| now < *opens_at) {
             Some(opens_at) => Err(Error::Waiting { vendor: self.vendor, wait: opens_at.since(now) }),
-            None => Ok(()),
+            None => Ok(now),
         }
     }
 
@@ -74,9 +81,11 @@ impl Gate {
         lately && seen.failures_in_a_row >= FAILURES_IN_A_ROW
     }
 
-    /// Takes note of an answer: one that names a time closes the gate until then, for all invocations.
-    pub(super) async fn note<T, E: Into<Error>>(&self, answer: Result<T, E>) -> Result<T> {
+    /// Takes note of the answer to a call that was let through at `called_at`: one that names a time closes the gate until
+    /// then, for all invocations.
+    pub(super) async fn note<T, E: Into<Error>>(&self, called_at: Timestamp, answer: Result<T, E>) -> Result<T> {
         let answer = answer.map_err(Into::into);
+        self.measure(called_at, answer.as_ref().err());
         self.count(answer.as_ref().is_err_and(Error::is_retryable));
         if let Err(error) = &answer
             && let Some(wait) = error.retry_after()
@@ -88,6 +97,15 @@ impl Gate {
             }
         }
         answer
+    }
+
+    fn measure(&self, called_at: Timestamp, error: Option<&Error>) {
+        let took = self.clock.now().since(called_at).as_secs_f64() * 1_000.0;
+        let failed = f64::from(u8::from(error.is_some_and(Error::is_retryable)));
+        let refused = f64::from(u8::from(error.is_some_and(Error::is_authentication)));
+        let values =
+            [(Metric::VendorLatency, took), (Metric::VendorErrors, failed), (Metric::CredentialsRefused, refused)];
+        self.metrics.record(&self.clock, &About::Vendor(self.vendor), &values);
     }
 
     fn count(&self, failed: bool) {
@@ -117,7 +135,7 @@ mod tests {
     fn gates() -> (Gates, ManualClock) {
         let manual = ManualClock::new(Timestamp::from_unix_millis(0));
         let nowhere = Client::from_conf(Config::builder().behavior_version_latest().build());
-        (Gates::new(&manual.clock(), &Table::new(nowhere, "table".to_owned())), manual)
+        (Gates::new(&manual.clock(), &Table::new(nowhere, "table".to_owned()), &Metrics::kept()), manual)
     }
 
     #[test]

@@ -36,6 +36,7 @@ use aws_sdk_secretsmanager::Client as SecretsManager;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::http::Http;
+use crate::metrics::{About, Metric, Metrics};
 use crate::store::Table;
 use crate::store::lane::Lease;
 use crate::{aws, botpress, livechat, secrets};
@@ -64,6 +65,7 @@ pub struct Handoff {
     livechat: livechat::Client,
     botpress: botpress::Client,
     gates: gates::Gates,
+    metrics: Metrics,
 }
 
 impl Handoff {
@@ -74,7 +76,8 @@ impl Handoff {
     /// When the bundled root certificates cannot be used, which is a fault of the build.
     pub async fn new(config: Config, clock: Clock) -> std::result::Result<Self, StartError> {
         let aws = aws::load().await?;
-        Self::with_aws(config, clock, DynamoDb::new(&aws), SecretsManager::new(&aws))
+        let metrics = Metrics::to_log(config.stack_name.clone());
+        Self::with_aws(config, clock, DynamoDb::new(&aws), SecretsManager::new(&aws), metrics)
     }
 
     /// Builds the vendor clients around given AWS clients, for instance such that reach a sandbox.
@@ -87,6 +90,7 @@ impl Handoff {
         clock: Clock,
         dynamodb: DynamoDb,
         secrets_manager: SecretsManager,
+        metrics: Metrics,
     ) -> std::result::Result<Self, StartError> {
         let http = Http::new(VENDOR_TIMEOUT)?;
         let table = Table::new(dynamodb, config.table_name.clone());
@@ -94,11 +98,16 @@ impl Handoff {
             secrets: secrets::Cache::new(secrets_manager, config.secret_id.clone(), clock.clone()),
             livechat: livechat::Client::new(config.livechat.clone(), http.clone()),
             botpress: botpress::Client::new(config.botpress.clone(), http),
-            gates: gates::Gates::new(&clock, &table),
+            gates: gates::Gates::new(&clock, &table, &metrics),
             table,
             config,
             clock,
+            metrics,
         })
+    }
+
+    fn record(&self, about: &About, values: &[(Metric, f64)]) {
+        self.metrics.record(&self.clock, about, values);
     }
 
     /// Until when the text-free trail of something that ends at `now` is kept.

@@ -14,6 +14,7 @@ use crate::botpress::{self, Author, HistoryItem, Install};
 use crate::bridge::to_livechat;
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, SessionId, UserId};
+use crate::metrics::{About, Metric};
 use crate::store::{Claim, Profile, Session, State, User};
 
 /// The channel of the HITL interface.
@@ -220,7 +221,10 @@ impl Handoff {
         let conversation_id = conversation?.id;
         let now = self.clock.now();
         match self.table.activate(session, &conversation_id, now, now + SILENCE).await? {
-            true => Ok(conversation_id),
+            true => {
+                self.record(&About::Stack, &[(Metric::SessionsStarted, 1.0)]);
+                Ok(conversation_id)
+            }
             false => Err(Error::Busy),
         }
     }

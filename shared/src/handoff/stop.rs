@@ -6,6 +6,7 @@ use super::{Error, Handoff, Result, lease_until};
 use crate::bridge::{ToAgent, ToBot};
 use crate::clock::Timestamp;
 use crate::ids::{ChatId, ConversationId, SessionId};
+use crate::metrics::{About, Metric};
 use crate::store::lane::Position;
 use crate::store::{Session, State};
 
@@ -44,6 +45,7 @@ impl Handoff {
 
     /// Undoes a start that failed with `error`; what cannot be undone now is left to the sweep.
     pub(super) async fn abandon(&self, session: &Session, error: &Error, deadline: Timestamp) {
+        self.record(&About::Stack, &[(Metric::StartsFailed, 1.0)]);
         let failure = (!error.is_retryable()).then(|| error.to_string());
         let may_be_open = match session.thread.is_some() || error.outcome_unknown() {
             true => MayBeOpen::Yes,
@@ -94,12 +96,13 @@ impl Handoff {
     }
 
     /// Marks a session as over once the other side knows, or can never be told: its user must be free to start another.
-    pub(super) async fn end(&self, session: &mut Session, told: Result<()>) -> Result<Delivered> {
+    pub(super) async fn end(&self, session: &mut Session, told: Result<()>, reason: &'static str) -> Result<Delivered> {
         match told {
             Err(error) if error.is_retryable() => Err(error),
             told => {
                 self.table.close(session, self.retained_until(self.clock.now())).await?;
                 session.state = State::Closed;
+                self.record(&About::Reason(reason), &[(Metric::SessionsEnded, 1.0)]);
                 told.map(|()| Delivered::without_id())
             }
         }

@@ -10,6 +10,7 @@ use super::{DELIVERY_TIME, Handoff, Result, lease_until};
 use crate::bridge::{ToAgent, ToBot};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
+use crate::metrics::{About, Metric};
 use crate::store::lane::Lane;
 use crate::store::{Due, Session};
 
@@ -75,6 +76,7 @@ impl Handoff {
             tracing::warn!(error = %error, "an outage of ours may go unnoticed");
         }
         self.gates.refresh().await?;
+        self.record(&About::Stack, &[(Metric::Sweeps, 1.0)]);
         let mut swept = Swept::default();
         let mut due_again_at: Option<Timestamp> = None;
         loop {

@@ -81,7 +81,7 @@ impl Handoff {
 
     async fn deliver_close(&self, session: &mut Session) -> Result<Delivered> {
         let closed = self.close_thread_of(session).await;
-        self.end(session, closed).await
+        self.end(session, closed, "bot").await
     }
 
     /// Closes what a session has open at LiveChat.

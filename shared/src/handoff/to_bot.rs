@@ -68,7 +68,7 @@ impl Content for ToBot {
             }
             Self::Stopped => {
                 let told = handoff.emit_stopped(session, &conversation_id).await;
-                handoff.end(session, told).await.map(Attempt::Done)
+                handoff.end(session, told, "livechat").await.map(Attempt::Done)
             }
             Self::Superseded => {
                 let told = match handoff.emit_stopped(session, &conversation_id).await {
@@ -76,7 +76,7 @@ impl Content for ToBot {
                     told => told,
                 };
                 let closed = handoff.close_thread_of(session).await;
-                handoff.end(session, closed.and(told)).await.map(Attempt::Done)
+                handoff.end(session, closed.and(told), "superseded").await.map(Attempt::Done)
             }
         }
     }

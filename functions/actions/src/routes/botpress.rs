@@ -10,6 +10,7 @@ use shared::clock::Timestamp;
 use shared::handoff::{BotpressProof, Handoff, Rejection, Result, StartRequest};
 use shared::ids::ConversationId;
 use shared::store::Profile;
+use shared::telemetry;
 
 use crate::answer;
 
@@ -42,7 +43,10 @@ pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: 
         return turned_away(&Rejection::Foreign);
     }
     match Operation::decode(&context.operation, body) {
-        Ok(operation) => perform(handoff, request, &context, operation, deadline).await,
+        Ok(operation) => {
+            let work = perform(handoff, request, &context, operation, deadline);
+            telemetry::traced(context.traceparent.as_deref(), work).await
+        }
         Err(error) => answer::invalid_payload(&error.to_string(), now),
     }
 }

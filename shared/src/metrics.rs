@@ -1,0 +1,211 @@
+//! Metrics in CloudWatch's embedded format: a line of the log that CloudWatch turns into data points.
+//!
+//! `{"_aws": {"Timestamp": 1778492460877, "CloudWatchMetrics": [{"Namespace": "LiveChatHitl", "Dimensions": [["Stack"],
+//! ["Stack", "Lane"]], "Metrics": [{"Name": "Delivered", "Unit": "Count"}]}]}, "Stack": "acme", "Lane": "to_bot",
+//! "Delivered": 1}`. Every value is also summed over its dimension, under `Stack` alone; alarms look at that.
+//!
+//! Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+
+use std::io::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Map, Value, json};
+
+use crate::clock::{Clock, Timestamp};
+
+/// The namespace of every metric.
+pub const NAMESPACE: &str = "LiveChatHitl";
+
+/// Everything that is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    /// Items that became durable in a lane.
+    Accepted,
+    /// Items that the other side has.
+    Delivered,
+    /// Items that were no longer to be delivered.
+    Dropped,
+    /// Items that can never be delivered and wait for an operator.
+    Parked,
+    /// Attempts that a finished item took.
+    Attempts,
+    /// Milliseconds from the source's own time to the delivery.
+    DeliveryDelay,
+    /// Seconds since the oldest item of a lane was written that had to be left for later.
+    UndeliveredAge,
+    /// Sessions that became active.
+    SessionsStarted,
+    /// Starts that were refused or failed.
+    StartsFailed,
+    /// Sessions that were handed back, by reason.
+    SessionsEnded,
+    /// Milliseconds that a vendor took to answer.
+    VendorLatency,
+    /// Calls that a vendor did not answer, or answered with a failure.
+    VendorErrors,
+    /// Calls that a vendor refused because of our credential.
+    CredentialsRefused,
+    /// Runs of the sweep.
+    Sweeps,
+}
+
+impl Metric {
+    /// All of them, for whoever holds documents against the code.
+    pub const ALL: [Self; 14] = [
+        Self::Accepted,
+        Self::Delivered,
+        Self::Dropped,
+        Self::Parked,
+        Self::Attempts,
+        Self::DeliveryDelay,
+        Self::UndeliveredAge,
+        Self::SessionsStarted,
+        Self::StartsFailed,
+        Self::SessionsEnded,
+        Self::VendorLatency,
+        Self::VendorErrors,
+        Self::CredentialsRefused,
+        Self::Sweeps,
+    ];
+
+    /// The name that CloudWatch shows.
+    pub fn name(self) -> String {
+        format!("{self:?}")
+    }
+
+    const fn unit(self) -> &'static str {
+        match self {
+            Self::DeliveryDelay | Self::VendorLatency => "Milliseconds",
+            Self::UndeliveredAge => "Seconds",
+            _ => "Count",
+        }
+    }
+}
+
+/// What a value is about, besides the stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum About {
+    /// The stack as a whole.
+    Stack,
+    /// One direction: `to_agent` or `to_bot`.
+    Lane(String),
+    /// One vendor: `LiveChat` or `Botpress`.
+    Vendor(&'static str),
+    /// Why a session ended.
+    Reason(&'static str),
+}
+
+impl About {
+    fn dimension(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::Stack => None,
+            Self::Lane(lane) => Some(("Lane", lane)),
+            Self::Vendor(vendor) => Some(("Vendor", vendor)),
+            Self::Reason(reason) => Some(("Reason", reason)),
+        }
+    }
+}
+
+/// One value as it was recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// What was measured.
+    pub metric: Metric,
+    /// What it is about.
+    pub about: About,
+    /// How much.
+    pub value: f64,
+}
+
+/// Where metrics go; copies share it.
+#[derive(Clone, Debug)]
+pub struct Metrics(Sink);
+
+#[derive(Clone, Debug)]
+enum Sink {
+    Log { stack: String },
+    Kept(Arc<Mutex<Vec<Recorded>>>),
+}
+
+impl Metrics {
+    /// To the function's log, where CloudWatch finds them.
+    pub const fn to_log(stack: String) -> Self {
+        Self(Sink::Log { stack })
+    }
+
+    /// Into memory, where tests find them.
+    pub fn kept() -> Self {
+        Self(Sink::Kept(Arc::default()))
+    }
+
+    /// What was recorded so far, if it was kept.
+    pub fn recorded(&self) -> Vec<Recorded> {
+        match &self.0 {
+            Sink::Log { .. } => Vec::new(),
+            Sink::Kept(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// Records values that belong together.
+    pub(crate) fn record(&self, clock: &Clock, about: &About, values: &[(Metric, f64)]) {
+        match &self.0 {
+            Sink::Log { stack } => {
+                let line = line(stack, clock.now(), about, values);
+                // A log that cannot be written is no reason to fail.
+                let _ = writeln!(std::io::stdout().lock(), "{line}");
+            }
+            Sink::Kept(kept) => {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                let recorded = values.iter();
+                kept.extend(recorded.map(|(metric, value)| Recorded {
+                    metric: *metric,
+                    about: about.clone(),
+                    value: *value,
+                }));
+            }
+        }
+    }
+}
+
+fn line(stack: &str, now: Timestamp, about: &About, values: &[(Metric, f64)]) -> Value {
+    let mut dimensions = vec![vec!["Stack"]];
+    let mut members = Map::from_iter([("Stack".to_owned(), json!(stack))]);
+    if let Some((name, value)) = about.dimension() {
+        dimensions.push(vec!["Stack", name]);
+        members.insert(name.to_owned(), json!(value));
+    }
+    let metrics: Vec<_> =
+        values.iter().map(|(metric, _)| json!({ "Name": metric.name(), "Unit": metric.unit() })).collect();
+    let directive = json!({ "Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": metrics });
+    members.insert("_aws".to_owned(), json!({ "Timestamp": now.unix_millis(), "CloudWatchMetrics": [directive] }));
+    members.extend(values.iter().map(|(metric, value)| (metric.name(), json!(value))));
+    Value::Object(members)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_the_shape_that_cloudwatch_reads() {
+        let values = [(Metric::Delivered, 1.0), (Metric::DeliveryDelay, 45.5)];
+        let now = Timestamp::from_unix_millis(1_778_492_460_877);
+        let line = line("acme", now, &About::Lane("to_bot".to_owned()), &values);
+        let directive = json!({
+            "Namespace": "LiveChatHitl", "Dimensions": [["Stack"], ["Stack", "Lane"]],
+            "Metrics": [{"Name": "Delivered", "Unit": "Count"}, {"Name": "DeliveryDelay", "Unit": "Milliseconds"}],
+        });
+        let expected = json!({
+            "_aws": {"Timestamp": 1_778_492_460_877_i64, "CloudWatchMetrics": [directive]},
+            "Stack": "acme", "Lane": "to_bot", "Delivered": 1.0, "DeliveryDelay": 45.5,
+        });
+        assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn each_metric_has_a_name_of_its_own() {
+        let mut names: Vec<_> = Metric::ALL.iter().map(|metric| metric.name()).collect();
+        names.dedup();
+        assert_eq!(names.len(), Metric::ALL.len());
+    }
+}

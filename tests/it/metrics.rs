@@ -1,0 +1,97 @@
+//! What CloudWatch is told, and that the template watches what exists.
+
+use std::time::Duration;
+
+use sandbox::botpress::Escalation;
+use sandbox::faults::Fault;
+use serde_json::json;
+use shared::metrics::{About, Metric};
+use tests::{ANNA, World};
+
+fn values(world: &World, metric: Metric, about: &About) -> Vec<f64> {
+    let recorded = world.stack.metrics.recorded().into_iter();
+    recorded.filter(|one| one.metric == metric && one.about == *about).map(|one| one.value).collect()
+}
+
+fn total(world: &World, metric: Metric, about: &About) -> f64 {
+    values(world, metric, about).iter().sum()
+}
+
+fn lane(name: &str) -> About {
+    About::Lane(name.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_counted_from_its_start_to_its_end() {
+    let world = World::in_process().await;
+    let ann = world.escalated_user("Ann").await;
+    world.says(&ann, "hello").await;
+    world.answers(ANNA, "hi").await;
+    world.answers(ANNA, "bye").await;
+    world.agent_closes(ANNA).await;
+    assert_eq!(total(&world, Metric::SessionsStarted, &About::Stack), 1.0);
+    assert_eq!(total(&world, Metric::SessionsEnded, &About::Reason("livechat")), 1.0);
+    assert_eq!(total(&world, Metric::Delivered, &lane("to_agent")), 1.0);
+    // Anna's arrival, her two messages, and the end.
+    assert_eq!(total(&world, Metric::Accepted, &lane("to_bot")), 4.0);
+    assert_eq!(total(&world, Metric::Delivered, &lane("to_bot")), 4.0);
+    assert_eq!(total(&world, Metric::Attempts, &lane("to_bot")), 4.0);
+    assert!(values(&world, Metric::VendorLatency, &About::Vendor("LiveChat")).len() >= 5);
+    assert_eq!(total(&world, Metric::VendorErrors, &About::Vendor("Botpress")), 0.0);
+    world.escalate(&ann).await.unwrap();
+    world.user_ends(&ann).await;
+    assert_eq!(total(&world, Metric::SessionsEnded, &About::Reason("bot")), 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trouble_shows_as_errors_age_and_parked_items() {
+    let world = World::in_process().await;
+    let ann = world.escalated_user("Ann").await;
+    world.sweep_after(Duration::from_secs(10)).await;
+    world.stack.livechat.faults().always("customer/action/send_event", Fault::answer(503, "down"));
+    world.says(&ann, "hello").await;
+    world.sweep_after(Duration::from_secs(300)).await;
+    assert!(total(&world, Metric::VendorErrors, &About::Vendor("LiveChat")) >= 3.0);
+    let oldest = values(&world, Metric::UndeliveredAge, &lane("to_agent")).into_iter().fold(0.0, f64::max);
+    assert!(oldest >= 300.0, "{oldest}");
+    assert!(total(&world, Metric::Sweeps, &About::Stack) >= 2.0);
+    world.stack.livechat.faults().clear();
+    let refused = json!({"error": {"type": "validation", "message": "no"}}).to_string();
+    world.stack.livechat.faults().next(1, "customer/action/send_event", Fault::answer(400, refused));
+    world.sweep_after(Duration::from_secs(60)).await;
+    assert_eq!(total(&world, Metric::Parked, &lane("to_agent")), 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_start_and_a_refused_credential_are_counted() {
+    let world = World::in_process().await;
+    let ann = world.user("Ann").await;
+    let nowhere = Escalation { hitl_session: Some(json!({ "groupId": 4_711 })), ..Escalation::default() };
+    world.escalate_with(&ann, nowhere).await.unwrap_err();
+    assert_eq!(total(&world, Metric::StartsFailed, &About::Stack), 1.0);
+    world.escalate(&ann).await.unwrap();
+    assert_eq!(total(&world, Metric::CredentialsRefused, &About::Vendor("LiveChat")), 0.0);
+    world.stack.livechat.set_agent_token_valid(false);
+    world.user_ends(&ann).await;
+    assert_eq!(total(&world, Metric::CredentialsRefused, &About::Vendor("LiveChat")), 1.0);
+}
+
+#[test]
+fn every_metric_that_the_template_watches_is_recorded_and_in_the_handbook() {
+    let template = include_str!("../../template.yaml");
+    let names: Vec<String> = Metric::ALL.iter().map(|metric| metric.name()).collect();
+    let in_alarms = template.lines().filter_map(|line| line.trim().strip_prefix("MetricName: "));
+    let own: Vec<&str> = in_alarms.filter(|name| !AWS_METRICS.contains(name)).collect();
+    assert!(own.len() >= 4, "{own:?}");
+    let on_dashboard = template.split("[\"LiveChatHitl\", \"").skip(1).filter_map(|rest| rest.split('"').next());
+    for name in own.into_iter().chain(on_dashboard) {
+        assert!(names.iter().any(|known| known == name), "nobody records {name}");
+    }
+    let handbook = include_str!("../../docs/operations.md");
+    for name in names {
+        assert!(handbook.contains(&format!("`{name}`")), "docs/operations.md does not explain {name}");
+    }
+}
+
+/// What Lambda and API Gateway measure by themselves.
+const AWS_METRICS: [&str; 3] = ["Errors", "Throttles", "5xx"];
