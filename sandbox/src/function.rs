@@ -12,6 +12,7 @@ use serde_json::Value;
 use shared::clock::Clock;
 use uuid::Uuid;
 
+use crate::deployed::DeployedFunction;
 use crate::runtime::Bootstrap;
 
 /// The region everything in the sandbox claims to be in.
@@ -33,6 +34,8 @@ pub enum Function {
     InProcess(InProcess),
     /// A compiled binary that polls the Runtime API.
     Process(Bootstrap),
+    /// A function behind Lambda's API.
+    Deployed(DeployedFunction),
 }
 
 /// A handler that runs in this process, one task for each invocation.
@@ -57,6 +60,9 @@ pub enum Error {
     /// The function worked for longer than it may, and was stopped.
     #[error("the function timed out after {0:?}")]
     TimedOut(Duration),
+    /// Lambda's API did not answer, or told of a failure.
+    #[error("the deployed function has not answered: {0}")]
+    Unreachable(String),
     /// No instance is left that could answer.
     #[error("the function's process is gone ({reason}); its output ends with:\n{output}")]
     Gone {
@@ -72,7 +78,7 @@ impl Function {
     pub fn running(&self) -> usize {
         match self {
             Self::InProcess(function) => function.running.load(Ordering::SeqCst),
-            Self::Process(_) => 0,
+            Self::Process(_) | Self::Deployed(_) => 0,
         }
     }
 
@@ -100,6 +106,7 @@ impl Function {
         match self {
             Self::InProcess(function) => function.invoke(event).await,
             Self::Process(bootstrap) => bootstrap.invoke(event).await,
+            Self::Deployed(function) => function.invoke(&event).await,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod botpress;
 pub mod demo;
+pub mod deployed;
 pub mod faults;
 pub mod function;
 pub mod gateway;

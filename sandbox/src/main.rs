@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use sandbox::deployed::Deployed;
 use sandbox::stack::{Error, Runtime};
 use sandbox::{demo, serve};
 
@@ -19,6 +20,14 @@ struct Arguments {
     /// Run the compiled functions in this folder under the Lambda Runtime API, instead of inside this process.
     #[arg(long, global = true, value_name = "FOLDER")]
     binaries: Option<PathBuf>,
+
+    /// Play through functions that are deployed to an AWS emulator, described in JSON (see `sandbox::deployed::Deployed`).
+    #[arg(long, value_name = "JSON", value_parser = deployed, conflicts_with = "binaries")]
+    deployed: Option<Deployed>,
+}
+
+fn deployed(json: &str) -> Result<Deployed, serde_json::Error> {
+    serde_json::from_str(json)
 }
 
 #[derive(Debug, Subcommand)]
@@ -68,7 +77,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<bool, Error> {
-    let runtime = arguments.binaries.as_deref().map_or(Runtime::InProcess, Runtime::Processes);
+    let runtime = match (&arguments.binaries, &arguments.deployed) {
+        (Some(folder), _) => Runtime::Processes(folder),
+        (None, Some(deployed)) => Runtime::Deployed(deployed),
+        (None, None) => Runtime::InProcess,
+    };
     match arguments.command {
         None => demo::play(runtime, &mut io::stdout().lock()).await,
         Some(Command::Serve { ports: Ports { gateway, livechat, botpress, people }, json }) => {

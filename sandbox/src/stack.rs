@@ -18,6 +18,7 @@ use shared::fail_point::Plan;
 use shared::handoff::Handoff;
 use shared::metrics::Metrics;
 
+use crate::deployed::Deployed;
 use crate::faults::Faults;
 use crate::function::{Function, REGION};
 use crate::gateway::{Gateway, Route, schedule};
@@ -50,6 +51,8 @@ pub enum Runtime<'a> {
     InProcess,
     /// As compiled binaries named `actions` and `webhooks` in this folder, on the machine's clock.
     Processes(&'a Path),
+    /// As deployed to an AWS emulator, with its table and its secret.
+    Deployed(&'a Deployed),
 }
 
 /// What a stack is made of.
@@ -159,6 +162,11 @@ impl Stack {
                 in_process([build()?, build()?], &functions_clock, &fail_points)
             }
             Runtime::Processes(folder) => processes(&variables, folder).await?,
+            Runtime::Deployed(deployed) => {
+                deployed.put_secret(&secret(&livechat, &botpress)).await?;
+                let function = |name: &str| deployed.function(name).map(Function::Deployed);
+                (function(&deployed.actions)?, function(&deployed.webhooks)?)
+            }
         };
         let routes = vec![
             Route::new(Method::GET, "/health", actions.clone()),

@@ -47,7 +47,11 @@ enum Side {
 pub async fn play(runtime: Runtime<'_>, out: &mut impl Write) -> Result<bool, Error> {
     // The HITL plugin's simulator activates a session at once, so there is little to wait for.
     let environment = vec![("SETTLE_MS".to_owned(), "200".to_owned())];
-    let options = Options { runtime, environment, ..Options::in_process(Clock::system()) };
+    let ports = match runtime {
+        Runtime::Deployed(deployed) => [0, deployed.livechat_port, deployed.botpress_port],
+        Runtime::InProcess | Runtime::Processes(_) => [0; 3],
+    };
+    let options = Options { runtime, ports, environment, ..Options::in_process(Clock::system()) };
     let stack = Stack::start(options).await?;
     let mut play = Play { story: Story::new(out), stack: &stack };
     play.tell_all().await?;
