@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::botpress;
+use crate::bridge::wording::{self, Wording};
 use crate::ids::{GroupId, IntegrationId, OrganizationId};
 use crate::livechat;
 
@@ -33,6 +34,8 @@ pub struct Config {
     pub settle: Duration,
     /// `RETENTION_DAYS`: how long the text-free trail of an ended session is kept (30 days).
     pub retention: Duration,
+    /// `WORDING`: what we say in other words than our own.
+    pub wording: Wording,
 }
 
 /// What to do with an escalation when no agent of the group is online.
@@ -54,6 +57,9 @@ pub enum Error {
     /// A variable is there but cannot be understood.
     #[error("the environment variable {0} is malformed: it has to be {1}")]
     Malformed(&'static str, &'static str),
+    /// `WORDING` cannot be used.
+    #[error("the environment variable WORDING is malformed: {0}")]
+    Wording(#[from] wording::Error),
 }
 
 impl Config {
@@ -75,6 +81,9 @@ impl Config {
             when_offline: when_offline(&variables)?,
             settle: Duration::from_millis(variables.number("SETTLE_MS", 3_000)?),
             retention: Duration::from_secs(variables.number::<u64>("RETENTION_DAYS", 30)?.saturating_mul(86_400)),
+            wording: variables
+                .optional("WORDING")
+                .map_or_else(|| Ok(Wording::default()), |json| Wording::parse(&json))?,
         })
     }
 
@@ -183,6 +192,7 @@ mod tests {
         assert_eq!(config.retention, Duration::from_secs(30 * 86_400));
         assert_eq!(config.livechat.api_url, "https://api.livechatinc.com");
         assert!(config.integration_ids.is_empty());
+        assert_eq!(config.wording, Wording::default());
     }
 
     #[test]
@@ -209,6 +219,13 @@ mod tests {
             let Err(Error::Malformed(named, _)) = read(&[(key, value)]) else { panic!("{key}={value} was accepted") };
             assert_eq!(named, key);
         }
+    }
+
+    #[test]
+    fn wording_that_cannot_be_used_stops_the_start_and_names_the_sentence() {
+        assert_eq!(read(&[("WORDING", r#"{"bot_name":"Robbie"}"#)]).unwrap().wording.bot_name(), "Robbie");
+        let error = read(&[("WORDING", r#"{"note":"[Bot]"}"#)]).unwrap_err().to_string();
+        assert_eq!(error, "the environment variable WORDING is malformed: the sentence \"note\" has to contain {text}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::Install;
 use crate::http::{DecodeError, decode};
 use crate::ids::{GroupId, UserId};
+use crate::redacted::Redacted;
 
 /// Where an inbound call comes from, and what it wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,13 +29,64 @@ pub struct Context {
 
 /// What the bot's author can set for an install. The `hitlSession` of a start has the same form.
 ///
-/// Shape: `{"groupId":<number>}`; everything is optional and other keys are ignored.
+/// Shape: `{"groupId":<number>,"tags":["…"],"sessionFields":{"<name>":<value>}}`; everything is optional, and other keys are
+/// ignored. Tags can also come as one text, separated by commas; of what is neither, nothing is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Configuration {
     /// The LiveChat group whose agents get the chats.
     #[serde(default, deserialize_with = "group_id")]
     pub group_id: Option<GroupId>,
+    /// LiveChat tags for the thread.
+    #[serde(default, deserialize_with = "tags")]
+    pub tags: Vec<String>,
+    /// What agents are shown of the customer besides name and address, as name and value.
+    #[serde(default, deserialize_with = "session_fields")]
+    pub session_fields: Vec<(String, Redacted)>,
+}
+
+impl Configuration {
+    /// These values, with those of `fallback` where there are none; fields are put together, and these win.
+    #[must_use]
+    pub fn or(self, fallback: &Self) -> Self {
+        let own = |name: &String| self.session_fields.iter().any(|(other, _)| other == name);
+        let further: Vec<_> = fallback.session_fields.iter().filter(|(name, _)| !own(name)).cloned().collect();
+        Self {
+            group_id: self.group_id.or(fallback.group_id),
+            tags: if self.tags.is_empty() { fallback.tags.clone() } else { self.tags },
+            session_fields: self.session_fields.into_iter().chain(further).collect(),
+        }
+    }
+}
+
+/// A list of texts, or one text with commas.
+fn tags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let texts: Vec<String> = match Value::deserialize(deserializer)? {
+        Value::Array(items) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Value::String(text) => text.split(',').map(str::to_owned).collect(),
+        _ => Vec::new(),
+    };
+    let mut tags: Vec<String> = Vec::new();
+    for tag in texts.iter().map(|text| text.trim()).filter(|tag| !tag.is_empty()) {
+        if !tags.iter().any(|known| known == tag) {
+            tags.push(tag.to_owned());
+        }
+    }
+    Ok(tags)
+}
+
+/// An object of texts, numbers, and yes or no.
+fn session_fields<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, Redacted)>, D::Error> {
+    let Value::Object(fields) = Value::deserialize(deserializer)? else { return Ok(Vec::new()) };
+    let readable = fields.into_iter().filter_map(|(name, value)| {
+        let text = match value {
+            Value::String(text) => text.trim().to_owned(),
+            Value::Number(_) | Value::Bool(_) => value.to_string(),
+            Value::Null | Value::Array(_) | Value::Object(_) => String::new(),
+        };
+        (!name.trim().is_empty() && !text.is_empty()).then(|| (name, text.into()))
+    });
+    Ok(readable.collect())
 }
 
 /// Botpress knows only one kind of number, so a group can arrive as `5.0`.

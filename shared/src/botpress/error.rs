@@ -81,6 +81,11 @@ impl Error {
         self.is("Unauthorized", 401)
     }
 
+    /// Whether the message or tag is not one that the integration's definition declares.
+    pub fn is_invalid_payload(&self) -> bool {
+        self.is("InvalidPayload", 400)
+    }
+
     /// Whether the user, conversation or bot does not exist.
     pub fn is_not_found(&self) -> bool {
         self.is("ResourceNotFound", 404)

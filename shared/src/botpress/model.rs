@@ -34,6 +34,12 @@ impl fmt::Debug for User {
     }
 }
 
+/// Botpress's limit for a user's name, in characters.
+const MAX_NAME_CHARS: usize = 200;
+
+/// Botpress's limit for the address of a user's picture, in characters.
+const MAX_PICTURE_URL_CHARS: usize = 40_000;
+
 /// What a user is created with, or changed to; what is `None` stays as it is, and tags are merged.
 ///
 /// Shape: `{"tags":{…},"name","pictureUrl"}`. A name has at most 200 characters, a tag's value at most 500; tags must be
@@ -49,6 +55,18 @@ pub struct NewUser {
     /// The picture's URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub picture_url: Option<String>,
+}
+
+impl NewUser {
+    /// A user as far as Botpress takes it: a name is cut to its limit, and a picture beyond its limit is left out.
+    pub fn new(tags: BTreeMap<String, String>, name: Option<&str>, picture_url: Option<&str>) -> Self {
+        let fits = |url: &&str| url.chars().count() <= MAX_PICTURE_URL_CHARS;
+        Self {
+            tags,
+            name: name.map(|name| name.chars().take(MAX_NAME_CHARS).collect()),
+            picture_url: picture_url.filter(fits).map(str::to_owned),
+        }
+    }
 }
 
 impl fmt::Debug for NewUser {
@@ -164,6 +182,14 @@ mod tests {
         let expected = json!({"type": "hitlStopped", "payload": {"conversationId": "conv_1"}, "conversationId": "conv_1",
                               "schedule": {"delay": 3000}});
         assert_eq!(serde_json::to_value(&delayed).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_user_is_made_to_fit() {
+        let user = NewUser::new(BTreeMap::new(), Some(&"ż".repeat(201)), Some(&"x".repeat(40_001)));
+        assert_eq!((user.name.map(|name| name.chars().count()), user.picture_url), (Some(200), None));
+        let user = NewUser::new(BTreeMap::new(), Some("Ann"), Some("https://p"));
+        assert_eq!((user.name.as_deref(), user.picture_url.as_deref()), (Some("Ann"), Some("https://p")));
     }
 
     #[test]

@@ -478,7 +478,7 @@ mod tests {
             user_id: "user_1".into(),
             title: Some("Refund".into()),
             description: Some("Order 7".into()),
-            hitl_session: Configuration { group_id: Some(GroupId(5)) },
+            hitl_session: Configuration { group_id: Some(GroupId(5)), ..Configuration::default() },
             message_history: vec![HistoryItem::Message {
                 author: Author::Bot,
                 content: Content::Text { text: "Hello".into() },

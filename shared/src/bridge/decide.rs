@@ -1,9 +1,11 @@
 //! What an event of LiveChat means for the bot.
 
-use super::{AgentProfile, ToBot};
+use std::time::Duration;
+
+use super::{AgentProfile, MessageContent, ToBot};
 use crate::clock::Timestamp;
-use crate::ids::{AgentId, ThreadId};
-use crate::livechat::{Content, Event, Thread, User, UserKind, Visibility, webhook};
+use crate::ids::{AgentId, EventId, ThreadId};
+use crate::livechat::{Event, Thread, User, UserKind, Visibility, webhook};
 use crate::store::ChatPointer;
 use crate::store::lane::Position;
 
@@ -25,6 +27,8 @@ pub fn decide(event: &webhook::Event, pointer: &ChatPointer, received_at: Timest
     match event {
         webhook::Event::IncomingChat { chat } => about.opened(chat.thread.as_ref(), &chat.users),
         webhook::Event::IncomingEvent { thread_id, event, .. } => about.written(thread_id, event).into_iter().collect(),
+        webhook::Event::EventUpdated { thread_id, event, .. } => about.changed(thread_id, event),
+        webhook::Event::EventDeleted { thread_id, event_id, .. } => about.deleted(thread_id, event_id),
         webhook::Event::ChatTransferred { thread_id, agent_ids, .. } => {
             about.assigned(thread_id.as_ref(), agent_ids.first(), None).into_iter().collect()
         }
@@ -37,6 +41,8 @@ pub fn decide(event: &webhook::Event, pointer: &ChatPointer, received_at: Timest
 }
 
 /// What a thread, read as a whole, shows to have happened; the same intentions as if its webhooks had come.
+///
+/// All but corrections: an event does not show that it was changed.
 pub fn decide_from_thread(
     thread: &Thread,
     users: &[User],
@@ -46,6 +52,8 @@ pub fn decide_from_thread(
     let about = About { pointer, received_at: read_at };
     let mut intentions = about.opened(Some(thread), users);
     intentions.extend(thread.events.iter().filter_map(|event| about.written(&thread.id, event)));
+    let deleted = thread.events.iter().filter(|event| event.deleted && !about.is_customers(event));
+    intentions.extend(deleted.flat_map(|event| about.deleted(&thread.id, &event.id)));
     if !thread.active {
         intentions.extend(about.ended(&thread.id));
     }
@@ -63,16 +71,52 @@ impl About<'_> {
     }
 
     fn written(&self, thread_id: &ThreadId, event: &Event) -> Option<Intention> {
-        let author = event.author_id.as_ref().filter(|author| **author != self.pointer.customer_id)?;
-        let Content::Message { text } = &event.content else { return None };
-        let is_public = event.visibility == Visibility::All && !event.deleted;
-        if !is_public || !self.concerns(Some(thread_id)) || text.expose().trim().is_empty() {
-            return None;
-        }
+        let (agent_id, content) = self.shown(thread_id, event)?;
         Some(Intention {
-            position: Position { at: event.created_at, source_id: format!("event:{}", event.id) },
-            content: ToBot::Message { agent_id: author.to_agent_id(), text: text.clone() },
+            position: Position { at: event.created_at, source_id: source_of(&event.id) },
+            content: ToBot::message(agent_id, content),
         })
+    }
+
+    /// A change is the message itself, should that not have come yet, and a correction of it.
+    fn changed(&self, thread_id: &ThreadId, event: &Event) -> Vec<Intention> {
+        let Some((agent_id, content)) = self.shown(thread_id, event) else { return Vec::new() };
+        // What LiveChat does not call public could be the change of a note: it only corrects what was public before.
+        let itself = self.written(thread_id, event).filter(|_| event.visibility_told);
+        let correction = Intention {
+            position: Position {
+                // Behind the message, whatever the clocks of both sides say.
+                at: self.received_at.max(event.created_at + Duration::from_micros(1)),
+                source_id: format!("corrected:{}:{}", event.id, content.revision()),
+            },
+            content: ToBot::Correction { agent_id, of: source_of(&event.id), content },
+        };
+        itself.into_iter().chain([correction]).collect()
+    }
+
+    /// A deletion takes the message's place, should that not have come yet; only what was shown is told to be gone.
+    fn deleted(&self, thread_id: &ThreadId, event_id: &EventId) -> Vec<Intention> {
+        if !self.concerns(Some(thread_id)) {
+            return Vec::new();
+        }
+        let at = self.received_at;
+        let deletion = ToBot::Deletion { of: source_of(event_id) };
+        vec![
+            Intention { position: Position { at, source_id: source_of(event_id) }, content: ToBot::Retracted },
+            Intention { position: Position { at, source_id: format!("deleted:{event_id}") }, content: deletion },
+        ]
+    }
+
+    /// What of an event the customer may see, and by whom it is.
+    fn shown(&self, thread_id: &ThreadId, event: &Event) -> Option<(AgentId, MessageContent)> {
+        let author = event.author_id.as_ref().filter(|_| !self.is_customers(event))?;
+        let is_public = event.visibility == Visibility::All && !event.deleted;
+        let content = MessageContent::of(&event.content).filter(|_| is_public && self.concerns(Some(thread_id)))?;
+        Some((author.to_agent_id(), content))
+    }
+
+    fn is_customers(&self, event: &Event) -> bool {
+        event.author_id.as_ref().is_some_and(|author| *author == self.pointer.customer_id)
     }
 
     fn joined(&self, thread_id: Option<&ThreadId>, user: &User) -> Option<Intention> {
@@ -110,4 +154,9 @@ impl About<'_> {
             None => self.pointer.previous_thread_id.as_ref() != Some(thread_id),
         }
     }
+}
+
+/// By what a message is recognised in the lane.
+fn source_of(event_id: &EventId) -> String {
+    format!("event:{event_id}")
 }

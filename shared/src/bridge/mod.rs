@@ -1,9 +1,15 @@
 //! Pure decisions: what an event means, and how one side's words read on the other. No I/O happens here.
 
+mod content;
 pub mod decide;
+pub mod revisions;
+mod rich;
+pub mod to_botpress;
 pub mod to_livechat;
 pub mod transcript;
 pub mod wording;
+
+pub use content::{MediaKind, MessageContent};
 
 use serde::{Deserialize, Serialize};
 
@@ -33,13 +39,32 @@ pub enum ToAgent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ToBot {
-    /// An agent wrote something.
+    /// An agent wrote or sent something.
     Message {
         /// Who.
         agent_id: AgentId,
-        /// Their words.
-        text: Redacted,
+        /// What.
+        content: MessageContent,
+        /// Whether it was changed before it was shown, so that this is not what was accepted; never stored.
+        #[serde(skip)]
+        revised: bool,
     },
+    /// An agent has changed something.
+    Correction {
+        /// Who.
+        agent_id: AgentId,
+        /// The source id of the message.
+        of: String,
+        /// What it says now.
+        content: MessageContent,
+    },
+    /// Something that an agent had written was deleted.
+    Deletion {
+        /// The source id of the message.
+        of: String,
+    },
+    /// Stands in the place of a message that was deleted before it could be shown.
+    Retracted,
     /// An agent has taken the session.
     Assigned {
         /// Who.
@@ -65,9 +90,21 @@ pub struct AgentProfile {
     pub picture_url: Option<Redacted>,
 }
 
+impl ToBot {
+    /// An agent's message.
+    pub const fn message(agent_id: AgentId, content: MessageContent) -> Self {
+        Self::Message { agent_id, content, revised: false }
+    }
+}
+
 impl AgentProfile {
     /// How LiveChat presents a user.
     pub fn of(user: &User) -> Self {
-        Self { name: user.name.as_deref().map(Redacted::from), picture_url: user.avatar.as_deref().map(Redacted::from) }
+        let given =
+            |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+        Self {
+            name: given(&user.name).map(Redacted::from),
+            picture_url: given(&user.avatar).map(|url| content::absolute(&url)).map(Redacted::from),
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! How a Botpress message reads to an agent.
 
-use super::{ToAgent, wording};
+use super::ToAgent;
+use super::wording::Wording;
 use crate::botpress::{Content, MessageCreated};
 use crate::redacted::Redacted;
 
 /// What goes into the lane for a message; on nobody's behalf it is a remark of the HITL plugin.
-pub fn item(message: &MessageCreated) -> ToAgent {
-    let text = readable(&message.content);
+pub fn item(message: &MessageCreated, wording: &Wording) -> ToAgent {
+    let text = readable(&message.content, wording);
     match message.on_behalf_of {
         Some(_) => ToAgent::Message { text },
         None => ToAgent::Note { text },
@@ -14,17 +15,17 @@ pub fn item(message: &MessageCreated) -> ToAgent {
 }
 
 /// A message as one text.
-pub fn readable(content: &Content) -> Redacted {
+pub fn readable(content: &Content, wording: &Wording) -> Redacted {
     match content {
         Content::Text { text } => text.clone(),
         Content::Media { kind, url, title } => {
-            wording::link(kind, title.as_ref().map(Redacted::expose), url.expose()).into()
+            wording.link(kind, title.as_ref().map(Redacted::expose), url.expose()).into()
         }
         Content::Bloc { items } => {
-            let items: Vec<Redacted> = items.iter().map(readable).collect();
+            let items: Vec<Redacted> = items.iter().map(|item| readable(item, wording)).collect();
             items.iter().map(Redacted::expose).collect::<Vec<_>>().join("\n").into()
         }
-        Content::Other { kind } => wording::placeholder(kind).into(),
+        Content::Other { kind } => wording.placeholder(kind).into(),
     }
 }
 
@@ -47,8 +48,11 @@ mod tests {
     #[test]
     fn the_users_words_and_the_plugins_remarks_are_told_apart() {
         let text = || Content::Text { text: "Bye".into() };
-        assert_eq!(item(&message(text(), Some("user_1"))), ToAgent::Message { text: "Bye".into() });
-        assert_eq!(item(&message(text(), None)), ToAgent::Note { text: "Bye".into() });
+        assert_eq!(
+            item(&message(text(), Some("user_1")), &Wording::default()),
+            ToAgent::Message { text: "Bye".into() }
+        );
+        assert_eq!(item(&message(text(), None), &Wording::default()), ToAgent::Note { text: "Bye".into() });
     }
 
     #[test]
@@ -67,7 +71,7 @@ mod tests {
                 "Look:\n[image] https://files/cat.png",
             ),
         ] {
-            assert_eq!(readable(&content).expose(), expected);
+            assert_eq!(readable(&content, &Wording::default()).expose(), expected);
         }
     }
 }

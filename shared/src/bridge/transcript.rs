@@ -1,6 +1,7 @@
 //! The first message of a session: what it is about and what was said to the bot.
 
-use super::{to_livechat, wording};
+use super::to_livechat;
+use super::wording::Wording;
 use crate::botpress::{Author, HistoryItem};
 use crate::ids::UserId;
 use crate::redacted::Redacted;
@@ -21,6 +22,8 @@ pub struct Opening<'a> {
     pub user_id: &'a UserId,
     /// Their name.
     pub user_name: &'a str,
+    /// How we put things.
+    pub wording: &'a Wording,
 }
 
 impl Opening<'_> {
@@ -41,7 +44,8 @@ impl Opening<'_> {
     }
 
     fn history_text(&self, budget: usize) -> String {
-        let reserved = wording::TRANSCRIPT_HEADING.len() + wording::TRANSCRIPT_CUT.len() + 2;
+        let (heading, cut) = (self.wording.transcript_heading(), self.wording.transcript_cut());
+        let reserved: usize = [&heading, &cut].into_iter().flatten().map(|line| line.len() + 1).sum();
         let mut left = budget.saturating_sub(reserved);
         let mut kept = Vec::new();
         for line in self.history.iter().rev().map(|item| self.line(item)) {
@@ -51,25 +55,25 @@ impl Opening<'_> {
                 let part =
                     if kept.is_empty() { truncated(&line, left.saturating_sub(1)).to_owned() } else { String::new() };
                 kept.extend(Some(part).filter(|part| !part.is_empty()));
-                kept.push(wording::TRANSCRIPT_CUT.to_owned());
+                kept.extend(cut);
                 break;
             }
             left -= cost;
             kept.push(line);
         }
-        kept.push(wording::TRANSCRIPT_HEADING.to_owned());
+        kept.extend(heading);
         kept.reverse();
         kept.join("\n")
     }
 
     fn line(&self, item: &HistoryItem) -> String {
-        let HistoryItem::Message { author, content } = item else { return wording::UNREADABLE.to_owned() };
+        let HistoryItem::Message { author, content } = item else { return self.wording.unreadable() };
         let author = match author {
-            Author::Bot => wording::BOT_NAME,
-            Author::User(author) if author == self.user_id && !self.user_name.is_empty() => self.user_name,
-            Author::User(_) => wording::UNNAMED_USER,
+            Author::Bot => self.wording.bot_name(),
+            Author::User(author) if author == self.user_id && !self.user_name.is_empty() => self.user_name.to_owned(),
+            Author::User(_) => self.wording.unnamed_user(),
         };
-        format!("{author}: {}", to_livechat::readable(content).expose())
+        format!("{author}: {}", to_livechat::readable(content, self.wording).expose())
     }
 }
 
@@ -80,6 +84,8 @@ fn truncated(text: &str, limit: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use crate::botpress::Content;
 
@@ -94,7 +100,8 @@ mod tests {
     }
 
     fn opening<'a>(history: &'a [HistoryItem], user_id: &'a UserId) -> Opening<'a> {
-        Opening { title: None, description: None, history, user_id, user_name: "Ann" }
+        static WORDING: LazyLock<Wording> = LazyLock::new(Wording::default);
+        Opening { title: None, description: None, history, user_id, user_name: "Ann", wording: &WORDING }
     }
 
     #[test]
@@ -129,7 +136,7 @@ mod tests {
                 (0..2_000).map(|n| item(None, Some(&format!("{n}-{}", "ä".repeat(length))))).collect();
             let text = opening(&history, &user_id).text().unwrap();
             assert!(text.expose().len() <= MAX_BYTES, "{length}");
-            assert!(text.expose().contains(wording::TRANSCRIPT_CUT));
+            assert!(text.expose().contains("(earlier messages left out)"));
             assert!(text.expose().contains("Bot: 1999-"));
         }
     }

@@ -1,84 +1,340 @@
-//! Every sentence that this service itself says to a person.
+//! Every sentence that this service itself says to the people of a handoff, each of which a stack can replace.
+//!
+//! What goes wrong while the stack is set up is told by the errors instead.
+
+use std::collections::BTreeMap;
 
 use crate::ids::GroupId;
 use crate::livechat::GroupStatus;
 
-/// Said to the bot's author when nobody of the group can take the session.
-pub fn group_offline(group: GroupId) -> String {
-    format!(
-        "No agent of LiveChat group {group} is online, so the conversation was not handed over. \
-         Offer another way to get in touch, or set WHEN_OFFLINE=leave_message to queue it."
-    )
+/// One of our sentences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sentence {
+    /// By what `WORDING` names it.
+    pub key: &'static str,
+    /// Who reads it.
+    pub reader: &'static str,
+    /// What it says unless it is replaced.
+    pub default: &'static str,
+    /// What it has to mention, each as `{name}`.
+    pub placeholders: &'static [&'static str],
+    /// Whether it can be switched off by replacing it with nothing.
+    pub optional: bool,
 }
 
-/// Said to the bot's author when the group is not one of the licence's.
-pub fn group_unknown(group: GroupId) -> String {
-    format!(
-        "LiveChat has no group {group}. Use the number of an existing group in the Start HITL card, \
-         in the integration's configuration or in LIVECHAT_GROUP_ID."
-    )
-}
+impl Sentence {
+    const fn to_user(key: &'static str, default: &'static str) -> Self {
+        Self { key, reader: "user", default, placeholders: &[], optional: true }
+    }
 
-/// Why a session with this group cannot start now, if it cannot.
-pub fn refusal(group: GroupId, status: Option<GroupStatus>, may_wait: bool) -> Option<String> {
-    match status {
-        None => Some(group_unknown(group)),
-        Some(GroupStatus::Offline) if !may_wait => Some(group_offline(group)),
-        Some(_) => None,
+    const fn to_agent(key: &'static str, default: &'static str) -> Self {
+        Self { reader: "agent", ..Self::to_user(key, default) }
+    }
+
+    const fn to_author(key: &'static str, default: &'static str) -> Self {
+        Self { reader: "bot's author", ..Self::to_user(key, default) }
+    }
+
+    const fn with(self, placeholders: &'static [&'static str]) -> Self {
+        Self { placeholders, ..self }
+    }
+
+    const fn indispensable(self) -> Self {
+        Self { optional: false, ..self }
     }
 }
 
-/// How a remark of the bot platform reads to an agent, who must not take it for the customer's words.
-pub fn note(text: &str) -> String {
-    format!("[Bot] {text}")
+const NOT_DELIVERED_TO_AGENT: Sentence = Sentence::to_user(
+    "not_delivered_to_agent",
+    "Your last message could not be delivered to the agent. Please send it in another form.",
+);
+const CORRECTION: Sentence = Sentence::to_user("correction", "Correction: {text}").with(&["text"]);
+const DELETION: Sentence = Sentence::to_user("deletion", "The agent has deleted an earlier message.");
+const NOT_DELIVERED_TO_USER: Sentence =
+    Sentence::to_agent("not_delivered_to_user", "The last message could not be delivered to the customer.");
+const NOTE: Sentence = Sentence::to_agent("note", "[Bot] {text}").with(&["text"]);
+const TRANSCRIPT_HEADING: Sentence = Sentence::to_agent("transcript_heading", "Conversation so far:");
+const TRANSCRIPT_CUT: Sentence = Sentence::to_agent("transcript_cut", "(earlier messages left out)");
+const BOT_NAME: Sentence = Sentence::to_agent("bot_name", "Bot").indispensable();
+const UNNAMED_USER: Sentence = Sentence::to_agent("unnamed_user", "User").indispensable();
+const PLACEHOLDER: Sentence = Sentence::to_agent("placeholder", "[{kind}]").with(&["kind"]).indispensable();
+const LINK: Sentence = Sentence::to_agent("link", "[{kind}] {url}").with(&["url"]).indispensable();
+const TITLED_LINK: Sentence =
+    Sentence::to_agent("titled_link", "[{kind}] {title}: {url}").with(&["title", "url"]).indispensable();
+const UNREADABLE: Sentence = Sentence::to_agent("unreadable", "[unreadable message]").indispensable();
+const FIELD_BOT: Sentence = Sentence::to_agent("field_bot", "Botpress bot");
+const FIELD_USER: Sentence = Sentence::to_agent("field_user", "Botpress user");
+const GROUP_OFFLINE: Sentence = Sentence::to_author(
+    "group_offline",
+    "No agent of LiveChat group {group} is online, so the conversation was not handed over. \
+     Offer another way to get in touch, or set WHEN_OFFLINE=leave_message to queue it.",
+)
+.with(&["group"])
+.indispensable();
+const GROUP_UNKNOWN: Sentence = Sentence::to_author(
+    "group_unknown",
+    "LiveChat has no group {group}. Use the number of an existing group in the Start HITL card, \
+     in the integration's configuration or in LIVECHAT_GROUP_ID.",
+)
+.with(&["group"])
+.indispensable();
+
+/// All of them; the README's table lists them in the same order.
+pub const SENTENCES: [Sentence; 17] = [
+    NOT_DELIVERED_TO_AGENT,
+    CORRECTION,
+    DELETION,
+    NOT_DELIVERED_TO_USER,
+    NOTE,
+    TRANSCRIPT_HEADING,
+    TRANSCRIPT_CUT,
+    BOT_NAME,
+    UNNAMED_USER,
+    PLACEHOLDER,
+    LINK,
+    TITLED_LINK,
+    UNREADABLE,
+    FIELD_BOT,
+    FIELD_USER,
+    GROUP_OFFLINE,
+    GROUP_UNKNOWN,
+];
+
+/// Why a stack's own wording cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It is not one JSON object of texts.
+    #[error("it has to be a JSON object of texts, such as {{\"bot_name\":\"Robbie\"}}")]
+    NotTexts,
+    /// It names a sentence that does not exist.
+    #[error("there is no sentence {0:?}; the README lists them")]
+    UnknownKey(String),
+    /// A sentence leaves out what it has to mention.
+    #[error("the sentence {0:?} has to contain {{{1}}}")]
+    MissingPlaceholder(&'static str, &'static str),
+    /// A sentence is replaced with nothing although somebody waits for it.
+    #[error("the sentence {0:?} cannot be empty")]
+    Empty(&'static str),
 }
 
-/// Said to the user when LiveChat will never take one of their messages.
-pub const NOT_DELIVERED_TO_AGENT: &str =
-    "Your last message could not be delivered to the agent. Please send it in another form.";
-
-/// Said to the agent when the bot platform will never take one of their messages.
-pub const NOT_DELIVERED_TO_USER: &str = "The last message could not be delivered to the customer.";
-
-/// Heads the part of the first message that repeats what was said to the bot.
-pub const TRANSCRIPT_HEADING: &str = "Conversation so far:";
-
-/// Stands in the transcript where older lines did not fit.
-pub const TRANSCRIPT_CUT: &str = "(earlier messages left out)";
-
-/// The bot's name in the transcript.
-pub const BOT_NAME: &str = "Bot";
-
-/// The name of a user about whom nothing is known.
-pub const UNNAMED_USER: &str = "User";
-
-/// Stands for a message that cannot be shown.
-pub fn placeholder(kind: &str) -> String {
-    format!("[{kind}]")
+/// The sentences as this stack says them; the default says what [`SENTENCES`] says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wording {
+    replaced: BTreeMap<&'static str, String>,
 }
 
-/// Stands for a file: what kind it is, what it is called, and where it is.
-pub fn link(kind: &str, title: Option<&str>, url: &str) -> String {
-    match title {
-        Some(title) => format!("[{kind}] {title}: {url}"),
-        None => format!("[{kind}] {url}"),
+impl Wording {
+    /// Reads a stack's own sentences.
+    ///
+    /// Shape: `{"<key>":"<sentence>"}`, in any number. An empty sentence is not said at all, where that is possible.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], which names the key.
+    pub fn parse(json: &str) -> Result<Self, Error> {
+        let texts: BTreeMap<String, String> = serde_json::from_str(json).map_err(|_| Error::NotTexts)?;
+        let checked = texts.into_iter().map(|(key, text)| checked(key, text));
+        Ok(Self { replaced: checked.collect::<Result<_, _>>()? })
+    }
+
+    /// Said to the user when LiveChat will never take one of their messages.
+    pub fn not_delivered_to_agent(&self) -> Option<String> {
+        self.say(&NOT_DELIVERED_TO_AGENT, &[])
+    }
+
+    /// What an agent has changed one of their messages to.
+    pub fn correction(&self, text: &str) -> Option<String> {
+        self.say(&CORRECTION, &[("text", text)])
+    }
+
+    /// Said to the user when an agent has deleted a message that the user has read.
+    pub fn deletion(&self) -> Option<String> {
+        self.say(&DELETION, &[])
+    }
+
+    /// Said to the agent when the bot platform will never take one of their messages.
+    pub fn not_delivered_to_user(&self) -> Option<String> {
+        self.say(&NOT_DELIVERED_TO_USER, &[])
+    }
+
+    /// How a remark of the bot platform reads to an agent, who must not take it for the customer's words.
+    pub fn note(&self, text: &str) -> Option<String> {
+        self.say(&NOTE, &[("text", text)])
+    }
+
+    /// Heads the part of the first message that repeats what was said to the bot.
+    pub fn transcript_heading(&self) -> Option<String> {
+        self.say(&TRANSCRIPT_HEADING, &[])
+    }
+
+    /// Stands in the transcript where older lines did not fit.
+    pub fn transcript_cut(&self) -> Option<String> {
+        self.say(&TRANSCRIPT_CUT, &[])
+    }
+
+    /// The bot's name in the transcript.
+    pub fn bot_name(&self) -> String {
+        self.insist(&BOT_NAME, &[])
+    }
+
+    /// The name of a user about whom nothing is known.
+    pub fn unnamed_user(&self) -> String {
+        self.insist(&UNNAMED_USER, &[])
+    }
+
+    /// Stands for a message that cannot be shown.
+    pub fn placeholder(&self, kind: &str) -> String {
+        self.insist(&PLACEHOLDER, &[("kind", kind)])
+    }
+
+    /// Stands for a file: what kind it is, what it is called, and where it is.
+    pub fn link(&self, kind: &str, title: Option<&str>, url: &str) -> String {
+        match title {
+            Some(title) => self.insist(&TITLED_LINK, &[("kind", kind), ("title", title), ("url", url)]),
+            None => self.insist(&LINK, &[("kind", kind), ("url", url)]),
+        }
+    }
+
+    /// Stands in the transcript for a message whose shape is unknown.
+    pub fn unreadable(&self) -> String {
+        self.insist(&UNREADABLE, &[])
+    }
+
+    /// Names the field that tells agents which bot a customer comes from.
+    pub fn field_bot(&self) -> Option<String> {
+        self.say(&FIELD_BOT, &[])
+    }
+
+    /// Names the field that tells agents who a customer is to the bot.
+    pub fn field_user(&self) -> Option<String> {
+        self.say(&FIELD_USER, &[])
+    }
+
+    /// Said to the bot's author when nobody of the group can take the session.
+    pub fn group_offline(&self, group: GroupId) -> String {
+        self.insist(&GROUP_OFFLINE, &[("group", &group.to_string())])
+    }
+
+    /// Said to the bot's author when the group is not one of the licence's.
+    pub fn group_unknown(&self, group: GroupId) -> String {
+        self.insist(&GROUP_UNKNOWN, &[("group", &group.to_string())])
+    }
+
+    /// Why a session with this group cannot start now, if it cannot.
+    pub fn refusal(&self, group: GroupId, status: Option<GroupStatus>, may_wait: bool) -> Option<String> {
+        match status {
+            None => Some(self.group_unknown(group)),
+            Some(GroupStatus::Offline) if !may_wait => Some(self.group_offline(group)),
+            Some(_) => None,
+        }
+    }
+
+    /// A sentence that may be switched off.
+    fn say(&self, sentence: &Sentence, values: &[(&str, &str)]) -> Option<String> {
+        Some(self.insist(sentence, values)).filter(|said| !said.is_empty())
+    }
+
+    fn insist(&self, sentence: &Sentence, values: &[(&str, &str)]) -> String {
+        filled(self.replaced.get(sentence.key).map_or(sentence.default, String::as_str), values)
     }
 }
 
-/// Stands in the transcript for a message whose shape is unknown.
-pub const UNREADABLE: &str = "[unreadable message]";
+fn checked(key: String, text: String) -> Result<(&'static str, String), Error> {
+    let Some(sentence) = SENTENCES.iter().find(|sentence| sentence.key == key) else {
+        return Err(Error::UnknownKey(key));
+    };
+    if text.trim().is_empty() {
+        return if sentence.optional { Ok((sentence.key, String::new())) } else { Err(Error::Empty(sentence.key)) };
+    }
+    match sentence.placeholders.iter().find(|name| !text.contains(&format!("{{{name}}}"))) {
+        Some(missing) => Err(Error::MissingPlaceholder(sentence.key, missing)),
+        None => Ok((sentence.key, text)),
+    }
+}
+
+/// A sentence with its `{name}`s filled in; what people wrote is not searched for further ones.
+fn filled(template: &str, values: &[(&str, &str)]) -> String {
+    let mut filled = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let known = after.split_once('}').and_then(|(name, after)| {
+            let (_, value) = values.iter().find(|(known, _)| *known == name)?;
+            Some((*value, after))
+        });
+        let (text, after) = known.unwrap_or(("{", after));
+        filled.push_str(text);
+        rest = after;
+    }
+    filled.push_str(rest);
+    filled
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const README: &str = include_str!("../../../README.md");
+
     #[test]
     fn a_start_is_refused_when_the_group_is_unknown_or_nobody_is_there() {
-        let group = GroupId(7);
-        assert!(refusal(group, None, true).unwrap().contains("no group 7"));
-        assert!(refusal(group, Some(GroupStatus::Offline), false).unwrap().contains("group 7"));
-        assert_eq!(refusal(group, Some(GroupStatus::Offline), true), None);
-        assert_eq!(refusal(group, Some(GroupStatus::Online), false), None);
-        assert_eq!(refusal(group, Some(GroupStatus::OnlineForQueue), false), None);
+        let (group, wording) = (GroupId(7), Wording::default());
+        assert!(wording.refusal(group, None, true).unwrap().contains("no group 7"));
+        assert!(wording.refusal(group, Some(GroupStatus::Offline), false).unwrap().contains("group 7"));
+        assert_eq!(wording.refusal(group, Some(GroupStatus::Offline), true), None);
+        assert_eq!(wording.refusal(group, Some(GroupStatus::Online), false), None);
+        assert_eq!(wording.refusal(group, Some(GroupStatus::OnlineForQueue), false), None);
+    }
+
+    #[test]
+    fn the_readme_lists_every_sentence_as_it_is() {
+        let rows: Vec<String> = SENTENCES
+            .iter()
+            .map(|sentence| {
+                let off = if sentence.optional { "yes" } else { "no" };
+                format!("| `{}` | {} | `{}` | {off} |", sentence.key, sentence.reader, sentence.default)
+            })
+            .collect();
+        let table = rows.join("\n");
+        assert!(README.contains(&table), "the README's table should read\n{table}");
+    }
+
+    #[test]
+    fn each_default_mentions_what_a_replacement_would_have_to_mention() {
+        for sentence in SENTENCES {
+            assert_eq!(
+                checked(sentence.key.to_owned(), sentence.default.to_owned()),
+                Ok((sentence.key, sentence.default.to_owned()))
+            );
+        }
+    }
+
+    #[test]
+    fn a_stack_replaces_sentences_and_switches_them_off() {
+        let wording = Wording::parse(r#"{"note":"Robbie: {text}","deletion":" ","bot_name":"Robbie"}"#).unwrap();
+        assert_eq!(wording.note("bye").as_deref(), Some("Robbie: bye"));
+        assert_eq!((wording.deletion(), wording.bot_name()), (None, "Robbie".to_owned()));
+        assert_eq!(wording.correction("x"), Wording::default().correction("x"));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        for (json, sentence) in [
+            ("", "it has to be a JSON object of texts, such as {\"bot_name\":\"Robbie\"}"),
+            (r#"{"note":5}"#, "it has to be a JSON object of texts, such as {\"bot_name\":\"Robbie\"}"),
+            (r#"{"nota":"x"}"#, "there is no sentence \"nota\"; the README lists them"),
+            (r#"{"group_offline":"closed"}"#, "the sentence \"group_offline\" has to contain {group}"),
+            (r#"{"titled_link":"{title}"}"#, "the sentence \"titled_link\" has to contain {url}"),
+            (r#"{"bot_name":""}"#, "the sentence \"bot_name\" cannot be empty"),
+        ] {
+            assert_eq!(Wording::parse(json).unwrap_err().to_string(), sentence, "{json}");
+        }
+    }
+
+    #[test]
+    fn words_of_people_are_not_taken_for_placeholders() {
+        let wording = Wording::default();
+        assert_eq!(wording.link("file", Some("{url} {kind} {"), "https://f"), "[file] {url} {kind} {: https://f");
+        assert_eq!(filled("{a}{b} {", &[("a", "{b}")]), "{b}{b} {");
     }
 }

@@ -30,8 +30,8 @@ impl Handoff {
             // An agent whose name cannot be learned goes unnamed rather than unheard.
             (found, _) => found.unwrap_or_default(),
         };
-        let user =
-            NewUser { tags: tags(agent_id), name: plain(&profile.name), picture_url: plain(&profile.picture_url) };
+        let [name, picture_url] = [&profile.name, &profile.picture_url].map(|text| text.as_ref().map(Redacted::expose));
+        let user = NewUser::new(tags(agent_id), name, picture_url);
         let mut bot = self.as_install(&session.install).await?;
         let user = call!(bot.get_or_create_user(&user, &["id"]))?;
         let known = Agent { user_id: user.id.clone(), name: profile.name, picture_url: profile.picture_url };
@@ -68,8 +68,4 @@ fn tags(agent_id: &AgentId) -> BTreeMap<String, String> {
         tags.insert("email".to_owned(), agent_id.to_string());
     }
     tags
-}
-
-fn plain(hidden: &Option<Redacted>) -> Option<String> {
-    hidden.as_ref().map(|hidden| hidden.expose().to_owned())
 }

@@ -6,6 +6,7 @@ use super::credentials::call;
 use super::{Handoff, Result};
 use crate::botpress::{Install, NewUser};
 use crate::ids::UserId;
+use crate::redacted::Redacted;
 use crate::store::Profile;
 
 /// The host part by which the HITL plugin's made-up addresses are known.
@@ -25,14 +26,12 @@ impl Handoff {
             Some(email) => format!("user:{}", email.expose().to_lowercase()),
             None => format!("user:{}", super::fresh_holder()),
         };
-        let request = NewUser {
-            tags: BTreeMap::from([("id".to_owned(), tag)]),
-            name: Some(profile.name.expose().to_owned()),
-            picture_url: profile.picture_url.as_ref().map(|url| url.expose().to_owned()),
-        };
+        let tags = BTreeMap::from([("id".to_owned(), tag)]);
+        let picture_url = profile.picture_url.as_ref().map(Redacted::expose);
+        let request = NewUser::new(tags, Some(profile.name.expose()), picture_url);
         let (mut bot, ()) = tokio::try_join!(self.as_install(install), self.gates.refresh())?;
         let user = call!(bot.get_or_create_user(&request, &["id"]))?;
-        let email = profile.email.filter(|email| !is_synthetic(email.expose()));
+        let email = profile.email.filter(|email| is_real(email.expose()));
         let profile = Profile { email, ..profile };
         self.table.put_profile(&user.id, &profile).await?;
         self.prepare_customer(&user.id).await;
@@ -51,8 +50,12 @@ impl Handoff {
     }
 }
 
-fn is_synthetic(email: &str) -> bool {
-    email.rsplit_once('@').is_some_and(|(_, host)| host.to_lowercase().starts_with(SYNTHETIC_HOST))
+/// Whether agents could write to it: LiveChat refuses what is not an address, and a made-up one misleads.
+fn is_real(email: &str) -> bool {
+    email.rsplit_once('@').is_some_and(|(name, host)| {
+        let is_address = !name.is_empty() && !name.contains('@') && host.contains('.') && !host.ends_with('.');
+        is_address && !email.contains(char::is_whitespace) && !host.to_lowercase().starts_with(SYNTHETIC_HOST)
+    })
 }
 
 #[cfg(test)]
@@ -60,10 +63,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn made_up_addresses_are_recognised_by_their_host() {
-        assert!(is_synthetic("user_1@no-reply.bot-1.botpress.com"));
-        assert!(!is_synthetic("no-reply.ann@example.com"));
-        assert!(!is_synthetic("ann@example.com"));
-        assert!(!is_synthetic("ann"));
+    fn only_addresses_that_agents_could_write_to_are_kept() {
+        for real in ["no-reply.ann@example.com", "ann@example.com", "a+b@mail.example.co.uk"] {
+            assert!(is_real(real), "{real}");
+        }
+        for other in
+            ["user_1@no-reply.bot-1.botpress.com", "a@No-Reply.x.y", "ann", "@x.y", "ann@x", "a b@x.y", "a@b@x.y", ""]
+        {
+            assert!(!is_real(other), "{other}");
+        }
     }
 }

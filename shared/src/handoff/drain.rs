@@ -25,6 +25,14 @@ pub(super) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
     /// The lane.
     const LANE: Lane;
 
+    /// A fingerprint of what is said, by which a later change of it is told from a repeat.
+    fn revision(&self) -> Option<String> {
+        None
+    }
+
+    /// Lets what waits be delivered as it is now, where it was changed meanwhile.
+    fn apply_changes(_waiting: &mut [Waiting<Self>]) {}
+
     /// Whether this ends the session: it comes after everything else that waits, whatever the clocks of both sides say.
     fn is_end(&self) -> bool;
 
@@ -111,7 +119,8 @@ impl Handoff {
     ) -> Result<Accepted> {
         let received_at = self.clock.now();
         let expires_at = self.retained_until(received_at);
-        let arrival = Arrival { session_id, lane: C::LANE, position, content, received_at, expires_at };
+        let revision = content.revision();
+        let arrival = Arrival { session_id, lane: C::LANE, position, content, received_at, expires_at, revision };
         let accepted = self.table.accept(&arrival, lease).await?;
         if accepted != Accepted::Duplicate {
             self.record(&about::<C>(), &[(Metric::Accepted, 1.0)]);
@@ -189,6 +198,7 @@ impl Handoff {
                 self.table.note_interruption(session_id, C::LANE, &contents.waiting).await?;
                 continue;
             }
+            C::apply_changes(&mut contents.waiting);
             match self.pass(&mut session, &contents, lease, deadline).await? {
                 Pass::Finished => return Ok(Drained::Finished),
                 Pass::LookAgain => {}

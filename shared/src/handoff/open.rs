@@ -6,11 +6,18 @@ use super::credentials::{AsCustomer, call};
 use super::start::StartRequest;
 use super::{Error, Handoff, Result};
 use crate::bridge::transcript::Opening;
-use crate::bridge::wording;
+use crate::bridge::wording::Wording;
 use crate::config::WhenOffline;
 use crate::ids::{ChatId, GroupId};
 use crate::livechat::{self, ChatOverview, NewChat, NewEvent};
-use crate::store::{Session, Thread, User};
+use crate::redacted::Redacted;
+use crate::store::{Introduction, Session, Thread, User};
+
+/// LiveChat's limit.
+const MOST_FIELDS: usize = 100;
+
+/// Each costs a call, and the start waits for all.
+const MOST_TAGS: usize = 10;
 
 impl Handoff {
     /// The customer who speaks for a user; a new one where LiveChat no longer knows the old one.
@@ -39,32 +46,54 @@ impl Handoff {
     }
 
     /// Tells LiveChat who the customer is, and learns whether anybody of the group is there to meet them.
-    pub(super) async fn introduce(&self, user: &User, group_id: GroupId, customer: &mut AsCustomer<'_>) -> Result<()> {
+    pub(super) async fn introduce(
+        &self,
+        user: &User,
+        introduction: &Introduction,
+        group_id: GroupId,
+        customer: &mut AsCustomer<'_>,
+    ) -> Result<()> {
         let mut asking = customer.clone();
         let statuses = async { call!(asking.list_group_statuses(&[group_id])) };
-        let (told, statuses): (_, Result<BTreeMap<_, _>>) = tokio::join!(self.tell_profile(user, customer), statuses);
+        let (told, statuses): (_, Result<BTreeMap<_, _>>) =
+            tokio::join!(self.tell_profile(user, introduction, customer), statuses);
         if let Err(error) = told {
             tracing::warn!(error = %error, "LiveChat did not take the customer's profile");
         }
         let may_wait = self.config.when_offline == WhenOffline::LeaveMessage;
-        match wording::refusal(group_id, statuses?.get(&group_id).copied(), may_wait) {
+        match self.config.wording.refusal(group_id, statuses?.get(&group_id).copied(), may_wait) {
             Some(sentence) => Err(Error::Refused(sentence)),
             None => Ok(()),
         }
     }
 
-    async fn tell_profile(&self, user: &User, customer: &mut AsCustomer<'_>) -> Result<()> {
-        if user.profile_sent.as_ref() == Some(&user.profile) && is_still(user, customer) {
+    async fn tell_profile(&self, user: &User, told: &Introduction, customer: &mut AsCustomer<'_>) -> Result<()> {
+        if user.profile_sent.as_ref() == Some(told) && is_still(user, customer) {
             return Ok(());
         }
-        let profile = livechat::CustomerProfile {
-            name: Some(user.profile.name.expose().to_owned()).filter(|name| !name.is_empty()),
-            email: user.profile.email.as_ref().map(|email| email.expose().to_owned()),
-            avatar: user.profile.picture_url.as_ref().map(|url| url.expose().to_owned()),
-            session_fields: Vec::new(),
-        };
-        call!(customer.update_customer(&profile))?;
-        Ok(self.table.put_profile_sent(&user.user_id, &user.profile).await?)
+        let full = profile(told);
+        match call!(customer.update_customer(&full)) {
+            // The rest need not suffer for an address or a picture that LiveChat does not like.
+            Err(Error::LiveChat(error)) if !error.is_retryable() && (full.email.is_some() || full.avatar.is_some()) => {
+                let plain = livechat::CustomerProfile { email: None, avatar: None, ..full };
+                call!(customer.update_customer(&plain))?;
+            }
+            answer => answer?,
+        }
+        Ok(self.table.put_profile_sent(&user.user_id, told).await?)
+    }
+
+    /// Tags a new thread; a tag that LiveChat does not take costs the start nothing.
+    pub(super) async fn tag_thread(&self, thread: &Thread, tags: &[String]) {
+        for tag in tags.iter().take(MOST_TAGS) {
+            let tagged = async {
+                let mut agent = self.as_agent().await?;
+                call!(agent.tag_thread(&thread.chat_id, &thread.thread_id, tag))
+            };
+            if let Err(error) = tagged.await {
+                tracing::warn!(error = %error, livechat.tag = tag, "LiveChat did not take a tag");
+            }
+        }
     }
 
     /// Starts the customer's chat, or resumes it; where LiveChat says that it is open, or says nothing, looks first.
@@ -79,7 +108,7 @@ impl Handoff {
             group_id: session.group_id,
             // A customer without a web page would otherwise risk being taken for one who has left it.
             continuous: true,
-            events: request.opening(user, session).into_iter().collect(),
+            events: request.opening(user, session, &self.config.wording).into_iter().collect(),
         };
         let known_chat = user.chat_id.as_ref().filter(|_| is_still(user, customer));
         match self.open_chat(known_chat, &new_chat, customer).await {
@@ -87,10 +116,10 @@ impl Handoff {
                 self.look_and_open(error, user, &new_chat, customer).await
             }
             Err(Error::LiveChat(error)) if error.is_group_unavailable() => {
-                Err(Error::Refused(wording::group_offline(session.group_id)))
+                Err(Error::Refused(self.config.wording.group_offline(session.group_id)))
             }
             Err(Error::LiveChat(error)) if error.is_group_not_found() => {
-                Err(Error::Refused(wording::group_unknown(session.group_id)))
+                Err(Error::Refused(self.config.wording.group_unknown(session.group_id)))
             }
             opened => opened,
         }
@@ -161,10 +190,34 @@ fn is_still(user: &User, customer: &AsCustomer<'_>) -> bool {
     user.customer.as_ref().is_none_or(|known| known.customer_id == customer.customer.customer_id)
 }
 
+/// An introduction as LiveChat takes it.
+fn profile(told: &Introduction) -> livechat::CustomerProfile {
+    let Introduction { profile, session_fields } = told;
+    let plain = |text: &Redacted| Some(text.expose().to_owned()).filter(|text| !text.is_empty());
+    let is_web = |url: &String| url.starts_with("https://") || url.starts_with("http://");
+    livechat::CustomerProfile {
+        name: plain(&profile.name),
+        email: profile.email.as_ref().and_then(plain),
+        avatar: profile.picture_url.as_ref().and_then(plain).filter(is_web),
+        session_fields: session_fields.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect(),
+    }
+}
+
 impl StartRequest<'_> {
+    /// What LiveChat is told of the user: who they are, where they come from, and what the bot's author adds.
+    pub(super) fn introduction(&self, user: &User, wording: &Wording) -> Introduction {
+        let own = [
+            wording.field_bot().map(|name| (name, self.install.bot_id.as_str().into())),
+            wording.field_user().map(|name| (name, self.user_id.as_str().into())),
+        ];
+        let fields = own.into_iter().flatten().chain(self.session_fields.iter().cloned());
+        Introduction { profile: user.profile.clone(), session_fields: fields.take(MOST_FIELDS).collect() }
+    }
+
     /// The first event of the session, recognisable later by its custom id.
-    fn opening(&self, user: &User, session: &Session) -> Option<NewEvent> {
+    fn opening(&self, user: &User, session: &Session, wording: &Wording) -> Option<NewEvent> {
         let opening = Opening {
+            wording,
             title: self.title,
             description: self.description,
             history: self.history,

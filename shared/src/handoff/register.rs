@@ -5,13 +5,19 @@ use std::collections::BTreeMap;
 use super::credentials::call;
 use super::{Error, Handoff, Result};
 use crate::botpress::{Install, RegisterSchedule};
-use crate::bridge::wording;
 use crate::ids::{GroupId, UserId, WebhookRegistrationId};
 use crate::livechat::{AuthorType, NewWebhook, WebhookFilters, WebhookRegistration};
 
 /// The events that a handoff is made of.
-const WEBHOOK_ACTIONS: [&str; 5] =
-    ["incoming_chat", "incoming_event", "chat_transferred", "user_added_to_chat", "chat_deactivated"];
+const WEBHOOK_ACTIONS: [&str; 7] = [
+    "incoming_chat",
+    "incoming_event",
+    "event_updated",
+    "event_deleted",
+    "chat_transferred",
+    "user_added_to_chat",
+    "chat_deactivated",
+];
 
 /// The customer that checks are made with, so that a check does not leave a new customer behind each time.
 const PROBE_USER: &str = "registration-check";
@@ -74,7 +80,7 @@ impl Handoff {
         let statuses = statuses.map_err(|error| explained("LiveChat did not tell the status of the group", error))?;
         match statuses.contains_key(&group_id) {
             true => Ok(()),
-            false => Err(Error::Refused(wording::group_unknown(group_id))),
+            false => Err(Error::Refused(self.config.wording.group_unknown(group_id))),
         }
     }
 
@@ -122,7 +128,9 @@ impl Handoff {
         let versions = self.secrets.get().await?;
         let filters = match action {
             // The customer's own words come from us; there is no need to be told of them.
-            "incoming_event" => WebhookFilters { author_type: Some(AuthorType::Agent), ..WebhookFilters::default() },
+            "incoming_event" | "event_updated" => {
+                WebhookFilters { author_type: Some(AuthorType::Agent), ..WebhookFilters::default() }
+            }
             _ => WebhookFilters::default(),
         };
         let webhook = NewWebhook {

@@ -19,8 +19,9 @@ impl Handoff {
                 Error::Refused(format!("The conversation {} was not handed over to LiveChat.", message.conversation_id))
             })?;
         let position = Position { at: message.created_at, source_id: format!("message:{}", message.message_id) };
+        let item = to_livechat::item(message, &self.config.wording);
         let lease = lease_until(deadline);
-        let accepted = self.accept(&pointer.session_id, position, &to_livechat::item(message), &lease).await?;
+        let accepted = self.accept(&pointer.session_id, position, &item, &lease).await?;
         self.drain_accepted::<ToAgent>(&pointer.session_id, accepted, &lease, deadline).await;
         Ok(())
     }

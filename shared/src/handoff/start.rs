@@ -12,9 +12,11 @@ use super::reconcile::SILENCE;
 use super::{Error, Handoff, Result, fresh_holder};
 use crate::botpress::{self, Author, HistoryItem, Install};
 use crate::bridge::to_livechat;
+use crate::bridge::wording::Wording;
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, SessionId, UserId};
 use crate::metrics::{About, Metric};
+use crate::redacted::Redacted;
 use crate::store::{Claim, Profile, Session, State, User};
 
 /// The channel of the HITL interface.
@@ -44,6 +46,10 @@ pub struct StartRequest<'a> {
     pub description: Option<&'a str>,
     /// What was said before, oldest first.
     pub history: &'a [HistoryItem],
+    /// LiveChat tags for the thread.
+    pub tags: &'a [String],
+    /// What agents shall know of the customer besides, as name and value.
+    pub session_fields: &'a [(String, Redacted)],
 }
 
 impl Handoff {
@@ -203,9 +209,10 @@ impl Handoff {
         let thread = match session.thread.clone() {
             Some(thread) => thread,
             None => {
-                if let Err(error) = self.introduce(&user, session.group_id, &mut customer).await {
+                let introduction = request.introduction(&user, &self.config.wording);
+                if let Err(error) = self.introduce(&user, &introduction, session.group_id, &mut customer).await {
                     customer = self.replaced(&user, &customer, error).await?;
-                    self.introduce(&user, session.group_id, &mut customer).await?;
+                    self.introduce(&user, &introduction, session.group_id, &mut customer).await?;
                 }
                 self.open_thread(request, &user, session, &mut customer).await?
             }
@@ -217,7 +224,8 @@ impl Handoff {
         let tags = BTreeMap::from([("id".to_owned(), thread.thread_id.to_string())]);
         let mut bot = self.as_install(&session.install).await?;
         let conversation = async { call!(bot.get_or_create_conversation(CHANNEL, &tags, &["id"])) };
-        let (conversation, ()) = tokio::join!(conversation, self.catch_up(session));
+        let (conversation, (), ()) =
+            tokio::join!(conversation, self.catch_up(session), self.tag_thread(&thread, request.tags));
         let conversation_id = conversation?.id;
         let now = self.clock.now();
         match self.table.activate(session, &conversation_id, now, now + SILENCE).await? {
@@ -245,7 +253,12 @@ impl StartRequest<'_> {
                 Author::User(id) => id.as_str(),
             });
             hash.update([0]);
-            hash.update(to_livechat::readable(content).expose());
+            hash.update(to_livechat::readable(content, &Wording::default()).expose());
+            hash.update([0]);
+        }
+        let fields = self.session_fields.iter().flat_map(|(name, value)| [name.as_str(), value.expose()]);
+        for text in self.tags.iter().map(String::as_str).chain(fields) {
+            hash.update(text);
             hash.update([0]);
         }
         hash.update(self.group_id.map_or(-1, |group| i64::from(group.0)).to_be_bytes());

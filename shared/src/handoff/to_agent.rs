@@ -4,7 +4,7 @@ use super::credentials::call;
 use super::drain::{Attempt, Content, Delivered};
 use super::gates::Gate;
 use super::{Error, Handoff, Result};
-use crate::bridge::{ToAgent, ToBot, wording};
+use crate::bridge::{MessageContent, ToAgent, ToBot};
 use crate::clock::Timestamp;
 use crate::ids::{ChatId, EventId};
 use crate::livechat::{ChatOverview, NewEvent};
@@ -32,9 +32,10 @@ impl Content for ToAgent {
             (_, State::Closed) => Ok(Delivered::dropped()),
             (Self::Close, _) => handoff.deliver_close(session).await,
             (Self::Message { text }, _) => handoff.deliver_text(session, item, text.clone()).await,
-            (Self::Note { text }, _) => {
-                handoff.deliver_text(session, item, Redacted::from(wording::note(text.expose()))).await
-            }
+            (Self::Note { text }, _) => match handoff.config.wording.note(text.expose()) {
+                Some(note) => handoff.deliver_text(session, item, Redacted::from(note)).await,
+                None => Ok(Delivered::dropped()),
+            },
         };
         delivered.map(Attempt::Done)
     }
@@ -42,7 +43,8 @@ impl Content for ToAgent {
     async fn tell_sender(handoff: &Handoff, session: &Session, item: &Waiting<Self>) -> Result<()> {
         // Without an agent there is nobody in whose place the user could be told anything.
         let (Self::Message { .. }, Some(agent)) = (&item.content, &session.agent_told) else { return Ok(()) };
-        let notice = ToBot::Message { agent_id: agent.agent_id.clone(), text: wording::NOT_DELIVERED_TO_AGENT.into() };
+        let Some(text) = handoff.config.wording.not_delivered_to_agent() else { return Ok(()) };
+        let notice = ToBot::message(agent.agent_id.clone(), MessageContent::text(text));
         handoff.accept_notice(session, &notice, &item.position.source_id).await
     }
 }

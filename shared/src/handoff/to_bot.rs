@@ -8,12 +8,12 @@ use serde_json::json;
 use super::credentials::call;
 use super::drain::{Attempt, Content, Delivered};
 use super::gates::Gate;
-use super::{Handoff, Result};
-use crate::botpress::{NewEvent, NewMessage};
-use crate::bridge::{AgentProfile, ToAgent, ToBot, wording};
+use super::{Error, Handoff, Result};
+use crate::botpress::{Message, NewEvent, NewMessage};
+use crate::bridge::{AgentProfile, MessageContent, ToAgent, ToBot, revisions, to_botpress};
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, ConversationId, UserId};
-use crate::store::lane::{Lane, Waiting};
+use crate::store::lane::{Lane, Outcome, Waiting};
 use crate::store::{AgentTold, Session, State};
 
 /// How often an end waits for the thread to be readable.
@@ -33,6 +33,17 @@ impl Content for ToBot {
         &handoff.gates.botpress
     }
 
+    fn revision(&self) -> Option<String> {
+        match self {
+            Self::Message { content, .. } => Some(content.revision()),
+            _ => None,
+        }
+    }
+
+    fn apply_changes(waiting: &mut [Waiting<Self>]) {
+        revisions::apply(waiting);
+    }
+
     /// The HITL plugin discards whatever arrives before it has activated the session.
     fn ready_at(handoff: &Handoff, session: &Session) -> Timestamp {
         match (session.state, session.active_at) {
@@ -46,19 +57,20 @@ impl Content for ToBot {
         let conversation_id = session.conversation_id.clone().filter(|_| session.state == State::Active);
         let Some(conversation_id) = conversation_id else { return Ok(Delivered::dropped().into()) };
         match &item.content {
-            Self::Message { agent_id, text } => {
+            Self::Message { agent_id, content, revised } => {
+                let source_id = &item.position.source_id;
                 let user_id = handoff.present_agent(session, &conversation_id, agent_id, None).await?;
-                let message = NewMessage {
-                    conversation_id,
-                    user_id,
-                    kind: "text".to_owned(),
-                    payload: json!({ "text": text.expose() }),
-                    tags: BTreeMap::from([("id".to_owned(), item.position.source_id.clone())]),
-                };
-                let mut bot = handoff.as_install(&session.install).await?;
-                let created = call!(bot.get_or_create_message(&message, &["id"]))?;
-                Ok(Delivered::as_vendor_id(created.id).into())
+                let delivered = handoff.show(session, conversation_id, user_id, content, source_id).await?;
+                if *revised {
+                    handoff.note_shown(session, source_id, content).await?;
+                }
+                Ok(delivered.into())
             }
+            Self::Correction { agent_id, of, content } => {
+                handoff.correct(session, conversation_id, item, (agent_id, of, content)).await.map(Attempt::Done)
+            }
+            Self::Deletion { of } => handoff.tell_deletion(session, conversation_id, item, of).await.map(Attempt::Done),
+            Self::Retracted => Ok(Delivered::dropped().into()),
             Self::Assigned { agent_id, profile } => {
                 handoff.present_agent(session, &conversation_id, agent_id, profile.as_ref()).await?;
                 Ok(Delivered::without_id().into())
@@ -82,13 +94,90 @@ impl Content for ToBot {
     }
 
     async fn tell_sender(handoff: &Handoff, session: &Session, item: &Waiting<Self>) -> Result<()> {
-        let Self::Message { .. } = item.content else { return Ok(()) };
-        let notice = ToAgent::Note { text: wording::NOT_DELIVERED_TO_USER.into() };
+        let (Self::Message { .. } | Self::Correction { .. }) = item.content else { return Ok(()) };
+        let Some(text) = handoff.config.wording.not_delivered_to_user() else { return Ok(()) };
+        let notice = ToAgent::Note { text: text.into() };
         handoff.accept_notice(session, &notice, &item.position.source_id).await
     }
 }
 
 impl Handoff {
+    /// Posts a message of an agent, in the best form that the install's definition declares.
+    async fn show(
+        &self,
+        session: &Session,
+        conversation_id: ConversationId,
+        user_id: UserId,
+        content: &MessageContent,
+        source_id: &str,
+    ) -> Result<Delivered> {
+        let mut message = NewMessage {
+            conversation_id,
+            user_id,
+            kind: String::new(),
+            payload: json!({}),
+            tags: BTreeMap::from([("id".to_owned(), source_id.to_owned())]),
+        };
+        let mut refused = None;
+        for form in to_botpress::forms(content, &self.config.wording) {
+            (message.kind, message.payload) = (form.kind.to_owned(), form.payload);
+            let mut bot = self.as_install(&session.install).await?;
+            let created: Result<Message> = call!(bot.get_or_create_message(&message, &["id"]));
+            match created {
+                Err(Error::Botpress(error)) if error.is_invalid_payload() => refused = Some(error),
+                created => return created.map(|created| Delivered::as_vendor_id(created.id)),
+            }
+        }
+        refused.map_or_else(|| Ok(Delivered::dropped()), |error| Err(error.into()))
+    }
+
+    /// Shows what a message says now, unless that is what was shown last, or nothing was.
+    async fn correct(
+        &self,
+        session: &mut Session,
+        conversation_id: ConversationId,
+        item: &Waiting<ToBot>,
+        (agent_id, of, content): (&AgentId, &str, &MessageContent),
+    ) -> Result<Delivered> {
+        let trail = self.table.trail(&session.session_id, ToBot::LANE, of, self.clock.now()).await?;
+        let Some(trail) = trail else { return Ok(Delivered::dropped()) };
+        let content_now = match trail.outcome {
+            Some(Outcome::Delivered) if trail.revision.as_ref() == Some(&content.revision()) => None,
+            Some(Outcome::Delivered) => content.corrected(&self.config.wording),
+            // The message itself was refused; what it says now may be taken.
+            Some(Outcome::Parked) => Some(content.clone()),
+            Some(Outcome::Dropped) | None => None,
+        };
+        let Some(content_now) = content_now else { return Ok(Delivered::dropped()) };
+        let user_id = self.present_agent(session, &conversation_id, agent_id, None).await?;
+        let shown = self.show(session, conversation_id, user_id, &content_now, &item.position.source_id).await?;
+        self.note_shown(session, of, content).await?;
+        Ok(shown)
+    }
+
+    /// Says that a message is gone, if it was shown; in the name of the present agent, since nobody knows who did it.
+    async fn tell_deletion(
+        &self,
+        session: &Session,
+        conversation_id: ConversationId,
+        item: &Waiting<ToBot>,
+        of: &str,
+    ) -> Result<Delivered> {
+        let trail = self.table.trail(&session.session_id, ToBot::LANE, of, self.clock.now()).await?;
+        let was_shown = trail.is_some_and(|trail| trail.outcome == Some(Outcome::Delivered));
+        let (Some(sentence), Some(agent), true) = (self.config.wording.deletion(), &session.agent_told, was_shown)
+        else {
+            return Ok(Delivered::dropped());
+        };
+        let (user_id, sentence) = (agent.user_id.clone(), MessageContent::text(sentence));
+        self.show(session, conversation_id, user_id, &sentence, &item.position.source_id).await
+    }
+
+    /// Notes which version of a message the user has seen.
+    async fn note_shown(&self, session: &Session, source_id: &str, content: &MessageContent) -> Result<()> {
+        Ok(self.table.note_revision(&session.session_id, ToBot::LANE, source_id, &content.revision()).await?)
+    }
+
     /// The Botpress user of the agent who acts; tells the bot when it is another agent than before.
     async fn present_agent(
         &self,

@@ -51,6 +51,18 @@ impl<'a> Agent<'a> {
         self.client.fetch(self.action(Call::repeatable("get_chat"), &body)?).await
     }
 
+    /// Tags a thread; the tag must exist, and belong to one of the thread's groups. A repetition changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`](super::Error).
+    ///
+    /// See LiveChat Docs, "Tag Thread".
+    pub async fn tag_thread(&self, chat_id: &ChatId, thread_id: &ThreadId, tag: &str) -> Result<()> {
+        let body = json!({"chat_id": chat_id, "thread_id": thread_id, "tag": tag});
+        self.client.perform(self.action(Call::repeatable("tag_thread"), &body)?).await
+    }
+
     /// Asks for one chat and throws it away: succeeds when the token is valid and may read chats.
     ///
     /// # Errors
@@ -108,6 +120,13 @@ mod tests {
         assert_eq!(event.content, Content::Message { text: "Hi".into() });
         assert_eq!(event.author_id, Some(ParticipantId::from("anna@example.com")));
         assert_eq!(chat.access.group_ids, [crate::ids::GroupId(2)]);
+        assert_bare(&server).await;
+    }
+
+    #[tokio::test]
+    async fn a_thread_is_tagged_by_chat_and_thread() {
+        let server = serve("tag_thread", json!({"chat_id": "C", "thread_id": "T", "tag": "refund"}), json!({})).await;
+        client(&server.uri()).agent(&token()).tag_thread(&"C".into(), &"T".into(), "refund").await.unwrap();
         assert_bare(&server).await;
     }
 

@@ -181,6 +181,8 @@ pub struct Event {
     pub author_id: Option<ParticipantId>,
     /// Who sees it.
     pub visibility: Visibility,
+    /// Whether LiveChat has said so, and it is not merely what holds otherwise.
+    pub visibility_told: bool,
     /// Whether it was deleted; then it may have lost its content.
     pub deleted: bool,
     /// What it says.
@@ -296,6 +298,7 @@ impl From<WireEvent> for Event {
             custom_id: wire.custom_id,
             created_at: wire.created_at,
             author_id: wire.author_id,
+            visibility_told: wire.visibility.or(wire.recipients).is_some(),
             visibility: wire.visibility.or(wire.recipients).unwrap_or_default(),
             deleted: wire.deleted.unwrap_or_default(),
             content: match (wire.kind.as_str(), wire.text, wire.url, wire.system_message_type) {

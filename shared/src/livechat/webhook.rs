@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::{Chat, ParticipantId, User};
 use crate::http::{DecodeError, decode as decode_json};
-use crate::ids::{AgentId, ChatId, GroupId, OrganizationId, ThreadId};
+use crate::ids::{AgentId, ChatId, EventId, GroupId, OrganizationId, ThreadId};
 use crate::redacted::Redacted;
 
 /// A delivery whose sender is not known yet.
@@ -123,6 +123,24 @@ pub enum Event {
         /// What was added.
         event: super::Event,
     },
+    /// `event_updated`: something in a thread was changed. There is neither a time nor a number of the change.
+    EventUpdated {
+        /// The chat.
+        chat_id: ChatId,
+        /// The thread.
+        thread_id: ThreadId,
+        /// How the event is now; its time is that of the original.
+        event: super::Event,
+    },
+    /// `event_deleted`: something in a thread was deleted. It is not said by whom, nor what it was.
+    EventDeleted {
+        /// The chat.
+        chat_id: ChatId,
+        /// The thread.
+        thread_id: ThreadId,
+        /// Which event.
+        event_id: EventId,
+    },
     /// `chat_transferred`: the chat went to other agents or another group.
     ChatTransferred {
         /// The chat.
@@ -197,6 +215,13 @@ struct WireIncomingEvent {
 }
 
 #[derive(Deserialize)]
+struct WireEventDeleted {
+    chat_id: ChatId,
+    thread_id: ThreadId,
+    event_id: EventId,
+}
+
+#[derive(Deserialize)]
 struct WireChatTransferred {
     chat_id: ChatId,
     thread_id: Option<ThreadId>,
@@ -235,6 +260,8 @@ impl Event {
         match self {
             Self::IncomingChat { chat } => Some(&chat.id),
             Self::IncomingEvent { chat_id, .. }
+            | Self::EventUpdated { chat_id, .. }
+            | Self::EventDeleted { chat_id, .. }
             | Self::ChatTransferred { chat_id, .. }
             | Self::UserAddedToChat { chat_id, .. }
             | Self::ChatDeactivated { chat_id, .. } => Some(chat_id),
@@ -247,6 +274,8 @@ impl Event {
         match self {
             Self::IncomingChat { .. } => "incoming_chat",
             Self::IncomingEvent { .. } => "incoming_event",
+            Self::EventUpdated { .. } => "event_updated",
+            Self::EventDeleted { .. } => "event_deleted",
             Self::ChatTransferred { .. } => "chat_transferred",
             Self::UserAddedToChat { .. } => "user_added_to_chat",
             Self::ChatDeactivated { .. } => "chat_deactivated",
@@ -270,6 +299,14 @@ pub fn decode(action: &str, payload: &RawValue) -> Result<Event, DecodeError> {
         "incoming_event" => {
             let WireIncomingEvent { chat_id, thread_id, event } = decode_json(json)?;
             Event::IncomingEvent { chat_id, thread_id, event }
+        }
+        "event_updated" => {
+            let WireIncomingEvent { chat_id, thread_id, event } = decode_json(json)?;
+            Event::EventUpdated { chat_id, thread_id, event }
+        }
+        "event_deleted" => {
+            let WireEventDeleted { chat_id, thread_id, event_id } = decode_json(json)?;
+            Event::EventDeleted { chat_id, thread_id, event_id }
         }
         "chat_transferred" => transferred(decode_json(json)?),
         "user_added_to_chat" => {

@@ -7,7 +7,7 @@
 //! | lane | `SESSION#<session id>` | `LANE#<lane>` | drain |
 //! | waiting item | `SESSION#<session id>` | `LANE#<lane>#<time>#<source id>` | drain, together with its lane |
 //! | parked item | `SESSION#<session id>` | `PARKED#<lane>#<time>#<source id>` | operators |
-//! | trail | `SESSION#<session id>` | `TRAIL#<lane>#<source id>` | accept, to recognise duplicates |
+//! | trail | `SESSION#<session id>` | `TRAIL#<lane>#<source id>` | accept, to recognise duplicates; changes of a message |
 //! | conversation | `CONVERSATION#<conversation id>` | `CONVERSATION` | everything Botpress calls |
 //! | chat | `CHAT#<chat id>` | `CHAT` | everything LiveChat calls |
 //! | agent | `AGENT#<install id>#<agent id>` | `AGENT` | delivery to the bot |

@@ -132,6 +132,19 @@ pub struct Arrival<'a, T> {
     pub received_at: Timestamp,
     /// Until when its trail is kept.
     pub expires_at: Timestamp,
+    /// A fingerprint of what it says, by which a later change of it is told from a repeat.
+    pub revision: Option<String>,
+}
+
+/// What is known of an item that was accepted, whether it still waits or not.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Trail {
+    /// What became of it, once it has left its lane.
+    #[serde(default)]
+    pub outcome: Option<Outcome>,
+    /// The fingerprint of what the other side was last told.
+    #[serde(default)]
+    pub revision: Option<String>,
 }
 
 /// An item that leaves its lane.

@@ -31,6 +31,8 @@ struct Trail<'a> {
     at: Timestamp,
     received_at: Timestamp,
     expires_at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<&'a str>,
 }
 
 #[derive(Default, Deserialize)]
@@ -78,6 +80,7 @@ impl Table {
             at: position.at,
             received_at: arrival.received_at,
             expires_at: arrival.expires_at.unix_seconds(),
+            revision: arrival.revision.as_deref(),
         };
         let waiting = Waiting {
             position: position.clone(),

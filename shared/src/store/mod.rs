@@ -11,6 +11,7 @@ mod keys;
 pub mod lane;
 mod lanes;
 mod sessions;
+mod trail;
 mod transaction;
 mod users;
 
@@ -18,7 +19,7 @@ pub use agents::Agent;
 pub use due::Due;
 pub use gates::NamedTime;
 pub use sessions::{AgentTold, ChatPointer, Claim, ConversationPointer, Session, State, Thread};
-pub use users::{Customer, Profile, User};
+pub use users::{Customer, Introduction, Profile, User};
 
 use std::collections::HashMap;
 

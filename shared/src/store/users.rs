@@ -18,9 +18,9 @@ pub struct User {
     /// How agents see the user.
     #[serde(default)]
     pub profile: Profile,
-    /// The profile that LiveChat has been told, so that it is told again only when it changes.
+    /// What LiveChat has been told, so that it is told again only when it changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub profile_sent: Option<Profile>,
+    pub profile_sent: Option<Introduction>,
     /// The LiveChat customer who speaks for this user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer: Option<Customer>,
@@ -46,6 +46,17 @@ pub struct Profile {
     /// Address of a picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture_url: Option<Redacted>,
+}
+
+/// What LiveChat is told of an end user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Introduction {
+    /// Who it is.
+    #[serde(flatten)]
+    pub profile: Profile,
+    /// Where they come from, and what else agents shall know, as name and value.
+    #[serde(default)]
+    pub session_fields: Vec<(String, Redacted)>,
 }
 
 /// A LiveChat customer and the means to act as them.
@@ -88,8 +99,8 @@ impl Table {
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error).
-    pub async fn put_profile_sent(&self, id: &UserId, profile: &Profile) -> Result<()> {
-        self.change_user(id, "SET user_id = :id, entity = :entity, profile_sent = :new", "", value(profile)?, None)
+    pub async fn put_profile_sent(&self, id: &UserId, told: &Introduction) -> Result<()> {
+        self.change_user(id, "SET user_id = :id, entity = :entity, profile_sent = :new", "", value(told)?, None)
             .await?;
         Ok(())
     }

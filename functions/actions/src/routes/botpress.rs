@@ -86,13 +86,16 @@ async fn act(handoff: &Handoff, context: &Context, action: Action, deadline: Tim
             create_user(handoff, install, name, email, picture_url).await
         }
         Action::StartHitl { user_id, title, description, hitl_session, message_history } => {
+            let settings = hitl_session.or(&context.configuration);
             let request = StartRequest {
                 install,
                 user_id: &user_id,
-                group_id: hitl_session.group_id.or(context.configuration.group_id),
+                group_id: settings.group_id,
                 title: title.as_ref().map(|title| title.expose()),
                 description: description.as_ref().map(|description| description.expose()),
                 history: &message_history,
+                tags: &settings.tags,
+                session_fields: &settings.session_fields,
             };
             handoff.start(request, deadline).await.map(|id| json!({ "conversationId": id }))
         }

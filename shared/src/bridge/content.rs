@@ -1,0 +1,202 @@
+//! What an agent says, in a form that any bot platform can be told.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::rich;
+use super::wording::Wording;
+use crate::livechat;
+use crate::redacted::Redacted;
+
+/// How much of a fingerprint is kept: enough to tell two versions of one message apart.
+const REVISION_BYTES: usize = 6;
+
+/// A message of an agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum MessageContent {
+    /// Words, which can hold Markdown.
+    Text {
+        /// The words.
+        text: Redacted,
+    },
+    /// A file.
+    Media {
+        /// How it is shown.
+        #[serde(rename = "media")]
+        kind: MediaKind,
+        /// Where it can be fetched.
+        url: Redacted,
+        /// What it is called.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<Redacted>,
+    },
+    /// Something that cannot be shown.
+    Placeholder {
+        /// LiveChat's word for it.
+        of: String,
+    },
+}
+
+/// How a file is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaKind {
+    /// A picture.
+    Image,
+    /// A recording.
+    Audio,
+    /// A film.
+    Video,
+    /// Anything else.
+    File,
+}
+
+impl MediaKind {
+    /// By the media type, such as `image/png`.
+    pub fn of(content_type: Option<&str>) -> Self {
+        match content_type.and_then(|content_type| content_type.split_once('/')).map(|(kind, _)| kind) {
+            Some(kind) if kind.eq_ignore_ascii_case("image") => Self::Image,
+            Some(kind) if kind.eq_ignore_ascii_case("audio") => Self::Audio,
+            Some(kind) if kind.eq_ignore_ascii_case("video") => Self::Video,
+            _ => Self::File,
+        }
+    }
+
+    /// `image`, `audio`, `video` or `file`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Audio => "audio",
+            Self::Video => "video",
+            Self::File => "file",
+        }
+    }
+}
+
+impl MessageContent {
+    /// Words.
+    pub fn text(text: impl Into<Redacted>) -> Self {
+        Self::Text { text: text.into() }
+    }
+
+    /// What an event of LiveChat shows to a customer; system messages, forms and the like show nothing.
+    pub fn of(content: &livechat::Content) -> Option<Self> {
+        match content {
+            livechat::Content::Message { text } if is_blank(text) => None,
+            livechat::Content::Message { text } => Some(Self::Text { text: text.clone() }),
+            livechat::Content::File { url, .. } if is_blank(url) => None,
+            livechat::Content::File { url, name, content_type, alternative_text, .. } => Some(Self::Media {
+                kind: MediaKind::of(content_type.as_deref()),
+                url: absolute(url.expose()).into(),
+                name: [name, alternative_text].into_iter().flatten().find(|name| !is_blank(name)).cloned(),
+            }),
+            livechat::Content::RichMessage { template_id, elements } => {
+                Some(rich::markdown(elements).map(Self::text).unwrap_or_else(|| Self::Placeholder {
+                    of: template_id.clone().unwrap_or_else(|| "rich_message".to_owned()),
+                }))
+            }
+            livechat::Content::SystemMessage { .. } | livechat::Content::Other { .. } => None,
+        }
+    }
+
+    /// The message as one text, for platforms that show nothing else.
+    pub fn as_text(&self, wording: &Wording) -> String {
+        match self {
+            Self::Text { text } => text.expose().to_owned(),
+            Self::Media { kind, url, name } => {
+                wording.link(kind.name(), name.as_ref().map(Redacted::expose), url.expose())
+            }
+            Self::Placeholder { of } => wording.placeholder(of),
+        }
+    }
+
+    /// The message as a correction of what was shown before; `None` where corrections are switched off.
+    pub fn corrected(&self, wording: &Wording) -> Option<Self> {
+        let announced = wording.correction(&self.as_text(wording))?;
+        match self {
+            // A file stands for itself.
+            Self::Media { .. } => Some(self.clone()),
+            Self::Text { .. } | Self::Placeholder { .. } => Some(Self::text(announced)),
+        }
+    }
+
+    /// A fingerprint of what is shown, by which a change is told from a repeat.
+    pub fn revision(&self) -> String {
+        let shown = match self {
+            Self::Text { text } => ["text", text.expose()],
+            Self::Media { kind, url, .. } => [kind.name(), url.expose()],
+            Self::Placeholder { of } => ["placeholder", of],
+        };
+        let digest = Sha256::digest(shown.join("\0"));
+        URL_SAFE_NO_PAD.encode(digest.get(..REVISION_BYTES).unwrap_or_default())
+    }
+}
+
+/// An address with its scheme, which some of LiveChat's own lack.
+pub(super) fn absolute(url: &str) -> String {
+    let has_scheme = url.split_once(':').is_some_and(|(scheme, _)| {
+        !scheme.is_empty()
+            && scheme.chars().all(|character| character.is_ascii_alphanumeric() || "+-".contains(character))
+    });
+    if has_scheme { url.to_owned() } else { format!("https://{}", url.trim_start_matches('/')) }
+}
+
+fn is_blank(text: &Redacted) -> bool {
+    text.expose().trim().is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_shown_by_its_media_type() {
+        for (content_type, expected) in [
+            (Some("image/png"), MediaKind::Image),
+            (Some("Image/PNG"), MediaKind::Image),
+            (Some("audio/mpeg"), MediaKind::Audio),
+            (Some("video/mp4; codecs=x"), MediaKind::Video),
+            (Some("application/pdf"), MediaKind::File),
+            (Some("image"), MediaKind::File),
+            (Some(""), MediaKind::File),
+            (None, MediaKind::File),
+        ] {
+            assert_eq!(MediaKind::of(content_type), expected, "{content_type:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_gets_the_scheme_that_it_lacks() {
+        for (url, expected) in [
+            ("https://cdn.example/a", "https://cdn.example/a"),
+            ("http://127.0.0.1:1/a", "http://127.0.0.1:1/a"),
+            ("//cdn.example/a", "https://cdn.example/a"),
+            ("cdn.example/a:b", "https://cdn.example/a:b"),
+        ] {
+            assert_eq!(absolute(url), expected);
+        }
+    }
+
+    #[test]
+    fn two_versions_are_told_apart_by_what_is_shown() {
+        let media = |url: &str, name: &str| MessageContent::Media {
+            kind: MediaKind::Image,
+            url: url.into(),
+            name: Some(name.into()),
+        };
+        assert_eq!(media("u", "a").revision(), media("u", "b").revision());
+        assert_ne!(media("u", "a").revision(), media("v", "a").revision());
+        assert_ne!(MessageContent::text("u").revision(), MessageContent::text("v").revision());
+    }
+
+    #[test]
+    fn a_correction_is_announced_unless_that_is_switched_off() {
+        let text = MessageContent::text("the");
+        assert_eq!(text.corrected(&Wording::default()), Some(MessageContent::text("Correction: the")));
+        let silent = Wording::parse(r#"{"correction":""}"#).unwrap();
+        assert_eq!(text.corrected(&silent), None);
+    }
+}

@@ -1,0 +1,35 @@
+//! Trails: what is known of an item after it has left its lane.
+
+use super::keys::Key;
+use super::lane::{Lane, Trail};
+use super::transaction::Change;
+use super::{Result, Table, text};
+use crate::clock::Timestamp;
+use crate::ids::SessionId;
+
+impl Table {
+    /// Reads what is known of the item with this source id.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn trail(&self, id: &SessionId, lane: Lane, source_id: &str, now: Timestamp) -> Result<Option<Trail>> {
+        self.get_unexpired(&Key::trail(id, lane, source_id), now).await
+    }
+
+    /// Notes which version of an item the other side has been told.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn note_revision(&self, id: &SessionId, lane: Lane, source_id: &str, revision: &str) -> Result<()> {
+        let change = Change {
+            expression: "SET revision = :revision",
+            condition: "attribute_exists(pk)",
+            values: vec![(":revision", text(revision))],
+        };
+        let key = Key::trail(id, lane, source_id);
+        self.transaction().update(&key, change)?.commit("table note_revision").await?;
+        Ok(())
+    }
+}
