@@ -44,6 +44,9 @@ fn router(stack: Arc<Stack>) -> Router {
         .route("/users/{conversation}/screen", get(screen))
         .route("/chats", get(chats))
         .route("/chats/{chat}/say", post(answer))
+        .route("/chats/{chat}/send", post(send))
+        .route("/chats/{chat}/edit", post(edit))
+        .route("/chats/{chat}/delete", post(delete))
         .route("/chats/{chat}/close", post(close))
         .route("/sweep", post(sweep))
         .route("/journal", get(journal))
@@ -74,6 +77,9 @@ Be the user:
 Be the agent:
   curl {people}/chats
   curl -X POST {people}/chats/CHAT/say -d '{{\"agent\":\"anna@example.com\",\"text\":\"hello\"}}' -H 'content-type: application/json'
+  curl -X POST {people}/chats/CHAT/send -d '{{\"agent\":\"anna@example.com\",\"name\":\"a.txt\",\"type\":\"text/plain\",\"content\":\"hello\"}}' -H 'content-type: application/json'
+  curl -X POST {people}/chats/CHAT/edit -d '{{\"event\":\"EVENT\",\"text\":\"hullo\"}}' -H 'content-type: application/json'
+  curl -X POST {people}/chats/CHAT/delete -d '{{\"agent\":\"anna@example.com\",\"event\":\"EVENT\"}}' -H 'content-type: application/json'
   curl -X POST {people}/chats/CHAT/close -d '{{\"agent\":\"anna@example.com\"}}' -H 'content-type: application/json'
 Be the clock, or the auditor:
   curl -X POST {people}/sweep
@@ -142,6 +148,27 @@ struct Answered {
 }
 
 #[derive(Deserialize)]
+struct Sent {
+    agent: String,
+    name: String,
+    #[serde(rename = "type")]
+    content_type: String,
+    content: String,
+}
+
+#[derive(Deserialize)]
+struct Edited {
+    event: String,
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct Deleted {
+    agent: String,
+    event: String,
+}
+
+#[derive(Deserialize)]
 struct Closed {
     agent: String,
 }
@@ -161,8 +188,12 @@ async fn escalate(State(stack): State<Arc<Stack>>, Path(conversation): Path<Stri
 
 async fn screen(State(stack): State<Arc<Stack>>, Path(conversation): Path<String>) -> Json<Value> {
     let lines = stack.botpress.transcript(&conversation);
-    let lines =
-        lines.iter().map(|line| json!({ "from": format!("{:?}", line.from), "name": line.name, "text": line.text }));
+    let lines = lines.iter().map(|line| {
+        json!({
+            "from": format!("{:?}", line.from), "name": line.name, "text": line.text,
+            "type": line.message_type, "payload": line.payload,
+        })
+    });
     Json(lines.collect())
 }
 
@@ -174,6 +205,19 @@ async fn chats(State(stack): State<Arc<Stack>>) -> Json<Value> {
 
 async fn answer(State(stack): State<Arc<Stack>>, Path(chat): Path<String>, Json(said): Json<Answered>) -> Response {
     done(stack.livechat.agent_sends_text(&chat, &said.agent, &said.text))
+}
+
+async fn send(State(stack): State<Arc<Stack>>, Path(chat): Path<String>, Json(sent): Json<Sent>) -> Response {
+    let Sent { agent, name, content_type, content } = sent;
+    done(stack.livechat.agent_sends_file(&chat, &agent, &name, &content_type, content.into_bytes()))
+}
+
+async fn edit(State(stack): State<Arc<Stack>>, Path(chat): Path<String>, Json(edited): Json<Edited>) -> Response {
+    done(stack.livechat.agent_edits(&chat, &edited.event, &edited.text))
+}
+
+async fn delete(State(stack): State<Arc<Stack>>, Path(chat): Path<String>, Json(deleted): Json<Deleted>) -> Response {
+    done(stack.livechat.agent_deletes(&chat, &deleted.agent, &deleted.event))
 }
 
 async fn close(State(stack): State<Arc<Stack>>, Path(chat): Path<String>, Json(closed): Json<Closed>) -> Response {

@@ -72,6 +72,8 @@ pub struct Options<'a> {
     pub environment: Vec<(String, String)>,
     /// How long the HITL plugin takes from the answer of `startHitl` to the activation of the session.
     pub activation_delay: Duration,
+    /// What the integration's definition declares at Botpress.
+    pub definition: botpress::Definition,
     /// Whether the functions reach the table through a proxy that spoils calls.
     pub table_proxy: bool,
 }
@@ -87,6 +89,7 @@ impl Options<'_> {
             environment: Vec::new(),
             fail_points: Plan::default(),
             activation_delay: Duration::ZERO,
+            definition: botpress::Definition::default(),
             table_proxy: false,
         }
     }
@@ -128,8 +131,8 @@ impl Stack {
     ///
     /// When a port is taken, or a binary does not start.
     pub async fn start(options: Options<'_>) -> Result<Self, Error> {
-        let Options { clock, functions_clock, runtime, ports, environment, fail_points, activation_delay, table_proxy } =
-            options;
+        let Options { clock, functions_clock, runtime, ports, environment, fail_points, .. } = options;
+        let Options { activation_delay, definition, table_proxy, .. } = options;
         let metrics = Metrics::kept();
         let [gateway_port, livechat_port, botpress_port] = ports;
         let journal = Journal::default();
@@ -149,6 +152,7 @@ impl Stack {
             port: botpress_port,
             signing_secret: Some(SIGNING_SECRET.to_owned()),
             activation_delay,
+            definition,
             ..botpress::Options::new(clock.clone(), journal.clone())
         })
         .await?;

@@ -19,6 +19,8 @@ pub struct Definition {
     pub message_tags: BTreeSet<String>,
     /// Message types of the channel `hitl`.
     pub message_types: BTreeSet<String>,
+    /// Whether pictures, recordings and films may have a title, as from version 2.1.0 of the interface on.
+    pub media_titles: bool,
     /// States as `(type, name)`; their payload schema is taken to be open.
     pub states: BTreeSet<(String, String)>,
 }
@@ -31,6 +33,7 @@ impl Default for Definition {
             conversation_tags: set(&["id"]),
             message_tags: set(&["id"]),
             message_types: set(&["text", "image", "audio", "video", "file", "bloc"]),
+            media_titles: true,
             states: BTreeSet::new(),
         }
     }

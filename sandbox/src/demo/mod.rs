@@ -5,6 +5,7 @@ mod verdict;
 
 use std::io::Write;
 
+use serde_json::{Value, json};
 use shared::clock::Clock;
 
 use crate::botpress::{Escalation, UpstreamUser};
@@ -29,6 +30,13 @@ const TALK: [(Side, &str); 6] = [
 
 /// What only agents may read.
 const PRIVATE_NOTE: &str = "(private) Address changes are Ben's.";
+
+/// A file of Anna's, with its media type; what it holds is compared byte for byte.
+const FILE: (&str, &str, &[u8]) = ("receipt.pdf", "application/pdf", b"%PDF-1.7 signed by number 7");
+
+/// What Anna's card reads like to Ann.
+const CARD: &str = "**Your neighbour**\nNumber 7, green door\n![Your neighbour](https://example.com/door.png)\n\
+                    - [Show the way](https://example.com/map)\n- I will fetch it";
 
 const AFTER_TRANSFER: &str = "Ben here, your address is changed.";
 const SECOND_REQUEST: &str = "One more question";
@@ -55,9 +63,23 @@ pub async fn play(runtime: Runtime<'_>, out: &mut impl Write) -> Result<bool, Er
     let stack = Stack::start(options).await?;
     let mut play = Play { story: Story::new(out), stack: &stack };
     play.tell_all().await?;
-    let verdict = verdict::judge(&stack);
+    let verdict = verdict::judge(&stack).await;
     play.story.verdict(&verdict)?;
     Ok(verdict.iter().all(|check| check.holds))
+}
+
+/// The card as Anna's app sends it.
+fn card() -> Value {
+    let button = |kind: &str, text: &str, value: &str| json!({"type": kind, "text": text, "value": value, "postback_id": text, "user_ids": []});
+    json!([{
+        "title": "Your neighbour",
+        "subtitle": "Number 7, green door",
+        "image": {"url": "https://example.com/door.png"},
+        "buttons": [
+            button("url", "Show the way", "https://example.com/map"),
+            button("message", "I will fetch it", "I will fetch it"),
+        ],
+    }])
 }
 
 struct Play<'a, W> {
@@ -84,8 +106,15 @@ impl<W: Write> Play<'_, W> {
             }
         }
 
-        self.story.chapter("Anna leaves a note for her colleague and hands the chat to Ben")?;
+        self.story.chapter("Anna sends a file and a card")?;
         let chat_id = self.chat_id()?;
+        let (name, content_type, bytes) = FILE;
+        self.stack.livechat.agent_sends_file(&chat_id, FIRST_AGENT, name, content_type, bytes.to_vec())?;
+        self.tell().await?;
+        self.stack.livechat.agent_sends_rich_message(&chat_id, FIRST_AGENT, "cards", card())?;
+        self.tell().await?;
+
+        self.story.chapter("Anna leaves a note for her colleague and hands the chat to Ben")?;
         self.stack.livechat.agent_sends_private_note(&chat_id, FIRST_AGENT, PRIVATE_NOTE)?;
         self.stack.livechat.agent_transfers(&chat_id, FIRST_AGENT, Target::Agent(SECOND_AGENT.to_owned()))?;
         self.tell().await?;

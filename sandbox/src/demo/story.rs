@@ -48,7 +48,7 @@ fn line(entry: &Entry) -> Option<String> {
         "operation_called" => Some(format!("      Botpress > us   {}", operation(entry))),
         "webhook_delivered" => Some(format!("      LiveChat > us   {} -> {}", entry.text("/action"), status(entry))),
         "user_wrote" => Some(user_side("Ann", entry.text("/text"))),
-        "shown_to_user" => Some(user_side(speaker(entry), entry.text("/text"))),
+        "shown_to_user" => Some(user_side(speaker(entry), &shown(entry))),
         "event_sent" => agent_side(entry),
         "chat_started" | "chat_resumed" => Some(agent_remark("a chat opens")),
         "chat_deactivated" => Some(agent_remark("the chat is closed")),
@@ -88,6 +88,17 @@ fn speaker(entry: &Entry) -> &str {
     }
 }
 
+/// What a message shows: its text, or the file it carries.
+fn shown(entry: &Entry) -> String {
+    let url = ["imageUrl", "audioUrl", "videoUrl", "fileUrl"]
+        .iter()
+        .find_map(|key| Some(entry.text(&format!("/payload/{key}"))).filter(|url| !url.is_empty()));
+    match url {
+        Some(url) => format!("({}) {} {url}", entry.text("/type"), entry.text("/payload/title")),
+        None => entry.text("/text").to_owned(),
+    }
+}
+
 fn user_side(name: &str, text: &str) -> String {
     format!("{name}: {text}")
 }
@@ -99,7 +110,12 @@ fn agent_side(entry: &Entry) -> Option<String> {
         ("agent", _) => entry.text("/author_id"),
         _ => return None,
     };
-    let text = entry.text("/text").replace('\n', &format!("\n{:AGENT_COLUMN$}| ", ""));
+    let text = match entry.text("/type") {
+        "file" => format!("(file) {}", entry.text("/name")),
+        "rich_message" => format!("(card) {}", entry.text("/elements/0/title")),
+        _ => entry.text("/text").to_owned(),
+    };
+    let text = text.replace('\n', &format!("\n{:AGENT_COLUMN$}| ", ""));
     Some(format!("{:AGENT_COLUMN$}| {author}: {text}", ""))
 }
 

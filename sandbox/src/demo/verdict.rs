@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{AFTER_TRANSFER, PRIVATE_NOTE, SECOND_REQUEST, Side, TALK};
+use super::{AFTER_TRANSFER, CARD, FILE, PRIVATE_NOTE, SECOND_REQUEST, Side, TALK};
 use crate::journal::{Entry, Journal};
 use crate::stack::Stack;
 
@@ -13,14 +13,25 @@ pub struct Check {
     pub holds: bool,
 }
 
-pub fn judge(stack: &Stack) -> Vec<Check> {
+pub async fn judge(stack: &Stack) -> Vec<Check> {
     let journal = &stack.journal;
-    let agent_texts: Vec<&str> =
-        TALK.iter().filter(|(side, _)| *side == Side::Agent).map(|(_, text)| *text).chain([AFTER_TRANSFER]).collect();
+    let agent_texts: Vec<&str> = TALK
+        .iter()
+        .filter(|(side, _)| *side == Side::Agent)
+        .map(|(_, text)| *text)
+        .chain([CARD, AFTER_TRANSFER])
+        .collect();
     let user_texts: Vec<&str> = TALK.iter().filter(|(side, _)| *side == Side::User).map(|(_, text)| *text).collect();
     vec![
         check("Ann saw every word of the agents, once and in order", shown_by_agents(journal) == agent_texts),
-        check("each under the agent's own name", names_shown(journal) == ["Anna", "Anna", "Anna", "Ben"]),
+        check(
+            "each under the agent's own name",
+            names_shown(journal) == ["Anna", "Anna", "Anna", "Anna", "Anna", "Ben"],
+        ),
+        check(
+            "Ann got Anna's file under its name, byte for byte",
+            file_shown(journal).await.as_deref() == Some(FILE.2),
+        ),
         check("the agents saw every word of Ann, once and in order", sent_by_ann(journal) == user_texts),
         check(
             "they were told at the start what had been said to the bot",
@@ -30,6 +41,7 @@ pub fn judge(stack: &Stack) -> Vec<Check> {
             "the note among agents stayed among agents",
             !everything_ann_saw(journal).contains(&PRIVATE_NOTE.to_owned()),
         ),
+        check("they see which bot Ann comes from", field_shown(journal, &stack.botpress.options().install.bot_id)),
         check("the bot was told of Anna, then of Ben, then of Anna again", events(journal, "hitlAssigned") == 3),
         check("the bot was told once that LiveChat had ended a session", events(journal, "hitlStopped") == 1),
         check("Ann's one chat was started once and resumed once", {
@@ -62,7 +74,22 @@ fn by_agents(journal: &Journal) -> Vec<Entry> {
 }
 
 fn shown_by_agents(journal: &Journal) -> Vec<String> {
-    texts(&by_agents(journal))
+    texts(&by_agents(journal).into_iter().filter(|entry| entry.text("/type") == "text").collect::<Vec<_>>())
+}
+
+/// What is behind the only file that an agent has shown, if it has the right name.
+async fn file_shown(journal: &Journal) -> Option<Vec<u8>> {
+    let files: Vec<_> = by_agents(journal).into_iter().filter(|entry| entry.text("/type") == "file").collect();
+    let [file] = files.as_slice() else { return None };
+    let url = Some(file.text("/payload/fileUrl")).filter(|_| file.text("/payload/title") == FILE.0)?;
+    let answer = crate::server::client().ok()?.get(url).send().await.ok()?;
+    Some(answer.bytes().await.ok()?.to_vec())
+}
+
+fn field_shown(journal: &Journal, value: &str) -> bool {
+    let fields = |entry: &Entry| entry.detail.get("session_fields").and_then(Value::as_array).cloned();
+    let fields: Vec<Value> = journal.all("customer_updated").iter().filter_map(fields).flatten().collect();
+    fields.iter().any(|field| field.get("Botpress bot").is_some_and(|shown| shown == value))
 }
 
 fn names_shown(journal: &Journal) -> Vec<String> {

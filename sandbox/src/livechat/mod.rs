@@ -17,10 +17,10 @@
 //! | `call_answered` | `call` (such as `customer/send_event`, `accounts/token`), `status`, `error_type`; not for scripted answers |
 //! | `customer_created` | `customer_id` |
 //! | `token_issued` | `customer_id`, `renewed` (whether for a customer who existed) |
-//! | `customer_updated` | `customer_id`, `name`, `email` |
+//! | `customer_updated` | `customer_id`, `name`, `email`, `avatar`, `session_fields` |
 //! | `customer_banned` | `customer_id`, `until` |
 //! | `chat_started`, `chat_resumed` | `chat_id`, `thread_id`, `customer_id`, `group_ids`, `continuous`, `active` |
-//! | `event_sent`, `event_updated` | `chat_id`, `thread_id`, `event_id`, `author_id`, `author_type` (`customer`, `agent`, `system`), `visibility`, `custom_id`, `type`, `text`, `url`, `system_message_type` |
+//! | `event_sent`, `event_updated` | `chat_id`, `thread_id`, `event_id`, `author_id`, `author_type` (`customer`, `agent`, `system`), `visibility`, `custom_id`, `type`, `text`, `url`, `name`, `elements`, `system_message_type` |
 //! | `event_deleted` | `chat_id`, `thread_id`, `event_id` |
 //! | `chat_deactivated` | `chat_id`, `thread_id`, `by` (a user id, or null for the router) |
 //! | `chat_transferred` | `chat_id`, `thread_id`, `reason`, `transferred_to`, `requester_id`?, `queue`? |

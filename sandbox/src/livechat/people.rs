@@ -40,6 +40,39 @@ impl Simulator {
         self.agent_sends_event(chat_id, agent_id, &json!({"type": "message", "text": text, "visibility": "agents"}))
     }
 
+    /// An agent sends a file: its bytes go to the CDN, and an event carries them; the answer is the event's id.
+    ///
+    /// # Errors
+    ///
+    /// As `send_event`.
+    pub fn agent_sends_file(
+        &self,
+        chat_id: &str,
+        agent_id: &str,
+        name: &str,
+        content_type: &str,
+        bytes: Vec<u8>,
+    ) -> Result<String, Error> {
+        let url = self.agent_uploads(name, content_type, bytes);
+        self.agent_sends_event(chat_id, agent_id, &json!({"type": "file", "url": url}))
+    }
+
+    /// An agent sends a rich message; `elements` as `send_event` takes them, the answer is the event's id.
+    ///
+    /// # Errors
+    ///
+    /// As `send_event`.
+    pub fn agent_sends_rich_message(
+        &self,
+        chat_id: &str,
+        agent_id: &str,
+        template_id: &str,
+        elements: Value,
+    ) -> Result<String, Error> {
+        let event = json!({"type": "rich_message", "template_id": template_id, "elements": elements});
+        self.agent_sends_event(chat_id, agent_id, &event)
+    }
+
     /// An agent sends an event of any type, given as `send_event` takes it.
     ///
     /// # Errors

@@ -113,6 +113,10 @@ fn check(platform: &Platform, world: &World, body: &Map<String, Value>) -> Resul
         return Err(Error::invalid(format!("message type \"{message_type}\" is not declared on channel \"hitl\"")));
     }
     check_payload(message_type, payload).map_err(Error::invalid)?;
+    let is_titled = payload.get("title").is_some() && message_type != "file";
+    if is_titled && !platform.options.definition.media_titles {
+        return Err(Error::invalid("payload must NOT have additional properties (\"title\")"));
+    }
     let (conversation_id, user_id) = (get("conversationId"), get("userId"));
     if !world.conversations.get(conversation_id).is_some_and(|found| platform.owns_conversation(found)) {
         return Err(Error::no_reference("Conversation", conversation_id));

@@ -291,6 +291,8 @@ fn journal_detail(chat_id: &str, thread_id: &str, event: &Event) -> Value {
         "type": event.kind,
         "text": event.content.get("text"),
         "url": event.content.get("url"),
+        "name": event.content.get("name"),
+        "elements": event.content.get("elements"),
         "system_message_type": event.content.get("system_message_type"),
     })
 }

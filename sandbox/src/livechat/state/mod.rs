@@ -268,7 +268,13 @@ impl State {
         change(customer);
         let identity_changed = before != (customer.name.clone(), customer.email.clone());
         let fields = json!(customer.session_fields);
-        step.note("customer_updated", json!({"customer_id": id, "name": customer.name, "email": customer.email}));
+        step.note(
+            "customer_updated",
+            json!({
+                "customer_id": id, "name": customer.name, "email": customer.email,
+                "avatar": customer.details.get("avatar"), "session_fields": fields,
+            }),
+        );
         let active =
             self.chat_of_customer(id).and_then(|chat| Some((chat.id.clone(), chat.active_thread()?.id.clone())));
         let Some((chat_id, thread_id)) = active else { return Ok(()) };
