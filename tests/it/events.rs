@@ -27,7 +27,7 @@ const ACTIONS: &[&str] = &[
 ];
 
 /// `base` with the fields of `changes`; a null removes a field.
-fn with(base: &Value, changes: Value) -> Value {
+pub fn with(base: &Value, changes: Value) -> Value {
     let mut object = base.as_object().unwrap().clone();
     for (name, value) in changes.as_object().unwrap() {
         match value {
@@ -39,7 +39,7 @@ fn with(base: &Value, changes: Value) -> Value {
 }
 
 /// The documented sample of an agent's message, in the only open chat.
-fn message(world: &World, number: usize, changes: Value) -> Value {
+pub fn message(world: &World, number: usize, changes: Value) -> Value {
     let (chat_id, thread_id) = world.chat_and_thread();
     let event = json!({
         "id": format!("{thread_id}_9{number}"), "custom_id": "1dnepb4z00t", "type": "message",
@@ -150,7 +150,6 @@ async fn what_means_nothing_to_the_bot_is_taken_and_leaves_no_trace() {
         let user = json!({"id": BEN, "type": "agent", "name": "Ben", "present": true, "visibility": "all"});
         json!({"chat_id": chat_id, "thread_id": thread_id, "user": with(&user, changes)})
     };
-    let card = json!({"title": "T", "buttons": [{"text": "B", "postback_id": "p"}]});
     let mut reports: Vec<(&str, Value)> = [
         json!({"visibility": "agents"}),
         json!({"visibility": "supervisors"}),
@@ -168,8 +167,8 @@ async fn what_means_nothing_to_the_bot_is_taken_and_leaves_no_trace() {
         json!({"type": "form", "form_id": "f", "fields": []}),
         json!({"type": "custom", "content": {"a": 1}}),
         json!({"type": "hologram", "text": "boo"}),
-        json!({"type": "file", "text": null, "name": "a.pdf", "url": "https://cdn.example.com/a", "content_type": "application/pdf"}),
-        json!({"type": "rich_message", "text": null, "template_id": "cards", "elements": [card]}),
+        json!({"type": "file", "text": null, "name": "a.pdf"}),
+        json!({"type": "file", "text": null, "name": "a.pdf", "url": " "}),
         json!({"id": 7}),
         json!({"created_at": "yesterday"}),
     ]
@@ -203,8 +202,33 @@ async fn what_means_nothing_to_the_bot_is_taken_and_leaves_no_trace() {
     ]);
     let ids = json!({"id": chat_id, "chat_id": chat_id, "thread_id": thread_id, "event_id": "E", "user_id": ANNA,
         "event": {"id": "E", "type": "message", "text": "corrected", "author_id": ANNA, "created_at": world.now().to_string()}});
-    let understood = ["incoming_chat", "incoming_event", "chat_transferred", "user_added_to_chat", "chat_deactivated"];
+    let understood = [
+        "incoming_chat",
+        "incoming_event",
+        "event_updated",
+        "event_deleted",
+        "chat_transferred",
+        "user_added_to_chat",
+        "chat_deactivated",
+    ];
     reports.extend(ACTIONS.iter().filter(|action| !understood.contains(action)).map(|action| (*action, ids.clone())));
+    for changes in [
+        json!({"visibility": "agents"}),
+        json!({"visibility": "supervisors"}),
+        json!({"author_id": customer_id}),
+        json!({"author_id": null}),
+        json!({"text": " "}),
+        json!({"deleted": true}),
+        json!({"type": "form", "text": null, "form_id": "f", "fields": []}),
+    ] {
+        reports.push(("event_updated", message(&world, 60, changes)));
+    }
+    reports.extend([
+        ("event_updated", with(&message(&world, 61, json!({})), json!({"thread_id": "EARLIER"}))),
+        ("event_updated", json!({"chat_id": chat_id, "thread_id": thread_id, "event_id": "E"})),
+        ("event_deleted", json!({"chat_id": chat_id, "thread_id": "EARLIER", "event_id": "E"})),
+        ("event_deleted", json!({"chat_id": chat_id, "thread_id": thread_id})),
+    ]);
     assert_inert(&world, reports).await;
 }
 
@@ -219,6 +243,8 @@ async fn chats_that_no_bot_has_opened_leave_no_trace() {
     let chat = json!({"id": "FOREIGN000", "users": [user], "properties": {"source": {"client_id": "another"}}});
     let ours = json!({"source": {"client_id": client_id}});
     reports.push(("incoming_event", with(&message(&world, 0, json!({})), json!({"chat_id": "FOREIGN000"}))));
+    reports.push(("event_updated", with(&message(&world, 1, json!({})), json!({"chat_id": "FOREIGN000"}))));
+    reports.push(("event_deleted", with(&foreign, json!({"event_id": "E"}))));
     reports.push(("chat_deactivated", foreign.clone()));
     reports.push(("user_added_to_chat", with(&foreign, json!({"user": user}))));
     reports.push(("chat_transferred", with(&foreign, json!({"transferred_to": {"agent_ids": [BEN]}}))));
@@ -251,6 +277,7 @@ async fn with_every_webhook_and_no_filter_a_session_is_still_the_same() {
     let typo = livechat.agent_sends_text(&chat_id, ANNA, "teh").unwrap();
     world.settle().await;
     livechat.agent_edits(&chat_id, &typo, "the").unwrap();
+    world.settle().await;
     livechat.agent_deletes(&chat_id, ANNA, &typo).unwrap();
     livechat.agent_joins(&chat_id, BEN).unwrap();
     livechat.agent_sends_private_note(&chat_id, BEN, "be kind").unwrap();
@@ -258,6 +285,7 @@ async fn with_every_webhook_and_no_filter_a_session_is_still_the_same() {
     livechat.agent_sends_private_note(&chat_id, ANNA, "I am").unwrap();
     let picture = livechat.agent_uploads("cat.png", "image/png", vec![1, 2, 3]);
     livechat.agent_sends_event(&chat_id, ANNA, &json!({"type": "file", "url": picture})).unwrap();
+    world.settle().await;
     let cards = json!({"type": "rich_message", "template_id": "cards", "elements": [{"title": "T"}]});
     livechat.agent_sends_event(&chat_id, ANNA, &cards).unwrap();
     world.settle().await;
@@ -267,7 +295,8 @@ async fn with_every_webhook_and_no_filter_a_session_is_still_the_same() {
     world.says(&ann, "four").await;
     world.agent_closes(BEN).await;
 
-    assert_eq!(world.shown_by_agents(), ["two", "teh", "three"]);
+    let told = "The agent has deleted an earlier message.";
+    assert_eq!(world.shown_by_agents(), ["two", "teh", "Correction: the", told, "", "**T**", "three"]);
     assert_eq!(world.sent_by_customers()[1..], ["one", "four"]);
     assert_eq!((world.bot_events("hitlAssigned").len(), world.bot_events("hitlStopped").len()), (2, 1));
     assert_eq!(world.count("dropped"), 0);

@@ -7,6 +7,7 @@
 )]
 //! Flows through both functions, judged by the journal of what happened at the vendors.
 
+mod agent_messages;
 mod agents;
 mod authentic_botpress;
 mod authentic_livechat;
@@ -24,6 +25,8 @@ mod operations;
 mod outage;
 mod reconcile;
 mod register;
+mod revisions;
+mod routing;
 mod scenarios;
 mod start;
 mod stop;

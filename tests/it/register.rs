@@ -7,8 +7,15 @@ use sandbox::faults::Fault;
 use serde_json::{Value, json};
 use tests::{SECRET_ID, World};
 
-const ACTIONS: [&str; 5] =
-    ["chat_deactivated", "chat_transferred", "incoming_chat", "incoming_event", "user_added_to_chat"];
+const ACTIONS: [&str; 7] = [
+    "chat_deactivated",
+    "chat_transferred",
+    "event_deleted",
+    "event_updated",
+    "incoming_chat",
+    "incoming_event",
+    "user_added_to_chat",
+];
 
 /// What is registered at LiveChat now, by the journal.
 fn registrations(world: &World) -> Vec<Value> {
@@ -26,7 +33,7 @@ fn actions(world: &World, url: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn registering_brings_five_webhooks_with_our_address_and_registering_again_no_more() {
+async fn registering_brings_seven_webhooks_with_our_address_and_registering_again_no_more() {
     let world = World::start().await;
     let url = world.stack.webhook_url();
     for _ in 0..2 {
@@ -34,13 +41,14 @@ async fn registering_brings_five_webhooks_with_our_address_and_registering_again
         assert_eq!(world.drive(world.stack.botpress.register()).await.unwrap().status, 200);
     }
     for one in registrations(&world) {
-        let only_agents = if one["action"] == "incoming_event" { json!({ "author_type": "agent" }) } else { json!({}) };
+        let has_author = one["action"] == "incoming_event" || one["action"] == "event_updated";
+        let only_agents = if has_author { json!({ "author_type": "agent" }) } else { json!({}) };
         assert_eq!(one["filters"], only_agents, "{one}");
         assert_eq!(one["type"], "license", "{one}");
         assert_eq!(one["owner_client_id"], world.stack.livechat.account().client_id.as_str(), "{one}");
     }
     assert_eq!(world.stack.botpress.install_status(), InstallStatus::Registered);
-    assert_eq!(world.count("webhook_registered"), 5);
+    assert_eq!(world.count("webhook_registered"), 7);
     assert_eq!(world.count("customer_created"), 1, "checks are made with one customer, however often");
 }
 
@@ -51,7 +59,7 @@ async fn a_webhook_that_was_removed_comes_back() {
     let client_id = &world.stack.livechat.account().client_id;
     let removal = json!({ "id": one["id"], "owner_client_id": client_id });
     world.owner_calls("configuration/action/unregister_webhook", &removal).await;
-    assert_eq!(registrations(&world).len(), 4);
+    assert_eq!(registrations(&world).len(), 6);
     world.drive(world.stack.botpress.register()).await.unwrap();
     assert_eq!(actions(&world, &world.stack.webhook_url()), ACTIONS);
 }

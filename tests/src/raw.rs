@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use sandbox::botpress::OperationAnswer;
+use sandbox::botpress::{Definition, OperationAnswer};
 use sandbox::stack::{Options, Stack};
 use serde_json::{Value, json};
 use shared::clock::Clock;
@@ -87,6 +87,15 @@ impl World {
         let clock = Clocks::new();
         let options = Options { activation_delay: delay, ..clock.options() };
         let stack = Stack::start(options).await.expect("the stack starts");
+        let world = Self { stack, fail_points: Plan::default(), clock: Some(clock) };
+        world.install().await.expect("the integration is installed");
+        world
+    }
+
+    /// A world whose integration declares something else than usual.
+    pub async fn with_definition(definition: Definition) -> Self {
+        let clock = Clocks::new();
+        let stack = Stack::start(Options { definition, ..clock.options() }).await.expect("the stack starts");
         let world = Self { stack, fail_points: Plan::default(), clock: Some(clock) };
         world.install().await.expect("the integration is installed");
         world

@@ -95,6 +95,9 @@ pub struct Message {
     pub conversation_id: ConversationId,
     /// Who wrote it.
     pub user_id: UserId,
+    /// Whether the call has posted it, and not found it; older versions of the API do not tell.
+    #[serde(skip)]
+    pub created: Option<bool>,
 }
 
 /// A message to be posted.

@@ -54,6 +54,12 @@ struct ConversationAnswer {
 #[derive(Deserialize)]
 struct MessageAnswer {
     message: Message,
+    meta: Option<Meta>,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    created: Option<bool>,
 }
 
 impl<'a> Runtime<'a> {
@@ -133,7 +139,7 @@ impl<'a> Runtime<'a> {
         let body = Discriminated { object: message, discriminate_by_tags: discriminate_by };
         let call = Call::repeatable("getOrCreateMessage");
         let answer: MessageAnswer = self.post(call, &["messages", "get-or-create"], &body).await?;
-        Ok(answer.message)
+        Ok(Message { created: answer.meta.and_then(|meta| meta.created), ..answer.message })
     }
 
     /// Emits an event. There is no way to find out later whether it was emitted.
@@ -342,8 +348,30 @@ mod tests {
         };
         let (client, install, token) = (client(&server), install(), token());
         let posted = client.install(&install, &token).get_or_create_message(&message, &["id"]).await.unwrap();
-        let expected = Message { id: "msg_1".into(), conversation_id: "conv_1".into(), user_id: "user_1".into() };
-        assert_eq!(posted, expected);
+        let ids = ("msg_1".into(), "conv_1".into(), "user_1".into());
+        assert_eq!((posted.id, posted.conversation_id, posted.user_id), ids);
+        assert_eq!(posted.created, None, "older versions do not tell");
+    }
+
+    #[tokio::test]
+    async fn whether_a_message_was_posted_or_found_is_told() {
+        for created in [true, false] {
+            let message = json!({"id": "msg_1", "userId": "user_1", "conversationId": "conv_1"});
+            let server = MockServer::start().await;
+            let answer =
+                ResponseTemplate::new(200).set_body_json(json!({"message": message, "meta": {"created": created}}));
+            call("POST", "messages/get-or-create").respond_with(answer).mount(&server).await;
+            let message = NewMessage {
+                conversation_id: "conv_1".into(),
+                user_id: "user_1".into(),
+                kind: "text".to_owned(),
+                payload: json!({"text": "Hi"}),
+                tags: tags("id", "T_1"),
+            };
+            let (client, install, token) = (client(&server), install(), token());
+            let posted = client.install(&install, &token).get_or_create_message(&message, &["id"]).await.unwrap();
+            assert_eq!(posted.created, Some(created));
+        }
     }
 
     #[tokio::test]

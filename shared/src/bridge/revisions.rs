@@ -1,33 +1,35 @@
 //! Messages that were changed while they waited are shown as they are now, not first as they were.
 
-use super::ToBot;
+use super::{MessageContent, ToBot};
 use crate::store::lane::Waiting;
 
-/// Puts the last correction of each waiting message in its place, and nothing in the place of a deleted one.
+/// Puts the last correction of each waiting message in its place, and nothing in the place of what was deleted or changed
+/// once more.
 ///
-/// A message that may have been shown already stays as it was; its corrections follow it.
+/// What may have been shown already stays as it was; its corrections follow it.
 pub fn apply(waiting: &mut [Waiting<ToBot>]) {
-    let changes: Vec<ToBot> = waiting.iter().map(|item| item.content.clone()).filter(is_change).collect();
-    for item in waiting.iter_mut().filter(|item| !item.outcome_unknown) {
-        let ToBot::Message { content, revised, .. } = &mut item.content else { continue };
-        for change in &changes {
-            match change {
-                ToBot::Correction { of, content: now, .. } if *of == item.position.source_id => {
-                    *content = now.clone();
-                    *revised = true;
-                }
-                _ => {}
-            }
-        }
-        let is_deleted = |change: &ToBot| matches!(change, ToBot::Deletion { of } if *of == item.position.source_id);
-        if changes.iter().any(is_deleted) {
-            item.content = ToBot::Retracted;
+    let contents: Vec<ToBot> = waiting.iter().map(|item| item.content.clone()).collect();
+    for (index, item) in waiting.iter_mut().enumerate().filter(|(_, item)| !item.outcome_unknown) {
+        let (source_id, later) = match &item.content {
+            ToBot::Message { .. } => (item.position.source_id.clone(), contents.as_slice()),
+            ToBot::Correction { of, .. } => (of.clone(), contents.get(index + 1..).unwrap_or_default()),
+            _ => continue,
+        };
+        let is_deleted = contents.iter().any(|content| matches!(content, ToBot::Deletion { of } if *of == source_id));
+        match (&mut item.content, last_correction(later, &source_id)) {
+            (content, _) if is_deleted => *content = ToBot::Retracted,
+            (content @ ToBot::Correction { .. }, Some(_)) => *content = ToBot::Retracted,
+            (ToBot::Message { content, revised, .. }, Some(now)) => (*content, *revised) = (now.clone(), true),
+            _ => {}
         }
     }
 }
 
-const fn is_change(content: &ToBot) -> bool {
-    matches!(content, ToBot::Correction { .. } | ToBot::Deletion { .. })
+fn last_correction<'a>(contents: &'a [ToBot], source_id: &str) -> Option<&'a MessageContent> {
+    contents.iter().rev().find_map(|content| match content {
+        ToBot::Correction { of, content, .. } if of == source_id => Some(content),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -61,10 +63,12 @@ mod tests {
             waiting("deleted:2", ToBot::Deletion { of: "event:2".to_owned() }),
         ];
         apply(&mut lane);
-        let [first, second, third, ..] = lane;
+        let [first, second, third, earlier, last, ..] = lane;
         assert_eq!(first.content, message("the", true));
         assert_eq!(second.content, ToBot::Retracted);
         assert_eq!(third.content, message("fine", false));
+        assert_eq!(earlier.content, ToBot::Retracted);
+        assert_eq!(last.content, correction("event:1", "the"));
     }
 
     #[test]

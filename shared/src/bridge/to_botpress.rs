@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::wording::Wording;
 use super::{MediaKind, MessageContent};
-use crate::redacted::Redacted;
 
 /// A message as Botpress takes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,22 +16,25 @@ pub struct Form {
     pub payload: Value,
 }
 
-/// The forms that a message can have, best first; there is always one.
+/// The best form of a message, and plainer ones, the plainest last.
 ///
 /// What an install's definition declares shows only when Botpress refuses the rest as an invalid payload: interface 2.0.0
 /// knows no `title` on pictures, recordings and films, and the oldest no files at all.
-pub fn forms(content: &MessageContent, wording: &Wording) -> Vec<Form> {
+pub fn forms(content: &MessageContent, wording: &Wording) -> (Form, Vec<Form>) {
     let plain = Form { kind: "text", payload: json!({ "text": content.as_text(wording) }) };
-    let MessageContent::Media { kind, url, name } = content else { return vec![plain] };
+    let MessageContent::Media { kind, url, name } = content else { return (plain, Vec::new()) };
     let key = match kind {
         MediaKind::Image => "imageUrl",
         MediaKind::Audio => "audioUrl",
         MediaKind::Video => "videoUrl",
         MediaKind::File => "fileUrl",
     };
-    let titled = name.as_ref().map(|name| json!({ key: url.expose(), "title": Redacted::expose(name) }));
-    let media = titled.into_iter().chain([json!({ key: url.expose() })]);
-    media.map(|payload| Form { kind: kind.name(), payload }).chain([plain]).collect()
+    let media = |payload| Form { kind: kind.name(), payload };
+    let untitled = media(json!({ key: url.expose() }));
+    match name {
+        Some(name) => (media(json!({ key: url.expose(), "title": name.expose() })), vec![untitled, plain]),
+        None => (untitled, vec![plain]),
+    }
 }
 
 #[cfg(test)]
@@ -42,7 +44,7 @@ mod tests {
     #[test]
     fn text_has_one_form_and_keeps_its_markdown() {
         let form = Form { kind: "text", payload: json!({"text": "**Hi**\n- [a](https://b)"}) };
-        assert_eq!(forms(&MessageContent::text("**Hi**\n- [a](https://b)"), &Wording::default()), [form]);
+        assert_eq!(forms(&MessageContent::text("**Hi**\n- [a](https://b)"), &Wording::default()), (form, Vec::new()));
     }
 
     #[test]
@@ -62,15 +64,14 @@ mod tests {
             let text = |text: String| Form { kind: "text", payload: json!({ "text": text }) };
             assert_eq!(
                 forms(&media(Some("Bill")), &Wording::default()),
-                [
+                (
                     form(json!({key: "https://f", "title": "Bill"})),
-                    form(json!({key: "https://f"})),
-                    text(format!("[{}] Bill: https://f", kind.name())),
-                ]
+                    vec![form(json!({key: "https://f"})), text(format!("[{}] Bill: https://f", kind.name()))],
+                )
             );
             assert_eq!(
                 forms(&media(None), &Wording::default()),
-                [form(json!({key: "https://f"})), text(format!("[{}] https://f", kind.name()))]
+                (form(json!({key: "https://f"})), vec![text(format!("[{}] https://f", kind.name()))])
             );
         }
     }

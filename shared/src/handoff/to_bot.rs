@@ -10,7 +10,8 @@ use super::drain::{Attempt, Content, Delivered};
 use super::gates::Gate;
 use super::{Error, Handoff, Result};
 use crate::botpress::{Message, NewEvent, NewMessage};
-use crate::bridge::{AgentProfile, MessageContent, ToAgent, ToBot, revisions, to_botpress};
+use crate::bridge::to_botpress::{self, Form};
+use crate::bridge::{AgentProfile, MessageContent, ToAgent, ToBot, revisions};
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, ConversationId, UserId};
 use crate::store::lane::{Lane, Outcome, Waiting};
@@ -60,11 +61,12 @@ impl Content for ToBot {
             Self::Message { agent_id, content, revised } => {
                 let source_id = &item.position.source_id;
                 let user_id = handoff.present_agent(session, &conversation_id, agent_id, None).await?;
-                let delivered = handoff.show(session, conversation_id, user_id, content, source_id).await?;
-                if *revised {
+                let message = handoff.show(session, conversation_id, user_id, content, source_id).await?;
+                // What was there already is shown as it was, and its correction still has to follow.
+                if *revised && message.created == Some(true) {
                     handoff.note_shown(session, source_id, content).await?;
                 }
-                Ok(delivered.into())
+                Ok(Delivered::as_vendor_id(message.id).into())
             }
             Self::Correction { agent_id, of, content } => {
                 handoff.correct(session, conversation_id, item, (agent_id, of, content)).await.map(Attempt::Done)
@@ -110,7 +112,7 @@ impl Handoff {
         user_id: UserId,
         content: &MessageContent,
         source_id: &str,
-    ) -> Result<Delivered> {
+    ) -> Result<Message> {
         let mut message = NewMessage {
             conversation_id,
             user_id,
@@ -118,17 +120,23 @@ impl Handoff {
             payload: json!({}),
             tags: BTreeMap::from([("id".to_owned(), source_id.to_owned())]),
         };
-        let mut refused = None;
-        for form in to_botpress::forms(content, &self.config.wording) {
-            (message.kind, message.payload) = (form.kind.to_owned(), form.payload);
-            let mut bot = self.as_install(&session.install).await?;
-            let created: Result<Message> = call!(bot.get_or_create_message(&message, &["id"]));
-            match created {
-                Err(Error::Botpress(error)) if error.is_invalid_payload() => refused = Some(error),
-                created => return created.map(|created| Delivered::as_vendor_id(created.id)),
+        let (best, plainer) = to_botpress::forms(content, &self.config.wording);
+        let mut shown = self.post(session, &mut message, best).await;
+        for form in plainer {
+            match &shown {
+                Err(Error::Botpress(error)) if error.is_invalid_payload() => {
+                    shown = self.post(session, &mut message, form).await;
+                }
+                _ => break,
             }
         }
-        refused.map_or_else(|| Ok(Delivered::dropped()), |error| Err(error.into()))
+        shown
+    }
+
+    async fn post(&self, session: &Session, message: &mut NewMessage, form: Form) -> Result<Message> {
+        (message.kind, message.payload) = (form.kind.to_owned(), form.payload);
+        let mut bot = self.as_install(&session.install).await?;
+        call!(bot.get_or_create_message(message, &["id"]))
     }
 
     /// Shows what a message says now, unless that is what was shown last, or nothing was.
@@ -152,7 +160,7 @@ impl Handoff {
         let user_id = self.present_agent(session, &conversation_id, agent_id, None).await?;
         let shown = self.show(session, conversation_id, user_id, &content_now, &item.position.source_id).await?;
         self.note_shown(session, of, content).await?;
-        Ok(shown)
+        Ok(Delivered::as_vendor_id(shown.id))
     }
 
     /// Says that a message is gone, if it was shown; in the name of the present agent, since nobody knows who did it.
@@ -170,7 +178,8 @@ impl Handoff {
             return Ok(Delivered::dropped());
         };
         let (user_id, sentence) = (agent.user_id.clone(), MessageContent::text(sentence));
-        self.show(session, conversation_id, user_id, &sentence, &item.position.source_id).await
+        let shown = self.show(session, conversation_id, user_id, &sentence, &item.position.source_id).await?;
+        Ok(Delivered::as_vendor_id(shown.id))
     }
 
     /// Notes which version of a message the user has seen.
