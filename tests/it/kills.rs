@@ -13,14 +13,23 @@ enum Flow {
     Start,
     UserSpeaks,
     AgentSpeaks,
+    AgentCorrects,
     Transfer,
     AgentCloses,
     UserEnds,
     Return,
 }
 
-const FLOWS: [Flow; 7] =
-    [Flow::Start, Flow::UserSpeaks, Flow::AgentSpeaks, Flow::Transfer, Flow::AgentCloses, Flow::UserEnds, Flow::Return];
+const FLOWS: [Flow; 8] = [
+    Flow::Start,
+    Flow::UserSpeaks,
+    Flow::AgentSpeaks,
+    Flow::AgentCorrects,
+    Flow::Transfer,
+    Flow::AgentCloses,
+    Flow::UserEnds,
+    Flow::Return,
+];
 
 impl Flow {
     async fn prepare(self, world: &World) -> UpstreamUser {
@@ -50,6 +59,17 @@ impl Flow {
                 pause(world).await;
                 world.answers(ANNA, "agent 2").await;
             }
+            Self::AgentCorrects => {
+                let (livechat, chat_id) = (&world.stack.livechat, world.chat_id());
+                let event_id = livechat.agent_sends_text(&chat_id, ANNA, "agent 1").unwrap();
+                world.settle().await;
+                pause(world).await;
+                livechat.agent_edits(&chat_id, &event_id, "agent 2").unwrap();
+                world.settle().await;
+                pause(world).await;
+                livechat.agent_deletes(&chat_id, ANNA, &event_id).unwrap();
+                world.settle().await;
+            }
             Self::Transfer => {
                 world.stack.livechat.agent_transfers(&world.chat_id(), ANNA, Target::Agent(BEN.to_owned())).unwrap();
                 world.settle().await;
@@ -71,6 +91,7 @@ impl Flow {
     fn agents_said(self) -> &'static [&'static str] {
         match self {
             Self::AgentSpeaks => &["agent 1", "agent 2"],
+            Self::AgentCorrects => &["agent 1", "Correction: agent 2", "The agent has deleted an earlier message."],
             Self::Transfer | Self::AgentCloses => &["agent 1"],
             _ => &[],
         }
@@ -166,6 +187,7 @@ dying_in! {
     a_start_survives_death_at_every_place: Flow::Start;
     a_users_words_survive_death_at_every_place: Flow::UserSpeaks;
     an_agents_words_survive_death_at_every_place: Flow::AgentSpeaks;
+    a_correction_survives_death_at_every_place: Flow::AgentCorrects;
     a_transfer_survives_death_at_every_place: Flow::Transfer;
     a_close_by_the_agent_survives_death_at_every_place: Flow::AgentCloses;
     an_end_by_the_user_survives_death_at_every_place: Flow::UserEnds;
