@@ -194,7 +194,8 @@ impl Handoff {
         mut session: Session,
         deadline: Timestamp,
     ) -> Result<ConversationId> {
-        match self.try_build(request, user, &mut session).await {
+        // Boxed, as are its parts: together they are more than a thread's stack likes to hold.
+        match Box::pin(self.try_build(request, user, &mut session)).await {
             Ok(conversation_id) => Ok(conversation_id),
             Err(Error::Busy) => Err(Error::Busy),
             Err(error) => {
@@ -210,11 +211,12 @@ impl Handoff {
             Some(thread) => thread,
             None => {
                 let introduction = request.introduction(&user, &self.config.wording);
-                if let Err(error) = self.introduce(&user, &introduction, session.group_id, &mut customer).await {
+                let introduced = Box::pin(self.introduce(&user, &introduction, session.group_id, &mut customer)).await;
+                if let Err(error) = introduced {
                     customer = self.replaced(&user, &customer, error).await?;
-                    self.introduce(&user, &introduction, session.group_id, &mut customer).await?;
+                    Box::pin(self.introduce(&user, &introduction, session.group_id, &mut customer)).await?;
                 }
-                self.open_thread(request, &user, session, &mut customer).await?
+                Box::pin(self.open_thread(request, &user, session, &mut customer)).await?
             }
         };
         session.thread = Some(thread.clone());
@@ -224,8 +226,11 @@ impl Handoff {
         let tags = BTreeMap::from([("id".to_owned(), thread.thread_id.to_string())]);
         let mut bot = self.as_install(&session.install).await?;
         let conversation = async { call!(bot.get_or_create_conversation(CHANNEL, &tags, &["id"])) };
-        let (conversation, (), ()) =
-            tokio::join!(conversation, self.catch_up(session), self.tag_thread(&thread, request.tags));
+        let (conversation, (), ()) = tokio::join!(
+            conversation,
+            Box::pin(self.catch_up(session)),
+            Box::pin(self.tag_thread(&thread, request.tags))
+        );
         let conversation_id = conversation?.id;
         let now = self.clock.now();
         match self.table.activate(session, &conversation_id, now, now + SILENCE).await? {

@@ -69,9 +69,13 @@ impl Content for ToBot {
                 Ok(Delivered::as_vendor_id(message.id).into())
             }
             Self::Correction { agent_id, of, content } => {
-                handoff.correct(session, conversation_id, item, (agent_id, of, content)).await.map(Attempt::Done)
+                Box::pin(handoff.correct(session, conversation_id, item, (agent_id, of, content)))
+                    .await
+                    .map(Attempt::Done)
             }
-            Self::Deletion { of } => handoff.tell_deletion(session, conversation_id, item, of).await.map(Attempt::Done),
+            Self::Deletion { of } => {
+                Box::pin(handoff.tell_deletion(session, conversation_id, item, of)).await.map(Attempt::Done)
+            }
             Self::Retracted => Ok(Delivered::dropped().into()),
             Self::Assigned { agent_id, profile } => {
                 handoff.present_agent(session, &conversation_id, agent_id, profile.as_ref()).await?;
