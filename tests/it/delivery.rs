@@ -142,8 +142,9 @@ async fn what_a_vendor_will_never_take_is_put_aside_and_the_next_goes_through() 
     );
     let told = "Your last message could not be delivered to the agent. Please send it in another form.";
     assert_eq!(world.shown_by_agents(), [told, "shown"]);
-    let parked: Vec<_> = world.items("parked").iter().map(|item| item["content"]["text"].clone()).collect();
-    assert_eq!(parked, ["refused by LiveChat", "refused by Botpress"]);
+    let parked: Vec<_> = world.items("parked").iter().map(|item| item["content"].to_string()).collect();
+    assert_eq!(parked.len(), 2);
+    assert!(parked[0].contains("refused by LiveChat") && parked[1].contains("refused by Botpress"), "{parked:?}");
     let trails = world.items("trail");
     assert_eq!(trails.iter().filter(|trail| trail["outcome"] == "parked").count(), 2);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sandbox::faults::Fault;
 use serde_json::{Value, json};
-use tests::{ANNA, World};
+use tests::{ANNA, World, message as remark};
 
 use crate::events::{message, with};
 
@@ -170,9 +170,11 @@ async fn a_stack_says_it_in_its_own_words_or_not_at_all() {
         edits(&world, &event_id, "the").await;
         deletes(&world, &event_id).await;
         assert_eq!(world.shown_by_agents(), expected);
-        world.user_ends(&ann).await;
-        let remarks = world.sent_by_customers().into_iter().filter(|text| text.starts_with("[Bot]")).count();
-        assert_eq!(remarks, notes, "the plugin's remark that the user has left");
+        let downstream = world.stack.botpress.downstream(&ann.conversation_id).unwrap();
+        let remark = remark(&downstream, "msg_remark", "( away )", None, world.now());
+        assert_eq!(world.operate("message_created", &remark).await.status, 200);
+        let remarks = world.sent_by_customers().into_iter().filter(|text| text == "[Bot] ( away )").count();
+        assert_eq!(remarks, notes, "what the plugin remarks by itself");
     }
 }
 
