@@ -109,8 +109,9 @@ async fn what_arrives_while_a_delivery_is_under_way_is_put_before_later_words_th
     let url = world.stack.webhook_url();
     let report = |text: &str, seconds| world.posted(&url, written(&world, 0, text, seconds));
     let mut reports = vec![report("second", 2), report("fourth", 4)];
-    let waiting =
-        |world: &World| world.items("waiting").iter().filter(|item| item["content"]["content"]["text"].is_string()).count();
+    let waiting = |world: &World| {
+        world.items("waiting").iter().filter(|item| item["content"]["content"]["text"].is_string()).count()
+    };
     world.until(|world| waiting(world) == 2).await;
     world.stack.botpress.faults().next(1, MESSAGES, Fault::Delay(Duration::from_millis(500)));
     world.advance(Duration::from_secs(3));
