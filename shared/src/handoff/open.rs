@@ -79,7 +79,7 @@ impl Handoff {
             group_id: session.group_id,
             // A customer without a web page would otherwise risk being taken for one who has left it.
             continuous: true,
-            events: request.opening(user, session).into_iter().collect(),
+            events: self.opening(request, user, session).await.into_iter().collect(),
         };
         let known_chat = user.chat_id.as_ref().filter(|_| is_still(user, customer));
         match self.open_chat(known_chat, &new_chat, customer).await {
@@ -126,6 +126,18 @@ impl Handoff {
         Ok(thread)
     }
 
+    /// The first event of the session, recognisable later by its custom id.
+    async fn opening(&self, request: &StartRequest<'_>, user: &User, session: &Session) -> Option<NewEvent> {
+        let names = self.names(user, request.history).await;
+        let opening = Opening {
+            title: request.title,
+            description: request.description,
+            history: request.history,
+            names: &names,
+        };
+        opening.text().map(|text| NewEvent::text(text, format!("opening:{}", session.session_id)))
+    }
+
     async fn open_chat(
         &self,
         chat_id: Option<&ChatId>,
@@ -159,20 +171,6 @@ impl Handoff {
 /// Whether the customer is the one that the user's chat and profile were recorded with.
 fn is_still(user: &User, customer: &AsCustomer<'_>) -> bool {
     user.customer.as_ref().is_none_or(|known| known.customer_id == customer.customer.customer_id)
-}
-
-impl StartRequest<'_> {
-    /// The first event of the session, recognisable later by its custom id.
-    fn opening(&self, user: &User, session: &Session) -> Option<NewEvent> {
-        let opening = Opening {
-            title: self.title,
-            description: self.description,
-            history: self.history,
-            user_id: self.user_id,
-            user_name: user.profile.name.expose(),
-        };
-        opening.text().map(|text| NewEvent::text(text, format!("opening:{}", session.session_id)))
-    }
 }
 
 /// What a look at the customer's chat shows.

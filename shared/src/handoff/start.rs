@@ -7,11 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-use super::credentials::call;
+use super::credentials::{AsCustomer, call};
 use super::reconcile::SILENCE;
 use super::{Error, Handoff, Result, fresh_holder};
 use crate::botpress::{self, Author, HistoryItem, Install};
-use crate::bridge::to_livechat;
+use crate::bridge::{news, to_livechat};
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, SessionId, UserId};
 use crate::metrics::{About, Metric};
@@ -199,16 +199,14 @@ impl Handoff {
     }
 
     async fn try_build(&self, request: &StartRequest<'_>, user: User, session: &mut Session) -> Result<ConversationId> {
-        let mut customer = self.customer_for(&user).await?;
+        let customer = self.customer_for(&user).await?;
+        let (introduced, known) =
+            tokio::join!(self.introduced(&user, session, customer), self.known_to_agents(&user));
+        let mut customer = introduced?;
+        let request = &StartRequest { history: news::news(request.user_id, request.history, &known), ..*request };
         let thread = match session.thread.clone() {
             Some(thread) => thread,
-            None => {
-                if let Err(error) = self.introduce(&user, session.group_id, &mut customer).await {
-                    customer = self.replaced(&user, &customer, error).await?;
-                    self.introduce(&user, session.group_id, &mut customer).await?;
-                }
-                self.open_thread(request, &user, session, &mut customer).await?
-            }
+            None => self.open_thread(request, &user, session, &mut customer).await?,
         };
         session.thread = Some(thread.clone());
         if !self.table.open_thread(session, &customer.customer.customer_id, &thread).await? {
@@ -217,7 +215,11 @@ impl Handoff {
         let tags = BTreeMap::from([("id".to_owned(), thread.thread_id.to_string())]);
         let mut bot = self.as_install(&session.install).await?;
         let conversation = async { call!(bot.get_or_create_conversation(CHANNEL, &tags, &["id"])) };
-        let (conversation, ()) = tokio::join!(conversation, self.catch_up(session));
+        let (conversation, (), ()) = tokio::join!(
+            conversation,
+            self.catch_up(session),
+            self.remember_told(&user.user_id, known, request.history)
+        );
         let conversation_id = conversation?.id;
         let now = self.clock.now();
         match self.table.activate(session, &conversation_id, now, now + SILENCE).await? {
@@ -227,6 +229,24 @@ impl Handoff {
             }
             false => Err(Error::Busy),
         }
+    }
+}
+
+impl Handoff {
+    /// The customer once LiveChat knows who they are; a thread that is open already was not opened by a stranger.
+    async fn introduced<'a>(
+        &'a self,
+        user: &'a User,
+        session: &Session,
+        mut customer: AsCustomer<'a>,
+    ) -> Result<AsCustomer<'a>> {
+        if session.thread.is_none()
+            && let Err(error) = self.introduce(user, session.group_id, &mut customer).await
+        {
+            customer = self.replaced(user, &customer, error).await?;
+            self.introduce(user, session.group_id, &mut customer).await?;
+        }
+        Ok(customer)
     }
 }
 

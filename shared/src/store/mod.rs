@@ -10,7 +10,9 @@ mod installs;
 mod keys;
 pub mod lane;
 mod lanes;
+mod progress;
 mod sessions;
+mod told;
 mod transaction;
 mod users;
 
