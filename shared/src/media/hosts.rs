@@ -44,7 +44,7 @@ impl Hosts {
     /// Whether the host called `name` (lower case, as an address has it) is on the list.
     fn contain(&self, name: &str) -> bool {
         let is_below = |suffix: &String| name.len() > suffix.len() && name.ends_with(suffix.as_str());
-        self.names.iter().any(|host| host == name) || self.suffixes.iter().any(is_below)
+        is_host_name(name) && (self.names.iter().any(|host| host == name) || self.suffixes.iter().any(is_below))
     }
 }
 
