@@ -75,8 +75,9 @@ impl Config {
             botpress: botpress::Settings { api_url: variables.url("BOTPRESS_API_URL", botpress::PUBLIC_API_URL)? },
             group_id: GroupId(variables.number("LIVECHAT_GROUP_ID", 0)?),
             integration_ids: variables.list("BOTPRESS_INTEGRATION_IDS").map(IntegrationId::new).collect(),
-            media_hosts: media::Hosts::new(variables.list("MEDIA_HOSTS"))
-                .map_err(|_| Error::Malformed("MEDIA_HOSTS", "host names, separated by commas, each alone or after *."))?,
+            media_hosts: media::Hosts::new(variables.list("MEDIA_HOSTS")).map_err(|_| {
+                Error::Malformed("MEDIA_HOSTS", "host names, separated by commas, each alone or after *.")
+            })?,
             when_offline: when_offline(&variables)?,
             settle: Duration::from_millis(variables.number("SETTLE_MS", 3_000)?),
             retention: Duration::from_secs(variables.number::<u64>("RETENTION_DAYS", 30)?.saturating_mul(86_400)),

@@ -194,7 +194,8 @@ mod tests {
             ],
         };
         let question = || Content::Choice { text: "Which?".into(), options: vec!["A".into(), "B".into()] };
-        let options = json!({"text": "Which?", "options": [{"label": "A", "value": "a"}, {"label": "B", "value": "b"}]});
+        let options =
+            json!({"text": "Which?", "options": [{"label": "A", "value": "a"}, {"label": "B", "value": "b"}]});
         let cases = [
             ("text", json!({"text": "Hi", "extra": 1}), Content::Text { text: "Hi".into() }),
             ("markdown", json!({"markdown": "*Hi*"}), Content::Markdown { markdown: "*Hi*".into() }),
@@ -249,8 +250,7 @@ mod tests {
         let text = |text: &str| json!({"type": "text", "payload": {"text": text}});
         let nested = json!({"type": "bloc", "payload": {"items": [text("deep")]}});
         let items = json!({"items": [text("a"), {"type": "image", "payload": {"imageUrl": "https://i"}}, nested, 7]});
-        let expected =
-            vec![Content::Text { text: "a".into() }, image(None), other("bloc"), other("unknown")];
+        let expected = vec![Content::Text { text: "a".into() }, image(None), other("bloc"), other("unknown")];
         assert_eq!(Content::read("bloc", &items), Content::Bloc { items: expected });
     }
 
@@ -259,7 +259,10 @@ mod tests {
         let canary = "canary";
         let read = [
             Content::read("location", &json!({"latitude": 52.25, "longitude": 13, "address": canary})),
-            Content::read("card", &json!({"title": canary, "actions": [{"action": "url", "label": canary, "value": canary}]})),
+            Content::read(
+                "card",
+                &json!({"title": canary, "actions": [{"action": "url", "label": canary, "value": canary}]}),
+            ),
             Content::read("choice", &json!({"text": canary, "options": [{"label": canary}]})),
             Content::read("markdown", &json!({"markdown": canary})),
         ];

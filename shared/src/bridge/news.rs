@@ -73,7 +73,11 @@ mod tests {
             (&["hi", "there"], &["hi", "there"], &[]),
             (&["hi", "there"], &["hi", "there", "again"], &["again"]),
             (&["hi", "there"], &["there", "again"], &["again"]),
-            (&["hi", "ok", "bye"], &["hi", "joined", "ok", "picture", "bye", "closed", "hi", "ok"], &["closed", "hi", "ok"]),
+            (
+                &["hi", "ok", "bye"],
+                &["hi", "joined", "ok", "picture", "bye", "closed", "hi", "ok"],
+                &["closed", "hi", "ok"],
+            ),
             (&["ok", "ok"], &["ok", "x", "ok", "ok"], &["ok"]),
             (&["b", "a"], &["a", "b", "c"], &["b", "c"]),
             (&["hi"], &["?", "hi", "?"], &["?"]),

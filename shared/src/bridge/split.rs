@@ -67,21 +67,49 @@ mod tests {
 
     /// What texts are made of: words, breaks, and clusters of several code points.
     const PIECES: [&str; 24] = [
-        "a", "word ", " ", "\n", "\n\n", "\r\n", ". ", "ä", "e\u{301}", "日本", "\u{301}", "👍🏽", "🇩🇪", "🇩", "👩‍👩‍👧‍👦", "🏴‍☠️",
-        "\u{200d}", "नि", "각", "\u{1100}\u{1161}", " \u{301}", "\t", "x\u{323}\u{307}", "\u{0}",
+        "a",
+        "word ",
+        " ",
+        "\n",
+        "\n\n",
+        "\r\n",
+        ". ",
+        "ä",
+        "e\u{301}",
+        "日本",
+        "\u{301}",
+        "👍🏽",
+        "🇩🇪",
+        "🇩",
+        "👩‍👩‍👧‍👦",
+        "🏴‍☠️",
+        "\u{200d}",
+        "नि",
+        "각",
+        "\u{1100}\u{1161}",
+        " \u{301}",
+        "\t",
+        "x\u{323}\u{307}",
+        "\u{0}",
     ];
 
     fn check(text: &str, limit: usize) {
         let parts = split(text, limit);
         assert_eq!(parts.concat(), text);
         let boundaries: BTreeSet<usize> = text.grapheme_indices(true).map(|(at, _)| at).collect();
-        let too_long: Vec<_> =
-            text.grapheme_indices(true).filter(|(_, cluster)| cluster.len() > limit).map(|(at, c)| at..at + c.len()).collect();
+        let too_long: Vec<_> = text
+            .grapheme_indices(true)
+            .filter(|(_, cluster)| cluster.len() > limit)
+            .map(|(at, c)| at..at + c.len())
+            .collect();
         let mut at = 0;
         for part in parts {
             assert!(part.len() <= limit && (!part.is_empty() || text.is_empty()), "{part:?} of {text:?} at {limit}");
             let is_whole = boundaries.contains(&at) || text.is_empty();
-            assert!(is_whole || too_long.iter().any(|cluster| cluster.contains(&at)), "{part:?} of {text:?} at {limit}");
+            assert!(
+                is_whole || too_long.iter().any(|cluster| cluster.contains(&at)),
+                "{part:?} of {text:?} at {limit}"
+            );
             at += part.len();
         }
     }

@@ -19,9 +19,9 @@ const MAP: &str = "https://www.google.com/maps/search/?api=1&query=";
 pub fn items(message: &MessageCreated) -> Vec<(Position, ToAgent)> {
     let contents = match message.on_behalf_of {
         Some(_) => said(&message.content),
-        None => parts(&readable(&message.content), MAX_BYTES - INTRODUCTION)
-            .map(|text| ToAgent::Note { text })
-            .collect(),
+        None => {
+            parts(&readable(&message.content), MAX_BYTES - INTRODUCTION).map(|text| ToAgent::Note { text }).collect()
+        }
     };
     let is_single = contents.len() == 1;
     let digits = contents.len().saturating_sub(1).to_string().len().max(2);
@@ -130,7 +130,10 @@ mod tests {
 
     fn numbered(message: &MessageCreated) -> Vec<(String, ToAgent)> {
         let items = items(message).into_iter();
-        items.inspect(|(position, _)| assert_eq!(position.at, message.created_at)).map(|(p, item)| (p.source_id, item)).collect()
+        items
+            .inspect(|(position, _)| assert_eq!(position.at, message.created_at))
+            .map(|(p, item)| (p.source_id, item))
+            .collect()
     }
 
     #[test]
@@ -157,9 +160,8 @@ mod tests {
 
     #[test]
     fn a_bloc_is_its_items_in_order() {
-        let bloc = Content::Bloc {
-            items: vec![text("Look:"), image(None), Content::Markdown { markdown: "*fine*".into() }],
-        };
+        let bloc =
+            Content::Bloc { items: vec![text("Look:"), image(None), Content::Markdown { markdown: "*fine*".into() }] };
         let items = numbered(&message(bloc, Some("user_1")));
         let ids: Vec<_> = items.iter().map(|(id, _)| id.as_str()).collect();
         assert_eq!(ids, ["message:msg_1#00", "message:msg_1#01", "message:msg_1#02"]);
@@ -226,10 +228,7 @@ mod tests {
             ),
             (Content::Choice { text: "Which?".into(), options: vec!["A".into(), "B".into()] }, "Which?\n- A\n- B"),
             (Content::Other { kind: "hologram".to_owned() }, "[hologram]"),
-            (
-                Content::Bloc { items: vec![text("Look:"), image(None)] },
-                "Look:\n[image] https://files/cat.png",
-            ),
+            (Content::Bloc { items: vec![text("Look:"), image(None)] }, "Look:\n[image] https://files/cat.png"),
         ] {
             assert_eq!(readable(&content).expose(), expected);
         }

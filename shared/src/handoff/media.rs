@@ -85,12 +85,7 @@ impl Handoff {
     }
 
     /// The file; none when it cannot be had, now or ever.
-    async fn download(
-        &self,
-        session: &Session,
-        item: &Waiting<ToAgent>,
-        media: &Media,
-    ) -> Result<Option<Download>> {
+    async fn download(&self, session: &Session, item: &Waiting<ToAgent>, media: &Media) -> Result<Option<Download>> {
         if media.failed_downloads >= MOST_DOWNLOADS {
             return Ok(None);
         }

@@ -129,12 +129,8 @@ impl Handoff {
     /// The first event of the session, recognisable later by its custom id.
     async fn opening(&self, request: &StartRequest<'_>, user: &User, session: &Session) -> Option<NewEvent> {
         let names = self.names(user, request.history).await;
-        let opening = Opening {
-            title: request.title,
-            description: request.description,
-            history: request.history,
-            names: &names,
-        };
+        let opening =
+            Opening { title: request.title, description: request.description, history: request.history, names: &names };
         opening.text().map(|text| NewEvent::text(text, format!("opening:{}", session.session_id)))
     }
 

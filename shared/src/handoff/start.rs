@@ -200,8 +200,7 @@ impl Handoff {
 
     async fn try_build(&self, request: &StartRequest<'_>, user: User, session: &mut Session) -> Result<ConversationId> {
         let customer = self.customer_for(&user).await?;
-        let (introduced, known) =
-            tokio::join!(self.introduced(&user, session, customer), self.known_to_agents(&user));
+        let (introduced, known) = tokio::join!(self.introduced(&user, session, customer), self.known_to_agents(&user));
         let mut customer = introduced?;
         let request = &StartRequest { history: news::news(request.user_id, request.history, &known), ..*request };
         let thread = match session.thread.clone() {

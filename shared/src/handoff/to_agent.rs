@@ -45,7 +45,9 @@ impl Content for ToAgent {
 
     async fn tell_sender(handoff: &Handoff, session: &Session, item: &Waiting<Self>) -> Result<()> {
         // Without an agent there is nobody in whose place the user could be told anything.
-        let (Self::Message { .. } | Self::Media(_), Some(agent)) = (&item.content, &session.agent_told) else { return Ok(()) };
+        let (Self::Message { .. } | Self::Media(_), Some(agent)) = (&item.content, &session.agent_told) else {
+            return Ok(());
+        };
         let notice = ToBot::Message { agent_id: agent.agent_id.clone(), text: wording::NOT_DELIVERED_TO_AGENT.into() };
         handoff.accept_notice(session, &notice, &item.position.source_id).await
     }
@@ -59,12 +61,7 @@ pub(super) struct Addressee {
 }
 
 impl Handoff {
-    async fn deliver_words(
-        &self,
-        session: &Session,
-        item: &Waiting<ToAgent>,
-        event: NewEvent,
-    ) -> Result<Delivered> {
+    async fn deliver_words(&self, session: &Session, item: &Waiting<ToAgent>, event: NewEvent) -> Result<Delivered> {
         let Some(addressee) = self.addressee(session).await? else { return Ok(Delivered::dropped()) };
         match self.found(&addressee, item).await? {
             Some(delivered) => Ok(delivered),

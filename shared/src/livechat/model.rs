@@ -337,7 +337,9 @@ pub struct NewEvent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum NewContent {
-    Message { text: Redacted },
+    Message {
+        text: Redacted,
+    },
     File {
         url: Redacted,
         #[serde(skip_serializing_if = "Option::is_none")]

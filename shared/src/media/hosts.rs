@@ -108,7 +108,9 @@ mod tests {
     #[test]
     fn a_name_is_itself_alone_and_a_star_is_everything_below() {
         let hosts = hosts(&["Media.Example", "*.cdn.example"]).unwrap();
-        for name in ["files.bpcontent.cloud", "mediafiles.botpress.cloud", "media.example", "a.cdn.example", "a.b.cdn.example"] {
+        for name in
+            ["files.bpcontent.cloud", "mediafiles.botpress.cloud", "media.example", "a.cdn.example", "a.b.cdn.example"]
+        {
             assert!(hosts.contain(name), "{name}");
         }
         for name in [
@@ -128,8 +130,26 @@ mod tests {
     #[test]
     fn only_host_names_can_be_listed() {
         for host in [
-            "*", "*.", "*.com.", "localhost", "10.0.0.1", "*.0.0.1", "[::1]", "::1", "a..b", "-a.example", "a-.example", "a b.example",
-            "a.example:443", "https://a.example", "a.example/", "user@a.example", "ä.example", "*.*.example", "a.*.example", "0x7f.1",
+            "*",
+            "*.",
+            "*.com.",
+            "localhost",
+            "10.0.0.1",
+            "*.0.0.1",
+            "[::1]",
+            "::1",
+            "a..b",
+            "-a.example",
+            "a-.example",
+            "a b.example",
+            "a.example:443",
+            "https://a.example",
+            "a.example/",
+            "user@a.example",
+            "ä.example",
+            "*.*.example",
+            "a.*.example",
+            "0x7f.1",
         ] {
             assert_eq!(hosts(&[host]), Err(HostError), "{host}");
         }

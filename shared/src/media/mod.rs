@@ -114,12 +114,7 @@ impl Fetcher {
         Self::with(policy, tls, Arc::new(SystemResolver), TIME)
     }
 
-    fn with(
-        policy: Policy,
-        tls: ClientConfig,
-        resolver: Arc<dyn Resolve>,
-        time: Duration,
-    ) -> Result<Self, BuildError> {
+    fn with(policy: Policy, tls: ClientConfig, resolver: Arc<dyn Resolve>, time: Duration) -> Result<Self, BuildError> {
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .user_agent(USER_AGENT)

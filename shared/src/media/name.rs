@@ -64,7 +64,8 @@ pub struct Declared {
 
 impl Declared {
     pub(super) fn new(headers: &HeaderMap, url: &Url) -> Self {
-        let text = |name: HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let text =
+            |name: HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         let last = url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default();
         Self {
             content_type: text(header::CONTENT_TYPE).and_then(|value| essence(&value)),
@@ -85,11 +86,14 @@ impl Declared {
     pub fn name(&self, title: Option<&str>, kind: &str) -> String {
         let candidates = title.into_iter().chain(self.names()).chain([kind]).map(clean);
         let name = candidates.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
-        let usual = || TYPES.iter().find(|(_, known)| Some(*known) == self.content_type.as_deref()).map(|(known, _)| *known);
+        let usual =
+            || TYPES.iter().find(|(_, known)| Some(*known) == self.content_type.as_deref()).map(|(known, _)| *known);
         let wanted = self.names().find_map(extension).or_else(usual);
         match (extension(&name), wanted) {
             // What looks like an extension may be the end of a sentence.
-            (Some(own), Some(wanted)) if type_of(own).is_some() || own.eq_ignore_ascii_case(wanted) => shortened(&name, own),
+            (Some(own), Some(wanted)) if type_of(own).is_some() || own.eq_ignore_ascii_case(wanted) => {
+                shortened(&name, own)
+            }
             (_, Some(wanted)) => shortened(&format!("{name}.{wanted}"), wanted),
             (own, None) => shortened(&name, own.unwrap_or_default()),
         }
@@ -115,7 +119,8 @@ fn extension(name: &str) -> Option<&str> {
 /// `type/subtype` of a content type, if it is one.
 fn essence(value: &str) -> Option<String> {
     let essence = value.split(';').next()?.trim().to_ascii_lowercase();
-    let is_token = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "!#$&^_.+-".contains(c));
+    let is_token =
+        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "!#$&^_.+-".contains(c));
     let (kind, subtype) = essence.split_once('/')?;
     (is_token(kind) && is_token(subtype)).then_some(essence)
 }
@@ -123,7 +128,8 @@ fn essence(value: &str) -> Option<String> {
 /// The file name of a `Content-Disposition`; the extended form wins.
 fn file_name(value: &str) -> Option<String> {
     let parameters: Vec<_> = parameters(value);
-    let named = |wanted: &str| parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value);
+    let named =
+        |wanted: &str| parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value);
     let extended = named("filename*").and_then(|value| {
         let mut parts = value.splitn(3, '\'');
         let is_utf8 = parts.next()?.eq_ignore_ascii_case("utf-8");
@@ -150,13 +156,15 @@ fn parameters(value: &str) -> Vec<(String, String)> {
         }
         is_escaped = false;
     }
-    let pair = |text: String| text.split_once('=').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
+    let pair =
+        |text: String| text.split_once('=').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
     parameters.into_iter().skip(1).filter_map(pair).collect()
 }
 
 /// A name without folders, and without what would make it look like another one.
 fn clean(name: &str) -> String {
-    let is_invisible = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    let is_invisible =
+        |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
     let plain = name.chars().filter(|c| !c.is_control() && !is_invisible(*c));
     let plain: String = plain.map(|c| if r#"/\:*?"<>|"#.contains(c) { '_' } else { c }).collect();
     plain.trim_matches(|c: char| c.is_whitespace() || c == '.').to_owned()
@@ -198,18 +206,73 @@ mod tests {
             ("https://f/1234", Some("image/jpeg"), None, None, "image", ("1234.jpg", "image/jpeg")),
             ("https://f/", Some("image/webp"), None, None, "image", ("image.webp", "image/webp")),
             ("https://f/", None, None, None, "file", ("file", UNKNOWN_TYPE)),
-            ("https://f/x.pdf", Some("application/octet-stream"), None, Some("Bill"), "file", ("Bill.pdf", "application/pdf")),
-            ("https://f/x.pdf", Some("application/pdf"), None, Some("bill.PDF"), "file", ("bill.PDF", "application/pdf")),
-            ("https://f/x.pdf", Some("application/pdf"), None, Some("Bill. Please"), "file", ("Bill. Please.pdf", "application/pdf")),
+            (
+                "https://f/x.pdf",
+                Some("application/octet-stream"),
+                None,
+                Some("Bill"),
+                "file",
+                ("Bill.pdf", "application/pdf"),
+            ),
+            (
+                "https://f/x.pdf",
+                Some("application/pdf"),
+                None,
+                Some("bill.PDF"),
+                "file",
+                ("bill.PDF", "application/pdf"),
+            ),
+            (
+                "https://f/x.pdf",
+                Some("application/pdf"),
+                None,
+                Some("Bill. Please"),
+                "file",
+                ("Bill. Please.pdf", "application/pdf"),
+            ),
             ("https://f/1", Some("audio/ogg; codecs=opus"), None, Some("v1.5"), "audio", ("v1.5.ogg", "audio/ogg")),
             ("https://f/%C3%BC%20b.csv", Some("text/csv;charset=utf-8"), None, None, "file", ("ü b.csv", "text/csv")),
-            ("https://f/1", Some("nonsense"), Some("attachment; filename=\"a;b\\\".docx\""), None, "file",
-             ("a;b_.docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document")),
-            ("https://f/1", Some("a/b"), Some("inline; filename=x.txt; FileName*=utf-8''%e2%82%ac.txt"), None, "file", ("€.txt", "a/b")),
-            ("https://f/1", None, Some("attachment; filename*=iso-8859-1''x; filename=plain.zip"), None, "file", ("plain.zip", "application/zip")),
-            ("https://f/1", None, Some("attachment"), Some("../../etc/passwd"), "file", ("_.._etc_passwd", UNKNOWN_TYPE)),
+            (
+                "https://f/1",
+                Some("nonsense"),
+                Some("attachment; filename=\"a;b\\\".docx\""),
+                None,
+                "file",
+                ("a;b_.docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+            ),
+            (
+                "https://f/1",
+                Some("a/b"),
+                Some("inline; filename=x.txt; FileName*=utf-8''%e2%82%ac.txt"),
+                None,
+                "file",
+                ("€.txt", "a/b"),
+            ),
+            (
+                "https://f/1",
+                None,
+                Some("attachment; filename*=iso-8859-1''x; filename=plain.zip"),
+                None,
+                "file",
+                ("plain.zip", "application/zip"),
+            ),
+            (
+                "https://f/1",
+                None,
+                Some("attachment"),
+                Some("../../etc/passwd"),
+                "file",
+                ("_.._etc_passwd", UNKNOWN_TYPE),
+            ),
             ("https://f/..%2f..%2fx.gif", None, None, None, "image", ("_.._x.gif", "image/gif")),
-            ("https://f/x.exe", None, None, Some("harmless\u{202e}gpj.exe\n"), "file", ("harmlessgpj.exe", UNKNOWN_TYPE)),
+            (
+                "https://f/x.exe",
+                None,
+                None,
+                Some("harmless\u{202e}gpj.exe\n"),
+                "file",
+                ("harmlessgpj.exe", UNKNOWN_TYPE),
+            ),
             ("https://f/x.odd", None, None, Some("my.odd"), "file", ("my.odd", UNKNOWN_TYPE)),
             ("https://f/x", None, None, Some("my.thing"), "file", ("my.thing", UNKNOWN_TYPE)),
             ("https://f/x.pdf", None, None, Some(" . "), "file", ("x.pdf", "application/pdf")),
@@ -217,7 +280,11 @@ mod tests {
             ("https://f/a.pdf", None, None, Some(&long), "file", (&cut, "application/pdf")),
         ] {
             let declared = declared(url, content_type, disposition);
-            assert_eq!((declared.name(title, kind).as_str(), declared.content_type().as_str()), expected, "{url} {title:?}");
+            assert_eq!(
+                (declared.name(title, kind).as_str(), declared.content_type().as_str()),
+                expected,
+                "{url} {title:?}"
+            );
         }
     }
 }

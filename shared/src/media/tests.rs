@@ -237,7 +237,9 @@ async fn no_redirect_leads_inside() {
 
 #[tokio::test]
 async fn a_listed_name_with_one_inner_address_is_not_connected_to() {
-    for inner in ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "::ffff:127.0.0.1", "fd00:ec2::254", "64:ff9b::a00:1"] {
+    for inner in
+        ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "::ffff:127.0.0.1", "fd00:ec2::254", "64:ff9b::a00:1"]
+    {
         for answer in [&[inner][..], &[PUBLIC, inner], &[inner, PUBLIC]] {
             let stub = Stub::answering(&[answer]);
             let failed = fetcher(policy(), stub.clone()).fetch("https://media.example/x").await;
@@ -284,7 +286,10 @@ async fn a_file_comes_with_what_was_said_about_it_and_nothing_is_said_about_us()
     Mock::given(path("/old")).respond_with(moved).mount(&server).await;
     let download = patient(&server.uri()).fetch(&format!("{}/old", server.uri())).await.unwrap();
     assert_eq!(download.content, "meow");
-    assert_eq!((download.declared.name(None, "image"), download.declared.content_type()), ("x.png".to_owned(), "image/png".to_owned()));
+    assert_eq!(
+        (download.declared.name(None, "image"), download.declared.content_type()),
+        ("x.png".to_owned(), "image/png".to_owned())
+    );
     for request in server.received_requests().await.unwrap() {
         for header in ["referer", "cookie", "authorization", "origin"] {
             assert!(!request.headers.contains_key(header), "{header}");
