@@ -1,6 +1,6 @@
 //! How a Botpress message reads to an agent.
 
-use super::split::{MAX_BYTES, split};
+use super::split::{MAX_BYTES, beginning, split};
 use super::{Media, ToAgent, wording};
 use crate::botpress::{Button, Card, Content, MessageCreated};
 use crate::redacted::Redacted;
@@ -91,9 +91,10 @@ fn link(kind: &str, title: Option<&Redacted>, url: &str) -> Redacted {
     wording::link(kind, title.map(Redacted::expose), url).into()
 }
 
-/// What stands for a file that cannot be shown itself.
+/// What stands for a file that cannot be shown itself, in one message: an address that is longer leads nowhere.
 pub fn media_link(media: &Media) -> Redacted {
-    link(&media.media_type, media.title.as_ref(), media.url.expose())
+    let link = link(&media.media_type, media.title.as_ref(), media.url.expose());
+    beginning(link.expose(), MAX_BYTES).into()
 }
 
 fn joined(lines: impl Iterator<Item = Redacted>) -> Redacted {
@@ -156,6 +157,21 @@ mod tests {
         };
         let items = numbered(&message(image(Some("My cat")), Some("user_1")));
         assert_eq!(items, [("message:msg_1".to_owned(), ToAgent::Media(expected))]);
+    }
+
+    #[test]
+    fn a_link_fits_into_one_message_whatever_its_address() {
+        let media = |url: &str| Media {
+            media_type: "image".to_owned(),
+            url: url.into(),
+            title: Some("Cat".into()),
+            failed_downloads: 0,
+            uploaded_url: None,
+        };
+        assert_eq!(media_link(&media("https://f/c")).expose(), "[image] Cat: https://f/c");
+        let endless = format!("data:image/png;base64,{}", "A".repeat(100_000));
+        let link = media_link(&media(&endless));
+        assert!(link.expose().len() == MAX_BYTES && link.expose().starts_with("[image] Cat: data:"));
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl Handoff {
         let known_chat =
             known_chat.map(|(chat_id, customer)| (chat_id, &customer.customer_id, user.thread_id.as_ref()));
         if self.table.claim_start(&session, user.session_id.as_ref(), known_chat).await? {
-            self.build(request, user, session, deadline).await.map(Step::Answer)
+            Box::pin(self.build(request, user, session, deadline)).await.map(Step::Answer)
         } else {
             Ok(Step::LookAgain)
         }
@@ -173,7 +173,7 @@ impl Handoff {
             return Ok(Step::LookAgain);
         }
         session.claim = claim;
-        self.build(request, user, session, deadline).await.map(Step::Answer)
+        Box::pin(self.build(request, user, session, deadline)).await.map(Step::Answer)
     }
 
     pub(super) fn new_claim(&self) -> Claim {
@@ -200,12 +200,14 @@ impl Handoff {
 
     async fn try_build(&self, request: &StartRequest<'_>, user: User, session: &mut Session) -> Result<ConversationId> {
         let customer = self.customer_for(&user).await?;
-        let (introduced, known) = tokio::join!(self.introduced(&user, session, customer), self.known_to_agents(&user));
+        // Boxed, like the other long ways below: side by side they would need more stack than a worker has.
+        let introduced = Box::pin(self.introduced(&user, session, customer));
+        let (introduced, known) = tokio::join!(introduced, Box::pin(self.known_to_agents(&user)));
         let mut customer = introduced?;
         let request = &StartRequest { history: news::news(request.user_id, request.history, &known), ..*request };
         let thread = match session.thread.clone() {
             Some(thread) => thread,
-            None => self.open_thread(request, &user, session, &mut customer).await?,
+            None => Box::pin(self.open_thread(request, &user, session, &mut customer)).await?,
         };
         session.thread = Some(thread.clone());
         if !self.table.open_thread(session, &customer.customer.customer_id, &thread).await? {
@@ -214,14 +216,14 @@ impl Handoff {
         let tags = BTreeMap::from([("id".to_owned(), thread.thread_id.to_string())]);
         let mut bot = self.as_install(&session.install).await?;
         let conversation = async { call!(bot.get_or_create_conversation(CHANNEL, &tags, &["id"])) };
-        let (conversation, (), ()) = tokio::join!(
-            conversation,
-            self.catch_up(session),
-            self.remember_told(&user.user_id, known, request.history)
-        );
+        let (conversation, ()) = tokio::join!(conversation, Box::pin(self.catch_up(session)));
         let conversation_id = conversation?.id;
         let now = self.clock.now();
-        match self.table.activate(session, &conversation_id, now, now + SILENCE).await? {
+        let activate = self.table.activate(session, &conversation_id, now, now + SILENCE);
+        // Only now: a start that fails is told again by the next one.
+        let remember = Box::pin(self.remember_told(&user.user_id, known, request.history));
+        let (activated, ()) = tokio::join!(activate, remember);
+        match activated? {
             true => {
                 self.record(&About::Stack, &[(Metric::SessionsStarted, 1.0)]);
                 Ok(conversation_id)

@@ -38,7 +38,7 @@ impl Content for ToAgent {
                 let event = NewEvent::text(wording::note(text.expose()), &item.position.source_id);
                 handoff.deliver_words(session, item, event).await
             }
-            (Self::Media(media), _) => handoff.deliver_media(session, item, media).await,
+            (Self::Media(media), _) => Box::pin(handoff.deliver_media(session, item, media)).await,
         };
         delivered.map(Attempt::Done)
     }
