@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use shared::clock::Timestamp;
 
 /// Whose simulator saw the effect.
@@ -38,6 +39,11 @@ impl Entry {
     pub fn text(&self, pointer: &str) -> &str {
         self.detail.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
     }
+}
+
+/// The SHA-256 of a file, in hexadecimal, by which two of them are compared.
+pub fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The shared, append-only record of effects; copies write to the same one.

@@ -16,6 +16,7 @@ use shared::clock::Clock;
 use shared::config::Config;
 use shared::fail_point::Plan;
 use shared::handoff::Handoff;
+use shared::media::Policy;
 use shared::metrics::Metrics;
 
 use crate::deployed::Deployed;
@@ -162,7 +163,13 @@ impl Stack {
         variables.extend(environment);
         let (actions, webhooks) = match runtime {
             Runtime::InProcess => {
-                let build = || handoff(&variables, &functions_clock, &table_url, &secrets_manager, &metrics);
+                let parts = Parts {
+                    table_url: &table_url,
+                    secrets_manager: &secrets_manager,
+                    files_url: botpress.files_url(),
+                    metrics: &metrics,
+                };
+                let build = || handoff(&variables, &functions_clock, &parts);
                 in_process([build()?, build()?], &functions_clock, &fail_points)
             }
             Runtime::Processes(folder) => processes(&variables, folder).await?,
@@ -283,6 +290,15 @@ fn variables(
     .into()
 }
 
+/// What functions in this process reach otherwise than by their environment.
+struct Parts<'a> {
+    table_url: &'a str,
+    secrets_manager: &'a SecretsManager,
+    /// The file host, which is a server on this machine: compiled functions take no file from it and send its link.
+    files_url: String,
+    metrics: &'a Metrics,
+}
+
 fn in_process([actions, webhooks]: [Arc<Handoff>; 2], clock: &Clock, fail_points: &Plan) -> (Function, Function) {
     let plan = fail_points.clone();
     let actions = Function::in_process("actions", ACTIONS_TIMEOUT, clock.clone(), move |event| {
@@ -303,17 +319,12 @@ async fn answer_http(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Result
     Ok(serde_json::to_value(response)?)
 }
 
-/// The functions' innards as `main` builds them, but with AWS clients that reach the sandbox.
-fn handoff(
-    variables: &[(String, String)],
-    clock: &Clock,
-    table_url: &str,
-    secrets_manager: &SecretsManager,
-    metrics: &Metrics,
-) -> Result<Arc<Handoff>, Error> {
+/// The functions' innards as `main` builds them, but with AWS clients and files that come from the sandbox.
+fn handoff(variables: &[(String, String)], clock: &Clock, parts: &Parts<'_>) -> Result<Arc<Handoff>, Error> {
     // The last of several values for one variable counts.
     let lookup = |key: &str| variables.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone());
     let config = Config::from_lookup(lookup)?;
+    let media = Policy::new(config.media_hosts.clone()).and_loopback(&parts.files_url);
     let credentials = Credentials::new("sandbox", "sandbox", None, None, "sandbox");
     let dynamodb = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -322,21 +333,22 @@ fn handoff(
         .http_client(Builder::new().build_http())
         // The SDK's pauses are real time, in which a clock that is moved by hand stands still.
         .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(5)))
-        .endpoint_url(table_url)
+        .endpoint_url(parts.table_url)
         .build();
     let secrets = aws_sdk_secretsmanager::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))
         .credentials_provider(credentials)
         .http_client(Builder::new().build_http())
-        .endpoint_url(secrets_manager.url())
+        .endpoint_url(parts.secrets_manager.url())
         .build();
-    let handoff = Handoff::with_aws(
+    let handoff = Handoff::with_parts(
         config,
         clock.clone(),
         aws_sdk_dynamodb::Client::from_conf(dynamodb),
         aws_sdk_secretsmanager::Client::from_conf(secrets),
-        metrics.clone(),
+        parts.metrics.clone(),
+        media,
     )?;
     Ok(Arc::new(handoff))
 }

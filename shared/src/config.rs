@@ -8,6 +8,7 @@ use crate::botpress;
 use crate::bridge::wording::{self, Wording};
 use crate::ids::{GroupId, IntegrationId, OrganizationId};
 use crate::livechat;
+use crate::media;
 
 /// Everything the functions are told by their environment; credentials are in [`Secrets`](crate::secrets::Secrets).
 ///
@@ -28,6 +29,8 @@ pub struct Config {
     pub group_id: GroupId,
     /// `BOTPRESS_INTEGRATION_IDS`: the integrations that may call us (empty: any).
     pub integration_ids: BTreeSet<IntegrationId>,
+    /// `MEDIA_HOSTS`: where files of users may come from, beside Botpress's own hosts.
+    pub media_hosts: media::Hosts,
     /// `WHEN_OFFLINE`: what becomes of a start when nobody is there.
     pub when_offline: WhenOffline,
     /// `SETTLE_MS`: how long after a start the first items towards the bot are held (3 s).
@@ -78,6 +81,9 @@ impl Config {
             botpress: botpress::Settings { api_url: variables.url("BOTPRESS_API_URL", botpress::PUBLIC_API_URL)? },
             group_id: GroupId(variables.number("LIVECHAT_GROUP_ID", 0)?),
             integration_ids: variables.list("BOTPRESS_INTEGRATION_IDS").map(IntegrationId::new).collect(),
+            media_hosts: media::Hosts::new(variables.list("MEDIA_HOSTS")).map_err(|_| {
+                Error::Malformed("MEDIA_HOSTS", "host names, separated by commas, each alone or after *.")
+            })?,
             when_offline: when_offline(&variables)?,
             settle: Duration::from_millis(variables.number("SETTLE_MS", 3_000)?),
             retention: Duration::from_secs(variables.number::<u64>("RETENTION_DAYS", 30)?.saturating_mul(86_400)),
@@ -193,6 +199,7 @@ mod tests {
         assert_eq!(config.livechat.api_url, "https://api.livechatinc.com");
         assert!(config.integration_ids.is_empty());
         assert_eq!(config.wording, Wording::default());
+        assert_eq!(config.media_hosts, media::Hosts::new([]).unwrap());
     }
 
     #[test]
@@ -214,6 +221,7 @@ mod tests {
             ("WHEN_OFFLINE", "ignore"),
             ("LIVECHAT_REGION", "moon"),
             ("BOTPRESS_API_URL", "ftp://files"),
+            ("MEDIA_HOSTS", "files.example,10.0.0.1"),
         ];
         for (key, value) in wrong {
             let Err(Error::Malformed(named, _)) = read(&[(key, value)]) else { panic!("{key}={value} was accepted") };
@@ -230,9 +238,14 @@ mod tests {
 
     #[test]
     fn lists_forgive_blanks_and_addresses_lose_their_last_slash() {
-        let config =
-            read(&[("BOTPRESS_INTEGRATION_IDS", " intver_1, intver_2,"), ("BOTPRESS_API_URL", "http://127.0.0.1:9/")])
-                .unwrap();
+        let config = read(&[
+            ("BOTPRESS_INTEGRATION_IDS", " intver_1, intver_2,"),
+            ("BOTPRESS_API_URL", "http://127.0.0.1:9/"),
+            ("MEDIA_HOSTS", "a.example, *.b.example ,"),
+        ])
+        .unwrap();
+        let hosts = ["a.example", "*.b.example"].map(str::to_owned);
+        assert_eq!(config.media_hosts, media::Hosts::new(hosts).unwrap());
         assert_eq!(config.integration_ids.len(), 2);
         assert_eq!(config.botpress.api_url, "http://127.0.0.1:9");
     }

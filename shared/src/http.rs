@@ -28,7 +28,7 @@ pub(crate) use refusal::cap;
 
 use crate::redacted::Redacted;
 
-const USER_AGENT: &str = concat!("livechat-hitl/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("livechat-hitl/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Shorter than any vendor keeps an idle connection: one that died while the function was frozen fails the next call
 /// with an unknown outcome.
@@ -63,8 +63,13 @@ impl Http {
     ///
     /// [`BuildError`], which only a change of dependencies can cause.
     pub fn new(timeout: Duration) -> Result<Self, BuildError> {
+        Self::with_tls(timeout, tls()?)
+    }
+
+    /// The same with what [`tls`] has built, so that it is built once.
+    pub(crate) fn with_tls(timeout: Duration, tls: ClientConfig) -> Result<Self, BuildError> {
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls()?)
+            .tls_backend_preconfigured(tls)
             .user_agent(USER_AGENT)
             .timeout(timeout)
             .connect_timeout(CONNECT_TIMEOUT)
@@ -98,7 +103,8 @@ impl Http {
     }
 }
 
-fn tls() -> Result<ClientConfig, rustls::Error> {
+/// TLS that trusts the bundled roots; clones share them.
+pub(crate) fn tls() -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     Ok(versions.with_root_certificates(bundled_roots()).with_no_client_auth())

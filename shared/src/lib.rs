@@ -22,6 +22,7 @@ pub mod handoff;
 pub mod http;
 pub mod ids;
 pub mod livechat;
+pub mod media;
 pub mod metrics;
 pub mod redacted;
 pub mod secrets;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sandbox::botpress::UpstreamUser;
 use sandbox::livechat::Target;
+use serde_json::json;
 use shared::fail_point::Place;
 use tests::{ANNA, BEN, World};
 
@@ -12,6 +13,7 @@ use tests::{ANNA, BEN, World};
 enum Flow {
     Start,
     UserSpeaks,
+    UserShows,
     AgentSpeaks,
     AgentCorrects,
     Transfer,
@@ -20,9 +22,10 @@ enum Flow {
     Return,
 }
 
-const FLOWS: [Flow; 8] = [
+const FLOWS: [Flow; 9] = [
     Flow::Start,
     Flow::UserSpeaks,
+    Flow::UserShows,
     Flow::AgentSpeaks,
     Flow::AgentCorrects,
     Flow::Transfer,
@@ -53,6 +56,12 @@ impl Flow {
                 world.says(ann, "user 1").await;
                 pause(world).await;
                 world.says(ann, "user 2").await;
+            }
+            Self::UserShows => {
+                let url = world.stack.botpress.stores_file("cat.png", "image/png", b"meow".to_vec());
+                let text = |text: &str| json!({"type": "text", "payload": {"text": text}});
+                let image = json!({"type": "image", "payload": {"imageUrl": url}});
+                world.shows(ann, "bloc", json!({"items": [text("user 1"), image, text("user 2")]})).await;
             }
             Self::AgentSpeaks => {
                 world.answers(ANNA, "agent 1").await;
@@ -99,7 +108,7 @@ impl Flow {
 
     fn user_said(self) -> &'static [&'static str] {
         match self {
-            Self::UserSpeaks => &["user 1", "user 2"],
+            Self::UserSpeaks | Self::UserShows => &["user 1", "user 2"],
             Self::UserEnds => &["user 1"],
             _ => &[],
         }
@@ -130,6 +139,8 @@ async fn judge(world: &World, flow: Flow, ann: &UpstreamUser, died: &str) {
     let sent: Vec<_> = sent.iter().filter(|text| text.starts_with("user ")).collect();
     assert_eq!(sent, flow.user_said(), "{flow:?} {died}: what the agents saw");
 
+    judge_files(world, flow, died);
+
     let is_open = !world.stack.livechat.open_chats().is_empty();
     let is_escalated = world.stack.botpress.is_escalated(&ann.conversation_id);
     assert_eq!(is_open, is_escalated, "{flow:?} {died}: one side believes in a session, the other does not");
@@ -149,6 +160,20 @@ async fn judge(world: &World, flow: Flow, ann: &UpstreamUser, died: &str) {
         world.count("chat_started") + world.count("chat_resumed"),
         "{flow:?} {died}: a thread has one conversation"
     );
+}
+
+/// A file is shown once, and uploaded once unless the death came between the upload and the note of it: LiveChat keeps no
+/// record of uploads that could be asked.
+fn judge_files(world: &World, flow: Flow, died: &str) {
+    let shown = world.entries("event_sent", "/type", "file");
+    assert_eq!(shown.len(), usize::from(flow == Flow::UserShows), "{flow:?} {died}: files shown");
+    let order = world.entries("event_sent", "/author_type", "customer").into_iter();
+    let order: Vec<_> = order.filter(|entry| entry.text("/custom_id").contains('#')).collect();
+    assert!(order.is_sorted_by(|a, b| a.text("/custom_id") < b.text("/custom_id")), "{flow:?} {died}: {order:?}");
+    let may_repeat =
+        ["After vendor upload_file", "Before table note_progress"].iter().any(|place| died.starts_with(place));
+    let most = shown.len() + usize::from(may_repeat);
+    assert!((shown.len()..=most).contains(&world.count("file_uploaded")), "{flow:?} {died}: files uploaded");
 }
 
 async fn places(flow: Flow) -> Vec<(Place, u32)> {
@@ -186,6 +211,7 @@ macro_rules! dying_in {
 dying_in! {
     a_start_survives_death_at_every_place: Flow::Start;
     a_users_words_survive_death_at_every_place: Flow::UserSpeaks;
+    a_users_file_survives_death_at_every_place: Flow::UserShows;
     an_agents_words_survive_death_at_every_place: Flow::AgentSpeaks;
     a_correction_survives_death_at_every_place: Flow::AgentCorrects;
     a_transfer_survives_death_at_every_place: Flow::Transfer;

@@ -198,6 +198,13 @@ impl World {
         self.settle().await;
     }
 
+    /// The user sends a message of any type, and everything that follows from it happens.
+    pub async fn shows(&self, user: &UpstreamUser, message_type: &str, payload: Value) {
+        let sent = self.stack.botpress.user_sends(&user.conversation_id, message_type, payload);
+        self.drive(sent).await.expect("the user can send this");
+        self.settle().await;
+    }
+
     /// The bot hands the user over, and everything that follows from it happens.
     ///
     /// # Errors

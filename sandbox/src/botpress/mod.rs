@@ -28,6 +28,7 @@
 //! | `operation_called` (every attempt) | `operation`, `type` (of action or message), `status` (null: no answer), `attempt`, `message_id`, `error` |
 //! | `registered`, `unregistered` | - |
 //! | `registration_failed`, `unregistration_failed` | `reason` |
+//! | `file_served` (by the file host) | `path`, `content_type`, `size`, `sha256` |
 //! | `user_wrote` (upstream) | `conversation_id`, `user_id`, `message_id`, `type`, `text` |
 //! | `shown_to_user` (upstream) | `conversation_id`, `from` (`bot`, `agent`, `plugin`), `name`, `type`, `text`, `payload` |
 //! | `hitl_not_started` | `conversation_id` (upstream), `reason` (`active`, `downstream`, `same_message`) |
@@ -39,6 +40,7 @@
 
 mod calls;
 mod errors;
+mod files;
 mod people;
 mod platform;
 mod plugin;
@@ -73,6 +75,7 @@ pub use self::signature::sign;
 pub use self::state::Speaker;
 pub use self::tags::Definition;
 
+use self::files::FileHost;
 use self::platform::{Platform, lock};
 use crate::faults::Faults;
 use crate::journal::Journal;
@@ -186,6 +189,7 @@ pub struct Simulator {
     platform: Arc<Platform>,
     server: Server,
     faults: Faults,
+    files: FileHost,
 }
 
 impl Simulator {
@@ -197,12 +201,13 @@ impl Simulator {
     pub async fn start(options: Options) -> io::Result<Self> {
         let (port, clock) = (options.port, options.clock.clone());
         let client = calls::client().map_err(io::Error::other)?;
+        let files = FileHost::start(clock.clone(), options.journal.clone()).await?;
         let platform = Arc::new(Platform::new(options, client));
         let router = Router::new().fallback(entry).with_state(Arc::clone(&platform));
         let faults = Faults::default();
         let server = Server::start(port, router, faults.clone(), clock).await?;
         platform.address.get_or_init(|| server.url());
-        Ok(Self { platform, server, faults })
+        Ok(Self { platform, server, faults, files })
     }
 
     /// The base of the runtime API and of the public webhook.

@@ -28,6 +28,10 @@ const TALK: [(Side, &str); 6] = [
     (Side::User, "Thank you! Can I also change my address?"),
 ];
 
+/// What Ann shows, and what it is called: bytes that no decoder has to like.
+const PICTURE: &[u8] = b"\x89PNG\r\n\x1a\n a picture of an empty doorstep";
+const PICTURE_TITLE: &str = "Our doorstep";
+
 /// What only agents may read.
 const PRIVATE_NOTE: &str = "(private) Address changes are Ben's.";
 
@@ -63,7 +67,7 @@ pub async fn play(runtime: Runtime<'_>, out: &mut impl Write) -> Result<bool, Er
     let stack = Stack::start(options).await?;
     let mut play = Play { story: Story::new(out), stack: &stack };
     play.tell_all().await?;
-    let verdict = verdict::judge(&stack).await;
+    let verdict = verdict::judge(&stack, runtime).await;
     play.story.verdict(&verdict)?;
     Ok(verdict.iter().all(|check| check.holds))
 }
@@ -105,6 +109,12 @@ impl<W: Write> Play<'_, W> {
                 Side::Agent => self.answers(FIRST_AGENT, text).await?,
             }
         }
+
+        self.story.chapter("Ann shows a picture")?;
+        let url = self.stack.botpress.stores_file("doorstep.png", "image/png", PICTURE);
+        let picture = json!({"imageUrl": url, "title": PICTURE_TITLE});
+        self.stack.botpress.user_sends(&ann.conversation_id, "image", picture).await?;
+        self.tell().await?;
 
         self.story.chapter("Anna sends a file and a card")?;
         let chat_id = self.chat_id()?;

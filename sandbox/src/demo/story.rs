@@ -47,8 +47,9 @@ fn line(entry: &Entry) -> Option<String> {
         "call_answered" => Some(call(entry)),
         "operation_called" => Some(format!("      Botpress > us   {}", operation(entry))),
         "webhook_delivered" => Some(format!("      LiveChat > us   {} -> {}", entry.text("/action"), status(entry))),
-        "user_wrote" => Some(user_side("Ann", entry.text("/text"))),
+        "user_wrote" => Some(user_side("Ann", &words(entry))),
         "shown_to_user" => Some(user_side(speaker(entry), &shown(entry))),
+        "file_served" => Some(format!("      Botpress' files > us   {} bytes", size(entry, "/size"))),
         "event_sent" => agent_side(entry),
         "chat_started" | "chat_resumed" => Some(agent_remark("a chat opens")),
         "chat_deactivated" => Some(agent_remark("the chat is closed")),
@@ -110,13 +111,21 @@ fn agent_side(entry: &Entry) -> Option<String> {
         ("agent", _) => entry.text("/author_id"),
         _ => return None,
     };
-    let text = match entry.text("/type") {
-        "file" => format!("(file) {}", entry.text("/name")),
-        "rich_message" => format!("(card) {}", entry.text("/elements/0/title")),
-        _ => entry.text("/text").to_owned(),
-    };
-    let text = text.replace('\n', &format!("\n{:AGENT_COLUMN$}| ", ""));
+    let text = words(entry).replace('\n', &format!("\n{:AGENT_COLUMN$}| ", ""));
     Some(format!("{:AGENT_COLUMN$}| {author}: {text}", ""))
+}
+
+/// What was said, or what stands for what was shown.
+fn words(entry: &Entry) -> String {
+    match (entry.text("/text"), entry.text("/file/name")) {
+        ("", "") => format!("({})", entry.text("/type")),
+        ("", name) => format!("({name}, {}, {} bytes)", entry.text("/file/content_type"), size(entry, "/file/size")),
+        (text, _) => text.to_owned(),
+    }
+}
+
+fn size(entry: &Entry, pointer: &str) -> u64 {
+    entry.detail.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap_or_default()
 }
 
 fn agent_remark(text: &str) -> String {

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::{AFTER_TRANSFER, CARD, FILE, PRIVATE_NOTE, SECOND_REQUEST, Side, TALK};
-use crate::journal::{Entry, Journal};
-use crate::stack::Stack;
+use super::{AFTER_TRANSFER, CARD, FILE, PICTURE, PICTURE_TITLE, PRIVATE_NOTE, SECOND_REQUEST, Side, TALK};
+use crate::journal::{Entry, Journal, digest};
+use crate::stack::{Runtime, Stack};
 
 /// One claim about the journal.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub struct Check {
     pub holds: bool,
 }
 
-pub async fn judge(stack: &Stack) -> Vec<Check> {
+pub async fn judge(stack: &Stack, runtime: Runtime<'_>) -> Vec<Check> {
     let journal = &stack.journal;
     let agent_texts: Vec<&str> = TALK
         .iter()
@@ -33,10 +33,11 @@ pub async fn judge(stack: &Stack) -> Vec<Check> {
             file_shown(journal).await.as_deref() == Some(FILE.2),
         ),
         check("the agents saw every word of Ann, once and in order", sent_by_ann(journal) == user_texts),
-        check(
-            "they were told at the start what had been said to the bot",
-            openings(journal).iter().all(|text| text.contains("Where is my parcel?")) && openings(journal).len() == 2,
-        ),
+        picture(journal, runtime),
+        check("they were told at each start what had been said to the bot, and nothing twice", {
+            let told = |words: &str| openings(journal).iter().map(|text| text.contains(words)).collect::<Vec<_>>();
+            told("Where is my parcel?") == [true, false] && told(SECOND_REQUEST) == [false, true]
+        }),
         check(
             "the note among agents stayed among agents",
             !everything_ann_saw(journal).contains(&PRIVATE_NOTE.to_owned()),
@@ -59,6 +60,24 @@ pub async fn judge(stack: &Stack) -> Vec<Check> {
         check("no call was refused by either side", refused_calls(journal) == 0),
         check("no chat is left open", stack.livechat.open_chats().is_empty()),
     ]
+}
+
+/// The picture as LiveChat stores it; compiled functions take no file from a server on this machine, and send its link.
+fn picture(journal: &Journal, runtime: Runtime<'_>) -> Check {
+    let events = journal.all("event_sent");
+    match runtime {
+        Runtime::InProcess => {
+            let shown = events.iter().filter(|entry| entry.text("/file/sha256") == digest(PICTURE)).count();
+            let uploads = journal.all("file_uploaded");
+            let uploaded = uploads.iter().filter(|entry| entry.text("/sha256") == digest(PICTURE)).count();
+            check("they saw Ann's picture, byte for byte and once", (shown, uploaded) == (1, 1))
+        }
+        Runtime::Processes(_) | Runtime::Deployed(_) => {
+            let link = format!("[image] {PICTURE_TITLE}: http://");
+            let shown = events.iter().filter(|entry| entry.text("/text").starts_with(&link)).count();
+            check("they got the link of Ann's picture once", shown == 1)
+        }
+    }
 }
 
 fn check(claim: &str, holds: bool) -> Check {
@@ -105,7 +124,7 @@ fn customer_events(journal: &Journal) -> Vec<String> {
         &journal
             .all("event_sent")
             .into_iter()
-            .filter(|entry| entry.text("/author_type") == "customer")
+            .filter(|entry| entry.text("/author_type") == "customer" && entry.text("/type") == "message")
             .collect::<Vec<_>>(),
     )
 }
@@ -113,7 +132,8 @@ fn customer_events(journal: &Journal) -> Vec<String> {
 /// Ann's words; the openings and the plugin's notes are ours.
 fn sent_by_ann(journal: &Journal) -> Vec<String> {
     let all = customer_events(journal);
-    all.into_iter().filter(|text| !text.contains("Conversation so far:") && !text.starts_with("[Bot]")).collect()
+    let is_ours = |text: &String| text.contains("Conversation so far:") || text.starts_with('[');
+    all.into_iter().filter(|text| !is_ours(text)).collect()
 }
 
 fn openings(journal: &Journal) -> Vec<String> {

@@ -20,7 +20,7 @@
 //! | `customer_updated` | `customer_id`, `name`, `email`, `avatar`, `session_fields` |
 //! | `customer_banned` | `customer_id`, `until` |
 //! | `chat_started`, `chat_resumed` | `chat_id`, `thread_id`, `customer_id`, `group_ids`, `continuous`, `active` |
-//! | `event_sent`, `event_updated` | `chat_id`, `thread_id`, `event_id`, `author_id`, `author_type` (`customer`, `agent`, `system`), `visibility`, `custom_id`, `type`, `text`, `url`, `name`, `elements`, `system_message_type` |
+//! | `event_sent`, `event_updated` | `chat_id`, `thread_id`, `event_id`, `author_id`, `author_type` (`customer`, `agent`, `system`), `visibility`, `custom_id`, `type`, `text`, `url`, `name`, `alternative_text`, `elements`, `file` (`name`, `content_type`, `size`, `sha256`), `properties`, `system_message_type` |
 //! | `event_deleted` | `chat_id`, `thread_id`, `event_id` |
 //! | `chat_deactivated` | `chat_id`, `thread_id`, `by` (a user id, or null for the router) |
 //! | `chat_transferred` | `chat_id`, `thread_id`, `reason`, `transferred_to`, `requester_id`?, `queue`? |
@@ -31,7 +31,7 @@
 //! | `events_seen` | `user_id`, `chat_id`, `seen_up_to` |
 //! | `postback_sent` | `user_id`, `chat_id`, `thread_id`, `event_id`, `postback` |
 //! | `sneak_peek_sent` | `chat_id`, `text` |
-//! | `file_uploaded` | `url`, `name`, `size` |
+//! | `file_uploaded` | `url`, `name`, `content_type`, `size`, `sha256` |
 //! | `webhook_registered` | `id`, `action`, `url`, `owner_client_id`, `type`, `filters` |
 //! | `webhook_unregistered`, `webhooks_enabled` | `id`; `enabled` |
 //! | `webhook_delivered` | `delivery` (a number for [`Simulator::replay`]), `action`, `url`, `attempt` from 1, `status` (null without an answer) |

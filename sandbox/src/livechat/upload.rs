@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::errors::{Error, Kind};
 use super::ids;
 use super::state::{File, State, Step};
+use crate::journal::digest;
 
 const MAX_BYTES: usize = 10 * 1024 * 1024;
 const UNSENT_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
@@ -56,9 +57,23 @@ pub(crate) fn store(state: &mut State, step: &mut Step, mut file: File) -> Value
     let path = format!("lc/att/100000001/{}/{name}", ids::hex());
     let url = format!("{}/api/file/{path}", state.cdn_url);
     file.expires_at = Some(step.now + UNSENT_LIFETIME);
-    step.note("file_uploaded", json!({"url": url, "name": file.name, "size": file.bytes.len()}));
+    step.note("file_uploaded", with_url(&url, described(&file)));
     state.files.insert(path, file);
     json!({"url": url})
+}
+
+/// What the journal says about a file.
+pub(crate) fn described(file: &File) -> Value {
+    json!({
+        "name": file.name, "content_type": file.content_type, "size": file.bytes.len(), "sha256": digest(&file.bytes),
+    })
+}
+
+fn with_url(url: &str, mut described: Value) -> Value {
+    if let Some(fields) = described.as_object_mut() {
+        fields.insert("url".to_owned(), json!(url));
+    }
+    described
 }
 
 /// Answers `GET /api/file/<path>`.

@@ -5,6 +5,7 @@
 //!
 //! See the Botpress repository, "SDK" and "Client", and the Botpress API reference, "Runtime API".
 
+mod content;
 mod context;
 mod error;
 mod model;
@@ -15,10 +16,11 @@ pub mod signature;
 
 use serde::{Deserialize, Serialize};
 
+pub use content::{Button, Card, Content};
 pub use context::{Configuration, Context, ContextError};
 pub use error::Error;
 pub use model::{Conversation, Message, NewEvent, NewMessage, NewUser, RegisterSchedule, User};
-pub use operation::{Action, Author, Content, HistoryItem, MessageCreated, Operation, OperationError, WebhookReceived};
+pub use operation::{Action, Author, HistoryItem, MessageCreated, Operation, OperationError, WebhookReceived};
 pub use runtime::Runtime;
 
 use crate::http::Http;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::Configuration;
+use super::{Configuration, Content};
 use crate::clock::Timestamp;
 use crate::http::{DecodeError, cap, decode};
 use crate::ids::{ConversationId, MessageId, UserId};
@@ -114,35 +114,6 @@ pub enum Author {
     Bot,
     /// An end user, by its mirror.
     User(UserId),
-}
-
-/// What a message says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// A text, not empty.
-    Text {
-        /// The text.
-        text: Redacted,
-    },
-    /// A picture, a recording, a film or a document.
-    Media {
-        /// `image`, `audio`, `video` or `file`.
-        kind: String,
-        /// Where it is.
-        url: Redacted,
-        /// What it is called.
-        title: Option<Redacted>,
-    },
-    /// Several messages in one.
-    Bloc {
-        /// The messages, in order.
-        items: Vec<Content>,
-    },
-    /// Any other type, and a text without text.
-    Other {
-        /// The message's type.
-        kind: String,
-    },
 }
 
 /// A message for the agents: from the end user, or from the plugin itself.
@@ -272,41 +243,8 @@ fn read_item(item: &Value) -> Option<HistoryItem> {
         "user" => Author::User(source.get("userId")?.as_str()?.into()),
         _ => return None,
     };
-    let content = content(item.get("type")?.as_str()?, item.get("payload")?);
+    let content = Content::read(item.get("type")?.as_str()?, item.get("payload")?);
     Some(HistoryItem::Message { author, content })
-}
-
-fn content(kind: &str, payload: &Value) -> Content {
-    match (kind, payload.get("text").and_then(Value::as_str)) {
-        ("text", Some(text)) if !text.is_empty() => Content::Text { text: text.into() },
-        ("bloc", _) => bloc(payload).unwrap_or_else(|| Content::Other { kind: kind.to_owned() }),
-        _ => media(kind, payload).unwrap_or_else(|| Content::Other { kind: kind.to_owned() }),
-    }
-}
-
-/// Several messages in one; a bloc within a bloc does not exist.
-fn bloc(payload: &Value) -> Option<Content> {
-    let items = payload.get("items")?.as_array()?.iter().map(|item| {
-        let kind = item.get("type").and_then(Value::as_str).unwrap_or("unknown");
-        match (kind, item.get("payload")) {
-            ("bloc", _) | (_, None) => Content::Other { kind: kind.to_owned() },
-            (_, Some(payload)) => content(kind, payload),
-        }
-    });
-    Some(Content::Bloc { items: items.collect() })
-}
-
-/// A file by its address: `imageUrl`, `audioUrl`, `videoUrl` or `fileUrl`, each with an optional `title`.
-fn media(kind: &str, payload: &Value) -> Option<Content> {
-    let key = match kind {
-        "image" => "imageUrl",
-        "audio" => "audioUrl",
-        "video" => "videoUrl",
-        "file" => "fileUrl",
-        _ => return None,
-    };
-    let text = |key: &str| payload.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    Some(Content::Media { kind: kind.to_owned(), url: text(key)?.into(), title: text("title").map(Into::into) })
 }
 
 #[derive(Deserialize)]
@@ -377,7 +315,7 @@ impl WireMessageCreated {
             message_id: self.message.id,
             created_at: self.message.created_at,
             conversation_id: self.conversation.id,
-            content: content(&self.kind, &self.payload),
+            content: Content::read(&self.kind, &self.payload),
             on_behalf_of: self.payload.get("userId").and_then(Value::as_str).map(UserId::from),
             kind: self.kind,
         }
@@ -537,42 +475,6 @@ mod tests {
     #[test]
     fn a_message_without_an_end_user_is_the_plugins_own() {
         assert_eq!(message("text", json!({"text": "( The user has ended the session. )"})).on_behalf_of, None);
-    }
-
-    #[test]
-    fn a_message_of_another_type_or_without_text_keeps_its_type() {
-        for (kind, payload) in [
-            ("image", json!({"imageUrl": ""})),
-            ("image", json!({"fileUrl": "https://i"})),
-            ("text", json!({"text": 5})),
-            ("bloc", json!({"items": "none"})),
-            ("new", json!(null)),
-        ] {
-            assert_eq!(message(kind, payload).content, Content::Other { kind: kind.to_owned() });
-        }
-    }
-
-    #[test]
-    fn a_message_keeps_the_address_and_the_title_of_its_file() {
-        for (kind, key) in [("image", "imageUrl"), ("audio", "audioUrl"), ("video", "videoUrl"), ("file", "fileUrl")] {
-            let expected =
-                Content::Media { kind: kind.to_owned(), url: "https://f".into(), title: Some("Bill".into()) };
-            assert_eq!(message(kind, json!({key: "https://f", "title": "Bill"})).content, expected);
-        }
-    }
-
-    #[test]
-    fn a_bloc_keeps_its_items_in_order_one_level_deep() {
-        let text = |text: &str| json!({"type": "text", "payload": {"text": text}});
-        let nested = json!({"type": "bloc", "payload": {"items": [text("deep")]}});
-        let items = json!({"items": [text("a"), {"type": "image", "payload": {"imageUrl": "https://i"}}, nested, 7]});
-        let expected = vec![
-            Content::Text { text: "a".into() },
-            Content::Media { kind: "image".to_owned(), url: "https://i".into(), title: None },
-            Content::Other { kind: "bloc".to_owned() },
-            Content::Other { kind: "unknown".to_owned() },
-        ];
-        assert_eq!(message("bloc", items).content, Content::Bloc { items: expected });
     }
 
     #[test]

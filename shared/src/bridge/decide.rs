@@ -18,6 +18,13 @@ pub struct Intention {
     pub content: ToBot,
 }
 
+impl Intention {
+    /// What goes into the lane, and where.
+    pub fn into_item(self) -> (Position, ToBot) {
+        (self.position, self.content)
+    }
+}
+
 /// Everything that follows from `event` for the session that `pointer` leads to; often nothing.
 ///
 /// Late events of an earlier thread, notes among agents, our own echoes and LiveChat's own remarks follow to nothing.

@@ -2,8 +2,10 @@
 
 mod content;
 pub mod decide;
+pub mod news;
 pub mod revisions;
 mod rich;
+pub mod split;
 pub mod to_botpress;
 pub mod to_livechat;
 pub mod transcript;
@@ -25,7 +27,12 @@ pub enum ToAgent {
     Message {
         /// Their words.
         text: Redacted,
+        /// Whether the words have Markdown marks.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_markdown: bool,
     },
+    /// The user showed something: a picture, a recording, a film or a document.
+    Media(Media),
     /// The bot platform itself remarks something, for instance that the user has left.
     Note {
         /// Its words.
@@ -33,6 +40,24 @@ pub enum ToAgent {
     },
     /// The bot side has ended the session.
     Close,
+}
+
+/// A file of the user, and how far it is on its way to LiveChat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Media {
+    /// `image`, `audio`, `video` or `file`.
+    pub media_type: String,
+    /// Where the bot platform keeps it.
+    pub url: Redacted,
+    /// What it is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<Redacted>,
+    /// How often it could not be downloaded, although that may work later.
+    #[serde(default)]
+    pub failed_downloads: u32,
+    /// Where LiveChat keeps it, once it is uploaded there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uploaded_url: Option<Redacted>,
 }
 
 /// What waits in the lane towards the bot.

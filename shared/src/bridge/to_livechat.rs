@@ -1,32 +1,105 @@
 //! How a Botpress message reads to an agent.
 
-use super::ToAgent;
+use super::split::{MAX_BYTES, beginning, split};
 use super::wording::Wording;
-use crate::botpress::{Content, MessageCreated};
+use super::{Media, ToAgent};
+use crate::botpress::{Button, Card, Content, MessageCreated};
 use crate::redacted::Redacted;
+use crate::store::lane::Position;
 
-/// What goes into the lane for a message; on nobody's behalf it is a remark of the HITL plugin.
-pub fn item(message: &MessageCreated, wording: &Wording) -> ToAgent {
-    let text = readable(&message.content, wording);
-    match message.on_behalf_of {
-        Some(_) => ToAgent::Message { text },
-        None => ToAgent::Note { text },
+/// Room for what a remark of the bot platform is introduced with.
+const INTRODUCTION: usize = 1_000;
+
+/// A map of the place with these coordinates.
+const MAP: &str = "https://www.google.com/maps/search/?api=1&query=";
+
+/// Everything that goes into the lane for a message, each in its place; at least one item.
+///
+/// What is said on nobody's behalf is a remark of the HITL plugin. A single item has the message's own id, several are
+/// numbered: `message:<id>#00`, `message:<id>#01`, …, with as many digits as sort them.
+pub fn items(message: &MessageCreated, wording: &Wording) -> Vec<(Position, ToAgent)> {
+    let contents = match message.on_behalf_of {
+        Some(_) => said(&message.content, wording),
+        None => parts(&readable(&message.content, wording), MAX_BYTES - INTRODUCTION)
+            .map(|text| ToAgent::Note { text })
+            .collect(),
+    };
+    let is_single = contents.len() == 1;
+    let digits = contents.len().saturating_sub(1).to_string().len().max(2);
+    let source_id = |number: usize| match is_single {
+        true => format!("message:{}", message.message_id),
+        false => format!("message:{}#{number:0digits$}", message.message_id),
+    };
+    let numbered = contents.into_iter().enumerate();
+    numbered.map(|(number, item)| (Position { at: message.created_at, source_id: source_id(number) }, item)).collect()
+}
+
+fn said(content: &Content, wording: &Wording) -> Vec<ToAgent> {
+    match content {
+        Content::Bloc { items } => items.iter().flat_map(|item| said(item, wording)).collect(),
+        Content::Media { kind, url, title } => vec![ToAgent::Media(Media {
+            media_type: kind.clone(),
+            url: url.clone(),
+            title: title.clone(),
+            failed_downloads: 0,
+            uploaded_url: None,
+        })],
+        other => {
+            let is_markdown = matches!(other, Content::Markdown { .. });
+            parts(&readable(other, wording), MAX_BYTES).map(|text| ToAgent::Message { text, is_markdown }).collect()
+        }
     }
+}
+
+fn parts(text: &Redacted, limit: usize) -> impl Iterator<Item = Redacted> {
+    split(text.expose(), limit).into_iter().map(Redacted::from)
 }
 
 /// A message as one text.
 pub fn readable(content: &Content, wording: &Wording) -> Redacted {
     match content {
-        Content::Text { text } => text.clone(),
-        Content::Media { kind, url, title } => {
-            wording.link(kind, title.as_ref().map(Redacted::expose), url.expose()).into()
+        Content::Text { text } | Content::Markdown { markdown: text } => text.clone(),
+        Content::Media { kind, url, title } => link(kind, title.as_ref(), url.expose(), wording),
+        Content::Location { coordinates, title, address } => {
+            let names: Vec<_> = [title, address].into_iter().flatten().map(Redacted::expose).collect();
+            let name = Some(Redacted::from(names.join(", "))).filter(|_| !names.is_empty());
+            link("location", name.as_ref(), &format!("{MAP}{}", coordinates.expose()), wording)
         }
-        Content::Bloc { items } => {
-            let items: Vec<Redacted> = items.iter().map(|item| readable(item, wording)).collect();
-            items.iter().map(Redacted::expose).collect::<Vec<_>>().join("\n").into()
+        Content::Cards { cards } => joined(cards.iter().map(|one| card(one, wording))),
+        Content::Choice { text, options } => {
+            joined([text.clone()].into_iter().chain(options.iter().map(|option| entry(option, None))))
         }
+        Content::Bloc { items } => joined(items.iter().map(|item| readable(item, wording))),
         Content::Other { kind } => wording.placeholder(kind).into(),
     }
+}
+
+fn card(card: &Card, wording: &Wording) -> Redacted {
+    let heading = Redacted::from(format!("{} {}", wording.placeholder("card"), card.title.expose()));
+    let image = card.image_url.as_ref().map(|url| link("image", None, url.expose(), wording));
+    let buttons = card.buttons.iter().map(|Button { label, url }| entry(label, url.as_ref()));
+    joined([Some(heading), card.subtitle.clone(), image].into_iter().flatten().chain(buttons))
+}
+
+fn entry(label: &Redacted, url: Option<&Redacted>) -> Redacted {
+    match url {
+        Some(url) => format!("- {}: {}", label.expose(), url.expose()).into(),
+        None => format!("- {}", label.expose()).into(),
+    }
+}
+
+fn link(kind: &str, title: Option<&Redacted>, url: &str, wording: &Wording) -> Redacted {
+    wording.link(kind, title.map(Redacted::expose), url).into()
+}
+
+/// What stands for a file that cannot be shown itself, in one message: an address that is longer leads nowhere.
+pub fn media_link(media: &Media, wording: &Wording) -> Redacted {
+    let link = link(&media.media_type, media.title.as_ref(), media.url.expose(), wording);
+    beginning(link.expose(), MAX_BYTES).into()
+}
+
+fn joined(lines: impl Iterator<Item = Redacted>) -> Redacted {
+    lines.map(Redacted::into_inner).collect::<Vec<_>>().join("\n").into()
 }
 
 #[cfg(test)]
@@ -45,31 +118,134 @@ mod tests {
         }
     }
 
+    fn text(text: &str) -> Content {
+        Content::Text { text: text.into() }
+    }
+
+    fn said(text: &str) -> ToAgent {
+        ToAgent::Message { text: text.into(), is_markdown: false }
+    }
+
+    fn image(title: Option<&str>) -> Content {
+        Content::Media { kind: "image".to_owned(), url: "https://files/cat.png".into(), title: title.map(Into::into) }
+    }
+
+    fn numbered(message: &MessageCreated) -> Vec<(String, ToAgent)> {
+        let items = items(message, &Wording::default()).into_iter();
+        items
+            .inspect(|(position, _)| assert_eq!(position.at, message.created_at))
+            .map(|(p, item)| (p.source_id, item))
+            .collect()
+    }
+
     #[test]
     fn the_users_words_and_the_plugins_remarks_are_told_apart() {
-        let text = || Content::Text { text: "Bye".into() };
-        assert_eq!(
-            item(&message(text(), Some("user_1")), &Wording::default()),
-            ToAgent::Message { text: "Bye".into() }
-        );
-        assert_eq!(item(&message(text(), None), &Wording::default()), ToAgent::Note { text: "Bye".into() });
+        let single = |item| vec![("message:msg_1".to_owned(), item)];
+        assert_eq!(numbered(&message(text("Bye"), Some("user_1"))), single(said("Bye")));
+        assert_eq!(numbered(&message(text("Bye"), None)), single(ToAgent::Note { text: "Bye".into() }));
+        let shown = ToAgent::Note { text: "[image] https://files/cat.png".into() };
+        assert_eq!(numbered(&message(image(None), None)), single(shown));
+    }
+
+    #[test]
+    fn a_file_is_an_item_of_its_own_and_keeps_its_title() {
+        let expected = Media {
+            media_type: "image".to_owned(),
+            url: "https://files/cat.png".into(),
+            title: Some("My cat".into()),
+            failed_downloads: 0,
+            uploaded_url: None,
+        };
+        let items = numbered(&message(image(Some("My cat")), Some("user_1")));
+        assert_eq!(items, [("message:msg_1".to_owned(), ToAgent::Media(expected))]);
+    }
+
+    #[test]
+    fn a_link_fits_into_one_message_whatever_its_address() {
+        let media = |url: &str| Media {
+            media_type: "image".to_owned(),
+            url: url.into(),
+            title: Some("Cat".into()),
+            failed_downloads: 0,
+            uploaded_url: None,
+        };
+        assert_eq!(media_link(&media("https://f/c"), &Wording::default()).expose(), "[image] Cat: https://f/c");
+        let endless = format!("data:image/png;base64,{}", "A".repeat(100_000));
+        let link = media_link(&media(&endless), &Wording::default());
+        assert!(link.expose().len() == MAX_BYTES && link.expose().starts_with("[image] Cat: data:"));
+    }
+
+    #[test]
+    fn a_bloc_is_its_items_in_order() {
+        let bloc =
+            Content::Bloc { items: vec![text("Look:"), image(None), Content::Markdown { markdown: "*fine*".into() }] };
+        let items = numbered(&message(bloc, Some("user_1")));
+        let ids: Vec<_> = items.iter().map(|(id, _)| id.as_str()).collect();
+        assert_eq!(ids, ["message:msg_1#00", "message:msg_1#01", "message:msg_1#02"]);
+        assert_eq!(items[0].1, said("Look:"));
+        assert!(matches!(&items[1].1, ToAgent::Media(media) if media.media_type == "image"));
+        assert_eq!(items[2].1, ToAgent::Message { text: "*fine*".into(), is_markdown: true });
+    }
+
+    #[test]
+    fn a_long_text_is_several_items_that_sort_in_order() {
+        let long: String = (0..1_700_000).map(|n| char::from(b'a' + u8::try_from(n % 26).unwrap())).collect();
+        let items = numbered(&message(text(&long), Some("user_1")));
+        assert_eq!((items.len(), items[0].0.as_str()), (107, "message:msg_1#000"));
+        assert!(items.is_sorted_by(|a, b| a.0 < b.0));
+        let whole: String = items
+            .iter()
+            .map(|(_, item)| match item {
+                ToAgent::Message { text, .. } => text.expose(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(whole, long);
+    }
+
+    #[test]
+    fn a_long_remark_leaves_room_for_its_introduction() {
+        for (_, item) in items(&message(text(&"ü".repeat(20_000)), None), &Wording::default()) {
+            let ToAgent::Note { text } = item else { panic!("{item:?}") };
+            assert!(Wording::default().note(text.expose()).unwrap().len() <= MAX_BYTES);
+        }
     }
 
     #[test]
     fn what_is_not_text_is_readable_all_the_same() {
-        let media = |title: Option<&str>| Content::Media {
-            kind: "image".to_owned(),
-            url: "https://files/cat.png".into(),
+        let location = |title: Option<&str>, address: Option<&str>| Content::Location {
+            coordinates: "52.5,13.4".into(),
             title: title.map(Into::into),
+            address: address.map(Into::into),
         };
+        let tea = Card {
+            title: "Tea".into(),
+            subtitle: Some("Green".into()),
+            image_url: Some("https://i".into()),
+            buttons: vec![
+                Button { label: "Shop".into(), url: Some("https://s".into()) },
+                Button { label: "More".into(), url: None },
+            ],
+        };
+        let coffee = Card { title: "Coffee".into(), subtitle: None, image_url: None, buttons: Vec::new() };
+        let cards = vec![tea, coffee];
         for (content, expected) in [
-            (media(Some("My cat")), "[image] My cat: https://files/cat.png"),
-            (media(None), "[image] https://files/cat.png"),
-            (Content::Other { kind: "location".to_owned() }, "[location]"),
+            (text("Hi"), "Hi"),
+            (Content::Markdown { markdown: "*Hi*".into() }, "*Hi*"),
+            (image(Some("My cat")), "[image] My cat: https://files/cat.png"),
+            (image(None), "[image] https://files/cat.png"),
             (
-                Content::Bloc { items: vec![Content::Text { text: "Look:".into() }, media(None)] },
-                "Look:\n[image] https://files/cat.png",
+                location(Some("Here"), Some("1 Road")),
+                "[location] Here, 1 Road: https://www.google.com/maps/search/?api=1&query=52.5,13.4",
             ),
+            (location(None, None), "[location] https://www.google.com/maps/search/?api=1&query=52.5,13.4"),
+            (
+                Content::Cards { cards },
+                "[card] Tea\nGreen\n[image] https://i\n- Shop: https://s\n- More\n[card] Coffee",
+            ),
+            (Content::Choice { text: "Which?".into(), options: vec!["A".into(), "B".into()] }, "Which?\n- A\n- B"),
+            (Content::Other { kind: "hologram".to_owned() }, "[hologram]"),
+            (Content::Bloc { items: vec![text("Look:"), image(None)] }, "Look:\n[image] https://files/cat.png"),
         ] {
             assert_eq!(readable(&content, &Wording::default()).expose(), expected);
         }

@@ -1,13 +1,13 @@
 //! The first message of a session: what it is about and what was said to the bot.
 
+use std::collections::BTreeMap;
+
+use super::split::{MAX_BYTES, beginning};
 use super::to_livechat;
 use super::wording::Wording;
 use crate::botpress::{Author, HistoryItem};
 use crate::ids::UserId;
 use crate::redacted::Redacted;
-
-/// LiveChat's limit for one message is 16 KB without saying which; this is below both readings.
-pub const MAX_BYTES: usize = 16_000;
 
 /// What the first message is made of.
 #[derive(Clone, Copy, Debug)]
@@ -16,12 +16,10 @@ pub struct Opening<'a> {
     pub title: Option<&'a str>,
     /// Explanation, where the bot's author gave one.
     pub description: Option<&'a str>,
-    /// The messages before the escalation, oldest first.
+    /// The messages before the escalation that agents do not know yet, oldest first.
     pub history: &'a [HistoryItem],
-    /// The end user of this session.
-    pub user_id: &'a UserId,
-    /// Their name.
-    pub user_name: &'a str,
+    /// What the people in it are called, as far as that is known.
+    pub names: &'a BTreeMap<UserId, Redacted>,
     /// How we put things.
     pub wording: &'a Wording,
 }
@@ -34,7 +32,7 @@ impl Opening<'_> {
         let given = [self.title, self.description];
         let mut paragraphs: Vec<String> =
             given.into_iter().flatten().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect();
-        let about = truncated(&paragraphs.join("\n\n"), MAX_BYTES / 2).to_owned();
+        let about = beginning(&paragraphs.join("\n\n"), MAX_BYTES / 2).to_owned();
         paragraphs = Vec::from_iter(Some(about).filter(|about| !about.is_empty()));
         if !self.history.is_empty() {
             let used: usize = paragraphs.iter().map(|paragraph| paragraph.len() + 2).sum();
@@ -53,7 +51,7 @@ impl Opening<'_> {
             if cost > left {
                 // The newest line is worth showing in part; older ones are left out whole.
                 let part =
-                    if kept.is_empty() { truncated(&line, left.saturating_sub(1)).to_owned() } else { String::new() };
+                    if kept.is_empty() { beginning(&line, left.saturating_sub(1)).to_owned() } else { String::new() };
                 kept.extend(Some(part).filter(|part| !part.is_empty()));
                 kept.extend(cut);
                 break;
@@ -70,16 +68,13 @@ impl Opening<'_> {
         let HistoryItem::Message { author, content } = item else { return self.wording.unreadable() };
         let author = match author {
             Author::Bot => self.wording.bot_name(),
-            Author::User(author) if author == self.user_id && !self.user_name.is_empty() => self.user_name.to_owned(),
-            Author::User(_) => self.wording.unnamed_user(),
+            Author::User(author) => {
+                let name = self.names.get(author).map(Redacted::expose).filter(|name| !name.is_empty());
+                name.map_or_else(|| self.wording.unnamed_user(), str::to_owned)
+            }
         };
         format!("{author}: {}", to_livechat::readable(content, self.wording).expose())
     }
-}
-
-/// The longest beginning of `text` that has at most `limit` bytes and ends between two characters.
-fn truncated(text: &str, limit: usize) -> &str {
-    text.get(..text.floor_char_boundary(limit)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -99,9 +94,13 @@ mod tests {
         }
     }
 
-    fn opening<'a>(history: &'a [HistoryItem], user_id: &'a UserId) -> Opening<'a> {
+    fn names() -> BTreeMap<UserId, Redacted> {
+        BTreeMap::from([("u1".into(), "Ann".into()), ("u3".into(), "".into())])
+    }
+
+    fn opening<'a>(history: &'a [HistoryItem], names: &'a BTreeMap<UserId, Redacted>) -> Opening<'a> {
         static WORDING: LazyLock<Wording> = LazyLock::new(Wording::default);
-        Opening { title: None, description: None, history, user_id, user_name: "Ann", wording: &WORDING }
+        Opening { title: None, description: None, history, names, wording: &WORDING }
     }
 
     #[test]
@@ -110,31 +109,32 @@ mod tests {
             item(Some("u1"), Some("hi")),
             item(None, Some("hello")),
             item(Some("u2"), Some("me too")),
+            item(Some("u3"), Some("and me")),
             item(Some("u1"), None),
             HistoryItem::Unreadable,
         ];
-        let user_id = UserId::from("u1");
-        let text = Opening { title: Some("Refund"), description: Some(" Order 7 "), ..opening(&history, &user_id) };
+        let names = names();
+        let text = Opening { title: Some("Refund"), description: Some(" Order 7 "), ..opening(&history, &names) };
         assert_eq!(
             text.text().unwrap().expose(),
-            "Refund\n\nOrder 7\n\nConversation so far:\nAnn: hi\nBot: hello\nUser: me too\nAnn: [image]\n[unreadable message]"
+            "Refund\n\nOrder 7\n\nConversation so far:\nAnn: hi\nBot: hello\nUser: me too\nUser: and me\nAnn: [image]\n[unreadable message]"
         );
     }
 
     #[test]
     fn nothing_to_say_is_nothing_not_undefined() {
-        let user_id = UserId::from("u1");
-        assert_eq!(opening(&[], &user_id).text(), None);
-        assert_eq!(Opening { title: Some(" "), ..opening(&[], &user_id) }.text(), None);
+        let names = names();
+        assert_eq!(opening(&[], &names).text(), None);
+        assert_eq!(Opening { title: Some(" "), ..opening(&[], &names) }.text(), None);
     }
 
     #[test]
     fn the_newest_lines_are_kept_within_the_limit() {
-        let user_id = UserId::from("u1");
+        let names = names();
         for length in [1, 100, 3_999, 20_000] {
             let history: Vec<_> =
                 (0..2_000).map(|n| item(None, Some(&format!("{n}-{}", "ä".repeat(length))))).collect();
-            let text = opening(&history, &user_id).text().unwrap();
+            let text = opening(&history, &names).text().unwrap();
             assert!(text.expose().len() <= MAX_BYTES, "{length}");
             assert!(text.expose().contains("(earlier messages left out)"));
             assert!(text.expose().contains("Bot: 1999-"));
@@ -143,10 +143,10 @@ mod tests {
 
     #[test]
     fn an_endless_description_leaves_room_for_the_history() {
-        let user_id = UserId::from("u1");
+        let names = names();
         let history = [item(None, Some("last words"))];
         let long = "x".repeat(100_000);
-        let text = Opening { description: Some(&long), ..opening(&history, &user_id) }.text().unwrap();
+        let text = Opening { description: Some(&long), ..opening(&history, &names) }.text().unwrap();
         assert!(text.expose().len() <= MAX_BYTES);
         assert!(text.expose().ends_with("Bot: last words"));
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{botpress, livechat, secrets, store};
+use crate::{botpress, livechat, media, secrets, store};
 
 /// What verbs return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -33,6 +33,9 @@ pub enum Error {
     /// The credentials are missing.
     #[error(transparent)]
     Secrets(#[from] secrets::Error),
+    /// A file of the user could not be fetched yet.
+    #[error("a file of the user could not be fetched: {0}")]
+    Media(#[source] media::Error),
     /// LiveChat failed.
     #[error(transparent)]
     LiveChat(#[from] livechat::Error),
@@ -47,6 +50,7 @@ impl Error {
         match self {
             Self::Refused(_) | Self::CustomerLost => false,
             Self::Busy | Self::Waiting { .. } | Self::Store(_) | Self::Secrets(_) => true,
+            Self::Media(error) => error.is_retryable(),
             Self::LiveChat(error) => error.is_retryable(),
             Self::Botpress(error) => error.is_retryable(),
         }

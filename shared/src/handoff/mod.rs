@@ -11,6 +11,8 @@ mod customer;
 mod drain;
 mod error;
 mod gates;
+mod known;
+mod media;
 mod open;
 mod receive;
 mod reconcile;
@@ -35,7 +37,8 @@ use aws_sdk_secretsmanager::Client as SecretsManager;
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::http::Http;
+use crate::http::{self, Http};
+use crate::media::{Fetcher, Policy};
 use crate::metrics::{About, Metric, Metrics};
 use crate::store::Table;
 use crate::store::lane::Lease;
@@ -64,6 +67,7 @@ pub struct Handoff {
     pub table: Table,
     livechat: livechat::Client,
     botpress: botpress::Client,
+    media: Fetcher,
     gates: gates::Gates,
     metrics: Metrics,
 }
@@ -77,27 +81,32 @@ impl Handoff {
     pub async fn new(config: Config, clock: Clock) -> std::result::Result<Self, StartError> {
         let aws = aws::load().await?;
         let metrics = Metrics::to_log(config.stack_name.clone());
-        Self::with_aws(config, clock, DynamoDb::new(&aws), SecretsManager::new(&aws), metrics)
+        let media = Policy::new(config.media_hosts.clone());
+        Self::with_parts(config, clock, DynamoDb::new(&aws), SecretsManager::new(&aws), metrics, media)
     }
 
-    /// Builds the vendor clients around given AWS clients, for instance such that reach a sandbox.
+    /// Builds the vendor clients around given AWS clients and a given idea of where files may come from, for instance such
+    /// that reach a sandbox.
     ///
     /// # Errors
     ///
     /// As [`new`](Self::new).
-    pub fn with_aws(
+    pub fn with_parts(
         config: Config,
         clock: Clock,
         dynamodb: DynamoDb,
         secrets_manager: SecretsManager,
         metrics: Metrics,
+        media: Policy,
     ) -> std::result::Result<Self, StartError> {
-        let http = Http::new(VENDOR_TIMEOUT)?;
+        let tls = http::tls().map_err(http::BuildError::from)?;
+        let http = Http::with_tls(VENDOR_TIMEOUT, tls.clone())?;
         let table = Table::new(dynamodb, config.table_name.clone());
         Ok(Self {
             secrets: secrets::Cache::new(secrets_manager, config.secret_id.clone(), clock.clone()),
             livechat: livechat::Client::new(config.livechat.clone(), http.clone()),
             botpress: botpress::Client::new(config.botpress.clone(), http),
+            media: Fetcher::new(media, tls)?,
             gates: gates::Gates::new(&clock, &table, &metrics),
             table,
             config,

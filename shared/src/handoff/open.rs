@@ -108,7 +108,7 @@ impl Handoff {
             group_id: session.group_id,
             // A customer without a web page would otherwise risk being taken for one who has left it.
             continuous: true,
-            events: request.opening(user, session, &self.config.wording).into_iter().collect(),
+            events: self.opening(request, user, session).await.into_iter().collect(),
         };
         let known_chat = user.chat_id.as_ref().filter(|_| is_still(user, customer));
         match self.open_chat(known_chat, &new_chat, customer).await {
@@ -153,6 +153,19 @@ impl Handoff {
             }
         }
         Ok(thread)
+    }
+
+    /// The first event of the session, recognisable later by its custom id.
+    async fn opening(&self, request: &StartRequest<'_>, user: &User, session: &Session) -> Option<NewEvent> {
+        let names = self.names(user, request.history).await;
+        let opening = Opening {
+            title: request.title,
+            description: request.description,
+            history: request.history,
+            names: &names,
+            wording: &self.config.wording,
+        };
+        opening.text().map(|text| NewEvent::text(text, format!("opening:{}", session.session_id)))
     }
 
     async fn open_chat(
@@ -212,19 +225,6 @@ impl StartRequest<'_> {
         ];
         let fields = own.into_iter().flatten().chain(self.session_fields.iter().cloned());
         Introduction { profile: user.profile.clone(), session_fields: fields.take(MOST_FIELDS).collect() }
-    }
-
-    /// The first event of the session, recognisable later by its custom id.
-    fn opening(&self, user: &User, session: &Session, wording: &Wording) -> Option<NewEvent> {
-        let opening = Opening {
-            wording,
-            title: self.title,
-            description: self.description,
-            history: self.history,
-            user_id: self.user_id,
-            user_name: user.profile.name.expose(),
-        };
-        opening.text().map(|text| NewEvent::text(text, format!("opening:{}", session.session_id)))
     }
 }
 

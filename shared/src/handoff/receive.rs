@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::drain::Content;
 use super::{Handoff, Result, lease_until};
 use crate::bridge::ToBot;
 use crate::bridge::decide::{self, Intention};
@@ -9,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::ids::SessionId;
 use crate::livechat::webhook::Event;
 use crate::store::ChatPointer;
-use crate::store::lane::{Accepted, Lease};
+use crate::store::lane::{Accepted, Lease, Position};
 
 /// How long the first event of a chat may arrive before the start that opened the chat has recorded it.
 const START_HEAD_START: Duration = Duration::from_secs(1);
@@ -38,6 +39,7 @@ impl Handoff {
             return Ok(Received::Ignored);
         }
         let lease = lease_until(deadline);
+        let intentions = intentions.into_iter().map(Intention::into_item);
         let accepted = self.accept_all(&pointer.session_id, intentions, &lease).await?;
         self.drain_accepted::<ToBot>(&pointer.session_id, accepted, &lease, deadline).await;
         Ok(Received::Accepted)
@@ -57,15 +59,15 @@ impl Handoff {
         Ok(self.table.find_by_chat(chat_id).await?)
     }
 
-    /// Makes intentions durable; of the outcomes it tells the one that obliges most: lease, no lease, all known.
-    pub(super) async fn accept_all(
+    /// Makes everything that follows from one call durable; of the outcomes it tells the one that obliges most: lease, no lease, all known.
+    pub(super) async fn accept_all<C: Content>(
         &self,
         session_id: &SessionId,
-        intentions: Vec<Intention>,
+        items: impl IntoIterator<Item = (Position, C)>,
         lease: &Lease,
     ) -> Result<Accepted> {
         let mut result = Accepted::Duplicate;
-        for Intention { position, content } in intentions {
+        for (position, content) in items {
             match self.accept(session_id, position, &content, lease).await? {
                 Accepted::WithLease => result = Accepted::WithLease,
                 Accepted::WithoutLease if result == Accepted::Duplicate => result = Accepted::WithoutLease,

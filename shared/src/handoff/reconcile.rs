@@ -10,7 +10,7 @@ use super::{Handoff, Result, lease_until};
 use crate::bridge::ToBot;
 use crate::bridge::decide::{self, Intention};
 use crate::clock::Timestamp;
-use crate::store::lane::Accepted;
+use crate::store::lane::{Accepted, Position};
 use crate::store::{Due, Session, State};
 
 /// How long a thread may be silent before it is read.
@@ -87,13 +87,13 @@ impl Handoff {
     }
 
     /// Everything that the session's thread shows to have happened.
-    async fn missed(&self, session: &Session) -> Result<Vec<Intention>> {
+    async fn missed(&self, session: &Session) -> Result<Vec<(Position, ToBot)>> {
         let Some(thread) = &session.thread else { return Ok(Vec::new()) };
         let (chat, pointer) = tokio::join!(self.read_thread(thread), self.table.find_by_chat(&thread.chat_id));
         let (chat, Some(pointer)) = (chat?, pointer?) else { return Ok(Vec::new()) };
         let decided =
             chat.thread.map(|read| decide::decide_from_thread(&read, &chat.users, &pointer, self.clock.now()));
-        Ok(decided.unwrap_or_default())
+        Ok(decided.unwrap_or_default().into_iter().map(Intention::into_item).collect())
     }
 
     /// Does what is due for a session; tells whether there was anything.

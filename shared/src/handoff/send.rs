@@ -4,7 +4,6 @@ use super::{Error, Handoff, Result, lease_until};
 use crate::botpress::MessageCreated;
 use crate::bridge::{ToAgent, to_livechat};
 use crate::clock::Timestamp;
-use crate::store::lane::Position;
 
 impl Handoff {
     /// Accepts a message and delivers it, at once if possible.
@@ -18,10 +17,9 @@ impl Handoff {
             self.table.find_by_conversation(&message.conversation_id, self.clock.now()).await?.ok_or_else(|| {
                 Error::Refused(format!("The conversation {} was not handed over to LiveChat.", message.conversation_id))
             })?;
-        let position = Position { at: message.created_at, source_id: format!("message:{}", message.message_id) };
-        let item = to_livechat::item(message, &self.config.wording);
         let lease = lease_until(deadline);
-        let accepted = self.accept(&pointer.session_id, position, &item, &lease).await?;
+        let items = to_livechat::items(message, &self.config.wording);
+        let accepted = self.accept_all(&pointer.session_id, items, &lease).await?;
         self.drain_accepted::<ToAgent>(&pointer.session_id, accepted, &lease, deadline).await;
         Ok(())
     }

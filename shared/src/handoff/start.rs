@@ -7,12 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-use super::credentials::call;
+use super::credentials::{AsCustomer, call};
 use super::reconcile::SILENCE;
 use super::{Error, Handoff, Result, fresh_holder};
 use crate::botpress::{self, Author, HistoryItem, Install};
-use crate::bridge::to_livechat;
 use crate::bridge::wording::Wording;
+use crate::bridge::{news, to_livechat};
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, SessionId, UserId};
 use crate::metrics::{About, Metric};
@@ -161,7 +161,7 @@ impl Handoff {
         let known_chat =
             known_chat.map(|(chat_id, customer)| (chat_id, &customer.customer_id, user.thread_id.as_ref()));
         if self.table.claim_start(&session, user.session_id.as_ref(), known_chat).await? {
-            self.build(request, user, session, deadline).await.map(Step::Answer)
+            Box::pin(self.build(request, user, session, deadline)).await.map(Step::Answer)
         } else {
             Ok(Step::LookAgain)
         }
@@ -179,7 +179,7 @@ impl Handoff {
             return Ok(Step::LookAgain);
         }
         session.claim = claim;
-        self.build(request, user, session, deadline).await.map(Step::Answer)
+        Box::pin(self.build(request, user, session, deadline)).await.map(Step::Answer)
     }
 
     pub(super) fn new_claim(&self) -> Claim {
@@ -206,18 +206,15 @@ impl Handoff {
     }
 
     async fn try_build(&self, request: &StartRequest<'_>, user: User, session: &mut Session) -> Result<ConversationId> {
-        let mut customer = self.customer_for(&user).await?;
+        let customer = self.customer_for(&user).await?;
+        // Boxed, like the other long ways below: side by side they would need more stack than a worker has.
+        let introduced = Box::pin(self.introduced(request, &user, session, customer));
+        let (introduced, known) = tokio::join!(introduced, Box::pin(self.known_to_agents(&user)));
+        let mut customer = introduced?;
+        let request = &StartRequest { history: news::news(request.user_id, request.history, &known), ..*request };
         let thread = match session.thread.clone() {
             Some(thread) => thread,
-            None => {
-                let introduction = request.introduction(&user, &self.config.wording);
-                let introduced = Box::pin(self.introduce(&user, &introduction, session.group_id, &mut customer)).await;
-                if let Err(error) = introduced {
-                    customer = self.replaced(&user, &customer, error).await?;
-                    Box::pin(self.introduce(&user, &introduction, session.group_id, &mut customer)).await?;
-                }
-                Box::pin(self.open_thread(request, &user, session, &mut customer)).await?
-            }
+            None => Box::pin(self.open_thread(request, &user, session, &mut customer)).await?,
         };
         session.thread = Some(thread.clone());
         if !self.table.open_thread(session, &customer.customer.customer_id, &thread).await? {
@@ -233,13 +230,37 @@ impl Handoff {
         );
         let conversation_id = conversation?.id;
         let now = self.clock.now();
-        match self.table.activate(session, &conversation_id, now, now + SILENCE).await? {
+        let activate = self.table.activate(session, &conversation_id, now, now + SILENCE);
+        // Only now: a start that fails is told again by the next one.
+        let remember = Box::pin(self.remember_told(&user.user_id, known, request.history));
+        let (activated, ()) = tokio::join!(activate, remember);
+        match activated? {
             true => {
                 self.record(&About::Stack, &[(Metric::SessionsStarted, 1.0)]);
                 Ok(conversation_id)
             }
             false => Err(Error::Busy),
         }
+    }
+}
+
+impl Handoff {
+    /// The customer once LiveChat knows who they are; a thread that is open already was not opened by a stranger.
+    async fn introduced<'a>(
+        &'a self,
+        request: &StartRequest<'_>,
+        user: &'a User,
+        session: &Session,
+        mut customer: AsCustomer<'a>,
+    ) -> Result<AsCustomer<'a>> {
+        let introduction = request.introduction(user, &self.config.wording);
+        if session.thread.is_none()
+            && let Err(error) = self.introduce(user, &introduction, session.group_id, &mut customer).await
+        {
+            customer = self.replaced(user, &customer, error).await?;
+            self.introduce(user, &introduction, session.group_id, &mut customer).await?;
+        }
+        Ok(customer)
     }
 }
 

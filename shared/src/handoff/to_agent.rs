@@ -1,6 +1,6 @@
 //! Delivery to LiveChat, as the customer.
 
-use super::credentials::call;
+use super::credentials::{AsCustomer, call};
 use super::drain::{Attempt, Content, Delivered};
 use super::gates::Gate;
 use super::{Error, Handoff, Result};
@@ -8,7 +8,6 @@ use crate::bridge::{MessageContent, ToAgent, ToBot};
 use crate::clock::Timestamp;
 use crate::ids::{ChatId, EventId};
 use crate::livechat::{ChatOverview, NewEvent};
-use crate::redacted::Redacted;
 use crate::store::lane::{Lane, Waiting};
 use crate::store::{Session, State, Thread, User};
 
@@ -31,41 +30,76 @@ impl Content for ToAgent {
         let delivered = match (&item.content, session.state) {
             (_, State::Closed) => Ok(Delivered::dropped()),
             (Self::Close, _) => handoff.deliver_close(session).await,
-            (Self::Message { text }, _) => handoff.deliver_text(session, item, text.clone()).await,
+            (Self::Message { text, is_markdown }, _) => {
+                let event = NewEvent::text(text.clone(), &item.position.source_id);
+                handoff.deliver_words(session, item, if *is_markdown { event.with_markdown() } else { event }).await
+            }
             (Self::Note { text }, _) => match handoff.config.wording.note(text.expose()) {
-                Some(note) => handoff.deliver_text(session, item, Redacted::from(note)).await,
+                Some(note) => {
+                    handoff.deliver_words(session, item, NewEvent::text(note, &item.position.source_id)).await
+                }
                 None => Ok(Delivered::dropped()),
             },
+            (Self::Media(media), _) => Box::pin(handoff.deliver_media(session, item, media)).await,
         };
         delivered.map(Attempt::Done)
     }
 
     async fn tell_sender(handoff: &Handoff, session: &Session, item: &Waiting<Self>) -> Result<()> {
         // Without an agent there is nobody in whose place the user could be told anything.
-        let (Self::Message { .. }, Some(agent)) = (&item.content, &session.agent_told) else { return Ok(()) };
+        let (Self::Message { .. } | Self::Media(_), Some(agent)) = (&item.content, &session.agent_told) else {
+            return Ok(());
+        };
         let Some(text) = handoff.config.wording.not_delivered_to_agent() else { return Ok(()) };
         let notice = ToBot::message(agent.agent_id.clone(), MessageContent::text(text));
         handoff.accept_notice(session, &notice, &item.position.source_id).await
     }
 }
 
+/// The thread of a session, and the user in whose name we write there.
+#[derive(Debug)]
+pub(super) struct Addressee {
+    thread: Thread,
+    user: User,
+}
+
 impl Handoff {
-    async fn deliver_text(&self, session: &Session, item: &Waiting<ToAgent>, text: Redacted) -> Result<Delivered> {
-        let (Some(thread), Some(user)) = (&session.thread, self.table.user(&session.user_id).await?) else {
-            return Ok(Delivered::dropped());
-        };
-        let custom_id = &item.position.source_id;
-        if item.outcome_unknown
-            && let Some(event_id) = self.find_event(thread, custom_id).await?
-        {
-            return Ok(Delivered::as_vendor_id(event_id));
+    async fn deliver_words(&self, session: &Session, item: &Waiting<ToAgent>, event: NewEvent) -> Result<Delivered> {
+        let Some(addressee) = self.addressee(session).await? else { return Ok(Delivered::dropped()) };
+        match self.found(&addressee, item).await? {
+            Some(delivered) => Ok(delivered),
+            None => self.say(&addressee, &event).await,
         }
-        match self.send_event(&user, &thread.chat_id, &NewEvent::text(text, custom_id)).await {
+    }
+
+    /// Where a session's items go, and in whose name; nowhere before it has a thread.
+    pub(super) async fn addressee(&self, session: &Session) -> Result<Option<Addressee>> {
+        let Some(thread) = session.thread.clone() else { return Ok(None) };
+        Ok(self.table.user(&session.user_id).await?.map(|user| Addressee { thread, user }))
+    }
+
+    /// An item whose last attempt had no answer may be in the thread already.
+    pub(super) async fn found(&self, to: &Addressee, item: &Waiting<ToAgent>) -> Result<Option<Delivered>> {
+        if !item.outcome_unknown {
+            return Ok(None);
+        }
+        let event_id = self.find_event(&to.thread, &item.position.source_id).await?;
+        Ok(event_id.map(Delivered::as_vendor_id))
+    }
+
+    /// Adds an event to the thread.
+    pub(super) async fn say(&self, to: &Addressee, event: &NewEvent) -> Result<Delivered> {
+        match self.send_event(&to.user, &to.thread.chat_id, event).await {
             Ok(event_id) => Ok(Delivered::as_vendor_id(event_id)),
             // The thread was closed while this was on its way; its closure follows on the other lane.
             Err(Error::LiveChat(error)) if error.is_chat_inactive() => Ok(Delivered::dropped()),
             Err(error) => Err(error),
         }
+    }
+
+    pub(super) async fn as_addressed_customer<'a>(&'a self, to: &'a Addressee) -> Result<AsCustomer<'a>> {
+        let customer = self.ensure_customer(&to.user.user_id, to.user.customer.clone()).await?;
+        Ok(self.as_customer(&to.user.user_id, customer))
     }
 
     pub(super) async fn send_event(&self, user: &User, chat_id: &ChatId, event: &NewEvent) -> Result<EventId> {

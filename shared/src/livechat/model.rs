@@ -340,8 +340,14 @@ pub struct NewEvent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum NewContent {
-    Message { text: Redacted },
-    File { url: Redacted },
+    Message {
+        text: Redacted,
+    },
+    File {
+        url: Redacted,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        alternative_text: Option<Redacted>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -362,7 +368,16 @@ impl NewEvent {
 
     /// A file; `url` must come from [`Customer::upload_file`](super::Customer::upload_file).
     pub fn file(url: impl Into<Redacted>, custom_id: impl Into<String>) -> Self {
-        Self::new(NewContent::File { url: url.into() }, custom_id)
+        Self::new(NewContent::File { url: url.into(), alternative_text: None }, custom_id)
+    }
+
+    /// Says what a picture shows, for whoever cannot see it.
+    #[must_use]
+    pub fn with_alternative_text(mut self, text: Redacted) -> Self {
+        if let NewContent::File { alternative_text, .. } = &mut self.content {
+            *alternative_text = Some(text);
+        }
+        self
     }
 
     /// Marks the text as Markdown (`properties.chats.formatting` = `commonmark`).
@@ -468,6 +483,10 @@ mod tests {
                        "properties": {"chats": {"formatting": "commonmark"}}}),
             ),
             (NewEvent::file("https://cdn/x", "m2"), json!({"type": "file", "url": "https://cdn/x", "custom_id": "m2"})),
+            (
+                NewEvent::file("https://cdn/x", "m2").with_alternative_text("A cat".into()),
+                json!({"type": "file", "url": "https://cdn/x", "custom_id": "m2", "alternative_text": "A cat"}),
+            ),
         ];
         for (event, expected) in cases {
             assert_eq!(serde_json::to_value(&event).unwrap(), expected);

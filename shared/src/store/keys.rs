@@ -3,6 +3,7 @@
 //! | Entity | `pk` | `sk` | Read by |
 //! |---|---|---|---|
 //! | user | `USER#<user id>` | `USER` | start, delivery to the agent |
+//! | told | `USER#<user id>` | `TOLD` | start of a returning user |
 //! | session | `SESSION#<session id>` | `SESSION` | delivery, stop |
 //! | lane | `SESSION#<session id>` | `LANE#<lane>` | drain |
 //! | waiting item | `SESSION#<session id>` | `LANE#<lane>#<time>#<source id>` | drain, together with its lane |
@@ -41,6 +42,10 @@ impl Key {
 
     pub(super) fn user(id: &UserId) -> Self {
         Self::new(format!("USER#{id}"), "USER")
+    }
+
+    pub(super) fn told(id: &UserId) -> Self {
+        Self::new(format!("USER#{id}"), "TOLD")
     }
 
     pub(super) fn session(id: &SessionId) -> Self {

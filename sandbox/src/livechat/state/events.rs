@@ -4,9 +4,10 @@ use serde_json::{Map, Value, json};
 use shared::clock::Timestamp;
 
 use super::properties::{Location, check_writable};
-use super::{Author, Event, Properties, Requester, State, Step, Thread, Visibility, properties};
+use super::{Author, Event, File, Properties, Requester, State, Step, Thread, Visibility, properties};
 use crate::livechat::errors::{Error, Kind};
 use crate::livechat::params::Params;
+use crate::livechat::upload;
 use crate::livechat::view::{self, Audience};
 
 /// The longest message text; the vendor writes "16 KB".
@@ -210,17 +211,24 @@ impl State {
         }
         let thread = chat.threads.last_mut().ok_or(Kind::ChatInactive)?;
         let event = number(thread, created_at, author, draft);
-        step.note("event_sent", journal_detail(chat_id, &thread.id, &event));
-        Ok((thread.id.clone(), event))
+        let (thread_id, mut detail) = (thread.id.clone(), journal_detail(chat_id, &thread.id, &event));
+        if let (Some(file), Some(detail)) = (self.file_of(&event), detail.as_object_mut()) {
+            detail.insert("file".to_owned(), upload::described(file));
+        }
+        step.note("event_sent", detail);
+        Ok((thread_id, event))
     }
 
     /// A file that an event carries stays for good.
     fn keep_file(&mut self, draft: &Draft) {
-        let url = draft.content.get("url").and_then(Value::as_str);
-        let path = url.and_then(|url| url.split_once("/api/file/")).map(|(_host, path)| path);
-        if let Some(file) = path.and_then(|path| self.files.get_mut(path)) {
+        if let Some(file) = path_of(&draft.content).and_then(|path| self.files.get_mut(path)) {
             file.expires_at = None;
         }
+    }
+
+    /// The file that an event carries.
+    fn file_of(&self, event: &Event) -> Option<&File> {
+        path_of(&event.content).and_then(|path| self.files.get(path))
     }
 
     /// Changes the text of a message, as the agent app allows.
@@ -258,6 +266,12 @@ impl State {
     }
 }
 
+/// The part of a file's address by which it is stored.
+fn path_of(content: &Map<String, Value>) -> Option<&str> {
+    let url = content.get("url").and_then(Value::as_str)?;
+    url.split_once("/api/file/").map(|(_host, path)| path)
+}
+
 /// The thread id in front of an event id.
 pub(crate) fn thread_of(event_id: &str) -> &str {
     event_id.split_once('_').map_or(event_id, |(thread_id, _number)| thread_id)
@@ -293,6 +307,8 @@ fn journal_detail(chat_id: &str, thread_id: &str, event: &Event) -> Value {
         "url": event.content.get("url"),
         "name": event.content.get("name"),
         "elements": event.content.get("elements"),
+        "alternative_text": event.content.get("alternative_text"),
+        "properties": event.properties,
         "system_message_type": event.content.get("system_message_type"),
     })
 }

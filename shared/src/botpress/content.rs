@@ -1,0 +1,272 @@
+//! What a message says: the payloads of Botpress's twelve message types, read leniently.
+//!
+//! Whatever does not have its documented form is kept as [`Content::Other`], so that its place can be shown.
+//!
+//! See the Botpress repository, "SDK", message schemas.
+
+use serde_json::Value;
+
+use crate::redacted::Redacted;
+
+/// What a message says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// `text`: a text, not empty.
+    Text {
+        /// The text.
+        text: Redacted,
+    },
+    /// `markdown`: a text with Markdown marks, not empty.
+    Markdown {
+        /// The text.
+        markdown: Redacted,
+    },
+    /// A picture, a recording, a film or a document.
+    Media {
+        /// `image`, `audio`, `video` or `file`.
+        kind: String,
+        /// Where it is.
+        url: Redacted,
+        /// What it is called.
+        title: Option<Redacted>,
+    },
+    /// `location`: a place on the map.
+    Location {
+        /// `<latitude>,<longitude>`, in degrees.
+        coordinates: Redacted,
+        /// What it is called.
+        title: Option<Redacted>,
+        /// Its postal address.
+        address: Option<Redacted>,
+    },
+    /// `card`, and `carousel` with several.
+    Cards {
+        /// The cards, at least one.
+        cards: Vec<Card>,
+    },
+    /// `choice` and `dropdown`: a question with answers to pick from.
+    Choice {
+        /// The question.
+        text: Redacted,
+        /// The labels of the answers.
+        options: Vec<Redacted>,
+    },
+    /// `bloc`: several messages in one, at least one.
+    Bloc {
+        /// The messages, in order.
+        items: Vec<Content>,
+    },
+    /// Any other type, and any type without its documented payload.
+    Other {
+        /// The message's type.
+        kind: String,
+    },
+}
+
+/// A heading with whatever stands below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// The heading.
+    pub title: Redacted,
+    /// What stands below the heading.
+    pub subtitle: Option<Redacted>,
+    /// Where its picture is.
+    pub image_url: Option<Redacted>,
+    /// Its buttons.
+    pub buttons: Vec<Button>,
+}
+
+/// A button of a card.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Button {
+    /// What stands on it.
+    pub label: Redacted,
+    /// Where it leads, unless it only talks to the bot.
+    pub url: Option<Redacted>,
+}
+
+impl Content {
+    /// Reads the payload of a message of type `kind`.
+    pub(super) fn read(kind: &str, payload: &Value) -> Self {
+        let known = match kind {
+            "text" => text(payload, "text").map(|text| Self::Text { text }),
+            "markdown" => text(payload, "markdown").map(|markdown| Self::Markdown { markdown }),
+            "image" => media(kind, payload, "imageUrl"),
+            "audio" => media(kind, payload, "audioUrl"),
+            "video" => media(kind, payload, "videoUrl"),
+            "file" => media(kind, payload, "fileUrl"),
+            "location" => location(payload),
+            "card" => card(payload).map(|card| Self::Cards { cards: vec![card] }),
+            "carousel" => carousel(payload),
+            "choice" | "dropdown" => choice(payload),
+            "bloc" => bloc(payload),
+            _ => None,
+        };
+        known.unwrap_or_else(|| Self::Other { kind: kind.to_owned() })
+    }
+}
+
+fn text(payload: &Value, key: &str) -> Option<Redacted> {
+    payload.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(Redacted::from)
+}
+
+/// A file by its address, with an optional `title`.
+fn media(kind: &str, payload: &Value, key: &str) -> Option<Content> {
+    Some(Content::Media { kind: kind.to_owned(), url: text(payload, key)?, title: text(payload, "title") })
+}
+
+fn location(payload: &Value) -> Option<Content> {
+    let degrees = |key: &str| payload.get(key).and_then(Value::as_f64);
+    Some(Content::Location {
+        coordinates: format!("{},{}", degrees("latitude")?, degrees("longitude")?).into(),
+        title: text(payload, "title"),
+        address: text(payload, "address"),
+    })
+}
+
+fn card(payload: &Value) -> Option<Card> {
+    let actions = payload.get("actions").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    Some(Card {
+        title: text(payload, "title")?,
+        subtitle: text(payload, "subtitle"),
+        image_url: text(payload, "imageUrl"),
+        buttons: actions.iter().filter_map(button).collect(),
+    })
+}
+
+fn button(action: &Value) -> Option<Button> {
+    let leads_away = action.get("action").and_then(Value::as_str) == Some("url");
+    Some(Button { label: text(action, "label")?, url: text(action, "value").filter(|_| leads_away) })
+}
+
+fn carousel(payload: &Value) -> Option<Content> {
+    let cards: Vec<_> = payload.get("items")?.as_array()?.iter().filter_map(card).collect();
+    (!cards.is_empty()).then_some(Content::Cards { cards })
+}
+
+fn choice(payload: &Value) -> Option<Content> {
+    let options = payload.get("options").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let options = options.iter().filter_map(|option| text(option, "label")).collect();
+    Some(Content::Choice { text: text(payload, "text")?, options })
+}
+
+/// A bloc within a bloc does not exist.
+fn bloc(payload: &Value) -> Option<Content> {
+    let items = payload.get("items")?.as_array()?.iter().map(|item| {
+        let kind = item.get("type").and_then(Value::as_str).unwrap_or("unknown");
+        match (kind, item.get("payload")) {
+            ("bloc", _) | (_, None) => Content::Other { kind: kind.to_owned() },
+            (_, Some(payload)) => Content::read(kind, payload),
+        }
+    });
+    let items: Vec<_> = items.collect();
+    (!items.is_empty()).then_some(Content::Bloc { items })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn other(kind: &str) -> Content {
+        Content::Other { kind: kind.to_owned() }
+    }
+
+    fn image(title: Option<&str>) -> Content {
+        Content::Media { kind: "image".to_owned(), url: "https://i".into(), title: title.map(Into::into) }
+    }
+
+    #[test]
+    fn each_documented_payload_is_read() {
+        let card = json!({"title": "Tea", "subtitle": "Green", "imageUrl": "https://i", "actions": [
+            {"action": "url", "label": "Shop", "value": "https://s"},
+            {"action": "say", "label": "More", "value": "more"},
+            {"action": "postback", "value": "no label"},
+        ]});
+        let tea = || Card {
+            title: "Tea".into(),
+            subtitle: Some("Green".into()),
+            image_url: Some("https://i".into()),
+            buttons: vec![
+                Button { label: "Shop".into(), url: Some("https://s".into()) },
+                Button { label: "More".into(), url: None },
+            ],
+        };
+        let question = || Content::Choice { text: "Which?".into(), options: vec!["A".into(), "B".into()] };
+        let options =
+            json!({"text": "Which?", "options": [{"label": "A", "value": "a"}, {"label": "B", "value": "b"}]});
+        let cases = [
+            ("text", json!({"text": "Hi", "extra": 1}), Content::Text { text: "Hi".into() }),
+            ("markdown", json!({"markdown": "*Hi*"}), Content::Markdown { markdown: "*Hi*".into() }),
+            ("image", json!({"imageUrl": "https://i"}), image(None)),
+            ("image", json!({"imageUrl": "https://i", "title": "Cat"}), image(Some("Cat"))),
+            (
+                "location",
+                json!({"latitude": 52.52, "longitude": -13, "title": "Here", "address": "1 Road"}),
+                Content::Location {
+                    coordinates: "52.52,-13".into(),
+                    title: Some("Here".into()),
+                    address: Some("1 Road".into()),
+                },
+            ),
+            ("card", card.clone(), Content::Cards { cards: vec![tea()] }),
+            ("carousel", json!({"items": [card, card, {}]}), Content::Cards { cards: vec![tea(), tea()] }),
+            ("choice", options.clone(), question()),
+            ("dropdown", options, question()),
+        ];
+        for (kind, payload, expected) in cases {
+            assert_eq!(Content::read(kind, &payload), expected, "{kind}");
+        }
+        for (kind, key) in [("audio", "audioUrl"), ("video", "videoUrl"), ("file", "fileUrl")] {
+            let expected =
+                Content::Media { kind: kind.to_owned(), url: "https://f".into(), title: Some("Bill".into()) };
+            assert_eq!(Content::read(kind, &json!({key: "https://f", "title": "Bill"})), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_not_as_documented_keeps_its_type() {
+        for (kind, payload) in [
+            ("text", json!({"text": 5})),
+            ("text", json!({"text": ""})),
+            ("markdown", json!({"text": "Hi"})),
+            ("image", json!({"imageUrl": ""})),
+            ("image", json!({"fileUrl": "https://i"})),
+            ("location", json!({"latitude": "52", "longitude": 13})),
+            ("card", json!({"subtitle": "no title"})),
+            ("carousel", json!({"items": []})),
+            ("choice", json!({"options": [{"label": "A"}]})),
+            ("bloc", json!({"items": "none"})),
+            ("bloc", json!({"items": []})),
+            ("new", json!(null)),
+        ] {
+            assert_eq!(Content::read(kind, &payload), other(kind));
+        }
+    }
+
+    #[test]
+    fn a_bloc_keeps_its_items_in_order_one_level_deep() {
+        let text = |text: &str| json!({"type": "text", "payload": {"text": text}});
+        let nested = json!({"type": "bloc", "payload": {"items": [text("deep")]}});
+        let items = json!({"items": [text("a"), {"type": "image", "payload": {"imageUrl": "https://i"}}, nested, 7]});
+        let expected = vec![Content::Text { text: "a".into() }, image(None), other("bloc"), other("unknown")];
+        assert_eq!(Content::read("bloc", &items), Content::Bloc { items: expected });
+    }
+
+    #[test]
+    fn debug_output_shows_neither_words_nor_places() {
+        let canary = "canary";
+        let read = [
+            Content::read("location", &json!({"latitude": 52.25, "longitude": 13, "address": canary})),
+            Content::read(
+                "card",
+                &json!({"title": canary, "actions": [{"action": "url", "label": canary, "value": canary}]}),
+            ),
+            Content::read("choice", &json!({"text": canary, "options": [{"label": canary}]})),
+            Content::read("markdown", &json!({"markdown": canary})),
+        ];
+        let output = format!("{read:?}");
+        assert!(!output.contains(canary) && !output.contains("52.25"), "{output}");
+    }
+}

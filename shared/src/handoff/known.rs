@@ -1,0 +1,74 @@
+//! What agents know before a session begins: of its user's earlier sessions, and of the people in its transcript.
+//!
+//! All of it only makes the opening better, so its failure fails nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Handoff, Result};
+use crate::botpress::{Author, HistoryItem};
+use crate::bridge::news;
+use crate::ids::UserId;
+use crate::livechat::Content;
+use crate::redacted::Redacted;
+use crate::store::{Thread, User};
+
+/// How many people of a group chat are looked up by name.
+const MOST_NAMES: usize = 10;
+
+impl Handoff {
+    /// Fingerprints of what agents have read of a user so far: transcripts, and the thread of the latest session.
+    pub(super) async fn known_to_agents(&self, user: &User) -> Vec<String> {
+        let Some(thread) = user.chat_id.clone().zip(user.thread_id.clone()) else { return Vec::new() };
+        let thread = Thread { chat_id: thread.0, thread_id: thread.1 };
+        let told = async { Ok(self.table.told(&user.user_id, self.clock.now()).await?) };
+        let (told, said) = tokio::join!(told, self.said_in(&thread, &user.user_id));
+        let known = |what: &'static str, known: Result<Vec<String>>| {
+            known.unwrap_or_else(|error| {
+                tracing::warn!(error = %error, missing = what, "a returning user's transcript may repeat itself");
+                Vec::new()
+            })
+        };
+        [known("transcripts", told), known("thread", said)].concat()
+    }
+
+    async fn said_in(&self, thread: &Thread, user_id: &UserId) -> Result<Vec<String>> {
+        let thread = self.read_thread(thread).await?.thread;
+        let events = thread.into_iter().flat_map(|thread| thread.events);
+        let words = events.filter_map(|event| match event.content {
+            Content::Message { text } => Some(news::fingerprint(user_id, text.expose())),
+            _ => None,
+        });
+        Ok(words.collect())
+    }
+
+    /// Keeps in mind what agents know from now on.
+    pub(super) async fn remember_told(&self, user_id: &UserId, known: Vec<String>, told: &[HistoryItem]) {
+        let known = news::with_news(user_id, known, told);
+        if known.is_empty() {
+            return;
+        }
+        let kept_until = self.retained_until(self.clock.now());
+        if let Err(error) = self.table.put_told(user_id, known, kept_until).await {
+            tracing::warn!(error = %error, "the user's next transcript may repeat this one");
+        }
+    }
+
+    /// What the people in a transcript are called.
+    pub(super) async fn names(&self, user: &User, history: &[HistoryItem]) -> BTreeMap<UserId, Redacted> {
+        let mut names = BTreeMap::from([(user.user_id.clone(), user.profile.name.clone())]);
+        let authors: BTreeSet<_> = history
+            .iter()
+            .filter_map(|item| match item {
+                HistoryItem::Message { author: Author::User(id), .. } if *id != user.user_id => Some(id),
+                _ => None,
+            })
+            .collect();
+        for id in authors.into_iter().take(MOST_NAMES) {
+            match self.table.user(id).await {
+                Ok(known) => names.extend(known.map(|known| (known.user_id, known.profile.name))),
+                Err(error) => tracing::warn!(error = %error, "somebody stays unnamed in a transcript"),
+            }
+        }
+        names
+    }
+}

@@ -1,0 +1,186 @@
+//! What users send beside words, fetched from where the bot platform keeps it.
+//!
+//! The addresses come from whoever talks to the bot, so nothing about them is trusted: only `https`, only hosts on a list,
+//! only addresses of the public internet, checked at every redirect and for the very address that is connected to; a limit
+//! of size and of time; no credential, no cookie, no referrer. Content is taken as it is declared and never looked into.
+
+mod address;
+mod hosts;
+mod name;
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{StatusCode, header};
+use reqwest::dns::Resolve;
+use reqwest::{Response, Url};
+use rustls::ClientConfig;
+
+use address::{NotPublic, OnlyPublic, SystemResolver};
+pub use hosts::{HostError, Hosts, Policy};
+pub use name::Declared;
+
+use crate::http::{BuildError, USER_AGENT};
+
+/// What LiveChat takes at most ("10 MB").
+pub const MAX_BYTES: usize = 10 * 1024 * 1024;
+
+/// How long a download may take in all; as long as a vendor's call.
+const TIME: Duration = Duration::from_secs(5);
+
+/// How many times a download may be sent elsewhere.
+const MAX_REDIRECTS: usize = 3;
+
+/// A file as it was served.
+#[derive(Clone, Debug)]
+pub struct Download {
+    /// What the server said about it.
+    pub declared: Declared,
+    /// The bytes.
+    pub content: Bytes,
+}
+
+/// Why there is no file. No variant says where it was.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address, or one that it leads to, is not `https` on a host of the list; nothing was sent there.
+    #[error("the address is not one that files are taken from")]
+    NotAllowed,
+    /// A host of the list is at an address that is not of the public internet; nothing was sent there.
+    #[error("the host is not on the public internet")]
+    NotPublic,
+    /// More than [`MAX_BYTES`].
+    #[error("the file is larger than {MAX_BYTES} bytes")]
+    TooLarge,
+    /// More redirects than are followed, or one without an address.
+    #[error("the address leads on and on")]
+    Redirects,
+    /// Compressed although nobody asked for that.
+    #[error("the bytes are not the file's own")]
+    Encoded,
+    /// Another status than 200.
+    #[error("the server answered with status {}", .0.as_u16())]
+    Status(StatusCode),
+    /// The time was up before the last byte.
+    #[error("the file did not come in time")]
+    TimedOut,
+    /// No connection, or a broken one.
+    #[error("the connection failed")]
+    Failed(#[source] reqwest::Error),
+}
+
+impl Error {
+    /// Whether the same download may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NotAllowed | Self::NotPublic | Self::TooLarge | Self::Redirects | Self::Encoded => false,
+            Self::Status(status) => {
+                let later = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+                status.is_server_error() || later.contains(status)
+            }
+            Self::TimedOut | Self::Failed(_) => true,
+        }
+    }
+
+    fn of(error: reqwest::Error) -> Self {
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
+        while let Some(error) = cause {
+            if error.is::<NotPublic>() {
+                return Self::NotPublic;
+            }
+            cause = error.source();
+        }
+        Self::Failed(error.without_url())
+    }
+}
+
+/// Downloads files from hosts on a list.
+#[derive(Clone, Debug)]
+pub struct Fetcher {
+    client: reqwest::Client,
+    policy: Policy,
+    time: Duration,
+}
+
+impl Fetcher {
+    /// A fetcher that asks the system for addresses.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`], which only a change of dependencies can cause.
+    pub fn new(policy: Policy, tls: ClientConfig) -> Result<Self, BuildError> {
+        Self::with(policy, tls, Arc::new(SystemResolver), TIME)
+    }
+
+    fn with(policy: Policy, tls: ClientConfig, resolver: Arc<dyn Resolve>, time: Duration) -> Result<Self, BuildError> {
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .user_agent(USER_AGENT)
+            // Literal addresses are not asked for here; the policy knows none.
+            .dns_resolver(OnlyPublic(resolver))
+            // A connection that is used again was checked when its name had led somewhere else.
+            .pool_max_idle_per_host(0)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            .build()?;
+        Ok(Self { client, policy, time })
+    }
+
+    /// Downloads the file at `url`, which can be anything.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn fetch(&self, url: &str) -> Result<Download, Error> {
+        let url = Url::parse(url).map_err(|_| Error::NotAllowed)?;
+        tokio::time::timeout(self.time, self.follow(url)).await.unwrap_or(Err(Error::TimedOut))
+    }
+
+    async fn follow(&self, mut url: Url) -> Result<Download, Error> {
+        for _ in 0..=MAX_REDIRECTS {
+            if !self.policy.admits(&url) {
+                return Err(Error::NotAllowed);
+            }
+            let request = self.client.get(url.clone()).header(header::ACCEPT_ENCODING, "identity");
+            let response = request.send().await.map_err(Error::of)?;
+            match response.status() {
+                StatusCode::OK => return read(response, &url).await,
+                status if status.is_redirection() => url = next(&response, &url).ok_or(Error::Redirects)?,
+                status => return Err(Error::Status(status)),
+            }
+        }
+        Err(Error::Redirects)
+    }
+}
+
+fn next(response: &Response, url: &Url) -> Option<Url> {
+    let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
+    url.join(location).ok()
+}
+
+async fn read(mut response: Response, url: &Url) -> Result<Download, Error> {
+    let is_plain = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if response.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| !is_plain(encoding)) {
+        return Err(Error::Encoded);
+    }
+    let is_small = |length: u64| usize::try_from(length).is_ok_and(|length| length <= MAX_BYTES);
+    // Only a refusal is taken at its word; what is really sent is counted.
+    if response.content_length().is_some_and(|length| !is_small(length)) {
+        return Err(Error::TooLarge);
+    }
+    let declared = Declared::new(response.headers(), url);
+    let mut content = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(Error::of)? {
+        if content.len() + chunk.len() > MAX_BYTES {
+            return Err(Error::TooLarge);
+        }
+        content.extend_from_slice(&chunk);
+    }
+    Ok(Download { declared, content: content.freeze() })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,32 @@
+//! How far the delivery of a waiting item has come, where it takes more than one step.
+
+use serde::Serialize;
+
+use super::keys::Key;
+use super::lane::{Lane, Position};
+use super::transaction::Change;
+use super::{Result, Table, value};
+use crate::ids::SessionId;
+
+impl Table {
+    /// Replaces the content of a waiting item by one that says how far its delivery is; what has left its lane stays gone.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn note_progress<T: Serialize>(
+        &self,
+        id: &SessionId,
+        lane: Lane,
+        position: &Position,
+        content: &T,
+    ) -> Result<()> {
+        let change = Change {
+            expression: "SET content = :content",
+            condition: "attribute_exists(pk)",
+            values: vec![(":content", value(content)?)],
+        };
+        self.transaction().update(&Key::waiting(id, lane, position), change)?.commit("table note_progress").await?;
+        Ok(())
+    }
+}
