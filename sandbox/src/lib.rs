@@ -5,6 +5,7 @@ pub mod demo;
 pub mod faults;
 pub mod function;
 pub mod gateway;
+mod instances;
 pub mod journal;
 pub mod livechat;
 pub mod runtime;

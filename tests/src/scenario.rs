@@ -3,9 +3,11 @@
 mod duplicates;
 mod order;
 mod outages;
+mod side_by_side;
 mod stage;
 mod starts;
 mod store_answers;
+mod walk;
 
 use std::pin::Pin;
 
@@ -53,7 +55,7 @@ pub struct Scenario {
 
 impl Scenario {
     /// Every scenario.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self {
             name: "duplicates-spread",
             shows: "10,000 agent messages, each delivered up to ten times and shuffled, are shown 10,000 times",
@@ -113,6 +115,11 @@ impl Scenario {
             name: "order",
             shows: "50,000 arrivals are displaced by up to five seconds: whatever waited is put right",
             play: |size| Box::pin(order::displaced(size)),
+        },
+        Self {
+            name: "random-walk",
+            shows: "200,000 steps of everything that can happen: one owner at each, and every way leads back to the bot",
+            play: |size| Box::pin(walk::random(size)),
         },
     ];
 

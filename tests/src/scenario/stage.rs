@@ -8,16 +8,14 @@ use std::time::Duration;
 use sandbox::botpress::{Escalation, UpstreamUser};
 use sandbox::faults::{Fault, Spoiled};
 use sandbox::journal::Vendor;
-use sandbox::stack::{Options, Stack};
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
-use shared::fail_point::Plan;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Report;
 use crate::checker::{self, Direction, Expectations, Finding, Refused, Words};
-use crate::{ANNA, Clocks, World};
+use crate::{ANNA, World};
 
 /// How long nothing may have happened before time passes.
 const QUIET: Duration = Duration::from_millis(8);
@@ -63,12 +61,8 @@ impl Stage {
 
     /// A stage whose time is its own, and whose table can be spoiled.
     pub async fn in_process() -> Self {
-        let clock = Clocks::new();
         // The proxy also shows that something is going on where the journal does not.
-        let options = Options { table_proxy: true, ..clock.options() };
-        let stack = Stack::start(options).await.expect("the stack starts");
-        let world = World { stack, fail_points: Plan::default(), clock: Some(clock) };
-        world.install().await.expect("the integration is installed");
+        let world = World::spoilable(1).await;
         Self::around(world)
     }
 
@@ -78,20 +72,15 @@ impl Stage {
 
     /// Waits until nothing has happened for a moment.
     async fn quiet(&self) {
-        let mut seen = self.activity();
+        let mut seen = self.world.activity();
         loop {
             tokio::time::sleep(QUIET).await;
-            let now = self.activity();
+            let now = self.world.activity();
             if now == seen {
                 return;
             }
             seen = now;
         }
-    }
-
-    fn activity(&self) -> usize {
-        let table_calls = self.world.stack.table_proxy.as_ref().map_or(0, |proxy| proxy.calls().values().sum());
-        self.world.stack.journal.len() + table_calls
     }
 
     /// Waits for `work`; time passes whenever nothing happens.
