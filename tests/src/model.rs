@@ -45,6 +45,8 @@ pub(crate) struct Session {
     /// When HITL ended, and whether by our word.
     ended: Option<(Position, Timestamp, bool)>,
     is_stop_heard: bool,
+    /// Whether the bot was told of an end while the thread was open: only another start of the same user may do that.
+    is_told_early: bool,
 }
 
 impl Session {
@@ -180,10 +182,8 @@ impl Model {
         let Some(session) = self.sessions.get_mut(&thread) else { return Ok(()) };
         let told = entry.text("/reason") == TOLD;
         session.ended = Some((entry.number, entry.at, told));
-        match told && session.is_open() {
-            true => Err(format!("the bot was told of an end although thread {thread} is open")),
-            false => Ok(()),
-        }
+        session.is_told_early = told && session.is_open();
+        Ok(())
     }
 
     fn event_sent(&mut self, entry: &Entry, thread: &str) -> Result<(), String> {
@@ -260,6 +260,13 @@ impl Model {
             let session = self.threads.get(conversation).and_then(|thread| self.sessions.get(thread));
             if !session.is_some_and(Session::is_open) {
                 wrong.push(format!("the user of {person} waits for an agent, but the thread is closed"));
+            }
+        }
+        for (thread, session) in self.sessions.iter().filter(|(_, session)| session.is_told_early) {
+            let others = self.sessions.values().filter(|other| other.customer == session.customer);
+            let is_superseded = session.closed.is_some_and(|(_, by)| by == By::Ourselves) && others.count() > 1;
+            if !is_superseded {
+                wrong.push(format!("the bot was told of an end although thread {thread} was open"));
             }
         }
         for (thread, session) in self.open() {

@@ -1,5 +1,6 @@
 //! Scenarios: one kind of trouble each, at any size, judged by the [`checker`](crate::checker).
 
+mod down;
 mod duplicates;
 mod order;
 mod outages;
@@ -55,7 +56,7 @@ pub struct Scenario {
 
 impl Scenario {
     /// Every scenario.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self {
             name: "duplicates-spread",
             shows: "10,000 agent messages, each delivered up to ten times and shuffled, are shown 10,000 times",
@@ -105,6 +106,11 @@ impl Scenario {
             name: "both-down",
             shows: "both vendors are down for ten minutes: everything is accepted, and arrives afterwards",
             play: |size| Box::pin(outages::both(size)),
+        },
+        Self {
+            name: "down",
+            shows: "we are down for five minutes: every message and every closure is recovered within 120 s, once",
+            play: |size| Box::pin(down::for_minutes(size)),
         },
         Self {
             name: "lost-store-answers",

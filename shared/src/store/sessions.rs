@@ -44,6 +44,9 @@ pub struct Session {
     /// How often in a row the thread was read without finding anything that no webhook had brought.
     #[serde(default)]
     pub silent_reads: u32,
+    /// Whether the thread has to be read whatever has arrived lately: after an outage of ours.
+    #[serde(default)]
+    pub must_read: bool,
     /// The sentence with which the start failed, for those who waited for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
@@ -298,7 +301,7 @@ impl Table {
     /// As all writes: see [`Error`](super::Error).
     pub async fn take_read(&self, id: &SessionId, now: Timestamp, next: Timestamp, silent_reads: u32) -> Result<bool> {
         let change = Change {
-            expression: "SET due_at = :next, silent_reads = :reads",
+            expression: "SET due_at = :next, silent_reads = :reads REMOVE must_read",
             condition: "session_state = :active AND due_at <= :now",
             values: vec![
                 (":next", text(next)),
@@ -310,16 +313,20 @@ impl Table {
         Ok(self.transaction().update(&Key::session(id), change)?.commit("table take_read").await?.is_done())
     }
 
-    /// Makes an active session's thread due to be read at once.
+    /// Makes an active session's thread due to be read at once, whatever has arrived lately.
     ///
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error).
     pub async fn hasten_read(&self, id: &SessionId, now: Timestamp) -> Result<()> {
         let change = Change {
-            expression: "SET due_at = :now",
+            expression: "SET due_at = :now, must_read = :yes",
             condition: "session_state = :active",
-            values: vec![(":now", text(now)), (":active", value(&State::Active)?)],
+            values: vec![
+                (":now", text(now)),
+                (":active", value(&State::Active)?),
+                (":yes", AttributeValue::Bool(true)),
+            ],
         };
         self.transaction().update(&Key::session(id), change)?.commit("table hasten_read").await?;
         Ok(())

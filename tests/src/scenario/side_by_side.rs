@@ -6,7 +6,7 @@ use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
 /// How many worlds live at once; much of their time they wait for a moment of silence.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 
 /// What comes of each of `lives`, in any order; each is lived on one thread, so that it goes the same way every time as
 /// far as that is possible.
