@@ -2,6 +2,8 @@
 
 mod down;
 mod duplicates;
+mod kills;
+mod life;
 mod order;
 mod outages;
 mod side_by_side;
@@ -9,6 +11,8 @@ mod stage;
 mod starts;
 mod store_answers;
 mod walk;
+
+pub use kills::{Flow, places};
 
 use std::pin::Pin;
 
@@ -56,7 +60,7 @@ pub struct Scenario {
 
 impl Scenario {
     /// Every scenario.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self {
             name: "duplicates-spread",
             shows: "10,000 agent messages, each delivered up to ten times and shuffled, are shown 10,000 times",
@@ -121,6 +125,11 @@ impl Scenario {
             name: "order",
             shows: "50,000 arrivals are displaced by up to five seconds: whatever waited is put right",
             play: |size| Box::pin(order::displaced(size)),
+        },
+        Self {
+            name: "kills",
+            shows: "the process dies at every fail-point of every flow, 20 times: nothing is lost, doubled or stuck",
+            play: |size| Box::pin(kills::everywhere(size)),
         },
         Self {
             name: "random-walk",

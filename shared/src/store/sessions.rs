@@ -325,7 +325,7 @@ impl Table {
             values: vec![
                 (":now", text(now)),
                 (":active", value(&State::Active)?),
-                (":yes", AttributeValue::Bool(true)),
+                (":yes", value(&true)?),
             ],
         };
         self.transaction().update(&Key::session(id), change)?.commit("table hasten_read").await?;

@@ -1,22 +1,19 @@
 //! Anything at any time: a random walk over everything that people, vendors and machines do, beside a reference model.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
-use sandbox::botpress::{Escalation, UpstreamUser};
-use sandbox::faults::{Fault, Faults};
+use sandbox::botpress::Escalation;
+use sandbox::faults::Fault;
 use sandbox::livechat::Target;
 use sandbox::table_proxy::{throttled, throughput_exceeded};
-use shared::clock::Timestamp;
 use shared::fail_point::Place;
-use tokio::task::JoinSet;
 
+use super::life::{Life, MINUTE, vendors};
 use super::side_by_side::side_by_side;
 use super::{Report, Size};
-use crate::checker::{self, Expectations, Finding};
-use crate::model::{Excused, Model, delivery_of};
-use crate::{ANNA, BEN, World};
+use crate::model::Excused;
+use crate::{ANNA, BEN};
 
 /// How many steps one world lives; a new one begins with an empty table and an empty journal.
 const STEPS: usize = 400;
@@ -26,8 +23,6 @@ const USERS: usize = 4;
 
 /// How many of the last steps are told when something is wrong.
 const TOLD: usize = 30;
-
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// Everything that can happen, and how often relative to the rest.
 const STEPS_BY_WEIGHT: [(Step, u32); 24] = [
@@ -128,41 +123,20 @@ impl Tally {
 }
 
 struct Walk {
-    world: Arc<World>,
+    life: Life,
     random: fastrand::Rng,
-    model: Model,
-    users: Vec<UpstreamUser>,
-    running: JoinSet<()>,
-    /// Where reading the journal goes on.
-    read: usize,
     steps: VecDeque<String>,
     places: BTreeSet<Place>,
-    deliveries: BTreeSet<u64>,
-    messages: Vec<String>,
-    private: Vec<String>,
-    said: usize,
     tally: Tally,
 }
 
 impl Walk {
     async fn live(seed: u64, steps: usize) -> Result<Tally, String> {
-        let world = Arc::new(World::spoilable(1).await);
-        let users = (0..USERS)
-            .map(|number| world.stack.botpress.new_user(&format!("User {number}"), Some(&email(number)), None))
-            .collect();
         let mut walk = Self {
-            world,
+            life: Life::begin(USERS).await,
             random: fastrand::Rng::with_seed(seed),
-            model: Model::default(),
-            users,
-            running: JoinSet::new(),
-            read: 0,
             steps: VecDeque::new(),
             places: BTreeSet::new(),
-            deliveries: BTreeSet::new(),
-            messages: Vec::new(),
-            private: Vec::new(),
-            said: 0,
             tally: Tally::default(),
         };
         match walk.go(steps).await {
@@ -177,7 +151,7 @@ impl Walk {
     async fn go(&mut self, steps: usize) -> Result<(), String> {
         for number in 0..steps {
             let step = self.pick();
-            let told = self.take(step).await;
+            let told = self.take(step).await?;
             self.steps.push_back(format!("{number}: {step:?} {told}"));
             if self.steps.len() > TOLD {
                 self.steps.pop_front();
@@ -186,12 +160,30 @@ impl Walk {
             if self.random.u8(..10) < 7 {
                 self.settle().await?;
             } else {
-                self.observe()?;
+                self.life.observe()?;
             }
         }
-        self.rest().await?;
-        self.lead_back().await?;
-        self.judge()
+        self.steps.push_back("everything rests".to_owned());
+        self.life.heal();
+        self.life.world.fail_points.clear();
+        // Either the schedule goes on as usual, or it has been gone for as long.
+        let pauses = if self.random.bool() { vec![MINUTE; 20] } else { vec![MINUTE, 18 * MINUTE, MINUTE, MINUTE] };
+        self.tally.excused = self.life.rest(&pauses).await?;
+        self.life.lead_back(&pauses).await?;
+        let world = &self.life.world;
+        self.tally.sessions = world.count("chat_started") + world.count("chat_resumed");
+        self.tally.words = self.life.texts();
+        self.life.judge()
+    }
+
+    async fn settle(&mut self) -> Result<(), String> {
+        if self.life.settle().await? {
+            self.tally.kills += 1;
+            let plan = &self.life.world.fail_points;
+            self.places.extend(plan.passed().into_keys());
+            plan.clear();
+        }
+        Ok(())
     }
 
     fn pick(&mut self) -> Step {
@@ -207,72 +199,86 @@ impl Walk {
     }
 
     /// Does one thing; the answer says to whom.
-    async fn take(&mut self, step: Step) -> String {
-        let stack = &self.world.stack;
-        let number = self.random.usize(..self.users.len());
-        let person = self.users.get(number).map(|user| user.conversation_id.clone()).unwrap_or_default();
-        let chat = self.model.session_of(&person).map(|session| session.chat_id.clone()).unwrap_or_default();
-        let agent = self.agent_of(&chat);
+    async fn take(&mut self, step: Step) -> Result<String, String> {
+        let number = self.random.usize(..USERS);
+        let Some(person) = self.life.users.get(number).map(|user| user.conversation_id.clone()) else {
+            return Ok(String::new());
+        };
         match step {
             Step::UserSays => {
-                let text = self.text("user");
+                let text = self.life.text("user");
                 let told = format!("{number} \"{text}\"");
-                self.spawn(async move |world| drop(world.stack.botpress.user_says(&person, &text).await));
-                return told;
+                self.life.spawn(async move |world| drop(world.stack.botpress.user_says(&person, &text).await));
+                return Ok(told);
             }
-            Step::AgentSays => {
-                let text = self.text("agent");
-                return format!("{:?}", self.world.stack.livechat.agent_sends_text(&chat, &agent, &text).map(|_| text));
+            Step::UserEnds => {
+                self.life.spawn(async move |world| drop(world.stack.botpress.user_ends(&person).await));
             }
-            Step::AgentWritesNote => {
-                let text = self.text("note");
-                drop(self.world.stack.livechat.agent_sends_private_note(&chat, &agent, &text));
-                self.private.push(text);
-            }
-            Step::Transfer => {
-                let other = if agent == ANNA { BEN } else { ANNA };
-                drop(stack.livechat.agent_transfers(&chat, &agent, Target::Agent(other.to_owned())));
-            }
-            Step::Join => drop(stack.livechat.agent_joins(&chat, if agent == ANNA { BEN } else { ANNA })),
-            Step::AgentCloses => drop(stack.livechat.agent_closes(&chat, &agent)),
-            Step::RouterCloses => drop(stack.livechat.router_closes(&chat)),
-            Step::UserEnds => self.spawn(async move |world| drop(world.stack.botpress.user_ends(&person).await)),
-            Step::BotStops => self.spawn(async move |world| drop(world.stack.botpress.stop(&person).await)),
+            Step::BotStops => self.life.spawn(async move |world| drop(world.stack.botpress.stop(&person).await)),
             Step::Escalate => {
-                let text = self.text("please");
-                self.spawn(async move |world| {
+                let text = self.life.text("please");
+                self.life.spawn(async move |world| {
                     drop(world.stack.botpress.user_says(&person, &text).await);
                     drop(world.stack.botpress.escalate(&person, Escalation::default()).await);
                 });
             }
             Step::RepeatWebhook => {
-                let delivery = self.random.choice(&self.deliveries).copied();
-                let sent = delivery.is_some_and(|delivery| stack.livechat.replay(delivery));
-                return format!("{delivery:?} {sent}");
+                let delivery = self.random.choice(&self.life.deliveries).copied().unwrap_or_default();
+                return Ok(format!("{delivery} {}", self.life.world.stack.livechat.replay(delivery)));
             }
             Step::RepeatMessage => {
-                let message = self.random.choice(&self.messages).cloned().unwrap_or_default();
-                stack.botpress.deliver_again(&message);
-                return message;
+                let message = self.random.choice(&self.life.messages).cloned().unwrap_or_default();
+                self.life.world.stack.botpress.deliver_again(&message);
+                return Ok(message);
             }
-            Step::Kill => return self.kill(),
-            Step::Wait => self.world.advance(Duration::from_millis(self.random.u64(100..30_000))),
+            Step::Sweep => self.life.spawn(async |world| drop(world.stack.sweep().await)),
+            Step::Wait => self.life.world.advance(Duration::from_millis(self.random.u64(100..30_000))),
             Step::Jump => {
                 // Nothing that is alive stops working for hours.
-                drop(self.settle().await);
+                self.settle().await?;
                 let seconds = self.random.u64(60..36_000);
-                self.world.advance(Duration::from_secs(seconds));
-                return format!("{seconds} s");
+                self.life.world.advance(Duration::from_secs(seconds));
+                return Ok(format!("{seconds} s"));
             }
-            Step::Sweep => self.spawn(async |world| drop(world.stack.sweep().await)),
-            _ => return self.spoil(step),
+            Step::Kill => return Ok(self.kill()),
+            Step::AgentSays
+            | Step::AgentWritesNote
+            | Step::Transfer
+            | Step::Join
+            | Step::AgentCloses
+            | Step::RouterCloses => return Ok(format!("{number} {}", self.agent_acts(step, &person))),
+            _ => return Ok(self.spoil(step)),
         }
-        format!("{number}")
+        Ok(number.to_string())
+    }
+
+    /// An agent does something in the chat of a user, if there is one.
+    fn agent_acts(&mut self, step: Step, person: &str) -> String {
+        let (chat, agent) = self.life.chat_of(person);
+        let other = if agent == ANNA { BEN } else { ANNA };
+        let text = self.life.text("agent");
+        let livechat = &self.life.world.stack.livechat;
+        let done = match step {
+            Step::AgentSays => livechat.agent_sends_text(&chat, &agent, &text).map(drop),
+            Step::AgentWritesNote => livechat.agent_sends_private_note(&chat, &agent, &text).map(drop),
+            Step::Transfer => livechat.agent_transfers(&chat, &agent, Target::Agent(other.to_owned())),
+            Step::Join => livechat.agent_joins(&chat, other),
+            Step::AgentCloses => livechat.agent_closes(&chat, &agent),
+            _ => livechat.router_closes(&chat),
+        };
+        if matches!(step, Step::AgentWritesNote) {
+            self.life.private.push(text.clone());
+        }
+        match done {
+            Ok(()) => format!("{agent} \"{text}\""),
+            Err(error) => format!("{error:?}"),
+        }
     }
 
     /// Lets something go wrong from now on.
     fn spoil(&mut self, step: Step) -> String {
-        let stack = &self.world.stack;
+        let world = &self.life.world;
+        let stack = &world.stack;
         let times = self.random.u32(1..6);
         let lost = if self.random.bool() { Fault::Reset } else { Fault::answer(503, "") };
         match step {
@@ -284,13 +290,13 @@ impl Walk {
                 stack.livechat.faults().clear();
                 stack.botpress.faults().clear();
             }
-            Step::LoseVendorAnswers => self.random.choice(vendors(&self.world)).into_iter().for_each(|faults| {
+            Step::LoseVendorAnswers => self.random.choice(vendors(world)).into_iter().for_each(|faults| {
                 faults.next(times, "POST", Fault::LoseAnswer);
             }),
             Step::LimitRate => {
                 let headers = BTreeMap::from([("retry-after".to_owned(), format!("{}", 10 * times))]);
                 let limit = Fault::Answer { status: 429, headers, body: String::new() };
-                self.random.choice(vendors(&self.world)).into_iter().for_each(|faults| {
+                self.random.choice(vendors(world)).into_iter().for_each(|faults| {
                     faults.next(1, "POST", limit.clone());
                 });
             }
@@ -311,149 +317,11 @@ impl Walk {
     }
 
     fn kill(&mut self) -> String {
-        let plan = &self.world.fail_points;
+        let plan = &self.life.world.fail_points;
         self.places.extend(plan.passed().into_keys());
         let Some(place) = self.random.choice(&self.places).copied() else { return String::new() };
         let nth = self.random.u32(1..4);
         plan.kill_at(place, nth);
         format!("{:?} {} for the {nth}. time", place.side, place.step)
     }
-
-    fn text(&mut self, who: &str) -> String {
-        self.said += 1;
-        format!("{who} {}", self.said)
-    }
-
-    fn agent_of(&self, chat_id: &str) -> String {
-        let chats = self.world.stack.livechat.open_chats();
-        let chat = chats.iter().find(|chat| chat.id == chat_id);
-        chat.and_then(|chat| chat.public_agent()).unwrap_or(ANNA).to_owned()
-    }
-
-    fn spawn<F>(&mut self, work: impl FnOnce(Arc<World>) -> F)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        self.running.spawn(work(Arc::clone(&self.world)));
-    }
-
-    /// Everything under way comes to its end; whoever was killed has a successor.
-    async fn settle(&mut self) -> Result<(), String> {
-        let (world, running) = (&self.world, &mut self.running);
-        let ends = async {
-            while running.join_next().await.is_some() {}
-            world.stack.settled().await;
-        };
-        world.drive(ends).await;
-        if world.fail_points.has_killed() {
-            self.tally.kills += 1;
-            self.places.extend(world.fail_points.passed().into_keys());
-            world.fail_points.clear();
-            world.stack.restart_functions().map_err(|error| error.to_string())?;
-        }
-        self.observe()
-    }
-
-    /// Shows the model what has happened.
-    fn observe(&mut self) -> Result<(), String> {
-        let entries = self.world.stack.journal.since(self.read);
-        self.read += entries.len();
-        self.deliveries.extend(entries.iter().filter_map(delivery_of));
-        let messages = entries.iter().filter(|entry| entry.text("/direction") == "outgoing");
-        self.messages.extend(messages.map(|entry| entry.text("/message_id").to_owned()));
-        match self.model.observe(&entries).into_iter().next() {
-            Some(wrong) => Err(wrong),
-            None => Ok(()),
-        }
-    }
-
-    /// Nothing goes wrong any more, and time passes until nothing is left to happen.
-    async fn rest(&mut self) -> Result<(), String> {
-        self.steps.push_back("everything rests".to_owned());
-        let stack = &self.world.stack;
-        vendors(&self.world).into_iter().for_each(Faults::clear);
-        stack.gateway_faults.clear();
-        stack.table_proxy.iter().for_each(|proxy| proxy.faults().clear());
-        self.world.fail_points.clear();
-        self.settle().await?;
-        // Either the schedule goes on as usual, or it has been gone for as long.
-        let pauses = if self.random.bool() { vec![MINUTE; 20] } else { vec![MINUTE, 18 * MINUTE, MINUTE, MINUTE] };
-        for pause in pauses {
-            self.world.advance(pause);
-            self.spawn(async |world| drop(world.stack.sweep().await));
-            self.settle().await?;
-        }
-        let (wrong, excused) = self.model.rest(&self.unreadable());
-        self.tally.excused = excused;
-        match (wrong.into_iter().next(), self.left_over()) {
-            (Some(wrong), _) | (None, Some(wrong)) => Err(wrong),
-            (None, None) => Ok(()),
-        }
-    }
-
-    /// When LiveChat did not let a thread be read.
-    fn unreadable(&self) -> Vec<Timestamp> {
-        let spoiled = self.world.stack.livechat.faults().spoiled();
-        spoiled.into_iter().filter(|one| one.call.contains("get_chat")).map(|one| one.at).collect()
-    }
-
-    fn left_over(&self) -> Option<String> {
-        let items = ["waiting", "parked"].into_iter().flat_map(|entity| self.world.items(entity));
-        let mut keys = items.map(|item| format!("{} of {} is left", item["sk"], item["pk"]));
-        keys.next()
-    }
-
-    /// From wherever the walk has led, everybody comes back to the bot, and can be handed over again.
-    async fn lead_back(&mut self) -> Result<(), String> {
-        for again in [false, true] {
-            self.end_everything().await?;
-            if self.model.is_anybody_with_agents() || self.model.open().next().is_some() {
-                return Err(format!("not everybody is back: {:?}", self.model.open().collect::<Vec<_>>()));
-            }
-            if again {
-                break;
-            }
-            for user in self.users.clone() {
-                let text = self.text("please");
-                let escalated = async {
-                    self.world.stack.botpress.user_says(&user.conversation_id, &text).await?;
-                    self.world.stack.botpress.escalate(&user.conversation_id, Escalation::default()).await
-                };
-                self.world.drive(escalated).await.map_err(|error| format!("no new start: {error}"))?;
-            }
-            self.settle().await?;
-            if self.model.open().count() != self.users.len() {
-                return Err(format!("{} threads are open for {USERS} users", self.model.open().count()));
-            }
-        }
-        self.tally.sessions = self.world.count("chat_started") + self.world.count("chat_resumed");
-        Ok(())
-    }
-
-    async fn end_everything(&mut self) -> Result<(), String> {
-        let open: Vec<_> = self.model.open().map(|(_, session)| session.chat_id.clone()).collect();
-        for chat_id in open {
-            drop(self.world.stack.livechat.agent_closes(&chat_id, &self.agent_of(&chat_id)));
-        }
-        self.rest().await
-    }
-
-    /// What the checker says; lost words and open ends are the model's business, which knows what was honestly lost.
-    fn judge(&mut self) -> Result<(), String> {
-        let entries = self.world.stack.journal.entries();
-        self.tally.words = self.said;
-        let expectations = Expectations { private: self.private.clone(), ..Expectations::default() };
-        let wrong = checker::check(&entries, &expectations).into_iter().find(|finding| {
-            matches!(finding, Finding::Leaked(_) | Finding::TextAfterClosure(_) | Finding::AssignedAgain { .. })
-        });
-        wrong.map_or(Ok(()), |finding| Err(format!("{finding:?}")))
-    }
-}
-
-fn vendors(world: &World) -> [&Faults; 2] {
-    [world.stack.livechat.faults(), world.stack.botpress.faults()]
-}
-
-fn email(number: usize) -> String {
-    format!("user-{number}@example.com")
 }
