@@ -338,10 +338,7 @@ fn in_process(
 }
 
 /// What `lambda_http::run` does with each event.
-async fn answer_http(
-    handoff: Option<Arc<Handoff>>,
-    event: LambdaEvent<Value>,
-) -> Result<Value, lambda_runtime::Error> {
+async fn answer_http(handoff: Option<Arc<Handoff>>, event: LambdaEvent<Value>) -> Result<Value, lambda_runtime::Error> {
     let handoff = handoff.ok_or(NO_INSTANCE)?;
     let request: LambdaRequest = serde_json::from_str(&event.payload.to_string())?;
     let mut app = Adapter::from(service_fn(move |request| actions::answer(Arc::clone(&handoff), request)));
@@ -378,11 +375,7 @@ fn handoff(setting: &Setting) -> Result<Arc<Handoff>, Error> {
     Ok(Arc::new(handoff))
 }
 
-async fn processes(
-    variables: &[(String, String)],
-    folder: &Path,
-    count: usize,
-) -> Result<(Function, Function), Error> {
+async fn processes(variables: &[(String, String)], folder: &Path, count: usize) -> Result<(Function, Function), Error> {
     let count = count.max(FEWEST_PROCESSES);
     let start = async |name: &str, timeout| {
         Bootstrap::start(&folder.join(name), name, variables.to_vec(), timeout, count).await

@@ -103,7 +103,7 @@ impl World {
     /// The same, with variables for the functions.
     pub async fn with(environment: &[(&str, &str)]) -> Self {
         match binaries() {
-            Some(folder) => Self::through(&folder, environment).await,
+            Some(folder) => Self::through(&folder, environment, 1).await,
             None => Self::in_process_with(environment).await,
         }
     }
@@ -133,21 +133,21 @@ impl World {
     pub async fn spoilable(instances: usize) -> Self {
         let clock = Clocks::new();
         let fail_points = Plan::default();
-        let options =
-            Options { table_proxy: true, instances, fail_points: fail_points.clone(), ..clock.options() };
+        let options = Options { table_proxy: true, instances, fail_points: fail_points.clone(), ..clock.options() };
         let stack = Stack::start(options).await.expect("the stack starts");
         let world = Self { stack, fail_points, clock: Some(clock) };
         world.install().await.expect("the integration is installed");
         world
     }
 
-    async fn through(folder: &std::path::Path, environment: &[(&str, &str)]) -> Self {
+    async fn through(folder: &std::path::Path, environment: &[(&str, &str)], instances: usize) -> Self {
         // Real time passes here, so the settle time is short.
         let mut variables = vec![("SETTLE_MS".to_owned(), "50".to_owned())];
         variables.extend(owned(environment));
         let options = Options {
             runtime: Runtime::Processes(folder),
             environment: variables,
+            instances,
             ..Options::in_process(Clock::system())
         };
         let stack = Stack::start(options).await.expect("the compiled functions start");

@@ -60,7 +60,7 @@ pub struct Scenario {
 
 impl Scenario {
     /// Every scenario.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self {
             name: "duplicates-spread",
             shows: "10,000 agent messages, each delivered up to ten times and shuffled, are shown 10,000 times",
@@ -68,7 +68,7 @@ impl Scenario {
         },
         Self {
             name: "duplicates-instant",
-            shows: "1,000 copies of one message at the same instant are shown once, in 50 rounds",
+            shows: "1,000 copies of one message at the same instant, on four instances, are shown once, in 50 rounds",
             play: |size| Box::pin(duplicates::instant(size)),
         },
         Self {
@@ -107,6 +107,11 @@ impl Scenario {
             play: |size| Box::pin(outages::livechat(size, outages::Trouble::Resets)),
         },
         Self {
+            name: "livechat-limits",
+            shows: "the same with 429 and a named time, before which nobody calls",
+            play: |size| Box::pin(outages::livechat(size, outages::Trouble::Limits)),
+        },
+        Self {
             name: "both-down",
             shows: "both vendors are down for ten minutes: everything is accepted, and arrives afterwards",
             play: |size| Box::pin(outages::both(size)),
@@ -120,6 +125,11 @@ impl Scenario {
             name: "lost-store-answers",
             shows: "10,000 answers of the table are lost: nothing is lost, nothing is doubled",
             play: |size| Box::pin(store_answers::lost(size)),
+        },
+        Self {
+            name: "table-throttled",
+            shows: "10,000 calls of the table are refused for want of capacity: nothing is lost, nothing is doubled",
+            play: |size| Box::pin(store_answers::refused(size)),
         },
         Self {
             name: "order",

@@ -102,8 +102,9 @@ impl Handoff {
         match session.state {
             State::Starting => self.undo_start(session, deadline).await,
             State::Active => self.reconcile(&session, deadline).await,
-            // What is left of its end waits in a lane, which is due by itself.
-            State::Closing | State::Closed => Ok(false),
+            // Only the undoing of a start is due by itself; what is left of any other end waits in a lane.
+            State::Closing => self.close_from_bot(&session.session_id, deadline).await.map(|()| true),
+            State::Closed => Ok(false),
         }
     }
 }

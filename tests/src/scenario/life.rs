@@ -31,6 +31,8 @@ pub(super) struct Life {
     /// Where reading the journal goes on.
     read: usize,
     texts: usize,
+    /// Whether those who were killed have their successors.
+    is_replaced: bool,
 }
 
 impl Life {
@@ -51,6 +53,7 @@ impl Life {
             running: JoinSet::new(),
             read: 0,
             texts: 0,
+            is_replaced: false,
         }
     }
 
@@ -95,9 +98,10 @@ impl Life {
         };
         world.drive(ends).await;
         let has_killed = world.fail_points.has_killed();
-        if has_killed {
+        if has_killed && !std::mem::replace(&mut self.is_replaced, has_killed) {
             world.stack.restart_functions().map_err(|error| error.to_string())?;
         }
+        self.is_replaced = has_killed;
         self.observe()?;
         Ok(has_killed)
     }

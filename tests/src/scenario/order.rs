@@ -16,11 +16,15 @@ const PAUSE_MS: u64 = 4_000;
 /// How late a webhook may be.
 const DISPLACED_MS: u64 = 5_000;
 
-/// What is promised: an item that waits is overtaken by none that was written later. One that has been delivered before
-/// an earlier one came in could not have waited for it, since nobody knew of that one.
+/// How far apart arrivals are told apart at all.
+const TICK_MS: u64 = 20;
+
+/// What is promised: an item overtakes none that was written earlier and had been accepted before it was taken up. So
+/// arrivals that are displaced by less than the time an item waits are put right; beyond that the order of arrival counts,
+/// since one that has been delivered before an earlier one came in could not have waited for it: nobody knew of that one.
 pub(super) async fn displaced(size: Size) -> Report {
     let mut random = size.random();
-    let stage = Stage::in_process().await;
+    let stage = Stage::in_process(1).await;
     let sessions = stage.sessions(size.of(1_000, 6)).await;
     let (mut words, mut arrivals) = (Vec::new(), Vec::new());
     let begin = stage.world.now();
@@ -32,7 +36,11 @@ pub(super) async fn displaced(size: Size) -> Report {
             let webhook = stage.message_webhook(session, number, &text, written_at);
             let repeated = random.u8(..100) < 2;
             for _ in 0..=usize::from(repeated) {
-                let at = written_at + Duration::from_millis(random.u64(..=DISPLACED_MS));
+                let late_ms = random.u64(..=DISPLACED_MS / TICK_MS) * TICK_MS;
+                let at = begin
+                    + Duration::from_millis(
+                        (written_at.since(begin).as_millis() as u64).next_multiple_of(TICK_MS) + late_ms,
+                    );
                 arrivals.push((at, text.clone(), webhook.clone()));
             }
             words.push(session.words(Direction::ToUser, &text));
@@ -44,7 +52,9 @@ pub(super) async fn displaced(size: Size) -> Report {
     let answered: Arc<Mutex<HashMap<String, usize>>> = Arc::default();
     let mut posts = JoinSet::new();
     for (at, text, webhook) in arrivals {
-        stage.until(at).await;
+        if stage.world.now() < at {
+            stage.until(at).await;
+        }
         let (stage, answered) = (stage.clone(), Arc::clone(&answered));
         posts.spawn(async move {
             let status = stage.post(&webhook).await;

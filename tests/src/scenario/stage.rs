@@ -51,18 +51,19 @@ impl Session {
 }
 
 impl Stage {
-    /// A stage in this process, or before the compiled functions where `HITL_BINARIES` says so.
-    pub async fn start() -> Self {
+    /// A stage with so many instances of each function in this process, or with as many processes of the compiled
+    /// functions where `HITL_BINARIES` says so.
+    pub async fn start(instances: usize) -> Self {
         match crate::binaries() {
-            Some(folder) => Self::around(World::through(&folder, &[]).await),
-            None => Self::in_process().await,
+            Some(folder) => Self::around(World::through(&folder, &[], instances).await),
+            None => Self::in_process(instances).await,
         }
     }
 
     /// A stage whose time is its own, and whose table can be spoiled.
-    pub async fn in_process() -> Self {
+    pub async fn in_process(instances: usize) -> Self {
         // The proxy also shows that something is going on where the journal does not.
-        let world = World::spoilable(1).await;
+        let world = World::spoilable(instances).await;
         Self::around(world)
     }
 
@@ -221,10 +222,22 @@ impl Stage {
             // One that fails, because the table does, is made up for by the next.
             drop(self.drive(self.world.stack.sweep()).await);
             self.quiet().await;
-            if self.world.items("waiting").is_empty() {
+            if self.due_lanes() == 0 {
                 return;
             }
         }
+    }
+
+    /// How many lanes have something that waits; much cheaper than a look at every item.
+    fn due_lanes(&self) -> usize {
+        let due = self.world.stack.table.due().expect("the table can be read");
+        due.iter().filter(|key| crate::text(key, "sk").starts_with("LANE#")).count()
+    }
+
+    /// What is left in the table although nothing should wait, and nothing could not be delivered.
+    pub fn left_over(&self) -> Option<String> {
+        let (waiting, parked) = (self.world.items("waiting").len(), self.world.items("parked").len());
+        (waiting + parked > 0).then(|| format!("{waiting} items wait, and {parked} are parked"))
     }
 
     /// What the checker says.

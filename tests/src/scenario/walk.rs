@@ -84,11 +84,12 @@ enum Step {
 pub(super) async fn random(size: Size) -> Report {
     let mut random = size.random();
     let total = size.of(200_000, STEPS / 2);
-    let lives: Vec<_> =
-        (0..total).step_by(STEPS).map(|begin| (random.u64(..), STEPS.min(total - begin))).collect();
+    let lives: Vec<_> = (0..total).step_by(STEPS).map(|begin| (random.u64(..), STEPS.min(total - begin))).collect();
     let mut tally = Tally::default();
     let mut findings = Vec::new();
-    for (seed, walked) in side_by_side(lives, |(seed, steps)| async move { (seed, Walk::live(seed, steps).await) }).await {
+    for (seed, walked) in
+        side_by_side(lives, |(seed, steps)| async move { (seed, Walk::live(seed, steps).await) }).await
+    {
         match walked {
             Ok(one) => tally.add(one),
             Err(failure) => findings.push(format!("the world of seed {seed}: {failure}")),
