@@ -129,11 +129,11 @@ impl World {
         Self { stack, fail_points, clock: Some(clock) }
     }
 
-    /// A world whose table can be spoiled, with so many instances of each function.
-    pub async fn spoilable(instances: usize) -> Self {
+    /// A world with so many instances of each function, and perhaps with a table that can be spoiled.
+    pub async fn of_instances(instances: usize, table_proxy: bool) -> Self {
         let clock = Clocks::new();
         let fail_points = Plan::default();
-        let options = Options { table_proxy: true, instances, fail_points: fail_points.clone(), ..clock.options() };
+        let options = Options { table_proxy, instances, fail_points: fail_points.clone(), ..clock.options() };
         let stack = Stack::start(options).await.expect("the stack starts");
         let world = Self { stack, fail_points, clock: Some(clock) };
         world.install().await.expect("the integration is installed");
@@ -193,6 +193,11 @@ impl World {
                 looks = 0;
             }
         }
+    }
+
+    /// Whether every invocation waits for time to pass.
+    fn all_sleep(&self) -> bool {
+        self.clock.as_ref().is_none_or(|clock| clock.all_sleep(&self.stack))
     }
 
     /// A number that grows whenever something happens.

@@ -1,6 +1,9 @@
 //! A small reference model of sessions, apart from the product: it reads the journal entry by entry, knows at each moment
 //! who owns a user's conversation, and knows which words are owed and which may honestly be lost.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap};
 
 use sandbox::journal::Entry;

@@ -172,7 +172,7 @@ impl Circumstances {
 
 impl Death {
     async fn new(flow: Flow, seed: u64) -> Result<Self, String> {
-        let mut life = Life::begin(1).await;
+        let mut life = Life::begin(1, false).await;
         let person = life.users.first().map(|user| user.conversation_id.clone()).unwrap_or_default();
         if !matches!(flow, Flow::Install | Flow::Start | Flow::FailedStart) {
             escalate(&mut life, &person).await?;
@@ -319,7 +319,7 @@ impl Death {
                 return Err(format!("{webhooks} webhooks are registered"));
             }
         }
-        self.life.lead_back(&[MINUTE; 3]).await?;
+        self.life.lead_back(&[MINUTE; 2]).await?;
         self.life.judge()
     }
 }

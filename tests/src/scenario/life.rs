@@ -1,7 +1,7 @@
 //! A small world beside the reference model: whatever happens in it is shown to the model, and judged by it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sandbox::botpress::{Escalation, UpstreamUser};
@@ -31,14 +31,16 @@ pub(super) struct Life {
     /// Where reading the journal goes on.
     read: usize,
     texts: usize,
+    /// Users whom the bot is about to hand over; it does so once at a time.
+    escalating: Arc<Mutex<BTreeSet<String>>>,
     /// Whether those who were killed have their successors.
     is_replaced: bool,
 }
 
 impl Life {
-    /// A new world with so many users, all of them with the bot.
-    pub async fn begin(users: usize) -> Self {
-        let world = Arc::new(World::spoilable(1).await);
+    /// A new world with so many users, all of them with the bot, and perhaps with a table that can be spoiled.
+    pub async fn begin(users: usize, table_proxy: bool) -> Self {
+        let world = Arc::new(World::of_instances(1, table_proxy).await);
         let new_user = |number| {
             let (name, email) = (format!("User {number}"), format!("user-{number}@example.com"));
             world.stack.botpress.new_user(&name, Some(&email), None)
@@ -53,6 +55,7 @@ impl Life {
             running: JoinSet::new(),
             read: 0,
             texts: 0,
+            escalating: Arc::default(),
             is_replaced: false,
         }
     }
@@ -87,6 +90,23 @@ impl Life {
         F: Future<Output = ()> + Send + 'static,
     {
         self.running.spawn(work(Arc::clone(&self.world)));
+    }
+
+    /// The user asks for a person, and the bot hands them over; tells whether the bot was free to do so.
+    pub fn escalate(&mut self, person: String, text: String) -> bool {
+        let escalating = Arc::clone(&self.escalating);
+        let of = |list: &Mutex<BTreeSet<String>>, change: fn(&mut BTreeSet<String>, String) -> bool, person| {
+            change(&mut list.lock().expect("nobody panics with the list in hand"), person)
+        };
+        let is_free = of(&escalating, BTreeSet::insert, person.clone());
+        if is_free {
+            self.spawn(async move |world| {
+                drop(world.stack.botpress.user_says(&person, &text).await);
+                drop(world.stack.botpress.escalate(&person, Escalation::default()).await);
+                of(&escalating, |list, person| list.remove(&person), person);
+            });
+        }
+        is_free
     }
 
     /// Everything under way comes to its end. Whoever was killed has a successor then; tells whether somebody was.

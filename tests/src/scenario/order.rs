@@ -49,14 +49,17 @@ pub(super) async fn displaced(size: Size) -> Report {
     arrivals.sort_by_key(|(at, ..)| *at);
     let deliveries = arrivals.len();
 
-    let answered: Arc<Mutex<HashMap<String, usize>>> = Arc::default();
+    // Where the journal was when a message was first posted, and when it was first answered.
+    let [posted, answered]: [Arc<Mutex<HashMap<String, usize>>>; 2] = Default::default();
     let mut posts = JoinSet::new();
     for (at, text, webhook) in arrivals {
         if stage.world.now() < at {
             stage.until(at).await;
         }
-        let (stage, answered) = (stage.clone(), Arc::clone(&answered));
+        let (stage, posted, answered) = (stage.clone(), Arc::clone(&posted), Arc::clone(&answered));
         posts.spawn(async move {
+            let begun = stage.world.stack.journal.len();
+            posted.lock().expect("nobody panics with the map in hand").entry(text.clone()).or_insert(begun);
             let status = stage.post(&webhook).await;
             let known = stage.world.stack.journal.len();
             answered.lock().expect("nobody panics with the map in hand").entry(text).or_insert(known);
@@ -66,21 +69,15 @@ pub(super) async fn displaced(size: Size) -> Report {
     let refused = stage.drive(posts.join_all()).await.into_iter().filter(|good| !good).count();
     stage.drain().await;
 
-    let shown: HashMap<String, usize> = stage
-        .world
-        .stack
-        .journal
-        .all("shown_to_user")
-        .iter()
-        .map(|entry| (entry.text("/text").to_owned(), entry.number))
-        .collect();
+    let posted = posted.lock().expect("nobody panics with the map in hand").clone();
+    let taken_up = taken_up(&stage, &posted);
     let answered = answered.lock().expect("nobody panics with the map in hand").clone();
     let effects = stage.effects(&words);
     let expectations = Expectations { words, escalations: Some(sessions.len()), ..Expectations::default() };
     let (overtaken, findings): (Vec<_>, Vec<_>) =
         stage.findings(expectations).into_iter().partition(|finding| match finding {
-            // Known before the later words were shown: those should have waited.
-            Finding::Reordered { words, after } => answered.get(&words.text) >= shown.get(after),
+            // Known before the later words were taken up: those should have waited.
+            Finding::Reordered { words, after } => answered.get(&words.text) >= taken_up.get(after),
             _ => false,
         });
     let figure = format!(
@@ -90,4 +87,17 @@ pub(super) async fn displaced(size: Size) -> Report {
     let mut report = report(figure, &findings);
     report.findings.extend((refused > 0).then(|| format!("{refused} deliveries were not answered with 200")));
     report
+}
+
+/// Where the journal was at least when words were taken up: they had been posted, and the words before them shown.
+fn taken_up(stage: &Stage, posted: &HashMap<String, usize>) -> HashMap<String, usize> {
+    let mut shown_last = HashMap::new();
+    let mut taken_up = HashMap::new();
+    for entry in stage.world.entries("shown_to_user", "/from", "agent") {
+        let text = entry.text("/text").to_owned();
+        let before = shown_last.insert(entry.text("/conversation_id").to_owned(), entry.number);
+        let posted = posted.get(&text).copied().unwrap_or_default();
+        taken_up.insert(text, before.unwrap_or_default().max(posted));
+    }
+    taken_up
 }

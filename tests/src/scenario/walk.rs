@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use sandbox::botpress::Escalation;
 use sandbox::faults::Fault;
 use sandbox::livechat::Target;
 use sandbox::table_proxy::{throttled, throughput_exceeded};
@@ -134,7 +133,7 @@ struct Walk {
 impl Walk {
     async fn live(seed: u64, steps: usize) -> Result<Tally, String> {
         let mut walk = Self {
-            life: Life::begin(USERS).await,
+            life: Life::begin(USERS, true).await,
             random: fastrand::Rng::with_seed(seed),
             steps: VecDeque::new(),
             places: BTreeSet::new(),
@@ -218,10 +217,7 @@ impl Walk {
             Step::BotStops => self.life.spawn(async move |world| drop(world.stack.botpress.stop(&person).await)),
             Step::Escalate => {
                 let text = self.life.text("please");
-                self.life.spawn(async move |world| {
-                    drop(world.stack.botpress.user_says(&person, &text).await);
-                    drop(world.stack.botpress.escalate(&person, Escalation::default()).await);
-                });
+                return Ok(format!("{number} {}", self.life.escalate(person, text)));
             }
             Step::RepeatWebhook => {
                 let delivery = self.random.choice(&self.life.deliveries).copied().unwrap_or_default();
