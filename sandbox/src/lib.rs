@@ -6,6 +6,7 @@ pub mod deployed;
 pub mod faults;
 pub mod function;
 pub mod gateway;
+mod instances;
 pub mod journal;
 pub mod livechat;
 pub mod runtime;

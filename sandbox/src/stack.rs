@@ -23,6 +23,7 @@ use crate::deployed::Deployed;
 use crate::faults::Faults;
 use crate::function::{Function, REGION};
 use crate::gateway::{Gateway, Route, schedule};
+use crate::instances::Instances;
 use crate::journal::Journal;
 use crate::runtime::Bootstrap;
 use crate::secrets_manager::SecretsManager;
@@ -38,6 +39,12 @@ const ACTIONS_TIMEOUT: Duration = Duration::from_secs(29);
 
 /// One second below the pause between two sweeps; what LiveChat calls sets itself a shorter limit.
 const WEBHOOKS_TIMEOUT: Duration = Duration::from_secs(59);
+
+/// Lambda starts more instances under load; two are enough to have them side by side.
+const FEWEST_PROCESSES: usize = 2;
+
+/// What an invocation hears that nobody can take.
+const NO_INSTANCE: &str = "there is no instance";
 
 /// What stands in the secret and is chosen by us rather than by a vendor.
 const WEBHOOK_SECRET: &str = "sandbox-webhook-secret";
@@ -77,6 +84,9 @@ pub struct Options<'a> {
     pub definition: botpress::Definition,
     /// Whether the functions reach the table through a proxy that spoils calls.
     pub table_proxy: bool,
+    /// How many instances of each function there are; they take turns, and share nothing but the table and the secret.
+    /// Of compiled functions there are two at least.
+    pub instances: usize,
 }
 
 impl Options<'_> {
@@ -92,6 +102,7 @@ impl Options<'_> {
             activation_delay: Duration::ZERO,
             definition: botpress::Definition::default(),
             table_proxy: false,
+            instances: 1,
         }
     }
 }
@@ -120,6 +131,7 @@ pub struct Stack {
     clock: Clock,
     actions: Function,
     webhooks: Function,
+    instances: Vec<Instances>,
 }
 
 /// Why a stack does not come up.
@@ -133,7 +145,7 @@ impl Stack {
     /// When a port is taken, or a binary does not start.
     pub async fn start(options: Options<'_>) -> Result<Self, Error> {
         let Options { clock, functions_clock, runtime, ports, environment, fail_points, .. } = options;
-        let Options { activation_delay, definition, table_proxy, .. } = options;
+        let Options { activation_delay, definition, table_proxy, instances: count, .. } = options;
         let metrics = Metrics::kept();
         let [gateway_port, livechat_port, botpress_port] = ports;
         let journal = Journal::default();
@@ -161,22 +173,29 @@ impl Stack {
 
         let mut variables = variables(&livechat, &botpress, &table_url, &secrets_manager);
         variables.extend(environment);
-        let (actions, webhooks) = match runtime {
+        let (actions, webhooks, instances) = match runtime {
             Runtime::InProcess => {
-                let parts = Parts {
-                    table_url: &table_url,
-                    secrets_manager: &secrets_manager,
+                let setting = Setting {
+                    // The last of several values for one variable counts.
+                    config: Config::from_lookup(|key| {
+                        variables.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone())
+                    })?,
+                    clock: functions_clock,
+                    table_url,
+                    secrets_url: secrets_manager.url(),
                     files_url: botpress.files_url(),
-                    metrics: &metrics,
+                    metrics: metrics.clone(),
                 };
-                let build = || handoff(&variables, &functions_clock, &parts);
-                in_process([build()?, build()?], &functions_clock, &fail_points)
+                in_process(&setting, &fail_points, count)?
             }
-            Runtime::Processes(folder) => processes(&variables, folder).await?,
+            Runtime::Processes(folder) => {
+                let (actions, webhooks) = processes(&variables, folder, count).await?;
+                (actions, webhooks, Vec::new())
+            }
             Runtime::Deployed(deployed) => {
                 deployed.put_secret(&secret(&livechat, &botpress)).await?;
                 let function = |name: &str| deployed.function(name).map(Function::Deployed);
-                (function(&deployed.actions)?, function(&deployed.webhooks)?)
+                (function(&deployed.actions)?, function(&deployed.webhooks)?, Vec::new())
             }
         };
         let routes = vec![
@@ -199,6 +218,7 @@ impl Stack {
             clock,
             actions,
             webhooks,
+            instances,
         })
     }
 
@@ -233,6 +253,15 @@ impl Stack {
     /// How many invocations are under way in this process.
     pub fn running(&self) -> usize {
         self.actions.running() + self.webhooks.running()
+    }
+
+    /// Replaces every function instance of this process by a new one, as after a crash.
+    ///
+    /// # Errors
+    ///
+    /// When a client cannot be built.
+    pub fn restart_functions(&self) -> Result<(), Error> {
+        self.instances.iter().try_for_each(Instances::restart)
     }
 
     /// Lets the schedule tick once.
@@ -290,29 +319,43 @@ fn variables(
     .into()
 }
 
-/// What functions in this process reach otherwise than by their environment.
-struct Parts<'a> {
-    table_url: &'a str,
-    secrets_manager: &'a SecretsManager,
+/// What an instance in this process is made of.
+#[derive(Clone)]
+struct Setting {
+    config: Config,
+    clock: Clock,
+    table_url: String,
+    secrets_url: String,
     /// The file host, which is a server on this machine: compiled functions take no file from it and send its link.
     files_url: String,
-    metrics: &'a Metrics,
+    metrics: Metrics,
 }
 
-fn in_process([actions, webhooks]: [Arc<Handoff>; 2], clock: &Clock, fail_points: &Plan) -> (Function, Function) {
-    let plan = fail_points.clone();
-    let actions = Function::in_process("actions", ACTIONS_TIMEOUT, clock.clone(), move |event| {
-        plan.clone().run(answer_http(Arc::clone(&actions), event))
+fn in_process(
+    setting: &Setting,
+    fail_points: &Plan,
+    count: usize,
+) -> Result<(Function, Function, Vec<Instances>), Error> {
+    let start = || {
+        let setting = setting.clone();
+        Instances::start(count, move || handoff(&setting))
+    };
+    let (for_actions, for_webhooks) = (start()?, start()?);
+    let (plan, instances) = (fail_points.clone(), for_actions.clone());
+    let actions = Function::in_process("actions", ACTIONS_TIMEOUT, setting.clock.clone(), move |event| {
+        plan.clone().run(answer_http(instances.next(), event))
     });
-    let plan = fail_points.clone();
-    let webhooks = Function::in_process("webhooks", WEBHOOKS_TIMEOUT, clock.clone(), move |event| {
-        plan.clone().run(webhooks::handle(Arc::clone(&webhooks), event))
+    let (plan, instances) = (fail_points.clone(), for_webhooks.clone());
+    let webhooks = Function::in_process("webhooks", WEBHOOKS_TIMEOUT, setting.clock.clone(), move |event| {
+        let (plan, instance) = (plan.clone(), instances.next());
+        plan.run(async move { webhooks::handle(instance.ok_or(NO_INSTANCE)?, event).await })
     });
-    (actions, webhooks)
+    Ok((actions, webhooks, vec![for_actions, for_webhooks]))
 }
 
 /// What `lambda_http::run` does with each event.
-async fn answer_http(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Result<Value, lambda_runtime::Error> {
+async fn answer_http(handoff: Option<Arc<Handoff>>, event: LambdaEvent<Value>) -> Result<Value, lambda_runtime::Error> {
+    let handoff = handoff.ok_or(NO_INSTANCE)?;
     let request: LambdaRequest = serde_json::from_str(&event.payload.to_string())?;
     let mut app = Adapter::from(service_fn(move |request| actions::answer(Arc::clone(&handoff), request)));
     let response = app.call(LambdaEvent::new(request, event.context)).await?;
@@ -320,11 +363,8 @@ async fn answer_http(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Result
 }
 
 /// The functions' innards as `main` builds them, but with AWS clients and files that come from the sandbox.
-fn handoff(variables: &[(String, String)], clock: &Clock, parts: &Parts<'_>) -> Result<Arc<Handoff>, Error> {
-    // The last of several values for one variable counts.
-    let lookup = |key: &str| variables.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone());
-    let config = Config::from_lookup(lookup)?;
-    let media = Policy::new(config.media_hosts.clone()).and_loopback(&parts.files_url);
+fn handoff(setting: &Setting) -> Result<Arc<Handoff>, Error> {
+    let media = Policy::new(setting.config.media_hosts.clone()).and_loopback(&setting.files_url);
     let credentials = Credentials::new("sandbox", "sandbox", None, None, "sandbox");
     let dynamodb = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -333,31 +373,30 @@ fn handoff(variables: &[(String, String)], clock: &Clock, parts: &Parts<'_>) -> 
         .http_client(Builder::new().build_http())
         // The SDK's pauses are real time, in which a clock that is moved by hand stands still.
         .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(5)))
-        .endpoint_url(parts.table_url)
+        .endpoint_url(&setting.table_url)
         .build();
     let secrets = aws_sdk_secretsmanager::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))
         .credentials_provider(credentials)
         .http_client(Builder::new().build_http())
-        .endpoint_url(parts.secrets_manager.url())
+        .endpoint_url(&setting.secrets_url)
         .build();
     let handoff = Handoff::with_parts(
-        config,
-        clock.clone(),
+        setting.config.clone(),
+        setting.clock.clone(),
         aws_sdk_dynamodb::Client::from_conf(dynamodb),
         aws_sdk_secretsmanager::Client::from_conf(secrets),
-        parts.metrics.clone(),
+        setting.metrics.clone(),
         media,
     )?;
     Ok(Arc::new(handoff))
 }
 
-async fn processes(variables: &[(String, String)], folder: &Path) -> Result<(Function, Function), Error> {
-    /// Lambda starts more instances under load; two are enough to have them side by side.
-    const INSTANCES: usize = 2;
+async fn processes(variables: &[(String, String)], folder: &Path, count: usize) -> Result<(Function, Function), Error> {
+    let count = count.max(FEWEST_PROCESSES);
     let start = async |name: &str, timeout| {
-        Bootstrap::start(&folder.join(name), name, variables.to_vec(), timeout, INSTANCES).await
+        Bootstrap::start(&folder.join(name), name, variables.to_vec(), timeout, count).await
     };
     let actions = start("actions", ACTIONS_TIMEOUT).await?;
     let webhooks = start("webhooks", WEBHOOKS_TIMEOUT).await?;

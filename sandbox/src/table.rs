@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use dynoxide::actions::query::QueryRequest;
 use dynoxide::actions::scan::ScanRequest;
 use dynoxide::types::{AttributeValue, Item};
 use dynoxide::{Database, DynoxideError};
@@ -103,6 +104,22 @@ impl EmbeddedTable {
         }
         items.sort_by_cached_key(|item| (text(item, "pk"), text(item, "sk")));
         Ok(items)
+    }
+
+    /// The keys of everything in the index `due`, whenever it is due: `{"pk":"…","sk":"…"}`; cheap in a large table.
+    ///
+    /// # Errors
+    ///
+    /// As [`items`](Self::items).
+    pub fn due(&self) -> Result<Vec<Value>, Error> {
+        let request = json!({
+            "TableName": self.name,
+            "IndexName": "due",
+            "KeyConditionExpression": "due_shard = :shard",
+            "ExpressionAttributeValues": { ":shard": { "S": "0" } },
+        });
+        let request: QueryRequest = serde_json::from_value(request)?;
+        Ok(self.database.query(request)?.items.unwrap_or_default().iter().map(plain_item).collect())
     }
 }
 
@@ -238,6 +255,8 @@ mod tests {
         let items = table.items().unwrap();
         assert_eq!(items[0], json!({ "pk": "LANE#1", "sk": "a", "attempts": 2 }));
         assert_eq!(items[1]["due_at"], "2026-05-11");
+        let [due] = table.due().unwrap().try_into().unwrap();
+        assert_eq!((&due["pk"], &due["sk"]), (&json!("LANE#1"), &json!("b")));
     }
 
     #[tokio::test]

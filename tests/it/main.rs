@@ -11,6 +11,7 @@ mod agent_messages;
 mod agents;
 mod authentic_botpress;
 mod authentic_livechat;
+mod content_kills;
 mod create_user;
 mod delivery;
 mod endings;

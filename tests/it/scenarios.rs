@@ -2,31 +2,52 @@
 
 use tests::scenario::{Scenario, Size};
 
-// The others are left to the command: they take longer, and some of them still find something.
-
 #[expect(clippy::panic, reason = "a test that names no scenario is a mistake in the test")]
-async fn play(name: &str) {
+async fn play(name: &str, scale: f64) {
     let Some(scenario) = Scenario::named(name) else { panic!("there is no scenario {name}") };
     for seed in [7, fastrand::u64(..)] {
-        let report = scenario.run(Size { seed, scale: 0.002 }).await;
+        let report = scenario.run(Size { seed, scale }).await;
         println!("{name}: {}; seed {seed}", report.figure);
         assert!(report.findings.is_empty(), "{name}, seed {seed}: {}\n{:#?}", report.figure, report.findings);
     }
 }
 
 macro_rules! scenarios {
-    ($($test:ident = $name:literal,)+) => {
+    ($($test:ident = $name:literal, $scale:literal;)+) => {
         $(
             #[tokio::test(flavor = "multi_thread")]
             async fn $test() {
-                play($name).await;
+                play($name, $scale).await;
             }
         )+
+
+        /// Those that have a test here.
+        const TESTED: &[&str] = &[$($name),+];
     };
 }
 
 scenarios! {
-    repeated_webhooks_have_one_effect_each = "duplicates-spread",
-    equal_starts_open_one_chat_and_one_conversation = "concurrent-start",
-    words_survive_a_minute_of_errors_at_botpress = "botpress-errors",
+    repeated_webhooks_have_one_effect_each = "duplicates-spread", 0.002;
+    one_message_in_many_copies_at_once_has_one_effect = "duplicates-instant", 0.002;
+    equal_starts_open_one_chat_and_one_conversation = "concurrent-start", 0.002;
+    impatient_callers_open_one_chat_and_one_conversation = "impatient-start", 0.002;
+    words_survive_a_minute_of_errors_at_botpress = "botpress-errors", 0.002;
+    words_survive_a_minute_of_broken_connections_at_botpress = "botpress-resets", 0.002;
+    nobody_calls_botpress_before_the_time_it_named = "botpress-limits", 0.002;
+    words_survive_a_minute_of_errors_at_livechat = "livechat-errors", 0.002;
+    words_survive_a_minute_of_broken_connections_at_livechat = "livechat-resets", 0.002;
+    nobody_calls_livechat_before_the_time_it_named = "livechat-limits", 0.002;
+    everything_is_accepted_while_both_vendors_are_down = "both-down", 0.002;
+    what_happened_while_we_were_down_is_recovered = "down", 0.002;
+    no_lost_answer_of_the_table_loses_or_doubles_anything = "lost-store-answers", 0.002;
+    no_throttled_call_of_the_table_loses_or_doubles_anything = "table-throttled", 0.002;
+    displaced_arrivals_are_put_right_while_they_wait = "order", 0.002;
+    nothing_is_lost_doubled_or_stuck_wherever_the_process_dies = "kills", 0.002;
+    every_random_way_leads_back_to_the_bot = "random-walk", 0.001;
+}
+
+#[test]
+fn every_scenario_has_a_test() {
+    assert_eq!(TESTED.len(), Scenario::ALL.len());
+    assert!(Scenario::ALL.iter().all(|scenario| TESTED.contains(&scenario.name)));
 }

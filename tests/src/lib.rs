@@ -5,6 +5,7 @@
 //! `HITL_BINARIES=target/release cargo test -p tests`.
 
 pub mod checker;
+mod model;
 mod raw;
 pub mod scenario;
 
@@ -32,7 +33,8 @@ const BEGINNING: Timestamp = Timestamp::from_unix_millis(1_778_492_460_000);
 /// How long real work is waited for before a look whether all that is left of it is waiting.
 const PATIENCE: Duration = Duration::from_millis(3);
 
-/// How many looks may find invocations at work before the clock moves all the same: what they wait for may be a simulator.
+/// How many looks in a row may find invocations at work that do nothing, before the clock moves all the same: what they
+/// wait for may be a simulator.
 const LOOKS: u32 = 30;
 
 /// A stack with the integration installed, and the clock it lives by.
@@ -101,7 +103,7 @@ impl World {
     /// The same, with variables for the functions.
     pub async fn with(environment: &[(&str, &str)]) -> Self {
         match binaries() {
-            Some(folder) => Self::through(&folder, environment).await,
+            Some(folder) => Self::through(&folder, environment, 1).await,
             None => Self::in_process_with(environment).await,
         }
     }
@@ -127,13 +129,25 @@ impl World {
         Self { stack, fail_points, clock: Some(clock) }
     }
 
-    async fn through(folder: &std::path::Path, environment: &[(&str, &str)]) -> Self {
+    /// A world with so many instances of each function, and perhaps with a table that can be spoiled.
+    pub async fn of_instances(instances: usize, table_proxy: bool) -> Self {
+        let clock = Clocks::new();
+        let fail_points = Plan::default();
+        let options = Options { table_proxy, instances, fail_points: fail_points.clone(), ..clock.options() };
+        let stack = Stack::start(options).await.expect("the stack starts");
+        let world = Self { stack, fail_points, clock: Some(clock) };
+        world.install().await.expect("the integration is installed");
+        world
+    }
+
+    async fn through(folder: &std::path::Path, environment: &[(&str, &str)], instances: usize) -> Self {
         // Real time passes here, so the settle time is short.
         let mut variables = vec![("SETTLE_MS".to_owned(), "50".to_owned())];
         variables.extend(owned(environment));
         let options = Options {
             runtime: Runtime::Processes(folder),
             environment: variables,
+            instances,
             ..Options::in_process(Clock::system())
         };
         let stack = Stack::start(options).await.expect("the compiled functions start");
@@ -164,12 +178,14 @@ impl World {
     /// Waits for `work`; whenever all that is left of it is waiting, the clock jumps to the end of the shortest wait.
     pub async fn drive<F: Future>(&self, work: F) -> F::Output {
         let mut work = pin!(work);
-        let mut looks = 0;
+        let (mut looks, mut seen) = (0, 0);
         loop {
             if let Ok(done) = tokio::time::timeout(PATIENCE, &mut work).await {
                 return done;
             }
-            looks += 1;
+            let activity = self.activity();
+            looks = if activity == seen { looks + 1 } else { 0 };
+            seen = activity;
             if let Some(clock) = &self.clock
                 && (clock.all_sleep(&self.stack) || looks > LOOKS)
             {
@@ -177,6 +193,17 @@ impl World {
                 looks = 0;
             }
         }
+    }
+
+    /// Whether every invocation waits for time to pass.
+    fn all_sleep(&self) -> bool {
+        self.clock.as_ref().is_none_or(|clock| clock.all_sleep(&self.stack))
+    }
+
+    /// A number that grows whenever something happens.
+    fn activity(&self) -> usize {
+        let table_calls = self.stack.table_proxy.as_ref().map_or(0, |proxy| proxy.calls().values().sum());
+        self.stack.journal.len() + table_calls
     }
 
     /// Waits until nothing is under way any more.

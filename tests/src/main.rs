@@ -1,5 +1,6 @@
 //! `cargo run -p tests --release -- <scenario>`: one scenario at full size, one line, and a verdict.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -11,7 +12,7 @@ const MOST_FINDINGS: usize = 20;
 /// Plays one scenario in this process and judges it by the journal of what happened at the vendors.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Which one; `list` names them.
+    /// Which one; `list` names them, `fail-points` names the places at which `kills` kills, and the flows that pass each.
     scenario: String,
 
     /// What chance is decided by; printed, so that a run can be repeated. Without it, another one each time.
@@ -26,11 +27,15 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    keep_quiet_about_planned_deaths();
     if arguments.scenario == "list" {
         for scenario in Scenario::ALL {
             println!("{:20} {}", scenario.name, scenario.shows);
         }
         return ExitCode::SUCCESS;
+    }
+    if arguments.scenario == "fail-points" {
+        return list_fail_points().await;
     }
     let Some(scenario) = Scenario::named(&arguments.scenario) else {
         eprintln!("error: there is no scenario {}; `list` names them", arguments.scenario);
@@ -47,4 +52,36 @@ async fn main() -> ExitCode {
         println!("  {finding}");
     }
     if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn list_fail_points() -> ExitCode {
+    let flows = match tests::scenario::places().await {
+        Ok(flows) => flows,
+        Err(wrong) => {
+            eprintln!("error: {wrong}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut passed = BTreeMap::<_, Vec<String>>::new();
+    for (flow, places) in &flows {
+        for place in places.keys() {
+            passed.entry(place).or_default().push(format!("{flow:?}"));
+        }
+    }
+    for (place, flows) in &passed {
+        println!("{:40} {}", format!("{:?} {}", place.side, place.step), flows.join(" "));
+    }
+    println!("{} places in {} flows", passed.len(), flows.len());
+    ExitCode::SUCCESS
+}
+
+/// A killed invocation is a panic that was asked for, thousands of times.
+fn keep_quiet_about_planned_deaths() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload_as_str().unwrap_or_default();
+        if !message.starts_with("killed by the plan") {
+            tell(panic);
+        }
+    }));
 }

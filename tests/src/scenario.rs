@@ -1,11 +1,18 @@
 //! Scenarios: one kind of trouble each, at any size, judged by the [`checker`](crate::checker).
 
+mod down;
 mod duplicates;
+mod kills;
+mod life;
 mod order;
 mod outages;
+mod side_by_side;
 mod stage;
 mod starts;
 mod store_answers;
+mod walk;
+
+pub use kills::{Flow, places};
 
 use std::pin::Pin;
 
@@ -53,7 +60,7 @@ pub struct Scenario {
 
 impl Scenario {
     /// Every scenario.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 17] = [
         Self {
             name: "duplicates-spread",
             shows: "10,000 agent messages, each delivered up to ten times and shuffled, are shown 10,000 times",
@@ -61,7 +68,7 @@ impl Scenario {
         },
         Self {
             name: "duplicates-instant",
-            shows: "1,000 copies of one message at the same instant are shown once, in 50 rounds",
+            shows: "1,000 copies of one message at the same instant, on four instances, are shown once, in 50 rounds",
             play: |size| Box::pin(duplicates::instant(size)),
         },
         Self {
@@ -100,9 +107,19 @@ impl Scenario {
             play: |size| Box::pin(outages::livechat(size, outages::Trouble::Resets)),
         },
         Self {
+            name: "livechat-limits",
+            shows: "the same with 429 and a named time, before which nobody calls",
+            play: |size| Box::pin(outages::livechat(size, outages::Trouble::Limits)),
+        },
+        Self {
             name: "both-down",
             shows: "both vendors are down for ten minutes: everything is accepted, and arrives afterwards",
             play: |size| Box::pin(outages::both(size)),
+        },
+        Self {
+            name: "down",
+            shows: "we are down for five minutes: every message and every closure is recovered within 120 s, once",
+            play: |size| Box::pin(down::for_minutes(size)),
         },
         Self {
             name: "lost-store-answers",
@@ -110,9 +127,24 @@ impl Scenario {
             play: |size| Box::pin(store_answers::lost(size)),
         },
         Self {
+            name: "table-throttled",
+            shows: "10,000 calls of the table are refused for want of capacity: nothing is lost, nothing is doubled",
+            play: |size| Box::pin(store_answers::refused(size)),
+        },
+        Self {
             name: "order",
             shows: "50,000 arrivals are displaced by up to five seconds: whatever waited is put right",
             play: |size| Box::pin(order::displaced(size)),
+        },
+        Self {
+            name: "kills",
+            shows: "the process dies at every fail-point of every flow, 20 times: nothing is lost, doubled or stuck",
+            play: |size| Box::pin(kills::everywhere(size)),
+        },
+        Self {
+            name: "random-walk",
+            shows: "200,000 steps of everything that can happen: one owner at each, and every way leads back to the bot",
+            play: |size| Box::pin(walk::random(size)),
         },
     ];
 

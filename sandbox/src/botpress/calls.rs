@@ -150,11 +150,12 @@ impl Platform {
             Err(error) => (None, Some(error.clone())),
         };
         let message_id = body.pointer("/message/id");
+        let conversation_id = body.pointer("/conversation/id").or_else(|| body.pointer("/input/conversationId"));
         self.record(
             "operation_called",
             json!({
                 "operation": operation, "type": subtype, "status": status, "attempt": attempt,
-                "message_id": message_id, "error": error,
+                "message_id": message_id, "conversation_id": conversation_id, "error": error,
             }),
         );
         outcome

@@ -109,6 +109,8 @@ impl Sender {
             let status = self.post(&letter).await;
             let detail = json!({
                 "delivery": number, "action": letter.action, "url": letter.url, "attempt": attempt, "status": status,
+                "thread_id": letter.body.pointer("/payload/thread_id"),
+                "event_id": letter.body.pointer("/payload/event/id"),
             });
             self.journal.record(self.clock.now(), Vendor::LiveChat, "webhook_delivered", detail);
             let Some(wait) = wait.filter(|_| status != Some(200)) else { break };

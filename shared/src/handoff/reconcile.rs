@@ -45,7 +45,8 @@ impl Handoff {
         let now = self.clock.now();
         let session_id = &session.session_id;
         let arrived_at = self.table.last_arrival(session_id, ToBot::LANE).await?;
-        if let Some(speaks_until) = arrived_at.map(|at| at + SILENCE).filter(|until| now < *until) {
+        let speaks_until = arrived_at.map(|at| at + SILENCE).filter(|until| now < *until && !session.must_read);
+        if let Some(speaks_until) = speaks_until {
             return Ok(self.table.take_read(session_id, now, speaks_until, 0).await?);
         }
         let pause = SILENCE.saturating_mul(2_u32.saturating_pow(session.silent_reads)).min(LONGEST_SILENCE);
@@ -101,8 +102,9 @@ impl Handoff {
         match session.state {
             State::Starting => self.undo_start(session, deadline).await,
             State::Active => self.reconcile(&session, deadline).await,
-            // What is left of its end waits in a lane, which is due by itself.
-            State::Closing | State::Closed => Ok(false),
+            // Only the undoing of a start is due by itself; what is left of any other end waits in a lane.
+            State::Closing => self.close_from_bot(&session.session_id, deadline).await.map(|()| true),
+            State::Closed => Ok(false),
         }
     }
 }

@@ -155,6 +155,7 @@ impl Handoff {
             active_at: None,
             agent_told: None,
             silent_reads: 0,
+            must_read: false,
             failure: None,
         };
         let known_chat = user.chat_id.as_ref().zip(user.customer.as_ref());

@@ -29,16 +29,16 @@ impl Handoff {
     /// [`Error`] only when the close could not be made durable.
     pub async fn stop(&self, conversation_id: &ConversationId, deadline: Timestamp) -> Result<()> {
         match self.table.find_by_conversation(conversation_id, self.clock.now()).await? {
-            Some(pointer) => self.close_from_bot(&pointer.session_id, None, deadline).await,
+            Some(pointer) => self.close_from_bot(&pointer.session_id, deadline).await,
             None => Ok(()),
         }
     }
 
-    async fn close_from_bot(&self, session_id: &SessionId, failure: Option<&str>, deadline: Timestamp) -> Result<()> {
+    pub(super) async fn close_from_bot(&self, session_id: &SessionId, deadline: Timestamp) -> Result<()> {
         let position = Position { at: self.clock.now(), source_id: "close".to_owned() };
         let lease = lease_until(deadline);
         let accepted = self.accept(session_id, position, &ToAgent::Close, &lease).await?;
-        self.table.begin_closing(session_id, failure).await?;
+        self.table.begin_closing(session_id).await?;
         self.drain_accepted::<ToAgent>(session_id, accepted, &lease, deadline).await;
         Ok(())
     }
@@ -56,7 +56,8 @@ impl Handoff {
         }
     }
 
-    /// Ends a session that was never active; whatever is open at LiveChat is closed through the lane.
+    /// Ends a session that was never active, unless somebody else has taken the start over; whatever is open at LiveChat
+    /// is closed through the lane.
     pub(super) async fn undo(
         &self,
         session: &Session,
@@ -64,18 +65,19 @@ impl Handoff {
         may_be_open: MayBeOpen,
         deadline: Timestamp,
     ) -> Result<()> {
+        // Marked first: a close in the lane of a start that others may still take over would end what they have begun.
+        if !self.table.begin_undoing(session, failure).await? {
+            return Ok(());
+        }
         match may_be_open {
-            MayBeOpen::Yes => self.close_from_bot(&session.session_id, failure, deadline).await,
-            MayBeOpen::No => {
-                self.table.begin_closing(&session.session_id, failure).await?;
-                Ok(self.table.close(session, self.retained_until(self.clock.now())).await?)
-            }
+            MayBeOpen::Yes => self.close_from_bot(&session.session_id, deadline).await,
+            MayBeOpen::No => Ok(self.table.close(session, self.retained_until(self.clock.now())).await?),
         }
     }
 
     /// Brings a session that is ending to its end, so that the user can start another.
     pub(super) async fn finish_closing(&self, session: &Session, deadline: Timestamp) -> Result<()> {
-        self.close_from_bot(&session.session_id, None, deadline).await?;
+        self.close_from_bot(&session.session_id, deadline).await?;
         self.require_end(&session.session_id).await
     }
 

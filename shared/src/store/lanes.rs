@@ -108,7 +108,7 @@ impl Table {
         let change = Change {
             expression: "SET interrupted_holder = if_not_exists(lease_holder, :nobody), lease_holder = :holder, \
                          lease_until = :until, due_at = :until",
-            condition: "attribute_exists(due_at) AND (attribute_not_exists(lease_until) OR lease_until < :now)",
+            condition: "attribute_exists(due_at) AND (attribute_not_exists(lease_until) OR lease_until <= :now)",
             values: vec![
                 (":holder", text(&lease.holder)),
                 (":nobody", text(NOBODY)),
@@ -289,7 +289,7 @@ fn with_lease<T>(arrival: &Arrival<'_, T>, lease: &Lease) -> Change {
         expression: "SET interrupted_holder = if_not_exists(lease_holder, :nobody), lease_holder = :holder, \
                      lease_until = :until, due_shard = :shard, due_at = :until, session_id = :session, \
                      arrived_at = :now ADD arrivals :one",
-        condition: "attribute_not_exists(lease_until) OR lease_until < :now",
+        condition: "attribute_not_exists(lease_until) OR lease_until <= :now",
         values: vec![
             (":holder", text(&lease.holder)),
             (":nobody", text(NOBODY)),
@@ -307,7 +307,7 @@ fn without_lease<T>(arrival: &Arrival<'_, T>, lease: &Lease) -> Change {
     Change {
         expression: "SET due_shard = :shard, due_at = if_not_exists(due_at, :until), session_id = :session, \
                      arrived_at = :now ADD arrivals :one",
-        condition: "lease_until >= :now",
+        condition: "lease_until > :now",
         values: vec![
             (":until", text(lease.until)),
             (":shard", text(DUE_SHARD)),

@@ -44,6 +44,9 @@ pub struct Session {
     /// How often in a row the thread was read without finding anything that no webhook had brought.
     #[serde(default)]
     pub silent_reads: u32,
+    /// Whether the thread has to be read whatever has arrived lately: after an outage of ours.
+    #[serde(default)]
+    pub must_read: bool,
     /// The sentence with which the start failed, for those who waited for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
@@ -298,7 +301,7 @@ impl Table {
     /// As all writes: see [`Error`](super::Error).
     pub async fn take_read(&self, id: &SessionId, now: Timestamp, next: Timestamp, silent_reads: u32) -> Result<bool> {
         let change = Change {
-            expression: "SET due_at = :next, silent_reads = :reads",
+            expression: "SET due_at = :next, silent_reads = :reads REMOVE must_read",
             condition: "session_state = :active AND due_at <= :now",
             values: vec![
                 (":next", text(next)),
@@ -310,16 +313,16 @@ impl Table {
         Ok(self.transaction().update(&Key::session(id), change)?.commit("table take_read").await?.is_done())
     }
 
-    /// Makes an active session's thread due to be read at once.
+    /// Makes an active session's thread due to be read at once, whatever has arrived lately.
     ///
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error).
     pub async fn hasten_read(&self, id: &SessionId, now: Timestamp) -> Result<()> {
         let change = Change {
-            expression: "SET due_at = :now",
+            expression: "SET due_at = :now, must_read = :yes",
             condition: "session_state = :active",
-            values: vec![(":now", text(now)), (":active", value(&State::Active)?)],
+            values: vec![(":now", text(now)), (":active", value(&State::Active)?), (":yes", value(&true)?)],
         };
         self.transaction().update(&Key::session(id), change)?.commit("table hasten_read").await?;
         Ok(())
@@ -337,24 +340,45 @@ impl Table {
         Ok(())
     }
 
-    /// Marks a session that one side has ended; `failure` is the sentence with which a start failed.
+    /// Marks a session that one side has ended.
     ///
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error). `false` means that it was ending, or over, already.
-    pub async fn begin_closing(&self, id: &SessionId, failure: Option<&str>) -> Result<bool> {
+    pub async fn begin_closing(&self, id: &SessionId) -> Result<bool> {
+        let change = Change {
+            expression: "SET session_state = :closing REMOVE due_shard, due_at",
+            condition: "session_state IN (:starting, :active)",
+            values: vec![
+                (":closing", value(&State::Closing)?),
+                (":starting", value(&State::Starting)?),
+                (":active", value(&State::Active)?),
+            ],
+        };
+        Ok(self.transaction().update(&Key::session(id), change)?.commit("table begin_closing").await?.is_done())
+    }
+
+    /// Marks a start that has failed, so that nobody can take it over any more; `failure` is the sentence for those who
+    /// wait for it. It stays due for the sweep until it is closed.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error). `false` means that the claim was lost: the start is somebody else's.
+    pub async fn begin_undoing(&self, session: &Session, failure: Option<&str>) -> Result<bool> {
         let mut values = vec![
             (":closing", value(&State::Closing)?),
             (":starting", value(&State::Starting)?),
-            (":active", value(&State::Active)?),
+            (":holder", text(&session.claim.holder)),
         ];
-        let mut expression = "SET session_state = :closing REMOVE due_shard, due_at";
+        let mut expression = "SET session_state = :closing";
         if let Some(failure) = failure {
-            expression = "SET session_state = :closing, failure = :failure REMOVE due_shard, due_at";
+            expression = "SET session_state = :closing, failure = :failure";
             values.push((":failure", text(failure)));
         }
-        let change = Change { expression, condition: "session_state IN (:starting, :active)", values };
-        Ok(self.transaction().update(&Key::session(id), change)?.commit("table begin_closing").await?.is_done())
+        let condition = "session_state = :starting AND claim.holder = :holder";
+        let change = Change { expression, condition, values };
+        let transaction = self.transaction().update(&Key::session(&session.session_id), change)?;
+        Ok(transaction.commit("table begin_undoing").await?.is_done())
     }
 
     /// Marks a session as over on both sides; what is left of it disappears at `expires_at`.

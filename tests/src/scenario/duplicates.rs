@@ -4,11 +4,14 @@ use super::stage::{Stage, report};
 use super::{Report, Size};
 use crate::checker::{Direction, Expectations, Finding};
 
+/// How many instances of a function, or processes of the compiled one, meet at one instant.
+const INSTANCES: usize = 4;
+
 /// LiveChat repeats what it has sent, at any distance and in any order.
 pub(super) async fn spread(size: Size) -> Report {
     let mut random = size.random();
     let messages = size.of(10_000, 20);
-    let stage = Stage::start().await;
+    let stage = Stage::start(1).await;
     let sessions = stage.sessions(size.of(50, 4)).await;
     let (mut words, mut webhooks) = (Vec::new(), Vec::new());
     for number in 0..messages {
@@ -38,7 +41,7 @@ pub(super) async fn spread(size: Size) -> Report {
 /// Everything at once: the worst that retries and several instances can do together.
 pub(super) async fn instant(size: Size) -> Report {
     let (rounds, copies) = (size.of(50, 2), size.of(1_000, 40));
-    let stage = Stage::start().await;
+    let stage = Stage::start(INSTANCES).await;
     let sessions = stage.sessions(1).await;
     let (mut words, mut refused) = (Vec::new(), 0);
     for (round, session) in (0..rounds).zip(sessions.iter().cycle()) {
@@ -52,7 +55,8 @@ pub(super) async fn instant(size: Size) -> Report {
     let effects = stage.effects(&words);
     let findings = stage.findings(Expectations { words, escalations: Some(1), ..Expectations::default() });
     let figure = format!(
-        "{rounds} rounds of {copies} copies on 64 connections had {effects} effects, {refused} not answered 200"
+        "{rounds} rounds of {copies} copies on 64 connections to {INSTANCES} instances had {effects} effects, {refused} \
+         not answered 200"
     );
     let mut report = report(figure, &findings);
     report.findings.extend((refused > 0).then(|| format!("{refused} deliveries were not answered with 200")));

@@ -16,11 +16,15 @@ const PAUSE_MS: u64 = 4_000;
 /// How late a webhook may be.
 const DISPLACED_MS: u64 = 5_000;
 
-/// What is promised: an item that waits is overtaken by none that was written later. One that has been delivered before
-/// an earlier one came in could not have waited for it, since nobody knew of that one.
+/// How far apart arrivals are told apart at all.
+const TICK_MS: u64 = 20;
+
+/// What is promised: an item overtakes none that was written earlier and had been accepted before it was taken up. So
+/// arrivals that are displaced by less than the time an item waits are put right; beyond that the order of arrival counts,
+/// since one that has been delivered before an earlier one came in could not have waited for it: nobody knew of that one.
 pub(super) async fn displaced(size: Size) -> Report {
     let mut random = size.random();
-    let stage = Stage::in_process().await;
+    let stage = Stage::in_process(1).await;
     let sessions = stage.sessions(size.of(1_000, 6)).await;
     let (mut words, mut arrivals) = (Vec::new(), Vec::new());
     let begin = stage.world.now();
@@ -32,7 +36,11 @@ pub(super) async fn displaced(size: Size) -> Report {
             let webhook = stage.message_webhook(session, number, &text, written_at);
             let repeated = random.u8(..100) < 2;
             for _ in 0..=usize::from(repeated) {
-                let at = written_at + Duration::from_millis(random.u64(..=DISPLACED_MS));
+                let late_ms = random.u64(..=DISPLACED_MS / TICK_MS) * TICK_MS;
+                let at = begin
+                    + Duration::from_millis(
+                        (written_at.since(begin).as_millis() as u64).next_multiple_of(TICK_MS) + late_ms,
+                    );
                 arrivals.push((at, text.clone(), webhook.clone()));
             }
             words.push(session.words(Direction::ToUser, &text));
@@ -41,12 +49,17 @@ pub(super) async fn displaced(size: Size) -> Report {
     arrivals.sort_by_key(|(at, ..)| *at);
     let deliveries = arrivals.len();
 
-    let answered: Arc<Mutex<HashMap<String, usize>>> = Arc::default();
+    // Where the journal was when a message was first posted, and when it was first answered.
+    let [posted, answered]: [Arc<Mutex<HashMap<String, usize>>>; 2] = Default::default();
     let mut posts = JoinSet::new();
     for (at, text, webhook) in arrivals {
-        stage.until(at).await;
-        let (stage, answered) = (stage.clone(), Arc::clone(&answered));
+        if stage.world.now() < at {
+            stage.until(at).await;
+        }
+        let (stage, posted, answered) = (stage.clone(), Arc::clone(&posted), Arc::clone(&answered));
         posts.spawn(async move {
+            let begun = stage.world.stack.journal.len();
+            posted.lock().expect("nobody panics with the map in hand").entry(text.clone()).or_insert(begun);
             let status = stage.post(&webhook).await;
             let known = stage.world.stack.journal.len();
             answered.lock().expect("nobody panics with the map in hand").entry(text).or_insert(known);
@@ -56,21 +69,15 @@ pub(super) async fn displaced(size: Size) -> Report {
     let refused = stage.drive(posts.join_all()).await.into_iter().filter(|good| !good).count();
     stage.drain().await;
 
-    let shown: HashMap<String, usize> = stage
-        .world
-        .stack
-        .journal
-        .all("shown_to_user")
-        .iter()
-        .map(|entry| (entry.text("/text").to_owned(), entry.number))
-        .collect();
+    let posted = posted.lock().expect("nobody panics with the map in hand").clone();
+    let taken_up = taken_up(&stage, &posted);
     let answered = answered.lock().expect("nobody panics with the map in hand").clone();
     let effects = stage.effects(&words);
     let expectations = Expectations { words, escalations: Some(sessions.len()), ..Expectations::default() };
     let (overtaken, findings): (Vec<_>, Vec<_>) =
         stage.findings(expectations).into_iter().partition(|finding| match finding {
-            // Known before the later words were shown: those should have waited.
-            Finding::Reordered { words, after } => answered.get(&words.text) >= shown.get(after),
+            // Known before the later words were taken up: those should have waited.
+            Finding::Reordered { words, after } => answered.get(&words.text) >= taken_up.get(after),
             _ => false,
         });
     let figure = format!(
@@ -80,4 +87,17 @@ pub(super) async fn displaced(size: Size) -> Report {
     let mut report = report(figure, &findings);
     report.findings.extend((refused > 0).then(|| format!("{refused} deliveries were not answered with 200")));
     report
+}
+
+/// Where the journal was at least when words were taken up: they had been posted, and the words before them shown.
+fn taken_up(stage: &Stage, posted: &HashMap<String, usize>) -> HashMap<String, usize> {
+    let mut shown_last = HashMap::new();
+    let mut taken_up = HashMap::new();
+    for entry in stage.world.entries("shown_to_user", "/from", "agent") {
+        let text = entry.text("/text").to_owned();
+        let before = shown_last.insert(entry.text("/conversation_id").to_owned(), entry.number);
+        let posted = posted.get(&text).copied().unwrap_or_default();
+        taken_up.insert(text, before.unwrap_or_default().max(posted));
+    }
+    taken_up
 }

@@ -116,7 +116,9 @@ struct Wait {
 
 impl Outage {
     async fn play(self, size: Size, directions: &[Direction], senders: Senders) -> Report {
-        let stage = Stage::in_process().await;
+        // A time that one instance was told binds all of them.
+        let instances = if self.trouble == Trouble::Limits { 4 } else { 1 };
+        let stage = Stage::in_process(instances).await;
         let sessions = stage.sessions(size.of(200, 5)).await;
         let (words, said_by, plan) = self.plan(size, directions, &sessions);
         let begin = stage.world.now();
@@ -244,6 +246,7 @@ impl Outage {
             own.extend((accepted < waits.len()).then(|| format!("{} were not accepted", waits.len() - accepted)));
             own.extend((told > ACCEPTED_WITHIN).then(|| format!("p99 of the acceptance is {told:?} by the clock")));
         }
+        own.extend(stage.left_over());
         let findings = stage.findings(Expectations { words, escalations: Some(sessions), ..Expectations::default() });
         let mut report = report(figure, &findings);
         report.findings.extend(own);

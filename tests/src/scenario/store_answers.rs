@@ -1,13 +1,15 @@
-//! The table writes, and nobody hears of it.
+//! The table writes and nobody hears of it, or it has no capacity left.
 
 use sandbox::botpress::{Escalation, UpstreamUser};
 use sandbox::faults::{Fault, Faults};
 use sandbox::livechat::Error;
+use sandbox::table_proxy::{throttled, throughput_exceeded};
 
 use super::stage::{Session, Stage, report};
 use super::{Report, Size};
 use crate::ANNA;
-use crate::checker::{Direction, Expectations, Words};
+use crate::checker::{Direction, Expectations, Finding, Words};
+use crate::model::Model;
 
 /// What the functions ask the table for; those that matter most come more often.
 const OPERATIONS: [&str; 8] = [
@@ -35,7 +37,23 @@ const ESCALATIONS: usize = 10;
 
 /// Answers of the table are lost in everything that a session does, from its start to its end.
 pub(super) async fn lost(size: Size) -> Report {
-    let mut play = Play { stage: Stage::in_process().await, random: size.random(), words: Vec::new(), asked: 0 };
+    play(size, Trouble::Lost).await
+}
+
+/// Calls are refused in the same way, because the table or the account is over its limit.
+pub(super) async fn refused(size: Size) -> Report {
+    play(size, Trouble::Throttled).await
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    Lost,
+    Throttled,
+}
+
+async fn play(size: Size, trouble: Trouble) -> Report {
+    let stage = Stage::in_process(1).await;
+    let mut play = Play { stage, trouble, random: size.random(), words: Vec::new(), asked: 0 };
     let wanted = size.of(10_000, 60);
     let mut users = 0;
     while play.faults().spoiled().len() < wanted {
@@ -44,14 +62,27 @@ pub(super) async fn lost(size: Size) -> Report {
     }
     let (lost, Play { stage, words, asked, .. }) = (play.faults().spoiled().len(), play);
     let effects = stage.effects(&words);
-    let figure =
-        format!("{lost} answers lost while {users} users exchanged {} messages, {effects} effects", words.len());
-    let findings = stage.findings(Expectations { words, escalations: Some(asked), ..Expectations::default() });
-    report(figure, &findings)
+    let what = match trouble {
+        Trouble::Lost => "answers lost",
+        Trouble::Throttled => "calls throttled",
+    };
+    let figure = format!("{lost} {what} while {users} users exchanged {} messages, {effects} effects", words.len());
+    let mut findings = stage.findings(Expectations { words, escalations: Some(asked), ..Expectations::default() });
+    let mut overtaken = Vec::new();
+    if matches!(trouble, Trouble::Throttled) {
+        // What could not be accepted is sent again by the vendor, after what was written later; the model knows that.
+        findings.retain(|finding| !matches!(finding, Finding::Reordered { .. }));
+        overtaken = Model::default().observe(&stage.world.stack.journal.entries());
+    }
+    let mut report = report(figure, &findings);
+    report.findings.extend(overtaken);
+    report.findings.extend(stage.left_over());
+    report
 }
 
 struct Play {
     stage: Stage,
+    trouble: Trouble,
     random: fastrand::Rng,
     words: Vec<Words>,
     asked: usize,
@@ -92,7 +123,12 @@ impl Play {
         for _ in 0..2 {
             let Some(operation) = self.random.choice(OPERATIONS) else { continue };
             let times = if self.random.bool() { 1 } else { TRIES };
-            self.faults().next(times, operation, Fault::LoseAnswer);
+            let fault = match self.trouble {
+                Trouble::Lost => Fault::LoseAnswer,
+                Trouble::Throttled if self.random.bool() => throttled(),
+                Trouble::Throttled => throughput_exceeded(),
+            };
+            self.faults().next(times, operation, fault);
         }
     }
 

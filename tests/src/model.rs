@@ -1,0 +1,311 @@
+//! A small reference model of sessions, apart from the product: it reads the journal entry by entry, knows at each moment
+//! who owns a user's conversation, and knows which words are owed and which may honestly be lost.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+
+use sandbox::journal::Entry;
+use serde_json::Value;
+use shared::clock::Timestamp;
+
+use crate::checker::Direction;
+
+/// Who writes with the agent token; everybody else who closes a chat is a person or the router.
+const OURSELVES: &str = "clara@example.com";
+
+/// How the HITL plugin words an end that it was told of.
+const TOLD: &str = "agent-closed-ticket";
+
+/// How many failed readings an end waits for before it leaves words behind that no webhook has brought.
+const READINGS: usize = 3;
+
+/// Where the journal was.
+type Position = usize;
+
+/// What the world looks like to somebody who sees both vendors.
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    sessions: BTreeMap<String, Session>,
+    threads: HashMap<String, String>,
+    /// Users whose conversation agents own, with the downstream conversation; everybody else is with the bot.
+    with_agents: BTreeMap<String, String>,
+    words: Vec<Word>,
+    by_source: HashMap<String, usize>,
+    by_text: HashMap<(Direction, String), usize>,
+}
+
+/// One thread of LiveChat, and the conversation that belongs to it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Session {
+    /// The chat of the thread.
+    pub chat_id: String,
+    customer: String,
+    conversation: Option<String>,
+    person: Option<String>,
+    closed: Option<(Position, By)>,
+    /// When HITL ended, and whether by our word.
+    ended: Option<(Position, Timestamp, bool)>,
+    is_stop_heard: bool,
+    /// Whether the bot was told of an end while the thread was open: only another start of the same user may do that.
+    is_told_early: bool,
+}
+
+impl Session {
+    /// Whether its thread is open.
+    pub fn is_open(&self) -> bool {
+        self.closed.is_none()
+    }
+
+    /// Whether the bot's side has ended it without our word.
+    fn is_ended_by_bot(&self) -> bool {
+        self.ended.is_some_and(|(_, _, told)| !told)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    People,
+    Ourselves,
+}
+
+#[derive(Clone, Debug)]
+struct Word {
+    direction: Direction,
+    text: String,
+    thread: String,
+    written: (Position, Timestamp),
+    /// Since when we have answered for it.
+    accepted: Option<Position>,
+    arrived: bool,
+}
+
+/// What was not delivered, or is left open, and why nobody is to blame for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Excused {
+    /// Words that came too late, or that nobody ever answered for.
+    pub words: usize,
+    /// Ends of the bot's side that never reached us.
+    pub stops: usize,
+    /// Starts whose answer never reached the bot's side.
+    pub starts: usize,
+}
+
+impl Model {
+    /// Goes on to the next entries of the journal; says what must not have happened.
+    pub fn observe(&mut self, entries: &[Entry]) -> Vec<String> {
+        entries.iter().filter_map(|entry| self.step(entry).err()).collect()
+    }
+
+    fn step(&mut self, entry: &Entry) -> Result<(), String> {
+        let (conversation, thread) = (entry.text("/conversation_id"), entry.text("/thread_id"));
+        match entry.effect {
+            "chat_started" | "chat_resumed" => self.opened(entry, thread),
+            "chat_deactivated" => self.closed(entry, thread),
+            "conversation_created" => {
+                let thread = entry.text("/tags/id");
+                self.threads.insert(conversation.to_owned(), thread.to_owned());
+                if let Some(session) = self.sessions.get_mut(thread) {
+                    session.conversation = Some(conversation.to_owned());
+                }
+                Ok(())
+            }
+            "hitl_started" => self.started(conversation, entry.text("/upstream_conversation_id")),
+            "hitl_ended" => self.ended(entry, conversation, entry.text("/upstream_conversation_id")),
+            "event_sent" => self.event_sent(entry, thread),
+            "message_created" if !entry.text("/payload/userId").is_empty() => {
+                let Some(thread) = self.threads.get(conversation).cloned() else { return Ok(()) };
+                self.write(entry, Direction::ToAgent, entry.text("/payload/text"), &thread, entry.text("/message_id"));
+                Ok(())
+            }
+            "webhook_delivered" if entry.detail.get("status") == Some(&200.into()) => {
+                self.accept(entry.text("/event_id"), entry.number);
+                Ok(())
+            }
+            "operation_called" if entry.detail.get("status") == Some(&200.into()) => {
+                self.accept(entry.text("/message_id"), entry.number);
+                if entry.text("/type") == "stopHitl"
+                    && let Some(session) = self.threads.get(conversation).and_then(|one| self.sessions.get_mut(one))
+                {
+                    session.is_stop_heard = true;
+                }
+                Ok(())
+            }
+            "shown_to_user" if entry.text("/from") == "agent" => {
+                let person = conversation;
+                let thread = self.with_agents.get(person).and_then(|one| self.threads.get(one)).cloned();
+                self.arrive(Direction::ToUser, entry, &thread.unwrap_or_default())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn opened(&mut self, entry: &Entry, thread: &str) -> Result<(), String> {
+        let customer = entry.text("/customer_id").to_owned();
+        let second = self.sessions.values().any(|session| session.is_open() && session.customer == customer);
+        let chat_id = entry.text("/chat_id").to_owned();
+        self.sessions.insert(thread.to_owned(), Session { chat_id, customer, ..Session::default() });
+        if second { Err(format!("the customer of thread {thread} has a second open thread")) } else { Ok(()) }
+    }
+
+    fn closed(&mut self, entry: &Entry, thread: &str) -> Result<(), String> {
+        let Some(session) = self.sessions.get_mut(thread) else { return Ok(()) };
+        let by = entry.text("/by");
+        let by = if by == OURSELVES || by == session.customer { By::Ourselves } else { By::People };
+        session.closed = Some((entry.number, by));
+        let is_owned = session.person.is_some() && session.ended.is_none();
+        match by == By::Ourselves && is_owned {
+            true => Err(format!("we closed thread {thread} while its user was with the agents")),
+            false => Ok(()),
+        }
+    }
+
+    fn started(&mut self, conversation: &str, person: &str) -> Result<(), String> {
+        let thread = self.threads.get(conversation).cloned().unwrap_or_default();
+        let before = self.with_agents.insert(person.to_owned(), conversation.to_owned());
+        let Some(session) = self.sessions.get_mut(&thread) else {
+            return Err(format!("conversation {conversation} belongs to no thread"));
+        };
+        session.person = Some(person.to_owned());
+        if before.is_some() {
+            return Err(format!("a second conversation owns the user of {conversation}"));
+        }
+        match session.closed {
+            Some((_, By::Ourselves)) => Err(format!("thread {thread} was closed by us before its session began")),
+            _ => Ok(()),
+        }
+    }
+
+    fn ended(&mut self, entry: &Entry, conversation: &str, person: &str) -> Result<(), String> {
+        if self.with_agents.get(person).is_some_and(|one| one == conversation) {
+            self.with_agents.remove(person);
+        }
+        let Some(thread) = self.threads.get(conversation).cloned() else { return Ok(()) };
+        let Some(session) = self.sessions.get_mut(&thread) else { return Ok(()) };
+        let told = entry.text("/reason") == TOLD;
+        session.ended = Some((entry.number, entry.at, told));
+        session.is_told_early = told && session.is_open();
+        Ok(())
+    }
+
+    fn event_sent(&mut self, entry: &Entry, thread: &str) -> Result<(), String> {
+        match entry.text("/author_type") {
+            "agent" if entry.text("/visibility") == "all" && entry.text("/type") == "message" => {
+                self.write(entry, Direction::ToUser, entry.text("/text"), thread, entry.text("/event_id"));
+                Ok(())
+            }
+            "customer" => self.arrive(Direction::ToAgent, entry, thread),
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&mut self, entry: &Entry, direction: Direction, text: &str, thread: &str, source: &str) {
+        let index = self.words.len();
+        self.by_source.insert(source.to_owned(), index);
+        self.by_text.insert((direction, text.to_owned()), index);
+        let (text, thread) = (text.to_owned(), thread.to_owned());
+        let written = (entry.number, entry.at);
+        self.words.push(Word { direction, text, thread, written, accepted: None, arrived: false });
+    }
+
+    fn accept(&mut self, source: &str, position: Position) {
+        if let Some(word) = self.by_source.get(source).and_then(|index| self.words.get_mut(*index)) {
+            word.accepted.get_or_insert(position);
+        }
+    }
+
+    fn arrive(&mut self, direction: Direction, entry: &Entry, thread: &str) -> Result<(), String> {
+        let text = entry.text("/text").to_owned();
+        let Some(index) = self.by_text.get(&(direction, text)).copied() else { return Ok(()) };
+        let Some(word) = self.words.get_mut(index) else { return Ok(()) };
+        if std::mem::replace(&mut word.arrived, true) {
+            return Err(format!("\"{}\" arrived twice", word.text));
+        }
+        if word.thread != thread {
+            return Err(format!("\"{}\" of thread {} arrived in thread {thread}", word.text, word.thread));
+        }
+        let word = word.clone();
+        let earlier = self.words.iter().take(index);
+        let mut earlier = earlier.filter(|one| one.direction == direction && one.thread == word.thread && !one.arrived);
+        match earlier.find(|one| one.accepted.is_some_and(|position| position < word.written.0)) {
+            // It was in the lane before the later words had even been written.
+            Some(one) => Err(format!("\"{}\" overtook \"{}\"", word.text, one.text)),
+            None => Ok(()),
+        }
+    }
+
+    /// The session that a user's conversation is handed over to.
+    pub fn session_of(&self, person: &str) -> Option<&Session> {
+        self.sessions.get(self.threads.get(self.with_agents.get(person)?)?)
+    }
+
+    /// Every open thread.
+    pub fn open(&self) -> impl Iterator<Item = (&String, &Session)> {
+        self.sessions.iter().filter(|(_, session)| session.is_open())
+    }
+
+    /// Whether agents own somebody's conversation.
+    pub fn is_anybody_with_agents(&self) -> bool {
+        !self.with_agents.is_empty()
+    }
+
+    /// What is wrong when nothing is left to happen; `unreadable` are the times at which a thread could not be read.
+    pub fn rest(&self, unreadable: &[Timestamp]) -> (Vec<String>, Excused) {
+        let (mut wrong, mut excused) = (Vec::new(), Excused::default());
+        for word in self.words.iter().filter(|word| !word.arrived) {
+            match self.is_owed(word, unreadable) {
+                true => wrong.push(format!("\"{}\" of thread {} never arrived", word.text, word.thread)),
+                false => excused.words += 1,
+            }
+        }
+        for (person, conversation) in &self.with_agents {
+            let session = self.threads.get(conversation).and_then(|thread| self.sessions.get(thread));
+            if !session.is_some_and(Session::is_open) {
+                wrong.push(format!("the user of {person} waits for an agent, but the thread is closed"));
+            }
+        }
+        for (thread, session) in self.sessions.iter().filter(|(_, session)| session.is_told_early) {
+            let others = self.sessions.values().filter(|other| other.customer == session.customer);
+            let is_superseded = session.closed.is_some_and(|(_, by)| by == By::Ourselves) && others.count() > 1;
+            if !is_superseded {
+                wrong.push(format!("the bot was told of an end although thread {thread} was open"));
+            }
+        }
+        for (thread, session) in self.open() {
+            let owns = |person: &String| self.with_agents.get(person) == session.conversation.as_ref();
+            match (&session.person, session.is_ended_by_bot()) {
+                (Some(person), false) if owns(person) => {}
+                (Some(_), true) if !session.is_stop_heard => excused.stops += 1,
+                // Only the answer to a start can tell the bot's side of a session that is complete on ours.
+                (None, _) if session.conversation.is_some() => excused.starts += 1,
+                _ => wrong.push(format!("thread {thread} is open, and nobody is there: {session:?}")),
+            }
+        }
+        (wrong, excused)
+    }
+
+    fn is_owed(&self, word: &Word, unreadable: &[Timestamp]) -> bool {
+        let Some(session) = self.sessions.get(&word.thread) else { return false };
+        let is_after = |end: Option<Position>| end.is_some_and(|end| word.accepted.is_none_or(|at| at > end));
+        let ended_at = session.ended.map(|(position, ..)| position);
+        match word.direction {
+            Direction::ToAgent => {
+                let by_people = session.closed.is_some_and(|(_, by)| by == By::People);
+                word.accepted.is_some() && !by_people && !is_after(ended_at)
+            }
+            Direction::ToUser => {
+                let failed_readings = session.ended.map_or(0, |(_, end, _)| {
+                    unreadable.iter().filter(|at| word.written.1 <= **at && **at <= end).count()
+                });
+                let is_unread_end = is_after(ended_at) && failed_readings >= READINGS;
+                session.person.is_some() && !session.is_ended_by_bot() && !is_unread_end
+            }
+        }
+    }
+}
+
+/// The number of a webhook's delivery, by which it can be sent again.
+pub(crate) fn delivery_of(entry: &Entry) -> Option<u64> {
+    (entry.effect == "webhook_delivered").then(|| entry.detail.get("delivery").and_then(Value::as_u64)).flatten()
+}

@@ -1,0 +1,129 @@
+//! Journals in which something goes wrong, and such in which it only looks so.
+
+use sandbox::journal::Vendor;
+use serde_json::{Value, json};
+
+use super::*;
+
+/// A journal, written entry by entry.
+#[derive(Default)]
+struct Story(Vec<Entry>);
+
+impl Story {
+    fn and(mut self, effect: &'static str, detail: Value) -> Self {
+        let number = self.0.len();
+        let at = Timestamp::from_unix_millis(i64::try_from(number).unwrap() * 1_000);
+        self.0.push(Entry { number, at, vendor: Vendor::LiveChat, effect, detail });
+        self
+    }
+
+    /// A user was handed over: thread T, conversation C, upstream conversation U.
+    fn handed_over() -> Self {
+        Self::default()
+            .and("chat_started", json!({"thread_id": "T", "chat_id": "chat", "customer_id": "customer"}))
+            .and("conversation_created", json!({"conversation_id": "C", "tags": {"id": "T"}}))
+            .and("hitl_started", json!({"conversation_id": "C", "upstream_conversation_id": "U"}))
+    }
+
+    fn agent_writes(self, text: &str) -> Self {
+        self.and(
+            "event_sent",
+            json!({
+                "thread_id": "T", "event_id": text, "text": text, "type": "message", "author_type": "agent",
+                "visibility": "all",
+            }),
+        )
+    }
+
+    fn we_accept(self, event_id: &str) -> Self {
+        self.and("webhook_delivered", json!({"event_id": event_id, "status": 200}))
+    }
+
+    fn user_sees(self, text: &str) -> Self {
+        self.and("shown_to_user", json!({"conversation_id": "U", "from": "agent", "text": text}))
+    }
+
+    fn user_writes(self, text: &str) -> Self {
+        let payload = json!({"text": text, "userId": "user"});
+        self.and("message_created", json!({"conversation_id": "C", "message_id": text, "payload": payload}))
+    }
+
+    fn we_take(self, message_id: &str) -> Self {
+        self.and("operation_called", json!({"message_id": message_id, "status": 200}))
+    }
+
+    fn closes(self, by: Value) -> Self {
+        self.and("chat_deactivated", json!({"thread_id": "T", "by": by}))
+    }
+
+    fn ends(self, reason: &str) -> Self {
+        let detail = json!({"conversation_id": "C", "upstream_conversation_id": "U", "reason": reason});
+        self.and("hitl_ended", detail)
+    }
+
+    /// Everything that the model finds wrong on the way, and at the end.
+    fn wrong(&self) -> Vec<String> {
+        let mut model = Model::default();
+        let mut wrong = model.observe(&self.0);
+        wrong.extend(model.rest(&[]).0);
+        wrong
+    }
+}
+
+const AGENT: &str = "anna@example.com";
+
+#[test]
+fn a_session_in_which_everything_arrives_is_fine() {
+    let story = Story::handed_over().agent_writes("hello").we_accept("hello").user_sees("hello").user_writes("hi");
+    let sent = json!({"thread_id": "T", "author_type": "customer", "text": "hi"});
+    let story = story.we_take("hi").and("event_sent", sent).closes(json!(AGENT)).ends(TOLD);
+    assert_eq!(story.wrong(), Vec::<String>::new());
+}
+
+#[test]
+fn words_are_owed_until_the_other_side_has_ended() {
+    assert_eq!(Story::handed_over().agent_writes("a").wrong().len(), 1, "the thread could have been read");
+    assert_eq!(Story::handed_over().agent_writes("a").closes(json!(AGENT)).ends(TOLD).wrong().len(), 1);
+    let bot_ended = Story::handed_over().agent_writes("a").ends("close-action-called").closes(json!(OURSELVES));
+    assert!(bot_ended.wrong().is_empty(), "the plugin takes nothing any more");
+
+    assert!(Story::handed_over().user_writes("u").wrong().is_empty(), "we have never answered for it");
+    assert_eq!(Story::handed_over().user_writes("u").we_take("u").wrong().len(), 1);
+    let people_closed = Story::handed_over().user_writes("u").we_take("u").closes(json!(AGENT)).ends(TOLD);
+    assert!(people_closed.wrong().is_empty());
+    let user_ended = Story::handed_over().user_writes("u").we_take("u").ends("patient").closes(json!(OURSELVES));
+    assert_eq!(user_ended.wrong().len(), 1, "the user's words come before their end");
+}
+
+#[test]
+fn words_arrive_once_in_their_own_thread_and_overtake_none_that_was_accepted_before() {
+    let twice = Story::handed_over().agent_writes("a").user_sees("a").user_sees("a");
+    assert_eq!(twice.wrong().len(), 1);
+    let known = Story::handed_over().agent_writes("a").we_accept("a").agent_writes("b").we_accept("b");
+    assert_eq!(known.user_sees("b").user_sees("a").wrong().len(), 1);
+    let unknown = Story::handed_over().agent_writes("a").agent_writes("b").we_accept("b").we_accept("a");
+    assert!(unknown.user_sees("b").user_sees("a").wrong().is_empty());
+    let other = json!({"thread_id": "T2", "author_type": "customer", "text": "u"});
+    let story = Story::handed_over().user_writes("u").we_take("u").and("event_sent", other);
+    assert_eq!(story.wrong().len(), 1);
+}
+
+#[test]
+fn a_conversation_has_one_owner_and_nobody_is_sent_away_without_a_reason() {
+    assert_eq!(Story::handed_over().closes(json!(OURSELVES)).wrong().len(), 2, "too early, and the user still waits");
+    assert_eq!(Story::handed_over().closes(json!(AGENT)).wrong().len(), 1, "the user waits for nobody");
+    assert_eq!(Story::handed_over().ends(TOLD).wrong().len(), 2, "for no reason, and the agents are left alone");
+    let second = json!({"conversation_id": "D", "upstream_conversation_id": "U"});
+    let story = Story::handed_over().and("conversation_created", json!({"conversation_id": "D", "tags": {"id": "T"}}));
+    assert!(!story.and("hitl_started", second).wrong().is_empty());
+    let thread = json!({"thread_id": "T2", "chat_id": "chat", "customer_id": "customer"});
+    assert!(!Story::handed_over().and("chat_resumed", thread).wrong().is_empty());
+}
+
+#[test]
+fn an_end_that_never_reached_us_leaves_a_thread_open_and_one_that_did_must_not() {
+    let ended = || Story::handed_over().ends("close-action-called");
+    assert!(ended().wrong().is_empty());
+    let heard = json!({"conversation_id": "C", "type": "stopHitl", "status": 200});
+    assert_eq!(ended().and("operation_called", heard).wrong().len(), 1);
+}

@@ -1,0 +1,215 @@
+//! A small world beside the reference model: whatever happens in it is shown to the model, and judged by it.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sandbox::botpress::{Escalation, UpstreamUser};
+use sandbox::faults::Faults;
+use shared::clock::Timestamp;
+use tokio::task::JoinSet;
+
+use crate::checker::{self, Expectations, Finding};
+use crate::model::{Excused, Model, delivery_of};
+use crate::{ANNA, World};
+
+/// Between two ticks of the schedule.
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+
+/// A world, its users, and the model of both.
+pub(super) struct Life {
+    pub world: Arc<World>,
+    pub users: Vec<UpstreamUser>,
+    pub model: Model,
+    /// Every webhook that was delivered, by number.
+    pub deliveries: BTreeSet<u64>,
+    /// Every message that the bot platform has delivered.
+    pub messages: Vec<String>,
+    /// What no user may see.
+    pub private: Vec<String>,
+    running: JoinSet<()>,
+    /// Where reading the journal goes on.
+    read: usize,
+    texts: usize,
+    /// Users whom the bot is about to hand over; it does so once at a time.
+    escalating: Arc<Mutex<BTreeSet<String>>>,
+    /// Whether those who were killed have their successors.
+    is_replaced: bool,
+}
+
+impl Life {
+    /// A new world with so many users, all of them with the bot, and perhaps with a table that can be spoiled.
+    pub async fn begin(users: usize, table_proxy: bool) -> Self {
+        let world = Arc::new(World::of_instances(1, table_proxy).await);
+        let new_user = |number| {
+            let (name, email) = (format!("User {number}"), format!("user-{number}@example.com"));
+            world.stack.botpress.new_user(&name, Some(&email), None)
+        };
+        Self {
+            users: (0..users).map(new_user).collect(),
+            world,
+            model: Model::default(),
+            deliveries: BTreeSet::new(),
+            messages: Vec::new(),
+            private: Vec::new(),
+            running: JoinSet::new(),
+            read: 0,
+            texts: 0,
+            escalating: Arc::default(),
+            is_replaced: false,
+        }
+    }
+
+    /// A text that nobody else writes.
+    pub fn text(&mut self, who: &str) -> String {
+        self.texts += 1;
+        format!("{who} {}", self.texts)
+    }
+
+    /// How many texts there have been.
+    pub const fn texts(&self) -> usize {
+        self.texts
+    }
+
+    /// Who answers a user in which chat; empty, and Anna, while nobody does.
+    pub fn chat_of(&self, person: &str) -> (String, String) {
+        let chat_id = self.model.session_of(person).map(|session| session.chat_id.clone()).unwrap_or_default();
+        let agent = self.agent_of(&chat_id);
+        (chat_id, agent)
+    }
+
+    fn agent_of(&self, chat_id: &str) -> String {
+        let chats = self.world.stack.livechat.open_chats();
+        let chat = chats.iter().find(|chat| chat.id == chat_id);
+        chat.and_then(|chat| chat.public_agent()).unwrap_or(ANNA).to_owned()
+    }
+
+    /// Begins something; it goes on while other things happen.
+    pub fn spawn<F>(&mut self, work: impl FnOnce(Arc<World>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.running.spawn(work(Arc::clone(&self.world)));
+    }
+
+    /// The user asks for a person, and the bot hands them over; tells whether the bot was free to do so.
+    pub fn escalate(&mut self, person: String, text: String) -> bool {
+        let escalating = Arc::clone(&self.escalating);
+        let of = |list: &Mutex<BTreeSet<String>>, change: fn(&mut BTreeSet<String>, String) -> bool, person| {
+            change(&mut list.lock().expect("nobody panics with the list in hand"), person)
+        };
+        let is_free = of(&escalating, BTreeSet::insert, person.clone());
+        if is_free {
+            self.spawn(async move |world| {
+                drop(world.stack.botpress.user_says(&person, &text).await);
+                drop(world.stack.botpress.escalate(&person, Escalation::default()).await);
+                of(&escalating, |list, person| list.remove(&person), person);
+            });
+        }
+        is_free
+    }
+
+    /// Everything under way comes to its end. Whoever was killed has a successor then; tells whether somebody was.
+    pub async fn settle(&mut self) -> Result<bool, String> {
+        let (world, running) = (&self.world, &mut self.running);
+        let ends = async {
+            while running.join_next().await.is_some() {}
+            world.stack.settled().await;
+        };
+        world.drive(ends).await;
+        let has_killed = world.fail_points.has_killed();
+        if has_killed && !std::mem::replace(&mut self.is_replaced, has_killed) {
+            world.stack.restart_functions().map_err(|error| error.to_string())?;
+        }
+        self.is_replaced = has_killed;
+        self.observe()?;
+        Ok(has_killed)
+    }
+
+    /// Shows the model what has happened.
+    pub fn observe(&mut self) -> Result<(), String> {
+        let entries = self.world.stack.journal.since(self.read);
+        self.read += entries.len();
+        self.deliveries.extend(entries.iter().filter_map(delivery_of));
+        let messages = entries.iter().filter(|entry| entry.text("/direction") == "outgoing");
+        self.messages.extend(messages.map(|entry| entry.text("/message_id").to_owned()));
+        self.model.observe(&entries).into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Nobody spoils anything any more.
+    pub fn heal(&self) {
+        let stack = &self.world.stack;
+        vendors(&self.world).into_iter().for_each(Faults::clear);
+        stack.gateway_faults.clear();
+        stack.table_proxy.iter().for_each(|proxy| proxy.faults().clear());
+    }
+
+    /// Time passes with a tick of the schedule after each pause, until nothing is left to happen.
+    pub async fn rest(&mut self, pauses: &[Duration]) -> Result<Excused, String> {
+        self.settle().await?;
+        for pause in pauses {
+            self.world.advance(*pause);
+            self.spawn(async |world| drop(world.stack.sweep().await));
+            self.settle().await?;
+        }
+        let (wrong, excused) = self.model.rest(&self.unreadable());
+        wrong.into_iter().chain(self.left_over()).next().map_or(Ok(excused), Err)
+    }
+
+    /// When LiveChat did not let a thread be read.
+    fn unreadable(&self) -> Vec<Timestamp> {
+        let spoiled = self.world.stack.livechat.faults().spoiled();
+        spoiled.into_iter().filter(|one| one.call.contains("get_chat")).map(|one| one.at).collect()
+    }
+
+    fn left_over(&self) -> Option<String> {
+        let items = ["waiting", "parked"].into_iter().flat_map(|entity| self.world.items(entity));
+        let mut keys = items.map(|item| format!("{} of {} is left", item["sk"], item["pk"]));
+        keys.next()
+    }
+
+    /// From wherever things have led, everybody comes back to the bot, can be handed over again, and comes back again.
+    pub async fn lead_back(&mut self, pauses: &[Duration]) -> Result<(), String> {
+        self.end_everything(pauses).await?;
+        for user in self.users.clone() {
+            let text = self.text("please");
+            let botpress = &self.world.stack.botpress;
+            let escalated = async {
+                botpress.user_says(&user.conversation_id, &text).await?;
+                botpress.escalate(&user.conversation_id, Escalation::default()).await
+            };
+            self.world.drive(escalated).await.map_err(|error| format!("no new start: {error}"))?;
+        }
+        self.settle().await?;
+        if self.model.open().count() != self.users.len() {
+            return Err(format!("{} threads are open for {} users", self.model.open().count(), self.users.len()));
+        }
+        self.end_everything(pauses).await
+    }
+
+    async fn end_everything(&mut self, pauses: &[Duration]) -> Result<(), String> {
+        let open: Vec<_> = self.model.open().map(|(_, session)| session.chat_id.clone()).collect();
+        for chat_id in open {
+            drop(self.world.stack.livechat.agent_closes(&chat_id, &self.agent_of(&chat_id)));
+        }
+        self.rest(pauses).await?;
+        match self.model.is_anybody_with_agents() || self.model.open().next().is_some() {
+            true => Err(format!("not everybody is back: {:?}", self.model.open().collect::<Vec<_>>())),
+            false => Ok(()),
+        }
+    }
+
+    /// What the checker says; lost words and open ends are the model's business, which knows what was honestly lost.
+    pub fn judge(&self) -> Result<(), String> {
+        let expectations = Expectations { private: self.private.clone(), ..Expectations::default() };
+        let wrong = checker::check(&self.world.stack.journal.entries(), &expectations).into_iter().find(|finding| {
+            matches!(finding, Finding::Leaked(_) | Finding::TextAfterClosure(_) | Finding::AssignedAgain { .. })
+        });
+        wrong.map_or(Ok(()), |finding| Err(format!("{finding:?}")))
+    }
+}
+
+/// What can be spoiled at either vendor.
+pub(super) fn vendors(world: &World) -> [&Faults; 2] {
+    [world.stack.livechat.faults(), world.stack.botpress.faults()]
+}

@@ -1,0 +1,324 @@
+//! Anything at any time: a random walk over everything that people, vendors and machines do, beside a reference model.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use sandbox::faults::Fault;
+use sandbox::livechat::Target;
+use sandbox::table_proxy::{throttled, throughput_exceeded};
+use shared::fail_point::Place;
+
+use super::life::{Life, MINUTE, vendors};
+use super::side_by_side::side_by_side;
+use super::{Report, Size};
+use crate::model::Excused;
+use crate::{ANNA, BEN};
+
+/// How many steps one world lives; a new one begins with an empty table and an empty journal.
+const STEPS: usize = 400;
+
+/// How many users there are in a world.
+const USERS: usize = 4;
+
+/// How many of the last steps are told when something is wrong.
+const TOLD: usize = 30;
+
+/// Everything that can happen, and how often relative to the rest.
+const STEPS_BY_WEIGHT: [(Step, u32); 24] = [
+    (Step::UserSays, 16),
+    (Step::AgentSays, 16),
+    (Step::AgentWritesNote, 3),
+    (Step::Transfer, 3),
+    (Step::Join, 2),
+    (Step::AgentCloses, 4),
+    (Step::RouterCloses, 1),
+    (Step::UserEnds, 3),
+    (Step::BotStops, 1),
+    (Step::Escalate, 12),
+    (Step::RepeatWebhook, 5),
+    (Step::RepeatMessage, 3),
+    (Step::LoseWebhooks, 2),
+    (Step::LoseOurAnswers, 2),
+    (Step::Kill, 6),
+    (Step::LiveChatDown, 1),
+    (Step::BotpressDown, 1),
+    (Step::VendorsUp, 4),
+    (Step::LoseVendorAnswers, 3),
+    (Step::LimitRate, 1),
+    (Step::SpoilTable, 3),
+    (Step::Wait, 6),
+    (Step::Jump, 2),
+    (Step::Sweep, 8),
+];
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    UserSays,
+    AgentSays,
+    AgentWritesNote,
+    Transfer,
+    Join,
+    AgentCloses,
+    RouterCloses,
+    UserEnds,
+    BotStops,
+    Escalate,
+    RepeatWebhook,
+    RepeatMessage,
+    LoseWebhooks,
+    LoseOurAnswers,
+    Kill,
+    LiveChatDown,
+    BotpressDown,
+    VendorsUp,
+    LoseVendorAnswers,
+    LimitRate,
+    SpoilTable,
+    Wait,
+    Jump,
+    Sweep,
+}
+
+/// Walks through one world after the other, some of them side by side.
+pub(super) async fn random(size: Size) -> Report {
+    let mut random = size.random();
+    let total = size.of(200_000, STEPS / 2);
+    let lives: Vec<_> = (0..total).step_by(STEPS).map(|begin| (random.u64(..), STEPS.min(total - begin))).collect();
+    let mut tally = Tally::default();
+    let mut findings = Vec::new();
+    for (seed, walked) in
+        side_by_side(lives, |(seed, steps)| async move { (seed, Walk::live(seed, steps).await) }).await
+    {
+        match walked {
+            Ok(one) => tally.add(one),
+            Err(failure) => findings.push(format!("the world of seed {seed}: {failure}")),
+        }
+    }
+    let Tally { words, sessions, kills, excused } = tally;
+    let figure = format!(
+        "{total} steps with {sessions} sessions, {words} words and {kills} kills; {} words, {} ends and {} starts \
+         never reached us",
+        excused.words, excused.stops, excused.starts,
+    );
+    Report { figure, findings }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    words: usize,
+    sessions: usize,
+    kills: usize,
+    excused: Excused,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.words += other.words;
+        self.sessions += other.sessions;
+        self.kills += other.kills;
+        self.excused.words += other.excused.words;
+        self.excused.stops += other.excused.stops;
+        self.excused.starts += other.excused.starts;
+    }
+}
+
+struct Walk {
+    life: Life,
+    random: fastrand::Rng,
+    steps: VecDeque<String>,
+    places: BTreeSet<Place>,
+    tally: Tally,
+}
+
+impl Walk {
+    async fn live(seed: u64, steps: usize) -> Result<Tally, String> {
+        let mut walk = Self {
+            life: Life::begin(USERS, true).await,
+            random: fastrand::Rng::with_seed(seed),
+            steps: VecDeque::new(),
+            places: BTreeSet::new(),
+            tally: Tally::default(),
+        };
+        match walk.go(steps).await {
+            Ok(()) => Ok(walk.tally),
+            Err(wrong) => {
+                let last: Vec<_> = walk.steps.into();
+                Err(format!("{wrong} after:\n    {}", last.join("\n    ")))
+            }
+        }
+    }
+
+    async fn go(&mut self, steps: usize) -> Result<(), String> {
+        for number in 0..steps {
+            let step = self.pick();
+            let told = self.take(step).await?;
+            self.steps.push_back(format!("{number}: {step:?} {told}"));
+            if self.steps.len() > TOLD {
+                self.steps.pop_front();
+            }
+            // Most things happen one after another, some at the same time.
+            if self.random.u8(..10) < 7 {
+                self.settle().await?;
+            } else {
+                self.life.observe()?;
+            }
+        }
+        self.steps.push_back("everything rests".to_owned());
+        self.life.heal();
+        self.life.world.fail_points.clear();
+        // Either the schedule goes on as usual, or it has been gone for as long.
+        let pauses = if self.random.bool() { vec![MINUTE; 20] } else { vec![MINUTE, 18 * MINUTE, MINUTE, MINUTE] };
+        self.tally.excused = self.life.rest(&pauses).await?;
+        self.life.lead_back(&pauses).await?;
+        let world = &self.life.world;
+        self.tally.sessions = world.count("chat_started") + world.count("chat_resumed");
+        self.tally.words = self.life.texts();
+        self.life.judge()
+    }
+
+    async fn settle(&mut self) -> Result<(), String> {
+        if self.life.settle().await? {
+            self.tally.kills += 1;
+            let plan = &self.life.world.fail_points;
+            self.places.extend(plan.passed().into_keys());
+            plan.clear();
+        }
+        Ok(())
+    }
+
+    fn pick(&mut self) -> Step {
+        let total: u32 = STEPS_BY_WEIGHT.iter().map(|(_, weight)| weight).sum();
+        let mut left = self.random.u32(..total);
+        for (step, weight) in STEPS_BY_WEIGHT {
+            if left < weight {
+                return step;
+            }
+            left -= weight;
+        }
+        Step::Wait
+    }
+
+    /// Does one thing; the answer says to whom.
+    async fn take(&mut self, step: Step) -> Result<String, String> {
+        let number = self.random.usize(..USERS);
+        let Some(person) = self.life.users.get(number).map(|user| user.conversation_id.clone()) else {
+            return Ok(String::new());
+        };
+        match step {
+            Step::UserSays => {
+                let text = self.life.text("user");
+                let told = format!("{number} \"{text}\"");
+                self.life.spawn(async move |world| drop(world.stack.botpress.user_says(&person, &text).await));
+                return Ok(told);
+            }
+            Step::UserEnds => {
+                self.life.spawn(async move |world| drop(world.stack.botpress.user_ends(&person).await));
+            }
+            Step::BotStops => self.life.spawn(async move |world| drop(world.stack.botpress.stop(&person).await)),
+            Step::Escalate => {
+                let text = self.life.text("please");
+                return Ok(format!("{number} {}", self.life.escalate(person, text)));
+            }
+            Step::RepeatWebhook => {
+                let delivery = self.random.choice(&self.life.deliveries).copied().unwrap_or_default();
+                return Ok(format!("{delivery} {}", self.life.world.stack.livechat.replay(delivery)));
+            }
+            Step::RepeatMessage => {
+                let message = self.random.choice(&self.life.messages).cloned().unwrap_or_default();
+                self.life.world.stack.botpress.deliver_again(&message);
+                return Ok(message);
+            }
+            Step::Sweep => self.life.spawn(async |world| drop(world.stack.sweep().await)),
+            Step::Wait => self.life.world.advance(Duration::from_millis(self.random.u64(100..30_000))),
+            Step::Jump => {
+                // Nothing that is alive stops working for hours.
+                self.settle().await?;
+                let seconds = self.random.u64(60..36_000);
+                self.life.world.advance(Duration::from_secs(seconds));
+                return Ok(format!("{seconds} s"));
+            }
+            Step::Kill => return Ok(self.kill()),
+            Step::AgentSays
+            | Step::AgentWritesNote
+            | Step::Transfer
+            | Step::Join
+            | Step::AgentCloses
+            | Step::RouterCloses => return Ok(format!("{number} {}", self.agent_acts(step, &person))),
+            _ => return Ok(self.spoil(step)),
+        }
+        Ok(number.to_string())
+    }
+
+    /// An agent does something in the chat of a user, if there is one.
+    fn agent_acts(&mut self, step: Step, person: &str) -> String {
+        let (chat, agent) = self.life.chat_of(person);
+        let other = if agent == ANNA { BEN } else { ANNA };
+        let text = self.life.text("agent");
+        let livechat = &self.life.world.stack.livechat;
+        let done = match step {
+            Step::AgentSays => livechat.agent_sends_text(&chat, &agent, &text).map(drop),
+            Step::AgentWritesNote => livechat.agent_sends_private_note(&chat, &agent, &text).map(drop),
+            Step::Transfer => livechat.agent_transfers(&chat, &agent, Target::Agent(other.to_owned())),
+            Step::Join => livechat.agent_joins(&chat, other),
+            Step::AgentCloses => livechat.agent_closes(&chat, &agent),
+            _ => livechat.router_closes(&chat),
+        };
+        if matches!(step, Step::AgentWritesNote) {
+            self.life.private.push(text.clone());
+        }
+        match done {
+            Ok(()) => format!("{agent} \"{text}\""),
+            Err(error) => format!("{error:?}"),
+        }
+    }
+
+    /// Lets something go wrong from now on.
+    fn spoil(&mut self, step: Step) -> String {
+        let world = &self.life.world;
+        let stack = &world.stack;
+        let times = self.random.u32(1..6);
+        let lost = if self.random.bool() { Fault::Reset } else { Fault::answer(503, "") };
+        match step {
+            Step::LoseWebhooks => stack.gateway_faults.next(times, "POST /livechat", lost),
+            Step::LoseOurAnswers => stack.gateway_faults.next(times, "POST", Fault::LoseAnswer),
+            Step::LiveChatDown => stack.livechat.faults().always("", lost),
+            Step::BotpressDown => stack.botpress.faults().always("", lost),
+            Step::VendorsUp => {
+                stack.livechat.faults().clear();
+                stack.botpress.faults().clear();
+            }
+            Step::LoseVendorAnswers => self.random.choice(vendors(world)).into_iter().for_each(|faults| {
+                faults.next(times, "POST", Fault::LoseAnswer);
+            }),
+            Step::LimitRate => {
+                let headers = BTreeMap::from([("retry-after".to_owned(), format!("{}", 10 * times))]);
+                let limit = Fault::Answer { status: 429, headers, body: String::new() };
+                self.random.choice(vendors(world)).into_iter().for_each(|faults| {
+                    faults.next(1, "POST", limit.clone());
+                });
+            }
+            Step::SpoilTable => {
+                let fault = match self.random.u8(..4) {
+                    0 => throttled(),
+                    1 => throughput_exceeded(),
+                    2 => Fault::Reset,
+                    _ => Fault::LoseAnswer,
+                };
+                if let Some(proxy) = &stack.table_proxy {
+                    proxy.faults().next(times, "DynamoDB", fault);
+                }
+            }
+            _ => {}
+        }
+        format!("{times} times")
+    }
+
+    fn kill(&mut self) -> String {
+        let plan = &self.life.world.fail_points;
+        self.places.extend(plan.passed().into_keys());
+        let Some(place) = self.random.choice(&self.places).copied() else { return String::new() };
+        let nth = self.random.u32(1..4);
+        plan.kill_at(place, nth);
+        format!("{:?} {} for the {nth}. time", place.side, place.step)
+    }
+}
