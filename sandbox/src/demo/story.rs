@@ -118,6 +118,7 @@ fn agent_side(entry: &Entry) -> Option<String> {
 /// What was said, or what stands for what was shown.
 fn words(entry: &Entry) -> String {
     match (entry.text("/text"), entry.text("/file/name")) {
+        ("", "") if entry.text("/type") == "rich_message" => format!("(card) {}", entry.text("/elements/0/title")),
         ("", "") => format!("({})", entry.text("/type")),
         ("", name) => format!("({name}, {}, {} bytes)", entry.text("/file/content_type"), size(entry, "/file/size")),
         (text, _) => text.to_owned(),
