@@ -10,10 +10,7 @@ use tests::scenario::{Flow, places};
 const NAMES: [(&str, &str); 3] = [("commit(\"", ""), ("fail_point!(Before, \"", ""), ("call!(", "vendor ")];
 
 /// Calls and writes that no flow passes, since they need what no flow has.
-const NOT_PASSED: [&str; 8] = [
-    // An operator removes the integration.
-    "table remove_install",
-    "vendor unregister_webhook",
+const NOT_PASSED: [&str; 6] = [
     // A user of an earlier integration.
     "vendor get_user",
     // Two deaths, and the time between them.

@@ -43,7 +43,7 @@ scenarios! {
     no_throttled_call_of_the_table_loses_or_doubles_anything = "table-throttled", 0.002;
     displaced_arrivals_are_put_right_while_they_wait = "order", 0.002;
     nothing_is_lost_doubled_or_stuck_wherever_the_process_dies = "kills", 0.002;
-    every_random_way_leads_back_to_the_bot = "random-walk", 0.001;
+    every_random_way_leads_back_to_the_bot = "random-walk", 0.0005;
 }
 
 #[test]

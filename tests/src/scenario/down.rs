@@ -34,7 +34,7 @@ enum Happening {
 pub(super) async fn for_minutes(size: Size) -> Report {
     let mut random = size.random();
     let stage = Stage::in_process(1).await;
-    let sessions = stage.sessions(size.of(200, 8)).await;
+    let sessions = stage.sessions(size.of(200, 3)).await;
     tick(&stage, TICK).await;
     // Connections are refused, or whatever is left of us says that it is unavailable.
     let refusal = if random.bool() { Fault::Reset } else { Fault::answer(503, "") };

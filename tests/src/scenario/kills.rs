@@ -19,7 +19,7 @@ const SEEDS: usize = 20;
 /// What goes on while the process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flow {
-    /// The integration is installed.
+    /// The integration is removed, and installed again.
     Install,
     /// A user is handed over for the first time.
     Start,
@@ -33,7 +33,7 @@ pub enum Flow {
     UserSpeaksIntoTrouble,
     /// An agent writes.
     AgentSpeaks,
-    /// The same, while Botpress is down.
+    /// The same, while Botpress has too much to do, and is down.
     AgentSpeaksIntoTrouble,
     /// An agent hands the chat over to another.
     Transfer,
@@ -107,7 +107,7 @@ pub(super) async fn everywhere(size: Size) -> Report {
     let planned = deaths.len();
     // A small run dies here and there rather than everywhere in a few flows.
     random.shuffle(&mut deaths);
-    deaths.truncate(size.of(planned, 40));
+    deaths.truncate(size.of(planned, 24));
     let tried = deaths.len();
     let ends = side_by_side(deaths, |(flow, place, nth, seed)| async move {
         let died = die(flow, place, nth, seed).await;
@@ -190,7 +190,8 @@ impl Death {
         let world = std::sync::Arc::clone(&self.life.world);
         match self.flow {
             Flow::Install => {
-                drop(world.drive(world.stack.botpress.register()).await);
+                drop(world.drive(world.stack.botpress.uninstall()).await);
+                drop(world.drive(world.stack.install()).await);
             }
             Flow::Start | Flow::Return => drop(escalate(&mut self.life, &self.person).await),
             Flow::FailedStart => {
@@ -206,7 +207,10 @@ impl Death {
             }
             Flow::AgentSpeaks => self.speak_twice(Self::agent_speaks).await?,
             Flow::AgentSpeaksIntoTrouble => {
-                world.stack.botpress.faults().next(3, "messages/get-or-create", Fault::answer(503, ""));
+                let headers = BTreeMap::from([("retry-after".to_owned(), "2".to_owned())]);
+                let limit = Fault::Answer { status: 429, headers, body: String::new() };
+                world.stack.botpress.faults().next(1, "messages/get-or-create", limit);
+                world.stack.botpress.faults().next(2, "messages/get-or-create", Fault::answer(503, ""));
                 self.speak_twice(Self::agent_speaks).await?;
             }
             Flow::Transfer => {
@@ -302,7 +306,7 @@ impl Death {
         }
         if self.flow == Flow::Install {
             // Botpress repeats it daily.
-            drop(self.life.world.drive(self.life.world.stack.botpress.register()).await);
+            drop(self.life.world.drive(self.life.world.stack.install()).await);
         }
         let excused = self.life.rest(&[MINUTE; 6]).await?;
         match excused.words + excused.stops + excused.starts {

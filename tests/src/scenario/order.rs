@@ -25,12 +25,12 @@ const TICK_MS: u64 = 20;
 pub(super) async fn displaced(size: Size) -> Report {
     let mut random = size.random();
     let stage = Stage::in_process(1).await;
-    let sessions = stage.sessions(size.of(1_000, 6)).await;
+    let sessions = stage.sessions(size.of(1_000, 4)).await;
     let (mut words, mut arrivals) = (Vec::new(), Vec::new());
     let begin = stage.world.now();
     for session in &sessions {
         let mut written_at = begin;
-        for number in 0..size.of(50, 25).min(50) {
+        for number in 0..(if size.scale < 0.01 { 12 } else { 50 }) {
             written_at = written_at + Duration::from_millis(random.u64(1..PAUSE_MS));
             let text = format!("{} message {number}", session.thread_id);
             let webhook = stage.message_webhook(session, number, &text, written_at);

@@ -28,6 +28,9 @@ const DRAINED_WITHIN: Duration = Duration::from_secs(60);
 /// What an acceptance may take, as 99 of 100 callers see it.
 const ACCEPTED_WITHIN: Duration = Duration::from_millis(250);
 
+/// How many acceptances may be slow in a run of any size: until each vendor is known to be down, some wait for it.
+const FIRST_FAILURES: usize = 8;
+
 /// In what way a vendor is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
@@ -77,7 +80,9 @@ pub(super) async fn livechat(size: Size, trouble: Trouble) -> Report {
 /// Both are down, and both sides write.
 pub(super) async fn both(size: Size) -> Report {
     let vendors = &[Vendor::LiveChat, Vendor::Botpress];
-    let outage = Outage { vendors, trouble: Trouble::Resets, lasts: Duration::from_secs(600) };
+    // A small run is small in every respect.
+    let lasts = Duration::from_secs(if size.scale < 0.01 { 90 } else { 600 });
+    let outage = Outage { vendors, trouble: Trouble::Resets, lasts };
     outage.play(size, &[Direction::ToUser, Direction::ToAgent], Senders::Measured).await
 }
 
@@ -119,7 +124,7 @@ impl Outage {
         // A time that one instance was told binds all of them.
         let instances = if self.trouble == Trouble::Limits { 4 } else { 1 };
         let stage = Stage::in_process(instances).await;
-        let sessions = stage.sessions(size.of(200, 5)).await;
+        let sessions = stage.sessions(size.of(200, 4)).await;
         let (words, said_by, plan) = self.plan(size, directions, &sessions);
         let begin = stage.world.now();
         let (mut running, waits) = (JoinSet::new(), Arc::new(Mutex::new(Vec::new())));
@@ -244,7 +249,11 @@ impl Outage {
                 told.as_secs_f64(),
             );
             own.extend((accepted < waits.len()).then(|| format!("{} were not accepted", waits.len() - accepted)));
-            own.extend((told > ACCEPTED_WITHIN).then(|| format!("p99 of the acceptance is {told:?} by the clock")));
+            let slow = waits.iter().filter(|wait| wait.told > ACCEPTED_WITHIN).count();
+            let may_be_slow = (waits.len() / 100).max(FIRST_FAILURES);
+            own.extend(
+                (slow > may_be_slow).then(|| format!("{slow} acceptances took longer than {ACCEPTED_WITHIN:?}")),
+            );
         }
         own.extend(stage.left_over());
         let findings = stage.findings(Expectations { words, escalations: Some(sessions), ..Expectations::default() });

@@ -18,10 +18,10 @@ use crate::checker::{self, Direction, Expectations, Finding, Refused, Words};
 use crate::{ANNA, World};
 
 /// How long nothing may have happened before time passes.
-const QUIET: Duration = Duration::from_millis(8);
+const QUIET: Duration = Duration::from_millis(4);
 
 /// How many moments in a row invocations may be at work without an effect.
-const LOOKS: u32 = 20;
+const LOOKS: u32 = 40;
 
 /// The shortest step of time; who waits for a moment in between is woken a little late.
 const STEP: Duration = Duration::from_millis(50);

@@ -39,7 +39,7 @@ pub(super) async fn impatient(size: Size) -> Report {
 
 async fn play(size: Size, mood: Mood) -> Report {
     let mut random = size.random();
-    let rounds = size.of(500, 3);
+    let rounds = size.of(500, 1);
     let stage = Stage::in_process(1).await;
     let mut wrong = Vec::new();
     for round in 0..rounds {

@@ -54,7 +54,7 @@ enum Trouble {
 async fn play(size: Size, trouble: Trouble) -> Report {
     let stage = Stage::in_process(1).await;
     let mut play = Play { stage, trouble, random: size.random(), words: Vec::new(), asked: 0 };
-    let wanted = size.of(10_000, 60);
+    let wanted = size.of(10_000, 40);
     let mut users = 0;
     while play.faults().spoiled().len() < wanted {
         play.round(users).await;

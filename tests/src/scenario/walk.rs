@@ -82,7 +82,7 @@ enum Step {
 /// Walks through one world after the other, some of them side by side.
 pub(super) async fn random(size: Size) -> Report {
     let mut random = size.random();
-    let total = size.of(200_000, STEPS / 2);
+    let total = size.of(200_000, STEPS / 4);
     let lives: Vec<_> = (0..total).step_by(STEPS).map(|begin| (random.u64(..), STEPS.min(total - begin))).collect();
     let mut tally = Tally::default();
     let mut findings = Vec::new();
