@@ -1,4 +1,4 @@
-//! `cargo run -p tests --release -- <scenario>`: one scenario at full size, one line, and a verdict.
+//! `cargo run -p tests --profile scenarios -- <scenario>`: one scenario at full size, one line, and a verdict.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

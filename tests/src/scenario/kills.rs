@@ -6,6 +6,7 @@ use std::time::Duration;
 use sandbox::botpress::Escalation;
 use sandbox::faults::Fault;
 use sandbox::livechat::Target;
+use serde_json::json;
 use shared::fail_point::Place;
 
 use super::life::{Life, MINUTE};
@@ -335,9 +336,11 @@ async fn escalate(life: &mut Life, person: &str) -> Result<(), String> {
     let text = life.text("please");
     let world = std::sync::Arc::clone(&life.world);
     let botpress = &world.stack.botpress;
+    // That there is no such tag fails nothing.
+    let escalation = Escalation { hitl_session: Some(json!({"tags": ["unknown"]})), ..Escalation::default() };
     let escalated = async {
         botpress.user_says(person, &text).await?;
-        botpress.escalate(person, Escalation::default()).await
+        botpress.escalate(person, escalation).await
     };
     let escalated = world.drive(escalated).await;
     life.settle().await?;
