@@ -15,6 +15,8 @@ pub enum Vendor {
     LiveChat,
     /// The Botpress simulator.
     Botpress,
+    /// The Botcopy simulator.
+    Botcopy,
 }
 
 /// One line of the journal.

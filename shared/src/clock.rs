@@ -143,6 +143,22 @@ impl Clock {
     pub async fn sleep(&self, duration: Duration) {
         self.sleep_until(self.now() + duration).await;
     }
+
+    /// What `work` comes to, or `None` once `deadline` has come: the work is then dropped where it stands.
+    pub async fn within<F: Future>(&self, deadline: Timestamp, work: F) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.expire(deadline) => None,
+        }
+    }
+
+    async fn expire(&self, deadline: Timestamp) {
+        match &self.0 {
+            Source::System => self.sleep_until(deadline).await,
+            Source::Manual(manual) => manual.expire(deadline).await,
+        }
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine for the time")]
@@ -156,6 +172,7 @@ fn system_now() -> Timestamp {
 pub struct ManualClock {
     now: watch::Sender<Timestamp>,
     sleepers: Arc<Mutex<Sleepers>>,
+    deadlines: Arc<Mutex<Sleepers>>,
 }
 
 #[derive(Debug, Default)]
@@ -167,7 +184,7 @@ struct Sleepers {
 impl ManualClock {
     /// Makes a clock that shows `start`.
     pub fn new(start: Timestamp) -> Self {
-        Self { now: watch::Sender::new(start), sleepers: Arc::default() }
+        Self { now: watch::Sender::new(start), sleepers: Arc::default(), deadlines: Arc::default() }
     }
 
     /// This clock, as the code under test takes it.
@@ -178,7 +195,7 @@ impl ManualClock {
     /// A clock that shows the same time but knows only those who wait by it.
     #[must_use]
     pub fn with_own_sleepers(&self) -> Self {
-        Self { now: self.now.clone(), sleepers: Arc::default() }
+        Self { now: self.now.clone(), sleepers: Arc::default(), deadlines: Arc::default() }
     }
 
     /// The time shown.
@@ -193,45 +210,59 @@ impl ManualClock {
 
     /// The earliest time that anybody waits for.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        self.lock().wake_times.values().min().copied()
+        lock(&self.sleepers).wake_times.values().min().copied()
+    }
+
+    /// The earliest time at which somebody who is at work gives up; nobody waits for that to come.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        lock(&self.deadlines).wake_times.values().min().copied()
     }
 
     /// How many wait by this clock.
     pub fn sleepers(&self) -> usize {
-        self.lock().wake_times.len()
+        lock(&self.sleepers).wake_times.len()
     }
 
     async fn sleep_until(&self, wake_at: Timestamp) {
-        let _asleep = Asleep::register(self, wake_at);
-        let mut now = self.now.subscribe();
-        // Fails only when the sender is gone, and `self` holds it.
-        let _ = now.wait_for(|now| *now >= wake_at).await;
+        let _asleep = Asleep::register(&self.sleepers, wake_at);
+        self.reach(wake_at).await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Sleepers> {
-        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn expire(&self, deadline: Timestamp) {
+        let _at_work = Asleep::register(&self.deadlines, deadline);
+        self.reach(deadline).await;
     }
+
+    async fn reach(&self, time: Timestamp) {
+        let mut now = self.now.subscribe();
+        // Fails only when the sender is gone, and `self` holds it.
+        let _ = now.wait_for(|now| *now >= time).await;
+    }
+}
+
+fn lock(sleepers: &Mutex<Sleepers>) -> MutexGuard<'_, Sleepers> {
+    sleepers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Keeps a sleeper on the list for as long as it is polled.
 struct Asleep<'a> {
-    clock: &'a ManualClock,
+    sleepers: &'a Mutex<Sleepers>,
     id: u64,
 }
 
 impl<'a> Asleep<'a> {
-    fn register(clock: &'a ManualClock, wake_at: Timestamp) -> Self {
-        let mut sleepers = clock.lock();
-        let id = sleepers.next_id;
-        sleepers.next_id += 1;
-        sleepers.wake_times.insert(id, wake_at);
-        Self { clock, id }
+    fn register(sleepers: &'a Mutex<Sleepers>, wake_at: Timestamp) -> Self {
+        let mut list = lock(sleepers);
+        let id = list.next_id;
+        list.next_id += 1;
+        list.wake_times.insert(id, wake_at);
+        Self { sleepers, id }
     }
 }
 
 impl Drop for Asleep<'_> {
     fn drop(&mut self) {
-        self.clock.lock().wake_times.remove(&self.id);
+        lock(self.sleepers).wake_times.remove(&self.id);
     }
 }
 
@@ -275,5 +306,20 @@ mod tests {
         manual.advance(Duration::from_secs(3));
         sleeper.await.unwrap();
         assert_eq!(manual.next_wake(), None);
+    }
+
+    #[tokio::test]
+    async fn work_that_is_not_done_by_its_deadline_is_dropped() {
+        let manual = ManualClock::new(Timestamp::from_unix_millis(0));
+        let clock = manual.clock();
+        let deadline = clock.now() + Duration::from_secs(2);
+        assert_eq!(clock.within(deadline, async { 7 }).await, Some(7));
+        let hanging = tokio::spawn(async move { clock.within(deadline, std::future::pending::<()>()).await });
+        while manual.next_deadline().is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!((manual.next_deadline(), manual.next_wake(), manual.sleepers()), (Some(deadline), None, 0));
+        manual.advance(Duration::from_secs(2));
+        assert_eq!(hanging.await.unwrap(), None);
     }
 }

@@ -62,6 +62,7 @@ fn call(entry: &Entry) -> String {
     let vendor = match entry.vendor {
         Vendor::LiveChat => "LiveChat",
         Vendor::Botpress => "Botpress",
+        Vendor::Botcopy => "Botcopy",
     };
     format!("      us > {vendor}   {} -> {}", entry.text("/call"), status(entry))
 }

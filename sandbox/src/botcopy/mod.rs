@@ -1,0 +1,178 @@
+//! A stand-in for Botcopy with one bot: the chat widget, a Dialogflow agent behind it, and live-chat handover.
+//!
+//! It serves `POST /webhooks/handover/push`, calls the live-chat endpoint as Botcopy does, and refuses what does not have
+//! the described form. It knows nothing of the product's own types: every shape is written down here a second time, from
+//! the vendor's description.
+//!
+//! Stricter than documented, so that slips show: unknown fields of a push are refused, so is one for an unknown user or
+//! another bot (404), and one that leaves the pause without an end. An answer that ends the conversation
+//! (`minutesPaused: 0`) swallows the message it answers. Where the description leaves it open, the pause survives an
+//! answer that came too late.
+//!
+//! # Journal
+//!
+//! | Effect | Keys |
+//! |---|---|
+//! | `user_wrote` | `user_id`, `text` |
+//! | `webhook_called` (the live-chat endpoint) | `user_id`, `step` (1, 2), `text`, `status` (null: no answer in time), `paused`, `minutes_paused` |
+//! | `answer_ignored` | `user_id`, `step`, `reason` (`late`, `broken`) |
+//! | `shown_to_user` | `user_id`, `from` (`bot`, `agent`, `notice`), `name`, `text`, `push` (its number; null when not pushed) |
+//! | `paused`, `pause_extended` | `user_id`, `until`, `by` (`answer`, `push`) |
+//! | `unpaused` | `user_id`, `by` (`answer`, `push`) |
+//! | `pause_lapsed` (noticed at the next look) | `user_id`, `lapsed_at` |
+//! | `dialogflow_called` | `user_id`, `text` or `event` |
+//! | `swallowed` (a message that reached nobody) | `user_id`, `text` |
+//! | `typing_shown` | `user_id` |
+//! | `call_answered` (every push) | `call` (`push <eventType>`), `status`, `message`, `push` |
+
+mod dialogflow;
+mod handover;
+mod people;
+mod push;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::routing::post;
+use serde_json::Value;
+use shared::clock::{Clock, Timestamp};
+use uuid::Uuid;
+
+pub use handover::HandoverAnswer;
+pub use people::Line;
+pub use state::Speaker;
+
+use crate::faults::Faults;
+use crate::journal::{Journal, Vendor};
+use crate::server::Server;
+use state::World;
+
+/// Which Dialogflow the bot is built with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialogflow {
+    /// Dialogflow ES; the trigger is an output context.
+    #[default]
+    Es,
+    /// Dialogflow CX; the trigger is a session parameter.
+    Cx,
+}
+
+/// What the simulated bot looks like.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The server's port; 0 picks a free one.
+    pub port: u16,
+    /// The sandbox's clock.
+    pub clock: Clock,
+    /// Where effects are recorded.
+    pub journal: Journal,
+    /// The bot.
+    pub bot_id: String,
+    /// What pushes have to carry.
+    pub api_key: String,
+    /// What calls of the live-chat endpoint carry.
+    pub access_token: String,
+    /// The custom header of these calls, name and value.
+    pub custom_header: Option<(String, String)>,
+    /// Which Dialogflow answers.
+    pub dialogflow: Dialogflow,
+    /// Whether message history is stored, and sent with step one.
+    pub stores_history: bool,
+    /// Whether a user's message stands in the history as on the vendor's sample page, one level deeper.
+    pub nests_history: bool,
+}
+
+impl Options {
+    /// An ES bot with message history, on any free port.
+    pub fn new(clock: Clock, journal: Journal) -> Self {
+        Self {
+            port: 0,
+            clock,
+            journal,
+            bot_id: Uuid::new_v4().simple().to_string(),
+            api_key: format!("bc-key-{}", Uuid::new_v4().simple()),
+            access_token: format!("bc-token-{}", Uuid::new_v4().simple()),
+            custom_header: None,
+            dialogflow: Dialogflow::default(),
+            stores_history: true,
+            nests_history: false,
+        }
+    }
+}
+
+/// A running Botcopy; it stops when this value is dropped.
+#[derive(Debug)]
+pub struct Simulator {
+    platform: Arc<Platform>,
+    server: Server,
+    faults: Faults,
+}
+
+impl Simulator {
+    /// Starts the server; the live-chat endpoint is not set yet.
+    ///
+    /// # Errors
+    ///
+    /// When the port is taken.
+    pub async fn start(options: Options) -> io::Result<Self> {
+        let (port, clock) = (options.port, options.clock.clone());
+        let client = crate::server::client()?;
+        let platform = Arc::new(Platform { options, client, endpoint: Mutex::default(), world: Mutex::default() });
+        let router =
+            Router::new().route("/webhooks/handover/push", post(push::answer)).with_state(Arc::clone(&platform));
+        let faults = Faults::default();
+        let server = Server::start(port, router, faults.clone(), clock).await?;
+        Ok(Self { platform, server, faults })
+    }
+
+    /// Where pushes go.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// What goes wrong on the server's side.
+    pub const fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// How the bot looks.
+    pub fn options(&self) -> &Options {
+        &self.platform.options
+    }
+
+    /// Sets the portal's "Live Chat Endpoint Webhook URL".
+    pub fn connect(&self, url: &str) {
+        *lock(&self.platform.endpoint) = Some(url.to_owned());
+    }
+}
+
+/// The simulated service as one value.
+#[derive(Debug)]
+struct Platform {
+    options: Options,
+    client: reqwest::Client,
+    endpoint: Mutex<Option<String>>,
+    world: Mutex<World>,
+}
+
+impl Platform {
+    fn world(&self) -> MutexGuard<'_, World> {
+        lock(&self.world)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.options.clock.now()
+    }
+
+    fn record(&self, effect: &'static str, detail: Value) {
+        self.options.journal.record(self.now(), Vendor::Botcopy, effect, detail);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,159 @@
+//! What users do, and what they see.
+
+use serde_json::{Value, json};
+
+use super::handover::{self, HandoverAnswer, Step, Verdict};
+use super::state::{Speaker, User};
+use super::{Platform, Simulator, dialogflow};
+
+/// One line of the widget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Who speaks.
+    pub from: Speaker,
+    /// The agent's name, where the widget shows one.
+    pub name: Option<String>,
+    /// The text.
+    pub text: String,
+}
+
+impl Simulator {
+    /// A person opens the widget; returns the user's id.
+    pub fn new_user(&self) -> String {
+        let user = User::new();
+        let user_id = user.user_id.clone();
+        self.platform.world().users.insert(user_id.clone(), user);
+        user_id
+    }
+
+    /// The user writes; a text with the word "human" makes the bot ask for a person. Comes back when somebody has it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such user.
+    pub async fn user_says(&self, user_id: &str, text: &str) -> Result<(), String> {
+        let platform = &self.platform;
+        let is_paused = {
+            let mut world = platform.world();
+            let user = world.user(platform, user_id).ok_or_else(|| nobody(user_id))?;
+            platform.record("user_wrote", json!({"user_id": user_id, "text": text}));
+            user.show(platform, Speaker::User, text, None);
+            user.paused_until.is_some()
+        };
+        if is_paused { self.to_person(user_id, text).await } else { self.to_bot(user_id, text).await }
+    }
+
+    /// Step two; whatever the endpoint does not take goes to the bot.
+    async fn to_person(&self, user_id: &str, text: &str) -> Result<(), String> {
+        let platform = &self.platform;
+        let body = platform.prepared(user_id, |user| handover::step_two(platform, user, text))?;
+        match platform.hand_over(user_id, Step::Two, &body).await {
+            Verdict::Paused(_) => platform.with_user(user_id, |user| {
+                // The vendor's page has "out" here as well.
+                let payload = json!({
+                    "queryParameters": {"contexts": [], "payload": {}, "webhookHeaders": {}},
+                    "query": text, "lang": "en", "sessionId": user.dialogflow_session,
+                });
+                user.remember(platform, "out", payload);
+            }),
+            Verdict::Ended => {
+                platform.record("swallowed", json!({"user_id": user_id, "text": text}));
+                Ok(())
+            }
+            Verdict::NotPaused | Verdict::Ignored => self.to_bot(user_id, text).await,
+        }
+    }
+
+    /// The bot answers, and perhaps asks for a person: step one.
+    async fn to_bot(&self, user_id: &str, text: &str) -> Result<(), String> {
+        let platform = &self.platform;
+        let reply = platform.with_user(user_id, |user| dialogflow::say(platform, user, text))?;
+        if reply.is_trigger {
+            let body =
+                platform.prepared(user_id, |user| handover::step_one(platform, user, text, &reply.response))?;
+            platform.hand_over(user_id, Step::One, &body).await;
+        }
+        Ok(())
+    }
+
+    /// Calls the endpoint once more with what it was called with last for this user, as after a lost answer.
+    ///
+    /// # Errors
+    ///
+    /// When nothing was sent yet.
+    pub async fn repeat_last_call(&self, user_id: &str) -> Result<(), String> {
+        let platform = &self.platform;
+        let body = platform.with_user(user_id, |user| user.last_call.clone())?.ok_or("nothing was sent yet")?;
+        let step = if body.get("dialogflowResponse").is_some() { Step::One } else { Step::Two };
+        platform.hand_over(user_id, step, &body).await;
+        Ok(())
+    }
+
+    /// Sends any body to the live-chat endpoint; an override with a value sets a header, one without removes it.
+    ///
+    /// # Errors
+    ///
+    /// When no answer arrives.
+    pub async fn call_endpoint(
+        &self,
+        body: &Value,
+        overrides: &[(&str, Option<&str>)],
+    ) -> Result<HandoverAnswer, String> {
+        self.platform.send(body, overrides).await
+    }
+
+    /// The body that step two would have now.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such user.
+    pub fn step_two_body(&self, user_id: &str, text: &str) -> Result<Value, String> {
+        self.platform.with_user(user_id, |user| handover::step_two(&self.platform, user, text))
+    }
+
+    /// The body that step one would have now, with everything that was said so far.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such user.
+    pub fn step_one_body(&self, user_id: &str, text: &str) -> Result<Value, String> {
+        let response = json!({"queryResult": {"queryText": text, "fulfillmentText": "One moment."}});
+        self.platform.with_user(user_id, |user| handover::step_one(&self.platform, user, text, &response))
+    }
+
+    /// Whether the user's messages go to the live-chat endpoint.
+    pub fn is_paused(&self, user_id: &str) -> bool {
+        self.platform.with_user(user_id, |user| user.paused_until.is_some()).unwrap_or_default()
+    }
+
+    /// Whether the widget shows that an agent is typing.
+    pub fn is_typing_shown(&self, user_id: &str) -> bool {
+        let now = self.platform.now();
+        self.platform.with_user(user_id, |user| user.typing_until.is_some_and(|until| until > now)).unwrap_or_default()
+    }
+
+    /// What the user saw and wrote, in order.
+    pub fn screen(&self, user_id: &str) -> Vec<Line> {
+        self.platform.with_user(user_id, |user| user.screen.clone()).unwrap_or_default()
+    }
+}
+
+impl Platform {
+    fn with_user<T>(&self, user_id: &str, act: impl FnOnce(&mut User) -> T) -> Result<T, String> {
+        let mut world = self.world();
+        world.user(self, user_id).map(act).ok_or_else(|| nobody(user_id))
+    }
+
+    /// The body of a call, kept in case it is repeated.
+    fn prepared(&self, user_id: &str, body: impl FnOnce(&User) -> Value) -> Result<Value, String> {
+        self.with_user(user_id, |user| {
+            let body = body(user);
+            user.last_call = Some(body.clone());
+            body
+        })
+    }
+}
+
+fn nobody(user_id: &str) -> String {
+    format!("there is no user \"{user_id}\"")
+}

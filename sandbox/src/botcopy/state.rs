@@ -1,0 +1,156 @@
+//! What Botcopy remembers of the bot's users.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use shared::clock::Timestamp;
+use uuid::Uuid;
+
+use super::people::Line;
+use super::{Dialogflow, Platform};
+
+/// What a pause lasts when nobody says.
+pub(super) const DEFAULT_MINUTES: f64 = 10.0;
+
+/// How long the typing bubble stays.
+const TYPING: Duration = Duration::from_secs(10);
+
+/// Who stands behind a line of the widget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// The user.
+    User,
+    /// The bot.
+    Bot,
+    /// An agent.
+    Agent,
+    /// Botcopy itself: who one is chatting with.
+    Notice,
+}
+
+impl Speaker {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Bot => "bot",
+            Self::Agent => "agent",
+            Self::Notice => "notice",
+        }
+    }
+}
+
+/// What brought a change of the pause about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    Answer,
+    Push,
+}
+
+impl By {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Push => "push",
+        }
+    }
+}
+
+/// Everybody and everything.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    pub users: BTreeMap<String, User>,
+    pub pushes: u64,
+}
+
+/// One user of the bot.
+#[derive(Debug)]
+pub(super) struct User {
+    pub user_id: String,
+    pub session_id: String,
+    pub dialogflow_session: String,
+    pub paused_until: Option<Timestamp>,
+    pub agent_name: Option<String>,
+    pub typing_until: Option<Timestamp>,
+    pub screen: Vec<Line>,
+    pub history: Vec<Value>,
+    pub last_call: Option<Value>,
+}
+
+impl User {
+    pub fn new() -> Self {
+        let session = Uuid::new_v4();
+        Self {
+            user_id: Uuid::new_v4().simple().to_string(),
+            session_id: session.simple().to_string(),
+            dialogflow_session: format!("projects/shop/agent/sessions/{session}"),
+            paused_until: None,
+            agent_name: None,
+            typing_until: None,
+            screen: Vec::new(),
+            history: Vec::new(),
+            last_call: None,
+        }
+    }
+}
+
+impl World {
+    /// The user, with a pause that has lapsed noticed.
+    pub fn user(&mut self, platform: &Platform, user_id: &str) -> Option<&mut User> {
+        let user = self.users.get_mut(user_id)?;
+        if let Some(lapsed_at) = user.paused_until.filter(|until| *until <= platform.now()) {
+            user.paused_until = None;
+            user.agent_name = None;
+            platform.record("pause_lapsed", json!({"user_id": user_id, "lapsed_at": lapsed_at}));
+        }
+        Some(user)
+    }
+}
+
+impl User {
+    pub fn pause(&mut self, platform: &Platform, minutes: f64, by: By) {
+        let effect = if self.paused_until.is_some() { "pause_extended" } else { "paused" };
+        let until = platform.now() + Duration::try_from_secs_f64(minutes * 60.0).unwrap_or(Duration::MAX);
+        self.paused_until = Some(until);
+        platform.record(effect, json!({"user_id": self.user_id, "until": until, "by": by.name()}));
+    }
+
+    pub fn unpause(&mut self, platform: &Platform, by: By) {
+        if self.paused_until.take().is_some() {
+            platform.record("unpaused", json!({"user_id": self.user_id, "by": by.name()}));
+        }
+        self.agent_name = None;
+    }
+
+    pub fn type_for_a_while(&mut self, platform: &Platform) {
+        self.typing_until = Some(platform.now() + TYPING);
+        platform.record("typing_shown", json!({"user_id": self.user_id}));
+    }
+
+    /// Adds a line to the widget; the user's own lines are journaled as written, not as shown.
+    pub fn show(&mut self, platform: &Platform, from: Speaker, text: &str, push: Option<u64>) {
+        let name = self.agent_name.clone().filter(|_| from == Speaker::Agent);
+        if from != Speaker::User {
+            let detail = json!({
+                "user_id": self.user_id, "from": from.name(), "name": name, "text": text, "push": push,
+            });
+            platform.record("shown_to_user", detail);
+        }
+        self.screen.push(Line { from, name, text: text.to_owned() });
+    }
+
+    /// Adds an item to the message history.
+    pub fn remember(&mut self, platform: &Platform, direction: &str, payload: Value) {
+        let bot_platform = match platform.options.dialogflow {
+            Dialogflow::Es => "dialogflowES",
+            Dialogflow::Cx => "dialogFlowCX",
+        };
+        self.history.push(json!({
+            "_id": Uuid::new_v4().simple().to_string(),
+            "botPlatform": bot_platform,
+            "direction": direction,
+            "payload": payload,
+            "createdAt": platform.now(),
+        }));
+    }
+}
