@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::botcopy;
 use crate::botpress;
 use crate::bridge::wording::{self, Wording};
 use crate::ids::{GroupId, IntegrationId, OrganizationId};
@@ -25,6 +26,10 @@ pub struct Config {
     pub livechat: livechat::Settings,
     /// `BOTPRESS_API_URL`: where Botpress is.
     pub botpress: botpress::Settings,
+    /// `BOTCOPY_*`: where Botcopy is, how long bots stay paused (10 min), and how they resume (`default`).
+    pub botcopy: botcopy::Settings,
+    /// `ASSIGN_TIMEOUT_SECONDS`: how long a Botcopy user waits for an agent before the bot takes over again (0: for ever).
+    pub assign_timeout: Option<Duration>,
     /// `LIVECHAT_GROUP_ID`: the group for sessions that name none (0, everybody).
     pub group_id: GroupId,
     /// `BOTPRESS_INTEGRATION_IDS`: the integrations that may call us (empty: any).
@@ -79,6 +84,10 @@ impl Config {
             secret_id: variables.required("SECRET_ID", "the name or ARN of the Secrets Manager secret")?,
             livechat: livechat_settings(&variables)?,
             botpress: botpress::Settings { api_url: variables.url("BOTPRESS_API_URL", botpress::PUBLIC_API_URL)? },
+            botcopy: botcopy_settings(&variables)?,
+            assign_timeout: Some(variables.number("ASSIGN_TIMEOUT_SECONDS", 0)?)
+                .filter(|seconds| *seconds > 0)
+                .map(Duration::from_secs),
             group_id: GroupId(variables.number("LIVECHAT_GROUP_ID", 0)?),
             integration_ids: variables.list("BOTPRESS_INTEGRATION_IDS").map(IntegrationId::new).collect(),
             media_hosts: media::Hosts::new(variables.list("MEDIA_HOSTS")).map_err(|_| {
@@ -122,6 +131,20 @@ fn livechat_settings<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) ->
         ),
         redirect_uri: variables.required("LIVECHAT_REDIRECT_URI", "a redirect URI listed in the LiveChat app")?,
         region,
+    })
+}
+
+fn botcopy_settings<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> Result<botcopy::Settings, Error> {
+    /// A day: longer than any conversation, and far from where arithmetic ends.
+    const LONGEST_PAUSE_MINUTES: u64 = 1_440;
+    let minutes = variables.number("BOTCOPY_PAUSE_MINUTES", 10)?;
+    if !(1..=LONGEST_PAUSE_MINUTES).contains(&minutes) {
+        return Err(Error::Malformed("BOTCOPY_PAUSE_MINUTES", "a whole number from 1 to 1440"));
+    }
+    Ok(botcopy::Settings {
+        api_url: variables.url("BOTCOPY_API_URL", botcopy::PUBLIC_API_URL)?,
+        pause: Duration::from_secs(minutes * 60),
+        resume_event: variables.optional("BOTCOPY_RESUME_EVENT").unwrap_or_else(|| "default".to_owned()),
     })
 }
 
@@ -196,6 +219,9 @@ mod tests {
         assert_eq!(config.when_offline, WhenOffline::Refuse);
         assert_eq!(config.settle, Duration::from_secs(3));
         assert_eq!(config.retention, Duration::from_secs(30 * 86_400));
+        assert_eq!(config.botcopy.api_url, "https://api.botcopy.com");
+        assert_eq!((config.botcopy.pause, config.assign_timeout), (Duration::from_secs(600), None));
+        assert_eq!(config.botcopy.resume_event, "default");
         assert_eq!(config.livechat.api_url, "https://api.livechatinc.com");
         assert!(config.integration_ids.is_empty());
         assert_eq!(config.wording, Wording::default());
@@ -222,6 +248,9 @@ mod tests {
             ("LIVECHAT_REGION", "moon"),
             ("BOTPRESS_API_URL", "ftp://files"),
             ("MEDIA_HOSTS", "files.example,10.0.0.1"),
+            ("BOTCOPY_PAUSE_MINUTES", "0"),
+            ("BOTCOPY_PAUSE_MINUTES", "1441"),
+            ("ASSIGN_TIMEOUT_SECONDS", "soon"),
         ];
         for (key, value) in wrong {
             let Err(Error::Malformed(named, _)) = read(&[(key, value)]) else { panic!("{key}={value} was accepted") };

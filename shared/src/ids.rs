@@ -37,6 +37,12 @@ macro_rules! text_id {
                 Self(text.to_owned())
             }
         }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self(text)
+            }
+        }
     )+};
 }
 
@@ -66,13 +72,28 @@ text_id! {
     InstallId;
     /// Botpress: a conversation that belongs to our install.
     ConversationId;
-    /// Botpress: a user that belongs to our install.
+    /// An end user: Botpress's id of one that belongs to our install, or [`of_botcopy`](UserId::of_botcopy).
     UserId;
     /// Botpress: a message.
     MessageId;
 
+    /// Botcopy: a bot.
+    BotcopyBotId;
+    /// Botcopy: an end user of a bot.
+    BotcopyUserId;
+
     /// Ours: one handoff, from escalation to its end.
     SessionId;
+}
+
+impl UserId {
+    /// The end user that a Botcopy bot knows by `user`; no two users of any bot or platform share it.
+    ///
+    /// Shape: `botcopy:<bot id>:<user id>`, with `%` and `:` of the bot's id escaped. Botpress's ids have no colon.
+    pub fn of_botcopy(bot: &BotcopyBotId, user: &BotcopyUserId) -> Self {
+        let bot = bot.0.replace('%', "%25").replace(':', "%3A");
+        Self(format!("botcopy:{bot}:{user}"))
+    }
 }
 
 impl SessionId {
@@ -90,5 +111,18 @@ pub struct GroupId(pub u32);
 impl fmt::Display for GroupId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_of_different_bots_are_never_taken_for_one_another() {
+        let of = |bot: &str, user: &str| UserId::of_botcopy(&bot.into(), &user.into());
+        assert_eq!(of("b1", "u1").as_str(), "botcopy:b1:u1");
+        assert_ne!(of("b:1", "u"), of("b", "1:u"));
+        assert_ne!(of("b%3A1", "u"), of("b:1", "u"));
     }
 }

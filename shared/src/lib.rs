@@ -12,6 +12,7 @@ macro_rules! fail_point {
 }
 
 pub mod aws;
+pub mod botcopy;
 pub mod botpress;
 pub mod bridge;
 pub mod clock;

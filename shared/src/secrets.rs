@@ -19,7 +19,8 @@ const REFRESH_COOLDOWN: Duration = Duration::from_secs(10);
 /// The credentials of one tenant.
 ///
 /// Shape of the secret: `{"agentToken":…,"webhookSecret":…,"botpressToken":…,"botpressSigningSecret"?:…,
-/// "botpressPathKey"?:…}`, all texts; unknown keys are ignored.
+/// "botpressPathKey"?:…,"botcopyApiKey"?:…,"botcopyAccessToken"?:…,"botcopyHeader"?:{"name":…,"value":…}}`, all texts but
+/// the last; unknown keys are ignored.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Secrets {
@@ -35,6 +36,24 @@ pub struct Secrets {
     /// The unguessable last part of the integration's URL.
     #[serde(default)]
     pub botpress_path_key: Option<Redacted>,
+    /// Botcopy's API key for pushes; together with the access token, or not at all.
+    #[serde(default)]
+    pub botcopy_api_key: Option<Redacted>,
+    /// What Botcopy's calls carry in header and body.
+    #[serde(default)]
+    pub botcopy_access_token: Option<Redacted>,
+    /// The custom header of Botcopy's calls, where the portal sets one.
+    #[serde(default)]
+    pub botcopy_header: Option<CustomHeader>,
+}
+
+/// A header that the operator has chosen; both parts or none, so that a half is never silently no check at all.
+#[derive(Clone, Debug, Deserialize)]
+pub struct CustomHeader {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: Redacted,
 }
 
 /// Why there are no credentials.
@@ -73,6 +92,18 @@ impl Secrets {
             (
                 self.botpress_signing_secret.is_none() && self.botpress_path_key.is_none(),
                 "botpressSigningSecret or botpressPathKey has to be set, or anybody could call us",
+            ),
+            (optional(&self.botcopy_api_key), "botcopyApiKey is empty"),
+            (optional(&self.botcopy_access_token), "botcopyAccessToken is empty"),
+            (
+                self.botcopy_api_key.is_some() != self.botcopy_access_token.is_some(),
+                "botcopyApiKey and botcopyAccessToken belong together: set both, or neither",
+            ),
+            (
+                self.botcopy_header
+                    .as_ref()
+                    .is_some_and(|header| header.name.trim().is_empty() || is_blank(&header.value)),
+                "botcopyHeader has to have a name and a value",
             ),
         ] {
             if blank {
@@ -198,6 +229,15 @@ mod tests {
             (r#"{"agentToken":"a","webhookSecret":"w","botpressToken":"b","botpressPathKey":""}"#, false),
             (r#"{"agentToken":"a","webhookSecret":" ","botpressToken":"b","botpressPathKey":"k"}"#, false),
             (r#"{"webhookSecret":"w","botpressToken":"b","botpressPathKey":"k"}"#, false),
+            (r#"{"agentToken":"a","webhookSecret":"w","botpressToken":"b","botpressPathKey":"k","botcopyApiKey":"c"}"#, false),
+            (
+                r#"{"agentToken":"a","webhookSecret":"w","botpressToken":"b","botpressPathKey":"k","botcopyApiKey":"c","botcopyAccessToken":"t"}"#,
+                true,
+            ),
+            (
+                r#"{"agentToken":"a","webhookSecret":"w","botpressToken":"b","botpressPathKey":"k","botcopyApiKey":"c","botcopyAccessToken":"t","botcopyHeader":{"name":"X-Shop","value":""}}"#,
+                false,
+            ),
             ("not json", false),
         ];
         for (text, valid) in cases {

@@ -1,0 +1,47 @@
+//! Botcopy: its calls of the live-chat endpoint as typed requests, and its push API as typed calls.
+//!
+//! Inbound: [`UnverifiedCall::parse`], then [`Call`], answered with an [`Answer`]. Outbound: [`Client::push`].
+//!
+//! See Botcopy's documentation, "Live Chat".
+
+mod error;
+mod history;
+mod inbound;
+mod push;
+
+pub use error::Error;
+pub use history::{Author, HistoryItem};
+pub use inbound::{Answer, Call, Malformed, Proof, UnverifiedCall};
+pub use push::{AgentProfile, Client, Push};
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{BotcopyBotId, BotcopyUserId};
+
+/// Base URL of the API.
+pub const PUBLIC_API_URL: &str = "https://api.botcopy.com";
+
+/// The outcome of a call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Where Botcopy is, and how we speak to it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Base of the API; [`PUBLIC_API_URL`] unless a test or the sandbox stands in.
+    pub api_url: String,
+    /// How long a bot stays paused after the last sign of life; whole minutes.
+    pub pause: Duration,
+    /// What the bot does when it resumes: `default`, `none`, or the Dialogflow event to fire.
+    pub resume_event: String,
+}
+
+/// One user of one bot: what a push is addressed to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Channel {
+    /// The bot.
+    pub bot_id: BotcopyBotId,
+    /// The end user.
+    pub user_id: BotcopyUserId,
+}

@@ -1,0 +1,225 @@
+//! The calls of the push API that a handoff needs.
+
+use std::time::Duration;
+
+use ::http::{HeaderMap, Method, header};
+use serde_json::{Map, Value, json};
+
+use super::{Channel, Error, Result, Settings};
+use crate::http::{Answer, Body, Call, Failure, Http, Request, sensitive, url};
+use crate::redacted::Redacted;
+
+/// How an agent appears in the widget.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentProfile {
+    /// Display name.
+    pub name: Redacted,
+    /// Address of a picture; can be empty.
+    pub avatar_url: Redacted,
+}
+
+/// What the widget is told. There is no way to find out later whether it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Push {
+    /// `message`: the agent's words.
+    Message {
+        /// The words, not empty.
+        text: Redacted,
+    },
+    /// `channel_update`, paused: who answers; also renews the pause.
+    Joined(AgentProfile),
+    /// `channel_update`, not paused: the bot resumes.
+    Left,
+}
+
+impl Push {
+    const fn call(&self) -> Call {
+        Call::once(match self {
+            Self::Message { .. } => "push message",
+            Self::Joined(_) => "push channel_update",
+            Self::Left => "push channel_update (resume)",
+        })
+    }
+
+    /// Whether the bot is paused for longer by it.
+    pub const fn renews_pause(&self) -> bool {
+        matches!(self, Self::Message { .. } | Self::Joined(_))
+    }
+
+    /// The fields beside those of every push.
+    fn fields(&self, settings: &Settings) -> Value {
+        let minutes = settings.pause.as_secs() / 60;
+        match self {
+            Self::Message { text } => {
+                json!({"eventType": "message", "paused": true, "minutesPaused": minutes, "text": text.expose()})
+            }
+            Self::Joined(AgentProfile { name, avatar_url }) => json!({
+                "eventType": "channel_update", "paused": true, "minutesPaused": minutes,
+                "agentProfile": {"name": name.expose(), "avatarUrl": avatar_url.expose()},
+            }),
+            Self::Left => json!({
+                "eventType": "channel_update", "paused": false, "unpauseChatEvent": settings.resume_event,
+            }),
+        }
+    }
+}
+
+/// Botcopy's API; clones share connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    settings: Settings,
+    http: Http,
+}
+
+impl Client {
+    /// Makes a client; nothing is sent.
+    pub const fn new(settings: Settings, http: Http) -> Self {
+        Self { settings, http }
+    }
+
+    /// Tells the widget of one user something.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; after an unknown outcome a repetition may be shown twice.
+    ///
+    /// See Botcopy's documentation, "Live Chat", API Integration.
+    pub async fn push(&self, channel: &Channel, push: &Push, api_key: &Redacted) -> Result<()> {
+        let call = push.call();
+        let request = self.request(channel, push, api_key).map_err(|failure| Error::failed(call, failure))?;
+        let answer: Answer = self.http.send(request).await.map_err(|failure| Error::failed(call, failure))?;
+        match answer.status.is_success() {
+            true => Ok(()),
+            false => Err(Error::refused(call, &answer)),
+        }
+    }
+
+    fn request(&self, channel: &Channel, push: &Push, api_key: &Redacted) -> Result<Request, Failure> {
+        let mut fields = Map::from_iter([
+            ("userId".to_owned(), json!(channel.user_id)),
+            ("botId".to_owned(), json!(channel.bot_id)),
+        ]);
+        if let Value::Object(further) = push.fields(&self.settings) {
+            fields.extend(further);
+        }
+        Ok(Request {
+            method: Method::POST,
+            url: url(&self.settings.api_url, &["webhooks", "handover", "push"])?,
+            headers: HeaderMap::from_iter([(header::AUTHORIZATION, sensitive(api_key)?)]),
+            body: Body::json(&fields)?,
+        })
+    }
+
+    /// How long a bot stays paused after a push.
+    pub const fn pause(&self) -> Duration {
+        self.settings.pause
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use wiremock::matchers::{body_json, header, method, path};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    use super::*;
+    use crate::http::testing;
+
+    fn client(api_url: &str, http: Http) -> Client {
+        let settings = Settings {
+            api_url: api_url.to_owned(),
+            pause: Duration::from_secs(600),
+            resume_event: "agent_left".to_owned(),
+        };
+        Client::new(settings, http)
+    }
+
+    fn channel() -> Channel {
+        Channel { bot_id: "bot 1".into(), user_id: "user/1".into() }
+    }
+
+    fn message() -> Push {
+        Push::Message { text: "Hi".into() }
+    }
+
+    async fn serve(answer: ResponseTemplate) -> MockServer {
+        let server = MockServer::start().await;
+        Mock::given(method("POST")).respond_with(answer).mount(&server).await;
+        server
+    }
+
+    #[tokio::test]
+    async fn every_kind_of_push_has_its_documented_body() {
+        let profile = AgentProfile { name: "Anna".into(), avatar_url: "https://img/anna.png".into() };
+        for (push, expected) in [
+            (
+                message(),
+                json!({"eventType": "message", "userId": "user/1", "botId": "bot 1", "paused": true,
+                       "minutesPaused": 10, "text": "Hi"}),
+            ),
+            (
+                Push::Joined(profile),
+                json!({"eventType": "channel_update", "userId": "user/1", "botId": "bot 1", "paused": true,
+                       "minutesPaused": 10,
+                       "agentProfile": {"name": "Anna", "avatarUrl": "https://img/anna.png"}}),
+            ),
+            (
+                Push::Left,
+                json!({"eventType": "channel_update", "userId": "user/1", "botId": "bot 1", "paused": false,
+                       "unpauseChatEvent": "agent_left"}),
+            ),
+        ] {
+            let server = MockServer::start().await;
+            Mock::given(method("POST"))
+                .and(path("/webhooks/handover/push"))
+                .and(header("authorization", "key"))
+                .and(header("content-type", "application/json"))
+                .and(body_json(expected))
+                .respond_with(ResponseTemplate::new(200).set_body_string("anything"))
+                .expect(1)
+                .mount(&server)
+                .await;
+            client(&server.uri(), testing::http()).push(&channel(), &push, &"key".into()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_keeps_status_and_message_and_what_to_wait() {
+        let limited = ResponseTemplate::new(429).set_body_json(json!({"error": "slow down"}));
+        let server = serve(limited.insert_header("retry-after", "7")).await;
+        let client = client(&server.uri(), testing::http());
+        let error = client.push(&channel(), &message(), &"key".into()).await.unwrap_err();
+        assert_eq!(error.to_string(), "Botcopy refused push message: status 429: slow down");
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+        assert!(error.is_retryable() && !error.outcome_unknown());
+    }
+
+    #[tokio::test]
+    async fn a_gateways_page_keeps_the_status_and_is_not_shown() {
+        let server = serve(ResponseTemplate::new(502).set_body_string("<html>canary</html>")).await;
+        let client = client(&server.uri(), testing::http());
+        let error = client.push(&channel(), &message(), &"key".into()).await.unwrap_err();
+        assert_eq!(error.to_string(), "Botcopy refused push message: status 502");
+        assert!(error.is_retryable() && error.outcome_unknown());
+    }
+
+    #[tokio::test]
+    async fn a_silent_server_leaves_the_outcome_open_and_a_refused_connection_does_not() {
+        let (url, server) = testing::breaking("", true).await;
+        let impatient = client(&url, Http::new(Duration::from_millis(100)).unwrap());
+        let error = impatient.push(&channel(), &message(), &"key".into()).await.unwrap_err();
+        assert!(error.is_retryable() && error.outcome_unknown(), "{error}");
+        server.abort();
+        let nobody = client(&testing::refusing(), testing::http());
+        let error = nobody.push(&channel(), &message(), &"key".into()).await.unwrap_err();
+        assert!(error.is_retryable() && !error.outcome_unknown(), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_not_fit_for_a_header_is_never_sent_or_shown() {
+        let client = client("http://127.0.0.1:1", testing::http());
+        let error = client.push(&channel(), &message(), &"canary\n".into()).await.unwrap_err();
+        assert!(!error.is_retryable() && !error.outcome_unknown());
+        assert!(!format!("{error} {error:?} {:?}", message()).contains("canary"));
+    }
+}
