@@ -53,6 +53,7 @@ pub struct Spoiled {
 
 #[derive(Debug, Default)]
 struct Script {
+    held: usize,
     rules: Vec<Rule>,
     spoiled: Vec<Spoiled>,
 }
@@ -86,6 +87,17 @@ impl Faults {
         self.lock().spoiled.clone()
     }
 
+    /// Whether a [`Delay`](Fault::Delay) holds a call back at this moment.
+    pub fn holds_calls(&self) -> bool {
+        self.lock().held > 0
+    }
+
+    /// Notes that a call is held back until the returned value is dropped.
+    pub fn hold(&self) -> Held<'_> {
+        self.lock().held += 1;
+        Held(self)
+    }
+
     /// Takes the fault meant for the call with this request line (`POST /v3.6/…`) that comes in `now`, if any.
     pub fn take(&self, request_line: &str, now: Timestamp) -> Option<Fault> {
         let mut script = self.lock();
@@ -100,6 +112,16 @@ impl Faults {
 
     fn lock(&self) -> MutexGuard<'_, Script> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call that is held back.
+#[derive(Debug)]
+pub struct Held<'a>(&'a Faults);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.lock().held -= 1;
     }
 }
 

@@ -9,13 +9,17 @@ use sandbox::deployed::Deployed;
 use sandbox::stack::{Error, Runtime};
 use sandbox::{demo, serve};
 
-/// Human handoff between Botpress and LiveChat, on one machine: both functions, an embedded table, simulated vendors.
+/// Human handoff between bots and LiveChat agents, on one machine: both functions, an embedded table, simulated vendors.
 ///
 /// Without a subcommand it plays a whole handoff, tells it, and checks the journal of what happened at the vendors.
 #[derive(Debug, Parser)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
+
+    /// The platform on which the demonstration's bot lives.
+    #[arg(long, value_enum, default_value_t)]
+    bot: demo::Bot,
 
     /// Run the compiled functions in this folder under the Lambda Runtime API, instead of inside this process.
     #[arg(long, global = true, value_name = "FOLDER")]
@@ -54,6 +58,9 @@ struct Ports {
     /// The Botpress simulator.
     #[arg(long, default_value_t = 8082)]
     botpress: u16,
+    /// The Botcopy simulator.
+    #[arg(long, default_value_t = 8084)]
+    botcopy: u16,
     /// The people: users, agents, the schedule.
     #[arg(long, default_value_t = 8083)]
     people: u16,
@@ -83,10 +90,10 @@ async fn run(arguments: &Arguments) -> Result<bool, Error> {
         (None, None) => Runtime::InProcess,
     };
     match arguments.command {
-        None => demo::play(runtime, &mut io::stdout().lock()).await,
-        Some(Command::Serve { ports: Ports { gateway, livechat, botpress, people }, json }) => {
+        None => demo::play(runtime, arguments.bot, &mut io::stdout().lock()).await,
+        Some(Command::Serve { ports: Ports { gateway, livechat, botpress, botcopy, people }, json }) => {
             let say = if json { serve::as_json } else { serve::directions };
-            serve::serve(runtime, [gateway, livechat, botpress, people], say).await.map(|()| true)
+            serve::serve(runtime, [gateway, livechat, botpress, botcopy, people], say).await.map(|()| true)
         }
     }
 }

@@ -16,8 +16,8 @@ use crate::faults::Faults;
 use crate::server::Server;
 use crate::stack::{Error, Options, Runtime, Stack};
 
-/// Ports of the gateway, LiveChat, Botpress, and the people who use them; 0 picks a free one.
-pub type Ports = [u16; 4];
+/// Ports of the gateway, LiveChat, Botpress, Botcopy, and the people who use them; 0 picks a free one.
+pub type Ports = [u16; 5];
 
 /// How to reach a stack and its people, put into words.
 pub type Say = fn(&Stack, people: &str) -> String;
@@ -27,8 +27,12 @@ pub type Say = fn(&Stack, people: &str) -> String;
 /// # Errors
 ///
 /// When a port is taken or the integration cannot be installed.
-pub async fn serve(runtime: Runtime<'_>, [gateway, livechat, botpress, people]: Ports, say: Say) -> Result<(), Error> {
-    let ports = [gateway, livechat, botpress];
+pub async fn serve(
+    runtime: Runtime<'_>,
+    [gateway, livechat, botpress, botcopy, people]: Ports,
+    say: Say,
+) -> Result<(), Error> {
+    let ports = [gateway, livechat, botpress, botcopy];
     let stack = Arc::new(Stack::start(Options { runtime, ports, ..Options::in_process(Clock::system()) }).await?);
     stack.install().await?;
     let people = Server::start(people, router(Arc::clone(&stack)), Faults::default(), Clock::system()).await?;
@@ -42,6 +46,9 @@ fn router(stack: Arc<Stack>) -> Router {
         .route("/users/{conversation}/say", post(say))
         .route("/users/{conversation}/escalate", post(escalate))
         .route("/users/{conversation}/screen", get(screen))
+        .route("/widgets", post(new_widget))
+        .route("/widgets/{user}/say", post(widget_says))
+        .route("/widgets/{user}/screen", get(widget_screen))
         .route("/chats", get(chats))
         .route("/chats/{chat}/say", post(answer))
         .route("/chats/{chat}/send", post(send))
@@ -61,6 +68,7 @@ pub fn directions(stack: &Stack, people: &str) -> String {
   What the vendors call      {gateway}
     Botpress                 {integration}
     LiveChat                 {webhook}
+    Botcopy                  {botcopy_endpoint}
   LiveChat's simulator       {livechat}
     organization             {organization}
     agent token              {agent_token}
@@ -68,12 +76,20 @@ pub fn directions(stack: &Stack, people: &str) -> String {
   Botpress's simulator       {botpress}
     bot, integration, alias  {bot_id} {integration_id} {alias}
     access key               {access_key}
+  Botcopy's simulator        {botcopy}
+    bot                      {botcopy_bot}
+    access token             {botcopy_token}
+    API key                  {botcopy_key}
 
-Be the user:
+Be the user of the Botpress bot:
   curl -X POST {people}/users -d '{{\"name\":\"Ann\"}}' -H 'content-type: application/json'
   curl -X POST {people}/users/CONVERSATION/say -d '{{\"text\":\"hi\"}}' -H 'content-type: application/json'
   curl -X POST {people}/users/CONVERSATION/escalate
   curl {people}/users/CONVERSATION/screen
+Be the user of the Botcopy bot; the word \"human\" makes it ask for a person:
+  curl -X POST {people}/widgets
+  curl -X POST {people}/widgets/USER/say -d '{{\"text\":\"a human please\"}}' -H 'content-type: application/json'
+  curl {people}/widgets/USER/screen
 Be the agent:
   curl {people}/chats
   curl -X POST {people}/chats/CHAT/say -d '{{\"agent\":\"anna@example.com\",\"text\":\"hello\"}}' -H 'content-type: application/json'
@@ -96,13 +112,18 @@ Be the clock, or the auditor:
         integration_id = stack.botpress.options().install.integration_id,
         alias = stack.botpress.options().install.alias,
         access_key = stack.botpress.options().access_key,
+        botcopy_endpoint = stack.botcopy_url(),
+        botcopy = stack.botcopy.url(),
+        botcopy_bot = stack.botcopy.options().bot_id,
+        botcopy_token = stack.botcopy.options().access_token,
+        botcopy_key = stack.botcopy.options().api_key,
     )
 }
 
 /// For a tool, in one line.
 ///
-/// Shape: `{"gateway":"http://…","people":"http://…","livechat":{…},"botpress":{…}}`; both vendors have their `url`, what
-/// they call of ours, and the credentials and ids that they issued.
+/// Shape: `{"gateway":"http://…","people":"http://…","livechat":{…},"botpress":{…},"botcopy":{…}}`; each vendor has its
+/// `url`, what it calls of ours, and the credentials and ids that it issued.
 pub fn as_json(stack: &Stack, people: &str) -> String {
     let (account, options) = (stack.livechat.account(), stack.botpress.options());
     json!({
@@ -125,6 +146,14 @@ pub fn as_json(stack: &Stack, people: &str) -> String {
             "integration_id": options.install.integration_id,
             "alias": options.install.alias,
             "access_key": options.access_key,
+        },
+        "botcopy": {
+            "url": stack.botcopy.url(),
+            "endpoint_url": stack.botcopy_url(),
+            "bot_id": stack.botcopy.options().bot_id,
+            "access_token": stack.botcopy.options().access_token,
+            "custom_header": stack.botcopy.options().custom_header,
+            "api_key": stack.botcopy.options().api_key,
         },
     })
     .to_string()
@@ -194,6 +223,21 @@ async fn screen(State(stack): State<Arc<Stack>>, Path(conversation): Path<String
             "type": line.message_type, "payload": line.payload,
         })
     });
+    Json(lines.collect())
+}
+
+async fn new_widget(State(stack): State<Arc<Stack>>) -> Json<Value> {
+    Json(json!({ "user": stack.botcopy.new_user() }))
+}
+
+async fn widget_says(State(stack): State<Arc<Stack>>, Path(user): Path<String>, Json(said): Json<Said>) -> Response {
+    done(stack.botcopy.user_says(&user, &said.text).await)
+}
+
+async fn widget_screen(State(stack): State<Arc<Stack>>, Path(user): Path<String>) -> Json<Value> {
+    let lines = stack.botcopy.screen(&user);
+    let lines =
+        lines.iter().map(|line| json!({ "from": format!("{:?}", line.from), "name": line.name, "text": line.text }));
     Json(lines.collect())
 }
 

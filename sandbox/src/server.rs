@@ -90,7 +90,10 @@ async fn answer(request: Request, mut router: Router, faults: Faults, clock: Clo
     match faults.take(&request_line(&request), clock.now()) {
         None => {}
         Some(Fault::Answer { status, headers, body }) => return Ok(scripted(status, headers, body)),
-        Some(Fault::Delay(duration)) => clock.sleep(duration).await,
+        Some(Fault::Delay(duration)) => {
+            let _held = faults.hold();
+            clock.sleep(duration).await;
+        }
         Some(Fault::Reset) => return Err(Broken),
         Some(Fault::LoseAnswer) => {
             let Ok(_lost) = router.call(request).await;

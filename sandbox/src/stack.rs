@@ -29,7 +29,7 @@ use crate::runtime::Bootstrap;
 use crate::secrets_manager::SecretsManager;
 use crate::table::EmbeddedTable;
 use crate::table_proxy::TableProxy;
-use crate::{botpress, livechat};
+use crate::{botcopy, botpress, livechat};
 
 const TABLE: &str = "livechat-hitl";
 const SECRET: &str = "livechat-hitl";
@@ -52,6 +52,9 @@ const PATH_KEY: &str = "sandbox-path-key";
 /// Base64url of 32 bytes, as Botpress issues them.
 const SIGNING_SECRET: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
+/// The custom header of Botcopy's calls, name and value.
+const CUSTOM_HEADER: [&str; 2] = ["X-Sandbox", "sandbox-header-value"];
+
 /// Where the functions run.
 #[derive(Clone, Copy, Debug)]
 pub enum Runtime<'a> {
@@ -72,8 +75,8 @@ pub struct Options<'a> {
     pub functions_clock: Clock,
     /// Where the functions run.
     pub runtime: Runtime<'a>,
-    /// Ports of the gateway, LiveChat and Botpress; 0 picks free ones.
-    pub ports: [u16; 3],
+    /// Ports of the gateway, LiveChat, Botpress and Botcopy; 0 picks free ones.
+    pub ports: [u16; 4],
     /// Where invocations in this process die.
     pub fail_points: Plan,
     /// Variables for the functions, over the sandbox's own: `("WHEN_OFFLINE", "leave_message")`.
@@ -87,6 +90,8 @@ pub struct Options<'a> {
     /// How many instances of each function there are; they take turns, and share nothing but the table and the secret.
     /// Of compiled functions there are two at least.
     pub instances: usize,
+    /// Which Dialogflow the Botcopy bot is built with.
+    pub botcopy: botcopy::Dialogflow,
 }
 
 impl Options<'_> {
@@ -96,13 +101,14 @@ impl Options<'_> {
             functions_clock: clock.clone(),
             clock,
             runtime: Runtime::InProcess,
-            ports: [0; 3],
+            ports: [0; 4],
             environment: Vec::new(),
             fail_points: Plan::default(),
             activation_delay: Duration::ZERO,
             definition: botpress::Definition::default(),
             table_proxy: false,
             instances: 1,
+            botcopy: botcopy::Dialogflow::default(),
         }
     }
 }
@@ -116,7 +122,9 @@ pub struct Stack {
     pub livechat: livechat::Simulator,
     /// Botpress, with one install of the integration.
     pub botpress: botpress::Simulator,
-    /// What happened at both.
+    /// Botcopy, with one bot whose live-chat endpoint we are.
+    pub botcopy: botcopy::Simulator,
+    /// What happened at all of them.
     pub journal: Journal,
     /// The table.
     pub table: EmbeddedTable,
@@ -145,9 +153,9 @@ impl Stack {
     /// When a port is taken, or a binary does not start.
     pub async fn start(options: Options<'_>) -> Result<Self, Error> {
         let Options { clock, functions_clock, runtime, ports, environment, fail_points, .. } = options;
-        let Options { activation_delay, definition, table_proxy, instances: count, .. } = options;
+        let Options { activation_delay, definition, table_proxy, instances: count, botcopy: dialogflow, .. } = options;
         let metrics = Metrics::kept();
-        let [gateway_port, livechat_port, botpress_port] = ports;
+        let [gateway_port, livechat_port, botpress_port, botcopy_port] = ports;
         let journal = Journal::default();
         let table = EmbeddedTable::start(TABLE)?;
         let table_proxy = match table_proxy {
@@ -169,9 +177,17 @@ impl Stack {
             ..botpress::Options::new(clock.clone(), journal.clone())
         })
         .await?;
-        secrets_manager.put(SECRET, secret(&livechat, &botpress));
+        let botcopy = botcopy::Simulator::start(botcopy::Options {
+            port: botcopy_port,
+            dialogflow,
+            custom_header: Some(CUSTOM_HEADER.map(str::to_owned).into()),
+            ..botcopy::Options::new(clock.clone(), journal.clone())
+        })
+        .await?;
+        secrets_manager.put(SECRET, secret(&livechat, &botpress, &botcopy));
 
         let mut variables = variables(&livechat, &botpress, &table_url, &secrets_manager);
+        variables.push(("BOTCOPY_API_URL".to_owned(), botcopy.url()));
         variables.extend(environment);
         let (actions, webhooks, instances) = match runtime {
             Runtime::InProcess => {
@@ -193,7 +209,7 @@ impl Stack {
                 (actions, webhooks, Vec::new())
             }
             Runtime::Deployed(deployed) => {
-                deployed.put_secret(&secret(&livechat, &botpress)).await?;
+                deployed.put_secret(&secret(&livechat, &botpress, &botcopy)).await?;
                 let function = |name: &str| deployed.function(name).map(Function::Deployed);
                 (function(&deployed.actions)?, function(&deployed.webhooks)?, Vec::new())
             }
@@ -201,14 +217,17 @@ impl Stack {
         let routes = vec![
             Route::new(Method::GET, "/health", actions.clone()),
             Route::new(Method::POST, "/botpress/{key}", actions.clone()),
+            Route::new(Method::POST, "/botcopy", actions.clone()),
             Route::new(Method::POST, "/livechat", webhooks.clone()),
         ];
         let gateway_faults = Faults::default();
         let gateway = Gateway::start(gateway_port, routes, gateway_faults.clone(), clock.clone()).await?;
+        botcopy.connect(&format!("{}/botcopy", gateway.url()));
         Ok(Self {
             gateway,
             livechat,
             botpress,
+            botcopy,
             journal,
             table,
             table_proxy,
@@ -243,6 +262,24 @@ impl Stack {
     /// Where LiveChat calls us.
     pub fn webhook_url(&self) -> String {
         format!("{}/livechat", self.gateway.url())
+    }
+
+    /// What the secret held at first.
+    pub fn secret(&self) -> Value {
+        secret(&self.livechat, &self.botpress, &self.botcopy)
+    }
+
+    /// Where Botcopy calls us.
+    pub fn botcopy_url(&self) -> String {
+        format!("{}/botcopy", self.gateway.url())
+    }
+
+    /// Whether a fault script holds a call back at this moment.
+    pub fn holds_calls(&self) -> bool {
+        let proxy = self.table_proxy.as_ref().map(TableProxy::faults);
+        let faults =
+            [self.livechat.faults(), self.botpress.faults(), self.botcopy.faults(), &self.gateway_faults].into_iter();
+        faults.chain(proxy).any(Faults::holds_calls)
     }
 
     /// What LiveChat puts into each webhook.
@@ -285,13 +322,17 @@ impl Stack {
     }
 }
 
-fn secret(livechat: &livechat::Simulator, botpress: &botpress::Simulator) -> Value {
+fn secret(livechat: &livechat::Simulator, botpress: &botpress::Simulator, botcopy: &botcopy::Simulator) -> Value {
+    let [header, value] = CUSTOM_HEADER;
     json!({
         "agentToken": livechat.account().agent_token,
         "webhookSecret": WEBHOOK_SECRET,
         "botpressToken": botpress.options().access_key,
         "botpressSigningSecret": SIGNING_SECRET,
         "botpressPathKey": PATH_KEY,
+        "botcopyApiKey": botcopy.options().api_key,
+        "botcopyAccessToken": botcopy.options().access_token,
+        "botcopyHeader": {"name": header, "value": value},
     })
 }
 

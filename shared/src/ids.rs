@@ -70,7 +70,7 @@ text_id! {
     IntegrationAlias;
     /// Botpress: one install of the integration on one bot; Botpress calls it the webhook id.
     InstallId;
-    /// Botpress: a conversation that belongs to our install.
+    /// Botpress: a conversation that belongs to our install; elsewhere [`of_session`](ConversationId::of_session).
     ConversationId;
     /// An end user: Botpress's id of one that belongs to our install, or [`of_botcopy`](UserId::of_botcopy).
     UserId;
@@ -93,6 +93,13 @@ impl UserId {
     pub fn of_botcopy(bot: &BotcopyBotId, user: &BotcopyUserId) -> Self {
         let bot = bot.0.replace('%', "%25").replace(':', "%3A");
         Self(format!("botcopy:{bot}:{user}"))
+    }
+}
+
+impl ConversationId {
+    /// Stands for the conversation of a session on a platform that has none of its own.
+    pub fn of_session(session: &SessionId) -> Self {
+        Self(format!("session:{session}"))
     }
 }
 

@@ -89,7 +89,7 @@ pub enum About {
     Stack,
     /// One direction: `to_agent` or `to_bot`.
     Lane(String),
-    /// One vendor: `LiveChat` or `Botpress`.
+    /// One vendor: `LiveChat`, `Botpress` or `Botcopy`.
     Vendor(&'static str),
     /// Why a session ended.
     Reason(&'static str),

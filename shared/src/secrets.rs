@@ -229,7 +229,10 @@ mod tests {
             (r#"{"agentToken":"a","webhookSecret":"w","botpressToken":"b","botpressPathKey":""}"#, false),
             (r#"{"agentToken":"a","webhookSecret":" ","botpressToken":"b","botpressPathKey":"k"}"#, false),
             (r#"{"webhookSecret":"w","botpressToken":"b","botpressPathKey":"k"}"#, false),
-            (r#"{"agentToken":"a","webhookSecret":"w","botpressToken":"b","botpressPathKey":"k","botcopyApiKey":"c"}"#, false),
+            (
+                r#"{"agentToken":"a","webhookSecret":"w","botpressToken":"b","botpressPathKey":"k","botcopyApiKey":"c"}"#,
+                false,
+            ),
             (
                 r#"{"agentToken":"a","webhookSecret":"w","botpressToken":"b","botpressPathKey":"k","botcopyApiKey":"c","botcopyAccessToken":"t"}"#,
                 true,

@@ -9,8 +9,14 @@
 
 mod agent_messages;
 mod agents;
+mod authentic_botcopy;
 mod authentic_botpress;
 mod authentic_livechat;
+mod botcopy_deadline;
+mod botcopy_handoff;
+mod botcopy_kills;
+mod botcopy_pause;
+mod botcopy_push;
 mod content_kills;
 mod create_user;
 mod delivery;

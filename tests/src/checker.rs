@@ -1,8 +1,11 @@
 //! The judge of a run: it reads the journal and what people wrote, and knows nothing else of the product.
 //!
-//! Two things tie the two vendors together. A conversation made for a session carries the id of its LiveChat thread in the
+//! Two things tie Botpress to LiveChat. A conversation made for a session carries the id of its LiveChat thread in the
 //! tag `id`, and the HITL plugin links that conversation to the person's own one. A person is therefore named by the
 //! upstream conversation.
+//!
+//! Nothing but words ties Botcopy to LiveChat: a thread is that of the user one of whose lines, which nobody else has
+//! written, stands in its opening. A person is named by the user's id.
 
 #[cfg(test)]
 mod tests;
@@ -143,6 +146,10 @@ struct Sessions<'a> {
     closed_threads: BTreeSet<&'a str>,
     /// Downstream conversations on which HITL is active.
     escalated: BTreeSet<&'a str>,
+    /// Botcopy users whose bot is paused.
+    paused: BTreeSet<&'a str>,
+    /// Who has written a line at Botcopy.
+    writers: HashMap<&'a str, &'a str>,
 }
 
 impl<'a> Sessions<'a> {
@@ -170,14 +177,42 @@ impl<'a> Sessions<'a> {
                 "hitl_ended" => {
                     sessions.escalated.remove(conversation);
                 }
+                "user_wrote" if entry.vendor == Vendor::Botcopy => {
+                    sessions.writers.insert(entry.text("/text"), entry.text("/user_id"));
+                }
+                "event_sent" if !sessions.people.contains_key(thread) => {
+                    let lines = entry.text("/text").lines().filter_map(|line| line.split_once(": "));
+                    if let Some(writer) = lines.filter_map(|(_, line)| sessions.writers.get(line)).next() {
+                        sessions.people.insert(thread, writer);
+                    }
+                }
+                "paused" => {
+                    sessions.paused.insert(entry.text("/user_id"));
+                }
+                "unpaused" | "pause_lapsed" => {
+                    sessions.paused.remove(entry.text("/user_id"));
+                }
                 _ => {}
             }
         }
         sessions
     }
 
+    /// Threads and pauses that stand alone, where the bot is Botcopy's.
+    fn stuck_at_botcopy(&self) -> Vec<Finding> {
+        let talks_to = |thread: &str| self.people.get(thread).copied().unwrap_or_default();
+        let stuck =
+            |thread: &str, open_at| Finding::StuckSession { thread: thread.to_owned(), conversation: None, open_at };
+        let alone =
+            self.paused.iter().filter(|user| !self.open_threads.iter().any(|thread| talks_to(thread) == **user));
+        alone.map(|user| stuck(user, Vendor::Botcopy)).collect()
+    }
+
     fn stuck(&self) -> Vec<Finding> {
-        let escalated = |thread: &str| self.escalated.iter().any(|one| self.threads.get(one) == Some(&thread));
+        let escalated = |thread: &str| {
+            let is_paused = self.people.get(thread).is_some_and(|person| self.paused.contains(person));
+            is_paused || self.escalated.iter().any(|one| self.threads.get(one) == Some(&thread))
+        };
         let nobody_there = self.open_threads.iter().filter(|thread| !escalated(thread)).map(|thread| {
             let conversation = self.threads.iter().find(|(_, known)| *known == thread).map(|(one, _)| *one);
             (*thread, conversation, Vendor::LiveChat)
@@ -192,19 +227,24 @@ impl<'a> Sessions<'a> {
             conversation: conversation.map(str::to_owned),
             open_at,
         };
-        nobody_there.chain(nobody_answers).map(finding).collect()
+        nobody_there.chain(nobody_answers).map(finding).chain(self.stuck_at_botcopy()).collect()
     }
 }
 
 /// Where words arrived, if `entry` is about words that arrived: the person, the direction, the text.
 fn arrival<'a>(entry: &'a Entry, sessions: &Sessions<'a>) -> Option<(&'a str, Direction, &'a str)> {
     match said(entry)? {
-        Direction::ToUser => Some((entry.text("/conversation_id"), Direction::ToUser, entry.text("/text"))),
+        Direction::ToUser => Some((shown_to(entry), Direction::ToUser, entry.text("/text"))),
         Direction::ToAgent => {
             let person = sessions.people.get(entry.text("/thread_id")).copied().unwrap_or_default();
             Some((person, Direction::ToAgent, entry.text("/text")))
         }
     }
+}
+
+/// Who was shown something.
+fn shown_to(entry: &Entry) -> &str {
+    entry.text(if entry.vendor == Vendor::Botcopy { "/user_id" } else { "/conversation_id" })
 }
 
 /// Which way the words went that `entry` is about, if it is about words.
@@ -276,7 +316,14 @@ fn after_closure(entries: &[Entry]) -> Vec<Finding> {
             ("chat_deactivated", _) => {
                 closed.insert(entry.text("/thread_id"));
             }
-            (_, Some(Direction::ToUser)) if !escalated.contains(entry.text("/conversation_id")) => {
+            // A pause that begins with a push is one that was promised before.
+            ("paused", _) => {
+                escalated.insert(entry.text("/user_id"));
+            }
+            ("unpaused", _) => {
+                escalated.remove(entry.text("/user_id"));
+            }
+            (_, Some(Direction::ToUser)) if !escalated.contains(shown_to(entry)) => {
                 findings.push(Finding::TextAfterClosure(entry.text("/text").to_owned()));
             }
             (_, Some(Direction::ToAgent)) if closed.contains(entry.text("/thread_id")) => {

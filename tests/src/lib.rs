@@ -4,11 +4,13 @@
 //! Flows run inside this process, or through compiled functions when `HITL_BINARIES` names their folder:
 //! `HITL_BINARIES=target/release cargo test -p tests`.
 
+mod botcopy;
 pub mod checker;
 mod model;
 mod raw;
 pub mod scenario;
 
+pub use botcopy::ASK;
 pub use raw::{SECRET_ID, http, text};
 
 use std::path::PathBuf;
@@ -69,11 +71,17 @@ impl Clocks {
         stack.running() <= self.functions.sleepers()
     }
 
-    /// To the next time that anybody waits for.
-    fn jump(&self) {
-        if let Some(next) = self.next_wake() {
+    /// To the next time that anybody waits for. A deadline counts only while a call is held back on purpose: else whoever
+    /// has one is at work, and a busy machine is no reason to give up.
+    fn jump(&self, stack: &Stack) {
+        if let Some(next) = self.next_event(stack) {
             self.advance(next.since(self.now()));
         }
+    }
+
+    fn next_event(&self, stack: &Stack) -> Option<Timestamp> {
+        let deadline = self.functions.next_deadline().into_iter().chain(self.simulators.next_deadline()).min();
+        self.next_wake().into_iter().chain(deadline.filter(|_| stack.holds_calls())).min()
     }
 
     fn now(&self) -> Timestamp {
@@ -189,7 +197,7 @@ impl World {
             if let Some(clock) = &self.clock
                 && (clock.all_sleep(&self.stack) || looks > LOOKS)
             {
-                clock.jump();
+                clock.jump(&self.stack);
                 looks = 0;
             }
         }

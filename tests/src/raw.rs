@@ -68,15 +68,7 @@ impl World {
 
     /// What is in the secret, with some values replaced.
     pub fn secret(&self, changes: &[(&str, &str)]) -> Value {
-        let botpress = self.stack.botpress.options();
-        let url = self.stack.integration_url();
-        let mut secret = json!({
-            "agentToken": self.stack.livechat.account().agent_token,
-            "webhookSecret": self.stack.webhook_secret(),
-            "botpressToken": botpress.access_key,
-            "botpressSigningSecret": botpress.signing_secret,
-            "botpressPathKey": url.rsplit('/').next(),
-        });
+        let mut secret = self.stack.secret();
         let changes = changes.iter().map(|(key, value)| ((*key).to_owned(), json!(value)));
         secret.as_object_mut().expect("the secret is an object").extend(changes);
         secret
@@ -127,21 +119,7 @@ impl World {
 
     /// Does everything at once.
     pub async fn all<F: Future>(&self, work: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-        let mut running: Vec<_> = work.into_iter().map(|one| (Box::pin(one), None)).collect();
-        let finished = poll_fn(move |context| {
-            for (one, done) in &mut running {
-                if done.is_none()
-                    && let Poll::Ready(output) = one.as_mut().poll(context)
-                {
-                    *done = Some(output);
-                }
-            }
-            match running.iter().all(|(_, done)| done.is_some()) {
-                true => Poll::Ready(running.drain(..).filter_map(|(_, done)| done).collect()),
-                false => Poll::Pending,
-            }
-        });
-        self.drive(finished).await
+        self.drive(together(work)).await
     }
 
     /// Time passes, and the schedule ticks.
@@ -197,6 +175,25 @@ impl World {
         let answer = request.send().await.expect("the table answers");
         assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap_or_default());
     }
+}
+
+/// All of it at once, answered in the order given.
+pub(crate) async fn together<F: Future>(work: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut running: Vec<_> = work.into_iter().map(|one| (Box::pin(one), None)).collect();
+    poll_fn(move |context| {
+        for (one, done) in &mut running {
+            if done.is_none()
+                && let Poll::Ready(output) = one.as_mut().poll(context)
+            {
+                *done = Some(output);
+            }
+        }
+        match running.iter().all(|(_, done)| done.is_some()) {
+            true => Poll::Ready(running.drain(..).filter_map(|(_, done)| done).collect()),
+            false => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// The text of one field of an item, or `""`.

@@ -1,5 +1,6 @@
 //! Scenarios: one kind of trouble each, at any size, judged by the [`checker`](crate::checker).
 
+mod botcopy;
 mod down;
 mod duplicates;
 mod kills;
@@ -15,6 +16,8 @@ mod walk;
 pub use kills::{Flow, places};
 
 use std::pin::Pin;
+
+use sandbox::demo::Bot;
 
 /// How a scenario is run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,16 +63,16 @@ pub struct Scenario {
 
 impl Scenario {
     /// Every scenario.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 27] = [
         Self {
             name: "duplicates-spread",
             shows: "10,000 agent messages, each delivered up to ten times and shuffled, are shown 10,000 times",
-            play: |size| Box::pin(duplicates::spread(size)),
+            play: |size| Box::pin(duplicates::spread(size, Bot::Botpress)),
         },
         Self {
             name: "duplicates-instant",
             shows: "1,000 copies of one message at the same instant, on four instances, are shown once, in 50 rounds",
-            play: |size| Box::pin(duplicates::instant(size)),
+            play: |size| Box::pin(duplicates::instant(size, Bot::Botpress)),
         },
         Self {
             name: "concurrent-start",
@@ -99,17 +102,17 @@ impl Scenario {
         Self {
             name: "livechat-errors",
             shows: "LiveChat answers 503 for a minute: everything arrives once, in order, soon afterwards",
-            play: |size| Box::pin(outages::livechat(size, outages::Trouble::Errors)),
+            play: |size| Box::pin(outages::livechat(size, outages::Trouble::Errors, Bot::Botpress)),
         },
         Self {
             name: "livechat-resets",
             shows: "the same with broken connections",
-            play: |size| Box::pin(outages::livechat(size, outages::Trouble::Resets)),
+            play: |size| Box::pin(outages::livechat(size, outages::Trouble::Resets, Bot::Botpress)),
         },
         Self {
             name: "livechat-limits",
             shows: "the same with 429 and a named time, before which nobody calls",
-            play: |size| Box::pin(outages::livechat(size, outages::Trouble::Limits)),
+            play: |size| Box::pin(outages::livechat(size, outages::Trouble::Limits, Bot::Botpress)),
         },
         Self {
             name: "both-down",
@@ -145,6 +148,56 @@ impl Scenario {
             name: "random-walk",
             shows: "200,000 steps of everything that can happen: one owner at each, and every way leads back to the bot",
             play: |size| Box::pin(walk::random(size)),
+        },
+        Self {
+            name: "botcopy-latency",
+            shows: "50 calls of Botcopy per second on a table at 5 ms are answered within 300 ms (p99), in real time",
+            play: |size| Box::pin(botcopy::latency(size)),
+        },
+        Self {
+            name: "botcopy-hanging",
+            shows: "while LiveChat hangs every call of Botcopy is answered within two seconds, and truthfully",
+            play: |size| Box::pin(botcopy::hanging(size)),
+        },
+        Self {
+            name: "botcopy-concurrent-start",
+            shows: "32 equal first steps at once open one chat, in 200 rounds",
+            play: |size| Box::pin(botcopy::at_once(size)),
+        },
+        Self {
+            name: "botcopy-duplicates",
+            shows: "duplicates-spread with a Botcopy bot",
+            play: |size| Box::pin(duplicates::spread(size, Bot::Botcopy)),
+        },
+        Self {
+            name: "botcopy-instant",
+            shows: "duplicates-instant with a Botcopy bot",
+            play: |size| Box::pin(duplicates::instant(size, Bot::Botcopy)),
+        },
+        Self {
+            name: "botcopy-errors",
+            shows: "Botcopy answers 503 for a minute: everything arrives, in order, soon afterwards",
+            play: |size| Box::pin(outages::botcopy(size, outages::Trouble::Errors)),
+        },
+        Self {
+            name: "botcopy-resets",
+            shows: "the same with broken connections",
+            play: |size| Box::pin(outages::botcopy(size, outages::Trouble::Resets)),
+        },
+        Self {
+            name: "botcopy-limits",
+            shows: "the same with 429 and a named reset, before which nobody calls",
+            play: |size| Box::pin(outages::botcopy(size, outages::Trouble::Limits)),
+        },
+        Self {
+            name: "botcopy-livechat-errors",
+            shows: "livechat-errors with a Botcopy bot",
+            play: |size| Box::pin(outages::livechat(size, outages::Trouble::Errors, Bot::Botcopy)),
+        },
+        Self {
+            name: "botcopy-livechat-resets",
+            shows: "livechat-resets with a Botcopy bot",
+            play: |size| Box::pin(outages::livechat(size, outages::Trouble::Resets, Bot::Botcopy)),
         },
     ];
 

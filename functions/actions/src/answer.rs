@@ -5,7 +5,7 @@ use lambda_http::Body;
 use serde::Serialize;
 use shared::botpress::reply::{self, ErrorBody, ErrorKind};
 use shared::clock::Timestamp;
-use shared::handoff::Error;
+use shared::handoff::{Error, Rejection};
 
 /// A plain text.
 pub fn text(status: StatusCode, text: &str) -> Response<Body> {
@@ -33,6 +33,18 @@ pub fn invalid_payload(message: &str, now: Timestamp) -> Response<Body> {
     let body = ErrorBody::new(error_id(now), ErrorKind::InvalidPayload, message);
     tracing::warn!(error.message = body.message, error.id = body.id, "the request is malformed");
     json(StatusCode::BAD_REQUEST, &body)
+}
+
+/// A call that is not authentic, or not for us; the caller learns no more than that.
+pub fn turned_away(rejection: &Rejection) -> Response<Body> {
+    tracing::warn!(reason = %rejection, "a call was turned away");
+    match rejection {
+        Rejection::Unauthentic => text(StatusCode::UNAUTHORIZED, "unauthorized"),
+        Rejection::Foreign => text(StatusCode::FORBIDDEN, "forbidden"),
+        Rejection::Malformed => text(StatusCode::BAD_REQUEST, "malformed"),
+        Rejection::NotServed => text(StatusCode::NOT_FOUND, "not found"),
+        Rejection::Secrets(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "try again"),
+    }
 }
 
 fn error_id(now: Timestamp) -> String {

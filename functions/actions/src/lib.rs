@@ -1,4 +1,4 @@
-//! What bot platforms call: `POST /botpress/{key}`, and `GET /health` for monitors.
+//! What bot platforms call: `POST /botpress/{key}`, `POST /botcopy`, and `GET /health` for monitors.
 //!
 //! The function only parses, authenticates, calls the handoff and words the answer.
 
@@ -32,6 +32,7 @@ pub async fn answer(handoff: Arc<Handoff>, request: Request) -> Result<Response<
             let deadline = deadline(&handoff, &request);
             Box::pin(routes::botpress::respond(&handoff, &request, key, deadline)).await
         }
+        (&Method::POST, [.., "botcopy"]) => Box::pin(routes::botcopy::respond(&handoff, &request)).await,
         _ => answer::text(StatusCode::NOT_FOUND, "not found"),
     })
 }

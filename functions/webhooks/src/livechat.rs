@@ -36,6 +36,7 @@ fn turned_away(rejection: &Rejection) -> Response<Body> {
     match rejection {
         Rejection::Unauthentic => text(StatusCode::UNAUTHORIZED, "unauthorized"),
         Rejection::Foreign => text(StatusCode::FORBIDDEN, "forbidden"),
+        Rejection::NotServed => text(StatusCode::NOT_FOUND, "not found"),
         Rejection::Malformed => text(StatusCode::BAD_REQUEST, "malformed"),
         Rejection::Secrets(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "try again"),
     }

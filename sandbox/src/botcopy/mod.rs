@@ -16,7 +16,7 @@
 //! | `user_wrote` | `user_id`, `text` |
 //! | `webhook_called` (the live-chat endpoint) | `user_id`, `step` (1, 2), `text`, `status` (null: no answer in time), `paused`, `minutes_paused` |
 //! | `answer_ignored` | `user_id`, `step`, `reason` (`late`, `broken`) |
-//! | `shown_to_user` | `user_id`, `from` (`bot`, `agent`, `notice`), `name`, `text`, `push` (its number; null when not pushed) |
+//! | `shown_to_user` | `user_id`, `from` (`bot`, `agent`, `notice`), `name`, `type` (`text`), `text`, `push` (its number; null when not pushed) |
 //! | `paused`, `pause_extended` | `user_id`, `until`, `by` (`answer`, `push`) |
 //! | `unpaused` | `user_id`, `by` (`answer`, `push`) |
 //! | `pause_lapsed` (noticed at the next look) | `user_id`, `lapsed_at` |

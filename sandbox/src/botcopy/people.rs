@@ -69,8 +69,7 @@ impl Simulator {
         let platform = &self.platform;
         let reply = platform.with_user(user_id, |user| dialogflow::say(platform, user, text))?;
         if reply.is_trigger {
-            let body =
-                platform.prepared(user_id, |user| handover::step_one(platform, user, text, &reply.response))?;
+            let body = platform.prepared(user_id, |user| handover::step_one(platform, user, text, &reply.response))?;
             platform.hand_over(user_id, Step::One, &body).await;
         }
         Ok(())

@@ -73,7 +73,8 @@ fn take(platform: &Platform, headers: &HeaderMap, fields: &Map<String, Value>, n
 
 fn read(fields: &Map<String, Value>) -> Result<Push, Refusal> {
     let kind = text(fields, "eventType")?;
-    let paused = fields.get("paused").and_then(Value::as_bool).ok_or_else(|| malformed("paused has to be a boolean"))?;
+    let paused =
+        fields.get("paused").and_then(Value::as_bool).ok_or_else(|| malformed("paused has to be a boolean"))?;
     match (kind, paused) {
         ("message", true) => {
             only(fields, &["minutesPaused", "text"])?;

@@ -132,7 +132,7 @@ impl User {
         let name = self.agent_name.clone().filter(|_| from == Speaker::Agent);
         if from != Speaker::User {
             let detail = json!({
-                "user_id": self.user_id, "from": from.name(), "name": name, "text": text, "push": push,
+                "user_id": self.user_id, "from": from.name(), "name": name, "type": "text", "text": text, "push": push,
             });
             platform.record("shown_to_user", detail);
         }

@@ -256,7 +256,10 @@ async fn an_agent_appears_types_speaks_and_leaves() {
 async fn the_end_is_told_silent_or_an_event_as_asked() {
     let set = Set::start(|_| {}).await;
     for (event, expected) in [
-        (json!("default"), Some((Speaker::Notice, "The human has left the conversation. You are now chatting with the bot."))),
+        (
+            json!("default"),
+            Some((Speaker::Notice, "The human has left the conversation. You are now chatting with the bot.")),
+        ),
         (json!("none"), None),
         (json!("agent_left"), Some((Speaker::Bot, "bot: event agent_left"))),
     ] {
@@ -277,7 +280,8 @@ async fn pushes_without_the_key_or_the_form_are_refused() {
     let user = set.paused_user().await;
     let good = json!({"paused": true, "minutesPaused": 10, "text": "Hi"});
     let good = set.push_body(&user, "message", good);
-    for key in ["", "wrong", &format!("Bearer {}", set.botcopy.options().api_key), &set.botcopy.options().access_token] {
+    for key in ["", "wrong", &format!("Bearer {}", set.botcopy.options().api_key), &set.botcopy.options().access_token]
+    {
         assert_eq!(set.push_with(&good, key).await, 401, "{key}");
     }
     let profile = json!({"name": "Anna", "avatarUrl": ""});

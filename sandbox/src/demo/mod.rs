@@ -1,5 +1,6 @@
 //! The demonstration: a whole handoff, told as it happens and judged by the journal at its end.
 
+mod botcopy;
 mod story;
 mod verdict;
 
@@ -51,23 +52,42 @@ enum Side {
     Agent,
 }
 
+/// The bot platforms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Bot {
+    /// Botpress, with the HITL plugin.
+    #[default]
+    Botpress,
+    /// Botcopy, in front of Dialogflow.
+    Botcopy,
+}
+
 /// Plays the handoff and tells it on `out`; true when the journal shows exactly what should have happened.
 ///
 /// # Errors
 ///
 /// When the stack does not come up or a step of the story is refused.
-pub async fn play(runtime: Runtime<'_>, out: &mut impl Write) -> Result<bool, Error> {
+pub async fn play(runtime: Runtime<'_>, bot: Bot, out: &mut impl Write) -> Result<bool, Error> {
     // The HITL plugin's simulator activates a session at once, so there is little to wait for.
-    let environment = vec![("SETTLE_MS".to_owned(), "200".to_owned())];
+    let environment = [("SETTLE_MS", "200"), ("BOTCOPY_RESUME_EVENT", botcopy::RESUME_EVENT)];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let ports = match runtime {
-        Runtime::Deployed(deployed) => [0, deployed.livechat_port, deployed.botpress_port],
-        Runtime::InProcess | Runtime::Processes(_) => [0; 3],
+        Runtime::Deployed(deployed) => [0, deployed.livechat_port, deployed.botpress_port, 0],
+        Runtime::InProcess | Runtime::Processes(_) => [0; 4],
     };
     let options = Options { runtime, ports, environment, ..Options::in_process(Clock::system()) };
     let stack = Stack::start(options).await?;
     let mut play = Play { story: Story::new(out), stack: &stack };
-    play.tell_all().await?;
-    let verdict = verdict::judge(&stack, runtime).await;
+    let verdict = match bot {
+        Bot::Botpress => {
+            play.tell_all().await?;
+            verdict::judge(&stack, runtime).await
+        }
+        Bot::Botcopy => {
+            play.tell_botcopy().await?;
+            botcopy::judge(&stack)
+        }
+    };
     play.story.verdict(&verdict)?;
     Ok(verdict.iter().all(|check| check.holds))
 }

@@ -46,6 +46,7 @@ fn line(entry: &Entry) -> Option<String> {
     match entry.effect {
         "call_answered" => Some(call(entry)),
         "operation_called" => Some(format!("      Botpress > us   {}", operation(entry))),
+        "webhook_called" => Some(format!("      Botcopy > us   step {}", step(entry))),
         "webhook_delivered" => Some(format!("      LiveChat > us   {} -> {}", entry.text("/action"), status(entry))),
         "user_wrote" => Some(user_side("Ann", &words(entry))),
         "shown_to_user" => Some(user_side(speaker(entry), &shown(entry))),
@@ -73,6 +74,13 @@ fn operation(entry: &Entry) -> String {
     format!("{}{separator}{kind} -> {}", entry.text("/operation"), status(entry))
 }
 
+fn step(entry: &Entry) -> String {
+    let (step, paused) = (entry.detail.get("step"), entry.detail.get("paused"));
+    let step = step.map(ToString::to_string).unwrap_or_default();
+    let paused = if paused == Some(&serde_json::Value::Bool(true)) { "paused" } else { "not paused" };
+    format!("{step} -> {}, {paused}", status(entry))
+}
+
 fn status(entry: &Entry) -> String {
     entry
         .detail
@@ -86,6 +94,7 @@ fn speaker(entry: &Entry) -> &str {
         ("agent", "") => "Agent",
         ("agent", name) => name,
         ("plugin", _) => "(HITL)",
+        ("notice", _) => "(Botcopy)",
         _ => "Bot",
     }
 }

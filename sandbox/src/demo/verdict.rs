@@ -80,11 +80,11 @@ fn picture(journal: &Journal, runtime: Runtime<'_>) -> Check {
     }
 }
 
-fn check(claim: &str, holds: bool) -> Check {
+pub(super) fn check(claim: &str, holds: bool) -> Check {
     Check { claim: claim.to_owned(), holds }
 }
 
-fn texts(entries: &[Entry]) -> Vec<String> {
+pub(super) fn texts(entries: &[Entry]) -> Vec<String> {
     entries.iter().map(|entry| entry.text("/text").to_owned()).collect()
 }
 
@@ -92,7 +92,7 @@ fn by_agents(journal: &Journal) -> Vec<Entry> {
     journal.all("shown_to_user").into_iter().filter(|entry| entry.text("/from") == "agent").collect()
 }
 
-fn shown_by_agents(journal: &Journal) -> Vec<String> {
+pub(super) fn shown_by_agents(journal: &Journal) -> Vec<String> {
     texts(&by_agents(journal).into_iter().filter(|entry| entry.text("/type") == "text").collect::<Vec<_>>())
 }
 
@@ -111,11 +111,11 @@ fn field_shown(journal: &Journal, value: &str) -> bool {
     fields.iter().any(|field| field.get("Botpress bot").is_some_and(|shown| shown == value))
 }
 
-fn names_shown(journal: &Journal) -> Vec<String> {
+pub(super) fn names_shown(journal: &Journal) -> Vec<String> {
     by_agents(journal).iter().map(|entry| entry.text("/name").to_owned()).collect()
 }
 
-fn everything_ann_saw(journal: &Journal) -> Vec<String> {
+pub(super) fn everything_ann_saw(journal: &Journal) -> Vec<String> {
     texts(&journal.all("shown_to_user"))
 }
 
@@ -130,13 +130,13 @@ fn customer_events(journal: &Journal) -> Vec<String> {
 }
 
 /// Ann's words; the openings and the plugin's notes are ours.
-fn sent_by_ann(journal: &Journal) -> Vec<String> {
+pub(super) fn sent_by_ann(journal: &Journal) -> Vec<String> {
     let all = customer_events(journal);
     let is_ours = |text: &String| text.contains("Conversation so far:") || text.starts_with('[');
     all.into_iter().filter(|text| !is_ours(text)).collect()
 }
 
-fn openings(journal: &Journal) -> Vec<String> {
+pub(super) fn openings(journal: &Journal) -> Vec<String> {
     customer_events(journal).into_iter().filter(|text| text.contains("Conversation so far:")).collect()
 }
 
@@ -148,13 +148,14 @@ fn endings(journal: &Journal) -> Vec<String> {
     journal.all("hitl_ended").iter().map(|entry| entry.text("/reason").to_owned()).collect()
 }
 
-fn count(journal: &Journal, effect: &str) -> usize {
+pub(super) fn count(journal: &Journal, effect: &str) -> usize {
     journal.all(effect).len()
 }
 
-fn refused_calls(journal: &Journal) -> usize {
-    let answers =
-        ["call_answered", "operation_called", "webhook_delivered"].into_iter().flat_map(|kind| journal.all(kind));
+pub(super) fn refused_calls(journal: &Journal) -> usize {
+    let answers = ["call_answered", "operation_called", "webhook_delivered", "webhook_called"]
+        .into_iter()
+        .flat_map(|kind| journal.all(kind));
     answers
         .filter(|entry| entry.detail.get("status").and_then(Value::as_u64).is_none_or(|status| status >= 400))
         .count()

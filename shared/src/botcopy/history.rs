@@ -159,7 +159,10 @@ mod tests {
                        {"card": {"title": "A card"}}, {"text": {"text": ["How are you?"]}}]}),
                 bot("Hi\nHow are you?"),
             ),
-            (json!({"responseMessages": [{"text": {"text": ["Hi"]}}, {"text": {"text": ["there"]}}]}), bot("Hi\nthere")),
+            (
+                json!({"responseMessages": [{"text": {"text": ["Hi"]}}, {"text": {"text": ["there"]}}]}),
+                bot("Hi\nthere"),
+            ),
             (
                 json!({"fulfillmentMessages": [{"payload": {"botcopy": []}}]}),
                 HistoryItem::Other { author: Author::Bot, kind: "rich message" },

@@ -12,7 +12,7 @@ mod push;
 pub use error::Error;
 pub use history::{Author, HistoryItem};
 pub use inbound::{Answer, Call, Malformed, Proof, UnverifiedCall};
-pub use push::{AgentProfile, Client, Push};
+pub use push::{AgentProfile, Client, Push, Widget};
 
 use std::time::Duration;
 

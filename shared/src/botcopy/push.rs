@@ -1,7 +1,5 @@
 //! The calls of the push API that a handoff needs.
 
-use std::time::Duration;
-
 use ::http::{HeaderMap, Method, header};
 use serde_json::{Map, Value, json};
 
@@ -77,47 +75,60 @@ impl Client {
         Self { settings, http }
     }
 
-    /// Tells the widget of one user something.
+    /// Speaks to the widget of one user.
+    pub const fn widget<'a>(&'a self, channel: &'a Channel, api_key: &'a Redacted) -> Widget<'a> {
+        Widget { client: self, channel, api_key }
+    }
+}
+
+/// The API on behalf of one user's session.
+#[derive(Clone, Copy, Debug)]
+pub struct Widget<'a> {
+    client: &'a Client,
+    channel: &'a Channel,
+    api_key: &'a Redacted,
+}
+
+impl Widget<'_> {
+    /// Tells the widget something.
     ///
     /// # Errors
     ///
     /// [`Error`]; after an unknown outcome a repetition may be shown twice.
     ///
     /// See Botcopy's documentation, "Live Chat", API Integration.
-    pub async fn push(&self, channel: &Channel, push: &Push, api_key: &Redacted) -> Result<()> {
+    pub async fn push(&self, push: &Push) -> Result<()> {
         let call = push.call();
-        let request = self.request(channel, push, api_key).map_err(|failure| Error::failed(call, failure))?;
-        let answer: Answer = self.http.send(request).await.map_err(|failure| Error::failed(call, failure))?;
+        let request = self.request(push).map_err(|failure| Error::failed(call, failure))?;
+        let answer: Answer = self.client.http.send(request).await.map_err(|failure| Error::failed(call, failure))?;
         match answer.status.is_success() {
             true => Ok(()),
             false => Err(Error::refused(call, &answer)),
         }
     }
 
-    fn request(&self, channel: &Channel, push: &Push, api_key: &Redacted) -> Result<Request, Failure> {
+    fn request(&self, push: &Push) -> Result<Request, Failure> {
         let mut fields = Map::from_iter([
-            ("userId".to_owned(), json!(channel.user_id)),
-            ("botId".to_owned(), json!(channel.bot_id)),
+            ("userId".to_owned(), json!(self.channel.user_id)),
+            ("botId".to_owned(), json!(self.channel.bot_id)),
         ]);
-        if let Value::Object(further) = push.fields(&self.settings) {
+        let settings = &self.client.settings;
+        if let Value::Object(further) = push.fields(settings) {
             fields.extend(further);
         }
         Ok(Request {
             method: Method::POST,
-            url: url(&self.settings.api_url, &["webhooks", "handover", "push"])?,
-            headers: HeaderMap::from_iter([(header::AUTHORIZATION, sensitive(api_key)?)]),
+            url: url(&settings.api_url, &["webhooks", "handover", "push"])?,
+            headers: HeaderMap::from_iter([(header::AUTHORIZATION, sensitive(self.api_key)?)]),
             body: Body::json(&fields)?,
         })
-    }
-
-    /// How long a bot stays paused after a push.
-    pub const fn pause(&self) -> Duration {
-        self.settings.pause
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
     use wiremock::matchers::{body_json, header, method, path};
     use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -179,7 +190,7 @@ mod tests {
                 .expect(1)
                 .mount(&server)
                 .await;
-            client(&server.uri(), testing::http()).push(&channel(), &push, &"key".into()).await.unwrap();
+            client(&server.uri(), testing::http()).widget(&channel(), &"key".into()).push(&push).await.unwrap();
         }
     }
 
@@ -188,7 +199,7 @@ mod tests {
         let limited = ResponseTemplate::new(429).set_body_json(json!({"error": "slow down"}));
         let server = serve(limited.insert_header("retry-after", "7")).await;
         let client = client(&server.uri(), testing::http());
-        let error = client.push(&channel(), &message(), &"key".into()).await.unwrap_err();
+        let error = client.widget(&channel(), &"key".into()).push(&message()).await.unwrap_err();
         assert_eq!(error.to_string(), "Botcopy refused push message: status 429: slow down");
         assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
         assert!(error.is_retryable() && !error.outcome_unknown());
@@ -198,7 +209,7 @@ mod tests {
     async fn a_gateways_page_keeps_the_status_and_is_not_shown() {
         let server = serve(ResponseTemplate::new(502).set_body_string("<html>canary</html>")).await;
         let client = client(&server.uri(), testing::http());
-        let error = client.push(&channel(), &message(), &"key".into()).await.unwrap_err();
+        let error = client.widget(&channel(), &"key".into()).push(&message()).await.unwrap_err();
         assert_eq!(error.to_string(), "Botcopy refused push message: status 502");
         assert!(error.is_retryable() && error.outcome_unknown());
     }
@@ -207,18 +218,18 @@ mod tests {
     async fn a_silent_server_leaves_the_outcome_open_and_a_refused_connection_does_not() {
         let (url, server) = testing::breaking("", true).await;
         let impatient = client(&url, Http::new(Duration::from_millis(100)).unwrap());
-        let error = impatient.push(&channel(), &message(), &"key".into()).await.unwrap_err();
+        let error = impatient.widget(&channel(), &"key".into()).push(&message()).await.unwrap_err();
         assert!(error.is_retryable() && error.outcome_unknown(), "{error}");
         server.abort();
         let nobody = client(&testing::refusing(), testing::http());
-        let error = nobody.push(&channel(), &message(), &"key".into()).await.unwrap_err();
+        let error = nobody.widget(&channel(), &"key".into()).push(&message()).await.unwrap_err();
         assert!(error.is_retryable() && !error.outcome_unknown(), "{error}");
     }
 
     #[tokio::test]
     async fn a_key_that_is_not_fit_for_a_header_is_never_sent_or_shown() {
         let client = client("http://127.0.0.1:1", testing::http());
-        let error = client.push(&channel(), &message(), &"canary\n".into()).await.unwrap_err();
+        let error = client.widget(&channel(), &"canary\n".into()).push(&message()).await.unwrap_err();
         assert!(!error.is_retryable() && !error.outcome_unknown());
         assert!(!format!("{error} {error:?} {:?}", message()).contains("canary"));
     }

@@ -114,6 +114,8 @@ pub enum Author {
     Bot,
     /// An end user, by its mirror.
     User(UserId),
+    /// An agent of an earlier session, where the platform keeps what agents said.
+    Agent,
 }
 
 /// A message for the agents: from the end user, or from the plugin itself.

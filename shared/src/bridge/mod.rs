@@ -2,6 +2,7 @@
 
 mod content;
 pub mod decide;
+pub mod from_botcopy;
 pub mod news;
 pub mod revisions;
 mod rich;
@@ -98,10 +99,19 @@ pub enum ToBot {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         profile: Option<AgentProfile>,
     },
+    /// We ourselves have something to say to the user.
+    Notice {
+        /// What.
+        text: Redacted,
+    },
+    /// The bot's pause would lapse soon.
+    Renewal,
     /// LiveChat has ended the session.
     Stopped,
     /// The user has started another session: the bot of this one resumes, and its thread is closed.
     Superseded,
+    /// We have given the session up: the bot resumes, and whatever is open at LiveChat is closed.
+    GivenUp,
 }
 
 /// How an agent presents themselves to end users.

@@ -68,6 +68,7 @@ impl Opening<'_> {
         let HistoryItem::Message { author, content } = item else { return self.wording.unreadable() };
         let author = match author {
             Author::Bot => self.wording.bot_name(),
+            Author::Agent => self.wording.earlier_agent(),
             Author::User(author) => {
                 let name = self.names.get(author).map(Redacted::expose).filter(|name| !name.is_empty());
                 name.map_or_else(|| self.wording.unnamed_user(), str::to_owned)

@@ -50,12 +50,18 @@ const NOT_DELIVERED_TO_AGENT: Sentence = Sentence::to_user(
 );
 const CORRECTION: Sentence = Sentence::to_user("correction", "Correction: {text}").with(&["text"]);
 const DELETION: Sentence = Sentence::to_user("deletion", "The agent has deleted an earlier message.");
+const NOBODY_CAME: Sentence =
+    Sentence::to_user("nobody_came", "Sorry, no agent is free at the moment. You are back with the bot.");
+const NOT_REACHED: Sentence =
+    Sentence::to_user("not_reached", "Sorry, our agents cannot be reached at the moment. You are back with the bot.");
+const UNNAMED_AGENT: Sentence = Sentence::to_user("unnamed_agent", "an Agent").indispensable();
 const NOT_DELIVERED_TO_USER: Sentence =
     Sentence::to_agent("not_delivered_to_user", "The last message could not be delivered to the customer.");
 const NOTE: Sentence = Sentence::to_agent("note", "[Bot] {text}").with(&["text"]);
 const TRANSCRIPT_HEADING: Sentence = Sentence::to_agent("transcript_heading", "Conversation so far:");
 const TRANSCRIPT_CUT: Sentence = Sentence::to_agent("transcript_cut", "(earlier messages left out)");
 const BOT_NAME: Sentence = Sentence::to_agent("bot_name", "Bot").indispensable();
+const EARLIER_AGENT: Sentence = Sentence::to_agent("earlier_agent", "Agent").indispensable();
 const UNNAMED_USER: Sentence = Sentence::to_agent("unnamed_user", "User").indispensable();
 const PLACEHOLDER: Sentence = Sentence::to_agent("placeholder", "[{kind}]").with(&["kind"]).indispensable();
 const LINK: Sentence = Sentence::to_agent("link", "[{kind}] {url}").with(&["url"]).indispensable();
@@ -64,6 +70,8 @@ const TITLED_LINK: Sentence =
 const UNREADABLE: Sentence = Sentence::to_agent("unreadable", "[unreadable message]").indispensable();
 const FIELD_BOT: Sentence = Sentence::to_agent("field_bot", "Botpress bot");
 const FIELD_USER: Sentence = Sentence::to_agent("field_user", "Botpress user");
+const FIELD_BOTCOPY_BOT: Sentence = Sentence::to_agent("field_botcopy_bot", "Botcopy bot");
+const FIELD_BOTCOPY_USER: Sentence = Sentence::to_agent("field_botcopy_user", "Botcopy user");
 const GROUP_OFFLINE: Sentence = Sentence::to_author(
     "group_offline",
     "No agent of LiveChat group {group} is online, so the conversation was not handed over. \
@@ -80,15 +88,19 @@ const GROUP_UNKNOWN: Sentence = Sentence::to_author(
 .indispensable();
 
 /// All of them; the README's table lists them in the same order.
-pub const SENTENCES: [Sentence; 17] = [
+pub const SENTENCES: [Sentence; 23] = [
     NOT_DELIVERED_TO_AGENT,
     CORRECTION,
     DELETION,
+    NOBODY_CAME,
+    NOT_REACHED,
+    UNNAMED_AGENT,
     NOT_DELIVERED_TO_USER,
     NOTE,
     TRANSCRIPT_HEADING,
     TRANSCRIPT_CUT,
     BOT_NAME,
+    EARLIER_AGENT,
     UNNAMED_USER,
     PLACEHOLDER,
     LINK,
@@ -96,6 +108,8 @@ pub const SENTENCES: [Sentence; 17] = [
     UNREADABLE,
     FIELD_BOT,
     FIELD_USER,
+    FIELD_BOTCOPY_BOT,
+    FIELD_BOTCOPY_USER,
     GROUP_OFFLINE,
     GROUP_UNKNOWN,
 ];
@@ -152,6 +166,21 @@ impl Wording {
         self.say(&DELETION, &[])
     }
 
+    /// Said to the user whom the bot takes back because no agent has come.
+    pub fn nobody_came(&self) -> Option<String> {
+        self.say(&NOBODY_CAME, &[])
+    }
+
+    /// Said to the user whom the bot takes back because the agents could not be reached.
+    pub fn not_reached(&self) -> Option<String> {
+        self.say(&NOT_REACHED, &[])
+    }
+
+    /// An agent's name where none is known; stands in "You are now chatting with …".
+    pub fn unnamed_agent(&self) -> String {
+        self.insist(&UNNAMED_AGENT, &[])
+    }
+
     /// Said to the agent when the bot platform will never take one of their messages.
     pub fn not_delivered_to_user(&self) -> Option<String> {
         self.say(&NOT_DELIVERED_TO_USER, &[])
@@ -175,6 +204,11 @@ impl Wording {
     /// The bot's name in the transcript.
     pub fn bot_name(&self) -> String {
         self.insist(&BOT_NAME, &[])
+    }
+
+    /// The name in the transcript of the agents of earlier sessions.
+    pub fn earlier_agent(&self) -> String {
+        self.insist(&EARLIER_AGENT, &[])
     }
 
     /// The name of a user about whom nothing is known.
@@ -208,6 +242,16 @@ impl Wording {
     /// Names the field that tells agents who a customer is to the bot.
     pub fn field_user(&self) -> Option<String> {
         self.say(&FIELD_USER, &[])
+    }
+
+    /// Names the field that tells agents which Botcopy bot a customer comes from.
+    pub fn field_botcopy_bot(&self) -> Option<String> {
+        self.say(&FIELD_BOTCOPY_BOT, &[])
+    }
+
+    /// Names the field that tells agents who a customer is to Botcopy.
+    pub fn field_botcopy_user(&self) -> Option<String> {
+        self.say(&FIELD_BOTCOPY_USER, &[])
     }
 
     /// Said to the bot's author when nobody of the group can take the session.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::credentials::call;
 use super::{Handoff, Result};
-use crate::botpress::NewUser;
+use crate::botpress::{Install, NewUser};
 use crate::bridge::AgentProfile;
 use crate::ids::{AgentId, UserId};
 use crate::livechat::Chat;
@@ -16,10 +16,11 @@ impl Handoff {
     pub(super) async fn agent_user(
         &self,
         session: &Session,
+        install: &Install,
         agent_id: &AgentId,
         profile: Option<&AgentProfile>,
     ) -> Result<UserId> {
-        let known = self.table.agent(&session.install.install_id, agent_id).await?;
+        let known = self.table.agent(&install.install_id, agent_id).await?;
         let found = match profile {
             Some(profile) => Some(profile.clone()),
             None => self.look_up_profile(session, agent_id).await,
@@ -32,15 +33,15 @@ impl Handoff {
         };
         let [name, picture_url] = [&profile.name, &profile.picture_url].map(|text| text.as_ref().map(Redacted::expose));
         let user = NewUser::new(tags(agent_id), name, picture_url);
-        let mut bot = self.as_install(&session.install).await?;
+        let mut bot = self.as_install(install).await?;
         let user = call!(bot.get_or_create_user(&user, &["id"]))?;
         let known = Agent { user_id: user.id.clone(), name: profile.name, picture_url: profile.picture_url };
-        self.table.put_agent(&session.install.install_id, agent_id, &known).await?;
+        self.table.put_agent(&install.install_id, agent_id, &known).await?;
         Ok(user.id)
     }
 
     /// What LiveChat shows of an agent in this chat.
-    async fn look_up_profile(&self, session: &Session, agent_id: &AgentId) -> Option<AgentProfile> {
+    pub(super) async fn look_up_profile(&self, session: &Session, agent_id: &AgentId) -> Option<AgentProfile> {
         match self.read_thread(session.thread.as_ref()?).await {
             Ok(chat) => chat.users.iter().find(|user| user.id == *agent_id).map(AgentProfile::of),
             Err(error) => {

@@ -1,6 +1,7 @@
 //! Who is calling: checked before anything else is done with a request.
 
 use super::Handoff;
+use crate::botcopy::{self, UnverifiedCall};
 use crate::botpress::signature;
 use crate::clock::Timestamp;
 use crate::livechat::webhook::{self, Event, UnverifiedDelivery};
@@ -18,6 +19,9 @@ pub enum Rejection {
     /// The body is not what the caller always sends.
     #[error("the body is malformed")]
     Malformed,
+    /// The stack has no credentials for this caller's platform, so it does not serve it.
+    #[error("this stack does not serve the caller's platform")]
+    NotServed,
     /// There is nothing to compare with.
     #[error(transparent)]
     Secrets(#[from] secrets::Error),
@@ -34,7 +38,34 @@ pub struct BotpressProof<'a> {
     pub body: &'a [u8],
 }
 
+/// What proves that a call comes from Botcopy.
+#[derive(Clone, Copy, Debug)]
+pub struct BotcopyProof<'a> {
+    /// All headers: which of them counts is configured.
+    pub headers: &'a http::HeaderMap,
+    /// The body as it was sent.
+    pub body: &'a [u8],
+}
+
 impl Handoff {
+    /// Checks that a call comes from Botcopy, and reads it.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection`]; [`Rejection::NotServed`] where the stack has no credentials for Botcopy.
+    pub async fn authenticate_botcopy(&self, proof: BotcopyProof<'_>) -> Result<botcopy::Call, Rejection> {
+        let unverified = UnverifiedCall::parse(proof.body).map_err(|_| Rejection::Malformed);
+        let verify = |versions: &Versions| {
+            if versions.current.botcopy_access_token.is_none() {
+                return Err(Rejection::NotServed);
+            }
+            let Ok(call) = &unverified else { return Err(Rejection::Malformed) };
+            is_from_botcopy(versions, call, proof.headers).then_some(()).ok_or(Rejection::Unauthentic)
+        };
+        self.authenticate(|versions, _| verify(versions)).await?;
+        unverified.map(UnverifiedCall::into_call)
+    }
+
     /// Checks that a call comes from Botpress.
     ///
     /// # Errors
@@ -74,7 +105,7 @@ impl Handoff {
     ) -> Result<T, Rejection> {
         let now = self.clock.now();
         match check(&*self.secrets.get().await?, now) {
-            Err(Rejection::Unauthentic) => check(&*self.secrets.refreshed().await?, now),
+            Err(Rejection::Unauthentic | Rejection::NotServed) => check(&*self.secrets.refreshed().await?, now),
             checked => checked,
         }
     }
@@ -87,6 +118,18 @@ impl From<webhook::Rejection> for Rejection {
             webhook::Rejection::WrongOrganization => Self::Foreign,
         }
     }
+}
+
+fn is_from_botcopy(versions: &Versions, call: &UnverifiedCall, headers: &http::HeaderMap) -> bool {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let authorization = header("authorization").unwrap_or_default();
+    // All are compared, so that the time taken does not tell which one matched.
+    versions.accepted().fold(false, |fits, secrets| {
+        let custom = secrets.botcopy_header.as_ref();
+        let proof = botcopy::Proof { authorization, custom_header: custom.and_then(|custom| header(&custom.name)) };
+        let token = secrets.botcopy_access_token.as_ref();
+        fits | token.is_some_and(|token| call.verify(proof, token, custom.map(|custom| &custom.value)))
+    })
 }
 
 /// The path key is demanded where there is one, the signature likewise; [`Secrets`](secrets::Secrets) has at least one.

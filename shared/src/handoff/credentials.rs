@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use super::gates::Gate;
 use super::{Handoff, Result};
+use crate::botcopy::Channel;
 use crate::botpress::Install;
 use crate::ids::UserId;
+use crate::redacted::Redacted;
 use crate::secrets::Versions;
 use crate::store::Customer;
-use crate::{botpress, livechat};
+use crate::{botcopy, botpress, livechat};
 
 /// Makes a vendor call, not before the time the vendor named; when the credential is refused, gets a new one and calls
 /// once more.
@@ -117,6 +119,30 @@ impl AsInstall<'_> {
     }
 }
 
+/// One user's widget, at Botcopy.
+#[derive(Debug)]
+pub(super) struct AsChannel<'a> {
+    channel: &'a Channel,
+    secret: FromSecret<'a>,
+}
+
+impl AsChannel<'_> {
+    pub(super) fn api(&self) -> botcopy::Widget<'_> {
+        // A stack whose key was taken away has sessions left: without one, Botcopy refuses, and that is noted.
+        const NONE: &Redacted = &Redacted::new(String::new());
+        let api_key = self.secret.versions.current.botcopy_api_key.as_ref().unwrap_or(NONE);
+        self.secret.handoff.botcopy.widget(self.channel, api_key)
+    }
+
+    pub(super) const fn gate(&self) -> &Gate {
+        &self.secret.handoff.gates.botcopy
+    }
+
+    pub(super) async fn renew(&mut self) -> Result<bool> {
+        self.secret.renew().await
+    }
+}
+
 /// A credential that an operator may rotate under our feet.
 #[derive(Debug)]
 struct FromSecret<'a> {
@@ -150,6 +176,10 @@ impl Handoff {
 
     pub(super) async fn as_install<'a>(&'a self, install: &'a Install) -> Result<AsInstall<'a>> {
         Ok(AsInstall { install, secret: self.with_secret().await? })
+    }
+
+    pub(super) async fn as_channel<'a>(&'a self, channel: &'a Channel) -> Result<AsChannel<'a>> {
+        Ok(AsChannel { channel, secret: self.with_secret().await? })
     }
 
     async fn with_secret(&self) -> Result<FromSecret<'_>> {

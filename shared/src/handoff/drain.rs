@@ -37,7 +37,7 @@ pub(super) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
     fn is_end(&self) -> bool;
 
     /// What stands before the vendor that takes the deliveries.
-    fn gate(handoff: &Handoff) -> &Gate;
+    fn gate<'a>(handoff: &'a Handoff, session: &Session) -> &'a Gate;
 
     /// From when on the session can take deliveries.
     fn ready_at(handoff: &Handoff, session: &Session) -> Timestamp;
@@ -175,9 +175,6 @@ impl Handoff {
     ) -> Result<Drained> {
         let mut seen_empty_at = None;
         loop {
-            if patience == Patience::Wait && C::gate(self).is_failing() {
-                return self.postpone::<C>(session_id, lease, self.clock.now()).await;
-            }
             let (contents, session, ()) = tokio::try_join!(
                 async { Ok(self.table.lane::<C>(session_id, C::LANE).await?) },
                 async { Ok(self.table.session(session_id).await?) },
@@ -193,6 +190,9 @@ impl Handoff {
                 seen_empty_at = Some(contents.arrivals);
                 continue;
             }
+            if patience == Patience::Wait && C::gate(self, &session).is_failing() {
+                return self.postpone::<C>(session_id, lease, self.clock.now()).await;
+            }
             contents.waiting.sort_by_key(|item| item.content.is_end());
             if contents.was_interrupted {
                 self.table.note_interruption(session_id, C::LANE, &contents.waiting).await?;
@@ -203,7 +203,7 @@ impl Handoff {
                 Pass::Finished => return Ok(Drained::Finished),
                 Pass::LookAgain => {}
                 Pass::WaitUntil(time) => {
-                    let in_vain = time + DELIVERY_TIME > deadline || C::gate(self).is_failing();
+                    let in_vain = time + DELIVERY_TIME > deadline || C::gate(self, &session).is_failing();
                     if patience == Patience::Leave || in_vain {
                         let oldest = contents.waiting.iter().map(|item| item.position.at).min();
                         let age = oldest.map_or(0.0, |at| self.clock.now().since(at).as_secs_f64());

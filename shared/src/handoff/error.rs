@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{botpress, livechat, media, secrets, store};
+use crate::{botcopy, botpress, livechat, media, secrets, store};
 
 /// What verbs return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -42,6 +42,9 @@ pub enum Error {
     /// Botpress failed.
     #[error(transparent)]
     Botpress(#[from] botpress::Error),
+    /// Botcopy failed.
+    #[error(transparent)]
+    Botcopy(#[from] botcopy::Error),
 }
 
 impl Error {
@@ -53,6 +56,7 @@ impl Error {
             Self::Media(error) => error.is_retryable(),
             Self::LiveChat(error) => error.is_retryable(),
             Self::Botpress(error) => error.is_retryable(),
+            Self::Botcopy(error) => error.is_retryable(),
         }
     }
 
@@ -61,6 +65,7 @@ impl Error {
         match self {
             Self::LiveChat(error) => error.outcome_unknown(),
             Self::Botpress(error) => error.outcome_unknown(),
+            Self::Botcopy(error) => error.outcome_unknown(),
             _ => false,
         }
     }
@@ -70,6 +75,7 @@ impl Error {
         match self {
             Self::LiveChat(error) => error.is_authentication(),
             Self::Botpress(error) => error.is_authentication(),
+            Self::Botcopy(error) => error.is_authentication(),
             _ => false,
         }
     }
@@ -80,6 +86,7 @@ impl Error {
             Self::Waiting { wait, .. } => Some(*wait),
             Self::LiveChat(error) => error.retry_after(),
             Self::Botpress(error) => error.retry_after(),
+            Self::Botcopy(error) => error.retry_after(),
             _ => None,
         }
     }

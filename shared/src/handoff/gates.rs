@@ -19,6 +19,7 @@ const FAILING_FOR: Duration = Duration::from_secs(5);
 pub(super) struct Gates {
     pub(super) livechat: Gate,
     pub(super) botpress: Gate,
+    pub(super) botcopy: Gate,
     table: Table,
 }
 
@@ -31,13 +32,14 @@ impl Gates {
             metrics: metrics.clone(),
             seen: Mutex::new(Seen::default()),
         };
-        Self { livechat: gate("LiveChat"), botpress: gate("Botpress"), table: table.clone() }
+        Self { livechat: gate("LiveChat"), botpress: gate("Botpress"), botcopy: gate("Botcopy"), table: table.clone() }
     }
 
     /// Learns what other invocations were told; costs one read, which is made beside others.
     pub(super) async fn refresh(&self) -> Result<()> {
         for named in self.table.named_times().await? {
-            for gate in [&self.livechat, &self.botpress].into_iter().filter(|gate| gate.vendor == named.vendor) {
+            let gates = [&self.livechat, &self.botpress, &self.botcopy];
+            for gate in gates.into_iter().filter(|gate| gate.vendor == named.vendor) {
                 gate.close_until(named.opens_at);
             }
         }

@@ -11,9 +11,11 @@ mod customer;
 mod drain;
 mod error;
 mod gates;
+mod handover;
 mod known;
 mod media;
 mod open;
+mod platform;
 mod receive;
 mod reconcile;
 mod register;
@@ -21,10 +23,11 @@ mod send;
 mod start;
 mod stop;
 mod sweep;
+mod timers;
 mod to_agent;
 mod to_bot;
 
-pub use authentic::{BotpressProof, Rejection};
+pub use authentic::{BotcopyProof, BotpressProof, Rejection};
 pub use error::{Error, Result};
 pub use receive::Received;
 pub use start::StartRequest;
@@ -67,6 +70,7 @@ pub struct Handoff {
     pub table: Table,
     livechat: livechat::Client,
     botpress: botpress::Client,
+    botcopy: crate::botcopy::Client,
     media: Fetcher,
     gates: gates::Gates,
     metrics: Metrics,
@@ -105,7 +109,8 @@ impl Handoff {
         Ok(Self {
             secrets: secrets::Cache::new(secrets_manager, config.secret_id.clone(), clock.clone()),
             livechat: livechat::Client::new(config.livechat.clone(), http.clone()),
-            botpress: botpress::Client::new(config.botpress.clone(), http),
+            botpress: botpress::Client::new(config.botpress.clone(), http.clone()),
+            botcopy: crate::botcopy::Client::new(config.botcopy.clone(), http),
             media: Fetcher::new(media, tls)?,
             gates: gates::Gates::new(&clock, &table, &metrics),
             table,

@@ -11,7 +11,7 @@ use crate::config::WhenOffline;
 use crate::ids::{ChatId, GroupId};
 use crate::livechat::{self, ChatOverview, NewChat, NewEvent};
 use crate::redacted::Redacted;
-use crate::store::{Introduction, Session, Thread, User};
+use crate::store::{Introduction, Platform, Session, Thread, User};
 
 /// LiveChat's limit.
 const MOST_FIELDS: usize = 100;
@@ -157,6 +157,10 @@ impl Handoff {
 
     /// The first event of the session, recognisable later by its custom id.
     async fn opening(&self, request: &StartRequest<'_>, user: &User, session: &Session) -> Option<NewEvent> {
+        let custom_id = format!("opening:{}", session.session_id);
+        if let Some(text) = request.prepared {
+            return Some(NewEvent::text(text.clone(), custom_id));
+        }
         let names = self.names(user, request.history).await;
         let opening = Opening {
             title: request.title,
@@ -165,7 +169,7 @@ impl Handoff {
             names: &names,
             wording: &self.config.wording,
         };
-        opening.text().map(|text| NewEvent::text(text, format!("opening:{}", session.session_id)))
+        opening.text().map(|text| NewEvent::text(text, custom_id))
     }
 
     async fn open_chat(
@@ -219,12 +223,26 @@ fn profile(told: &Introduction) -> livechat::CustomerProfile {
 impl StartRequest<'_> {
     /// What LiveChat is told of the user: who they are, where they come from, and what the bot's author adds.
     pub(super) fn introduction(&self, user: &User, wording: &Wording) -> Introduction {
-        let own = [
-            wording.field_bot().map(|name| (name, self.install.bot_id.as_str().into())),
-            wording.field_user().map(|name| (name, self.user_id.as_str().into())),
-        ];
+        let own = match self.platform {
+            Platform::Botpress(install) => [
+                wording.field_bot().map(|name| (name, install.bot_id.as_str().into())),
+                wording.field_user().map(|name| (name, self.user_id.as_str().into())),
+            ],
+            Platform::Botcopy(channel) => [
+                wording.field_botcopy_bot().map(|name| (name, channel.bot_id.as_str().into())),
+                wording.field_botcopy_user().map(|name| (name, channel.user_id.as_str().into())),
+            ],
+        };
         let fields = own.into_iter().flatten().chain(self.session_fields.iter().cloned());
         Introduction { profile: user.profile.clone(), session_fields: fields.take(MOST_FIELDS).collect() }
+    }
+
+    /// What agents read first, as far as it can be told without asking anybody.
+    pub(super) fn opening_text(&self, user: &User, wording: &Wording) -> Option<Redacted> {
+        let names = BTreeMap::from([(user.user_id.clone(), user.profile.name.clone())]);
+        let opening =
+            Opening { title: self.title, description: self.description, history: self.history, names: &names, wording };
+        opening.text()
     }
 }
 

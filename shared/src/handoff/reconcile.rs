@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::drain::Content as _;
-use super::{Handoff, Result, lease_until};
+use super::{Handoff, Result, lease_until, platform};
 use crate::bridge::ToBot;
 use crate::bridge::decide::{self, Intention};
 use crate::clock::Timestamp;
@@ -67,7 +67,7 @@ impl Handoff {
     /// The reading is an addition to the webhooks, so its failure fails nothing.
     pub(super) async fn catch_up(&self, session: &Session) {
         let caught_up = async {
-            let settled_at = self.clock.now() + self.config.settle;
+            let settled_at = self.clock.now() + platform::settle(self, session);
             let lease = lease_until(settled_at);
             let missed = self.missed(session).await?;
             if self.accept_all(&session.session_id, missed, &lease).await? == Accepted::WithLease {
@@ -100,7 +100,7 @@ impl Handoff {
     /// Does what is due for a session; tells whether there was anything.
     pub(super) async fn look_after(&self, session: Session, deadline: Timestamp) -> Result<bool> {
         match session.state {
-            State::Starting => self.undo_start(session, deadline).await,
+            State::Starting => self.resume_start(session, deadline).await,
             State::Active => self.reconcile(&session, deadline).await,
             // Only the undoing of a start is due by itself; what is left of any other end waits in a lane.
             State::Closing => self.close_from_bot(&session.session_id, deadline).await.map(|()| true),

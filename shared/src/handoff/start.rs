@@ -1,29 +1,30 @@
 //! `startHitl`: one chat and one conversation per escalation, however often and from however many sides it is asked for.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-use super::credentials::{AsCustomer, call};
+use super::credentials::AsCustomer;
+use super::drain::Patience;
 use super::reconcile::SILENCE;
-use super::{Error, Handoff, Result, fresh_holder};
-use crate::botpress::{self, Author, HistoryItem, Install};
+use super::{Error, Handoff, Result, fresh_holder, lease_until, platform};
+use crate::botpress::{Author, HistoryItem};
 use crate::bridge::wording::Wording;
-use crate::bridge::{news, to_livechat};
+use crate::bridge::{ToAgent, ToBot, news, to_livechat};
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, SessionId, UserId};
 use crate::metrics::{About, Metric};
 use crate::redacted::Redacted;
-use crate::store::{Claim, Profile, Session, State, User};
-
-/// The channel of the HITL interface.
-const CHANNEL: &str = "hitl";
+use crate::store::lane::{Lane, Position};
+use crate::store::{Claim, Platform, Session, State, User};
 
 /// How long a claimant may stay silent before somebody else takes the start over.
 const CLAIM_TIME: Duration = Duration::from_secs(20);
+
+/// How much longer a claim lasts than its holder's deadline, if that comes sooner.
+const CLAIM_MARGIN: Duration = Duration::from_secs(1);
 
 /// How often a repeated call looks whether the first one has finished.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -31,12 +32,15 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// An equal request within this time is a repeat; later it is a new escalation.
 const REPEAT_WINDOW: Duration = Duration::from_secs(120);
 
-/// What the HITL plugin asks for.
+/// How long an unattended start is tried; it is far from over when the pause of the bot lapses by itself.
+const UNATTENDED_TIME: Duration = Duration::from_secs(300);
+
+/// What a bot platform asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct StartRequest<'a> {
-    /// The install that escalates.
-    pub install: &'a Install,
-    /// The end user, as [`create_user`](Handoff::create_user) returned them.
+    /// Where the bot is that escalates.
+    pub platform: &'a Platform,
+    /// The end user, by the platform's id.
     pub user_id: &'a UserId,
     /// The group wished for by the session or by the install, in this order.
     pub group_id: Option<GroupId>,
@@ -50,6 +54,10 @@ pub struct StartRequest<'a> {
     pub tags: &'a [String],
     /// What agents shall know of the customer besides, as name and value.
     pub session_fields: &'a [(String, Redacted)],
+    /// What agents read first, where that was put into words before.
+    pub prepared: Option<&'a Redacted>,
+    /// By what a repeat is known, where not everything that is asked for counts.
+    pub repeat_key: Option<&'a str>,
 }
 
 impl Handoff {
@@ -61,6 +69,7 @@ impl Handoff {
     /// call holds the start beyond `deadline`; else what failed. After an error nothing is left open.
     pub async fn start(&self, request: StartRequest<'_>, deadline: Timestamp) -> Result<ConversationId> {
         let digest = request.digest();
+        let digest = &digest;
         let mut waited_for = None;
         loop {
             let (user, ()) = tokio::try_join!(self.known_user(&request), self.gates.refresh())?;
@@ -68,7 +77,7 @@ impl Handoff {
                 Some(id) => self.table.session(id).await?,
                 None => None,
             };
-            match self.step(&request, &digest, user, session, &mut waited_for, deadline).await? {
+            match self.step(&request, digest, user, session, &mut waited_for, deadline).await? {
                 Step::Answer(conversation_id) => return Ok(conversation_id),
                 Step::LookAgain => {}
                 Step::Wait if self.clock.now() + LOOK_AGAIN < deadline => self.clock.sleep(LOOK_AGAIN).await,
@@ -100,6 +109,9 @@ impl Handoff {
                 self.finish_closing(&session, deadline).await?;
                 Ok(Step::LookAgain)
             }
+            (State::Starting, _) if session.request_digest != digest && platform::outlives_caller(request.platform) => {
+                Err(Error::Busy)
+            }
             (State::Starting, _) if now < session.claim.until => {
                 *waited_for = Some(session.session_id);
                 Ok(Step::Wait)
@@ -110,6 +122,8 @@ impl Handoff {
             {
                 Ok(Step::Answer(conversation_id.clone()))
             }
+            // The user of a bot that keeps its sessions goes on in the one there is.
+            (State::Active, _) if platform::outlives_caller(request.platform) => Err(Error::Busy),
             (State::Active, _) => {
                 self.supersede(&session, deadline).await?;
                 Ok(Step::LookAgain)
@@ -117,47 +131,37 @@ impl Handoff {
         }
     }
 
-    /// The user as the table knows them; one that was made before this stack is asked for at Botpress.
     async fn known_user(&self, request: &StartRequest<'_>) -> Result<User> {
-        if let Some(user) = self.table.user(request.user_id).await? {
-            return Ok(user);
+        match self.table.user(request.user_id).await? {
+            Some(user) => Ok(user),
+            None => platform::new_user(self, request.platform, request.user_id).await,
         }
-        let mut bot = self.as_install(request.install).await?;
-        let found: Result<botpress::User> = call!(bot.get_user(request.user_id));
-        let found = found.map_err(|error| match error {
-            Error::Botpress(error) if error.is_not_found() => {
-                Error::Refused(format!("Botpress does not know the user {} of this integration.", request.user_id))
-            }
-            other => other,
-        })?;
-        let profile = Profile {
-            name: found.name.unwrap_or_default().into(),
-            email: None,
-            picture_url: found.picture_url.map(Into::into),
-        };
-        self.table.put_profile(request.user_id, &profile).await?;
-        self.table.user(request.user_id).await?.ok_or(Error::Busy)
     }
 
     async fn claim(&self, request: &StartRequest<'_>, digest: &str, user: User, deadline: Timestamp) -> Result<Step> {
         let now = self.clock.now();
-        let session = Session {
+        let mut session = Session {
             session_id: SessionId::random(),
             state: State::Starting,
-            install: request.install.clone(),
+            platform: request.platform.clone(),
             user_id: user.user_id.clone(),
             group_id: request.group_id.unwrap_or(self.config.group_id),
             request_digest: digest.to_owned(),
-            claim: self.new_claim(),
+            claim: self.new_claim(deadline),
             started_at: now,
             thread: None,
             conversation_id: None,
             active_at: None,
             agent_told: None,
+            opening: None,
+            paused_at: None,
             silent_reads: 0,
             must_read: false,
             failure: None,
         };
+        if platform::outlives_caller(request.platform) {
+            session.opening = request.opening_text(&user, &self.config.wording);
+        }
         let known_chat = user.chat_id.as_ref().zip(user.customer.as_ref());
         let known_chat =
             known_chat.map(|(chat_id, customer)| (chat_id, &customer.customer_id, user.thread_id.as_ref()));
@@ -175,7 +179,7 @@ impl Handoff {
         mut session: Session,
         deadline: Timestamp,
     ) -> Result<Step> {
-        let claim = self.new_claim();
+        let claim = self.new_claim(deadline);
         if !self.table.take_over_start(&session, &claim).await? {
             return Ok(Step::LookAgain);
         }
@@ -183,8 +187,10 @@ impl Handoff {
         Box::pin(self.build(request, user, session, deadline)).await.map(Step::Answer)
     }
 
-    pub(super) fn new_claim(&self) -> Claim {
-        Claim { holder: fresh_holder(), until: self.clock.now() + CLAIM_TIME }
+    /// A claim for whoever is gone at `deadline` at the latest.
+    pub(super) fn new_claim(&self, deadline: Timestamp) -> Claim {
+        let until = (self.clock.now() + CLAIM_TIME).min(deadline + CLAIM_MARGIN);
+        Claim { holder: fresh_holder(), until }
     }
 
     /// Does the work of a claimed start; undoes it when a step fails.
@@ -199,6 +205,8 @@ impl Handoff {
         match Box::pin(self.try_build(request, user, &mut session)).await {
             Ok(conversation_id) => Ok(conversation_id),
             Err(Error::Busy) => Err(Error::Busy),
+            // Tried again by the sweep, so that it can be promised now.
+            Err(error) if error.is_retryable() && platform::outlives_caller(&session.platform) => Err(error),
             Err(error) => {
                 self.abandon(&session, &error, deadline).await;
                 Err(error)
@@ -221,15 +229,12 @@ impl Handoff {
         if !self.table.open_thread(session, &customer.customer.customer_id, &thread).await? {
             return Err(Error::Busy);
         }
-        let tags = BTreeMap::from([("id".to_owned(), thread.thread_id.to_string())]);
-        let mut bot = self.as_install(&session.install).await?;
-        let conversation = async { call!(bot.get_or_create_conversation(CHANNEL, &tags, &["id"])) };
-        let (conversation, (), ()) = tokio::join!(
-            conversation,
+        let (opened, (), ()) = tokio::join!(
+            platform::open(self, session, &thread),
             Box::pin(self.catch_up(session)),
             Box::pin(self.tag_thread(&thread, request.tags))
         );
-        let conversation_id = conversation?.id;
+        let conversation_id = opened?;
         let now = self.clock.now();
         let activate = self.table.activate(session, &conversation_id, now, now + SILENCE);
         // Only now: a start that fails is told again by the next one.
@@ -241,6 +246,52 @@ impl Handoff {
                 Ok(conversation_id)
             }
             false => Err(Error::Busy),
+        }
+    }
+
+    /// Finishes a claimed start that nobody waits for; gives it up when it is refused, or fails for too long.
+    pub(super) async fn finish_start(&self, mut session: Session, deadline: Timestamp) -> Result<()> {
+        let platform = session.platform.clone();
+        let (user_id, opening) = (session.user_id.clone(), session.opening.clone());
+        let request = StartRequest {
+            platform: &platform,
+            user_id: &user_id,
+            group_id: Some(session.group_id),
+            title: None,
+            description: None,
+            history: &[],
+            tags: &[],
+            session_fields: &[],
+            prepared: opening.as_ref(),
+            repeat_key: None,
+        };
+        let user = self.table.user(&user_id).await?.unwrap_or_else(|| User::unknown(&user_id));
+        match self.try_build(&request, user, &mut session).await {
+            Ok(_) => {
+                // Whatever was answered when the start was asked for, from here on the bot has to be silent.
+                let position = Position { at: session.started_at, source_id: "late_start".to_owned() };
+                self.tell_bot(&session, position, &ToBot::Renewal, deadline).await?;
+                self.deliver_what_waits(&session.session_id, deadline).await
+            }
+            Err(Error::Busy) => Ok(()),
+            Err(error) if error.is_retryable() && self.clock.now().since(session.started_at) < UNATTENDED_TIME => {
+                Err(error)
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, session.id = %session.session_id, "a promised start is given up");
+                let wording = &self.config.wording;
+                let sentence = if error.is_retryable() { wording.not_reached() } else { wording.nobody_came() };
+                self.give_up(&session, sentence, deadline).await
+            }
+        }
+    }
+
+    /// Delivers what the user has written while their session was still being started.
+    pub(super) async fn deliver_what_waits(&self, session_id: &SessionId, deadline: Timestamp) -> Result<()> {
+        let lease = lease_until(deadline);
+        match self.table.take_lease(session_id, Lane::ToAgent, &lease, self.clock.now()).await? {
+            true => Box::pin(self.drain::<ToAgent>(session_id, &lease, deadline, Patience::Leave)).await.map(drop),
+            false => Ok(()),
         }
     }
 }
@@ -268,6 +319,9 @@ impl Handoff {
 impl StartRequest<'_> {
     /// A fingerprint of everything asked for; the texts cannot be read from it.
     fn digest(&self) -> String {
+        if let Some(key) = self.repeat_key {
+            return key.to_owned();
+        }
         let mut hash = Sha256::new();
         for part in [Some(self.user_id.as_str()), self.title, self.description] {
             hash.update(part.unwrap_or_default());
@@ -277,6 +331,7 @@ impl StartRequest<'_> {
             let HistoryItem::Message { author, content } = item else { continue };
             hash.update(match author {
                 Author::Bot => "",
+                Author::Agent => "agent",
                 Author::User(id) => id.as_str(),
             });
             hash.update([0]);

@@ -6,13 +6,13 @@ use futures_util::stream::{self, StreamExt as _};
 
 use super::drain::{Content, Drained, Patience};
 use super::stop::MayBeOpen;
-use super::{DELIVERY_TIME, Handoff, Result, lease_until};
+use super::{DELIVERY_TIME, Handoff, Result, lease_until, platform};
 use crate::bridge::{ToAgent, ToBot};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
 use crate::metrics::{About, Metric};
 use crate::store::lane::Lane;
-use crate::store::{Due, Session};
+use crate::store::{Due, Session, Timer};
 
 /// How much one look at the index brings; what is left comes with the next one.
 const MOST_PER_LOOK: i32 = 200;
@@ -62,8 +62,8 @@ impl Look {
 }
 
 impl Handoff {
-    /// Delivers from every lane that is due, undoes starts that died, and reads threads that have gone silent; two sweeps at
-    /// once share the work.
+    /// Delivers from every lane that is due, finishes or undoes starts that died, acts on timers, and reads threads that
+    /// have gone silent; two sweeps at once share the work.
     ///
     /// A run goes on as long as there is something to do before its deadline, also when a vendor that has failed is to be
     /// tried again before: so what an outage has held up follows soon after it, and an idle run is short.
@@ -112,6 +112,7 @@ impl Handoff {
         let work = match what {
             Due::Lane(Lane::ToAgent) => self.sweep_lane::<ToAgent>(&session_id, deadline).await,
             Due::Lane(Lane::ToBot) => self.sweep_lane::<ToBot>(&session_id, deadline).await,
+            Due::Timer(timer) => self.sweep_timer(&session_id, timer, deadline).await,
             Due::Session => self.sweep_session(&session_id, deadline).await,
         };
         work.unwrap_or_else(|error| {
@@ -139,16 +140,31 @@ impl Handoff {
         })
     }
 
-    /// Undoes a start whose claimant has died; nobody waits for its answer any more.
-    pub(super) async fn undo_start(&self, mut session: Session, deadline: Timestamp) -> Result<bool> {
+    async fn sweep_timer(&self, session_id: &SessionId, timer: Timer, deadline: Timestamp) -> Result<Work> {
+        let Some(session) = self.table.session(session_id).await? else {
+            self.table.stop_timer(session_id, timer).await?;
+            return Ok(Work::Done);
+        };
+        Ok(match self.fire(session, timer, deadline).await? {
+            true => Work::Done,
+            false => Work::None,
+        })
+    }
+
+    /// Takes over a start whose claimant has gone: finishes it where somebody was promised that, else undoes it, since
+    /// nobody waits for its answer any more.
+    pub(super) async fn resume_start(&self, mut session: Session, deadline: Timestamp) -> Result<bool> {
         if self.clock.now() < session.claim.until {
             return Ok(false);
         }
-        let claim = self.new_claim();
+        let claim = self.new_claim(deadline);
         let taken = self.table.take_over_start(&session, &claim).await?;
         if taken {
             session.claim = claim;
-            self.undo(&session, None, MayBeOpen::Yes, deadline).await?;
+            match platform::outlives_caller(&session.platform) {
+                true => self.finish_start(session, deadline).await?,
+                false => self.undo(&session, None, MayBeOpen::Yes, deadline).await?,
+            }
         }
         Ok(taken)
     }

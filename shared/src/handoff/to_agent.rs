@@ -1,5 +1,7 @@
 //! Delivery to LiveChat, as the customer.
 
+use std::time::Duration;
+
 use super::credentials::{AsCustomer, call};
 use super::drain::{Attempt, Content, Delivered};
 use super::gates::Gate;
@@ -11,6 +13,9 @@ use crate::livechat::{ChatOverview, NewEvent};
 use crate::store::lane::{Lane, Waiting};
 use crate::store::{Session, State, Thread, User};
 
+/// How often a start that is still running is looked at.
+pub(super) const STARTING_PAUSE: Duration = Duration::from_millis(500);
+
 impl Content for ToAgent {
     const LANE: Lane = Lane::ToAgent;
 
@@ -18,12 +23,15 @@ impl Content for ToAgent {
         *self == Self::Close
     }
 
-    fn gate(handoff: &Handoff) -> &Gate {
+    fn gate<'a>(handoff: &'a Handoff, _: &Session) -> &'a Gate {
         &handoff.gates.livechat
     }
 
-    fn ready_at(_: &Handoff, session: &Session) -> Timestamp {
-        session.started_at
+    fn ready_at(handoff: &Handoff, session: &Session) -> Timestamp {
+        match session.state {
+            State::Starting => handoff.clock.now() + STARTING_PAUSE,
+            State::Active | State::Closing | State::Closed => session.started_at,
+        }
     }
 
     async fn deliver(handoff: &Handoff, session: &mut Session, item: &Waiting<Self>) -> Result<Attempt> {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::{DUE_SHARD, Key};
 use super::lane::Lane;
+use super::timers::Timer;
 use super::{Item, Result, Table, text};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
@@ -13,6 +14,8 @@ use crate::ids::SessionId;
 pub enum Due {
     /// A lane with waiting items.
     Lane(Lane),
+    /// A timer of a session.
+    Timer(Timer),
     /// A session: a start that was claimed and not finished, or a thread that nothing has come from for a while.
     Session,
 }
@@ -61,10 +64,11 @@ fn read(item: &Item) -> Option<(Timestamp, SessionId, Due)> {
     let due_at = Timestamp::parse(part("due_at")?)?;
     let session_id = Key::session_of(part("pk")?)?;
     let sort_key = part("sk")?;
-    let due = match sort_key.strip_prefix("LANE#") {
-        Some(lane) => Due::Lane(Lane::parse(lane)?),
-        None if *sort_key == Key::session(&session_id).sk => Due::Session,
-        None => return None,
+    let due = match (sort_key.strip_prefix("LANE#"), sort_key.strip_prefix("TIMER#")) {
+        (Some(lane), _) => Due::Lane(Lane::parse(lane)?),
+        (_, Some(timer)) => Due::Timer(Timer::parse(timer)?),
+        _ if *sort_key == Key::session(&session_id).sk => Due::Session,
+        _ => return None,
     };
     Some((due_at, session_id, due))
 }

@@ -9,6 +9,8 @@
 //! | waiting item | `SESSION#<session id>` | `LANE#<lane>#<time>#<source id>` | drain, together with its lane |
 //! | parked item | `SESSION#<session id>` | `PARKED#<lane>#<time>#<source id>` | operators |
 //! | trail | `SESSION#<session id>` | `TRAIL#<lane>#<source id>` | accept, to recognise duplicates; changes of a message |
+//! | timer | `SESSION#<session id>` | `TIMER#<timer>` | sweep |
+//! | heard | `USER#<user id>` | `HEARD#<digest of a text>` | whoever is told something twice without an id |
 //! | conversation | `CONVERSATION#<conversation id>` | `CONVERSATION` | everything Botpress calls |
 //! | chat | `CHAT#<chat id>` | `CHAT` | everything LiveChat calls |
 //! | agent | `AGENT#<install id>#<agent id>` | `AGENT` | delivery to the bot |
@@ -16,7 +18,7 @@
 //! | sweep | `SWEEP` | `SWEEP` | sweep, to notice that it has not run for a while |
 //! | install | `INSTALLS` | `INSTALL#<install id>` | register, unregister |
 //!
-//! `<lane>` is `to_agent` or `to_bot`; `<time>` is the source's own time, in the fixed width of
+//! `<lane>` is `to_agent` or `to_bot`; `<timer>` is `pause` or `assignment`; `<time>` is the source's own time, in the fixed width of
 //! [`Timestamp`](crate::clock::Timestamp), so that a query returns a lane's items oldest first. All reads by key are
 //! consistent; the index `due` (`due_shard`, `due_at`) only tells the sweep where to look. `expires_at` (seconds) is the
 //! table's TTL attribute.
@@ -26,6 +28,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::lane::{Lane, Position};
+use super::timers::Timer;
 use crate::ids::{AgentId, ChatId, ConversationId, InstallId, SessionId, UserId};
 
 /// The primary key of one item.
@@ -67,6 +70,14 @@ impl Key {
 
     pub(super) fn trail(id: &SessionId, lane: Lane, source_id: &str) -> Self {
         Self::new(session_partition(id), format!("TRAIL#{lane}#{source_id}"))
+    }
+
+    pub(super) fn timer(id: &SessionId, timer: Timer) -> Self {
+        Self::new(session_partition(id), format!("TIMER#{timer}"))
+    }
+
+    pub(super) fn heard(id: &UserId, digest: &str) -> Self {
+        Self::new(format!("USER#{id}"), format!("HEARD#{digest}"))
     }
 
     pub(super) fn conversation(id: &ConversationId) -> Self {

@@ -6,12 +6,14 @@
 mod agents;
 mod due;
 mod gates;
+mod heard;
 mod installs;
 mod keys;
 pub mod lane;
 mod lanes;
 mod progress;
 mod sessions;
+mod timers;
 mod told;
 mod trail;
 mod transaction;
@@ -20,7 +22,9 @@ mod users;
 pub use agents::Agent;
 pub use due::Due;
 pub use gates::NamedTime;
-pub use sessions::{AgentTold, ChatPointer, Claim, ConversationPointer, Session, State, Thread};
+pub use heard::Heard;
+pub use sessions::{AgentTold, ChatPointer, Claim, ConversationPointer, Platform, Session, State, Thread};
+pub use timers::Timer;
 pub use users::{Customer, Introduction, Profile, User};
 
 use std::collections::HashMap;

@@ -5,9 +5,21 @@ use serde::{Deserialize, Serialize};
 use super::keys::{DUE_SHARD, Key};
 use super::transaction::Change;
 use super::{Result, Table, number, text, value};
+use crate::botcopy::Channel;
 use crate::botpress::Install;
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, ChatId, ConversationId, CustomerId, GroupId, SessionId, ThreadId, UserId};
+use crate::redacted::Redacted;
+
+/// Where a session's bot lives, and what it takes to reach it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Platform {
+    /// Botpress: the install that escalated.
+    Botpress(Install),
+    /// Botcopy: the user of the bot that asked for a person.
+    Botcopy(Channel),
+}
 
 /// One handoff, from escalation to its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,8 +29,8 @@ pub struct Session {
     /// How far it is; stored as `session_state`, since `state` is a reserved word.
     #[serde(rename = "session_state")]
     pub state: State,
-    /// The install that escalated, as it is needed for calls back to it.
-    pub install: Install,
+    /// Where the bot is, as it is needed for calls back to it.
+    pub platform: Platform,
     /// The end user, by the bot platform's id.
     pub user_id: UserId,
     /// The group that was asked for.
@@ -41,6 +53,12 @@ pub struct Session {
     /// The agent that the bot has been told of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_told: Option<AgentTold>,
+    /// What the agents shall read first, while the start has to be finished without whoever asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opening: Option<Redacted>,
+    /// When the bot's pause was last known to begin anew, where the platform pauses bots for a limited time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_at: Option<Timestamp>,
     /// How often in a row the thread was read without finding anything that no webhook had brought.
     #[serde(default)]
     pub silent_reads: u32,
@@ -57,8 +75,15 @@ pub struct Session {
 pub struct AgentTold {
     /// LiveChat's id.
     pub agent_id: AgentId,
-    /// The Botpress user that stands for them.
-    pub user_id: UserId,
+    /// The bot platform's user that stands for them, where it has such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<UserId>,
+    /// Display name, where the platform has to be told again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Redacted>,
+    /// Address of a picture, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture_url: Option<Redacted>,
 }
 
 /// Where a session stands; it only ever moves on.
@@ -275,7 +300,8 @@ impl Table {
     ) -> Result<bool> {
         let pointer = ConversationPointer { session_id: session.session_id.clone(), user_id: session.user_id.clone() };
         let change = Change {
-            expression: "SET session_state = :active, conversation_id = :conversation, active_at = :now, due_at = :read",
+            expression: "SET session_state = :active, conversation_id = :conversation, active_at = :now, due_at = :read \
+                         REMOVE opening",
             condition: "session_state = :starting AND claim.holder = :holder",
             values: vec![
                 (":active", value(&State::Active)?),
@@ -340,6 +366,18 @@ impl Table {
         Ok(())
     }
 
+    /// Records when the bot's pause began anew.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn put_paused_at(&self, id: &SessionId, paused_at: Timestamp) -> Result<()> {
+        let change =
+            Change { expression: "SET paused_at = :at", condition: "", values: vec![(":at", text(paused_at))] };
+        self.transaction().update(&Key::session(id), change)?.commit("table put_paused_at").await?;
+        Ok(())
+    }
+
     /// Marks a session that one side has ended.
     ///
     /// # Errors
@@ -347,7 +385,7 @@ impl Table {
     /// As all writes: see [`Error`](super::Error). `false` means that it was ending, or over, already.
     pub async fn begin_closing(&self, id: &SessionId) -> Result<bool> {
         let change = Change {
-            expression: "SET session_state = :closing REMOVE due_shard, due_at",
+            expression: "SET session_state = :closing REMOVE opening, due_shard, due_at",
             condition: "session_state IN (:starting, :active)",
             values: vec![
                 (":closing", value(&State::Closing)?),
@@ -370,9 +408,9 @@ impl Table {
             (":starting", value(&State::Starting)?),
             (":holder", text(&session.claim.holder)),
         ];
-        let mut expression = "SET session_state = :closing";
+        let mut expression = "SET session_state = :closing REMOVE opening";
         if let Some(failure) = failure {
-            expression = "SET session_state = :closing, failure = :failure";
+            expression = "SET session_state = :closing, failure = :failure REMOVE opening";
             values.push((":failure", text(failure)));
         }
         let condition = "session_state = :starting AND claim.holder = :holder";
@@ -389,7 +427,7 @@ impl Table {
     pub async fn close(&self, session: &Session, expires_at: Timestamp) -> Result<()> {
         let expires = number(expires_at.unix_seconds());
         let change = Change {
-            expression: "SET session_state = :closed, expires_at = :expires REMOVE due_shard, due_at",
+            expression: "SET session_state = :closed, expires_at = :expires REMOVE opening, due_shard, due_at",
             condition: "",
             values: vec![(":closed", value(&State::Closed)?), (":expires", expires.clone())],
         };

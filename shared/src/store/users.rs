@@ -35,6 +35,21 @@ pub struct User {
     pub session_id: Option<SessionId>,
 }
 
+impl User {
+    /// Somebody of whom nothing but the id is known.
+    pub fn unknown(user_id: &UserId) -> Self {
+        Self {
+            user_id: user_id.clone(),
+            profile: Profile::default(),
+            profile_sent: None,
+            customer: None,
+            chat_id: None,
+            thread_id: None,
+            session_id: None,
+        }
+    }
+}
+
 /// What agents are shown of an end user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {

@@ -1,5 +1,7 @@
 //! The same webhook, again and again.
 
+use sandbox::demo::Bot;
+
 use super::stage::{Stage, report};
 use super::{Report, Size};
 use crate::checker::{Direction, Expectations, Finding};
@@ -8,11 +10,11 @@ use crate::checker::{Direction, Expectations, Finding};
 const INSTANCES: usize = 4;
 
 /// LiveChat repeats what it has sent, at any distance and in any order.
-pub(super) async fn spread(size: Size) -> Report {
+pub(super) async fn spread(size: Size, bot: Bot) -> Report {
     let mut random = size.random();
     let messages = size.of(10_000, 20);
     let stage = Stage::start(1).await;
-    let sessions = stage.sessions(size.of(50, 4)).await;
+    let sessions = stage.sessions_with(bot, size.of(50, 4)).await;
     let (mut words, mut webhooks) = (Vec::new(), Vec::new());
     for number in 0..messages {
         let Some(session) = random.choice(&sessions) else { continue };
@@ -39,10 +41,10 @@ pub(super) async fn spread(size: Size) -> Report {
 }
 
 /// Everything at once: the worst that retries and several instances can do together.
-pub(super) async fn instant(size: Size) -> Report {
+pub(super) async fn instant(size: Size, bot: Bot) -> Report {
     let (rounds, copies) = (size.of(50, 2), size.of(1_000, 40));
     let stage = Stage::start(INSTANCES).await;
-    let sessions = stage.sessions(1).await;
+    let sessions = stage.sessions_with(bot, 1).await;
     let (mut words, mut refused) = (Vec::new(), 0);
     for (round, session) in (0..rounds).zip(sessions.iter().cycle()) {
         let text = format!("round {round}");

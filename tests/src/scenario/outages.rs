@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use sandbox::demo::Bot;
 use sandbox::faults::{Fault, Faults};
 use sandbox::journal::Vendor;
 use serde_json::json;
@@ -51,6 +52,7 @@ impl Trouble {
                 let body = json!({"id": "err_20260511094100x00000000", "code": 429, "type": "RateLimited", "message": "Too many requests"});
                 limited("ratelimit-reset", left, &body)
             }
+            (Self::Limits, Vendor::Botcopy) => limited("retry-after", left, &json!({"error": "Too many requests"})),
             (Self::Limits, Vendor::LiveChat) => limited(
                 "retry-after",
                 left,
@@ -67,13 +69,19 @@ fn limited(header: &str, left: Duration, body: &serde_json::Value) -> Fault {
 
 /// Botpress is down, and agents write.
 pub(super) async fn botpress(size: Size, trouble: Trouble) -> Report {
-    let outage = Outage { vendors: &[Vendor::Botpress], trouble, lasts: Duration::from_secs(60) };
+    let outage = Outage { bot: Bot::Botpress, vendors: &[Vendor::Botpress], trouble, lasts: Duration::from_secs(60) };
+    outage.play(size, &[Direction::ToUser], Senders::Simulators).await
+}
+
+/// Botcopy is down, and agents write.
+pub(super) async fn botcopy(size: Size, trouble: Trouble) -> Report {
+    let outage = Outage { bot: Bot::Botcopy, vendors: &[Vendor::Botcopy], trouble, lasts: Duration::from_secs(60) };
     outage.play(size, &[Direction::ToUser], Senders::Simulators).await
 }
 
 /// LiveChat is down, and users write.
-pub(super) async fn livechat(size: Size, trouble: Trouble) -> Report {
-    let outage = Outage { vendors: &[Vendor::LiveChat], trouble, lasts: Duration::from_secs(60) };
+pub(super) async fn livechat(size: Size, trouble: Trouble, bot: Bot) -> Report {
+    let outage = Outage { bot, vendors: &[Vendor::LiveChat], trouble, lasts: Duration::from_secs(60) };
     outage.play(size, &[Direction::ToAgent], Senders::Simulators).await
 }
 
@@ -82,7 +90,7 @@ pub(super) async fn both(size: Size) -> Report {
     let vendors = &[Vendor::LiveChat, Vendor::Botpress];
     // A small run is small in every respect.
     let lasts = Duration::from_secs(if size.scale < 0.01 { 90 } else { 600 });
-    let outage = Outage { vendors, trouble: Trouble::Resets, lasts };
+    let outage = Outage { bot: Bot::Botpress, vendors, trouble: Trouble::Resets, lasts };
     outage.play(size, &[Direction::ToUser, Direction::ToAgent], Senders::Measured).await
 }
 
@@ -97,6 +105,7 @@ enum Senders {
 
 #[derive(Clone, Copy, Debug)]
 struct Outage {
+    bot: Bot,
     vendors: &'static [Vendor],
     trouble: Trouble,
     lasts: Duration,
@@ -124,7 +133,7 @@ impl Outage {
         // A time that one instance was told binds all of them.
         let instances = if self.trouble == Trouble::Limits { 4 } else { 1 };
         let stage = Stage::in_process(instances).await;
-        let sessions = stage.sessions(size.of(200, 4)).await;
+        let sessions = stage.sessions_with(self.bot, size.of(200, 4)).await;
         let (words, said_by, plan) = self.plan(size, directions, &sessions);
         let begin = stage.world.now();
         let (mut running, waits) = (JoinSet::new(), Arc::new(Mutex::new(Vec::new())));
@@ -195,6 +204,7 @@ impl Outage {
             let faults: &Faults = match vendor {
                 Vendor::LiveChat => stage.world.stack.livechat.faults(),
                 Vendor::Botpress => stage.world.stack.botpress.faults(),
+                Vendor::Botcopy => stage.world.stack.botcopy.faults(),
             };
             faults.clear();
             if down <= now && now < up {
@@ -257,6 +267,7 @@ impl Outage {
         }
         own.extend(stage.left_over());
         let findings = stage.findings(Expectations { words, escalations: Some(sessions), ..Expectations::default() });
+        let findings = super::botcopy::allowed(findings, self.bot, stage, &mut figure);
         let mut report = report(figure, &findings);
         report.findings.extend(own);
         report
@@ -298,6 +309,9 @@ impl Speaker {
             (Direction::ToAgent, _) => {
                 running.spawn(async move {
                     let stack = &stage.world.stack;
+                    if session.bot == Bot::Botcopy {
+                        return stack.botcopy.user_says(&session.user.user_id, &words.text).await;
+                    }
                     stack.botpress.user_says(&session.user.conversation_id, &words.text).await.map(|_| ())
                 });
             }

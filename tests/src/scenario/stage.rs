@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sandbox::botpress::{Escalation, UpstreamUser};
+use sandbox::demo::Bot;
 use sandbox::faults::{Fault, Spoiled};
 use sandbox::journal::Vendor;
 use serde_json::{Value, json};
@@ -42,6 +43,8 @@ pub(super) struct Stage {
 /// A user who was handed over.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
+    pub bot: Bot,
+    /// With Botcopy both ids are those of its user.
     pub user: UpstreamUser,
     pub chat_id: String,
     pub thread_id: String,
@@ -99,7 +102,7 @@ impl Stage {
                 () = self.quiet() => {}
             }
             if let Some(clock) = &self.world.clock
-                && let Some(next) = clock.next_wake()
+                && let Some(next) = clock.next_event(&self.world.stack)
             {
                 clock.advance(next.since(clock.now()).max(STEP));
             }
@@ -111,7 +114,7 @@ impl Stage {
         let Some(clock) = &self.world.clock else { return };
         while clock.now() < time {
             self.quiet().await;
-            let next = clock.next_wake().map_or(time, |wake| wake.max(clock.now() + STEP));
+            let next = clock.next_event(&self.world.stack).map_or(time, |wake| wake.max(clock.now() + STEP));
             clock.advance(next.min(time).since(clock.now()));
         }
         self.quiet().await;
@@ -166,7 +169,7 @@ impl Stage {
         let locate = |user: UpstreamUser| {
             let conversation = self.world.stack.botpress.downstream(&user.conversation_id).unwrap_or_default();
             let thread_id = threads.get(&conversation).cloned().unwrap_or_default();
-            Session { user, chat_id: chats.get(&thread_id).cloned().unwrap_or_default(), thread_id }
+            Session { bot: Bot::Botpress, user, chat_id: chats.get(&thread_id).cloned().unwrap_or_default(), thread_id }
         };
         users.into_iter().map(locate).collect()
     }
@@ -250,6 +253,7 @@ impl Stage {
         let stack = &self.world.stack;
         expectations.refused.extend(refused(Vendor::LiveChat, stack.livechat.faults().spoiled()));
         expectations.refused.extend(refused(Vendor::Botpress, stack.botpress.faults().spoiled()));
+        expectations.refused.extend(refused(Vendor::Botcopy, stack.botcopy.faults().spoiled()));
         checker::check(&stack.journal.entries(), &expectations)
     }
 

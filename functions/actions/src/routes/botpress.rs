@@ -9,7 +9,7 @@ use shared::botpress::{Action, Context, Install, Operation, WebhookReceived, rep
 use shared::clock::Timestamp;
 use shared::handoff::{BotpressProof, Handoff, Rejection, Result, StartRequest};
 use shared::ids::ConversationId;
-use shared::store::Profile;
+use shared::store::{Platform, Profile};
 use shared::telemetry;
 
 use crate::answer;
@@ -31,7 +31,7 @@ pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: 
     }
     let signature = request.headers().get("x-bp-signature").map(|value| value.to_str().unwrap_or_default());
     if let Err(rejection) = handoff.authenticate_botpress(BotpressProof { path_key: key, signature, body }).await {
-        return turned_away(&rejection);
+        return answer::turned_away(&rejection);
     }
     let now = handoff.clock.now();
     let context = match Context::from_headers(request.headers()) {
@@ -40,7 +40,7 @@ pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: 
     };
     let allowed = &handoff.config.integration_ids;
     if !allowed.is_empty() && !allowed.contains(&context.install.integration_id) {
-        return turned_away(&Rejection::Foreign);
+        return answer::turned_away(&Rejection::Foreign);
     }
     match Operation::decode(&context.operation, body) {
         Ok(operation) => {
@@ -88,7 +88,7 @@ async fn act(handoff: &Handoff, context: &Context, action: Action, deadline: Tim
         Action::StartHitl { user_id, title, description, hitl_session, message_history } => {
             let settings = hitl_session.or(&context.configuration);
             let request = StartRequest {
-                install,
+                platform: &Platform::Botpress(install.clone()),
                 user_id: &user_id,
                 group_id: settings.group_id,
                 title: title.as_ref().map(|title| title.expose()),
@@ -96,6 +96,8 @@ async fn act(handoff: &Handoff, context: &Context, action: Action, deadline: Tim
                 history: &message_history,
                 tags: &settings.tags,
                 session_fields: &settings.session_fields,
+                prepared: None,
+                repeat_key: None,
             };
             handoff.start(request, deadline).await.map(|id| json!({ "conversationId": id }))
         }
@@ -137,7 +139,7 @@ async fn receive(handoff: &Handoff, relayed: WebhookReceived, deadline: Timestam
     let body = relayed.body.as_ref().map_or("", |body| body.expose());
     let event = match handoff.authenticate_livechat(body.as_bytes()).await {
         Ok(event) => event,
-        Err(rejection) => return turned_away(&rejection),
+        Err(rejection) => return answer::turned_away(&rejection),
     };
     match handoff.receive(&event, deadline).await {
         Ok(_) => answer::text(StatusCode::OK, "ok"),
@@ -154,14 +156,4 @@ fn livechat_url(request: &Request) -> String {
         uri.scheme_str().unwrap_or("https"),
         uri.authority().map_or("", |authority| authority.as_str()),
     )
-}
-
-fn turned_away(rejection: &Rejection) -> Response<Body> {
-    tracing::warn!(reason = %rejection, "a call was turned away");
-    match rejection {
-        Rejection::Unauthentic => answer::text(StatusCode::UNAUTHORIZED, "unauthorized"),
-        Rejection::Foreign => answer::text(StatusCode::FORBIDDEN, "forbidden"),
-        Rejection::Malformed => answer::text(StatusCode::BAD_REQUEST, "malformed"),
-        Rejection::Secrets(_) => answer::text(StatusCode::INTERNAL_SERVER_ERROR, "try again"),
-    }
 }

@@ -1,3 +1,4 @@
 //! One module per bot platform.
 
+pub mod botcopy;
 pub mod botpress;

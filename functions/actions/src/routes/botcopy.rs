@@ -1,0 +1,22 @@
+//! `POST /botcopy`: the live-chat endpoint of Botcopy bots, both steps.
+
+use http::{Response, StatusCode};
+use lambda_http::{Body, Request};
+use shared::handoff::{BotcopyProof, Handoff};
+
+use crate::answer;
+
+/// Far more than any history that somebody would read.
+const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// Answers one call of Botcopy.
+pub async fn respond(handoff: &Handoff, request: &Request) -> Response<Body> {
+    let body: &[u8] = request.body().as_ref();
+    if body.len() > MAX_BODY_BYTES {
+        return answer::text(StatusCode::PAYLOAD_TOO_LARGE, "too large");
+    }
+    match handoff.authenticate_botcopy(BotcopyProof { headers: request.headers(), body }).await {
+        Ok(call) => answer::json(StatusCode::OK, &handoff.hand_over(&call).await),
+        Err(rejection) => answer::turned_away(&rejection),
+    }
+}

@@ -1,0 +1,199 @@
+//! Botcopy's calls: a user whose bot asks for a person, and what such a user writes from then on.
+//!
+//! Botcopy ignores an answer that takes longer than five seconds, so ours never waits for LiveChat to the end: once a call
+//! is durable the answer is a promise, kept by the sweep if need be. Whatever is not durable stays with the bot.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
+use super::start::StartRequest;
+use super::{DELIVERY_TIME, Error, Handoff, Result, fresh_holder};
+use crate::botcopy::{Answer, Call};
+use crate::bridge::{ToAgent, from_botcopy};
+use crate::clock::Timestamp;
+use crate::ids::UserId;
+use crate::redacted::Redacted;
+use crate::store::lane::{Accepted, Lane, Lease, Outcome, Trail};
+use crate::store::{Heard, Platform, Session, State};
+
+/// How long a call may take before it is answered with what is durable by then. Half a second is left for the looks that
+/// this takes, and three for a cold start, the network, and Botcopy's own clock.
+const ANSWER_TIME: Duration = Duration::from_millis(1_500);
+
+/// How long the last look at what is durable may take.
+const LOOK_TIME: Duration = Duration::from_millis(400);
+
+/// How much longer a lease lasts than the call that took it.
+const LEASE_MARGIN: Duration = Duration::from_secs(2);
+
+/// The same words of the same user within this time are a repeated call: longer than Botcopy waits for an answer, shorter
+/// than it takes most people to say the same again.
+const REPEAT_WINDOW: Duration = Duration::from_secs(10);
+
+/// How often a call looks at a user whose session changes under its hands.
+const MOST_LOOKS: usize = 3;
+
+impl Handoff {
+    /// Takes an authentic call of Botcopy; the answer is there within two seconds, whatever LiveChat does, and true.
+    pub async fn hand_over(&self, call: &Call) -> Answer {
+        let deadline = self.clock.now() + ANSWER_TIME;
+        let user_id = UserId::of_botcopy(&call.channel.bot_id, &call.channel.user_id);
+        for _ in 0..MOST_LOOKS {
+            let session = match self.clock.within(deadline, self.live_session(&user_id)).await {
+                Some(Ok(session)) => session,
+                failed => return self.left_to_bot("the table did not answer", failed.and_then(Result::err)),
+            };
+            let answer = match session {
+                Some(session) if !is_repeat(&session, call, self.clock.now()) => {
+                    Some(self.speak(&session, call, deadline).await)
+                }
+                None if !call.is_trigger => Some(Answer::NOT_PAUSED),
+                _ => self.begin(&user_id, call, deadline).await,
+            };
+            if let Some(answer) = answer {
+                return answer;
+            }
+        }
+        self.left_to_bot("the user's session kept changing", None)
+    }
+
+    /// The session that a user's words are for.
+    async fn live_session(&self, user_id: &UserId) -> Result<Option<Session>> {
+        let Some(session_id) = self.table.user(user_id).await?.and_then(|user| user.session_id) else {
+            return Ok(None);
+        };
+        let session = self.table.session(&session_id).await?;
+        Ok(session.filter(|session| matches!(session.state, State::Starting | State::Active)))
+    }
+
+    /// Starts a session, or waits for the start that the same call began; nothing when somebody else's is in the way.
+    async fn begin(&self, user_id: &UserId, call: &Call, deadline: Timestamp) -> Option<Answer> {
+        let history = from_botcopy::history(&call.history, user_id);
+        let repeat_key = digest(&call.text);
+        let request = StartRequest {
+            platform: &Platform::Botcopy(call.channel.clone()),
+            user_id,
+            group_id: None,
+            title: None,
+            // Without a history the words that led here are all there is to tell.
+            description: Some(call.text.expose()).filter(|_| history.is_empty()),
+            history: &history,
+            tags: &[],
+            session_fields: &[],
+            prepared: None,
+            repeat_key: Some(&repeat_key),
+        };
+        // Boxed, since all that follows nests deeper than the compiler cares to follow.
+        match self.clock.within(deadline, Box::pin(self.begin_in_time(request, deadline))).await {
+            Some(Ok(())) => return Some(self.paused()),
+            Some(Err(Error::Refused(sentence))) => {
+                tracing::info!(reason = %sentence, "a handover was refused");
+                return Some(Answer::NOT_PAUSED);
+            }
+            Some(Err(Error::Busy)) => {}
+            Some(Err(error)) => tracing::warn!(error = %error, "a handover is left to the sweep"),
+            None => tracing::warn!("a handover takes long and is left to the sweep"),
+        }
+        self.promised(user_id, call).await
+    }
+
+    async fn begin_in_time(&self, request: StartRequest<'_>, deadline: Timestamp) -> Result<()> {
+        // What began is not cut short by its own deadline but by whoever waits for it.
+        self.start(request, deadline + DELIVERY_TIME).await?;
+        if let Some(session) = self.live_session(request.user_id).await? {
+            self.deliver_what_waits(&session.session_id, self.clock.now() + DELIVERY_TIME).await?;
+        }
+        Ok(())
+    }
+
+    /// What can be promised of a start that did not come to its end: what is durable is finished.
+    async fn promised(&self, user_id: &UserId, call: &Call) -> Option<Answer> {
+        let now = self.clock.now();
+        match self.clock.within(now + LOOK_TIME, self.live_session(user_id)).await {
+            Some(Ok(Some(session))) if is_repeat(&session, call, now) => Some(self.paused()),
+            Some(Ok(Some(_))) => None,
+            Some(Ok(None)) => Some(Answer::NOT_PAUSED),
+            failed => Some(self.left_to_bot("the table did not answer", failed.and_then(Result::err))),
+        }
+    }
+
+    /// Takes what the user says in a session: durable first, then on its way to the agent.
+    async fn speak(&self, session: &Session, call: &Call, deadline: Timestamp) -> Answer {
+        if call.text.expose().trim().is_empty() {
+            return self.paused();
+        }
+        let lease = Lease { holder: fresh_holder(), until: deadline + LEASE_MARGIN };
+        let said = self.clock.within(deadline, self.accept_said(session, &call.text, &lease)).await;
+        if let Some(Ok((_, accepted))) = &said {
+            let delivery = Box::pin(self.deliver_said(session, *accepted, &lease, deadline));
+            if self.clock.within(deadline, delivery).await.is_none() {
+                tracing::warn!(session.id = %session.session_id, "a message takes long and is left to the sweep");
+            }
+        }
+        let known = said.as_ref().and_then(|said| said.as_ref().ok()).map(|(heard, _)| heard.clone());
+        let trail = self.clock.within(self.clock.now() + LOOK_TIME, self.trail_of(session, known, &call.text)).await;
+        match (trail, said) {
+            // The session ended while this was on its way: the bot is to have it.
+            (Some(Ok(Some(Trail { outcome: Some(Outcome::Dropped), .. }))), _) => Answer::NOT_PAUSED,
+            (Some(Ok(Some(_))), _) | (_, Some(Ok(_))) => self.paused(),
+            (_, failed) => self.left_to_bot("nothing is durable", failed.and_then(Result::err)),
+        }
+    }
+
+    /// What is known of the user's words; where it is not known how they were heard, that is looked up.
+    async fn trail_of(&self, session: &Session, known: Option<Heard>, text: &Redacted) -> Result<Option<Trail>> {
+        let heard = match known {
+            Some(heard) => Some(heard),
+            None => self.table.heard(&session.user_id, &digest(text)).await?,
+        };
+        let items = heard.map(|heard| from_botcopy::items(text, &heard)).unwrap_or_default();
+        let Some((last, _)) = items.last() else { return Ok(None) };
+        Ok(self.table.trail(&session.session_id, Lane::ToAgent, &last.source_id, self.clock.now()).await?)
+    }
+
+    async fn accept_said(&self, session: &Session, text: &Redacted, lease: &Lease) -> Result<(Heard, Accepted)> {
+        let heard = Heard { heard_at: self.clock.now(), source_id: format!("said:{}", fresh_holder()) };
+        let heard = self.table.hear(&session.user_id, &digest(text), heard, REPEAT_WINDOW).await?;
+        let accepted = self.accept_all(&session.session_id, from_botcopy::items(text, &heard), lease).await?;
+        Ok((heard, accepted))
+    }
+
+    async fn deliver_said(&self, session: &Session, accepted: Accepted, lease: &Lease, deadline: Timestamp) {
+        let id = &session.session_id;
+        if session.state == State::Active {
+            return self.drain_accepted::<ToAgent>(id, accepted, lease, deadline + DELIVERY_TIME).await;
+        }
+        let left = async {
+            if accepted == Accepted::WithLease {
+                self.table.postpone(id, Lane::ToAgent, lease, self.clock.now()).await?;
+            }
+            self.resume_start(session.clone(), deadline + DELIVERY_TIME).await
+        };
+        if let Err(error) = left.await {
+            tracing::warn!(error = %error, session.id = %id, "a start is left to the sweep");
+        }
+    }
+
+    const fn paused(&self) -> Answer {
+        Answer::paused(self.config.botcopy.pause)
+    }
+
+    fn left_to_bot(&self, reason: &'static str, error: Option<Error>) -> Answer {
+        let error = error.map(|error| error.to_string());
+        tracing::error!(reason, error, "a call of Botcopy could not be taken and is left to the bot");
+        Answer::NOT_PAUSED
+    }
+}
+
+/// Whether a call is the one that began the session, once more.
+fn is_repeat(session: &Session, call: &Call, now: Timestamp) -> bool {
+    call.is_trigger && session.request_digest == digest(&call.text) && now.since(session.started_at) < REPEAT_WINDOW
+}
+
+/// A fingerprint of what was said.
+fn digest(text: &Redacted) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(text.expose()))
+}

@@ -1,0 +1,133 @@
+//! Sessions of Botcopy bots: pushes to the user's widget, and a pause that has to be kept from lapsing.
+//!
+//! Nobody can look a push up, so one whose outcome is unknown is made again and may be shown twice.
+
+use std::time::Duration;
+
+use super::super::credentials::call;
+use super::super::drain::Delivered;
+use super::super::{Handoff, Result};
+use super::Shown;
+use crate::botcopy::{AgentProfile, Channel, Push};
+use crate::bridge::{self, MessageContent};
+use crate::clock::Timestamp;
+use crate::ids::{AgentId, ConversationId};
+use crate::redacted::Redacted;
+use crate::store::{AgentTold, Session, Timer};
+
+/// A pause is renewed when this part of it is over.
+const RENEW_AFTER: u32 = 2;
+
+/// The sweep comes each minute; a renewal that fails once shall have another chance before the pause lapses.
+const SWEEPS_BEFORE_LAPSE: Duration = Duration::from_secs(90);
+
+/// The record of a pause's beginning is brought up to date when it is older than this part of the pause, so that not
+/// every push costs a write.
+const NOTE_AFTER: u32 = 8;
+
+/// The widget shows only text: files become links, rich messages Markdown.
+pub(super) async fn show(
+    handoff: &Handoff,
+    session: &mut Session,
+    channel: &Channel,
+    agent_id: &AgentId,
+    content: &MessageContent,
+) -> Result<Shown> {
+    present(handoff, session, channel, agent_id, None).await?;
+    let text = content.as_text(&handoff.config.wording).into();
+    handoff.push(session, channel, &Push::Message { text }).await?;
+    Ok(Shown { vendor_id: None, is_new: true })
+}
+
+pub(super) async fn tell(
+    handoff: &Handoff,
+    session: &mut Session,
+    channel: &Channel,
+    text: &Redacted,
+) -> Result<Delivered> {
+    handoff.push(session, channel, &Push::Message { text: text.clone() }).await?;
+    Ok(Delivered::without_id())
+}
+
+pub(super) async fn renew(handoff: &Handoff, session: &mut Session, channel: &Channel) -> Result<Delivered> {
+    let push = Push::Joined(handoff.shown(session.agent_told.as_ref()));
+    handoff.push(session, channel, &push).await?;
+    Ok(Delivered::without_id())
+}
+
+/// Tells the widget who answers, unless it knows.
+pub(super) async fn present(
+    handoff: &Handoff,
+    session: &mut Session,
+    channel: &Channel,
+    agent_id: &AgentId,
+    profile: Option<&bridge::AgentProfile>,
+) -> Result<()> {
+    if session.agent_told.as_ref().is_some_and(|told| told.agent_id == *agent_id) {
+        return Ok(());
+    }
+    let found = match profile {
+        Some(profile) => Some(profile.clone()),
+        None => handoff.look_up_profile(session, agent_id).await,
+    };
+    let bridge::AgentProfile { name, picture_url } = found.unwrap_or_default();
+    let agent = AgentTold { agent_id: agent_id.clone(), user_id: None, name, picture_url };
+    handoff.push(session, channel, &Push::Joined(handoff.shown(Some(&agent)))).await?;
+    handoff.table.put_agent_told(&session.session_id, Some(&agent)).await?;
+    session.agent_told = Some(agent);
+    Ok(())
+}
+
+pub(super) async fn resume(handoff: &Handoff, channel: &Channel) -> Result<()> {
+    let mut widget = handoff.as_channel(channel).await?;
+    call!(widget.push(&Push::Left))
+}
+
+/// There is nothing to open in a widget; what can lapse is timed from here on.
+pub(super) async fn open(handoff: &Handoff, session: &Session) -> Result<ConversationId> {
+    let id = &session.session_id;
+    handoff.table.set_timer(id, Timer::Pause, Renewed::of(handoff, session).due_at).await?;
+    if let Some(timeout) = handoff.config.assign_timeout {
+        handoff.table.set_timer(id, Timer::Assignment, session.started_at + timeout).await?;
+    }
+    Ok(ConversationId::of_session(id))
+}
+
+/// When a session's pause began anew, as far as that is known, and when it has to be renewed.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Renewed {
+    pub(in super::super) at: Timestamp,
+    pub(in super::super) due_at: Timestamp,
+}
+
+impl Renewed {
+    pub(in super::super) fn of(handoff: &Handoff, session: &Session) -> Self {
+        let pause = handoff.config.botcopy.pause;
+        let at = session.paused_at.unwrap_or(session.started_at);
+        let good_for = (pause / RENEW_AFTER).min(pause.saturating_sub(SWEEPS_BEFORE_LAPSE));
+        Self { at, due_at: at + good_for }
+    }
+}
+
+impl Handoff {
+    /// How the widget shows an agent.
+    fn shown(&self, agent: Option<&AgentTold>) -> AgentProfile {
+        let known = |text: Option<&Redacted>, otherwise: String| text.cloned().unwrap_or_else(|| otherwise.into());
+        AgentProfile {
+            name: known(agent.and_then(|agent| agent.name.as_ref()), self.config.wording.unnamed_agent()),
+            avatar_url: known(agent.and_then(|agent| agent.picture_url.as_ref()), String::new()),
+        }
+    }
+
+    async fn push(&self, session: &mut Session, channel: &Channel, push: &Push) -> Result<()> {
+        let began = self.clock.now();
+        let mut widget = self.as_channel(channel).await?;
+        call!(widget.push(push))?;
+        let known = Renewed::of(self, session).at;
+        if push.renews_pause() && began.since(known) > self.config.botcopy.pause / NOTE_AFTER {
+            self.table.put_paused_at(&session.session_id, began).await?;
+            session.paused_at = Some(began);
+        }
+        Ok(())
+    }
+}

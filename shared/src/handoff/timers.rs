@@ -1,0 +1,91 @@
+//! What is due in a session even if nothing happens: its pause is renewed, or it is given up.
+
+use std::time::Duration;
+
+use super::drain::Content as _;
+use super::platform::Renewed;
+use super::{Error, Handoff, Result, lease_until};
+use crate::bridge::ToBot;
+use crate::clock::Timestamp;
+use crate::store::lane::{Accepted, Position};
+use crate::store::{Session, State, Timer};
+
+/// When a timer is looked at again while its session is still being started, or while what it led to is under way.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+impl Handoff {
+    /// Acts on a session's timer; tells whether it was this one's turn.
+    pub(super) async fn fire(&self, session: Session, timer: Timer, deadline: Timestamp) -> Result<bool> {
+        let now = self.clock.now();
+        match (session.state, timer) {
+            (State::Closing | State::Closed, _) => {
+                self.table.stop_timer(&session.session_id, timer).await.map(|()| true)
+            }
+            (State::Starting, _) => self.table.take_timer(&session.session_id, timer, now, now + LOOK_AGAIN).await,
+            (State::Active, Timer::Pause) => return self.renew_pause(&session, deadline).await,
+            (State::Active, Timer::Assignment) => return self.expect_agent(&session, deadline).await,
+        }
+        .map_err(Error::from)
+    }
+
+    async fn renew_pause(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
+        let (now, renewed) = (self.clock.now(), Renewed::of(self, session));
+        // Not yet the next renewal's time: this one may still fail.
+        let next = if now < renewed.due_at { renewed.due_at } else { now + LOOK_AGAIN };
+        let taken = self.table.take_timer(&session.session_id, Timer::Pause, now, next).await?;
+        if taken && now >= renewed.due_at {
+            let position = Position { at: now, source_id: format!("renewal:{}", renewed.at) };
+            self.tell_bot(session, position, &ToBot::Renewal, deadline).await?;
+        }
+        Ok(taken)
+    }
+
+    async fn expect_agent(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
+        let now = self.clock.now();
+        let taken = self.table.take_timer(&session.session_id, Timer::Assignment, now, now + LOOK_AGAIN).await?;
+        if !taken {
+            return Ok(false);
+        }
+        // An agent of whom the bot could not be told yet is an agent all the same.
+        let waiting = self.table.lane::<ToBot>(&session.session_id, ToBot::LANE).await?.waiting;
+        let is_there = |word: &ToBot| matches!(word, ToBot::Assigned { .. } | ToBot::Message { .. });
+        if session.agent_told.is_none() && !waiting.iter().any(|item| is_there(&item.content)) {
+            tracing::info!(session.id = %session.session_id, "no agent has come in time");
+            self.give_up(session, self.config.wording.nobody_came(), deadline).await?;
+        }
+        self.table.stop_timer(&session.session_id, Timer::Assignment).await?;
+        Ok(true)
+    }
+
+    /// Gives a session up, started or not: the user is told why, the bot resumes, and LiveChat's side is closed.
+    pub(super) async fn give_up(&self, session: &Session, sentence: Option<String>, deadline: Timestamp) -> Result<()> {
+        let now = self.clock.now();
+        let lease = lease_until(deadline);
+        let mut accepted = Accepted::Duplicate;
+        if let Some(text) = sentence {
+            let told = Position { at: now, source_id: "given_up:notice".to_owned() };
+            let notice = ToBot::Notice { text: text.into() };
+            accepted = self.accept(&session.session_id, told, &notice, &lease).await?;
+        }
+        let over = Position { at: now, source_id: "given_up".to_owned() };
+        let second = self.accept(&session.session_id, over, &ToBot::GivenUp, &lease).await?;
+        self.table.begin_closing(&session.session_id).await?;
+        let accepted = if accepted == Accepted::WithLease { accepted } else { second };
+        self.drain_accepted::<ToBot>(&session.session_id, accepted, &lease, deadline).await;
+        Ok(())
+    }
+
+    /// Accepts a word of ours for the bot and delivers it.
+    pub(super) async fn tell_bot(
+        &self,
+        session: &Session,
+        position: Position,
+        word: &ToBot,
+        deadline: Timestamp,
+    ) -> Result<()> {
+        let lease = lease_until(deadline);
+        let accepted = self.accept(&session.session_id, position, word, &lease).await?;
+        self.drain_accepted::<ToBot>(&session.session_id, accepted, &lease, deadline).await;
+        Ok(())
+    }
+}

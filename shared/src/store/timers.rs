@@ -1,0 +1,77 @@
+//! Timers of sessions: what is to be done at a certain time even if nothing happens.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::keys::{DUE_SHARD, Key};
+use super::transaction::Change;
+use super::{Result, Table, text};
+use crate::clock::Timestamp;
+use crate::ids::SessionId;
+
+/// What a session is looked at for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// The bot's pause has to be renewed before it lapses.
+    Pause,
+    /// Nobody has taken the session for too long.
+    Assignment,
+}
+
+impl Timer {
+    /// The timer with this name.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        [Self::Pause, Self::Assignment].into_iter().find(|timer| timer.to_string() == name)
+    }
+}
+
+impl fmt::Display for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pause => "pause",
+            Self::Assignment => "assignment",
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct TimerRecord {
+    due_shard: &'static str,
+    due_at: Timestamp,
+}
+
+impl Table {
+    /// Sets a timer, again if need be.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn set_timer(&self, id: &SessionId, timer: Timer, due_at: Timestamp) -> Result<()> {
+        self.put(&Key::timer(id, timer), "timer", &TimerRecord { due_shard: DUE_SHARD, due_at }).await
+    }
+
+    /// Takes the turn to act on a timer that is due, unless somebody else has; `next` is when it is due again.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn take_timer(&self, id: &SessionId, timer: Timer, now: Timestamp, next: Timestamp) -> Result<bool> {
+        let change = Change {
+            expression: "SET due_at = :next",
+            condition: "due_at <= :now",
+            values: vec![(":next", text(next)), (":now", text(now))],
+        };
+        Ok(self.transaction().update(&Key::timer(id, timer), change)?.commit("table take_timer").await?.is_done())
+    }
+
+    /// Stops a timer.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn stop_timer(&self, id: &SessionId, timer: Timer) -> Result<()> {
+        self.transaction().delete(&Key::timer(id, timer))?.commit("table stop_timer").await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! Only Botcopy gets past the door of `/botcopy`.
+
+use serde_json::{Value, json};
+use tests::{SECRET_ID, World};
+
+async fn status(world: &World, body: &Value, headers: &[(&str, Option<&str>)]) -> u16 {
+    world.call_botcopy(body, headers).await.status
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn header_body_and_custom_header_all_have_to_fit() {
+    let world = World::start().await;
+    let user = world.widget_user().await;
+    let body = world.stack.botcopy.step_two_body(&user, "hi").unwrap();
+    assert_eq!(status(&world, &body, &[]).await, 200);
+    let token = world.stack.botcopy.options().access_token.clone();
+    let bearer = format!("Bearer {token}");
+    for headers in [
+        [("authorization", None)],
+        [("authorization", Some(""))],
+        [("authorization", Some("wrong"))],
+        [("authorization", Some(bearer.as_str()))],
+        [("x-sandbox", None)],
+        [("x-sandbox", Some("wrong"))],
+    ] {
+        assert_eq!(status(&world, &body, &headers).await, 401, "{headers:?}");
+    }
+    let mut wrong = body.clone();
+    wrong["accessToken"] = json!("wrong");
+    assert_eq!(status(&world, &wrong, &[]).await, 401);
+    assert_eq!(status(&world, &wrong, &[("authorization", Some("wrong"))]).await, 401, "equal is not enough");
+    for malformed in [json!({}), json!([]), json!({"accessToken": token, "userId": 7, "botId": "b"})] {
+        assert_eq!(status(&world, &malformed, &[]).await, 400, "{malformed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_unauthentic_leaves_a_trace() {
+    let world = World::in_process().await;
+    let user = world.widget_user().await;
+    let body = world.stack.botcopy.step_one_body(&user, "a human please").unwrap();
+    let before = world.stack.table.items().unwrap().len();
+    assert_eq!(status(&world, &body, &[("authorization", Some("wrong"))]).await, 401);
+    assert_eq!(world.stack.table.items().unwrap().len(), before);
+    assert_eq!(world.count("chat_started"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_without_botcopy_has_no_such_address() {
+    let world = World::in_process().await;
+    let mut secret = world.stack.secret();
+    for key in ["botcopyApiKey", "botcopyAccessToken", "botcopyHeader"] {
+        secret.as_object_mut().unwrap().remove(key);
+    }
+    world.stack.secrets_manager.put(SECRET_ID, secret);
+    world.advance(std::time::Duration::from_secs(600));
+    let user = world.stack.botcopy.new_user();
+    let body = world.stack.botcopy.step_two_body(&user, "hi").unwrap();
+    assert_eq!(status(&world, &body, &[]).await, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_has_just_been_replaced_is_still_good() {
+    let world = World::in_process().await;
+    let user = world.widget_user().await;
+    let body = world.stack.botcopy.step_two_body(&user, "hi").unwrap();
+    let mut secret = world.stack.secret();
+    secret["botcopyAccessToken"] = json!("the new one");
+    world.stack.secrets_manager.rotate(SECRET_ID, secret);
+    world.advance(std::time::Duration::from_secs(600));
+    assert_eq!(status(&world, &body, &[]).await, 200);
+    let mut new = body.clone();
+    new["accessToken"] = json!("the new one");
+    assert_eq!(status(&world, &new, &[("authorization", Some("the new one"))]).await, 200);
+}

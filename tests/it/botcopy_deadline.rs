@@ -1,0 +1,144 @@
+//! Botcopy hears in time, and the truth, whatever LiveChat and the table do.
+
+use std::time::Duration;
+
+use sandbox::faults::Fault;
+use sandbox::livechat::GroupStatus;
+use serde_json::json;
+use tests::{ANNA, ASK, World};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// How long Botcopy has to wait at most.
+const IN_TIME: Duration = Duration::from_secs(2);
+
+/// Says something and makes sure that the answer does not take long; tells whether the bot was paused by it.
+async fn says_in_time(world: &World, user: &str, text: &str) -> bool {
+    // People take their time, and what is said at one instant has no order.
+    world.advance(Duration::from_millis(700));
+    let before = world.now();
+    world.drive(world.stack.botcopy.user_says(user, text)).await.unwrap();
+    assert!(world.now().since(before) <= IN_TIME, "{:?}", world.now().since(before));
+    world.stack.botcopy.is_paused(user)
+}
+
+fn hang(world: &World, calls: &str) {
+    world.stack.livechat.faults().always(calls, Fault::Delay(MINUTE));
+}
+
+async fn minutes(world: &World, count: u32) {
+    for _ in 0..count {
+        world.advance(MINUTE);
+        world.settle().await;
+        drop(world.drive(world.stack.sweep()).await);
+        world.settle().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_livechat_holds_up_is_promised_and_kept() {
+    for calls in ["token", "update_customer", "list_group_statuses", "start_chat", "get_chat"] {
+        let world = World::in_process().await;
+        let user = world.widget_user().await;
+        hang(&world, calls);
+        assert!(says_in_time(&world, &user, ASK).await, "{calls}");
+        assert!(says_in_time(&world, &user, "order 7").await, "{calls}");
+        assert!(says_in_time(&world, &user, "hello?").await, "{calls}");
+        world.stack.livechat.faults().clear();
+        minutes(&world, 3).await;
+        assert_eq!(world.stack.livechat.open_chats().len(), 1, "{calls}");
+        let sent = world.sent_by_customers();
+        assert!(sent[0].starts_with("Conversation so far:\nUser: hello"), "{calls}: {}", sent[0]);
+        assert_eq!(sent.split_at(1).1, ["order 7", "hello?"], "{calls}");
+        world.answers(ANNA, "Here I am").await;
+        assert_eq!(world.widget_shows(&user, "agent"), ["Here I am"], "{calls}");
+        assert_eq!((world.count("answer_ignored"), world.count("pause_lapsed")), (0, 0), "{calls}");
+        world.agent_closes(ANNA).await;
+        assert!(!world.stack.botcopy.is_paused(&user), "{calls}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_livechat_holds_up_is_promised_and_delivered_once() {
+    let world = World::in_process().await;
+    let user = world.handed_over_user().await;
+    hang(&world, "send_event");
+    assert!(says_in_time(&world, &user, "one").await);
+    assert!(says_in_time(&world, &user, "two").await);
+    world.stack.livechat.faults().clear();
+    minutes(&world, 3).await;
+    assert_eq!(world.sent_by_customers().split_off(1), ["one", "two"]);
+    assert_eq!(world.count("answer_ignored"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_livechat_refuses_for_a_moment_is_promised_and_kept() {
+    let world = World::in_process().await;
+    let user = world.widget_user().await;
+    world.stack.livechat.faults().always("", Fault::answer(503, "<html></html>"));
+    assert!(says_in_time(&world, &user, ASK).await);
+    minutes(&world, 2).await;
+    world.stack.livechat.faults().clear();
+    minutes(&world, 2).await;
+    assert_eq!(world.stack.livechat.open_chats().len(), 1);
+    assert_eq!(world.sent_by_customers().len(), 1);
+    assert!(world.stack.botcopy.is_paused(&user));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promise_that_cannot_be_kept_is_taken_back_with_a_sentence() {
+    let world = World::in_process().await;
+    let user = world.widget_user().await;
+    hang(&world, "list_group_statuses");
+    assert!(says_in_time(&world, &user, ASK).await);
+    world.stack.livechat.faults().clear();
+    world.stack.livechat.set_group_status(1, GroupStatus::Offline);
+    minutes(&world, 2).await;
+    assert!(!world.stack.botcopy.is_paused(&user));
+    assert_eq!(
+        world.widget_shows(&user, "agent"),
+        ["Sorry, no agent is free at the moment. You are back with the bot."]
+    );
+    assert!(world.stack.livechat.open_chats().is_empty());
+    assert!(world.items("waiting").is_empty() && world.items("parked").is_empty() && world.items("timer").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promise_is_taken_back_when_livechat_stays_away() {
+    let world = World::in_process().await;
+    let user = world.widget_user().await;
+    world.stack.livechat.faults().always("", Fault::answer(503, "<html></html>"));
+    assert!(says_in_time(&world, &user, ASK).await);
+    minutes(&world, 4).await;
+    assert!(world.stack.botcopy.is_paused(&user), "not before some minutes have passed");
+    minutes(&world, 3).await;
+    world.stack.livechat.faults().clear();
+    minutes(&world, 2).await;
+    assert!(!world.stack.botcopy.is_paused(&user));
+    assert_eq!(
+        world.widget_shows(&user, "agent"),
+        ["Sorry, our agents cannot be reached at the moment. You are back with the bot."]
+    );
+    assert!(world.stack.livechat.open_chats().is_empty());
+    world.widget_says(&user, ASK).await;
+    assert!(world.stack.botcopy.is_paused(&user));
+    assert_eq!(world.stack.livechat.open_chats().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_made_durable_stays_with_the_bot() {
+    let world = World::with_table_proxy(&[]).await;
+    let user = world.widget_user().await;
+    let faults = world.stack.table_proxy.as_ref().unwrap().faults();
+    faults.always("", Fault::Delay(MINUTE));
+    assert!(!says_in_time(&world, &user, ASK).await);
+    let called = world.entries("webhook_called", "/user_id", &user).remove(0);
+    assert_eq!((&called.detail["status"], &called.detail["paused"]), (&json!(200), &json!(false)));
+    faults.clear();
+    let world = World::with_table_proxy(&[]).await;
+    let user = world.handed_over_user().await;
+    let faults = world.stack.table_proxy.as_ref().unwrap().faults();
+    faults.always("", Fault::Delay(MINUTE));
+    says_in_time(&world, &user, "order 7").await;
+    assert_eq!(world.widget_shows(&user, "bot").last().unwrap(), "bot: order 7");
+}

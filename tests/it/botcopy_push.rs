@@ -1,0 +1,97 @@
+//! Pushes that fail: nothing is lost, nothing overtakes, and what may be shown twice is reported.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sandbox::faults::Fault;
+use serde_json::json;
+use tests::{ANNA, SECRET_ID, World};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+async fn minutes(world: &World, count: u32) {
+    for _ in 0..count {
+        world.advance(MINUTE);
+        world.settle().await;
+        world.sweep().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_wait_for_botcopy_and_arrive_once_in_order() {
+    for fault in [Fault::answer(503, "<html></html>"), Fault::answer(500, ""), Fault::Reset] {
+        let world = World::in_process().await;
+        let user = world.handed_over_user().await;
+        world.stack.botcopy.faults().always("push", fault);
+        world.answers(ANNA, "one").await;
+        world.answers(ANNA, "two").await;
+        world.agent_closes(ANNA).await;
+        minutes(&world, 2).await;
+        assert!(world.widget_shows(&user, "agent").is_empty());
+        world.stack.botcopy.faults().clear();
+        minutes(&world, 2).await;
+        assert_eq!(world.widget_shows(&user, "agent"), ["one", "two"]);
+        assert!(!world.stack.botcopy.is_paused(&user));
+        assert!(world.items("waiting").is_empty() && world.items("parked").is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_whose_answer_is_lost_may_be_shown_twice() {
+    let world = World::in_process().await;
+    let user = world.handed_over_user().await;
+    world.stack.botcopy.faults().next(1, "push", Fault::LoseAnswer);
+    world.answers(ANNA, "one").await;
+    minutes(&world, 1).await;
+    world.answers(ANNA, "two").await;
+    assert_eq!(world.widget_shows(&user, "agent"), ["one", "one", "two"], "nobody can look a push up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn botcopy_is_not_called_before_the_time_it_has_named() {
+    let world = World::in_process().await;
+    let user = world.handed_over_user().await;
+    let headers = BTreeMap::from([("retry-after".to_owned(), "120".to_owned())]);
+    world.stack.botcopy.faults().next(1, "push", Fault::Answer { status: 429, headers, body: String::new() });
+    let named_at = world.now();
+    world.answers(ANNA, "one").await;
+    let before = world.entries("call_answered", "/call", "push message").len();
+    assert_eq!(before, 0);
+    minutes(&world, 3).await;
+    let answered = world.entries("call_answered", "/call", "push message").remove(0);
+    assert!(answered.at.since(named_at) >= Duration::from_secs(120), "{:?}", answered.at.since(named_at));
+    assert_eq!(world.widget_shows(&user, "agent"), ["one"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_is_refused_for_good_is_parked_and_the_agent_is_told() {
+    let world = World::in_process().await;
+    let user = world.handed_over_user().await;
+    world.stack.botcopy.faults().next(1, "push", Fault::answer(400, r#"{"error": "no"}"#));
+    world.answers(ANNA, "one").await;
+    world.answers(ANNA, "two").await;
+    minutes(&world, 1).await;
+    assert_eq!(world.widget_shows(&user, "agent"), ["two"]);
+    assert_eq!(world.items("parked").len(), 1);
+    let told = world.sent_by_customers().pop().unwrap();
+    assert!(told.contains("could not be delivered to the customer"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_api_key_is_looked_up_when_the_old_one_is_refused() {
+    let world = World::in_process().await;
+    let good = world.stack.botcopy.options().api_key.clone();
+    let user = world.handed_over_user().await;
+    let mut secret = world.stack.secret();
+    secret["botcopyApiKey"] = json!("an old one");
+    world.stack.secrets_manager.put(SECRET_ID, secret.clone());
+    world.advance(10 * MINUTE / 2);
+    secret["botcopyApiKey"] = json!(good);
+    world.answers(ANNA, "one").await;
+    assert!(world.widget_shows(&user, "agent").is_empty(), "a wrong key parks what it should have carried");
+    assert_eq!(world.items("parked").len(), 1);
+    world.stack.secrets_manager.put(SECRET_ID, secret);
+    world.advance(Duration::from_secs(15));
+    world.answers(ANNA, "two").await;
+    assert_eq!(world.widget_shows(&user, "agent"), ["two"]);
+}

@@ -1,0 +1,252 @@
+//! What is particular to Botcopy: its deadline, its users, and pushes that nobody can look up.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use sandbox::botcopy::HandoverAnswer;
+use sandbox::botpress::UpstreamUser;
+use sandbox::demo::Bot;
+use sandbox::faults::Fault;
+use sandbox::stack::{Options, Stack};
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use shared::fail_point::Plan;
+use tokio::task::JoinSet;
+
+use super::stage::{Session, Stage, report};
+use super::{Report, Size};
+use crate::World;
+use crate::checker::{Direction, Expectations, Finding};
+use crate::raw::together;
+
+/// What 99 of 100 callers may wait on a warm stack.
+const WARM: Duration = Duration::from_millis(300);
+
+/// What any caller may wait.
+const ALWAYS: Duration = Duration::from_secs(2);
+
+/// How many equal first steps meet.
+const CALLERS: usize = 32;
+
+impl Stage {
+    /// New users of either bot, handed over.
+    pub async fn sessions_with(&self, bot: Bot, count: usize) -> Vec<Session> {
+        match bot {
+            Bot::Botpress => self.sessions(count).await,
+            Bot::Botcopy => self.widget_sessions(count).await,
+        }
+    }
+
+    async fn widget_sessions(&self, count: usize) -> Vec<Session> {
+        let mut sessions = Vec::new();
+        for number in 0..count {
+            let botcopy = &self.world.stack.botcopy;
+            let user_id = botcopy.new_user();
+            let text = format!("user {number} wants a human");
+            self.drive(botcopy.user_says(&user_id, &text)).await.expect("the user can write");
+            assert!(botcopy.is_paused(&user_id), "without faults every user is handed over");
+            sessions.push((user_id, text));
+        }
+        self.pass(Duration::from_secs(10)).await;
+        let openings = self.world.stack.journal.all("event_sent");
+        let locate = |(user_id, text): (String, String)| {
+            let line = format!(": {text}\n");
+            let opening = openings.iter().find(|entry| entry.text("/text").contains(&line));
+            let at = |pointer| opening.map_or("", |entry| entry.text(pointer)).to_owned();
+            let user = UpstreamUser { conversation_id: user_id.clone(), user_id };
+            Session { bot: Bot::Botcopy, user, chat_id: at("/chat_id"), thread_id: at("/thread_id") }
+        };
+        sessions.into_iter().map(locate).collect()
+    }
+}
+
+/// Takes out of the findings what a Botcopy bot is allowed, and says so in the figure: pushes of unknown outcome are made
+/// again, and words that we could not take are the bot's.
+pub(super) fn allowed(findings: Vec<Finding>, bot: Bot, stage: &Stage, figure: &mut String) -> Vec<Finding> {
+    if bot == Bot::Botpress {
+        return findings;
+    }
+    let answered = stage.world.entries("shown_to_user", "/from", "bot");
+    let has_bot = |text: &str| answered.iter().any(|entry| entry.text("/text") == format!("bot: {text}"));
+    let (mut doubled, mut left_to_bot) = (0, 0);
+    let findings = findings.into_iter().filter(|finding| match finding {
+        Finding::Doubled { words, times } if words.direction == Direction::ToUser => {
+            doubled += times - 1;
+            false
+        }
+        Finding::Lost(words) if has_bot(&words.text) => {
+            left_to_bot += 1;
+            false
+        }
+        _ => true,
+    });
+    let findings = findings.collect();
+    *figure += &format!(", {doubled} pushes doubled, {left_to_bot} messages left to the bot");
+    findings
+}
+
+/// A deadline means something only where time passes by itself.
+async fn in_real_time() -> World {
+    let options = Options { table_proxy: true, ..Options::in_process(Clock::system()) };
+    let stack = Stack::start(options).await.expect("the stack starts");
+    let world = World { stack, fail_points: Plan::default(), clock: None };
+    world.install().await.expect("the integration is installed");
+    world
+}
+
+/// Calls come at a steady pace, in real time, and each is watched.
+pub(super) async fn latency(size: Size) -> Report {
+    let (calls, pace) = (size.of(3_000, 100), Duration::from_millis(20));
+    let users = calls / 10;
+    let world = Arc::new(in_real_time().await);
+    let warm = world.stack.botcopy.new_user();
+    world.stack.botcopy.user_says(&warm, "a human please").await.expect("the user can write");
+    if let Some(proxy) = &world.stack.table_proxy {
+        proxy.faults().always("", Fault::Delay(Duration::from_millis(5)));
+    }
+    let users: Vec<String> = (0..users).map(|_| world.stack.botcopy.new_user()).collect();
+    let waits = Arc::new(Mutex::new(Vec::new()));
+    let mut running = JoinSet::new();
+    let begin = Instant::now();
+    for number in 0..calls {
+        let Some(user) = users.get(number % users.len()) else { continue };
+        let botcopy = &world.stack.botcopy;
+        let body = match number < users.len() {
+            true => botcopy.step_one_body(user, &format!("human {number}")),
+            false => botcopy.step_two_body(user, &format!("message {number}")),
+        };
+        let body = body.expect("the user exists");
+        tokio::time::sleep_until((begin + pace * u32::try_from(number).unwrap_or(u32::MAX)).into()).await;
+        let (world, waits) = (Arc::clone(&world), Arc::clone(&waits));
+        running.spawn(async move {
+            let watch = Instant::now();
+            let answer = world.stack.botcopy.call_endpoint(&body, &[]).await;
+            let is_paused = answer.is_ok_and(|answer| answer.json().get("paused") == Some(&json!(true)));
+            waits.lock().expect("nobody panics with the list in hand").push((watch.elapsed(), is_paused));
+        });
+    }
+    running.join_all().await;
+    let mut waits = waits.lock().expect("nobody panics with the list in hand").clone();
+    waits.sort();
+    let at =
+        |part: usize| waits.get(waits.len().saturating_sub(1) * part / 100).map_or(Duration::ZERO, |(wait, _)| *wait);
+    let not_paused = waits.iter().filter(|(_, is_paused)| !is_paused).count();
+    let figure = format!(
+        "{calls} calls at 50 per second, {} of them starts: p50 {} ms, p99 {} ms, longest {} ms, {not_paused} not paused",
+        users.len(),
+        at(50).as_millis(),
+        at(99).as_millis(),
+        at(100).as_millis(),
+    );
+    let mut findings = Vec::new();
+    findings.extend((at(99) > WARM).then(|| format!("p99 is {:?}", at(99))));
+    findings.extend((not_paused > 0).then(|| format!("{not_paused} calls were not answered \"paused\"")));
+    Report { figure, findings }
+}
+
+/// LiveChat takes calls and does not answer; some users are talking already, others ask for a person just then.
+pub(super) async fn hanging(size: Size) -> Report {
+    let world = in_real_time().await;
+    let count = size.of(50, 4);
+    let botcopy = &world.stack.botcopy;
+    let mut texts = Vec::new();
+    for number in 0..count {
+        let user = botcopy.new_user();
+        botcopy.user_says(&user, &format!("user {number} wants a human")).await.expect("the user can write");
+        texts.push((user, format!("message {number}")));
+        texts.push((botcopy.new_user(), format!("newcomer {number} wants a human")));
+    }
+    world.stack.livechat.faults().always("", Fault::Delay(Duration::from_secs(60)));
+    let begin = world.stack.journal.len();
+    let says = texts.iter().map(|(user, text)| botcopy.user_says(user, text));
+    for said in together(says).await {
+        said.expect("the user can write");
+    }
+    let news = world.stack.journal.since(begin);
+    let mut written = HashMap::new();
+    let (mut findings, mut waits, mut promised) = (Vec::new(), Vec::new(), Vec::new());
+    for entry in &news {
+        match entry.effect {
+            "user_wrote" => drop(written.insert(entry.text("/user_id"), entry.at)),
+            "webhook_called" => {
+                let wait = written.get(entry.text("/user_id")).map_or(Duration::ZERO, |at| entry.at.since(*at));
+                waits.push(wait);
+                promised.extend(
+                    (entry.detail.get("paused") == Some(&Value::Bool(true))).then(|| entry.text("/text").to_owned()),
+                );
+            }
+            "answer_ignored" => findings.push(format!("an answer was ignored: {}", entry.detail)),
+            _ => {}
+        }
+    }
+    let longest = waits.iter().max().copied().unwrap_or_default();
+    findings.extend((longest > ALWAYS).then(|| format!("an answer took {longest:?}")));
+    findings.extend((waits.len() < texts.len()).then(|| format!("{} calls for {} texts", waits.len(), texts.len())));
+    world.stack.livechat.faults().clear();
+    recover(&world).await;
+    // What was promised has to be in LiveChat, once; what was not has to be with the bot.
+    let sent = world.sent_by_customers();
+    for (_, text) in &texts {
+        let line = format!(": {text}");
+        let times = sent.iter().filter(|sent| *sent == text || sent.lines().any(|one| one.ends_with(&line))).count();
+        let expected = usize::from(promised.contains(text));
+        if times != expected {
+            findings.push(format!("{text:?} is {times} times in LiveChat and was promised {expected} times"));
+        }
+    }
+    for (user, text) in &texts {
+        if promised.contains(text) && !botcopy.is_paused(user) {
+            findings.push(format!("the bot of the user who wrote {text:?} is not paused, although that was promised"));
+        }
+    }
+    let figure = format!(
+        "{} calls while LiveChat hung, {} promised, the longest answer took {:.1} s",
+        waits.len(),
+        promised.len(),
+        longest.as_secs_f64(),
+    );
+    Report { figure, findings }
+}
+
+/// The schedule ticks, faster than it does, until nothing waits any more.
+async fn recover(world: &World) {
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(60) {
+        drop(world.stack.sweep().await);
+        world.stack.settled().await;
+        let starting = world.items("session").iter().any(|one| crate::text(one, "session_state") == "starting");
+        if !starting && world.items("waiting").is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// The same first step from many sides at one moment.
+pub(super) async fn at_once(size: Size) -> Report {
+    let rounds = size.of(200, 3);
+    let stage = Stage::in_process(1).await;
+    let botcopy = &stage.world.stack.botcopy;
+    let mut wrong = Vec::new();
+    for round in 0..rounds {
+        let user = botcopy.new_user();
+        let body = botcopy.step_one_body(&user, &format!("human {round}")).expect("the user exists");
+        let calls = (0..CALLERS).map(|_| botcopy.call_endpoint(&body, &[]));
+        let answers = stage.drive(together(calls)).await;
+        let is_paused = |answer: &&HandoverAnswer| answer.json().get("paused") == Some(&json!(true));
+        let paused = answers.iter().filter_map(|answer| answer.as_ref().ok()).filter(is_paused).count();
+        if paused != CALLERS {
+            wrong.push(format!("round {round}: {paused} of {CALLERS} calls were answered \"paused\""));
+        }
+        stage.drain().await;
+    }
+    let count = |effect| stage.world.count(effect);
+    let figure = format!("{rounds} rounds of {CALLERS} equal first steps opened {} chats", count("chat_started"));
+    // The calls are made past the widgets, so that these know of no pause.
+    let mut findings = stage.findings(Expectations { escalations: Some(rounds), ..Expectations::default() });
+    findings.retain(|finding| !matches!(finding, Finding::StuckSession { .. }));
+    let mut report = report(figure, &findings);
+    report.findings.extend(wrong);
+    report
+}
