@@ -16,6 +16,7 @@ pub mod botpress;
 pub mod bridge;
 pub mod clock;
 pub mod config;
+pub mod endpoint;
 #[cfg(feature = "fail-points")]
 pub mod fail_point;
 pub mod handoff;
@@ -28,3 +29,4 @@ pub mod redacted;
 pub mod secrets;
 pub mod store;
 pub mod telemetry;
+pub mod vault;

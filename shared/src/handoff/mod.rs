@@ -27,6 +27,7 @@ mod to_bot;
 pub use authentic::{BotpressProof, Rejection};
 pub use error::{Error, Result};
 pub use receive::Received;
+pub use register::Repaired;
 pub use start::StartRequest;
 pub use sweep::Swept;
 
