@@ -14,6 +14,7 @@ mod gates;
 mod known;
 mod media;
 mod open;
+mod operate;
 mod receive;
 mod reconcile;
 mod register;
@@ -26,6 +27,7 @@ mod to_bot;
 
 pub use authentic::{BotpressProof, Rejection};
 pub use error::{Error, Result};
+pub use operate::{Closed, Redriven};
 pub use receive::Received;
 pub use register::Repaired;
 pub use start::StartRequest;

@@ -11,6 +11,7 @@ mod keys;
 pub mod lane;
 mod lanes;
 mod progress;
+mod operator;
 mod sessions;
 mod told;
 mod trail;
@@ -20,6 +21,7 @@ mod users;
 pub use agents::Agent;
 pub use due::Due;
 pub use gates::NamedTime;
+pub use operator::{Erased, Kept, LifeEvent, Parked};
 pub use sessions::{AgentTold, ChatPointer, Claim, ConversationPointer, Session, State, Thread};
 pub use users::{Customer, Introduction, Profile, User};
 
