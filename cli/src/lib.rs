@@ -44,13 +44,14 @@ impl Io<'_> {
 
     /// A secret from its environment variable, else from whoever can be asked.
     fn secret(&mut self, prompt: &str) -> Result<Option<Redacted>, Failure> {
-        let answer = (self.ask)(prompt).map_err(|error| Failure::stopped(format!("nothing can be asked here: {error}")))?;
+        let answer =
+            (self.ask)(prompt).map_err(|error| Failure::stopped(format!("nothing can be asked here: {error}")))?;
         Ok(Some(answer.trim()).filter(|answer| !answer.is_empty()).map(Redacted::from))
     }
 
     /// Waits, and says so now and then.
     async fn wait_until(&mut self, time: Timestamp, why: &str) {
-        const BETWEEN: std::time::Duration = std::time::Duration::from_secs(30);
+        const BETWEEN: std::time::Duration = std::time::Duration::from_secs(60);
         loop {
             let now = self.clock.now();
             if now >= time {

@@ -26,8 +26,7 @@ const SAY_EVERY: usize = 10_000;
 const ERASURES: usize = 3;
 
 /// Says how far a look over the whole table has come, when it takes a while.
-pub(crate) fn progress<'a>(io: &'a mut Io<'_>) -> impl FnMut(usize) + Send + 'a
-{
+pub(crate) fn progress<'a>(io: &'a mut Io<'_>) -> impl FnMut(usize) + Send + 'a {
     let mut said = 0;
     let progress = &mut *io.progress;
     move |seen| {

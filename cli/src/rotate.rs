@@ -63,12 +63,7 @@ fn known_everywhere(stored_at: Timestamp) -> Timestamp {
 }
 
 /// Stores a new secret, then lets LiveChat use it: new webhooks beside the old ones, then the old ones go.
-async fn webhook_secret(
-    target: &Target,
-    vault: &Vault,
-    contents: Contents,
-    io: &mut Io<'_>,
-) -> Result<bool, Failure> {
+async fn webhook_secret(target: &Target, vault: &Vault, contents: Contents, io: &mut Io<'_>) -> Result<bool, Failure> {
     let webhook_url = format!("{}/livechat", target.require_url()?);
     // Webhooks that carry another secret than the stored one are left from an interrupted rotation.
     let finished = !in_order(target, &contents, &webhook_url).await?;
@@ -141,12 +136,7 @@ async fn path_key(target: &Target, vault: &Vault, contents: Contents, io: &mut I
 }
 
 /// Lets Botpress make a new secret, and stores it at once: until then the one before, valid for a day, proves its calls.
-async fn signing_secret(
-    target: &Target,
-    vault: &Vault,
-    contents: Contents,
-    io: &mut Io<'_>,
-) -> Result<bool, Failure> {
+async fn signing_secret(target: &Target, vault: &Vault, contents: Contents, io: &mut Io<'_>) -> Result<bool, Failure> {
     let at = integration(target, &contents, io).await?;
     // Nothing may stand between the two steps below.
     if let Some(settles_at) = contents.settles_at() {

@@ -247,7 +247,8 @@ fn stack_environment(described: &str) -> Result<BTreeMap<String, String>, Failur
         let entries = stack.get(list).and_then(Value::as_array).into_iter().flatten();
         for entry in entries {
             let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
-            let variable = names.iter().find(|(name, _)| *name == text(key)).map(|(_, variable)| (*variable).to_owned());
+            let variable =
+                names.iter().find(|(name, _)| *name == text(key)).map(|(_, variable)| (*variable).to_owned());
             environment.extend(variable.map(|variable| (variable, text(value).to_owned())));
         }
     }

@@ -27,7 +27,9 @@ impl fmt::Display for Connected {
         writeln!(f, "  Live Chat Endpoint Webhook URL   {}", self.endpoint_url)?;
         write!(f, "  Access token                     ")?;
         match self.access_token_generated {
-            true => write!(f, "the secret's value {ACCESS_TOKEN}, which was generated now: copy it from Secrets Manager"),
+            true => {
+                write!(f, "the secret's value {ACCESS_TOKEN}, which was generated now: copy it from Secrets Manager")
+            }
             false => write!(f, "the one that was given here ({ACCESS_TOKEN} in the secret)"),
         }
     }
@@ -38,7 +40,8 @@ pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Fail
     let (vault, url) = (target.vault()?, target.require_url()?);
     let contents = vault.read().await?;
     let stored = |key: &str| contents.current.text(key);
-    let api_key = ask(target, io, "BOTCOPY_API_KEY", "Botcopy API key (its portal shows it once; empty keeps the stored one)")?;
+    let api_key =
+        ask(target, io, "BOTCOPY_API_KEY", "Botcopy API key (its portal shows it once; empty keeps the stored one)")?;
     let api_key = api_key.or_else(|| stored(API_KEY)).ok_or_else(|| {
         Failure::stopped("the API key is needed: Botcopy's portal generates it in the bot's live chat settings.")
     })?;

@@ -42,8 +42,12 @@ impl fmt::Display for Connected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, version, .. } = self;
         match self.done {
-            Done::WouldBeCreated => return write!(f, "Botpress would take {name} {version} as a new integration. Nothing was changed."),
-            Done::WouldBeUpdated => return write!(f, "Botpress would take this change of {name} {version}. Nothing was changed."),
+            Done::WouldBeCreated => {
+                return write!(f, "Botpress would take {name} {version} as a new integration. Nothing was changed.");
+            }
+            Done::WouldBeUpdated => {
+                return write!(f, "Botpress would take this change of {name} {version}. Nothing was changed.");
+            }
             Done::Created => writeln!(f, "Botpress is connected: {name} {version} was made.")?,
             Done::Updated => writeln!(f, "Botpress is connected: {name} {version} was updated.")?,
         }

@@ -42,7 +42,9 @@ pub(crate) fn complete(
         .and_then(|entities| entities.iter().next())
         .and_then(|(name, entity)| Some((name.clone(), entity.get("schema")?.clone())))
         .ok_or_else(|| Failure::stopped("botpress/integration.json declares no entity"))?;
-    for (key, part) in [("actions", &interface.actions), ("events", &interface.events), ("channels", &interface.channels)] {
+    for (key, part) in
+        [("actions", &interface.actions), ("events", &interface.events), ("channels", &interface.channels)]
+    {
         let copied = resolved(part, &schema)?;
         let ours = body.remove(key).unwrap_or_default();
         body.insert(key.to_owned(), merged(copied, &ours));

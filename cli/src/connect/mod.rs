@@ -23,12 +23,7 @@ pub(crate) const ACCESS_KEY_ID: &str = "botpressAccessKeyId";
 pub(crate) const NOTE: &str = "livechat-hitl";
 
 /// A secret from its variable, else from whoever can be asked.
-pub(crate) fn ask(
-    target: &Target,
-    io: &mut Io<'_>,
-    variable: &str,
-    prompt: &str,
-) -> Result<Option<Redacted>, Failure> {
+pub(crate) fn ask(target: &Target, io: &mut Io<'_>, variable: &str, prompt: &str) -> Result<Option<Redacted>, Failure> {
     match target.get(variable) {
         Some(value) => Ok(Some(value.into())),
         None => io.secret(prompt),
@@ -72,7 +67,9 @@ pub(crate) fn workspace(target: &Target, named: Option<&str>, io: &mut Io<'_>) -
     let prompt = "Botpress personal access token (bp_pat_…, from your profile's settings; it is not stored)";
     let token = ask(target, io, "BOTPRESS_PERSONAL_ACCESS_TOKEN", prompt)?;
     let token = token.ok_or_else(|| {
-        Failure::stopped("a personal access token is needed: Botpress, your profile's settings, Personal access tokens.")
+        Failure::stopped(
+            "a personal access token is needed: Botpress, your profile's settings, Personal access tokens.",
+        )
     })?;
     Ok(Workspace { token, id })
 }

@@ -25,7 +25,10 @@ pub(super) async fn look_at_installs(
         return;
     }
     if !table_answers {
-        report.skipped("access key", "it can be tried only for an install, and the table that lists them does not answer");
+        report.skipped(
+            "access key",
+            "it can be tried only for an install, and the table that lists them does not answer",
+        );
         return;
     }
     let installs = match patient.table.installs().await {

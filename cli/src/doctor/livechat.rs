@@ -32,7 +32,9 @@ pub(super) async fn look_at_app(patient: &Patient<'_>, secrets: &Secrets, report
             report.finding(
                 "group",
                 format!("there is no group {group_id}"),
-                format!("Set the parameter LiveChatGroupId (LIVECHAT_GROUP_ID) to the number of an existing group.{known}"),
+                format!(
+                    "Set the parameter LiveChatGroupId (LIVECHAT_GROUP_ID) to the number of an existing group.{known}"
+                ),
             );
         }
         Ok(Some(GroupStatus::Offline)) if patient.config.when_offline == WhenOffline::Refuse => {
@@ -118,8 +120,11 @@ fn look_at_webhooks(
     };
     let Some(secret) = contents.current.text(secrets::WEBHOOK_SECRET) else { return };
     let ours: Vec<_> = registered.iter().filter(|one| one.url == url).cloned().collect();
-    let other_secret: Vec<_> =
-        ours.iter().filter(|one| webhooks::carries(one, &secret) == Some(false)).map(|one| one.action.as_str()).collect();
+    let other_secret: Vec<_> = ours
+        .iter()
+        .filter(|one| webhooks::carries(one, &secret) == Some(false))
+        .map(|one| one.action.as_str())
+        .collect();
     let order = webhooks::compare(&ours, &secret);
     let missing: Vec<_> = order.missing.iter().filter(|action| !other_secret.contains(action)).copied().collect();
     if !other_secret.is_empty() {

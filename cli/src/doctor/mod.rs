@@ -88,8 +88,7 @@ struct Patient<'a> {
 
 /// Runs every check that can be run.
 pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Failure> {
-    let patient =
-        Patient { target, config: target.config()?, table: target.table()?, now: io.clock.now() };
+    let patient = Patient { target, config: target.config()?, table: target.table()?, now: io.clock.now() };
     let mut report = Report::default();
     io.say("looking at the table and the secret");
     let table_answers = stack::look_at_table(&patient, &mut report).await;
@@ -98,7 +97,9 @@ pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Fail
     stack::look_at_address(&patient, contents.as_ref(), &mut report).await;
     let secrets = contents.as_ref().and_then(|contents| contents.current.incomplete().ok());
     match (&contents, &secrets) {
-        (Some(contents), Some(secrets)) => look_at_vendors(&patient, table_answers, contents, secrets, &mut report, io).await?,
+        (Some(contents), Some(secrets)) => {
+            look_at_vendors(&patient, table_answers, contents, secrets, &mut report, io).await?
+        }
         _ => report.skipped("vendors", "neither can be asked without the secret"),
     }
     if table_answers {

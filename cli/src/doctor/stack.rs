@@ -27,14 +27,17 @@ pub(super) async fn look_at_table(patient: &Patient<'_>, report: &mut Report) ->
         (Ok(last_sweep), Ok(_)) => last_sweep,
         (Err(error), _) | (_, Err(error)) => {
             let says = causes(&error);
-            let cure = match says.contains("ResourceNotFoundException") || says.contains("not have the specified index") {
+            let cure = match says.contains("ResourceNotFoundException") || says.contains("not have the specified index")
+            {
                 true => format!(
                     "There is no such table (with the index `due`) in this account and region. Compare {name} and AWS_REGION \
                      with the stack's outputs, or use --stack."
                 ),
-                false => "Check AWS_REGION and your AWS credentials; they need GetItem, Query and Scan on the table and its \
+                false => {
+                    "Check AWS_REGION and your AWS credentials; they need GetItem, Query and Scan on the table and its \
                           index."
-                    .to_owned(),
+                        .to_owned()
+                }
             };
             report.finding("table", format!("{name}: {says}"), cure);
             return false;
@@ -223,11 +226,8 @@ pub(super) async fn look_at_backlog(patient: &Patient<'_>, report: &mut Report, 
             format!("{} items could not be delivered", parked.len()),
             "hitl parked lists them; hitl redrive tries them again once the cause is gone.",
         ),
-        Err(error) => report.finding(
-            "parked",
-            causes(&error),
-            "Your AWS credentials need dynamodb:Scan on the table for this.",
-        ),
+        Err(error) => {
+            report.finding("parked", causes(&error), "Your AWS credentials need dynamodb:Scan on the table for this.")
+        }
     }
 }
-

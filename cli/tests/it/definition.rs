@@ -49,9 +49,11 @@ async fn what_is_declared_is_what_is_used() {
     assert_eq!(keys(&channel["message"]["tags"]), written(&world, &["message_created"]));
     let actions = ["createUser", "startHitl", "stopHitl"];
     assert!(keys(&definition["actions"]).iter().eq(actions.iter()), "{definition}");
-    let called: BTreeSet<_> = world.stack.journal.all("operation_called").iter().map(|e| e.text("/type").to_owned()).collect();
+    let called: BTreeSet<_> =
+        world.stack.journal.all("operation_called").iter().map(|e| e.text("/type").to_owned()).collect();
     assert!(actions.iter().all(|action| called.contains(*action)), "{called:?}");
-    let emitted: BTreeSet<_> = world.stack.journal.all("event_created").iter().map(|e| e.text("/type").to_owned()).collect();
+    let emitted: BTreeSet<_> =
+        world.stack.journal.all("event_created").iter().map(|e| e.text("/type").to_owned()).collect();
     assert!(emitted.is_subset(&keys(&definition["events"])), "{emitted:?}");
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sandbox::faults::Fault;
-use sandbox::livechat::{Assignment, Region};
+use sandbox::livechat::Region;
 use serde_json::{Value, json};
 use tests::{ANNA, SECRET_ID, World};
 
@@ -47,12 +47,11 @@ async fn a_setting_that_does_not_fit_is_named_with_its_cure() {
         ("LIVECHAT_GROUP_ID", "99", "group", "no group 99", "0 (General), 1 (Support)"),
         ("LIVECHAT_CLIENT_ID", "00000000000000000000000000000000", "app", "client", "LIVECHAT_CLIENT_ID"),
         ("LIVECHAT_REDIRECT_URI", "https://elsewhere.example.com", "app", "redirect", "LIVECHAT_REDIRECT_URI"),
-        ("TABLE_NAME", "another", "table", "another", "TABLE"),
+        ("TABLE_NAME", "another", "table", "another", "no such table"),
         ("SECRET_ID", "another", "secret", "no such secret", "SECRET_ID"),
         ("HITL_URL", "http://127.0.0.1:9", "address", "no connection", "HITL_URL"),
     ] {
         let mut operator = Operator::new(&world).with(variable, value);
-        let cure = if cure == "TABLE" { "no such table" } else { cure };
         assert_found(&mut operator, name, says, cure).await;
     }
     let mut operator = Operator::new(&world).with("LIVECHAT_ORGANIZATION_ID", "00000000-0000-4000-8000-000000000000");
@@ -162,7 +161,6 @@ async fn an_uninstalled_integration_and_a_silent_sweep_are_named() {
 async fn what_waits_for_long_and_what_was_given_up_is_found() {
     let world = healthy().await;
     let mut operator = Operator::new(&world);
-    world.stack.livechat.set_behaviour(|behaviour| behaviour.assignment = Assignment::Immediate);
     let user = world.escalated_user("Ann").await;
     let refused = json!({ "error": { "type": "validation", "message": "no" } });
     world.stack.livechat.faults().next(1, "customer/action/send_event", Fault::answer(422, refused.to_string()));

@@ -59,6 +59,12 @@ impl<'a> Operator<'a> {
 
     /// Runs `hitl --sandbox FILE …` in this process, while time passes as it has to.
     pub async fn run(&mut self, arguments: &[&str]) -> Ran {
+        let world = self.world;
+        world.drive(self.undriven(arguments)).await
+    }
+
+    /// The same, for whoever lets time pass.
+    pub async fn undriven(&mut self, arguments: &[&str]) -> Ran {
         let file = self.file().clone();
         let mut line: Vec<OsString> = vec!["hitl".into(), "--sandbox".into(), file.into()];
         line.extend(arguments.iter().map(OsString::from));
@@ -73,7 +79,7 @@ impl<'a> Operator<'a> {
             environment: &nothing,
             clock: self.world.clock(),
         };
-        let status = self.world.drive(cli::run(line, &mut io)).await;
+        let status = cli::run(line, &mut io).await;
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Ran { status, out: text(out), progress: text(progress) }
     }

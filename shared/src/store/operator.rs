@@ -396,7 +396,9 @@ fn held_by_vendors(item: &Item) -> Vec<String> {
     if part(item, "entity") == Some("user") {
         let user: Option<User> = serde_dynamo::from_item(item.clone()).ok();
         let user = user.as_ref();
-        held.extend(user.and_then(|user| user.customer.as_ref()).map(|one| format!("LiveChat customer {}", one.customer_id)));
+        held.extend(
+            user.and_then(|user| user.customer.as_ref()).map(|one| format!("LiveChat customer {}", one.customer_id)),
+        );
         held.extend(user.and_then(|user| user.chat_id.as_ref()).map(|id| format!("LiveChat chat {id}")));
         held.extend(user.map(|user| format!("Botpress user {}", user.user_id)));
     }
