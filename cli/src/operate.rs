@@ -215,8 +215,13 @@ pub(crate) async fn trace(target: &Target, id: &str, io: &mut Io<'_>) -> Result<
 }
 
 fn step(event: LifeEvent, id: &str) -> Step {
-    let source = event.source_id.split_once(':').map_or(event.source_id.as_str(), |(_, source)| source);
-    let asked = event.source_id == id || source == id || event.vendor_id.as_deref() == Some(id);
+    // `message:<id>`, `message:<id>#<part>`, `event:<id>`, `corrected:<id>:<revision>`, `deleted:<id>`.
+    let about =
+        event.source_id.split_once(':').filter(|(kind, _)| ["message", "event", "corrected", "deleted"].contains(kind));
+    let is_about = about
+        .and_then(|(_, source)| source.strip_prefix(id))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['#', ':']));
+    let asked = event.source_id == id || is_about || event.vendor_id.as_deref() == Some(id);
     let took_ms = event.finished_at.map(|finished_at| finished_at.since(event.at).as_millis());
     Step { asked, event, took_ms }
 }

@@ -10,6 +10,8 @@ use shared::config::Config;
 use shared::endpoint::Endpoint;
 use shared::handoff::Handoff;
 use shared::http::Http;
+use shared::media::Policy;
+use shared::metrics::Metrics;
 use shared::secrets::{self, Secrets};
 use shared::store::Table;
 use shared::vault::Vault;
@@ -30,7 +32,7 @@ const OUTPUTS: [(&str, &str); 3] =
     [("TableName", "TABLE_NAME"), ("SecretArn", "SECRET_ID"), ("LiveChatWebhookUrl", "HITL_URL")];
 
 /// Parameters of `template.yaml`, and the variables they become.
-const PARAMETERS: [(&str, &str); 8] = [
+const PARAMETERS: [(&str, &str); 10] = [
     ("LiveChatClientId", "LIVECHAT_CLIENT_ID"),
     ("LiveChatOrganizationId", "LIVECHAT_ORGANIZATION_ID"),
     ("LiveChatRedirectUri", "LIVECHAT_REDIRECT_URI"),
@@ -39,6 +41,8 @@ const PARAMETERS: [(&str, &str); 8] = [
     ("BotpressIntegrationIds", "BOTPRESS_INTEGRATION_IDS"),
     ("WhenOffline", "WHEN_OFFLINE"),
     ("RetentionDays", "RETENTION_DAYS"),
+    ("MediaHosts", "MEDIA_HOSTS"),
+    ("Wording", "WORDING"),
 ];
 
 /// A stack, and who reaches it.
@@ -54,7 +58,7 @@ pub(crate) struct Target {
 }
 
 /// Everything that is looked up in the environment.
-const VARIABLES: [&str; 22] = [
+const VARIABLES: [&str; 24] = [
     "TABLE_NAME",
     "SECRET_ID",
     "HITL_URL",
@@ -69,6 +73,8 @@ const VARIABLES: [&str; 22] = [
     "BOTPRESS_INTEGRATION_IDS",
     "WHEN_OFFLINE",
     "SETTLE_MS",
+    "MEDIA_HOSTS",
+    "WORDING",
     "RETENTION_DAYS",
     "LIVECHAT_AGENT_TOKEN",
     "BOTPRESS_WORKSPACE_ID",
@@ -177,7 +183,11 @@ impl Target {
     /// The functions' own innards, with the secret as it is stored.
     pub fn handoff(&self) -> Result<Handoff, Failure> {
         let (dynamodb, secrets_manager) = (self.dynamodb.clone(), self.secrets_manager.clone());
-        Ok(Handoff::with_aws(self.config()?, self.clock.clone(), dynamodb, secrets_manager)?)
+        let config = self.config()?;
+        let media = Policy::new(config.media_hosts.clone());
+        // Metrics are the functions' business: theirs go to a log that nobody reads here.
+        let metrics = Metrics::kept();
+        Ok(Handoff::with_parts(config, self.clock.clone(), dynamodb, secrets_manager, metrics, media)?)
     }
 
     /// The same with credentials that may not be stored yet.

@@ -174,11 +174,11 @@ impl Stack {
             ..botpress::Options::new(clock.clone(), journal.clone())
         })
         .await?;
-        let secret = match connected {
+        let stored = match connected {
             true => secret(&livechat, &botpress),
             false => json!({ "webhookSecret": WEBHOOK_SECRET }),
         };
-        secrets_manager.put(SECRET, secret);
+        secrets_manager.put(SECRET, stored.clone());
 
         let mut variables = variables(&livechat, &botpress, &table_url, &secrets_manager);
         variables.extend(environment);
@@ -202,7 +202,7 @@ impl Stack {
                 (actions, webhooks, Vec::new())
             }
             Runtime::Deployed(deployed) => {
-                deployed.put_secret(&secret(&livechat, &botpress)).await?;
+                deployed.put_secret(&stored).await?;
                 let function = |name: &str| deployed.function(name).map(Function::Deployed);
                 (function(&deployed.actions)?, function(&deployed.webhooks)?, Vec::new())
             }

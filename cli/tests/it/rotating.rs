@@ -104,7 +104,7 @@ impl Busy {
         assert_eq!(said(self.world.sent_by_customers(), 'q'), asked);
         let answered: Vec<_> = asked.iter().map(|text| text.replacen('q', "a", 1)).collect();
         assert_eq!(said(self.world.shown_by_agents(), 'a'), answered);
-        assert!(asked.len() > 2 * ROUNDS * USERS, "only {} messages were sent meanwhile", asked.len());
+        assert!(asked.len() >= 2 * ROUNDS * USERS, "only {} messages were sent meanwhile", asked.len());
     }
 }
 

@@ -92,7 +92,7 @@ impl Table {
     /// As all reads: see [`Error`](super::Error).
     pub async fn open_sessions(&self, seen: Seen<'_>) -> Result<Vec<Session>> {
         let mut sessions: Vec<Session> = Vec::new();
-        for item in self.scan(&[("entity", "session")], &[], seen).await? {
+        for item in self.scan(&[Wanted::Is("entity", "session")], &[], seen).await? {
             sessions.push(serde_dynamo::from_item(item)?);
         }
         sessions.retain(|session| session.state != State::Closed);
@@ -106,7 +106,7 @@ impl Table {
     ///
     /// As all reads: see [`Error`](super::Error).
     pub async fn parked(&self, seen: Seen<'_>) -> Result<Vec<Parked>> {
-        let items = self.scan(&[("entity", "parked")], SUMMARY, seen).await?;
+        let items = self.scan(&[Wanted::Is("entity", "parked")], SUMMARY, seen).await?;
         let mut parked: Vec<Parked> = items.iter().filter_map(read_parked).collect();
         parked.sort_by(|one, other| one.position.cmp(&other.position));
         Ok(parked)
@@ -145,16 +145,20 @@ impl Table {
     ///
     /// As all reads: see [`Error`](super::Error).
     pub async fn find_sessions(&self, id: &str, seen: Seen<'_>) -> Result<BTreeSet<SessionId>> {
-        let (event, message) = (format!("event:{id}"), format!("message:{id}"));
+        let (event, message, part_of) = (format!("event:{id}"), format!("message:{id}"), format!("message:{id}#"));
+        let (corrected, deleted) = (format!("corrected:{id}:"), format!("deleted:{id}"));
         let fields = [
-            ("user_id", id),
-            ("conversation_id", id),
-            ("thread.chat_id", id),
-            ("thread.thread_id", id),
-            ("source_id", id),
-            ("source_id", event.as_str()),
-            ("source_id", message.as_str()),
-            ("vendor_id", id),
+            Wanted::Is("user_id", id),
+            Wanted::Is("conversation_id", id),
+            Wanted::Is("thread.chat_id", id),
+            Wanted::Is("thread.thread_id", id),
+            Wanted::Is("source_id", id),
+            Wanted::Is("source_id", &event),
+            Wanted::Begins("source_id", &corrected),
+            Wanted::Is("source_id", &deleted),
+            Wanted::Is("source_id", &message),
+            Wanted::Begins("source_id", &part_of),
+            Wanted::Is("vendor_id", id),
         ];
         let items = self.scan(&fields, &["pk"], seen).await?;
         Ok(items.iter().filter_map(|item| Key::session_of(part(item, "pk")?)).collect())
@@ -226,7 +230,7 @@ impl Table {
     ///
     /// As all reads: see [`Error`](super::Error).
     pub async fn sessions_of(&self, user_id: &UserId, seen: Seen<'_>) -> Result<Vec<Session>> {
-        let items = self.scan(&[("user_id", user_id.as_str())], &[], seen).await?;
+        let items = self.scan(&[Wanted::Is("user_id", user_id.as_str())], &[], seen).await?;
         let sessions = items.into_iter().filter(|item| part(item, "entity") == Some("session"));
         Ok(sessions.map(serde_dynamo::from_item).collect::<Result<_, _>>()?)
     }
@@ -238,7 +242,7 @@ impl Table {
     /// As all writes: see [`Error`](super::Error). Safe to repeat.
     pub async fn erase(&self, user_id: &UserId, seen: Seen<'_>) -> Result<Erased> {
         let mut erased = Erased::default();
-        let items = self.scan(&[("user_id", user_id.as_str())], &[], seen).await?;
+        let items = self.scan(&[Wanted::Is("user_id", user_id.as_str())], &[], seen).await?;
         let (pointers, others): (Vec<_>, Vec<_>) =
             items.iter().partition(|item| matches!(part(item, "entity"), Some("chat" | "conversation")));
         for item in &pointers {
@@ -246,13 +250,9 @@ impl Table {
         }
         for item in others {
             erased.held_by_vendors.extend(held_by_vendors(item));
-            match Key::session_of(part(item, "pk").unwrap_or_default()) {
-                Some(_) => {
-                    for item in self.partition(part(item, "pk").unwrap_or_default()).await? {
-                        self.remove(&item, &mut erased).await?;
-                    }
-                }
-                None => self.remove(item, &mut erased).await?,
+            // A user's and a session's partition hold nothing of anybody else.
+            for item in self.partition(part(item, "pk").unwrap_or_default()).await? {
+                self.remove(&item, &mut erased).await?;
             }
         }
         Ok(erased)
@@ -297,7 +297,7 @@ impl Table {
     /// The items of which one of `fields` has its value, or all; `wanted` attributes of them, or all.
     ///
     /// Names are replaced by placeholders, since many of them are reserved words.
-    async fn scan(&self, fields: &[(&str, &str)], wanted: &[&str], seen: Seen<'_>) -> Result<Vec<Item>> {
+    async fn scan(&self, fields: &[Wanted<'_>], wanted: &[&str], seen: Seen<'_>) -> Result<Vec<Item>> {
         let mut names = HashMap::new();
         let mut placed = |path: &str| {
             let parts = path.split('.').map(|part| {
@@ -307,10 +307,16 @@ impl Table {
             });
             parts.collect::<Vec<_>>().join(".")
         };
-        let conditions: Vec<_> =
-            fields.iter().enumerate().map(|(index, (path, _))| format!("{} = :v{index}", placed(path))).collect();
+        let conditions = fields.iter().enumerate().map(|(index, field)| match field {
+            Wanted::Is(path, _) => format!("{} = :v{index}", placed(path)),
+            Wanted::Begins(path, _) => format!("begins_with({}, :v{index})", placed(path)),
+        });
+        let conditions: Vec<_> = conditions.collect();
         let wanted: Vec<_> = wanted.iter().map(|path| placed(path)).collect();
-        let values = fields.iter().enumerate().map(|(index, (_, value))| (format!(":v{index}"), text(value)));
+        let values = fields.iter().enumerate().map(|(index, field)| {
+            let (Wanted::Is(_, value) | Wanted::Begins(_, value)) = field;
+            (format!(":v{index}"), text(value))
+        });
         let values: HashMap<_, _> = values.collect();
         let request = self.client.scan().table_name(&self.name).consistent_read(true);
         let mut pages = request
@@ -329,6 +335,13 @@ impl Table {
         }
         Ok(items)
     }
+}
+
+/// What an attribute has to be; its path has dots.
+#[derive(Clone, Copy)]
+enum Wanted<'a> {
+    Is(&'a str, &'a str),
+    Begins(&'a str, &'a str),
 }
 
 /// An item that is written as it was read.

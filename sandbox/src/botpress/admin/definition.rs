@@ -168,6 +168,8 @@ pub(in super::super) fn declared(body: &Map<String, Value>) -> Definition {
         conversation_tags: part("/conversation/tags"),
         message_tags: part("/message/tags"),
         message_types: part("/messages"),
+        media_titles: channel
+            .is_some_and(|channel| channel.pointer("/messages/image/schema/properties/title").is_some()),
         states: std::collections::BTreeSet::new(),
     }
 }

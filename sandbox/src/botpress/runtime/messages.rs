@@ -114,7 +114,7 @@ fn check(platform: &Platform, world: &World, body: &Map<String, Value>) -> Resul
     }
     check_payload(message_type, payload).map_err(Error::invalid)?;
     let is_titled = payload.get("title").is_some() && message_type != "file";
-    if is_titled && !platform.options.definition.media_titles {
+    if is_titled && !platform.admin.definition().media_titles {
         return Err(Error::invalid("payload must NOT have additional properties (\"title\")"));
     }
     let (conversation_id, user_id) = (get("conversationId"), get("userId"));
