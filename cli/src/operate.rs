@@ -87,7 +87,8 @@ impl fmt::Display for Sessions {
         for row in &self.sessions {
             let chat = row.chat_id.as_deref().unwrap_or("-");
             let (state, open) = (state_name(row.state), for_people(row.open_for_seconds));
-            writeln!(f, "{:<32} {state:<9} {open:>9} {:<31} {chat}", row.session_id, row.user_id)?;
+            let (session, user) = (row.session_id.as_str(), row.user_id.as_str());
+            writeln!(f, "{session:<32} {state:<9} {open:>9} {user:<31} {chat}")?;
         }
         write!(f, "\n{} of {} open", self.sessions.len(), self.open)
     }
@@ -176,7 +177,7 @@ impl fmt::Display for Step {
             Some(Outcome::Dropped) => "dropped",
             Some(Outcome::Parked) => "PARKED",
         };
-        write!(f, "{mark} {at}  {lane:<8} {outcome:<9}  {source_id}")?;
+        write!(f, "{mark} {at}  {:<8} {outcome:<9}  {source_id}", lane.to_string())?;
         if let Some(vendor_id) = vendor_id {
             write!(f, " -> {vendor_id}")?;
         }
