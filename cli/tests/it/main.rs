@@ -1,3 +1,9 @@
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "this is how a test fails, also in its helpers"
+)]
 //! The operator's command against the sandbox.
 
 mod connecting;

@@ -87,8 +87,11 @@ fn closed(required: &[(&str, Value)], optional: &[(&str, Value)]) -> Value {
     object
 }
 
+/// Names with their schemas.
+type Fields = Vec<(&'static str, Value)>;
+
 /// The fields of a message type: required, optional.
-fn fields(kind: &str) -> (Vec<(&'static str, Value)>, Vec<(&'static str, Value)>) {
+fn fields(kind: &str) -> (Fields, Fields) {
     let title = || vec![("title", not_empty())];
     match kind {
         "text" => (vec![("text", not_empty())], vec![]),

@@ -205,7 +205,7 @@ fn checked_new(platform: &Platform, body: Map<String, Value>) -> Result<Map<Stri
     }
     let name = text(&body, "name");
     let handle = format!("{}/", platform.admin.workspace_handle);
-    if !name.strip_prefix(&handle).is_some_and(|rest| !rest.is_empty()) {
+    if name.strip_prefix(&handle).is_none_or(str::is_empty) {
         return Err(Error::invalid(format!("the name of an integration must begin with \"{handle}\"")));
     }
     definition::check_body(&body)?;
