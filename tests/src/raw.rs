@@ -30,8 +30,14 @@ impl World {
 
     /// A world whose secret holds only what the template generates, and in which nothing is installed.
     pub async fn unconnected() -> Self {
+        Self::unconnected_with(1).await
+    }
+
+    /// The same with several instances of each function, each of which keeps the secret in mind for itself.
+    pub async fn unconnected_with(instances: usize) -> Self {
         let clock = Clocks::new();
-        let stack = Stack::start(Options { connected: false, ..clock.options() }).await.expect("the stack starts");
+        let options = Options { connected: false, instances, ..clock.options() };
+        let stack = Stack::start(options).await.expect("the stack starts");
         Self { stack, fail_points: Plan::default(), clock: Some(clock) }
     }
 

@@ -12,6 +12,9 @@ use crate::operator::{Operator, Ran};
 /// Users who talk all at once.
 const USERS: usize = 4;
 
+/// Instances of each function; each keeps the secret in mind for itself.
+const INSTANCES: usize = 3;
+
 /// How many rounds of talk there are at least before, and after, the command.
 const ROUNDS: usize = 3;
 
@@ -25,7 +28,7 @@ struct Busy {
 
 impl Busy {
     async fn new() -> Self {
-        let world = World::unconnected().await;
+        let world = World::unconnected_with(INSTANCES).await;
         let mut operator = Operator::new(&world);
         operator.does(&["connect", "livechat"]).await;
         operator.does(&["connect", "botpress"]).await;
@@ -62,6 +65,18 @@ impl Busy {
         }
     }
 
+    /// Somebody knows neither key nor secret: every instance has just looked for newer ones, and will not so soon again.
+    async fn knock(&self) {
+        let stack = &self.world.stack;
+        for _ in 0..3 * INSTANCES {
+            let address = format!("{}/botpress/{}", stack.gateway.url(), "wrong".repeat(8));
+            assert_eq!(self.world.posted(&address, "{}").await.unwrap().0, 401);
+            let mut webhook = self.world.envelope("chat_deactivated", Value::Null);
+            webhook["secret_key"] = "wrong".into();
+            assert_eq!(self.world.posted(&stack.webhook_url(), webhook.to_string()).await.unwrap().0, 401);
+        }
+    }
+
     /// Runs the command while everybody talks.
     async fn while_talking(&self, arguments: &[&str]) -> Ran {
         let (rounds, done) = (AtomicUsize::new(self.said.load(Ordering::SeqCst)), AtomicBool::new(false));
@@ -71,6 +86,7 @@ impl Busy {
             while rounds.load(Ordering::SeqCst) < begin_at {
                 tokio::task::yield_now().await;
             }
+            self.knock().await;
             let ran = operator.undriven(arguments).await;
             done.store(true, Ordering::SeqCst);
             ran
