@@ -40,6 +40,10 @@ enum Command {
     Serve {
         #[command(flatten)]
         ports: Ports,
+        /// Leave the connecting to whoever wants to practise it: nothing is installed, and the secret holds only what the
+        /// stack generates.
+        #[arg(long)]
+        unconnected: bool,
         /// Say how to reach it in one line of JSON, for a tool.
         #[arg(long)]
         json: bool,
@@ -91,9 +95,10 @@ async fn run(arguments: &Arguments) -> Result<bool, Error> {
     };
     match arguments.command {
         None => demo::play(runtime, arguments.bot, &mut io::stdout().lock()).await,
-        Some(Command::Serve { ports: Ports { gateway, livechat, botpress, botcopy, people }, json }) => {
+        Some(Command::Serve { ports: Ports { gateway, livechat, botpress, botcopy, people }, unconnected, json }) => {
             let say = if json { serve::as_json } else { serve::directions };
-            serve::serve(runtime, [gateway, livechat, botpress, botcopy, people], say).await.map(|()| true)
+            let ports = [gateway, livechat, botpress, botcopy, people];
+            serve::serve(runtime, ports, !unconnected, say).await.map(|()| true)
         }
     }
 }

@@ -61,6 +61,19 @@ impl SecretsManager {
         arn
     }
 
+    /// Deletes the secret `name`.
+    pub fn remove(&self, name: &str) {
+        self.vault.lock().remove(name);
+    }
+
+    /// What the secret `name` holds now.
+    pub fn current(&self, name: &str) -> Option<Value> {
+        let secrets = self.vault.lock();
+        let versions = &secrets.get(name)?.versions;
+        let version = versions.iter().find(|version| version.stages.contains(CURRENT))?;
+        serde_json::from_str(&version.value).ok()
+    }
+
     /// Makes `value` current and what was current so far previous, as a finished rotation does.
     ///
     /// A secret that does not exist is created.

@@ -6,7 +6,8 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http::StatusCode;
+use http::header::HOST;
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::clock::Clock;
@@ -22,7 +23,7 @@ pub type Ports = [u16; 5];
 /// How to reach a stack and its people, put into words.
 pub type Say = fn(&Stack, people: &str) -> String;
 
-/// Starts the stack with the integration installed, says how to reach it, and waits for Ctrl-C.
+/// Starts the stack, with the integration installed if it is to be `connected`, says how to reach it, and waits for Ctrl-C.
 ///
 /// # Errors
 ///
@@ -30,11 +31,15 @@ pub type Say = fn(&Stack, people: &str) -> String;
 pub async fn serve(
     runtime: Runtime<'_>,
     [gateway, livechat, botpress, botcopy, people]: Ports,
+    connected: bool,
     say: Say,
 ) -> Result<(), Error> {
     let ports = [gateway, livechat, botpress, botcopy];
-    let stack = Arc::new(Stack::start(Options { runtime, ports, ..Options::in_process(Clock::system()) }).await?);
-    stack.install().await?;
+    let options = Options { runtime, ports, connected, ..Options::in_process(Clock::system()) };
+    let stack = Arc::new(Stack::start(options).await?);
+    if connected {
+        stack.install().await?;
+    }
     let people = Server::start(people, router(Arc::clone(&stack)), Faults::default(), Clock::system()).await?;
     println!("{}", say(&stack, &people.url()));
     Ok(tokio::signal::ctrl_c().await?)
@@ -56,6 +61,8 @@ fn router(stack: Arc<Stack>) -> Router {
         .route("/chats/{chat}/delete", post(delete))
         .route("/chats/{chat}/close", post(close))
         .route("/sweep", post(sweep))
+        .route("/install", post(install))
+        .route("/stack", get(description))
         .route("/journal", get(journal))
         .with_state(stack)
 }
@@ -99,7 +106,11 @@ Be the agent:
   curl -X POST {people}/chats/CHAT/close -d '{{\"agent\":\"anna@example.com\"}}' -H 'content-type: application/json'
 Be the clock, or the auditor:
   curl -X POST {people}/sweep
-  curl {people}/journal",
+  curl {people}/journal
+Be the operator, in another terminal:
+  cargo run -p cli -- --sandbox {people} doctor
+Or start with `serve --unconnected`, connect LiveChat and Botpress with the same command, and press Botpress's button:
+  curl -X POST {people}/install",
         gateway = stack.gateway.url(),
         integration = stack.integration_url(),
         webhook = stack.webhook_url(),
@@ -122,9 +133,15 @@ Be the clock, or the auditor:
 
 /// For a tool, in one line.
 ///
-/// Shape: `{"gateway":"http://…","people":"http://…","livechat":{…},"botpress":{…},"botcopy":{…}}`; each vendor has its
-/// `url`, what it calls of ours, and the credentials and ids that it issued.
+/// Shape: `{"gateway":"http://…","people":"http://…","livechat":{…},"botpress":{…},"botcopy":{…},"environment":{…}}`; each
+/// vendor has its `url`, what it calls of ours, and the credentials and ids that it issued; the environment is the operator's.
 pub fn as_json(stack: &Stack, people: &str) -> String {
+    described(stack, people).to_string()
+}
+
+/// What a tool needs to know of a stack.
+pub fn described(stack: &Stack, people: &str) -> Value {
+    let (workspace_id, workspace_handle, personal_access_token) = stack.botpress.workspace();
     let (account, options) = (stack.livechat.account(), stack.botpress.options());
     json!({
         "gateway": stack.gateway.url(),
@@ -146,6 +163,9 @@ pub fn as_json(stack: &Stack, people: &str) -> String {
             "integration_id": options.install.integration_id,
             "alias": options.install.alias,
             "access_key": options.access_key,
+            "workspace_id": workspace_id,
+            "workspace_handle": workspace_handle,
+            "personal_access_token": personal_access_token,
         },
         "botcopy": {
             "url": stack.botcopy.url(),
@@ -155,8 +175,8 @@ pub fn as_json(stack: &Stack, people: &str) -> String {
             "custom_header": stack.botcopy.options().custom_header,
             "api_key": stack.botcopy.options().api_key,
         },
+        "environment": stack.operator_environment(),
     })
-    .to_string()
 }
 
 #[derive(Deserialize)]
@@ -273,6 +293,19 @@ async fn sweep(State(stack): State<Arc<Stack>>) -> Response {
         Ok(swept) => Json(swept).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
+}
+
+/// The button in Botpress Studio.
+async fn install(State(stack): State<Arc<Stack>>) -> Response {
+    done(stack.botpress.install_deployed().await.and_then(|answer| match answer.status {
+        200 => Ok(()),
+        _ => Err(answer.body),
+    }))
+}
+
+async fn description(State(stack): State<Arc<Stack>>, headers: HeaderMap) -> Json<Value> {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    Json(described(&stack, &format!("http://{host}")))
 }
 
 async fn journal(State(stack): State<Arc<Stack>>) -> Response {

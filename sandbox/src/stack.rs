@@ -1,5 +1,6 @@
 //! The whole stack: both functions behind the gateway, with simulated vendors and an embedded table.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,6 +86,8 @@ pub struct Options<'a> {
     pub activation_delay: Duration,
     /// What the integration's definition declares at Botpress.
     pub definition: botpress::Definition,
+    /// Whether the secret is complete; otherwise it holds only what the template generates.
+    pub connected: bool,
     /// Whether the functions reach the table through a proxy that spoils calls.
     pub table_proxy: bool,
     /// How many instances of each function there are; they take turns, and share nothing but the table and the secret.
@@ -109,6 +112,7 @@ impl Options<'_> {
             table_proxy: false,
             instances: 1,
             botcopy: botcopy::Dialogflow::default(),
+            connected: true,
         }
     }
 }
@@ -136,6 +140,7 @@ pub struct Stack {
     pub gateway_faults: Faults,
     /// What the functions in this process have measured.
     pub metrics: Metrics,
+    variables: Vec<(String, String)>,
     clock: Clock,
     actions: Function,
     webhooks: Function,
@@ -153,7 +158,8 @@ impl Stack {
     /// When a port is taken, or a binary does not start.
     pub async fn start(options: Options<'_>) -> Result<Self, Error> {
         let Options { clock, functions_clock, runtime, ports, environment, fail_points, .. } = options;
-        let Options { activation_delay, definition, table_proxy, instances: count, botcopy: dialogflow, .. } = options;
+        let Options { activation_delay, connected, definition, table_proxy, instances: count, .. } = options;
+        let dialogflow = options.botcopy;
         let metrics = Metrics::kept();
         let [gateway_port, livechat_port, botpress_port, botcopy_port] = ports;
         let journal = Journal::default();
@@ -184,7 +190,11 @@ impl Stack {
             ..botcopy::Options::new(clock.clone(), journal.clone())
         })
         .await?;
-        secrets_manager.put(SECRET, secret(&livechat, &botpress, &botcopy));
+        let stored = match connected {
+            true => secret(&livechat, &botpress, &botcopy),
+            false => json!({ "webhookSecret": WEBHOOK_SECRET }),
+        };
+        secrets_manager.put(SECRET, stored.clone());
 
         let mut variables = variables(&livechat, &botpress, &table_url, &secrets_manager);
         variables.push(("BOTCOPY_API_URL".to_owned(), botcopy.url()));
@@ -209,7 +219,7 @@ impl Stack {
                 (actions, webhooks, Vec::new())
             }
             Runtime::Deployed(deployed) => {
-                deployed.put_secret(&secret(&livechat, &botpress, &botcopy)).await?;
+                deployed.put_secret(&stored).await?;
                 let function = |name: &str| deployed.function(name).map(Function::Deployed);
                 (function(&deployed.actions)?, function(&deployed.webhooks)?, Vec::new())
             }
@@ -234,11 +244,27 @@ impl Stack {
             secrets_manager,
             gateway_faults,
             metrics,
+            variables,
             clock,
             actions,
             webhooks,
             instances,
         })
+    }
+
+    /// What an operator's command has to be told: the functions' own variables, the gateway's address, and the credentials
+    /// that the vendors have issued to a person.
+    pub fn operator_environment(&self) -> BTreeMap<String, String> {
+        let (workspace_id, workspace_handle, personal_access_token) = self.botpress.workspace();
+        let own = [
+            ("HITL_URL", self.gateway.url()),
+            ("LIVECHAT_AGENT_TOKEN", self.livechat.account().agent_token.clone()),
+            ("BOTPRESS_WORKSPACE_ID", workspace_id.to_owned()),
+            ("BOTPRESS_WORKSPACE_HANDLE", workspace_handle.to_owned()),
+            ("BOTPRESS_PERSONAL_ACCESS_TOKEN", personal_access_token.to_owned()),
+        ];
+        let own = own.map(|(name, value)| (name.to_owned(), value));
+        self.variables.iter().cloned().chain(own).collect()
     }
 
     /// Installs the integration on the bot, by which it also registers LiveChat's webhooks.

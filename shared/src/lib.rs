@@ -17,6 +17,7 @@ pub mod botpress;
 pub mod bridge;
 pub mod clock;
 pub mod config;
+pub mod endpoint;
 #[cfg(feature = "fail-points")]
 pub mod fail_point;
 pub mod handoff;
@@ -29,3 +30,4 @@ pub mod redacted;
 pub mod secrets;
 pub mod store;
 pub mod telemetry;
+pub mod vault;

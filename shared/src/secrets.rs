@@ -5,16 +5,28 @@ use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
 use crate::clock::{Clock, Timestamp};
 use crate::redacted::Redacted;
 
 /// How long fetched credentials are used without asking again.
-const TIME_TO_LIVE: Duration = Duration::from_secs(300);
+pub const TIME_TO_LIVE: Duration = Duration::from_secs(300);
 
 /// How long a refused credential is tried before Secrets Manager is asked out of turn again.
-const REFRESH_COOLDOWN: Duration = Duration::from_secs(10);
+pub const REFRESH_COOLDOWN: Duration = Duration::from_secs(10);
+
+/// Key of [`Secrets::agent_token`].
+pub const AGENT_TOKEN: &str = "agentToken";
+/// Key of [`Secrets::webhook_secret`].
+pub const WEBHOOK_SECRET: &str = "webhookSecret";
+/// Key of [`Secrets::botpress_token`].
+pub const BOTPRESS_TOKEN: &str = "botpressToken";
+/// Key of [`Secrets::botpress_signing_secret`].
+pub const BOTPRESS_SIGNING_SECRET: &str = "botpressSigningSecret";
+/// Key of [`Secrets::botpress_path_key`].
+pub const BOTPRESS_PATH_KEY: &str = "botpressPathKey";
 
 /// The credentials of one tenant.
 ///
@@ -81,6 +93,18 @@ impl Secrets {
         Ok(secrets)
     }
 
+    /// Reads a secret that an operator has not completed yet: what is absent is empty, and fits nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`] when a value is not a text.
+    pub fn incomplete(mut values: Map<String, Value>) -> Result<Self, Error> {
+        for key in [AGENT_TOKEN, WEBHOOK_SECRET, BOTPRESS_TOKEN] {
+            values.entry(key).or_insert_with(|| Value::from(""));
+        }
+        serde_json::from_value(Value::Object(values)).map_err(|_| Error::Malformed("all values have to be texts"))
+    }
+
     fn check(&self) -> Result<(), Error> {
         let optional = |secret: &Option<Redacted>| secret.as_ref().is_some_and(is_blank);
         for (blank, complaint) in [
@@ -141,6 +165,8 @@ pub struct Cache {
     secret_id: String,
     clock: Clock,
     cached: Mutex<Option<Cached>>,
+    /// Never asked for again: they are not in Secrets Manager yet.
+    given: Option<Arc<Versions>>,
 }
 
 #[derive(Debug)]
@@ -152,7 +178,13 @@ struct Cached {
 impl Cache {
     /// Makes an empty cache; nothing is fetched yet.
     pub fn new(client: Client, secret_id: String, clock: Clock) -> Self {
-        Self { client, secret_id, clock, cached: Mutex::default() }
+        Self { client, secret_id, clock, cached: Mutex::default(), given: None }
+    }
+
+    /// The same with credentials that are not looked up: an operator tries them before they are stored.
+    #[must_use]
+    pub fn with_given(self, secrets: Secrets) -> Self {
+        Self { given: Some(Arc::new(Versions { current: secrets, previous: None })), ..self }
     }
 
     /// The credentials, fetched when there are none or they are five minutes old.
@@ -174,6 +206,9 @@ impl Cache {
     }
 
     async fn no_older_than(&self, age: Duration) -> Result<Arc<Versions>, Error> {
+        if let Some(given) = &self.given {
+            return Ok(Arc::clone(given));
+        }
         // Held over the fetch, so that concurrent requests wait for one answer instead of asking each.
         let mut cached = self.cached.lock().await;
         let now = self.clock.now();

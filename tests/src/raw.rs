@@ -28,6 +28,24 @@ impl World {
         world
     }
 
+    /// A world whose secret holds only what the template generates, and in which nothing is installed.
+    pub async fn unconnected() -> Self {
+        Self::unconnected_with(1).await
+    }
+
+    /// The same with several instances of each function, each of which keeps the secret in mind for itself.
+    pub async fn unconnected_with(instances: usize) -> Self {
+        let clock = Clocks::new();
+        let options = Options { connected: false, instances, ..clock.options() };
+        let stack = Stack::start(options).await.expect("the stack starts");
+        Self { stack, fail_points: Plan::default(), clock: Some(clock) }
+    }
+
+    /// The time, for whoever acts on this world from outside.
+    pub fn clock(&self) -> Clock {
+        self.clock.as_ref().map_or_else(Clock::system, Clocks::clock)
+    }
+
     /// The platform calls an operation, once.
     pub async fn operate(&self, operation: &str, body: &Value) -> OperationAnswer {
         self.operate_with(operation, body, &[]).await

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::platform::{Platform, lock};
 use super::schema::{Field, Shape, check, required};
-use super::signature::sign;
+use super::signature::sign_with_all;
 use super::state::World;
 
 /// How often a delivery is repeated.
@@ -128,8 +128,9 @@ impl Platform {
             ("traceparent", format!("00-{trace}-{span}-01")),
         ]);
         // An empty body cannot be verified by the vendor's own package, so a `ping` goes unsigned.
-        if let Some(secret) = self.options.signing_secret.as_ref().filter(|_| !body.is_empty()) {
-            headers.insert("x-bp-signature", sign(secret, self.now(), body)?);
+        let secrets = self.admin.signing_secrets(self.now());
+        if !secrets.is_empty() && !body.is_empty() {
+            headers.insert("x-bp-signature", sign_with_all(&secrets, self.now(), body)?);
         }
         Ok(headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }

@@ -1,6 +1,6 @@
 //! A stand-in for Botpress Cloud with one bot, the HITL plugin 1.4.2 and one install of a HITL integration.
 //!
-//! It serves the runtime API below `/v1/chat/` and the install's public webhook below `/{webhookId}`, calls the
+//! It serves the runtime API below `/v1/chat/`, of the admin API below `/v1/admin/` what deploying takes, and the install's public webhook below `/{webhookId}`, calls the
 //! integration as the platform does, and refuses what the platform refuses. It knows nothing of the product's own
 //! types: every shape is written down here a second time, from the vendor's description.
 //!
@@ -24,6 +24,9 @@
 //! | `event_created` | `event_id`, `type`, `conversation_id`, `user_id`, `scheduled_for` |
 //! | `event_canceled` | `event_id` |
 //! | `integration_configured` | `identifier`, `schedule_register_call` |
+//! | `integration_created`, `integration_updated` | `id`, `name`, `version`; `id`, `url` |
+//! | `signing_secret_rotated` | `id` |
+//! | `access_key_issued`, `access_key_withdrawn` | `id`, `integration_id`; `id` |
 //! | `identifier_set` (by a webhook's answer) | `identifier` |
 //! | `operation_called` (every attempt) | `operation`, `type` (of action or message), `status` (null: no answer), `attempt`, `message_id`, `error` |
 //! | `registered`, `unregistered` | - |
@@ -38,6 +41,7 @@
 //! | `dropped` | `reason` (`inactive`), `kind` (`message`, `event`), `type`, `conversation_id`, `message_id` or `event_id` |
 //! | `plugin_failed` | `conversation_id`, `reason` |
 
+mod admin;
 mod calls;
 mod errors;
 mod files;
@@ -56,6 +60,7 @@ mod wire;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
@@ -245,6 +250,34 @@ impl Simulator {
         self.register().await
     }
 
+    /// Installs the integration that was made by the admin API, as its button in Studio does.
+    ///
+    /// # Errors
+    ///
+    /// When there is none yet, or no answer arrives.
+    pub async fn install_deployed(&self) -> Result<OperationAnswer, String> {
+        let url = self.platform.admin.url_of(&self.platform.options.install.integration_id);
+        let url = url.ok_or("no integration has been made yet")?;
+        self.install_integration(&url).await
+    }
+
+    /// The deployed integration's definition, as the admin API was given it.
+    pub fn deployed_definition(&self) -> Option<Value> {
+        self.platform.admin.body_of(&self.platform.options.install.integration_id)
+    }
+
+    /// The workspace's id, its handle, and the personal access token of its owner.
+    pub fn workspace(&self) -> (&str, &str, &str) {
+        let admin = &self.platform.admin;
+        (&admin.workspace_id, &admin.workspace_handle, &admin.personal_access_token)
+    }
+
+    /// Withdraws every access key, that of the [`Options`] included.
+    pub fn withdraw_access_keys(&self) {
+        self.platform.access_key_valid.store(false, Ordering::SeqCst);
+        self.platform.admin.withdraw_access_keys();
+    }
+
     /// Calls `register`, as an install, a change of the configuration, or the schedule does.
     ///
     /// # Errors
@@ -319,6 +352,8 @@ async fn entry(State(platform): State<Arc<Platform>>, request: Request) -> Respo
     let first = head.uri.path().split('/').nth(1).unwrap_or_default();
     if first == platform.options.install.webhook_id {
         relay::forward(&platform, &head.method, &head.uri, &head.headers, body).await
+    } else if head.uri.path().starts_with("/v1/admin/") {
+        admin::answer(&platform, &head.method, &head.uri, &head.headers, &body)
     } else {
         runtime::answer(&platform, &head.method, &head.uri, &head.headers, body)
     }

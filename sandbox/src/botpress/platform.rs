@@ -1,12 +1,14 @@
 //! The simulated cloud as one value: its state, its clock, its journal, and what is under way.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
 use shared::clock::{Clock, Timestamp};
 use tokio::sync::watch;
 
+use super::admin::Admin;
 use super::plugin;
 use super::state::{Conversation, Message, User, World};
 use super::{InstallStatus, Options};
@@ -16,6 +18,10 @@ use crate::journal::Vendor;
 #[derive(Debug)]
 pub(super) struct Platform {
     pub options: Options,
+    /// The workspace, as whoever deploys integrations sees it.
+    pub admin: Admin,
+    /// Whether the access key that the workspace began with still opens the runtime API.
+    pub access_key_valid: AtomicBool,
     pub client: reqwest::Client,
     pub pending: Pending,
     /// The simulator's own address, known once it listens.
@@ -30,8 +36,11 @@ impl Platform {
     pub fn new(options: Options, client: reqwest::Client) -> Self {
         let mut world = World::default();
         world.add_user(options.clock.now(), "", Some(&options.install.bot_id));
+        let admin = Admin::new(options.definition.clone(), options.signing_secret.clone());
         Self {
             options,
+            admin,
+            access_key_valid: AtomicBool::new(true),
             client,
             pending: Pending::default(),
             address: OnceLock::new(),

@@ -20,14 +20,31 @@ const SECRET: GeneralPurpose = GeneralPurpose::new(
 ///
 /// When `secret` is not base64url.
 pub fn sign(secret: &str, now: Timestamp, body: &[u8]) -> Result<String, String> {
+    sign_with_all(&[secret.to_owned()], now, body)
+}
+
+/// The same with one signature for each secret, as during a rotation.
+///
+/// # Errors
+///
+/// As [`sign`].
+pub(super) fn sign_with_all(secrets: &[String], now: Timestamp, body: &[u8]) -> Result<String, String> {
+    let mut header = now.unix_millis().to_string();
+    for secret in secrets {
+        header.push(',');
+        header.push_str(&signature(secret, now, body)?);
+    }
+    Ok(header)
+}
+
+fn signature(secret: &str, now: Timestamp, body: &[u8]) -> Result<String, String> {
     let key = SECRET.decode(secret).map_err(|error| format!("the signing secret is not base64url: {error}"))?;
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).map_err(|error| error.to_string())?;
     let timestamp = now.unix_millis().to_string();
     mac.update(timestamp.as_bytes());
     mac.update(b".");
     mac.update(body);
-    let signature = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
-    Ok(format!("{timestamp},{signature}"))
+    Ok(URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
 }
 
 #[cfg(test)]

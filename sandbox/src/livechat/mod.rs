@@ -60,6 +60,7 @@ mod paging;
 mod params;
 mod people;
 mod router;
+mod scopes;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -187,6 +187,11 @@ impl Simulator {
         self.inner.state().agent_token_valid = valid;
     }
 
+    /// Makes the personal access token one that was created with these scopes alone.
+    pub fn set_agent_token_scopes(&self, scopes: &[&str]) {
+        self.inner.state().agent_token_scopes = Some(scopes.iter().map(|scope| (*scope).to_owned()).collect());
+    }
+
     /// Puts a file on the CDN, as the agent app does before it sends one; the answer is its URL.
     pub fn agent_uploads(&self, name: &str, content_type: &str, bytes: Vec<u8>) -> String {
         let file = super::state::File {

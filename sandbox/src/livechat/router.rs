@@ -16,7 +16,7 @@ use super::accounts::{self, Refusal};
 use super::errors::{Error, Kind};
 use super::params::Params;
 use super::state::{Requester, Source, State, Step};
-use super::{Inner, Region, agent, configuration, customer, ids, upload};
+use super::{Inner, Region, agent, configuration, customer, ids, scopes, upload};
 use crate::journal::Vendor;
 
 /// Far above every documented size; only guards the machine.
@@ -196,7 +196,10 @@ fn authorise(
             let is_personal = credential.strip_prefix("Basic ") == Some(state.account.agent_token.as_str());
             let is_oauth = credential.strip_prefix("Bearer ") == Some(state.account.oauth_token.as_str());
             if is_personal && state.agent_token_valid || action == "list_webhook_names" {
-                Ok((owner, Source::Unnamed))
+                match scopes::allow(state.agent_token_scopes.as_ref(), action) {
+                    true => Ok((owner, Source::Unnamed)),
+                    false => Err(Kind::Authorization.into()),
+                }
             } else if is_oauth {
                 Ok((owner, Source::Client(state.account.client_id.clone())))
             } else {

@@ -5,6 +5,7 @@
 //!
 //! See the Botpress repository, "SDK" and "Client", and the Botpress API reference, "Runtime API".
 
+mod admin;
 mod content;
 mod context;
 mod error;
@@ -16,6 +17,7 @@ pub mod signature;
 
 use serde::{Deserialize, Serialize};
 
+pub use admin::{Admin, Integration, Interface, IssuedKey};
 pub use content::{Button, Card, Content};
 pub use context::{Configuration, Context, ContextError};
 pub use error::Error;
@@ -64,6 +66,11 @@ impl Client {
     /// Makes a client; nothing is sent.
     pub const fn new(settings: Settings, http: Http) -> Self {
         Self { settings, http }
+    }
+
+    /// Acts for a workspace, as the owner of a personal access token.
+    pub const fn admin<'a>(&'a self, token: &'a Redacted, workspace_id: &'a str) -> Admin<'a> {
+        Admin::new(self, token, workspace_id)
     }
 
     /// Acts for one install; `token` is an integration access key or a personal access token.

@@ -10,6 +10,7 @@ pub mod split;
 pub mod to_botpress;
 pub mod to_livechat;
 pub mod transcript;
+pub mod webhooks;
 pub mod wording;
 
 pub use content::{MediaKind, MessageContent};

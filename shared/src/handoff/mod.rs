@@ -15,6 +15,7 @@ mod handover;
 mod known;
 mod media;
 mod open;
+mod operate;
 mod platform;
 mod receive;
 mod reconcile;
@@ -29,7 +30,9 @@ mod to_bot;
 
 pub use authentic::{BotcopyProof, BotpressProof, Rejection};
 pub use error::{Error, Result};
+pub use operate::{Closed, Redriven};
 pub use receive::Received;
+pub use register::Repaired;
 pub use start::StartRequest;
 pub use sweep::Swept;
 

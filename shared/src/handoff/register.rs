@@ -5,19 +5,10 @@ use std::collections::BTreeMap;
 use super::credentials::call;
 use super::{Error, Handoff, Result};
 use crate::botpress::{Install, RegisterSchedule};
+use crate::bridge::webhooks;
 use crate::ids::{GroupId, UserId, WebhookRegistrationId};
-use crate::livechat::{AuthorType, NewWebhook, WebhookFilters, WebhookRegistration};
-
-/// The events that a handoff is made of.
-const WEBHOOK_ACTIONS: [&str; 7] = [
-    "incoming_chat",
-    "incoming_event",
-    "event_updated",
-    "event_deleted",
-    "chat_transferred",
-    "user_added_to_chat",
-    "chat_deactivated",
-];
+use crate::livechat::{GroupStatus, NewWebhook, WebhookRegistration};
+use crate::redacted::Redacted;
 
 /// The customer that checks are made with, so that a check does not leave a new customer behind each time.
 const PROBE_USER: &str = "registration-check";
@@ -33,9 +24,18 @@ impl Handoff {
     ///
     /// [`Error::Refused`] with a sentence that Botpress shows to whoever installs the integration.
     pub async fn register(&self, install: &Install, group_id: Option<GroupId>, webhook_url: &str) -> Result<()> {
-        self.check_customer_side(group_id.unwrap_or(self.config.group_id)).await?;
+        self.check_app().await?;
+        let group_id = group_id.unwrap_or(self.config.group_id);
+        if self.group_status(group_id).await?.is_none() {
+            return Err(Error::Refused(self.config.wording.group_unknown(group_id)));
+        }
         self.check_agent_token().await?;
-        self.repair_webhooks(webhook_url).await?;
+        match self.repair_webhooks(webhook_url).await {
+            Err(Error::LiveChat(error)) if error.is_forbidden() => {
+                tracing::warn!(error = %error, "the agent token may not manage webhooks: keep them in LiveChat's console");
+            }
+            repaired => drop(repaired?),
+        }
         self.table.put_install(install).await?;
         let mut bot = self.as_install(install).await?;
         let scheduled: Result<()> = call!(bot.configure_integration(RegisterSchedule::Daily));
@@ -54,8 +54,7 @@ impl Handoff {
         }
         let removed = async {
             for registration in self.own_webhooks(webhook_url).await? {
-                let mut owner = self.as_owner().await?;
-                call!(owner.unregister_webhook(&registration.id))?;
+                self.unregister_webhook(&registration.id).await?;
             }
             Ok::<(), Error>(())
         };
@@ -65,26 +64,51 @@ impl Handoff {
         Ok(())
     }
 
-    async fn check_customer_side(&self, group_id: GroupId) -> Result<()> {
+    /// Issues a token to the customer that checks are made with: so client id, organization and redirect URI are right.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with a sentence that names the settings; else what failed.
+    pub async fn check_app(&self) -> Result<()> {
         let probe = UserId::from(PROBE_USER);
-        let known = self.table.user(&probe).await?.and_then(|user| user.customer);
-        let customer = self.ensure_customer(&probe, known).await.map_err(|error| {
+        let issued = match self.table.user(&probe).await?.and_then(|user| user.customer) {
+            None => self.mint(&probe, None).await,
+            Some(known) => match self.renew(&probe, &known).await {
+                Err(Error::CustomerLost) => self.mint(&probe, Some(&known)).await,
+                renewed => renewed,
+            },
+        };
+        issued.map(drop).map_err(|error| {
             explained(
                 "LiveChat issued no customer token; check LIVECHAT_CLIENT_ID, LIVECHAT_ORGANIZATION_ID and that \
                  LIVECHAT_REDIRECT_URI is listed in the app",
                 error,
             )
-        })?;
+        })
+    }
+
+    /// Whether a group can take chats now; none means that there is no such group. Needs what [`check_app`](Self::check_app)
+    /// has left.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with a sentence; else what failed.
+    pub async fn group_status(&self, group_id: GroupId) -> Result<Option<GroupStatus>> {
+        let probe = UserId::from(PROBE_USER);
+        let known = self.table.user(&probe).await?.and_then(|user| user.customer);
+        let customer = self.ensure_customer(&probe, known).await?;
         let mut customer = self.as_customer(&probe, customer);
         let statuses: Result<BTreeMap<_, _>> = call!(customer.list_group_statuses(&[group_id]));
         let statuses = statuses.map_err(|error| explained("LiveChat did not tell the status of the group", error))?;
-        match statuses.contains_key(&group_id) {
-            true => Ok(()),
-            false => Err(Error::Refused(self.config.wording.group_unknown(group_id))),
-        }
+        Ok(statuses.get(&group_id).copied())
     }
 
-    async fn check_agent_token(&self) -> Result<()> {
+    /// Whether the agent token is good for reading chats.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with a sentence; else what failed.
+    pub async fn check_agent_token(&self) -> Result<()> {
         let mut agent = self.as_agent().await?;
         let probed: Result<()> = call!(agent.list_chats_once());
         probed.map_err(|error| {
@@ -96,27 +120,43 @@ impl Handoff {
         })
     }
 
-    async fn repair_webhooks(&self, webhook_url: &str) -> Result<()> {
-        let present = match self.own_webhooks(webhook_url).await {
-            Err(Error::LiveChat(error)) if error.is_forbidden() => {
-                tracing::warn!(error = %error, "the agent token may not manage webhooks: keep them in LiveChat's console");
-                return Ok(());
+    /// Brings LiveChat's webhooks in order: all that a handoff needs, with the present secret, and turned on.
+    ///
+    /// What replaces something is there before that is removed, so that nothing goes unreported; what both report is
+    /// recognised as one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; without the scope `webhooks.configuration:rw` it is forbidden.
+    pub async fn repair_webhooks(&self, webhook_url: &str) -> Result<Repaired> {
+        let secret = self.secrets.refreshed().await?.current.webhook_secret.clone();
+        let order = webhooks::compare(&self.own_webhooks(webhook_url).await?, &secret);
+        let mut repaired = Repaired::default();
+        for action in order.missing {
+            if let Err(error) = self.register_webhook(action, webhook_url, &secret).await {
+                let Some(in_the_way) = order.superfluous.iter().find(|one| one.action == action) else {
+                    return Err(error);
+                };
+                // LiveChat's limit leaves no room for two of ours beside those of others.
+                self.unregister_webhook(&in_the_way.id).await?;
+                self.register_webhook(action, webhook_url, &secret).await?;
             }
-            present => present?,
-        };
-        for action in WEBHOOK_ACTIONS {
-            if !present.iter().any(|registration| registration.action == action) {
-                self.register_webhook(action, webhook_url).await?;
-            }
+            repaired.registered.push(action.to_owned());
+        }
+        for registration in order.superfluous {
+            self.unregister_webhook(&registration.id).await?;
+            repaired.removed.push(registration.action);
         }
         let mut owner = self.as_owner().await?;
         match call!(owner.enable_license_webhooks()) {
             // Enabling needs one more scope, and is only needed after somebody has disabled them.
-            Err(Error::LiveChat(error)) if error.is_forbidden() => Ok(()),
-            enabled => enabled,
+            Err(Error::LiveChat(error)) if error.is_forbidden() => {}
+            enabled => enabled?,
         }
+        Ok(repaired)
     }
 
+    /// The webhooks that lead to this stack.
     async fn own_webhooks(&self, webhook_url: &str) -> Result<Vec<WebhookRegistration>> {
         let mut owner = self.as_owner().await?;
         let mut registrations: Vec<WebhookRegistration> = call!(owner.list_webhooks())?;
@@ -124,31 +164,42 @@ impl Handoff {
         Ok(registrations)
     }
 
-    async fn register_webhook(&self, action: &str, webhook_url: &str) -> Result<()> {
-        let versions = self.secrets.get().await?;
-        let filters = match action {
-            // The customer's own words come from us; there is no need to be told of them.
-            "incoming_event" | "event_updated" => {
-                WebhookFilters { author_type: Some(AuthorType::Agent), ..WebhookFilters::default() }
-            }
-            _ => WebhookFilters::default(),
-        };
+    /// Removes a webhook; one that is gone is fine.
+    async fn unregister_webhook(&self, id: &WebhookRegistrationId) -> Result<()> {
+        let mut owner = self.as_owner().await?;
+        match call!(owner.unregister_webhook(id)) {
+            Err(Error::LiveChat(error)) if error.is_not_found() => Ok(()),
+            removed => removed,
+        }
+    }
+
+    async fn register_webhook(&self, action: &str, webhook_url: &str, secret: &Redacted) -> Result<()> {
         let webhook = NewWebhook {
             action,
             url: webhook_url,
-            secret: &versions.current.webhook_secret,
-            description: "livechat-hitl",
-            filters,
+            secret,
+            description: &webhooks::description(secret),
+            filters: webhooks::filters(action),
         };
         let mut owner = self.as_owner().await?;
         let registered: Result<WebhookRegistrationId> = call!(owner.register_webhook(&webhook));
-        registered.map(drop).map_err(|error| {
-            explained(
-                &format!("LiveChat did not register the webhook {action}; it allows three for each action"),
-                error,
-            )
+        registered.map(drop).map_err(|error| match error {
+            Error::LiveChat(error) if error.is_limit_reached() => Error::Refused(format!(
+                "LiveChat allows three webhooks for each action and app, and the app has three for {action} that lead \
+                 elsewhere; remove one of them in LiveChat's console, or give this stack an app of its own. ({error})"
+            )),
+            error => error,
         })
     }
+}
+
+/// What [`Handoff::repair_webhooks`] has changed, by action.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repaired {
+    /// Those that were missing, or carried another secret.
+    pub registered: Vec<String>,
+    /// Those that others have replaced.
+    pub removed: Vec<String>,
 }
 
 /// A vendor's refusal as a sentence that says what to look at; passing troubles stay what they are.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Action, Api, Client, Result};
 use crate::http::Call;
-use crate::ids::WebhookRegistrationId;
+use crate::ids::{GroupId, WebhookRegistrationId};
 use crate::redacted::Redacted;
 
 /// The webhooks that belong to our app ([`Settings::client_id`](super::Settings)).
@@ -95,6 +95,15 @@ pub struct WebhookRegistration {
     /// Which occurrences are left out.
     #[serde(default)]
     pub filters: WebhookFilters,
+}
+
+/// A group of agents.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Group {
+    /// Its number.
+    pub id: GroupId,
+    /// What the console shows.
+    pub name: String,
 }
 
 #[derive(Serialize)]
@@ -195,6 +204,28 @@ impl<'a> Configuration<'a> {
         self.client.perform(self.action(Call::repeatable("enable_license_webhooks"), &body)?).await
     }
 
+    /// Asks for something that needs no scope: succeeds when the token is valid.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`](super::Error); an invalid token shows as [`is_authentication`](super::Error::is_authentication).
+    ///
+    /// See LiveChat Docs, "List Channels".
+    pub async fn list_channels_once(&self) -> Result<()> {
+        self.client.perform(self.action(Call::repeatable("list_channels"), &json!({}))?).await
+    }
+
+    /// All groups of the licence.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`](super::Error); needs the scope `groups--all:ro`.
+    ///
+    /// See LiveChat Docs, "List Groups".
+    pub async fn list_groups(&self) -> Result<Vec<Group>> {
+        self.client.fetch(self.action(Call::repeatable("list_groups"), &json!({}))?).await
+    }
+
     fn owner(&self) -> &'a str {
         &self.client.settings().client_id
     }
@@ -286,5 +317,16 @@ mod tests {
 
         let server = serve("enable_license_webhooks", owner, json!({})).await;
         client(&server.uri()).configuration(&token()).enable_license_webhooks().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn groups_are_read_with_their_names_and_the_cheapest_call_proves_the_token() {
+        let server =
+            serve("list_groups", json!({}), json!([{"id": 0, "name": "General", "language_code": "en"}])).await;
+        let groups = client(&server.uri()).configuration(&token()).list_groups().await.unwrap();
+        assert_eq!(groups, [Group { id: GroupId(0), name: "General".to_owned() }]);
+
+        let server = serve("list_channels", json!({}), json!([])).await;
+        client(&server.uri()).configuration(&token()).list_channels_once().await.unwrap();
     }
 }

@@ -121,6 +121,16 @@ impl Error {
         self.has_code(&["authorization", "missing_access"])
     }
 
+    /// Whether LiveChat did not like a parameter.
+    pub fn is_invalid(&self) -> bool {
+        self.has_code(&["validation"])
+    }
+
+    /// Whether there are as many of something as LiveChat allows.
+    pub fn is_limit_reached(&self) -> bool {
+        self.has_code(&["limit_reached"])
+    }
+
     /// Whether the group does not exist.
     pub fn is_group_not_found(&self) -> bool {
         self.has_code(&["group_not_found"])

@@ -23,7 +23,9 @@ use serde::de::DeserializeOwned;
 
 pub use accounts::{Cookies, IssuedToken};
 pub use agent::Agent;
-pub use configuration::{AuthorType, Configuration, NewWebhook, SourceType, WebhookFilters, WebhookRegistration};
+pub use configuration::{
+    AuthorType, Configuration, Group, NewWebhook, SourceType, WebhookFilters, WebhookRegistration,
+};
 pub use customer::{ChatOverview, Customer, CustomerProfile, GroupStatus, NewChat, StartedChat};
 pub use error::Error;
 pub use model::{
@@ -99,6 +101,11 @@ impl Client {
     /// Reads and changes the licence's webhooks; `token` as for [`agent`](Self::agent).
     pub const fn configuration<'a>(&'a self, token: &'a Redacted) -> Configuration<'a> {
         Configuration::new(self, token)
+    }
+
+    /// The data centre that LiveChat has named since this client was made, because it was asked in another one.
+    pub fn told_region(&self) -> Option<Region> {
+        self.learned_region().clone()
     }
 
     fn settings(&self) -> &Settings {

@@ -59,6 +59,18 @@ impl Table {
     }
 }
 
+impl Table {
+    /// When the sweep last ran.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn last_sweep(&self) -> Result<Option<Timestamp>> {
+        let last: Option<LastSweep> = self.get(&Key::sweep()).await?;
+        Ok(last.map(|last| last.ran_at))
+    }
+}
+
 fn read(item: &Item) -> Option<(Timestamp, SessionId, Due)> {
     let part = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
     let due_at = Timestamp::parse(part("due_at")?)?;

@@ -15,6 +15,16 @@ impl Table {
         self.put(&Key::install(&install.install_id), "install", install).await
     }
 
+    /// Every install that has registered and not left.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn installs(&self) -> Result<Vec<Install>> {
+        let items = self.query(INSTALLS, "INSTALL#").await?;
+        Ok(items.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>()?)
+    }
+
     /// Forgets an install and tells how many are left.
     ///
     /// # Errors

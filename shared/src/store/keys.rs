@@ -104,6 +104,11 @@ impl Key {
         Self::new(GATES.to_owned(), format!("GATE#{vendor}"))
     }
 
+    /// The key that an item of the table has.
+    pub(super) fn of(pk: &str, sk: &str) -> Self {
+        Self::new(pk.to_owned(), sk)
+    }
+
     /// The session whose partition this is.
     pub(super) fn session_of(pk: &str) -> Option<SessionId> {
         pk.strip_prefix("SESSION#").map(SessionId::new)

@@ -21,6 +21,16 @@ pub enum Platform {
     Botcopy(Channel),
 }
 
+impl Platform {
+    /// The bot, by the id that its platform gives it.
+    pub fn bot_id(&self) -> &str {
+        match self {
+            Self::Botpress(install) => install.bot_id.as_str(),
+            Self::Botcopy(channel) => channel.bot_id.as_str(),
+        }
+    }
+}
+
 /// One handoff, from escalation to its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Session {

@@ -107,8 +107,18 @@ impl Transaction<'_> {
         Ok(self)
     }
 
-    pub(super) fn delete(mut self, key: &Key) -> Result<Self> {
-        let delete = Delete::builder().table_name(&self.table.name).set_key(Some(key.attributes())).build();
+    pub(super) fn delete(self, key: &Key) -> Result<Self> {
+        self.delete_if(key, None)
+    }
+
+    /// As [`delete`](Self::delete), for what must be there.
+    pub(super) fn take(self, key: &Key) -> Result<Self> {
+        self.delete_if(key, Some("attribute_exists(pk)"))
+    }
+
+    fn delete_if(mut self, key: &Key, condition: Option<&str>) -> Result<Self> {
+        let delete = Delete::builder().table_name(&self.table.name).set_key(Some(key.attributes()));
+        let delete = delete.set_condition_expression(condition.map(str::to_owned)).build();
         self.writes.push(TransactWriteItem::builder().delete(built(delete)?).build());
         Ok(self)
     }

@@ -54,7 +54,7 @@ pub(super) fn get(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Error
 
 pub(super) fn update(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Error> {
     let body = call.body(&[CHANGES])?;
-    check_tags(&tags(&body), &platform.options.definition.conversation_tags)?;
+    check_tags(&tags(&body), &platform.admin.definition().conversation_tags)?;
     Ok((200, json!({"conversation": change(platform, &mut platform.world(), call.id(), &body)?})))
 }
 
@@ -84,7 +84,7 @@ pub(super) fn list(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Erro
         "beforeDate",
     ])?;
     let wanted = call.tags();
-    check_tags(&wanted, &platform.options.definition.conversation_tags)?;
+    check_tags(&wanted, &platform.admin.definition().conversation_tags)?;
     let compared: Vec<String> = wanted.keys().cloned().collect();
     let is_wanted = |found: &&Conversation| {
         platform.owns_conversation(found)
@@ -106,7 +106,7 @@ fn check(platform: &Platform, body: &Map<String, Value>) -> Result<(), Error> {
             "channel \"{channel}\" is not declared in the definition of the integration"
         )));
     }
-    check_tags(&tags(body), &platform.options.definition.conversation_tags)
+    check_tags(&tags(body), &platform.admin.definition().conversation_tags)
 }
 
 fn add(platform: &Platform, world: &mut World, body: &Map<String, Value>) -> Value {

@@ -62,7 +62,7 @@ pub(super) fn get(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Error
 
 pub(super) fn update(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Error> {
     let body = call.body(&[CHANGES])?;
-    check_tags(&tags(&body), &platform.options.definition.message_tags)?;
+    check_tags(&tags(&body), &platform.admin.definition().message_tags)?;
     let mut world = platform.world();
     let message_type = owned(platform, &world, call.id())?.message_type.clone();
     if let Some(payload) = body.get("payload") {
@@ -88,7 +88,7 @@ pub(super) fn delete(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Er
 pub(super) fn list(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Error> {
     call.allow_query(&["conversationId", "afterDate", "beforeDate", "nextToken", "pageSize"])?;
     let wanted = call.tags();
-    check_tags(&wanted, &platform.options.definition.message_tags)?;
+    check_tags(&wanted, &platform.admin.definition().message_tags)?;
     let compared: Vec<String> = wanted.keys().cloned().collect();
     let world = platform.world();
     let conversations = world.conversations.newest_first().filter(|conversation| {
@@ -107,14 +107,14 @@ fn check(platform: &Platform, world: &World, body: &Map<String, Value>) -> Resul
     let get = |name| text(body, name).unwrap_or_default();
     let payload = body.get("payload").unwrap_or(&Value::Null);
     check_size(payload)?;
-    check_tags(&tags(body), &platform.options.definition.message_tags)?;
+    check_tags(&tags(body), &platform.admin.definition().message_tags)?;
     let message_type = get("type");
-    if !platform.options.definition.message_types.contains(message_type) {
+    if !platform.admin.definition().message_types.contains(message_type) {
         return Err(Error::invalid(format!("message type \"{message_type}\" is not declared on channel \"hitl\"")));
     }
     check_payload(message_type, payload).map_err(Error::invalid)?;
     let is_titled = payload.get("title").is_some() && message_type != "file";
-    if is_titled && !platform.options.definition.media_titles {
+    if is_titled && !platform.admin.definition().media_titles {
         return Err(Error::invalid("payload must NOT have additional properties (\"title\")"));
     }
     let (conversation_id, user_id) = (get("conversationId"), get("userId"));

@@ -9,6 +9,7 @@ mod states;
 mod users;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::body::Bytes;
 use axum::response::Response;
@@ -90,10 +91,14 @@ fn route(method: &str, segments: &[String]) -> Option<(&'static str, Handler)> {
 fn authenticate(platform: &Platform, headers: &HeaderMap) -> Result<(), Error> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let token = header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-    if token != Some(platform.options.access_key.as_str()) {
+    let install = &platform.options.install;
+    let is_known = |token: &str| {
+        let first = token == platform.options.access_key && platform.access_key_valid.load(Ordering::SeqCst);
+        first || platform.admin.has_access_key(&install.integration_id, token)
+    };
+    if !token.is_some_and(is_known) {
         return Err(Error::new(ErrorType::Unauthorized, "the access key is missing or invalid"));
     }
-    let install = &platform.options.install;
     let expected = [
         ("x-bot-id", &install.bot_id),
         ("x-integration-id", &install.integration_id),

@@ -79,7 +79,7 @@ pub(super) fn set_expiry(platform: &Arc<Platform>, call: &Call) -> Result<Answer
 /// Reads `{type}/{id}/{name}`: a declared state of something that exists.
 fn key(platform: &Platform, world: &World, call: &Call) -> Result<StateKey, Error> {
     let (state_type, owner, name) = (call.segment(1), call.segment(2), call.segment(3));
-    if !platform.options.definition.states.contains(&(state_type.to_owned(), name.to_owned())) {
+    if !platform.admin.definition().states.contains(&(state_type.to_owned(), name.to_owned())) {
         return Err(Error::invalid(format!("state \"{name}\" of type \"{state_type}\" is not declared")));
     }
     let exists = match state_type {

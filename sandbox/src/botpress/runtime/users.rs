@@ -30,14 +30,14 @@ const CHANGES: &[Field] = &[
 
 pub(super) fn create(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Error> {
     let body = call.body(&[NEW])?;
-    check_tags(&tags(&body), &platform.options.definition.user_tags)?;
+    check_tags(&tags(&body), &platform.admin.definition().user_tags)?;
     Ok((201, json!({"user": add(platform, &mut platform.world(), &body)})))
 }
 
 pub(super) fn get_or_create(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Error> {
     let body = call.body(&[NEW, DISCRIMINATE])?;
     let wanted = tags(&body);
-    check_tags(&wanted, &platform.options.definition.user_tags)?;
+    check_tags(&wanted, &platform.admin.definition().user_tags)?;
     let compared = compared_tags(&body)?;
     let mut world = platform.world();
     let is_wanted = |user: &&User| user.integration == platform.alias() && is_same(&user.tags, &wanted, &compared);
@@ -59,7 +59,7 @@ pub(super) fn get(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Error
 
 pub(super) fn update(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Error> {
     let body = call.body(&[CHANGES])?;
-    check_tags(&tags(&body), &platform.options.definition.user_tags)?;
+    check_tags(&tags(&body), &platform.admin.definition().user_tags)?;
     Ok((200, json!({"user": change(platform, &mut platform.world(), call.id(), &body)?})))
 }
 
@@ -86,7 +86,7 @@ pub(super) fn list(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Erro
         "sortDirection",
     ])?;
     let wanted = call.tags();
-    check_tags(&wanted, &platform.options.definition.user_tags)?;
+    check_tags(&wanted, &platform.admin.definition().user_tags)?;
     let compared: Vec<String> = wanted.keys().cloned().collect();
     let world = platform.world();
     let participants = call

@@ -9,7 +9,7 @@ mod model;
 mod properties;
 mod routing;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -33,6 +33,8 @@ pub(crate) struct State {
     pub account: Account,
     pub behaviour: Behaviour,
     pub agent_token_valid: bool,
+    /// What the personal access token may do; none means everything.
+    pub agent_token_scopes: Option<BTreeSet<String>>,
     /// The host of file URLs; known once the listener is.
     pub cdn_url: String,
     pub customers: BTreeMap<String, Customer>,
@@ -166,6 +168,7 @@ impl State {
             account,
             behaviour,
             agent_token_valid: true,
+            agent_token_scopes: None,
             cdn_url: String::new(),
             customers: BTreeMap::new(),
             tokens: BTreeMap::new(),

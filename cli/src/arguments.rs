@@ -1,0 +1,204 @@
+//! The command line. Its help is what an operator learns the command from.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Connects a livechat-hitl stack to LiveChat and Botpress, and shows, explains and repairs what it does.
+#[derive(Debug, Parser)]
+#[command(name = "hitl", version, after_long_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub target: TargetArguments,
+
+    /// Answer in one JSON document on standard output; an error is `{"error":"…"}`.
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Where it points:
+  hitl --stack NAME …       a deployed stack; asks the AWS CLI once for its outputs and parameters
+  hitl --sandbox URL …      the sandbox, to practise: the address that `cargo run -- serve` prints for its people
+  TABLE_NAME=… SECRET_ID=… HITL_URL=… LIVECHAT_CLIENT_ID=… hitl …
+                            the functions' own variables, and the stack's address
+  Region and credentials are the AWS SDK's own (AWS_REGION, AWS_PROFILE, …).
+
+Secrets are never arguments and never shown. Each is taken from its environment variable if that is set, else asked for without
+echo, else read as one line of standard input:
+  LIVECHAT_AGENT_TOKEN, BOTPRESS_PERSONAL_ACCESS_TOKEN, BOTCOPY_API_KEY, BOTCOPY_ACCESS_TOKEN
+
+Exit status:
+  0  done, or everything is in order
+  1  it is not: findings, nothing found, or a vendor refused
+  2  the command could not do its work: wrong usage, missing settings, or an AWS service that does not answer";
+
+/// Which stack.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Where it points")]
+pub(crate) struct TargetArguments {
+    /// A CloudFormation stack, whose outputs and parameters the AWS CLI is asked for.
+    #[arg(long, global = true, value_name = "NAME", conflicts_with_all = ["stack_file", "sandbox"])]
+    pub stack: Option<String>,
+
+    /// The same from a file: the output of `aws cloudformation describe-stacks --stack-name NAME`.
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "sandbox")]
+    pub stack_file: Option<PathBuf>,
+
+    /// The sandbox: the address of its people, or a file with the line that `cargo run -- serve --json` prints.
+    #[arg(long, global = true, value_name = "URL|FILE")]
+    pub sandbox: Option<String>,
+
+    /// The DynamoDB table, over everything else [variable: TABLE_NAME].
+    #[arg(long, global = true, value_name = "NAME")]
+    pub table: Option<String>,
+
+    /// Name or ARN of the secret, over everything else [variable: SECRET_ID].
+    #[arg(long, global = true, value_name = "ID")]
+    pub secret: Option<String>,
+
+    /// The stack's address, without a path, over everything else [variable: HITL_URL].
+    #[arg(long, global = true, value_name = "URL")]
+    pub url: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Connect the stack to a vendor: check everything, store the credentials, set the vendor up.
+    Connect {
+        #[command(subcommand)]
+        what: Connect,
+    },
+
+    /// Look at everything between both vendors and the table; each finding comes with its cure.
+    ///
+    /// Changes nothing, and is safe on production at any time; the only trace it leaves is a renewed token of its own test
+    /// customer at LiveChat. Exit status 0 means that all is in order, 1 that there are findings.
+    Doctor,
+
+    /// List the sessions that are open, oldest first.
+    ///
+    /// Reads the whole table; it costs what reading the table costs.
+    Sessions {
+        /// How many at most.
+        #[arg(long, default_value_t = 50, value_name = "NUMBER")]
+        limit: usize,
+    },
+
+    /// Tell the life of a message or a session, without its text: when it came, what was tried, what became of it.
+    ///
+    /// Takes any id: of a session, a Botpress message, conversation or user, a LiveChat event, chat or thread, as logs, vendors
+    /// and the other commands show them. Reads the whole table unless it is a session's.
+    Trace {
+        /// Any id.
+        id: String,
+    },
+
+    /// List what could never be delivered and waits for a decision: `hitl redrive` or `hitl discard`.
+    Parked,
+
+    /// Try to deliver parked items again, once what was in their way is gone.
+    ///
+    /// What is repeated is delivered once, however often: towards Botpress by the event's tag, towards LiveChat by a look
+    /// at the thread. An item of a session that is over goes nowhere any more and stays parked: see `hitl discard`.
+    #[command(arg_required_else_help = true)]
+    Redrive {
+        /// An item, as `hitl parked` shows it.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        id: Option<String>,
+        /// All that are parked.
+        #[arg(long)]
+        all: bool,
+    },
+
+    /// Throw a parked item away, its text included.
+    Discard {
+        /// An item, as `hitl parked` shows it.
+        id: String,
+    },
+
+    /// End a session: its bot resumes, and its chat is closed at LiveChat.
+    Close {
+        /// The session, as `hitl sessions` and the logs show it.
+        session: String,
+    },
+
+    /// Remove everything that the table holds of an end user: texts, name, e-mail, tokens, sessions and their trails.
+    ///
+    /// An open session is ended first. Then the whole table is read to prove that nothing is left. What LiveChat and Botpress hold
+    /// of the user stays there; the answer names it. The table's point-in-time backups age out in 35 days.
+    Erase {
+        /// The user, by Botpress's id, as `hitl sessions` and `hitl trace` show it.
+        user: String,
+    },
+
+    /// Replace a credential while calls go on, so that none of them fails.
+    ///
+    /// Each takes the steps in the order that keeps both the old and the new one good for as long as anybody may show either, and
+    /// says what it waits for. Interrupted, it is finished by being run again. Those that Botpress has a part in need
+    /// a personal access token, as `hitl connect botpress` does.
+    Rotate {
+        /// Which.
+        what: What,
+    },
+}
+
+/// A vendor.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Connect {
+    /// Check client id, organization, redirect URI, agent token, scopes and group; store the token; set the webhooks up.
+    ///
+    /// Asks for the personal access token in the base64 form that LiveChat's console shows (variable LIVECHAT_AGENT_TOKEN); an
+    /// empty answer keeps the stored one. Safe to repeat: what is in order stays as it is.
+    Livechat,
+
+    /// Make or update the private integration, and store its signing secret, access key and path key.
+    ///
+    /// Asks for a personal access token of yours (variable BOTPRESS_PERSONAL_ACCESS_TOKEN); it is not stored. Safe to repeat: it
+    /// updates the definition, and keeps credentials that belong to the integration.
+    Botpress(BotpressOptions),
+
+    /// Store both keys of Botcopy, and say what to enter in its portal.
+    ///
+    /// Asks for the API key (variable BOTCOPY_API_KEY) and for the access token (variable BOTCOPY_ACCESS_TOKEN); an empty answer
+    /// keeps what is stored, and an access token that there is none of yet is generated.
+    Botcopy,
+}
+
+/// Where the integration is made.
+#[derive(Args, Debug)]
+pub(crate) struct BotpressOptions {
+    /// The workspace's id, from its settings [variable: BOTPRESS_WORKSPACE_ID].
+    #[arg(long, value_name = "wkspace_…")]
+    pub workspace: Option<String>,
+
+    /// The workspace's handle, from its settings; the integration's name begins with it [variable:
+    /// BOTPRESS_WORKSPACE_HANDLE].
+    #[arg(long, value_name = "HANDLE")]
+    pub handle: Option<String>,
+
+    /// The integration's name after the handle.
+    #[arg(long, default_value = "livechat-hitl", value_name = "NAME")]
+    pub name: String,
+
+    /// Only ask Botpress whether it would take the definition; nothing is changed, here or there.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// A credential that can be rotated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum What {
+    /// What LiveChat puts into each webhook.
+    WebhookSecret,
+    /// The last part of the address that Botpress calls.
+    PathKey,
+    /// What Botpress signs its calls with.
+    SigningSecret,
+    /// What the stack calls Botpress with.
+    AccessKey,
+}

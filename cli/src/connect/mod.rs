@@ -1,0 +1,75 @@
+//! `hitl connect`: from nothing to a connected stack, and the repair of one.
+
+pub(crate) mod botcopy;
+pub(crate) mod botpress;
+pub(crate) mod definition;
+pub(crate) mod livechat;
+
+use shared::redacted::Redacted;
+use shared::vault::{Contents, Vault};
+use uuid::Uuid;
+
+use crate::Io;
+use crate::output::Failure;
+use crate::target::Target;
+
+/// Key of the secret: the integration that signing secret and access key belong to. The functions do not read it.
+pub(crate) const INTEGRATION_ID: &str = "botpressIntegrationId";
+
+/// Key of the secret: by what the access key can be withdrawn. The functions do not read it.
+pub(crate) const ACCESS_KEY_ID: &str = "botpressAccessKeyId";
+
+/// What an access key is called at Botpress.
+pub(crate) const NOTE: &str = "livechat-hitl";
+
+/// A secret from its variable, else from whoever can be asked.
+pub(crate) fn ask(target: &Target, io: &mut Io<'_>, variable: &str, prompt: &str) -> Result<Option<Redacted>, Failure> {
+    match target.get(variable) {
+        Some(value) => Ok(Some(value.into())),
+        None => io.secret(prompt),
+    }
+}
+
+/// Stores changed values, once no caller needs the version that this drops; tells whether there was anything to store.
+pub(crate) async fn store(
+    vault: &Vault,
+    contents: &Contents,
+    changes: &[(&str, Redacted)],
+    io: &mut Io<'_>,
+) -> Result<bool, Failure> {
+    if changes.iter().all(|(key, value)| contents.current.text(key).as_ref() == Some(value)) {
+        return Ok(false);
+    }
+    if let Some(settles_at) = contents.settles_at() {
+        io.wait_until(settles_at, "callers may still use what the last change replaced").await;
+    }
+    vault.write(&contents.current.clone().with(changes)).await?;
+    Ok(true)
+}
+
+/// A value that nobody can guess: 244 random bits in 64 characters that are safe in an address.
+pub(crate) fn random_secret() -> Redacted {
+    format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()).into()
+}
+
+/// The owner's token for Botpress's admin API, and the workspace.
+pub(crate) struct Workspace {
+    pub token: Redacted,
+    pub id: String,
+}
+
+/// Asks for what the admin API needs.
+pub(crate) fn workspace(target: &Target, named: Option<&str>, io: &mut Io<'_>) -> Result<Workspace, Failure> {
+    let id = match named {
+        Some(id) => id.to_owned(),
+        None => target.require("BOTPRESS_WORKSPACE_ID", "set it to the workspace's id, from its settings")?,
+    };
+    let prompt = "Botpress personal access token (bp_pat_…, from your profile's settings; it is not stored)";
+    let token = ask(target, io, "BOTPRESS_PERSONAL_ACCESS_TOKEN", prompt)?;
+    let token = token.ok_or_else(|| {
+        Failure::stopped(
+            "a personal access token is needed: Botpress, your profile's settings, Personal access tokens.",
+        )
+    })?;
+    Ok(Workspace { token, id })
+}

@@ -1,0 +1,87 @@
+//! Botpress: the access key, install by install.
+
+use shared::botpress::Error;
+use shared::ids::UserId;
+use shared::secrets::{self, Secrets};
+use shared::vault::Contents;
+
+use super::{Patient, Report};
+use crate::connect::INTEGRATION_ID;
+use crate::output::causes;
+
+/// A user that does not exist: asking for it shows whether the key is accepted.
+const NO_USER: &str = "user_01HITLD0CT0R0000000000000";
+
+/// Tries the access key for every install that has registered.
+pub(super) async fn look_at_installs(
+    patient: &Patient<'_>,
+    table_answers: bool,
+    contents: &Contents,
+    secrets: &Secrets,
+    report: &mut Report,
+) {
+    if contents.current.text(secrets::BOTPRESS_TOKEN).is_none() {
+        report.finding("access key", "there is none in the secret", "hitl connect botpress");
+        return;
+    }
+    if !table_answers {
+        report.skipped(
+            "access key",
+            "it can be tried only for an install, and the table that lists them does not answer",
+        );
+        return;
+    }
+    let installs = match patient.table.installs().await {
+        Ok(installs) => installs,
+        Err(error) => {
+            report.finding("installs", causes(&error), "Check the table.");
+            return;
+        }
+    };
+    if installs.is_empty() {
+        report.finding(
+            "installs",
+            "no bot has registered",
+            "Install the integration on the bot in Botpress Studio; its status there says what is wrong, if something is.",
+        );
+        return;
+    }
+    report.ok("installs", format!("{} registered", installs.len()));
+    let ours = contents.current.plain(INTEGRATION_ID);
+    let client = patient.target.botpress();
+    for install in &installs {
+        let name = format!("bot {} ({})", install.bot_id, install.alias);
+        if ours.as_ref().is_some_and(|id| id != install.integration_id.as_str()) {
+            report.finding(
+                "access key",
+                format!("{name} has another integration installed than the one that the stored key belongs to"),
+                "Install the present integration on that bot, or remove the old one from it.",
+            );
+            continue;
+        }
+        match client.install(install, &secrets.botpress_token).get_user(&UserId::from(NO_USER)).await {
+            Ok(_) => report.ok("access key", format!("accepted for {name}")),
+            Err(error) => read_refusal(&name, &error, report),
+        }
+    }
+}
+
+/// That there is no such user is the good answer.
+fn read_refusal(name: &str, error: &Error, report: &mut Report) {
+    let status = error.refusal().map(|refusal| refusal.status.as_u16());
+    match status {
+        Some(401) => report.finding(
+            "access key",
+            format!("Botpress refuses it for {name} ({error})"),
+            "It was withdrawn, or belongs to another version of the integration: hitl rotate access-key.",
+        ),
+        Some(403) => report.finding(
+            "access key",
+            format!("Botpress does not let it act for {name} ({error})"),
+            "The integration is not installed on that bot any more, or the key belongs to another integration: \
+             hitl connect botpress.",
+        ),
+        Some(400..=499) if !error.is_retryable() => report.ok("access key", format!("accepted for {name}")),
+        _ => report.finding("access key", causes(error), "Try again; if it stays, ask Botpress's status page."),
+    }
+}

@@ -1,0 +1,168 @@
+//! LiveChat: the app, the group, the agent token and its scopes, the data centre, the webhooks.
+
+use shared::bridge::webhooks;
+use shared::config::WhenOffline;
+use shared::livechat::{Error, GroupStatus, Region, WebhookRegistration};
+use shared::secrets::{self, Secrets};
+use shared::vault::Contents;
+
+use super::{Patient, Report};
+use crate::connect::livechat::{groups_sentence, missing_scopes};
+use crate::output::{Failure, causes};
+
+/// Client id, organization, redirect URI and group, through the functions' own checks.
+pub(super) async fn look_at_app(patient: &Patient<'_>, secrets: &Secrets, report: &mut Report) -> Result<(), Failure> {
+    let handoff = patient.target.handoff_with(secrets.clone())?;
+    if let Err(error) = handoff.check_app().await {
+        report.finding(
+            "app",
+            causes(&error),
+            "In LiveChat's developer console compare the app's client id (LIVECHAT_CLIENT_ID), the organization id \
+             (LIVECHAT_ORGANIZATION_ID), and the redirect URIs, one of which LIVECHAT_REDIRECT_URI has to begin with; \
+             correct the stack's parameters.",
+        );
+        return Ok(());
+    }
+    report.ok("app", "client id, organization and redirect URI are accepted");
+    let group_id = patient.config.group_id;
+    match handoff.group_status(group_id).await {
+        Ok(None) => {
+            let client = patient.target.livechat(&patient.config);
+            let known = groups_sentence(&client.configuration(&secrets.agent_token)).await;
+            report.finding(
+                "group",
+                format!("there is no group {group_id}"),
+                format!(
+                    "Set the parameter LiveChatGroupId (LIVECHAT_GROUP_ID) to the number of an existing group.{known}"
+                ),
+            );
+        }
+        Ok(Some(GroupStatus::Offline)) if patient.config.when_offline == WhenOffline::Refuse => {
+            report.ok("group", format!("group {group_id} exists; nobody is online, so handoffs are refused now"));
+        }
+        Ok(Some(_)) => report.ok("group", format!("group {group_id} exists")),
+        Err(error) => report.finding("group", causes(&error), "Try again; if it stays, ask LiveChat's status page."),
+    }
+    Ok(())
+}
+
+/// The agent token, its scopes, the data centre and the webhooks.
+pub(super) async fn look_at_token(patient: &Patient<'_>, contents: &Contents, secrets: &Secrets, report: &mut Report) {
+    if contents.current.text(secrets::AGENT_TOKEN).is_none() {
+        report.finding("agent token", "there is none in the secret", "hitl connect livechat");
+        return;
+    }
+    let client = patient.target.livechat(&patient.config);
+    let owner = client.configuration(&secrets.agent_token);
+    match owner.list_channels_once().await {
+        Ok(()) => report.ok("agent token", "LiveChat accepts it"),
+        Err(error) if error.is_authentication() => {
+            report.finding(
+                "agent token",
+                format!("LiveChat refuses it ({error})"),
+                "It was revoked, or its owner was removed. Make a new one (console: Settings, Authorization, Personal access \
+                 tokens) and run hitl connect livechat.",
+            );
+            return;
+        }
+        Err(error) => {
+            report.finding("agent token", causes(&error), "Try again; if it stays, ask LiveChat's status page.");
+            return;
+        }
+    }
+    look_at_region(patient, client.told_region().as_ref(), report);
+    match missing_scopes(&client, &secrets.agent_token).await {
+        Ok(missing) if missing.is_empty() => report.ok("scopes", "the agent token may do all that is needed"),
+        Ok(missing) => report.finding(
+            "scopes",
+            format!("the agent token lacks {}", missing.join(", ")),
+            "A token's scopes cannot be changed: make a new one with these scopes as well, and run hitl connect livechat.",
+        ),
+        Err(error) => report.finding("scopes", causes(&error), "Try again; if it stays, ask LiveChat's status page."),
+    }
+    match owner.list_webhooks().await {
+        Ok(registered) => look_at_webhooks(patient, contents, &registered, report),
+        Err(error) if error.is_forbidden() => {
+            report.skipped("webhooks", "the agent token may not list them (webhooks.configuration:rw)");
+        }
+        Err(error) => report.finding("webhooks", causes(&error), "Try again; if it stays, ask LiveChat's status page."),
+    }
+    look_at_switch(owner.license_webhooks_enabled().await, report);
+}
+
+fn look_at_region(patient: &Patient<'_>, told: Option<&Region>, report: &mut Report) {
+    match (told, &patient.config.livechat.region) {
+        (None, Some(region)) => report.ok("region", format!("{} is right", region.as_str())),
+        (None, None) => report.ok("region", "follows from the tokens"),
+        (Some(told), configured) => report.finding(
+            "region",
+            format!(
+                "the organization lives in {}, {} was asked",
+                told.as_str(),
+                configured.as_ref().map_or("another data centre", Region::as_str),
+            ),
+            format!("Set the parameter LiveChatRegion (LIVECHAT_REGION) to {}.", told.as_str()),
+        ),
+    }
+}
+
+fn look_at_webhooks(
+    patient: &Patient<'_>,
+    contents: &Contents,
+    registered: &[WebhookRegistration],
+    report: &mut Report,
+) {
+    const NAME: &str = "webhooks";
+    const CURE: &str = "hitl connect livechat";
+    let Some(url) = patient.target.webhook_url() else {
+        report.skipped(NAME, "HITL_URL is not known; --url or --stack gives it");
+        return;
+    };
+    let Some(secret) = contents.current.text(secrets::WEBHOOK_SECRET) else { return };
+    let ours: Vec<_> = registered.iter().filter(|one| one.url == url).cloned().collect();
+    let other_secret: Vec<_> = ours
+        .iter()
+        .filter(|one| webhooks::carries(one, &secret) == Some(false))
+        .map(|one| one.action.as_str())
+        .collect();
+    let order = webhooks::compare(&ours, &secret);
+    let missing: Vec<_> = order.missing.iter().filter(|action| !other_secret.contains(action)).copied().collect();
+    if !other_secret.is_empty() {
+        report.finding(
+            NAME,
+            format!("{} carry another secret than the one that is stored", other_secret.join(", ")),
+            CURE,
+        );
+    }
+    if !missing.is_empty() {
+        report.finding(
+            NAME,
+            format!("nothing useful is registered for {} at {url}", missing.join(", ")),
+            format!("{CURE}; if LiveChat allows no more than three for an action, remove one that leads elsewhere."),
+        );
+    }
+    if other_secret.is_empty() && missing.is_empty() {
+        match order.superfluous.as_slice() {
+            [] => report.ok(NAME, format!("all {} lead to {url}", webhooks::ACTIONS.len())),
+            doubled => {
+                report.finding(NAME, format!("{} more than needed lead to {url}", doubled.len()), CURE);
+            }
+        }
+    }
+}
+
+fn look_at_switch(enabled: Result<bool, Error>, report: &mut Report) {
+    const NAME: &str = "webhooks are sent";
+    match enabled {
+        Ok(true) => report.ok(NAME, "the licence's switch is on"),
+        Ok(false) => report.finding(
+            NAME,
+            "the licence's switch is off",
+            "hitl connect livechat; if it stays off, install the app (console: Private installation).",
+        ),
+        Err(error) if error.is_forbidden() => {
+            report.skipped(NAME, "the agent token may not ask (webhooks.state:ro or :rw)");
+        }
+        Err(error) => report.finding(NAME, causes(&error), "Try again; if it stays, ask LiveChat's status page."),
+    }
+}

@@ -1,0 +1,233 @@
+//! The stack itself: table, sweep, secret, address, backlog.
+
+use std::time::Duration;
+
+use shared::vault::{self, Contents};
+use shared::{secrets, store};
+
+use super::{Patient, Report};
+use crate::Io;
+use crate::operate::progress;
+use crate::output::causes;
+
+/// The sweep comes each minute; two that did not come are no accident.
+const SWEEP_LATE: Duration = Duration::from_secs(150);
+
+/// What has been due for longer than this has been tried in vain for as long.
+const OVERDUE: Duration = Duration::from_secs(300);
+
+/// A path key with fewer characters could be guessed.
+const SHORTEST_PATH_KEY: usize = 32;
+
+/// Whether the table answers at all.
+pub(super) async fn look_at_table(patient: &Patient<'_>, report: &mut Report) -> bool {
+    let name = &patient.config.table_name;
+    let (read, listed) = (patient.table.last_sweep().await, patient.table.due(patient.now, 1).await);
+    let last_sweep = match (read, listed) {
+        (Ok(last_sweep), Ok(_)) => last_sweep,
+        (Err(error), _) | (_, Err(error)) => {
+            let says = causes(&error);
+            let cure = match says.contains("ResourceNotFoundException") || says.contains("not have the specified index")
+            {
+                true => format!(
+                    "There is no such table (with the index `due`) in this account and region. Compare {name} and AWS_REGION \
+                     with the stack's outputs, or use --stack."
+                ),
+                false => {
+                    "Check AWS_REGION and your AWS credentials; they need GetItem, Query and Scan on the table and its \
+                          index."
+                        .to_owned()
+                }
+            };
+            report.finding("table", format!("{name}: {says}"), cure);
+            return false;
+        }
+    };
+    report.ok("table", format!("{name} answers"));
+    match last_sweep {
+        Some(at) if patient.now.since(at) <= SWEEP_LATE => {
+            report.ok("sweep", format!("ran {} s ago", patient.now.since(at).as_secs()));
+        }
+        last => report.finding(
+            "sweep",
+            last.map_or("has never run".to_owned(), |at| format!("last ran at {at}")),
+            "Look at the schedule of the function webhooks (EventBridge) and at that function's errors; without the sweep \
+             nothing is tried again. On the sandbox: curl -X POST …/sweep.",
+        ),
+    }
+    match patient.table.named_times().await {
+        Ok(times) => {
+            for time in times.iter().filter(|time| patient.now < time.opens_at) {
+                report.finding(
+                    "rate limit",
+                    format!("{} asked not to be called before {}", time.vendor, time.opens_at),
+                    "Wait until then; deliveries go on by themselves. If it comes again, ask the vendor for a higher limit.",
+                );
+            }
+        }
+        Err(error) => report.finding("rate limit", causes(&error), "Check the table."),
+    }
+    true
+}
+
+/// Reads the secret, and says what it lacks.
+pub(super) async fn look_at_secret(patient: &Patient<'_>, report: &mut Report) -> Option<Contents> {
+    let id = &patient.config.secret_id;
+    let vault = match patient.target.vault() {
+        Ok(vault) => vault,
+        Err(error) => {
+            report.finding("secret", error.to_string(), "Name the secret with --secret.");
+            return None;
+        }
+    };
+    let contents = match vault.read().await {
+        Ok(contents) => contents,
+        Err(error) => {
+            let cure = match &error {
+                vault::Error::NotFound => "Compare SECRET_ID and AWS_REGION with the stack's outputs, or use --stack. A secret \
+                                           that was deleted can be restored for some days: aws secretsmanager restore-secret."
+                    .to_owned(),
+                vault::Error::Malformed => "Put a JSON object in: see the README, \"The secret\".".to_owned(),
+                vault::Error::Unavailable { .. } => {
+                    "Check AWS_REGION and your AWS credentials; they need GetSecretValue and PutSecretValue.".to_owned()
+                }
+            };
+            report.finding("secret", format!("{id}: {}", causes(&error)), cure);
+            return None;
+        }
+    };
+    match contents.current.checked() {
+        Err(error) => report.finding("secret", causes(&error), cure_of_incomplete(&contents, &error)),
+        Ok(secrets) => match &secrets.botpress_path_key {
+            Some(key) if key.expose().len() < SHORTEST_PATH_KEY && secrets.botpress_signing_secret.is_none() => {
+                report.finding(
+                    "secret",
+                    format!("botpressPathKey has fewer than {SHORTEST_PATH_KEY} characters and nothing else guards the address"),
+                    "hitl rotate path-key",
+                );
+            }
+            _ => report.ok("secret", format!("{id} is complete")),
+        },
+    }
+    Some(contents)
+}
+
+fn cure_of_incomplete(contents: &Contents, error: &secrets::Error) -> &'static str {
+    let secrets::Error::Malformed(_) = error else { return "Check the secret." };
+    match contents.current.text(secrets::AGENT_TOKEN) {
+        None => "hitl connect livechat, then hitl connect botpress",
+        Some(_) => "hitl connect botpress",
+    }
+}
+
+/// Whether the stack answers at its address, and as its callers need it.
+pub(super) async fn look_at_address(patient: &Patient<'_>, contents: Option<&Contents>, report: &mut Report) {
+    let Some(endpoint) = patient.target.endpoint() else {
+        report.skipped("address", "HITL_URL is not known; --url or --stack gives it");
+        return;
+    };
+    match endpoint.get("health").await {
+        Ok(answer) if answer.status == 200 => report.ok("address", "the function actions answers"),
+        Ok(answer) => report.finding(
+            "address",
+            format!("/health is answered with {}", answer.status),
+            "Compare HITL_URL with the stack's outputs, and look at the log of the function actions.",
+        ),
+        Err(error) => {
+            report.finding(
+                "address",
+                causes(&error),
+                "Compare HITL_URL with the stack's outputs; the HTTP API may be gone, or your network may not let you out.",
+            );
+            return;
+        }
+    }
+    let Some(current) = contents.map(|contents| &contents.current) else { return };
+    if let Some(key) = current.text(secrets::BOTPRESS_PATH_KEY) {
+        let integration_id = current.plain(crate::connect::INTEGRATION_ID).unwrap_or_default();
+        let integration_id = if integration_id.is_empty() { "hitl-doctor".to_owned() } else { integration_id };
+        match endpoint.ping(&key, &integration_id).await {
+            Ok(answer) => read_ping(answer.status, report),
+            Err(error) => report.finding("path key", causes(&error), "Look at the log of the function actions."),
+        }
+    }
+    if let Some(secret) = current.text(secrets::WEBHOOK_SECRET) {
+        match endpoint.report_nothing(&secret, &patient.config.livechat.organization_id).await {
+            Ok(answer) => read_report(answer.status, report),
+            Err(error) => report.finding("webhook route", causes(&error), "Look at the log of the function webhooks."),
+        }
+    }
+}
+
+fn read_ping(status: u16, report: &mut Report) {
+    const NAME: &str = "path key";
+    match status {
+        200 => report.ok(NAME, "a ping with the stored key is let in"),
+        401 => report.finding(
+            NAME,
+            "a ping with the stored key is turned away",
+            "The function reads another secret, or cannot read it: compare its SECRET_ID with yours.",
+        ),
+        403 => report.finding(
+            NAME,
+            "the function does not let this integration in",
+            "Add the integration's id to BotpressIntegrationIds (BOTPRESS_INTEGRATION_IDS), or leave that empty.",
+        ),
+        other => report.finding(
+            NAME,
+            format!("a ping is answered with {other}"),
+            "Look at the log of the function actions; a secret that is not complete shows as 500.",
+        ),
+    }
+}
+
+fn read_report(status: u16, report: &mut Report) {
+    const NAME: &str = "webhook route";
+    match status {
+        200 => report.ok(NAME, "a webhook with the stored secret is let in"),
+        401 => report.finding(
+            NAME,
+            "a webhook with the stored secret is turned away",
+            "The function reads another secret, or cannot read it: compare its SECRET_ID with yours.",
+        ),
+        403 => report.finding(
+            NAME,
+            "the function takes our organization for another",
+            "Compare LIVECHAT_ORGANIZATION_ID here with the stack's parameter LiveChatOrganizationId.",
+        ),
+        other => report.finding(
+            NAME,
+            format!("a webhook is answered with {other}"),
+            "Look at the log of the function webhooks; a secret that is not complete shows as 500.",
+        ),
+    }
+}
+
+/// What waits for too long, and what was given up.
+pub(super) async fn look_at_backlog(patient: &Patient<'_>, report: &mut Report, io: &mut Io<'_>) {
+    const MOST: i32 = 1_000;
+    match patient.table.due(patient.now - OVERDUE, MOST).await {
+        Ok(overdue) if overdue.is_empty() => report.ok("backlog", "nothing has been due for more than five minutes"),
+        Ok(overdue) => {
+            let oldest = overdue.first().map(|(at, session_id, _)| format!("session {session_id}, since {at}"));
+            report.finding(
+                "backlog",
+                format!("{} lanes or sessions are overdue; the oldest: {}", overdue.len(), oldest.unwrap_or_default()),
+                "hitl trace SESSION shows what was tried; the vendor's checks above show why it fails.",
+            );
+        }
+        Err(error) => report.finding("backlog", causes(&error), "Check the table."),
+    }
+    let parked: Result<_, store::Error> = patient.table.parked(&mut progress(io)).await;
+    match parked {
+        Ok(parked) if parked.is_empty() => report.ok("parked", "nothing was given up"),
+        Ok(parked) => report.finding(
+            "parked",
+            format!("{} items could not be delivered", parked.len()),
+            "hitl parked lists them; hitl redrive tries them again once the cause is gone.",
+        ),
+        Err(error) => {
+            report.finding("parked", causes(&error), "Your AWS credentials need dynamodb:Scan on the table for this.")
+        }
+    }
+}

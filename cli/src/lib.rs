@@ -1,0 +1,116 @@
+//! The operator's command: connects a stack to its vendors, and shows, explains and repairs what it does.
+//!
+//! [`run`] is the whole command with everything that it takes from the outside as arguments, so that tests run it in their own
+//! process; `main` only hands it the process's own.
+
+mod arguments;
+mod connect;
+mod doctor;
+mod operate;
+mod output;
+mod rotate;
+mod target;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use shared::clock::{Clock, Timestamp};
+use shared::redacted::Redacted;
+
+use crate::arguments::{Arguments, Command, Connect};
+use crate::output::{Answer, Exit, Failure};
+
+/// What the command needs of its surroundings.
+pub struct Io<'a> {
+    /// Takes the answer.
+    pub out: &'a mut (dyn Write + Send),
+    /// Takes progress and errors.
+    pub progress: &'a mut (dyn Write + Send),
+    /// Asks a person or a script for one secret; an empty answer is none.
+    pub ask: &'a mut (dyn FnMut(&str) -> io::Result<String> + Send),
+    /// Looks an environment variable up.
+    pub environment: &'a (dyn Fn(&str) -> Option<String> + Sync),
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Io<'_> {
+    /// Says what is being done; nobody depends on it being read.
+    fn say(&mut self, progress: &str) {
+        let _ = writeln!(self.progress, "{progress}");
+    }
+
+    /// A secret from its environment variable, else from whoever can be asked.
+    fn secret(&mut self, prompt: &str) -> Result<Option<Redacted>, Failure> {
+        let answer =
+            (self.ask)(prompt).map_err(|error| Failure::stopped(format!("nothing can be asked here: {error}")))?;
+        Ok(Some(answer.trim()).filter(|answer| !answer.is_empty()).map(Redacted::from))
+    }
+
+    /// Waits, and says so now and then.
+    async fn wait_until(&mut self, time: Timestamp, why: &str) {
+        const BETWEEN: std::time::Duration = std::time::Duration::from_secs(60);
+        loop {
+            let now = self.clock.now();
+            if now >= time {
+                return;
+            }
+            self.say(&format!("{why}: {} s to go", time.since(now).as_secs().max(1)));
+            self.clock.sleep_until(time.min(now + BETWEEN)).await;
+        }
+    }
+}
+
+/// Runs the command; the answer is its exit status.
+///
+/// 0: done, or everything is in order. 1: it is not, or a vendor refused. 2: the command could not do its work: wrong
+/// usage, settings that are missing, or an AWS service that does not answer.
+pub async fn run(arguments: impl IntoIterator<Item = OsString>, io: &mut Io<'_>) -> u8 {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => return explain_usage(&error, io),
+    };
+    let json = arguments.json;
+    let outcome = Box::pin(perform(arguments, io)).await;
+    let exit = match &outcome {
+        Ok(answer) => answer.exit,
+        Err(failure) => failure.exit,
+    };
+    let written = match outcome {
+        Ok(answer) if json => writeln!(io.out, "{}", answer.json),
+        Ok(answer) => writeln!(io.out, "{}", answer.text.trim_end()),
+        Err(failure) if json => writeln!(io.out, "{}", serde_json::json!({ "error": failure.to_string() })),
+        Err(failure) => writeln!(io.progress, "error: {failure}"),
+    };
+    match written {
+        Ok(()) => exit as u8,
+        Err(_) => Exit::Stopped as u8,
+    }
+}
+
+fn explain_usage(error: &clap::Error, io: &mut Io<'_>) -> u8 {
+    let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let target = if asked_for { &mut *io.out } else { &mut *io.progress };
+    let _ = write!(target, "{}", error.render());
+    if asked_for { Exit::Done as u8 } else { Exit::Stopped as u8 }
+}
+
+async fn perform(arguments: Arguments, io: &mut Io<'_>) -> Result<Answer, Failure> {
+    let target = target::Target::resolve(&arguments.target, io).await?;
+    match arguments.command {
+        Command::Connect { what: Connect::Livechat } => connect::livechat::run(&target, io).await,
+        Command::Connect { what: Connect::Botpress(options) } => connect::botpress::run(&target, &options, io).await,
+        Command::Connect { what: Connect::Botcopy } => connect::botcopy::run(&target, io).await,
+        Command::Doctor => doctor::run(&target, io).await,
+        Command::Sessions { limit } => operate::sessions(&target, limit, io).await,
+        Command::Trace { id } => operate::trace(&target, &id, io).await,
+        Command::Parked => operate::parked(&target, io).await,
+        Command::Redrive { id, all } => operate::redrive(&target, id.as_deref().filter(|_| !all), io).await,
+        Command::Discard { id } => operate::discard(&target, &id, io).await,
+        Command::Close { session } => operate::close(&target, &session, io).await,
+        Command::Erase { user } => operate::erase(&target, &user, io).await,
+        Command::Rotate { what } => rotate::run(&target, what, io).await,
+    }
+}

@@ -1,0 +1,36 @@
+//! `hitl`, the operator's command.
+
+use std::io::{self, BufRead as _, IsTerminal as _};
+use std::process::ExitCode;
+
+use cli::Io;
+use shared::clock::Clock;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let mut ask = ask;
+    let environment = variable;
+    let mut io = Io {
+        out: &mut io::stdout(),
+        progress: &mut io::stderr(),
+        ask: &mut ask,
+        environment: &environment,
+        clock: Clock::system(),
+    };
+    ExitCode::from(cli::run(std::env::args_os(), &mut io).await)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the command's own settings; everything else is handed a look-up")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Somebody at a terminal types it unseen; a script writes one line to standard input.
+fn ask(prompt: &str) -> io::Result<String> {
+    if io::stdin().is_terminal() {
+        return rpassword::prompt_password(format!("{prompt}: "));
+    }
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}

@@ -1,0 +1,414 @@
+//! Looking at sessions and messages, and acting on them by hand.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::json;
+use shared::clock::Timestamp;
+use shared::handoff::{Closed, Redriven};
+use shared::ids::{SessionId, UserId};
+use shared::store::lane::Outcome;
+use shared::store::{Erased, Kept, LifeEvent, Parked, Session, State};
+
+use crate::Io;
+use crate::output::{Answer, Exit, Failure};
+use crate::target::Target;
+
+/// How long a delivery by hand may go on; what is left then is the sweep's.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A scan says where it is after each so many items.
+const SAY_EVERY: usize = 10_000;
+
+/// How often an erasure looks for what was written while it ran.
+const ERASURES: usize = 3;
+
+/// Says how far a look over the whole table has come, when it takes a while.
+pub(crate) fn progress<'a>(io: &'a mut Io<'_>) -> impl FnMut(usize) + Send + 'a {
+    let mut said = 0;
+    let progress = &mut *io.progress;
+    move |seen| {
+        if seen >= said + SAY_EVERY {
+            said = seen;
+            let _ = writeln!(progress, "{seen} items looked at");
+        }
+    }
+}
+
+/// A session in a list.
+#[derive(Debug, Serialize)]
+struct Row {
+    session_id: SessionId,
+    state: State,
+    started_at: Timestamp,
+    open_for_seconds: u64,
+    user_id: UserId,
+    group_id: u32,
+    bot_id: String,
+    conversation_id: Option<String>,
+    chat_id: Option<String>,
+    thread_id: Option<String>,
+    agent_told: bool,
+}
+
+impl Row {
+    fn new(session: &Session, now: Timestamp) -> Self {
+        let thread = session.thread.as_ref();
+        Self {
+            session_id: session.session_id.clone(),
+            state: session.state,
+            started_at: session.started_at,
+            open_for_seconds: now.since(session.started_at).as_secs(),
+            user_id: session.user_id.clone(),
+            group_id: session.group_id.0,
+            bot_id: session.platform.bot_id().to_owned(),
+            conversation_id: session.conversation_id.as_ref().map(ToString::to_string),
+            chat_id: thread.map(|thread| thread.chat_id.to_string()),
+            thread_id: thread.map(|thread| thread.thread_id.to_string()),
+            agent_told: session.agent_told.is_some(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Sessions {
+    open: usize,
+    sessions: Vec<Row>,
+}
+
+impl fmt::Display for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.sessions.is_empty() {
+            return write!(f, "No session is open.");
+        }
+        writeln!(f, "{:<32} {:<9} {:>9} {:<31} CHAT", "SESSION", "STATE", "OPEN", "USER")?;
+        for row in &self.sessions {
+            let chat = row.chat_id.as_deref().unwrap_or("-");
+            let (state, open) = (state_name(row.state), for_people(row.open_for_seconds));
+            let (session, user) = (row.session_id.as_str(), row.user_id.as_str());
+            writeln!(f, "{session:<32} {state:<9} {open:>9} {user:<31} {chat}")?;
+        }
+        write!(f, "\n{} of {} open", self.sessions.len(), self.open)
+    }
+}
+
+const fn state_name(state: State) -> &'static str {
+    match state {
+        State::Starting => "starting",
+        State::Active => "active",
+        State::Closing => "closing",
+        State::Closed => "closed",
+    }
+}
+
+fn for_people(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// `hitl sessions`.
+pub(crate) async fn sessions(target: &Target, limit: usize, io: &mut Io<'_>) -> Result<Answer, Failure> {
+    let now = io.clock.now();
+    let open = target.table()?.open_sessions(&mut progress(io)).await?;
+    let sessions = open.iter().take(limit).map(|session| Row::new(session, now)).collect();
+    Ok(Answer::done(&Sessions { open: open.len(), sessions }))
+}
+
+/// One item of a session's life.
+#[derive(Debug, Serialize)]
+struct Step {
+    /// Whether this is what was asked about.
+    asked: bool,
+    #[serde(flatten)]
+    event: LifeEvent,
+    /// From the source's own time to the end of the delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    took_ms: Option<u128>,
+}
+
+#[derive(Debug, Serialize)]
+struct Life {
+    #[serde(flatten)]
+    session: Row,
+    failure: Option<String>,
+    steps: Vec<Step>,
+}
+
+#[derive(Debug, Serialize)]
+struct Trace {
+    id: String,
+    sessions: Vec<Life>,
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for life in &self.sessions {
+            let row = &life.session;
+            let or_none = |id: &Option<String>| id.clone().unwrap_or_else(|| "-".to_owned());
+            writeln!(f, "session       {} ({}), started {}", row.session_id, state_name(row.state), row.started_at)?;
+            writeln!(f, "  user          {} of bot {}, group {}", row.user_id, row.bot_id, row.group_id)?;
+            writeln!(f, "  conversation  {}", or_none(&row.conversation_id))?;
+            writeln!(f, "  chat, thread  {}, {}", or_none(&row.chat_id), or_none(&row.thread_id))?;
+            if let Some(failure) = &life.failure {
+                writeln!(f, "  failed        {failure}")?;
+            }
+            for step in &life.steps {
+                writeln!(f, "{step}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LifeEvent { lane, source_id, at, outcome, attempts, vendor_id, .. } = &self.event;
+        let mark = if self.asked { '>' } else { ' ' };
+        let outcome = match outcome {
+            None => "waits",
+            Some(Outcome::Delivered) => "delivered",
+            Some(Outcome::Dropped) => "dropped",
+            Some(Outcome::Parked) => "PARKED",
+        };
+        write!(f, "{mark} {at}  {:<8} {outcome:<9}  {source_id}", lane.to_string())?;
+        if let Some(vendor_id) = vendor_id {
+            write!(f, " -> {vendor_id}")?;
+        }
+        if let Some(took) = self.took_ms {
+            write!(f, "  {took} ms")?;
+        }
+        match attempts {
+            0 | 1 => Ok(()),
+            attempts => write!(f, "  {attempts} attempts"),
+        }
+    }
+}
+
+/// `hitl trace`.
+pub(crate) async fn trace(target: &Target, id: &str, io: &mut Io<'_>) -> Result<Answer, Failure> {
+    let (table, now) = (target.table()?, io.clock.now());
+    let session_id = SessionId::from(id);
+    let found = match table.session(&session_id).await? {
+        Some(_) => [session_id].into(),
+        None => table.find_sessions(id, &mut progress(io)).await?,
+    };
+    let mut sessions = Vec::new();
+    for session_id in found {
+        let Some(session) = table.session(&session_id).await? else { continue };
+        let steps = table.life(&session_id).await?.into_iter().map(|event| step(event, id)).collect();
+        sessions.push(Life { session: Row::new(&session, now), failure: session.failure, steps });
+    }
+    if sessions.is_empty() {
+        return Err(Failure::refused(format!(
+            "nothing here is called {id}. It may never have reached this stack, be another stack's, or be older than the \
+             trail is kept (RETENTION_DAYS)."
+        )));
+    }
+    sessions.sort_by_key(|life| life.session.started_at);
+    Ok(Answer::done(&Trace { id: id.to_owned(), sessions }))
+}
+
+fn step(event: LifeEvent, id: &str) -> Step {
+    // `message:<id>`, `message:<id>#<part>`, `event:<id>`, `corrected:<id>:<revision>`, `deleted:<id>`.
+    let about =
+        event.source_id.split_once(':').filter(|(kind, _)| ["message", "event", "corrected", "deleted"].contains(kind));
+    let is_about = about
+        .and_then(|(_, source)| source.strip_prefix(id))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['#', ':']));
+    let asked = event.source_id == id || is_about || event.vendor_id.as_deref() == Some(id);
+    let took_ms = event.finished_at.map(|finished_at| finished_at.since(event.at).as_millis());
+    Step { asked, event, took_ms }
+}
+
+#[derive(Debug, Serialize)]
+struct ParkedRow {
+    id: String,
+    #[serde(flatten)]
+    item: Parked,
+}
+
+#[derive(Debug, Serialize)]
+struct ParkedList {
+    parked: Vec<ParkedRow>,
+}
+
+impl fmt::Display for ParkedList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.parked.is_empty() {
+            return write!(f, "Nothing is parked.");
+        }
+        for ParkedRow { id, item } in &self.parked {
+            writeln!(f, "{}  {:<10} {id}", item.position.at, item.kind)?;
+        }
+        write!(
+            f,
+            "\n{} parked. The log says why (\"an item cannot be delivered and is parked\", with session.id and source.id).",
+            self.parked.len()
+        )
+    }
+}
+
+/// `hitl parked`.
+pub(crate) async fn parked(target: &Target, io: &mut Io<'_>) -> Result<Answer, Failure> {
+    let parked = target.table()?.parked(&mut progress(io)).await?;
+    let parked = parked.into_iter().map(|item| ParkedRow { id: item.name(), item }).collect();
+    Ok(Answer::done(&ParkedList { parked }))
+}
+
+#[derive(Debug, Serialize)]
+struct RedrivenRow {
+    id: String,
+    result: Redriven,
+}
+
+#[derive(Debug, Serialize)]
+struct RedrivenList {
+    redriven: Vec<RedrivenRow>,
+}
+
+impl fmt::Display for RedrivenList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.redriven.is_empty() {
+            return write!(f, "Nothing is parked.");
+        }
+        for RedrivenRow { id, result } in &self.redriven {
+            let result = match result {
+                Redriven::Delivered => "delivered",
+                Redriven::Dropped => "dropped: there was nothing left to do",
+                Redriven::ParkedAgain => "refused as before, and parked again; the log says why",
+                Redriven::Waiting => "back in its lane; the sweep goes on with it",
+                Redriven::SessionOver => "its session is over: it stays parked; hitl discard removes it",
+                Redriven::Gone => "was not parked any more",
+            };
+            writeln!(f, "{id}  {result}")?;
+        }
+        Ok(())
+    }
+}
+
+/// `hitl redrive`; without an id, all.
+pub(crate) async fn redrive(target: &Target, id: Option<&str>, io: &mut Io<'_>) -> Result<Answer, Failure> {
+    let handoff = target.handoff()?;
+    let mut redriven = Vec::new();
+    for item in chosen(target, id, io).await? {
+        io.say(&format!("trying {}", item.name()));
+        let result = handoff.redrive(&item, io.clock.now() + PATIENCE).await?;
+        redriven.push(RedrivenRow { id: item.name(), result });
+    }
+    let settled = |row: &RedrivenRow| !matches!(row.result, Redriven::ParkedAgain | Redriven::SessionOver);
+    let exit = if redriven.iter().all(settled) { Exit::Done } else { Exit::Finding };
+    Ok(Answer::new(exit, &RedrivenList { redriven }))
+}
+
+/// `hitl discard`.
+pub(crate) async fn discard(target: &Target, id: &str, io: &mut Io<'_>) -> Result<Answer, Failure> {
+    let table = target.table()?;
+    for item in chosen(target, Some(id), io).await? {
+        table.discard(&item).await?;
+    }
+    Ok(Answer { exit: Exit::Done, json: json!({ "discarded": id }), text: format!("{id} is gone, its text included.") })
+}
+
+async fn chosen(target: &Target, id: Option<&str>, io: &mut Io<'_>) -> Result<Vec<Parked>, Failure> {
+    let mut parked = target.table()?.parked(&mut progress(io)).await?;
+    let Some(id) = id else { return Ok(parked) };
+    parked.retain(|item| item.name() == id || item.position.source_id == id);
+    match parked.is_empty() {
+        true => Err(Failure::refused(format!("nothing parked is called {id}; hitl parked lists what there is."))),
+        false => Ok(parked),
+    }
+}
+
+/// `hitl close`.
+pub(crate) async fn close(target: &Target, session: &str, io: &mut Io<'_>) -> Result<Answer, Failure> {
+    let closed = target.handoff()?.close_session(&SessionId::from(session), io.clock.now() + PATIENCE).await?;
+    let text = match closed {
+        Closed::Closed => "The session is over: its bot resumes, and its chat is closed.",
+        Closed::Closing => "The session is ending; a vendor could not be told yet, and the sweep goes on with it.",
+        Closed::WasOver => "The session was over before.",
+        Closed::Unknown => {
+            return Err(Failure::refused(format!("there is no session {session}; hitl sessions lists the open ones.")));
+        }
+    };
+    Ok(Answer { exit: Exit::Done, json: json!({"session_id": session, "result": closed}), text: text.to_owned() })
+}
+
+#[derive(Debug, Serialize)]
+struct Erasure {
+    user_id: String,
+    #[serde(flatten)]
+    erased: Erased,
+    /// What a look over the whole table has still found.
+    kept: Vec<Kept>,
+}
+
+impl fmt::Display for Erasure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts: Vec<_> = self.erased.removed.iter().map(|(entity, count)| format!("{count} {entity}")).collect();
+        writeln!(f, "Removed: {}.", if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") })?;
+        match self.kept.as_slice() {
+            [] => writeln!(f, "The whole table was read: nothing in it mentions the user any more.")?,
+            kept => writeln!(f, "The whole table was read: {} items still mention the user: {kept:?}", kept.len())?,
+        }
+        if !self.erased.held_by_vendors.is_empty() {
+            writeln!(f, "\nStill at the vendors, to be erased there:")?;
+            for held in &self.erased.held_by_vendors {
+                writeln!(f, "  {held}")?;
+            }
+        }
+        write!(f, "\nPoint-in-time backups of the table keep what they hold for up to 35 days.")
+    }
+}
+
+/// `hitl erase`.
+pub(crate) async fn erase(target: &Target, user: &str, io: &mut Io<'_>) -> Result<Answer, Failure> {
+    let (table, user_id) = (target.table()?, UserId::from(user));
+    let known = table.user(&user_id).await?;
+    let sessions = table.sessions_of(&user_id, &mut progress(io)).await?;
+    if known.is_none() && sessions.is_empty() {
+        return Err(Failure::refused(format!("there is no user {user}; give the id that Botpress has for them.")));
+    }
+    for session in sessions.iter().filter(|session| session.state != State::Closed) {
+        io.say(&format!("ending session {}", session.session_id));
+        let closed = target.handoff()?.close_session(&session.session_id, io.clock.now() + PATIENCE).await?;
+        if closed == Closed::Closing {
+            return Err(Failure::refused(format!(
+                "session {} could not be ended yet: a vendor does not answer. Run this again when it has ended.",
+                session.session_id
+            )));
+        }
+    }
+    let mut words = vec![user.to_owned()];
+    let customer = known.as_ref().and_then(|known| known.customer.as_ref());
+    words.extend(customer.map(|customer| customer.customer_id.to_string()));
+    words.extend(customer.map(|customer| customer.access_token.expose().to_owned()));
+    words.extend(customer.map(|customer| customer.cookies.secret.expose().to_owned()));
+    words.extend(known.as_ref().and_then(|known| known.profile.email.as_ref()).map(|email| email.expose().to_owned()));
+    words.extend(sessions.iter().map(|session| session.session_id.to_string()));
+    words.retain(|word| !word.is_empty());
+
+    let mut erased = Erased { removed: BTreeMap::new(), ..Erased::default() };
+    let mut kept = Vec::new();
+    for _ in 0..ERASURES {
+        io.say("removing what belongs to the user");
+        let more = table.erase(&user_id, &mut progress(io)).await?;
+        for (entity, count) in more.removed {
+            *erased.removed.entry(entity).or_default() += count;
+        }
+        erased.held_by_vendors.extend(more.held_by_vendors);
+        io.say("reading the whole table for what is left");
+        kept = table.mentions(&words, &mut progress(io)).await?;
+        if kept.is_empty() {
+            break;
+        }
+    }
+    let exit = if kept.is_empty() { Exit::Done } else { Exit::Finding };
+    Ok(Answer::new(exit, &Erasure { user_id: user.to_owned(), erased, kept }))
+}

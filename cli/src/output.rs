@@ -1,0 +1,134 @@
+//! What the command says: an answer in two forms, or a failure with its cure.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+use shared::{botpress, config, handoff, http, livechat, secrets, store, vault};
+
+/// The exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done, or all in order.
+    Done = 0,
+    /// Not in order, not found, or refused by a vendor.
+    Finding = 1,
+    /// The command could not do its work.
+    Stopped = 2,
+}
+
+/// What a command answers.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub exit: Exit,
+    pub json: Value,
+    pub text: String,
+}
+
+impl Answer {
+    /// The same value for people and for programs.
+    pub fn new<T: Serialize + fmt::Display>(exit: Exit, value: &T) -> Self {
+        Self { exit, json: serde_json::to_value(value).unwrap_or_default(), text: value.to_string() }
+    }
+
+    pub fn done<T: Serialize + fmt::Display>(value: &T) -> Self {
+        Self::new(Exit::Done, value)
+    }
+}
+
+/// Why there is no answer: a sentence that says what is wrong and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{sentence}")]
+pub(crate) struct Failure {
+    pub exit: Exit,
+    sentence: String,
+}
+
+impl Failure {
+    pub fn refused(sentence: impl Into<String>) -> Self {
+        Self { exit: Exit::Finding, sentence: sentence.into() }
+    }
+
+    pub fn stopped(sentence: impl Into<String>) -> Self {
+        Self { exit: Exit::Stopped, sentence: sentence.into() }
+    }
+}
+
+/// An error with everything that caused it, for errors whose first line says too little.
+pub(crate) fn causes(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+impl From<config::Error> for Failure {
+    fn from(error: config::Error) -> Self {
+        Self::stopped(format!("{error}. `--stack NAME` takes it from the deployed stack."))
+    }
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        Self::stopped(format!(
+            "{}. Check the table's name, the region and your AWS credentials; `hitl doctor` says more.",
+            causes(&error)
+        ))
+    }
+}
+
+impl From<vault::Error> for Failure {
+    fn from(error: vault::Error) -> Self {
+        Self::stopped(format!(
+            "{}. Check the secret's name, the region and your AWS credentials; `hitl doctor` says more.",
+            causes(&error)
+        ))
+    }
+}
+
+impl From<secrets::Error> for Failure {
+    fn from(error: secrets::Error) -> Self {
+        Self::stopped(format!("{}. `hitl doctor` says what to do.", causes(&error)))
+    }
+}
+
+impl From<handoff::StartError> for Failure {
+    fn from(error: handoff::StartError) -> Self {
+        Self::stopped(causes(&error))
+    }
+}
+
+impl From<http::Failure> for Failure {
+    fn from(error: http::Failure) -> Self {
+        Self::stopped(causes(&error))
+    }
+}
+
+impl From<livechat::Error> for Failure {
+    fn from(error: livechat::Error) -> Self {
+        Self::refused(causes(&error))
+    }
+}
+
+impl From<botpress::Error> for Failure {
+    fn from(error: botpress::Error) -> Self {
+        Self::refused(causes(&error))
+    }
+}
+
+impl From<handoff::Error> for Failure {
+    fn from(error: handoff::Error) -> Self {
+        match error {
+            handoff::Error::Store(error) => error.into(),
+            handoff::Error::Secrets(error) => error.into(),
+            other => Self::refused(causes(&other)),
+        }
+    }
+}

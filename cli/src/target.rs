@@ -1,0 +1,297 @@
+//! Which stack the command works on, and everything that reaches it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use shared::clock::Clock;
+use shared::config::Config;
+use shared::endpoint::Endpoint;
+use shared::handoff::Handoff;
+use shared::http::Http;
+use shared::media::Policy;
+use shared::metrics::Metrics;
+use shared::secrets::{self, Secrets};
+use shared::store::Table;
+use shared::vault::Vault;
+use shared::{aws, botpress, livechat};
+
+use aws_sdk_dynamodb::Client as DynamoDb;
+use aws_sdk_secretsmanager::Client as SecretsManager;
+
+use crate::Io;
+use crate::arguments::TargetArguments;
+use crate::output::{Failure, causes};
+
+/// LiveChat itself gives up after this.
+const VENDOR_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Outputs of `template.yaml`, and the variables they stand for.
+const OUTPUTS: [(&str, &str); 3] =
+    [("TableName", "TABLE_NAME"), ("SecretArn", "SECRET_ID"), ("LiveChatWebhookUrl", "HITL_URL")];
+
+/// Parameters of `template.yaml`, and the variables they become.
+const PARAMETERS: [(&str, &str); 10] = [
+    ("LiveChatClientId", "LIVECHAT_CLIENT_ID"),
+    ("LiveChatOrganizationId", "LIVECHAT_ORGANIZATION_ID"),
+    ("LiveChatRedirectUri", "LIVECHAT_REDIRECT_URI"),
+    ("LiveChatGroupId", "LIVECHAT_GROUP_ID"),
+    ("LiveChatRegion", "LIVECHAT_REGION"),
+    ("BotpressIntegrationIds", "BOTPRESS_INTEGRATION_IDS"),
+    ("WhenOffline", "WHEN_OFFLINE"),
+    ("RetentionDays", "RETENTION_DAYS"),
+    ("MediaHosts", "MEDIA_HOSTS"),
+    ("Wording", "WORDING"),
+];
+
+/// A stack, and who reaches it.
+pub(crate) struct Target {
+    /// Named by the stack, the sandbox or an argument; these come before the environment.
+    named: BTreeMap<String, String>,
+    /// Values that the environment has, for those not named; a sandbox leaves the environment alone.
+    inherited: BTreeMap<String, String>,
+    dynamodb: DynamoDb,
+    secrets_manager: SecretsManager,
+    pub http: Http,
+    pub clock: Clock,
+}
+
+/// Everything that is looked up in the environment.
+const VARIABLES: [&str; 24] = [
+    "TABLE_NAME",
+    "SECRET_ID",
+    "HITL_URL",
+    "LIVECHAT_CLIENT_ID",
+    "LIVECHAT_ORGANIZATION_ID",
+    "LIVECHAT_REDIRECT_URI",
+    "LIVECHAT_GROUP_ID",
+    "LIVECHAT_REGION",
+    "LIVECHAT_API_URL",
+    "LIVECHAT_ACCOUNTS_URL",
+    "BOTPRESS_API_URL",
+    "BOTPRESS_INTEGRATION_IDS",
+    "WHEN_OFFLINE",
+    "SETTLE_MS",
+    "MEDIA_HOSTS",
+    "WORDING",
+    "RETENTION_DAYS",
+    "LIVECHAT_AGENT_TOKEN",
+    "BOTPRESS_WORKSPACE_ID",
+    "BOTPRESS_WORKSPACE_HANDLE",
+    "BOTPRESS_PERSONAL_ACCESS_TOKEN",
+    "BOTCOPY_API_KEY",
+    "BOTCOPY_ACCESS_TOKEN",
+    "BOTCOPY_API_URL",
+];
+
+impl Target {
+    /// Finds out where the arguments point; calls nobody but the AWS CLI or the sandbox, where they were named.
+    pub async fn resolve(arguments: &TargetArguments, io: &mut Io<'_>) -> Result<Self, Failure> {
+        let http = Http::new(VENDOR_TIMEOUT).map_err(|error| Failure::stopped(causes(&error)))?;
+        let mut named = match (&arguments.sandbox, &arguments.stack, &arguments.stack_file) {
+            (Some(sandbox), ..) => sandbox_environment(sandbox, &http).await?,
+            (_, Some(stack), _) => stack_environment(&ask_aws_cli(stack, io)?)?,
+            (_, _, Some(file)) => stack_environment(&read(file)?)?,
+            _ => BTreeMap::new(),
+        };
+        for (variable, value) in
+            [("TABLE_NAME", &arguments.table), ("SECRET_ID", &arguments.secret), ("HITL_URL", &arguments.url)]
+        {
+            named.extend(value.iter().map(|value| (variable.to_owned(), value.clone())));
+        }
+        let is_sandbox = arguments.sandbox.is_some();
+        let found = VARIABLES.iter().filter_map(|name| Some(((*name).to_owned(), (io.environment)(name)?)));
+        // A variable that is meant for production has no business in the sandbox.
+        let inherited = if is_sandbox { BTreeMap::new() } else { found.collect() };
+        let (dynamodb, secrets_manager) = match is_sandbox {
+            true => {
+                let url = |name: &str| named.get(name).cloned().unwrap_or_default();
+                let urls = (url("AWS_ENDPOINT_URL_DYNAMODB"), url("AWS_ENDPOINT_URL_SECRETS_MANAGER"));
+                aws::stand_ins(&urls.0, &urls.1).await.map_err(|error| Failure::stopped(causes(&error)))?
+            }
+            false => {
+                let aws = aws::load().await.map_err(|error| Failure::stopped(causes(&error)))?;
+                (DynamoDb::new(&aws), SecretsManager::new(&aws))
+            }
+        };
+        Ok(Self { named, inherited, dynamodb, secrets_manager, http, clock: io.clock.clone() })
+    }
+
+    /// A setting; an empty one counts as absent.
+    pub fn get(&self, variable: &str) -> Option<String> {
+        let value = self.named.get(variable).or_else(|| self.inherited.get(variable));
+        value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    /// A setting without which a command cannot work.
+    pub fn require(&self, variable: &str, how: &str) -> Result<String, Failure> {
+        self.get(variable).ok_or_else(|| Failure::stopped(format!("{variable} is not known: {how}.")))
+    }
+
+    /// What the functions are configured with.
+    pub fn config(&self) -> Result<Config, Failure> {
+        Ok(Config::from_lookup(|key| self.get(key))?)
+    }
+
+    pub fn table_name(&self) -> Result<String, Failure> {
+        self.require("TABLE_NAME", "name the table with --table, or the stack with --stack")
+    }
+
+    pub fn table(&self) -> Result<Table, Failure> {
+        Ok(Table::new(self.dynamodb.clone(), self.table_name()?))
+    }
+
+    pub fn secret_id(&self) -> Result<String, Failure> {
+        self.require("SECRET_ID", "name the secret with --secret, or the stack with --stack")
+    }
+
+    pub fn vault(&self) -> Result<Vault, Failure> {
+        Ok(Vault::new(self.secrets_manager.clone(), self.secret_id()?))
+    }
+
+    /// The stack's address without a path.
+    pub fn url(&self) -> Option<String> {
+        let url = self.get("HITL_URL")?;
+        Some(url.trim_end_matches('/').trim_end_matches("/livechat").trim_end_matches('/').to_owned())
+    }
+
+    pub fn require_url(&self) -> Result<String, Failure> {
+        self.url().ok_or_else(|| {
+            Failure::stopped("HITL_URL is not known: give the stack's address with --url, or the stack with --stack.")
+        })
+    }
+
+    /// Where LiveChat's webhooks go.
+    pub fn webhook_url(&self) -> Option<String> {
+        self.url().map(|url| format!("{url}/livechat"))
+    }
+
+    pub fn endpoint(&self) -> Option<Endpoint> {
+        self.url().map(|url| Endpoint::new(&url, self.http.clone()))
+    }
+
+    pub fn livechat(&self, config: &Config) -> livechat::Client {
+        livechat::Client::new(config.livechat.clone(), self.http.clone())
+    }
+
+    pub fn botpress(&self) -> botpress::Client {
+        let api_url = self.get("BOTPRESS_API_URL").unwrap_or_else(|| botpress::PUBLIC_API_URL.to_owned());
+        botpress::Client::new(botpress::Settings { api_url }, self.http.clone())
+    }
+
+    /// The functions' own innards, with the secret as it is stored.
+    pub fn handoff(&self) -> Result<Handoff, Failure> {
+        let (dynamodb, secrets_manager) = (self.dynamodb.clone(), self.secrets_manager.clone());
+        let config = self.config()?;
+        let media = Policy::new(config.media_hosts.clone());
+        // Metrics are the functions' business: theirs go to a log that nobody reads here.
+        let metrics = Metrics::kept();
+        Ok(Handoff::with_parts(config, self.clock.clone(), dynamodb, secrets_manager, metrics, media)?)
+    }
+
+    /// The same with credentials that may not be stored yet.
+    pub fn handoff_with(&self, secrets: Secrets) -> Result<Handoff, Failure> {
+        let mut handoff = self.handoff()?;
+        let cache = secrets::Cache::new(self.secrets_manager.clone(), self.secret_id()?, self.clock.clone());
+        handoff.secrets = cache.with_given(secrets);
+        Ok(handoff)
+    }
+}
+
+/// What the sandbox tells an operator, from its own mouth or from the line that it has printed.
+async fn sandbox_environment(sandbox: &str, http: &Http) -> Result<BTreeMap<String, String>, Failure> {
+    let described = if sandbox.starts_with("http://") || sandbox.starts_with("https://") {
+        let answer = Endpoint::new(sandbox, http.clone()).get("stack").await.map_err(|error| {
+            Failure::stopped(format!(
+                "no sandbox answers at {sandbox} ({}). Start one with `cargo run -- serve`.",
+                causes(&error)
+            ))
+        })?;
+        answer.body
+    } else {
+        let file = std::fs::read_to_string(sandbox);
+        file.map_err(|error| Failure::stopped(format!("the file {sandbox} cannot be read: {error}")))?
+    };
+    let described: Value = serde_json::from_str(&described).unwrap_or_default();
+    let environment = described.get("environment").cloned().unwrap_or_default();
+    serde_json::from_value(environment).map_err(|_| {
+        Failure::stopped(format!(
+            "{sandbox} is no sandbox's description. Give the people's address that `cargo run -- serve` prints."
+        ))
+    })
+}
+
+fn ask_aws_cli(stack: &str, io: &mut Io<'_>) -> Result<String, Failure> {
+    io.say(&format!("asking the AWS CLI about the stack {stack}"));
+    let command = ["cloudformation", "describe-stacks", "--output", "json", "--stack-name", stack];
+    let output = std::process::Command::new("aws").args(command).output().map_err(|error| {
+        Failure::stopped(format!(
+            "the AWS CLI cannot be started ({error}). Install it, or name the parts: --table, --secret, --url and the \
+             LIVECHAT_* variables."
+        ))
+    })?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Failure::stopped(format!("the AWS CLI does not know the stack {stack}: {said}")))
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(file);
+    text.map_err(|error| Failure::stopped(format!("the file {} cannot be read: {error}", file.display())))
+}
+
+/// The variables that a stack's outputs and parameters stand for.
+fn stack_environment(described: &str) -> Result<BTreeMap<String, String>, Failure> {
+    let described: Value = serde_json::from_str(described).unwrap_or_default();
+    let stack = described.pointer("/Stacks/0").ok_or_else(|| {
+        Failure::stopped("this is no answer of `aws cloudformation describe-stacks`: it lists no stack.")
+    })?;
+    let mut environment = BTreeMap::new();
+    for (list, key, value, names) in [
+        ("Outputs", "OutputKey", "OutputValue", OUTPUTS.as_slice()),
+        ("Parameters", "ParameterKey", "ParameterValue", PARAMETERS.as_slice()),
+    ] {
+        let entries = stack.get(list).and_then(Value::as_array).into_iter().flatten();
+        for entry in entries {
+            let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default();
+            let variable =
+                names.iter().find(|(name, _)| *name == text(key)).map(|(_, variable)| (*variable).to_owned());
+            environment.extend(variable.map(|variable| (variable, text(value).to_owned())));
+        }
+    }
+    Ok(environment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stack_s_outputs_and_parameters_become_the_functions_variables() {
+        let described = r#"{"Stacks":[{
+            "Outputs":[{"OutputKey":"TableName","OutputValue":"t"},{"OutputKey":"SecretArn","OutputValue":"arn"},
+                       {"OutputKey":"LiveChatWebhookUrl","OutputValue":"https://x/livechat"},{"OutputKey":"Other","OutputValue":"?"}],
+            "Parameters":[{"ParameterKey":"LiveChatClientId","ParameterValue":"c0ffee"}]}]}"#;
+        let environment = stack_environment(described).unwrap();
+        let expected = [
+            ("HITL_URL", "https://x/livechat"),
+            ("LIVECHAT_CLIENT_ID", "c0ffee"),
+            ("SECRET_ID", "arn"),
+            ("TABLE_NAME", "t"),
+        ];
+        assert!(environment.iter().map(|(key, value)| (key.as_str(), value.as_str())).eq(expected));
+        assert!(stack_environment("{}").is_err());
+    }
+
+    /// The template is the other end of these names.
+    #[test]
+    fn the_template_has_the_outputs_and_parameters_that_are_read() {
+        let template = include_str!("../../template.yaml");
+        for (name, _) in OUTPUTS.iter().chain(&PARAMETERS) {
+            assert!(template.contains(&format!("\n  {name}:\n")), "{name}");
+        }
+    }
+}

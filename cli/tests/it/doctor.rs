@@ -1,0 +1,188 @@
+//! Each thing broken in turn: `hitl doctor` names it and its cure.
+
+use std::time::Duration;
+
+use sandbox::faults::Fault;
+use sandbox::livechat::Region;
+use serde_json::{Value, json};
+use tests::{ANNA, SECRET_ID, World};
+
+use crate::operator::Operator;
+
+/// A connected world in which everything is in order.
+async fn healthy() -> World {
+    let world = World::unconnected().await;
+    let mut operator = Operator::new(&world);
+    operator.does(&["connect", "livechat"]).await;
+    operator.does(&["connect", "botpress"]).await;
+    drop(operator);
+    world.drive(world.stack.botpress.install_deployed()).await.unwrap();
+    world.sweep().await;
+    world
+}
+
+/// The findings, and that there is one with this name, words and cure.
+async fn assert_found(operator: &mut Operator<'_>, name: &str, says: &str, cure: &str) {
+    let ran = operator.run(&["doctor", "--json"]).await;
+    let report = ran.json();
+    let findings: Vec<Value> =
+        report["checks"].as_array().unwrap().iter().filter(|one| one["verdict"] == "finding").cloned().collect();
+    let part = |one: &Value, key: &str, words: &str| one[key].as_str().unwrap_or_default().contains(words);
+    let found = findings.iter().any(|one| one["name"] == name && part(one, "says", says) && part(one, "cure", cure));
+    assert!(found, "{name}, {says:?}, {cure:?}: {findings:#?}");
+    assert_eq!(ran.status, 1);
+    assert_eq!(report["findings"], findings.len());
+}
+
+fn change(world: &World, key: &str, value: Value) {
+    let mut secret = world.stack.secrets_manager.current(SECRET_ID).unwrap();
+    secret[key] = value;
+    world.stack.secrets_manager.rotate(SECRET_ID, secret);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setting_that_does_not_fit_is_named_with_its_cure() {
+    let world = healthy().await;
+    for (variable, value, name, says, cure) in [
+        ("LIVECHAT_GROUP_ID", "99", "group", "no group 99", "0 (General), 1 (Support)"),
+        ("LIVECHAT_CLIENT_ID", "00000000000000000000000000000000", "app", "client", "LIVECHAT_CLIENT_ID"),
+        ("LIVECHAT_REDIRECT_URI", "https://elsewhere.example.com", "app", "redirect", "LIVECHAT_REDIRECT_URI"),
+        ("TABLE_NAME", "another", "table", "another", "no such table"),
+        ("SECRET_ID", "another", "secret", "no such secret", "SECRET_ID"),
+        ("HITL_URL", "http://127.0.0.1:9", "address", "no connection", "HITL_URL"),
+    ] {
+        let mut operator = Operator::new(&world).with(variable, value);
+        assert_found(&mut operator, name, says, cure).await;
+    }
+    let mut operator = Operator::new(&world).with("LIVECHAT_ORGANIZATION_ID", "00000000-0000-4000-8000-000000000000");
+    assert_found(&mut operator, "webhook route", "another", "LiveChatOrganizationId").await;
+    Operator::new(&world).does(&["doctor"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_and_a_missing_scope_are_told_apart() {
+    let world = healthy().await;
+    let mut operator = Operator::new(&world);
+    world.stack.livechat.set_agent_token_valid(false);
+    assert_found(&mut operator, "agent token", "refuses it", "hitl connect livechat").await;
+    world.stack.livechat.set_agent_token_valid(true);
+    world.stack.livechat.set_agent_token_scopes(&["chats--all:ro", "webhooks.configuration:rw", "webhooks.state:rw"]);
+    assert_found(&mut operator, "scopes", "chats--all:rw", "make a new one").await;
+    world.stack.livechat.set_agent_token_scopes(&["chats--access:rw"]);
+    assert_found(&mut operator, "scopes", "webhooks.configuration:rw, webhooks.state:rw", "make a new one").await;
+    world.stack.livechat.set_agent_token_scopes(&["chats--all:rw", "webhooks.configuration:rw", "webhooks.state:rw"]);
+    operator.does(&["doctor"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wrong_data_centre_is_named() {
+    let world = healthy().await;
+    world.stack.livechat.set_behaviour(|behaviour| behaviour.region = Region::Fra);
+    assert_found(&mut Operator::new(&world), "region", "lives in fra", "LIVECHAT_REGION) to fra").await;
+    let mut wrong = Operator::new(&world).with("LIVECHAT_REGION", "dal");
+    assert_found(&mut wrong, "region", "lives in fra, dal was asked", "LIVECHAT_REGION) to fra").await;
+    Operator::new(&world).with("LIVECHAT_REGION", "fra").does(&["doctor"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_was_removed_and_one_with_another_secret_are_found_and_repaired() {
+    let world = healthy().await;
+    let mut operator = Operator::new(&world);
+    let one = world.stack.journal.all("webhook_registered").remove(1);
+    let client_id = &world.stack.livechat.account().client_id;
+    let removal = json!({ "id": one.text("/id"), "owner_client_id": client_id });
+    world.owner_calls("configuration/action/unregister_webhook", &removal).await;
+    assert_found(&mut operator, "webhooks", one.text("/action"), "hitl connect livechat").await;
+    operator.does(&["connect", "livechat"]).await;
+    operator.does(&["doctor"]).await;
+
+    change(&world, "webhookSecret", json!("changed-by-hand-and-longer-than-before"));
+    assert_found(&mut operator, "webhooks", "another secret", "hitl connect livechat").await;
+    world.advance(Duration::from_secs(301));
+    world.sweep().await;
+    operator.does(&["connect", "livechat"]).await;
+    operator.does(&["doctor"]).await;
+
+    let switch = json!({ "owner_client_id": client_id });
+    world.owner_calls("configuration/action/disable_license_webhooks", &switch).await;
+    assert_found(&mut operator, "webhooks are sent", "switch is off", "hitl connect livechat").await;
+    operator.does(&["connect", "livechat"]).await;
+    operator.does(&["doctor"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_botpress_key_that_is_wrong_or_missing_is_named() {
+    let world = healthy().await;
+    let mut operator = Operator::new(&world);
+    world.stack.botpress.withdraw_access_keys();
+    assert_found(&mut operator, "access key", "refuses it", "hitl rotate access-key").await;
+    operator.does(&["rotate", "access-key"]).await;
+    world.sweep().await;
+    operator.does(&["doctor"]).await;
+    change(&world, "botpressToken", json!(""));
+    assert_found(&mut operator, "secret", "botpressToken", "hitl connect botpress").await;
+    assert_found(&mut operator, "access key", "none in the secret", "hitl connect botpress").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_gone_and_a_path_key_that_the_function_does_not_know_are_named() {
+    let world = healthy().await;
+    let mut operator = Operator::new(&world);
+    world.stack.secrets_manager.remove(SECRET_ID);
+    assert_found(&mut operator, "secret", "no such secret", "restore-secret").await;
+
+    let world = healthy().await;
+    // The functions go on with what they have cached: they have another secret than the operator.
+    let other = world.stack.secrets_manager.put("other", world.stack.secrets_manager.current(SECRET_ID).unwrap());
+    world.advance(Duration::from_secs(11));
+    let mut secret = world.stack.secrets_manager.current(SECRET_ID).unwrap();
+    secret["botpressPathKey"] = json!("0123456789012345678901234567890123456789");
+    secret["webhookSecret"] = json!("0123456789012345678901234567890123456789");
+    world.stack.secrets_manager.put(&other, secret);
+    let mut operator = Operator::new(&world).with("SECRET_ID", &other);
+    assert_found(&mut operator, "path key", "turned away", "SECRET_ID").await;
+    assert_found(&mut operator, "webhook route", "turned away", "SECRET_ID").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_uninstalled_integration_and_a_silent_sweep_are_named() {
+    let world = World::unconnected().await;
+    let mut operator = Operator::new(&world);
+    operator.does(&["connect", "livechat"]).await;
+    operator.does(&["connect", "botpress"]).await;
+    assert_found(&mut operator, "installs", "no bot has registered", "Botpress Studio").await;
+    assert_found(&mut operator, "sweep", "never run", "EventBridge").await;
+    world.sweep().await;
+    world.advance(Duration::from_secs(600));
+    assert_found(&mut operator, "sweep", "last ran at", "EventBridge").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_long_and_what_was_given_up_is_found() {
+    let world = healthy().await;
+    let mut operator = Operator::new(&world);
+    let user = world.escalated_user("Ann").await;
+    let refused = json!({ "error": { "type": "validation", "message": "no" } });
+    world.stack.livechat.faults().next(1, "customer/action/send_event", Fault::answer(422, refused.to_string()));
+    world.says(&user, "never").await;
+    world.answers(ANNA, "hello").await;
+    assert_found(&mut operator, "parked", "1 items", "hitl parked").await;
+
+    world.stack.botpress.faults().always("/v1/chat/messages", Fault::answer(503, ""));
+    world.answers(ANNA, "later").await;
+    world.advance(Duration::from_secs(600));
+    assert_found(&mut operator, "backlog", "overdue", "hitl trace").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doctor_changes_nothing() {
+    let world = healthy().await;
+    let before = (world.stack.secrets_manager.current(SECRET_ID), world.items("session"), world.items("install"));
+    let effects = world.stack.journal.len();
+    Operator::new(&world).does(&["doctor"]).await;
+    let after = (world.stack.secrets_manager.current(SECRET_ID), world.items("session"), world.items("install"));
+    assert_eq!(before, after);
+    let harmless = ["call_answered", "token_issued", "operation_called"];
+    let changes: Vec<_> = world.stack.journal.since(effects).into_iter().map(|entry| entry.effect).collect();
+    assert!(changes.iter().all(|effect| harmless.contains(effect)), "{changes:?}");
+}

@@ -1,0 +1,15 @@
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "this is how a test fails, also in its helpers"
+)]
+//! The operator's command against the sandbox.
+
+mod connecting;
+mod definition;
+mod doctor;
+mod operating;
+mod operator;
+mod process;
+mod rotating;

@@ -1,0 +1,277 @@
+//! Sessions, traces, parked items, endings and erasure.
+
+use std::time::Duration;
+
+use sandbox::botpress::UpstreamUser;
+use sandbox::faults::Fault;
+use serde_json::{Value, json};
+use tests::{ANNA, World, text};
+
+use crate::operator::Operator;
+
+fn names(list: &Value, key: &str) -> Vec<String> {
+    list.as_array().unwrap().iter().map(|one| one[key].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// A user with an open session, in a moment of its own.
+async fn later(world: &World, name: &str) -> UpstreamUser {
+    world.advance(Duration::from_secs(5));
+    world.escalated_user(name).await
+}
+
+/// The agent's answer in the chat of a user, and all that follows.
+async fn answered(world: &World, chat_id: &str, words: &str) -> String {
+    let event_id = world.stack.livechat.agent_sends_text(chat_id, ANNA, words).unwrap();
+    world.settle().await;
+    world.advance(Duration::from_secs(4));
+    world.sweep().await;
+    event_id
+}
+
+fn refusal() -> Fault {
+    Fault::answer(422, json!({ "error": { "type": "validation", "message": "no" } }).to_string())
+}
+
+/// A session one of whose messages LiveChat will not have; the answer is the item's name.
+async fn with_parked_message(world: &World, user: &UpstreamUser, words: &str) -> String {
+    world.stack.livechat.faults().next(1, "customer/action/send_event", refusal());
+    world.says(user, words).await;
+    let parked = Operator::new(world).does(&["parked", "--json"]).await.json();
+    let names = names(&parked["parked"], "id");
+    assert_eq!(names.len(), 1, "{parked}");
+    names[0].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_sessions_are_listed_oldest_first_and_no_more_than_asked_for() {
+    let world = World::in_process().await;
+    let mut operator = Operator::new(&world);
+    assert_eq!(operator.does(&["sessions"]).await.out.trim(), "No session is open.");
+    let ended = later(&world, "Zoe").await;
+    world.user_ends(&ended).await;
+    let mut expected = Vec::new();
+    for name in ["Cid", "Ann", "Bob"] {
+        let user = later(&world, name).await;
+        expected.push(world.stack.botpress.downstream(&user.conversation_id).unwrap());
+    }
+    let all = operator.does(&["sessions", "--json"]).await.json();
+    assert_eq!(names(&all["sessions"], "conversation_id"), expected);
+    assert_eq!(all["sessions"][0]["state"], "active");
+    assert!(all["sessions"][0]["open_for_seconds"].as_u64() > all["sessions"][2]["open_for_seconds"].as_u64());
+    let two = operator.does(&["sessions", "--limit", "2", "--json"]).await.json();
+    assert_eq!((&two["open"], names(&two["sessions"], "conversation_id")), (&json!(3), expected[..2].to_vec()));
+    for name in ["Cid", "Ann", "Bob"] {
+        assert!(!operator.does(&["sessions"]).await.out.contains(name), "a list of sessions names nobody");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_life_is_found_by_any_of_its_ids_and_told_without_its_words() {
+    let world = World::in_process().await;
+    let other = later(&world, "Bob").await;
+    world.user_ends(&other).await;
+    let user = later(&world, "Ann").await;
+    world.says(&user, "canary-of-the-user").await;
+    let (chat_id, thread_id) = world.chat_and_thread();
+    let event_id = answered(&world, &chat_id, "canary-of-the-agent").await;
+    let session = world.items("session").into_iter().find(|one| one["session_state"] == "active").unwrap();
+    let messages = world.stack.journal.all("operation_called");
+    let message_id = messages.iter().rev().find_map(|entry| entry.detail["message_id"].as_str()).unwrap();
+
+    let mut operator = Operator::new(&world);
+    for (id, marks) in [
+        (text(&session, "session_id"), 0),
+        (text(&session, "user_id"), 0),
+        (text(&session, "conversation_id"), 0),
+        (chat_id.as_str(), 0),
+        (thread_id.as_str(), 0),
+        (message_id, 1),
+        (event_id.as_str(), 1),
+    ] {
+        let ran = operator.does(&["trace", id, "--json"]).await;
+        let trace = ran.json();
+        assert_eq!(names(&trace["sessions"], "session_id"), [text(&session, "session_id")], "{id}");
+        let steps = trace["sessions"][0]["steps"].as_array().unwrap();
+        let asked: Vec<_> = steps.iter().filter(|step| step["asked"] == true).collect();
+        assert_eq!(asked.len(), marks, "{id}: {trace}");
+        for step in asked {
+            assert_eq!((&step["outcome"], &step["attempts"]), (&json!("delivered"), &json!(1)), "{step}");
+            assert!(step["vendor_id"].is_string() && step["took_ms"].is_number(), "{step}");
+        }
+        let told = operator.does(&["trace", id]).await;
+        assert!(!format!("{}{}", ran.out, told.out).contains("canary"), "{}", told.out);
+        assert!(told.out.contains("delivered"), "{}", told.out);
+    }
+    let nothing = operator.run(&["trace", "msg_unknown"]).await;
+    assert_eq!((nothing.status, nothing.progress.contains("msg_unknown")), (1, true), "{}", nothing.progress);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiting_item_is_told_to_wait() {
+    let world = World::in_process().await;
+    let user = later(&world, "Ann").await;
+    world.stack.livechat.faults().always("customer/action/send_event", Fault::answer(503, ""));
+    world.says(&user, "canary").await;
+    let session = world.items("session").remove(0);
+    let trace = Operator::new(&world).does(&["trace", text(&session, "session_id"), "--json"]).await;
+    let json = trace.json();
+    let steps = json["sessions"][0]["steps"].as_array().unwrap();
+    let waiting: Vec<_> = steps.iter().filter(|step| step["outcome"].is_null()).collect();
+    assert_eq!((waiting.len(), &waiting[0]["kind"]), (1, &json!("message")), "{json}");
+    assert!(waiting[0]["attempts"].as_u64() >= Some(1) && !trace.out.contains("canary"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_message_is_listed_without_words_and_redriven_once() {
+    let world = World::in_process().await;
+    let user = later(&world, "Ann").await;
+    let name = with_parked_message(&world, &user, "canary").await;
+    let mut operator = Operator::new(&world);
+    let listed = operator.does(&["parked"]).await.out;
+    assert!(listed.contains(&name) && !listed.contains("canary"), "{listed}");
+
+    world.stack.livechat.faults().next(1, "customer/action/send_event", refusal());
+    let again = operator.run(&["redrive", &name, "--json"]).await;
+    assert_eq!(
+        (again.status, again.json()["redriven"][0]["result"].as_str()),
+        (1, Some("parked_again")),
+        "{}",
+        again.out
+    );
+    let sent = || world.sent_by_customers().iter().filter(|text| *text == "canary").count();
+    assert_eq!(sent(), 0);
+
+    let redriven = operator.does(&["redrive", &name, "--json"]).await.json();
+    assert_eq!(redriven["redriven"][0]["result"], "delivered");
+    world.settle().await;
+    assert_eq!(sent(), 1);
+    assert!(world.items("parked").is_empty());
+    assert_eq!(operator.run(&["redrive", &name]).await.status, 1, "nothing is parked under that name any more");
+    world.catch_up().await;
+    assert_eq!((sent(), world.items("waiting").len()), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parked_answers_of_agents_are_redriven_all_at_once() {
+    let world = World::in_process().await;
+    let _user = later(&world, "Ann").await;
+    let (chat_id, _) = world.chat_and_thread();
+    answered(&world, &chat_id, "first").await;
+    let refused = json!({ "id": "err_1", "code": 400, "type": "InvalidPayload", "message": "no" });
+    world.stack.botpress.faults().next(2, "messages/get-or-create", Fault::answer(400, refused.to_string()));
+    answered(&world, &chat_id, "second").await;
+    answered(&world, &chat_id, "third").await;
+    assert_eq!((world.items("parked").len(), world.shown_by_agents()), (2, vec!["first".to_owned()]));
+    let redriven = Operator::new(&world).does(&["redrive", "--all", "--json"]).await.json();
+    assert_eq!(names(&redriven["redriven"], "result"), ["delivered", "delivered"]);
+    world.settle().await;
+    assert_eq!(world.shown_by_agents(), ["first", "second", "third"]);
+    let nothing = Operator::new(&world).does(&["redrive", "--all"]).await;
+    assert_eq!(nothing.out.trim(), "Nothing is parked.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_an_ended_session_stays_parked_until_it_is_discarded() {
+    let world = World::in_process().await;
+    let user = later(&world, "Ann").await;
+    let name = with_parked_message(&world, &user, "canary").await;
+    world.user_ends(&user).await;
+    let mut operator = Operator::new(&world);
+    let over = operator.run(&["redrive", &name, "--json"]).await;
+    assert_eq!((over.status, over.json()["redriven"][0]["result"].as_str()), (1, Some("session_over")));
+    assert_eq!(world.items("parked").len(), 1);
+    operator.does(&["discard", &name]).await;
+    assert!(world.items("parked").is_empty());
+    let everything = format!("{:?}", world.stack.table.items().unwrap());
+    assert!(!everything.contains("canary"));
+    assert_eq!(operator.run(&["discard", &name]).await.status, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_closed_for_both_sides() {
+    let world = World::in_process().await;
+    let user = later(&world, "Ann").await;
+    let session = world.items("session").remove(0);
+    let id = text(&session, "session_id");
+    let mut operator = Operator::new(&world);
+    assert_eq!(operator.does(&["close", id, "--json"]).await.json()["result"], "closed");
+    world.settle().await;
+    assert!(world.stack.livechat.open_chats().is_empty());
+    assert!(!world.stack.botpress.is_escalated(&user.conversation_id));
+    assert_eq!(world.bot_events("hitlStopped").len(), 1);
+    assert_eq!(operator.does(&["close", id, "--json"]).await.json()["result"], "was_over");
+    assert_eq!(operator.run(&["close", "nobody"]).await.status, 1);
+    world.escalate(&user).await.expect("the user is free to start another");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_close_that_a_vendor_cannot_be_told_of_goes_on_by_itself() {
+    let world = World::in_process().await;
+    let _user = later(&world, "Ann").await;
+    let session = world.items("session").remove(0);
+    world.stack.livechat.faults().always("agent/action/deactivate_chat", Fault::answer(503, ""));
+    let closing = Operator::new(&world).does(&["close", text(&session, "session_id"), "--json"]).await.json();
+    assert_eq!(closing["result"], "closing");
+    world.stack.livechat.faults().clear();
+    world.catch_up().await;
+    assert!(world.stack.livechat.open_chats().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn erasing_a_user_leaves_nothing_of_them_and_everything_of_others() {
+    let world = World::in_process().await;
+    let other = later(&world, "Bobby").await;
+    world.says(&other, "hello from the other").await;
+    world.user_ends(&other).await;
+    let kept = |world: &World| -> Vec<Value> {
+        let items = world.stack.table.items().unwrap();
+        items.into_iter().filter(|item| text(item, "pk") != "GATES" && text(item, "pk") != "SWEEP").collect()
+    };
+    let before = kept(&world);
+
+    let user = later(&world, "Annabel").await;
+    world.user_ends(&user).await;
+    world.advance(Duration::from_secs(130));
+    world.escalate(&user).await.unwrap();
+    with_parked_message(&world, &user, "canary-parked").await;
+    world.stack.livechat.faults().always("customer/action/send_event", Fault::answer(503, ""));
+    world.says(&user, "canary-waiting").await;
+    world.stack.livechat.faults().clear();
+    let everything = format!("{:?}", kept(&world));
+    for canary in ["Annabel", "annabel@example.com", "canary-parked", "canary-waiting"] {
+        assert!(everything.contains(canary), "there is something to erase: {canary}");
+    }
+    let session = world.items("session").into_iter().find(|one| one["session_state"] == "active").unwrap();
+    let id = text(&session, "user_id").to_owned();
+    let person = world.items("user").into_iter().find(|one| text(one, "user_id") == id).unwrap();
+
+    let mut operator = Operator::new(&world);
+    let erased = operator.does(&["erase", &id, "--json"]).await.json();
+    assert_eq!(erased["kept"], json!([]));
+    assert_eq!((&erased["removed"]["session"], &erased["removed"]["user"]), (&json!(2), &json!(1)), "{erased}");
+    world.settle().await;
+    let everything = format!("{:?}", kept(&world));
+    let customer = &person["customer"];
+    for gone in [
+        "Annabel",
+        "annabel@example.com",
+        "canary",
+        &id,
+        customer["access_token"].as_str().unwrap(),
+        customer["cookies"]["secret"].as_str().unwrap(),
+        text(&person, "chat_id"),
+    ] {
+        assert!(!everything.contains(gone), "{gone}");
+    }
+    let held = erased["held_by_vendors"].to_string();
+    assert!(held.contains(text(&person, "chat_id")) && held.contains(&id), "{held}");
+    let others =
+        |items: Vec<Value>| items.into_iter().filter(|item| text(item, "entity") != "agent").collect::<Vec<_>>();
+    assert_eq!(others(kept(&world)), others(before));
+    assert!(world.stack.livechat.open_chats().is_empty(), "the open session was ended first");
+    assert!(!world.stack.botpress.is_escalated(&user.conversation_id));
+
+    let again = operator.run(&["erase", &id]).await;
+    assert_eq!((again.status, again.progress.contains("there is no user")), (1, true), "{}", again.progress);
+    world.escalate(&user).await.expect("the user may come back, as somebody new");
+}

@@ -1,0 +1,99 @@
+//! Somebody who runs the command against a world.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use cli::Io;
+use serde_json::{Value, json};
+use tests::World;
+
+/// What the command did.
+#[derive(Debug)]
+pub struct Ran {
+    pub status: u8,
+    pub out: String,
+    pub progress: String,
+}
+
+impl Ran {
+    /// The answer to `--json`.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {} {}", self.out, self.progress))
+    }
+}
+
+/// A person with the sandbox's description in a file, and answers to what the command asks.
+pub struct Operator<'a> {
+    world: &'a World,
+    environment: BTreeMap<String, String>,
+    answers: VecDeque<String>,
+    file: PathBuf,
+}
+
+impl<'a> Operator<'a> {
+    pub fn new(world: &'a World) -> Self {
+        let name = format!("hitl-{:016x}{:016x}.json", fastrand::u64(..), fastrand::u64(..));
+        let file = std::env::temp_dir().join(name);
+        Self { world, environment: world.stack.operator_environment(), answers: VecDeque::new(), file }
+    }
+
+    /// With another value for one variable.
+    pub fn with(mut self, variable: &str, value: &str) -> Self {
+        self.environment.insert(variable.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Without a variable, so that it is asked for; `answer` is what is typed then.
+    pub fn asked(mut self, variable: &str, answer: &str) -> Self {
+        self.environment.remove(variable);
+        self.answers.push_back(answer.to_owned());
+        self
+    }
+
+    /// The file that tells the command where the sandbox is.
+    pub fn file(&self) -> &PathBuf {
+        std::fs::write(&self.file, json!({ "environment": self.environment }).to_string()).unwrap();
+        &self.file
+    }
+
+    /// Runs `hitl --sandbox FILE …` in this process, while time passes as it has to.
+    pub async fn run(&mut self, arguments: &[&str]) -> Ran {
+        let world = self.world;
+        world.drive(self.undriven(arguments)).await
+    }
+
+    /// The same, for whoever lets time pass.
+    pub async fn undriven(&mut self, arguments: &[&str]) -> Ran {
+        let file = self.file().clone();
+        let mut line: Vec<OsString> = vec!["hitl".into(), "--sandbox".into(), file.into()];
+        line.extend(arguments.iter().map(OsString::from));
+        let (mut out, mut progress) = (Vec::new(), Vec::new());
+        let answers = &mut self.answers;
+        let mut ask = |_: &str| Ok(answers.pop_front().unwrap_or_default());
+        let nothing = |_: &str| None;
+        let mut io = Io {
+            out: &mut out,
+            progress: &mut progress,
+            ask: &mut ask,
+            environment: &nothing,
+            clock: self.world.clock(),
+        };
+        let status = cli::run(line, &mut io).await;
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Ran { status, out: text(out), progress: text(progress) }
+    }
+
+    /// The same, and it must be done.
+    pub async fn does(&mut self, arguments: &[&str]) -> Ran {
+        let ran = self.run(arguments).await;
+        assert_eq!(ran.status, 0, "{arguments:?}: {}{}", ran.out, ran.progress);
+        ran
+    }
+}
+
+impl Drop for Operator<'_> {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.file);
+    }
+}

@@ -1,0 +1,72 @@
+//! The compiled command, as a shell runs it.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tests::World;
+
+use crate::operator::Operator;
+
+/// Runs the binary with an environment of its own; `input` is its standard input.
+async fn hitl(arguments: &[&str], input: &str) -> (i32, String, String) {
+    let arguments: Vec<_> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    let input = input.to_owned();
+    let run = move || {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_hitl"))
+            .args(arguments)
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_gives_the_token_on_standard_input_and_reads_json() {
+    let world = World::in_real_time().await;
+    world.sweep().await;
+    let operator = Operator::new(&world).asked("LIVECHAT_AGENT_TOKEN", "");
+    let file = operator.file().to_str().unwrap();
+    let token = format!("{}\n", world.stack.livechat.account().agent_token);
+    let (status, out, progress) = hitl(&["--sandbox", file, "connect", "livechat", "--json"], &token).await;
+    assert_eq!(status, 0, "{out}{progress}");
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(answer["webhook_url"], world.stack.webhook_url());
+    assert!(progress.contains("checking the group"), "progress is told on standard error: {progress}");
+    assert!(!format!("{out}{progress}").contains(token.trim()));
+
+    let (status, out, _) = hitl(&["--sandbox", file, "doctor"], "").await;
+    assert_eq!(status, 0, "{out}");
+    assert!(out.contains("is in order"), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_settings_and_refusals_have_their_own_status() {
+    let (status, out, _) = hitl(&["--help"], "").await;
+    assert_eq!(status, 0);
+    for taught in ["Exit status", "--sandbox", "LIVECHAT_AGENT_TOKEN", "rotate"] {
+        assert!(out.contains(taught), "{taught}: {out}");
+    }
+    assert_eq!(hitl(&["frobnicate"], "").await.0, 2);
+    let (status, _, progress) = hitl(&["doctor"], "").await;
+    assert_eq!((status, progress.contains("TABLE_NAME")), (2, true), "{progress}");
+    let (status, out, _) = hitl(&["doctor", "--json"], "").await;
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((status, answer["error"].as_str().unwrap().contains("TABLE_NAME")), (2, true), "{out}");
+    let (status, _, progress) = hitl(&["--sandbox", "http://127.0.0.1:9", "doctor"], "").await;
+    assert_eq!((status, progress.contains("cargo run -- serve")), (2, true), "{progress}");
+
+    let world = World::in_real_time().await;
+    let operator = Operator::new(&world);
+    let file = operator.file().to_str().unwrap();
+    let (status, _, progress) = hitl(&["--sandbox", file, "trace", "nobody"], "").await;
+    assert_eq!((status, progress.contains("nobody")), (1, true), "{progress}");
+}

@@ -1,0 +1,209 @@
+//! Rotation while calls go on: none fails, nothing is doubled.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use sandbox::botpress::UpstreamUser;
+use sandbox::faults::Fault;
+use serde_json::Value;
+use tests::{ANNA, SECRET_ID, World};
+
+use crate::operator::{Operator, Ran};
+
+/// Users who talk all at once.
+const USERS: usize = 4;
+
+/// Instances of each function; each keeps the secret in mind for itself.
+const INSTANCES: usize = 3;
+
+/// How many rounds of talk there are at least before, and after, the command.
+const ROUNDS: usize = 3;
+
+/// A connected world and users whose sessions are open.
+struct Busy {
+    world: World,
+    users: Vec<(UpstreamUser, String)>,
+    /// How many rounds of talk there were.
+    said: AtomicUsize,
+}
+
+impl Busy {
+    async fn new() -> Self {
+        let world = World::unconnected_with(INSTANCES).await;
+        let mut operator = Operator::new(&world);
+        operator.does(&["connect", "livechat"]).await;
+        operator.does(&["connect", "botpress"]).await;
+        drop(operator);
+        world.drive(world.stack.botpress.install_deployed()).await.unwrap();
+        let mut users = Vec::new();
+        for number in 0..USERS {
+            let before: Vec<_> = world.stack.livechat.open_chats().into_iter().map(|chat| chat.id).collect();
+            let user = world.escalated_user(&format!("User{number}")).await;
+            let chat = world.stack.livechat.open_chats().into_iter().find(|chat| !before.contains(&chat.id)).unwrap();
+            users.push((user, chat.id));
+        }
+        world.advance(std::time::Duration::from_secs(4));
+        world.settle().await;
+        Self { world, users, said: AtomicUsize::new(0) }
+    }
+
+    fn secret(&self) -> Value {
+        self.world.stack.secrets_manager.current(SECRET_ID).unwrap()
+    }
+
+    /// Everybody writes at once and is answered, until `done`, then some more.
+    async fn talk(&self, rounds: &AtomicUsize, done: &AtomicBool) {
+        let mut left = ROUNDS;
+        while left > 0 {
+            left -= usize::from(done.load(Ordering::SeqCst));
+            let round = rounds.fetch_add(1, Ordering::SeqCst);
+            for (user, chat_id) in &self.users {
+                let (question, answer) = (format!("q{round} {chat_id}"), format!("a{round} {chat_id}"));
+                self.world.stack.botpress.user_says(&user.conversation_id, &question).await.unwrap();
+                self.world.stack.livechat.agent_sends_text(chat_id, ANNA, &answer).unwrap();
+            }
+            self.world.stack.settled().await;
+        }
+    }
+
+    /// Somebody knows neither key nor secret: every instance has just looked for newer ones, and will not so soon again.
+    async fn knock(&self) {
+        let stack = &self.world.stack;
+        for _ in 0..3 * INSTANCES {
+            let address = format!("{}/botpress/{}", stack.gateway.url(), "wrong".repeat(8));
+            assert_eq!(self.world.posted(&address, "{}").await.unwrap().0, 401);
+            let mut webhook = self.world.envelope("chat_deactivated", Value::Null);
+            webhook["secret_key"] = "wrong".into();
+            assert_eq!(self.world.posted(&stack.webhook_url(), webhook.to_string()).await.unwrap().0, 401);
+        }
+    }
+
+    /// Runs the command while everybody talks.
+    async fn while_talking(&self, arguments: &[&str]) -> Ran {
+        let (rounds, done) = (AtomicUsize::new(self.said.load(Ordering::SeqCst)), AtomicBool::new(false));
+        let begin_at = rounds.load(Ordering::SeqCst) + ROUNDS;
+        let mut operator = Operator::new(&self.world);
+        let command = async {
+            while rounds.load(Ordering::SeqCst) < begin_at {
+                tokio::task::yield_now().await;
+            }
+            self.knock().await;
+            let ran = operator.undriven(arguments).await;
+            done.store(true, Ordering::SeqCst);
+            ran
+        };
+        let ((), ran) = self.world.drive(async { tokio::join!(self.talk(&rounds, &done), command) }).await;
+        self.world.settle().await;
+        self.said.store(rounds.into_inner(), Ordering::SeqCst);
+        ran
+    }
+
+    /// By the journal: every call was answered well at its first attempt, and every word arrived exactly once.
+    fn assert_flawless(&self) {
+        let journal = &self.world.stack.journal;
+        for effect in ["operation_called", "webhook_delivered"] {
+            for entry in journal.all(effect) {
+                assert_eq!((&entry.detail["status"], &entry.detail["attempt"]), (&200.into(), &1.into()), "{entry:?}");
+            }
+        }
+        for entry in journal.all("call_answered") {
+            assert!(!matches!(entry.text("/error_type"), "Unauthorized" | "Forbidden" | "authentication"), "{entry:?}");
+        }
+        let said = |words: Vec<String>, letter: char| {
+            let mut words: Vec<_> = words.into_iter().filter(|text| text.starts_with(letter)).collect();
+            words.sort();
+            words
+        };
+        let asked = said(
+            self.world.entries("user_wrote", "/type", "text").iter().map(|e| e.text("/text").to_owned()).collect(),
+            'q',
+        );
+        assert_eq!(said(self.world.sent_by_customers(), 'q'), asked);
+        let answered: Vec<_> = asked.iter().map(|text| text.replacen('q', "a", 1)).collect();
+        assert_eq!(said(self.world.shown_by_agents(), 'a'), answered);
+        assert!(asked.len() >= 2 * ROUNDS * USERS, "only {} messages were sent meanwhile", asked.len());
+    }
+}
+
+async fn assert_rotated(what: &str, key: &str) {
+    let busy = Busy::new().await;
+    let before = busy.secret();
+    let ran = busy.while_talking(&["rotate", what, "--json"]).await;
+    assert_eq!(ran.status, 0, "{}{}", ran.out, ran.progress);
+    assert_eq!(ran.json()["finished_earlier"], false);
+    assert_ne!(busy.secret()[key], before[key], "it is a new one");
+    busy.assert_flawless();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_webhook_secret_is_rotated_under_load() {
+    assert_rotated("webhook-secret", "webhookSecret").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_path_key_is_rotated_under_load() {
+    assert_rotated("path-key", "botpressPathKey").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_signing_secret_is_rotated_under_load() {
+    assert_rotated("signing-secret", "botpressSigningSecret").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_access_key_is_rotated_under_load_and_the_old_one_withdrawn() {
+    assert_rotated("access-key", "botpressToken").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_four_one_after_the_other_wait_for_one_another() {
+    let busy = Busy::new().await;
+    for what in ["path-key", "webhook-secret", "signing-secret", "access-key"] {
+        let ran = busy.while_talking(&["rotate", what]).await;
+        assert_eq!(ran.status, 0, "{what}: {}", ran.progress);
+    }
+    busy.assert_flawless();
+    assert_eq!(busy.world.count("access_key_withdrawn"), 1);
+    busy.world.sweep().await;
+    Operator::new(&busy.world).does(&["doctor"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_rotation_of_the_webhook_secret_is_finished_by_the_next() {
+    let busy = Busy::new().await;
+    busy.world.stack.livechat.faults().always("configuration/action/register_webhook", Fault::answer(503, ""));
+    let ran = busy.while_talking(&["rotate", "webhook-secret"]).await;
+    assert_eq!(ran.status, 1, "{}", ran.out);
+    let stored = busy.secret();
+    busy.world.stack.livechat.faults().clear();
+    // LiveChat's failure has told the functions nothing; theirs is another process.
+    let ran = busy.while_talking(&["rotate", "webhook-secret", "--json"]).await;
+    assert_eq!((ran.status, &ran.json()["finished_earlier"]), (0, &true.into()), "{}", ran.out);
+    assert_eq!(busy.secret(), stored, "nothing was dropped that webhooks still carried");
+    busy.assert_flawless();
+    busy.world.sweep().await;
+    Operator::new(&busy.world).does(&["doctor"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_rotation_of_the_path_key_is_finished_by_the_next() {
+    let busy = Busy::new().await;
+    busy.world.stack.botpress.faults().next(1, "PUT /v1/admin/integrations", Fault::answer(503, ""));
+    let ran = busy.while_talking(&["rotate", "path-key"]).await;
+    assert_eq!(ran.status, 1, "{}", ran.out);
+    let stored = busy.secret();
+    let ran = busy.while_talking(&["rotate", "path-key", "--json"]).await;
+    assert_eq!((ran.status, &ran.json()["finished_earlier"]), (0, &true.into()), "{}", ran.out);
+    assert_eq!(busy.secret(), stored);
+    let url = busy.world.stack.botpress.deployed_definition().unwrap()["url"].clone();
+    assert!(url.as_str().unwrap().ends_with(stored["botpressPathKey"].as_str().unwrap()));
+    busy.assert_flawless();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_that_this_command_has_not_connected_is_told_so() {
+    let world = World::in_process().await;
+    for what in ["path-key", "signing-secret", "access-key"] {
+        let ran = Operator::new(&world).run(&["rotate", what]).await;
+        assert_eq!((ran.status, ran.progress.contains("hitl connect botpress")), (1, true), "{}", ran.progress);
+    }
+}

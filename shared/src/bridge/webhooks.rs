@@ -1,0 +1,143 @@
+//! The webhooks that a handoff is made of, and whether those that are registered are them.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::livechat::{AuthorType, WebhookFilters, WebhookRegistration};
+use crate::redacted::Redacted;
+
+/// The events that a handoff is made of.
+pub const ACTIONS: [&str; 7] = [
+    "incoming_chat",
+    "incoming_event",
+    "event_updated",
+    "event_deleted",
+    "chat_transferred",
+    "user_added_to_chat",
+    "chat_deactivated",
+];
+
+/// How our descriptions begin, in LiveChat's console.
+const NAME: &str = "livechat-hitl";
+
+/// What is not worth being told.
+pub fn filters(action: &str) -> WebhookFilters {
+    match action {
+        // The customer's own words come from us.
+        "incoming_event" | "event_updated" => {
+            WebhookFilters { author_type: Some(AuthorType::Agent), ..WebhookFilters::default() }
+        }
+        _ => WebhookFilters::default(),
+    }
+}
+
+/// The description of a webhook: our name, and by what its secret can be recognised, which LiveChat does not tell.
+///
+/// Shape: `livechat-hitl 1f2e3d4c`: 32 bits of a hash of the secret, too few to find a secret by.
+pub fn description(secret: &Redacted) -> String {
+    let digest = Sha256::new().chain_update("livechat-hitl webhook\n").chain_update(secret.expose()).finalize();
+    let mark: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("{NAME} {mark}")
+}
+
+/// What has to be done so that the webhooks of one address are in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    /// Actions of which nothing useful is registered.
+    pub missing: Vec<&'static str>,
+    /// What reports too little, carries another secret, or is there twice.
+    pub superfluous: Vec<WebhookRegistration>,
+}
+
+/// Compares what is registered for our address with what should be.
+///
+/// A webhook made by hand in LiveChat's console does not say which secret it carries, and is believed.
+pub fn compare(present: &[WebhookRegistration], secret: &Redacted) -> Order {
+    let mut order = Order::default();
+    for action in ACTIONS {
+        let (mut good, bad): (Vec<_>, Vec<_>) = present
+            .iter()
+            .filter(|one| one.action == action)
+            .partition(|one| reports_enough(one) && carries(one, secret) != Some(false));
+        good.sort_by_key(|one| carries(one, secret).is_none());
+        if good.is_empty() {
+            order.missing.push(action);
+        }
+        order.superfluous.extend(good.into_iter().skip(1).chain(bad).cloned());
+    }
+    order
+}
+
+/// Whether a webhook carries this secret, where that can be told.
+pub fn carries(registration: &WebhookRegistration, secret: &Redacted) -> Option<bool> {
+    let described = registration.description.as_deref().filter(|text| text.starts_with(&format!("{NAME} ")))?;
+    Some(described == description(secret))
+}
+
+fn reports_enough(registration: &WebhookRegistration) -> bool {
+    let WebhookFilters { author_type, source_type } = &registration.filters;
+    let all_agents = author_type.is_none() || *author_type == filters(&registration.action).author_type;
+    all_agents && source_type.is_empty() && registration.kind.as_deref() != Some("bot")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn secret() -> Redacted {
+        "s3cret".into()
+    }
+
+    fn registered(action: &str, changes: Value) -> WebhookRegistration {
+        let mut json = json!({"id": "w", "action": action, "url": "u", "description": description(&secret())});
+        json.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn webhooks_with_our_secret_are_in_order_however_they_were_made() {
+        for changes in [
+            json!({}),
+            json!({"description": null}),
+            json!({"description": "livechat-hitl"}),
+            json!({"type": "license", "description": "made by hand"}),
+        ] {
+            let present: Vec<_> = ACTIONS.iter().map(|action| registered(action, changes.clone())).collect();
+            assert_eq!(compare(&present, &secret()), Order::default(), "{changes}");
+        }
+    }
+
+    #[test]
+    fn what_reports_too_little_or_carries_another_secret_is_replaced() {
+        let other = description(&"other".into());
+        for (action, changes) in [
+            ("incoming_event", json!({"filters": {"author_type": "customer"}})),
+            ("incoming_chat", json!({"filters": {"author_type": "agent"}})),
+            ("chat_deactivated", json!({"filters": {"source_type": ["my_client"]}})),
+            ("chat_deactivated", json!({"type": "bot"})),
+            ("chat_transferred", json!({ "description": other })),
+        ] {
+            let bad = registered(action, changes.clone());
+            let order = compare(std::slice::from_ref(&bad), &secret());
+            assert!(order.missing.contains(&action), "{action} {changes}");
+            assert_eq!(order.superfluous, [bad], "{action} {changes}");
+        }
+    }
+
+    #[test]
+    fn of_two_the_one_whose_secret_is_known_stays() {
+        let by_hand = registered("incoming_chat", json!({"id": "by hand", "description": ""}));
+        let ours = registered("incoming_chat", json!({"id": "ours"}));
+        let order = compare(&[by_hand.clone(), ours], &secret());
+        assert_eq!(order.superfluous, [by_hand]);
+        assert!(!order.missing.contains(&"incoming_chat"));
+    }
+
+    #[test]
+    fn a_description_tells_secrets_apart_and_shows_none() {
+        let told = description(&secret());
+        assert!(!told.contains("s3cret") && told.len() == "livechat-hitl 00000000".len(), "{told}");
+        assert_ne!(told, description(&"s3cret ".into()));
+    }
+}

@@ -1,0 +1,86 @@
+//! The stack's own addresses, called as its callers do: to see whether it answers.
+
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde_json::json;
+
+use crate::http::{Body, Failure, Http, Request, url};
+use crate::ids::OrganizationId;
+use crate::redacted::Redacted;
+
+/// What an address answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, as far as it is text.
+    pub body: String,
+}
+
+/// A base address: `https://….execute-api.….amazonaws.com`, with the stage if there is one.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    base: String,
+    http: Http,
+}
+
+/// A chat that no licence has.
+const NO_CHAT: &str = "hitl-doctor";
+
+impl Endpoint {
+    /// Names the address; nothing is called yet.
+    pub fn new(base: &str, http: Http) -> Self {
+        Self { base: base.trim_end_matches('/').to_owned(), http }
+    }
+
+    /// Reads a page.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] when no answer came.
+    pub async fn get(&self, path: &str) -> Result<Answered, Failure> {
+        self.send(Method::GET, &[path], HeaderMap::new(), Body::Empty).await
+    }
+
+    /// Pings the integration as Botpress does; this changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] when no answer came.
+    pub async fn ping(&self, path_key: &Redacted, integration_id: &str) -> Result<Answered, Failure> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("x-bot-id", NO_CHAT),
+            ("x-bot-user-id", NO_CHAT),
+            ("x-integration-id", integration_id),
+            ("x-integration-alias", NO_CHAT),
+            ("x-webhook-id", NO_CHAT),
+            ("x-bp-operation", "ping"),
+            ("x-bp-configuration", "e30="),
+        ] {
+            let value = HeaderValue::from_str(value).map_err(Failure::not_sendable)?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        self.send(Method::POST, &["botpress", path_key.expose()], headers, Body::Empty).await
+    }
+
+    /// Reports the end of a chat that does not exist, as LiveChat does; this changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] when no answer came.
+    pub async fn report_nothing(&self, secret: &Redacted, organization: &OrganizationId) -> Result<Answered, Failure> {
+        let body = json!({
+            "webhook_id": NO_CHAT, "secret_key": secret, "action": "chat_deactivated",
+            "organization_id": organization, "payload": {"chat_id": NO_CHAT, "thread_id": NO_CHAT},
+            "additional_data": {},
+        });
+        self.send(Method::POST, &["livechat"], HeaderMap::new(), Body::json(&body)?).await
+    }
+
+    async fn send(&self, method: Method, path: &[&str], headers: HeaderMap, body: Body) -> Result<Answered, Failure> {
+        let request = Request { method, url: url(&self.base, path)?, headers, body };
+        let answer = self.http.send(request).await?;
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        Ok(Answered { status: answer.status.as_u16(), body })
+    }
+}

@@ -1,0 +1,429 @@
+//! What only an operator asks: lists and searches over the whole table, parked items, erasure.
+//!
+//! These scan. The functions never do, and their roles do not allow it: whoever runs them needs `dynamodb:Scan`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Serialize;
+
+use super::keys::{DUE_SHARD, Key};
+use super::lane::{Lane, Outcome, Position};
+use super::transaction::Change;
+use super::{Item, Result, Session, State, Table, User, number, text};
+use crate::clock::Timestamp;
+use crate::ids::{SessionId, UserId};
+
+/// Is told how many items have been looked at so far.
+pub type Seen<'a> = &'a mut (dyn FnMut(usize) + Send);
+
+/// An item that could not be delivered; its text stays in the table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Parked {
+    /// The session.
+    pub session_id: SessionId,
+    /// The direction.
+    pub lane: Lane,
+    /// Its place, and its source's id.
+    #[serde(flatten)]
+    pub position: Position,
+    /// What it is: `message`, `close`, …
+    pub kind: String,
+    /// How often it was tried, the last time aside.
+    pub attempts: u32,
+}
+
+impl Parked {
+    /// By what an operator names it: `<session>/<lane>/<source id>`.
+    pub fn name(&self) -> String {
+        format!("{}/{}/{}", self.session_id, self.lane, self.position.source_id)
+    }
+}
+
+/// One thing in the life of a session: an item that was accepted, and what has become of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LifeEvent {
+    /// The direction.
+    pub lane: Lane,
+    /// The source's own id.
+    pub source_id: String,
+    /// The source's own time.
+    pub at: Timestamp,
+    /// When it was accepted; not known any more for what is parked or waits after its trail has gone.
+    pub received_at: Option<Timestamp>,
+    /// What became of it; none while it waits.
+    pub outcome: Option<Outcome>,
+    /// When.
+    pub finished_at: Option<Timestamp>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// What the other side calls it.
+    pub vendor_id: Option<String>,
+    /// What it is, while it is still there.
+    pub kind: Option<String>,
+}
+
+/// What the table has had of an end user.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Erased {
+    /// How many items were removed, by their entity.
+    pub removed: BTreeMap<String, usize>,
+    /// What the vendors still hold of the user: LiveChat's customers and chats, Botpress's conversations.
+    pub held_by_vendors: BTreeSet<String>,
+}
+
+/// An item that still mentions an erased user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// Its entity.
+    pub entity: String,
+    /// Which of its attributes does.
+    pub attribute: String,
+}
+
+/// What an item is, without what it says.
+const SUMMARY: &[&str] = &["pk", "sk", "entity", "at", "source_id", "attempts", "content.kind"];
+
+impl Table {
+    /// Every session that is not over, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn open_sessions(&self, seen: Seen<'_>) -> Result<Vec<Session>> {
+        let mut sessions: Vec<Session> = Vec::new();
+        for item in self.scan(&[Wanted::Is("entity", "session")], &[], seen).await? {
+            sessions.push(serde_dynamo::from_item(item)?);
+        }
+        sessions.retain(|session| session.state != State::Closed);
+        sessions.sort_by_key(|session| session.started_at);
+        Ok(sessions)
+    }
+
+    /// Everything that is parked, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn parked(&self, seen: Seen<'_>) -> Result<Vec<Parked>> {
+        let items = self.scan(&[Wanted::Is("entity", "parked")], SUMMARY, seen).await?;
+        let mut parked: Vec<Parked> = items.iter().filter_map(read_parked).collect();
+        parked.sort_by(|one, other| one.position.cmp(&other.position));
+        Ok(parked)
+    }
+
+    /// Everything that a session has accepted, in order of its acceptance.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn life(&self, id: &SessionId) -> Result<Vec<LifeEvent>> {
+        let mut events: BTreeMap<(String, String), LifeEvent> = BTreeMap::new();
+        for item in self.partition(&Key::session(id).pk).await? {
+            let Some(event) = read_event(&item) else { continue };
+            let key = (event.lane.to_string(), event.source_id.clone());
+            events
+                .entry(key)
+                .and_modify(|known| {
+                    known.kind = known.kind.take().or(event.kind.clone());
+                    known.attempts = known.attempts.max(event.attempts);
+                    known.received_at = known.received_at.or(event.received_at);
+                    known.outcome = known.outcome.or(event.outcome);
+                    known.finished_at = known.finished_at.or(event.finished_at);
+                    known.vendor_id = known.vendor_id.take().or(event.vendor_id.clone());
+                })
+                .or_insert(event);
+        }
+        let mut events: Vec<_> = events.into_values().collect();
+        events.sort_by_key(|event| (event.received_at.unwrap_or(event.at), event.at));
+        Ok(events)
+    }
+
+    /// The sessions that an id of any kind belongs to.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn find_sessions(&self, id: &str, seen: Seen<'_>) -> Result<BTreeSet<SessionId>> {
+        let (event, message, part_of) = (format!("event:{id}"), format!("message:{id}"), format!("message:{id}#"));
+        let (corrected, deleted) = (format!("corrected:{id}:"), format!("deleted:{id}"));
+        let fields = [
+            Wanted::Is("user_id", id),
+            Wanted::Is("conversation_id", id),
+            Wanted::Is("thread.chat_id", id),
+            Wanted::Is("thread.thread_id", id),
+            Wanted::Is("source_id", id),
+            Wanted::Is("source_id", &event),
+            Wanted::Begins("source_id", &corrected),
+            Wanted::Is("source_id", &deleted),
+            Wanted::Is("source_id", &message),
+            Wanted::Begins("source_id", &part_of),
+            Wanted::Is("vendor_id", id),
+        ];
+        let items = self.scan(&fields, &["pk"], seen).await?;
+        Ok(items.iter().filter_map(|item| Key::session_of(part(item, "pk")?)).collect())
+    }
+
+    /// Puts a parked item back into its lane, due at once; `false` when it is not parked any more.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn unpark(&self, parked: &Parked, now: Timestamp, expires_at: Timestamp) -> Result<bool> {
+        let Parked { session_id, lane, position, .. } = parked;
+        let key = Key::parked(session_id, *lane, position);
+        let Some(mut item) = self.get_item(&key).await? else { return Ok(false) };
+        for name in ["pk", "sk", "entity"] {
+            item.remove(name);
+        }
+        item.insert("attempts".to_owned(), number(0));
+        let trail = Change {
+            expression: "SET source_id = :source, expires_at = if_not_exists(expires_at, :expires) \
+                         REMOVE outcome, finished_at, vendor_id",
+            condition: "",
+            values: vec![(":source", text(&position.source_id)), (":expires", number(expires_at.unix_seconds()))],
+        };
+        let arrival = Change {
+            expression: "SET due_shard = :shard, due_at = if_not_exists(due_at, :now), session_id = :session \
+                         ADD arrivals :one",
+            condition: "",
+            values: vec![
+                (":shard", text(DUE_SHARD)),
+                (":now", text(now)),
+                (":session", text(session_id)),
+                (":one", number(1)),
+            ],
+        };
+        let transaction = self
+            .transaction()
+            .take(&key)?
+            .put(&Key::waiting(session_id, *lane, position), "waiting", &Raw(item))?
+            .update(&Key::trail(session_id, *lane, &position.source_id), trail)?
+            .update(&Key::lane(session_id, *lane), arrival)?;
+        Ok(transaction.commit("table unpark").await?.is_done())
+    }
+
+    /// Throws a parked item away; `false` when it is not parked any more.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn discard(&self, parked: &Parked) -> Result<bool> {
+        let key = Key::parked(&parked.session_id, parked.lane, &parked.position);
+        Ok(self.transaction().take(&key)?.commit("table discard").await?.is_done())
+    }
+
+    /// What became of one item.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn outcome(&self, parked: &Parked) -> Result<Option<Outcome>> {
+        let key = Key::trail(&parked.session_id, parked.lane, &parked.position.source_id);
+        let item = self.get_item(&key).await?;
+        Ok(item.and_then(|item| serde_dynamo::from_attribute_value(item.get("outcome")?.clone()).ok()))
+    }
+
+    /// The sessions of an end user.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn sessions_of(&self, user_id: &UserId, seen: Seen<'_>) -> Result<Vec<Session>> {
+        let items = self.scan(&[Wanted::Is("user_id", user_id.as_str())], &[], seen).await?;
+        let sessions = items.into_iter().filter(|item| part(item, "entity") == Some("session"));
+        Ok(sessions.map(serde_dynamo::from_item).collect::<Result<_, _>>()?)
+    }
+
+    /// Removes everything that belongs to an end user. What leads to the user goes first, so that nothing new is accepted.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error). Safe to repeat.
+    pub async fn erase(&self, user_id: &UserId, seen: Seen<'_>) -> Result<Erased> {
+        let mut erased = Erased::default();
+        let items = self.scan(&[Wanted::Is("user_id", user_id.as_str())], &[], seen).await?;
+        let (pointers, others): (Vec<_>, Vec<_>) =
+            items.iter().partition(|item| matches!(part(item, "entity"), Some("chat" | "conversation")));
+        for item in &pointers {
+            self.remove(item, &mut erased).await?;
+        }
+        for item in others {
+            erased.held_by_vendors.extend(held_by_vendors(item));
+            // A user's and a session's partition hold nothing of anybody else.
+            for item in self.partition(part(item, "pk").unwrap_or_default()).await? {
+                self.remove(&item, &mut erased).await?;
+            }
+        }
+        Ok(erased)
+    }
+
+    /// Every item in which one of these words stands, in whatever attribute; the proof of an erasure.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn mentions(&self, words: &[String], seen: Seen<'_>) -> Result<Vec<Kept>> {
+        let items = self.scan(&[], &[], seen).await?;
+        let kept = items.iter().filter_map(|item| {
+            let (attribute, _) = item.iter().find(|(_, value)| contains(value, words))?;
+            let entity = part(item, "entity").unwrap_or("unknown").to_owned();
+            Some(Kept { entity, attribute: attribute.clone() })
+        });
+        Ok(kept.collect())
+    }
+
+    async fn remove(&self, item: &Item, erased: &mut Erased) -> Result<()> {
+        let (Some(pk), Some(sk)) = (part(item, "pk"), part(item, "sk")) else { return Ok(()) };
+        self.transaction().delete(&Key::of(pk, sk))?.commit("table erase").await?;
+        *erased.removed.entry(part(item, "entity").unwrap_or("lane").to_owned()).or_default() += 1;
+        Ok(())
+    }
+
+    async fn partition(&self, pk: &str) -> Result<Vec<Item>> {
+        let request = self.client.query().table_name(&self.name).consistent_read(true);
+        let mut pages = request
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", text(pk))
+            .into_paginator()
+            .send();
+        let mut items = Vec::new();
+        while let Some(page) = pages.next().await {
+            items.extend(page?.items.unwrap_or_default());
+        }
+        Ok(items)
+    }
+
+    /// The items of which one of `fields` has its value, or all; `wanted` attributes of them, or all.
+    ///
+    /// Names are replaced by placeholders, since many of them are reserved words.
+    async fn scan(&self, fields: &[Wanted<'_>], wanted: &[&str], seen: Seen<'_>) -> Result<Vec<Item>> {
+        let mut names = HashMap::new();
+        let mut placed = |path: &str| {
+            let parts = path.split('.').map(|part| {
+                let place = format!("#{part}");
+                names.insert(place.clone(), part.to_owned());
+                place
+            });
+            parts.collect::<Vec<_>>().join(".")
+        };
+        let conditions = fields.iter().enumerate().map(|(index, field)| match field {
+            Wanted::Is(path, _) => format!("{} = :v{index}", placed(path)),
+            Wanted::Begins(path, _) => format!("begins_with({}, :v{index})", placed(path)),
+        });
+        let conditions: Vec<_> = conditions.collect();
+        let wanted: Vec<_> = wanted.iter().map(|path| placed(path)).collect();
+        let values = fields.iter().enumerate().map(|(index, field)| {
+            let (Wanted::Is(_, value) | Wanted::Begins(_, value)) = field;
+            (format!(":v{index}"), text(value))
+        });
+        let values: HashMap<_, _> = values.collect();
+        let request = self.client.scan().table_name(&self.name).consistent_read(true);
+        let mut pages = request
+            .set_filter_expression(Some(conditions.join(" OR ")).filter(|text| !text.is_empty()))
+            .set_projection_expression(Some(wanted.join(", ")).filter(|text| !text.is_empty()))
+            .set_expression_attribute_names(Some(names).filter(|names| !names.is_empty()))
+            .set_expression_attribute_values(Some(values).filter(|values| !values.is_empty()))
+            .into_paginator()
+            .send();
+        let (mut items, mut looked_at) = (Vec::new(), 0);
+        while let Some(page) = pages.next().await {
+            let page = page?;
+            looked_at += usize::try_from(page.scanned_count).unwrap_or_default();
+            seen(looked_at);
+            items.extend(page.items.unwrap_or_default());
+        }
+        Ok(items)
+    }
+}
+
+/// What an attribute has to be; its path has dots.
+#[derive(Clone, Copy)]
+enum Wanted<'a> {
+    Is(&'a str, &'a str),
+    Begins(&'a str, &'a str),
+}
+
+/// An item that is written as it was read.
+struct Raw(Item);
+
+impl Serialize for Raw {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let item: serde_dynamo::Item = self.0.clone().into();
+        let value: serde_json::Value = serde_dynamo::from_item(item).map_err(serde::ser::Error::custom)?;
+        value.serialize(serializer)
+    }
+}
+
+fn part<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
+    item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
+}
+
+fn time(item: &Item, name: &str) -> Option<Timestamp> {
+    part(item, name).and_then(Timestamp::parse)
+}
+
+fn count(item: &Item, name: &str) -> u32 {
+    item.get(name).and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok()).unwrap_or_default()
+}
+
+fn kind(item: &Item) -> Option<String> {
+    item.get("content")?.as_m().ok()?.get("kind")?.as_s().ok().cloned()
+}
+
+fn read_parked(item: &Item) -> Option<Parked> {
+    let (lane, rest) = part(item, "sk")?.strip_prefix("PARKED#")?.split_once('#')?;
+    let (_, source_id) = rest.split_once('#')?;
+    Some(Parked {
+        session_id: Key::session_of(part(item, "pk")?)?,
+        lane: Lane::parse(lane)?,
+        position: Position { at: time(item, "at")?, source_id: source_id.to_owned() },
+        kind: kind(item).unwrap_or_default(),
+        attempts: count(item, "attempts"),
+    })
+}
+
+/// A trail, or an item that waits or is parked.
+fn read_event(item: &Item) -> Option<LifeEvent> {
+    let entity = part(item, "entity");
+    let (prefix, rest) = part(item, "sk")?.split_once('#')?;
+    let lane = Lane::parse(rest.split('#').next()?)?;
+    let is_one = matches!((prefix, entity), ("TRAIL", _) | ("LANE", Some("waiting")) | ("PARKED", _));
+    is_one.then_some(())?;
+    Some(LifeEvent {
+        lane,
+        source_id: part(item, "source_id")?.to_owned(),
+        at: time(item, "at").or_else(|| time(item, "received_at")).unwrap_or(Timestamp::from_unix_millis(0)),
+        received_at: time(item, "received_at"),
+        outcome: item.get("outcome").and_then(|value| serde_dynamo::from_attribute_value(value.clone()).ok()),
+        finished_at: time(item, "finished_at"),
+        attempts: count(item, "attempts"),
+        vendor_id: part(item, "vendor_id").map(str::to_owned),
+        kind: kind(item),
+    })
+}
+
+/// Ids in a user or a session by which the vendors know the user.
+fn held_by_vendors(item: &Item) -> Vec<String> {
+    let mut held = Vec::new();
+    if part(item, "entity") == Some("user") {
+        let user: Option<User> = serde_dynamo::from_item(item.clone()).ok();
+        let user = user.as_ref();
+        held.extend(
+            user.and_then(|user| user.customer.as_ref()).map(|one| format!("LiveChat customer {}", one.customer_id)),
+        );
+        held.extend(user.and_then(|user| user.chat_id.as_ref()).map(|id| format!("LiveChat chat {id}")));
+        held.extend(user.map(|user| format!("Botpress user {}", user.user_id)));
+    }
+    held.extend(part(item, "conversation_id").map(|id| format!("Botpress conversation {id}")));
+    held
+}
+
+fn contains(value: &AttributeValue, words: &[String]) -> bool {
+    match value {
+        AttributeValue::S(text) => words.iter().any(|word| text.contains(word.as_str())),
+        AttributeValue::M(members) => members.values().any(|member| contains(member, words)),
+        AttributeValue::L(items) => items.iter().any(|item| contains(item, words)),
+        _ => false,
+    }
+}

@@ -1,0 +1,233 @@
+//! The secret as an operator sees it: read as it is, complete or not, and changed a few values at a time.
+//!
+//! The functions read the same secret through [`secrets::Cache`](crate::secrets::Cache), which wants it complete.
+
+use std::fmt;
+use std::time::Duration;
+
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use serde_json::{Map, Value};
+
+use crate::clock::Timestamp;
+use crate::redacted::Redacted;
+use crate::secrets::{self, BOTPRESS_PATH_KEY, BOTPRESS_SIGNING_SECRET, Secrets, WEBHOOK_SECRET};
+
+/// What callers prove themselves with; the version before stays good for them.
+const SHOWN_BY_CALLERS: [&str; 4] = [WEBHOOK_SECRET, BOTPRESS_PATH_KEY, BOTPRESS_SIGNING_SECRET, "botcopyAccessToken"];
+
+/// How long a caller may still show a value after it was replaced: LiveChat takes two minutes to change a webhook, and
+/// repeats a delivery for one more.
+pub const OVERLAP: Duration = Duration::from_secs(300);
+
+/// Why the secret cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no secret of this name in this account and region.
+    #[error("there is no such secret")]
+    NotFound,
+    /// Secrets Manager did not answer, or refused.
+    #[error("Secrets Manager does not answer ({reason})")]
+    Unavailable {
+        /// The service's code and message; neither holds a value.
+        reason: String,
+        /// The SDK's error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It is not a JSON object.
+    #[error("the secret is not a JSON object")]
+    Malformed,
+}
+
+/// What the vault's methods return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// One version of the secret.
+#[derive(Clone, Default, PartialEq)]
+pub struct Version {
+    values: Map<String, Value>,
+    created_at: Option<Timestamp>,
+}
+
+/// Says which keys there are, never what they hold.
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.values.keys()).finish()
+    }
+}
+
+impl Version {
+    /// The text of a key; an empty one counts as absent.
+    pub fn text(&self, key: &str) -> Option<Redacted> {
+        let text = self.values.get(key).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+        text.map(Redacted::from)
+    }
+
+    /// The same for what is no secret, such as the id that a key belongs to.
+    pub fn plain(&self, key: &str) -> Option<String> {
+        self.text(key).map(Redacted::into_inner)
+    }
+
+    /// As the functions read it.
+    ///
+    /// # Errors
+    ///
+    /// [`secrets::Error::Malformed`], which names what is missing.
+    pub fn checked(&self) -> Result<Secrets, secrets::Error> {
+        Secrets::parse(&Value::Object(self.values.clone()).to_string())
+    }
+
+    /// As [`checked`](Self::checked), with whatever there is.
+    ///
+    /// # Errors
+    ///
+    /// [`secrets::Error::Malformed`] when a value is not a text.
+    pub fn incomplete(&self) -> Result<Secrets, secrets::Error> {
+        Secrets::incomplete(self.values.clone())
+    }
+
+    /// With some values replaced.
+    #[must_use]
+    pub fn with(mut self, changes: &[(&str, Redacted)]) -> Self {
+        for (key, value) in changes {
+            self.values.insert((*key).to_owned(), Value::from(value.expose()));
+        }
+        self
+    }
+
+    fn parse(text: &str, created_at: Option<Timestamp>) -> Result<Self> {
+        let values = serde_json::from_str(text).map_err(|_| Error::Malformed)?;
+        Ok(Self { values, created_at })
+    }
+}
+
+/// The version in force and the one before.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// Stage `AWSCURRENT`.
+    pub current: Version,
+    /// Stage `AWSPREVIOUS`; none before the first change.
+    pub previous: Option<Version>,
+}
+
+impl Contents {
+    /// Whether a key has another value than in the version before.
+    pub fn has_changed(&self, key: &str) -> bool {
+        self.previous.as_ref().is_some_and(|previous| previous.text(key) != self.current.text(key))
+    }
+
+    /// Until when some caller may need a value that only the version before still has: it would be lost by a change.
+    pub fn settles_at(&self) -> Option<Timestamp> {
+        let previous = self.previous.as_ref()?;
+        let replaced = |key: &&str| previous.text(key).is_some() && self.has_changed(key);
+        SHOWN_BY_CALLERS.iter().find(|key| replaced(key))?;
+        Some(self.current.created_at? + OVERLAP)
+    }
+
+    /// When the version in force was stored.
+    pub const fn changed_at(&self) -> Option<Timestamp> {
+        self.current.created_at
+    }
+}
+
+/// The stack's secret, for an operator.
+#[derive(Clone, Debug)]
+pub struct Vault {
+    client: Client,
+    secret_id: String,
+}
+
+impl Vault {
+    /// Names the secret; nothing is called yet.
+    pub const fn new(client: Client, secret_id: String) -> Self {
+        Self { client, secret_id }
+    }
+
+    /// Reads both versions.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; a secret without any value is empty, not an error.
+    pub async fn read(&self) -> Result<Contents> {
+        let current = self.version("AWSCURRENT").await?;
+        let previous = match self.version("AWSPREVIOUS").await {
+            Ok(version) => Some(version),
+            Err(Error::NotFound | Error::Malformed) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Contents { current, previous })
+    }
+
+    /// Makes `version` the one in force; what was in force becomes the version before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn write(&self, version: &Version) -> Result<()> {
+        let text = Value::Object(version.values.clone()).to_string();
+        let request = self.client.put_secret_value().secret_id(&self.secret_id).secret_string(text);
+        request.send().await.map(drop).map_err(refused)
+    }
+
+    async fn version(&self, stage: &str) -> Result<Version> {
+        let request = self.client.get_secret_value().secret_id(&self.secret_id).version_stage(stage);
+        let answer = request.send().await.map_err(refused)?;
+        let created_at = answer.created_date().map(|date| {
+            Timestamp::from_unix_micros(i64::try_from(date.as_nanos().div_euclid(1_000)).unwrap_or(i64::MAX))
+        });
+        Version::parse(answer.secret_string().unwrap_or_default(), created_at)
+    }
+}
+
+fn refused<E, R>(error: SdkError<E, R>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    R: fmt::Debug + Send + Sync + 'static,
+{
+    let reason = match (error.code(), error.message()) {
+        (Some("ResourceNotFoundException"), _) => return Error::NotFound,
+        (Some(code), message) => format!("{code}: {}", message.unwrap_or("no further word")),
+        _ => error.to_string(),
+    };
+    Error::Unavailable { reason, source: Box::new(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(text: &str, seconds: i64) -> Version {
+        Version::parse(text, Some(Timestamp::from_unix_millis(seconds * 1_000))).unwrap()
+    }
+
+    #[test]
+    fn a_value_that_a_caller_shows_is_kept_for_a_while_after_it_was_replaced() {
+        let before = version(r#"{"webhookSecret":"a","botpressToken":"x"}"#, 0);
+        for (after, waits) in [
+            (r#"{"webhookSecret":"b","botpressToken":"x"}"#, true),
+            (r#"{"botpressToken":"x"}"#, true),
+            (r#"{"webhookSecret":"a","botpressToken":"y"}"#, false),
+            (r#"{"webhookSecret":"a","botpressToken":"x","botpressPathKey":"new"}"#, false),
+        ] {
+            let contents = Contents { current: version(after, 1_000), previous: Some(before.clone()) };
+            let expected = waits.then(|| Timestamp::from_unix_millis(1_300_000));
+            assert_eq!(contents.settles_at(), expected, "{after}");
+        }
+        assert_eq!(Contents { current: before, previous: None }.settles_at(), None);
+    }
+
+    #[test]
+    fn a_change_leaves_what_it_does_not_name() {
+        let version = version(r#"{"agentToken":"a","later":{"x":1},"botpressToken":" "}"#, 0);
+        let changed = version.clone().with(&[("agentToken", "b".into())]);
+        assert_eq!(changed.text("agentToken"), Some("b".into()));
+        assert_eq!(changed.values.get("later"), version.values.get("later"));
+        assert_eq!(changed.text("botpressToken"), None, "a blank counts as absent");
+    }
+
+    #[test]
+    fn the_debug_form_names_keys_and_no_value() {
+        let version = version(r#"{"agentToken":"canary"}"#, 0);
+        assert_eq!(format!("{version:?}"), r#"["agentToken"]"#);
+    }
+}
