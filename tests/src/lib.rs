@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_millis(3);
 
 /// How many looks in a row may find invocations at work that do nothing, before the clock moves all the same: what they
 /// wait for may be a simulator.
-const LOOKS: u32 = 30;
+const LOOKS: u32 = 100;
 
 /// A stack with the integration installed, and the clock it lives by.
 #[derive(Debug)]

@@ -138,7 +138,7 @@ impl About<'_> {
         profile: Option<AgentProfile>,
     ) -> Option<Intention> {
         let agent_id = agent_id.filter(|_| self.concerns(thread_id))?;
-        let thread = thread_id.or(self.pointer.thread_id.as_ref()).map_or("", ThreadId::as_str);
+        let thread = thread_id.unwrap_or(&self.pointer.thread_id);
         Some(Intention {
             // Neither event has an id or a time; the same agent in the same thread is taken for a repeat.
             position: Position { at: self.received_at, source_id: format!("assigned:{thread}:{agent_id}") },
@@ -155,11 +155,7 @@ impl About<'_> {
 
     /// Whether a thread is the session's own; an event without a thread is about the present one.
     fn concerns(&self, thread_id: Option<&ThreadId>) -> bool {
-        let Some(thread_id) = thread_id else { return true };
-        match &self.pointer.thread_id {
-            Some(current) => current == thread_id,
-            None => self.pointer.previous_thread_id.as_ref() != Some(thread_id),
-        }
+        thread_id.is_none_or(|thread_id| *thread_id == self.pointer.thread_id)
     }
 }
 

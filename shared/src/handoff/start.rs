@@ -162,10 +162,7 @@ impl Handoff {
         if platform::outlives_caller(request.platform) {
             session.opening = request.opening_text(&user, &self.config.wording);
         }
-        let known_chat = user.chat_id.as_ref().zip(user.customer.as_ref());
-        let known_chat =
-            known_chat.map(|(chat_id, customer)| (chat_id, &customer.customer_id, user.thread_id.as_ref()));
-        if self.table.claim_start(&session, user.session_id.as_ref(), known_chat).await? {
+        if self.table.claim_start(&session, user.session_id.as_ref()).await? {
             Box::pin(self.build(request, user, session, deadline)).await.map(Step::Answer)
         } else {
             Ok(Step::LookAgain)

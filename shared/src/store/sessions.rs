@@ -161,12 +161,8 @@ pub struct ChatPointer {
     pub user_id: UserId,
     /// The customer whose chat it is.
     pub customer_id: CustomerId,
-    /// The session's thread; absent while a resumed chat's new thread is not known yet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub thread_id: Option<ThreadId>,
-    /// The thread of the session before: its late events concern nobody any more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous_thread_id: Option<ThreadId>,
+    /// The session's thread; events of any other concern nobody, however late or early they come.
+    pub thread_id: ThreadId,
 }
 
 impl Table {
@@ -203,17 +199,10 @@ impl Table {
 
     /// Makes `session` the user's session, unless the user is no longer in the one named `previous`.
     ///
-    /// `known_chat` is where a returning user's new thread will appear; its events count from now on.
-    ///
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error).
-    pub async fn claim_start(
-        &self,
-        session: &Session,
-        previous: Option<&SessionId>,
-        known_chat: Option<(&ChatId, &CustomerId, Option<&ThreadId>)>,
-    ) -> Result<bool> {
+    pub async fn claim_start(&self, session: &Session, previous: Option<&SessionId>) -> Result<bool> {
         let mut values =
             vec![(":id", text(&session.user_id)), (":entity", text("user")), (":session", text(&session.session_id))];
         let condition = match previous {
@@ -224,20 +213,10 @@ impl Table {
             }
         };
         let expression = "SET user_id = :id, entity = :entity, session_id = :session";
-        let mut transaction = self
+        let transaction = self
             .transaction()
             .create(&Key::session(&session.session_id), "session", &Claimed::new(session))?
             .update(&Key::user(&session.user_id), Change { expression, condition, values })?;
-        if let Some((chat_id, customer_id, previous_thread_id)) = known_chat {
-            let pointer = ChatPointer {
-                session_id: session.session_id.clone(),
-                user_id: session.user_id.clone(),
-                customer_id: customer_id.clone(),
-                thread_id: None,
-                previous_thread_id: previous_thread_id.cloned(),
-            };
-            transaction = transaction.put(&Key::chat(chat_id), "chat", &pointer)?;
-        }
         Ok(transaction.commit("table claim_start").await?.is_done())
     }
 
@@ -271,8 +250,7 @@ impl Table {
             session_id: session.session_id.clone(),
             user_id: session.user_id.clone(),
             customer_id: customer_id.clone(),
-            thread_id: Some(thread.thread_id.clone()),
-            previous_thread_id: None,
+            thread_id: thread.thread_id.clone(),
         };
         let session_change = Change {
             expression: "SET thread = :thread",

@@ -22,7 +22,7 @@ use crate::{ANNA, World};
 const QUIET: Duration = Duration::from_millis(4);
 
 /// How many moments in a row invocations may be at work without an effect.
-const LOOKS: u32 = 40;
+const LOOKS: u32 = 100;
 
 /// The shortest step of time; who waits for a moment in between is woken a little late.
 const STEP: Duration = Duration::from_millis(50);
