@@ -75,8 +75,13 @@ pub fn judge(stack: &Stack) -> Vec<Check> {
         check("each under the agent's own name", verdict::names_shown(journal) == ["Anna", "Anna", "Anna", "Ben"]),
         check("the agents saw every word of Ann, once and in order", verdict::sent_by_ann(journal) == user_texts),
         check(
-            "they were told at the start what had been said to the bot",
-            openings.len() == 2 && openings.iter().all(|text| text.contains("User: Where is my parcel?")),
+            "they were told at the start what had been said to the bot, and the second time what was new",
+            openings.len() == 2
+                && openings
+                    .iter()
+                    .zip(["User: Where is my parcel?", SECOND_REQUEST])
+                    .all(|(told, new)| told.contains(new))
+                && !openings.iter().skip(1).any(|told| told.contains("User: Where is my parcel?")),
         ),
         check("the note among agents stayed among agents", !everything.contains(&PRIVATE_NOTE.to_owned())),
         check("the widget was told of Anna, then of Ben, then of Anna again", {
