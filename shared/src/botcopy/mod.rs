@@ -1,6 +1,6 @@
 //! Botcopy: its calls of the live-chat endpoint as typed requests, and its push API as typed calls.
 //!
-//! Inbound: [`UnverifiedCall::parse`], then [`Call`], answered with an [`Answer`]. Outbound: [`Client::push`].
+//! Inbound: [`UnverifiedCall::parse`], then [`Call`], answered with an [`Answer`]. Outbound: [`Widget::push`].
 //!
 //! See Botcopy's documentation, "Live Chat".
 

@@ -164,7 +164,8 @@ impl Life {
 
     fn left_over(&self) -> Option<String> {
         let items = ["waiting", "parked"].into_iter().flat_map(|entity| self.world.items(entity));
-        let mut keys = items.map(|item| format!("{} of {} is left", item["sk"], item["pk"]));
+        let mut keys =
+            items.map(|item| format!("{} of {} is left", crate::text(&item, "sk"), crate::text(&item, "pk")));
         keys.next()
     }
 
