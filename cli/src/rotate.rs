@@ -2,7 +2,7 @@
 //!
 //! The functions accept from callers what the secret's present version says and what the one before said, and look again at
 //! most every [`REFRESH_COOLDOWN`] when a call does not fit. So whatever a caller shows has to be stored first, and
-//! nothing may be stored that drops a value which callers still show: [`store`](crate::connect::store) waits for that.
+//! nothing may be stored that drops a value which callers still show: [`store`] waits for that.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The secret as an operator sees it: read as it is, complete or not, and changed a few values at a time.
 //!
-//! The functions read the same secret through [`secrets::Cache`](crate::secrets::Cache), which wants it complete.
+//! The functions read the same secret through [`secrets::Cache`], which wants it complete.
 
 use std::fmt;
 use std::time::Duration;
