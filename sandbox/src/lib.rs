@@ -17,3 +17,4 @@ pub mod server;
 pub mod stack;
 pub mod table;
 pub mod table_proxy;
+pub mod underway;

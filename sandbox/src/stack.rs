@@ -30,6 +30,7 @@ use crate::runtime::Bootstrap;
 use crate::secrets_manager::SecretsManager;
 use crate::table::EmbeddedTable;
 use crate::table_proxy::TableProxy;
+use crate::underway::Underway;
 use crate::{botcopy, botpress, livechat};
 
 const TABLE: &str = "livechat-hitl";
@@ -141,6 +142,8 @@ pub struct Stack {
     /// What the functions in this process have measured.
     pub metrics: Metrics,
     variables: Vec<(String, String)>,
+    /// The calls to the functions that are under way: webhooks, operations, ticks of the schedule.
+    pub underway: Underway,
     clock: Clock,
     actions: Function,
     webhooks: Function,
@@ -162,7 +165,7 @@ impl Stack {
         let dialogflow = options.botcopy;
         let metrics = Metrics::kept();
         let [gateway_port, livechat_port, botpress_port, botcopy_port] = ports;
-        let journal = Journal::default();
+        let (journal, underway) = (Journal::default(), Underway::default());
         let table = EmbeddedTable::start(TABLE)?;
         let table_proxy = match table_proxy {
             true => Some(TableProxy::start(table.url(), clock.clone()).await?),
@@ -172,6 +175,7 @@ impl Stack {
         let secrets_manager = SecretsManager::start(0, Faults::default(), clock.clone()).await?;
         let livechat = livechat::Simulator::start(livechat::Options {
             port: livechat_port,
+            underway: underway.clone(),
             ..livechat::Options::new(clock.clone(), journal.clone())
         })
         .await?;
@@ -180,6 +184,7 @@ impl Stack {
             signing_secret: Some(SIGNING_SECRET.to_owned()),
             activation_delay,
             definition,
+            underway: underway.clone(),
             ..botpress::Options::new(clock.clone(), journal.clone())
         })
         .await?;
@@ -234,6 +239,7 @@ impl Stack {
         let gateway = Gateway::start(gateway_port, routes, gateway_faults.clone(), clock.clone()).await?;
         botcopy.connect(&format!("{}/botcopy", gateway.url()));
         Ok(Self {
+            underway,
             gateway,
             livechat,
             botpress,
@@ -333,6 +339,7 @@ impl Stack {
     ///
     /// When the sweep fails.
     pub async fn sweep(&self) -> Result<Value, Error> {
+        let _underway = self.underway.begin();
         Ok(self.webhooks.invoke(schedule(self.clock.now())).await?)
     }
 

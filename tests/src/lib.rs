@@ -66,9 +66,10 @@ impl Clocks {
         Options { functions_clock: self.functions.clock(), ..Options::in_process(self.simulators.clock()) }
     }
 
-    /// Whether every invocation waits for time to pass.
+    /// Whether every call under way has become an invocation, and every invocation waits for time to pass.
     fn all_sleep(&self, stack: &Stack) -> bool {
-        stack.running() <= self.functions.sleepers()
+        let running = stack.running();
+        stack.underway.count() <= running && running <= self.functions.sleepers()
     }
 
     /// To the next time that anybody waits for. A deadline counts only while a call is held back on purpose: else whoever

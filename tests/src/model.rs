@@ -240,6 +240,11 @@ impl Model {
         self.sessions.get(self.threads.get(self.with_agents.get(person)?)?)
     }
 
+    /// The thread of a downstream conversation.
+    pub fn thread_of(&self, conversation: &str) -> Option<&str> {
+        self.threads.get(conversation).map(String::as_str)
+    }
+
     /// Every open thread.
     pub fn open(&self) -> impl Iterator<Item = (&String, &Session)> {
         self.sessions.iter().filter(|(_, session)| session.is_open())

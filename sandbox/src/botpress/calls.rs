@@ -101,6 +101,7 @@ impl Platform {
         for (name, value) in headers {
             request = request.header(name, value);
         }
+        let _underway = self.options.underway.begin();
         let response = request.send().await.map_err(|error| network_error(&error))?;
         let status = response.status().as_u16();
         let texts = response

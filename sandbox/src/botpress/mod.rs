@@ -85,6 +85,7 @@ use self::platform::{Platform, lock};
 use crate::faults::Faults;
 use crate::journal::Journal;
 use crate::server::Server;
+use crate::underway::Underway;
 
 /// The integration through which users reach the bot.
 const UPSTREAM_INTEGRATION: &str = "webchat";
@@ -151,6 +152,8 @@ pub struct Options {
     pub retry_actions: bool,
     /// How long, by the clock, the plugin takes from the answer of `startHitl` to the activation.
     pub activation_delay: Duration,
+    /// Where calls of the integration are counted while they are under way.
+    pub underway: Underway,
 }
 
 impl Options {
@@ -168,6 +171,7 @@ impl Options {
             page_size: 20,
             retry_actions: true,
             activation_delay: Duration::ZERO,
+            underway: Underway::default(),
         }
     }
 }

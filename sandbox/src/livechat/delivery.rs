@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::webhooks::Letter;
 use crate::journal::{Journal, Vendor};
+use crate::underway::Underway;
 
 /// How long the vendor waits for an answer, in real time.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,6 +40,7 @@ struct Sender {
     client: reqwest::Client,
     clock: Clock,
     journal: Journal,
+    underway: Underway,
     progress: watch::Sender<BTreeMap<u64, Progress>>,
 }
 
@@ -49,8 +51,8 @@ impl fmt::Debug for Sender {
 }
 
 impl Deliveries {
-    pub fn new(clock: Clock, journal: Journal) -> Result<Self, reqwest::Error> {
-        let sender = Sender { client: client()?, clock, journal, progress: watch::Sender::default() };
+    pub fn new(clock: Clock, journal: Journal, underway: Underway) -> Result<Self, reqwest::Error> {
+        let sender = Sender { client: client()?, clock, journal, underway, progress: watch::Sender::default() };
         Ok(Self { sender, sent: Mutex::default(), tasks: Mutex::default() })
     }
 
@@ -124,6 +126,7 @@ impl Sender {
 
     /// The status of the answer; none when the receiver did not answer in time.
     async fn post(&self, letter: &Letter) -> Option<u16> {
+        let _underway = self.underway.begin();
         let answer = self.client.post(&letter.url).json(&letter.body).send().await.ok()?;
         Some(answer.status().as_u16())
     }

@@ -85,6 +85,7 @@ use self::webhooks::Registration;
 use crate::faults::Faults;
 use crate::journal::{Journal, Vendor};
 use crate::server::Server;
+use crate::underway::Underway;
 
 /// How a simulator is started.
 #[derive(Clone, Debug)]
@@ -99,12 +100,15 @@ pub struct Options {
     pub account: Account,
     /// What it does where the vendor's behaviour varies or is not known.
     pub behaviour: Behaviour,
+    /// Where it counts the webhooks that are under way.
+    pub underway: Underway,
 }
 
 impl Options {
     /// The default organization and behaviour, on a free port.
     pub fn new(clock: Clock, journal: Journal) -> Self {
-        Self { port: 0, clock, journal, account: Account::default(), behaviour: Behaviour::default() }
+        let (account, behaviour, underway) = (Account::default(), Behaviour::default(), Underway::default());
+        Self { port: 0, clock, journal, account, behaviour, underway }
     }
 }
 
@@ -241,8 +245,8 @@ impl Simulator {
     ///
     /// When the port is taken, or no HTTP client for webhooks can be made.
     pub async fn start(options: Options) -> io::Result<Self> {
-        let Options { port, clock, journal, account, behaviour } = options;
-        let deliveries = Deliveries::new(clock.clone(), journal.clone()).map_err(io::Error::other)?;
+        let Options { port, clock, journal, account, behaviour, underway } = options;
+        let deliveries = Deliveries::new(clock.clone(), journal.clone(), underway).map_err(io::Error::other)?;
         let state = Mutex::new(State::new(account.clone(), behaviour, clock.now()));
         let inner = Arc::new(Inner { state, clock: clock.clone(), journal, deliveries });
         let faults = Faults::default();

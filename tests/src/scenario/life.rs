@@ -200,13 +200,35 @@ impl Life {
         }
     }
 
+    /// What the journal holds about the words or the conversation that a finding quotes.
+    pub fn journal_about(&self, finding: &str) -> Vec<String> {
+        let Some(quoted) = finding.split('"').nth(1) else { return Vec::new() };
+        let entries = self.world.stack.journal.entries();
+        let told = entries.iter().filter(|entry| {
+            // Words as they are, ids wherever they stand.
+            entry.detail.to_string().contains(&format!("\"{quoted}\""))
+        });
+        told.map(|entry| format!("{} {} {} {}", entry.number, entry.at, entry.effect, entry.detail)).collect()
+    }
+
     /// What the checker says; lost words and open ends are the model's business, which knows what was honestly lost.
     pub fn judge(&self) -> Result<(), String> {
         let expectations = Expectations { private: self.private.clone(), ..Expectations::default() };
-        let wrong = checker::check(&self.world.stack.journal.entries(), &expectations).into_iter().find(|finding| {
-            matches!(finding, Finding::Leaked(_) | Finding::TextAfterClosure(_) | Finding::AssignedAgain { .. })
-        });
+        let wrong =
+            checker::check(&self.world.stack.journal.entries(), &expectations).into_iter().find(
+                |finding| match finding {
+                    Finding::AssignedAgain { conversation, .. } => !self.was_transferred(conversation),
+                    Finding::Leaked(_) | Finding::TextAfterClosure(_) => true,
+                    _ => false,
+                },
+            );
         wrong.map_or(Ok(()), |finding| Err(format!("{finding:?}")))
+    }
+
+    /// Whether agents handed the chat of a conversation over: the news of another agent in between may have been lost.
+    fn was_transferred(&self, conversation: &str) -> bool {
+        let Some(thread) = self.model.thread_of(conversation) else { return false };
+        self.world.entries("chat_transferred", "/reason", "manual").iter().any(|one| one.text("/thread_id") == thread)
     }
 }
 

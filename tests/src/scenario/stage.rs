@@ -201,6 +201,7 @@ impl Stage {
 
     /// Delivers a webhook once; the status, if there was an answer.
     pub async fn post(&self, webhook: &Value) -> Option<u16> {
+        let _underway = self.world.stack.underway.begin();
         let answer = self.client.post(self.world.stack.webhook_url()).json(webhook).send().await.ok()?;
         Some(answer.status().as_u16())
     }

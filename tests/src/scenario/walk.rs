@@ -83,7 +83,11 @@ enum Step {
 pub(super) async fn random(size: Size) -> Report {
     let mut random = size.random();
     let total = size.of(200_000, STEPS / 4);
-    let lives: Vec<_> = (0..total).step_by(STEPS).map(|begin| (random.u64(..), STEPS.min(total - begin))).collect();
+    let mut lives: Vec<_> = (0..total).step_by(STEPS).map(|begin| (random.u64(..), STEPS.min(total - begin))).collect();
+    // The world that a long walk has named is walked through again by its own seed.
+    if let [(seed, _)] = lives.as_mut_slice() {
+        *seed = size.seed;
+    }
     let mut tally = Tally::default();
     let mut findings = Vec::new();
     for (seed, walked) in
@@ -143,7 +147,8 @@ impl Walk {
             Ok(()) => Ok(walk.tally),
             Err(wrong) => {
                 let last: Vec<_> = walk.steps.into();
-                Err(format!("{wrong} after:\n    {}", last.join("\n    ")))
+                let told = walk.life.journal_about(&wrong);
+                Err(format!("{wrong} after:\n    {}\n  {}", last.join("\n    "), told.join("\n  ")))
             }
         }
     }
