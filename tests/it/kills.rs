@@ -10,12 +10,18 @@ use tests::scenario::{Flow, places};
 const NAMES: [(&str, &str); 3] = [("commit(\"", ""), ("fail_point!(Before, \"", ""), ("call!(", "vendor ")];
 
 /// Calls and writes that no flow passes, since they need what no flow has.
-const NOT_PASSED: [&str; 13] = [
+const NOT_PASSED: [&str; 18] = [
     // Files, corrections and deletions die in `content_kills`.
     "media fetch",
     "vendor upload_file",
     "table note_progress",
     "table note_revision",
+    // Sessions of Botcopy users die in `botcopy_kills`.
+    "table hear",
+    "table put_paused_at",
+    "table stop_timer",
+    "table take_timer",
+    "vendor push",
     // A user of an earlier integration.
     "vendor get_user",
     // Two deaths, and the time between them.
