@@ -306,8 +306,10 @@ impl Death {
             }
         }
         if self.flow == Flow::Install {
-            // Botpress repeats it daily.
-            drop(self.life.world.drive(self.life.world.stack.install()).await);
+            // Botpress repeats it daily; the first of these may die again.
+            for _ in 0..2 {
+                drop(self.life.world.drive(self.life.world.stack.install()).await);
+            }
         }
         let excused = self.life.rest(&[MINUTE; 6]).await?;
         match excused.words + excused.stops + excused.starts {
