@@ -234,7 +234,7 @@ async fn equal_first_steps_at_once_open_one_chat() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_stored_history_the_agent_reads_what_led_here() {
-    let world = World::start().await;
+    let world = World::in_process().await;
     let user = world.widget_user().await;
     let mut body = world.stack.botcopy.step_one_body(&user, ASK).unwrap();
     for strange in [json!(null), json!({"no": "list"})] {

@@ -1,6 +1,10 @@
 //! Nothing crosses between chats, and chats that are not ours are not touched.
 
-use serde_json::Value;
+use std::time::Duration;
+
+use sandbox::botpress::Escalation;
+use sandbox::faults::Fault;
+use serde_json::{Value, json};
 use tests::{ANNA, World, text};
 
 /// The open chat of the customer with this name.
@@ -83,4 +87,32 @@ async fn a_chat_from_the_website_leaves_no_trace() {
     assert!(reported.iter().all(|entry| entry.detail["status"] == 200));
     assert_eq!(world.chat_id(), ours);
     assert!(!items.iter().any(|item: &Value| text(item, "pk").contains(&foreign)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_of_an_old_thread_that_comes_again_during_a_start_is_shown_to_nobody() {
+    let world = World::in_process().await;
+    let ann = world.escalated_user("Ann").await;
+    let (chat_id, thread_id) = world.chat_and_thread();
+    world.answers(ANNA, "long ago").await;
+    world.agent_closes(ANNA).await;
+    // A session between the two: what is old is more than what was just before.
+    world.says(&ann, "again").await;
+    world.escalate(&ann).await.unwrap();
+    world.agent_closes(ANNA).await;
+    world.says(&ann, "and again").await;
+
+    let event = json!({"id": format!("{thread_id}_2"), "type": "message", "text": "long ago", "author_id": ANNA,
+        "visibility": "all", "created_at": world.now().to_string()});
+    let old = json!({"chat_id": chat_id, "thread_id": thread_id, "event": event});
+    world.stack.livechat.faults().next(1, "customer/action/resume_chat", Fault::Delay(Duration::from_secs(2)));
+    let escalate = world.stack.botpress.escalate(&ann.conversation_id, Escalation::default());
+    let repeated = async {
+        world.until(|world| !world.stack.livechat.faults().spoiled().is_empty()).await;
+        assert_eq!(world.reports("incoming_event", old).await, 200);
+    };
+    world.drive(async { tokio::join!(escalate, repeated).0 }).await.unwrap();
+    world.settle().await;
+    world.catch_up().await;
+    assert_eq!(world.shown_by_agents(), ["long ago"]);
 }

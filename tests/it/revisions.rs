@@ -37,7 +37,7 @@ fn deletion(report: &Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_version_of_a_message_is_shown_once_the_later_ones_as_corrections() {
-    let world = World::start().await;
+    let world = World::in_process().await;
     world.escalated_user("Ann").await;
     let event_id = writes(&world, "teh").await;
     for (text, expected) in [
@@ -125,7 +125,7 @@ async fn a_change_or_deletion_that_overtakes_its_message_takes_its_place() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_is_told_once_and_only_of_what_was_shown() {
-    let world = World::start().await;
+    let world = World::in_process().await;
     let ann = world.escalated_user("Ann").await;
     let livechat = &world.stack.livechat;
     let chat_id = world.chat_id();
