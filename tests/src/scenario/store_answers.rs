@@ -68,12 +68,9 @@ async fn play(size: Size, trouble: Trouble) -> Report {
     };
     let figure = format!("{lost} {what} while {users} users exchanged {} messages, {effects} effects", words.len());
     let mut findings = stage.findings(Expectations { words, escalations: Some(asked), ..Expectations::default() });
-    let mut overtaken = Vec::new();
-    if matches!(trouble, Trouble::Throttled) {
-        // What could not be accepted is sent again by the vendor, after what was written later; the model knows that.
-        findings.retain(|finding| !matches!(finding, Finding::Reordered { .. }));
-        overtaken = Model::default().observe(&stage.world.stack.journal.entries());
-    }
+    // What could not be accepted is sent again by the vendor, after what was written later; the model knows that.
+    findings.retain(|finding| !matches!(finding, Finding::Reordered { .. }));
+    let overtaken = Model::default().observe(&stage.world.stack.journal.entries());
     let mut report = report(figure, &findings);
     report.findings.extend(overtaken);
     report.findings.extend(stage.left_over());
