@@ -48,11 +48,15 @@ impl Handoff {
     async fn find_chat(&self, event: &Event) -> Result<Option<ChatPointer>> {
         let Some(chat_id) = event.chat_id() else { return Ok(None) };
         let pointer = self.table.find_by_chat(chat_id).await?;
-        let opened_by_us = matches!(
-            event,
-            Event::IncomingChat { chat } if chat.source_client_id() == Some(self.config.livechat.client_id.as_str())
-        );
-        if pointer.is_some() || !opened_by_us {
+        // A returning user's pointer names the thread before until the start has recorded the new one.
+        let expected = match (&pointer, event) {
+            (Some(known), _) => event.thread_id().is_some_and(|thread_id| *thread_id != known.thread_id),
+            (None, Event::IncomingChat { chat }) => {
+                chat.source_client_id() == Some(self.config.livechat.client_id.as_str())
+            }
+            (None, _) => false,
+        };
+        if !expected {
             return Ok(pointer);
         }
         self.clock.sleep(START_HEAD_START).await;

@@ -269,6 +269,19 @@ impl Event {
         }
     }
 
+    /// The thread it is about, where the event tells.
+    pub fn thread_id(&self) -> Option<&ThreadId> {
+        match self {
+            Self::IncomingChat { chat } => chat.thread.as_ref().map(|thread| &thread.id),
+            Self::IncomingEvent { thread_id, .. }
+            | Self::EventUpdated { thread_id, .. }
+            | Self::EventDeleted { thread_id, .. }
+            | Self::ChatDeactivated { thread_id, .. } => Some(thread_id),
+            Self::ChatTransferred { thread_id, .. } | Self::UserAddedToChat { thread_id, .. } => thread_id.as_ref(),
+            Self::Other => None,
+        }
+    }
+
     /// LiveChat's name of the kind of event, for the log.
     pub const fn name(&self) -> &'static str {
         match self {
