@@ -12,7 +12,7 @@ use crate::livechat::webhook::Event;
 use crate::store::ChatPointer;
 use crate::store::lane::{Accepted, Lease, Position};
 
-/// How long the first event of a chat may arrive before the start that opened the chat has recorded it.
+/// How long an event may arrive before the start that opened its thread has recorded the thread.
 const START_HEAD_START: Duration = Duration::from_secs(1);
 
 /// What became of an event; for the log, since LiveChat hears 200 in every case.
