@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sandbox::faults::Fault;
+use shared::fail_point::{Place, Side};
 use tests::{ANNA, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -37,6 +38,50 @@ async fn words_that_no_webhook_brought_reach_the_user_once() {
     world.advance(MINUTE);
     world.sweep().await;
     assert_eq!(world.shown_by_agents(), ["one", "two"], "a late webhook and a later reading change nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_outage_a_thread_is_read_at_once_however_lively_it_is() {
+    let world = World::in_process().await;
+    world.escalated_user("Ann").await;
+    world.sweep().await;
+    while_we_are_down(&world, async || world.answers(ANNA, "one").await).await;
+    world.answers(ANNA, "two").await;
+    assert_eq!(world.shown_by_agents(), ["two"]);
+    world.sweep().await;
+    assert_eq!(world.shown_by_agents(), ["two", "one"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_is_not_forgotten_by_a_sweep_that_dies_before_it_has_seen_to_it() {
+    let world = World::in_process().await;
+    world.escalated_user("Ann").await;
+    world.sweep().await;
+    while_we_are_down(&world, async || world.answers(ANNA, "one").await).await;
+    world.answers(ANNA, "two").await;
+    world.fail_points.kill_at(Place { step: "table hasten_read", side: Side::Before }, 1);
+    assert!(world.drive(world.stack.sweep()).await.is_err());
+    assert!(world.fail_points.has_killed());
+    world.fail_points.clear();
+    world.sweep().await;
+    assert_eq!(world.shown_by_agents(), ["two", "one"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reading_that_fails_is_repeated_a_minute_later_however_long_the_thread_was_silent() {
+    let world = World::in_process().await;
+    world.escalated_user("Ann").await;
+    for _ in 0..20 {
+        world.advance(MINUTE);
+        world.sweep().await;
+    }
+    while_we_are_down(&world, async || world.answers(ANNA, "one").await).await;
+    world.stack.livechat.faults().next(1, "agent/action/get_chat", Fault::answer(503, ""));
+    world.sweep().await;
+    assert!(world.shown_by_agents().is_empty());
+    world.advance(MINUTE);
+    world.sweep().await;
+    assert_eq!(world.shown_by_agents(), ["one"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -306,15 +306,17 @@ fn about<C: Content>() -> About {
     About::Lane(C::LANE.to_string())
 }
 
-/// Exponential, with full jitter, so that lanes which failed together do not come back together.
-fn pause_after(attempts: u32) -> Duration {
-    let schedule = ExponentialBuilder::default()
-        .with_min_delay(FIRST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
-        .without_max_times()
-        .with_jitter();
+/// The longest pause after so many attempts: exponential, bounded.
+fn longest_pause_after(attempts: u32) -> Duration {
+    let schedule =
+        ExponentialBuilder::default().with_min_delay(FIRST_PAUSE).with_max_delay(LONGEST_PAUSE).without_max_times();
     let index = usize::try_from(attempts.min(16)).unwrap_or_default();
     schedule.build().nth(index).unwrap_or(LONGEST_PAUSE)
+}
+
+/// Full jitter, so that lanes which failed together do not come back together: anything up to the longest pause.
+fn pause_after(attempts: u32) -> Duration {
+    longest_pause_after(attempts).mul_f64(fastrand::f64())
 }
 
 #[cfg(test)]
@@ -322,11 +324,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_and_stay_within_bounds() {
-        for attempts in 0..100 {
-            let pause = pause_after(attempts);
-            assert!(pause >= FIRST_PAUSE && pause <= LONGEST_PAUSE * 2, "{attempts}: {pause:?}");
+    fn pauses_double_up_to_a_bound_and_spread_over_all_of_it() {
+        let longest: Vec<_> = (0..100).map(longest_pause_after).collect();
+        assert_eq!(longest[0], FIRST_PAUSE);
+        assert_eq!(longest[3], FIRST_PAUSE * 8);
+        assert_eq!(longest[99], LONGEST_PAUSE);
+        for (attempts, longest) in (0..100).zip(longest) {
+            let mut pauses: Vec<_> = (0..200).map(|_| pause_after(attempts)).collect();
+            pauses.sort();
+            assert!(pauses[0] < longest / 4 && pauses[199] > longest * 3 / 4 && pauses[199] <= longest);
         }
-        assert!(pause_after(9) > pause_after(0));
     }
 }

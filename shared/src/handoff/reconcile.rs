@@ -28,16 +28,18 @@ const MOST_HASTENED: i32 = 1_000;
 impl Handoff {
     /// After an outage of ours every session is due at once: nobody knows what was missed.
     pub(super) async fn hasten_after_outage(&self, now: Timestamp) -> Result<()> {
-        let Some(last) = self.table.note_sweep(now).await?.filter(|last| now.since(*last) > OUTAGE) else {
-            return Ok(());
-        };
-        tracing::warn!(outage.seconds = now.since(last).as_secs(), "the sweep has not run for a while");
-        for (_, session_id, due) in self.table.due(now + LONGEST_SILENCE, MOST_HASTENED).await? {
-            if due == Due::Session {
-                self.table.hasten_read(&session_id, now).await?;
+        if let Some(last) = self.table.last_sweep().await?
+            && now.since(last) > OUTAGE
+        {
+            tracing::warn!(outage.seconds = now.since(last).as_secs(), "the sweep has not run for a while");
+            for (_, session_id, due) in self.table.due(now + LONGEST_SILENCE, MOST_HASTENED).await? {
+                if due == Due::Session {
+                    self.table.hasten_read(&session_id, now).await?;
+                }
             }
         }
-        Ok(())
+        // Last, so that a run that dies before leaves the outage to the next one.
+        Ok(self.table.note_sweep(now).await?)
     }
 
     /// Reads a silent session's thread and accepts what is new in it; tells whether it was this one's turn.
@@ -53,8 +55,15 @@ impl Handoff {
         if !self.table.take_read(session_id, now, now + pause, session.silent_reads.saturating_add(1)).await? {
             return Ok(false);
         }
+        let missed = match self.missed(session).await {
+            Ok(missed) => missed,
+            Err(error) => {
+                self.table.hasten_read(session_id, now + SILENCE).await?;
+                return Err(error);
+            }
+        };
         let lease = lease_until(deadline);
-        let accepted = self.accept_all(session_id, self.missed(session).await?, &lease).await?;
+        let accepted = self.accept_all(session_id, missed, &lease).await?;
         if accepted != Accepted::Duplicate {
             tracing::warn!(session.id = %session_id, "a thread held something that no webhook had brought");
             self.drain_accepted::<ToBot>(session_id, accepted, &lease, deadline).await;

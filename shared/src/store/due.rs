@@ -47,19 +47,15 @@ struct LastSweep {
 }
 
 impl Table {
-    /// Notes that the sweep runs now, and tells when it did before.
+    /// Notes that the sweep runs now.
     ///
     /// # Errors
     ///
     /// See [`Error`](super::Error).
-    pub async fn note_sweep(&self, now: Timestamp) -> Result<Option<Timestamp>> {
-        let last: Option<LastSweep> = self.get(&Key::sweep()).await?;
-        self.put(&Key::sweep(), "sweep", &LastSweep { ran_at: now }).await?;
-        Ok(last.map(|last| last.ran_at))
+    pub async fn note_sweep(&self, now: Timestamp) -> Result<()> {
+        self.put(&Key::sweep(), "sweep", &LastSweep { ran_at: now }).await
     }
-}
 
-impl Table {
     /// When the sweep last ran.
     ///
     /// # Errors

@@ -327,16 +327,16 @@ impl Table {
         Ok(self.transaction().update(&Key::session(id), change)?.commit("table take_read").await?.is_done())
     }
 
-    /// Makes an active session's thread due to be read at once, whatever has arrived lately.
+    /// Makes an active session's thread due to be read at `due_at`, whatever will have arrived lately.
     ///
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error).
-    pub async fn hasten_read(&self, id: &SessionId, now: Timestamp) -> Result<()> {
+    pub async fn hasten_read(&self, id: &SessionId, due_at: Timestamp) -> Result<()> {
         let change = Change {
-            expression: "SET due_at = :now, must_read = :yes",
+            expression: "SET due_at = :then, must_read = :yes",
             condition: "session_state = :active",
-            values: vec![(":now", text(now)), (":active", value(&State::Active)?), (":yes", value(&true)?)],
+            values: vec![(":then", text(due_at)), (":active", value(&State::Active)?), (":yes", value(&true)?)],
         };
         self.transaction().update(&Key::session(id), change)?.commit("table hasten_read").await?;
         Ok(())
