@@ -35,9 +35,12 @@ const BEGINNING: Timestamp = Timestamp::from_unix_millis(1_778_492_460_000);
 /// How long real work is waited for before a look whether all that is left of it is waiting.
 const PATIENCE: Duration = Duration::from_millis(3);
 
-/// How many looks in a row may find invocations at work that do nothing, before the clock moves all the same: what they
-/// wait for may be a simulator.
+/// How many looks in a row may find invocations at work that do nothing, before the clock moves all the same, while a
+/// simulator holds a call back: they may be waiting for it.
 const LOOKS: u32 = 100;
+
+/// The same while no call is held back: then they are at work, on a machine that is busy with something else.
+const LOOKS_AT_WORK: u32 = 5_000;
 
 /// A stack with the integration installed, and the clock it lives by.
 #[derive(Debug)]
@@ -196,12 +199,17 @@ impl World {
             looks = if activity == seen { looks + 1 } else { 0 };
             seen = activity;
             if let Some(clock) = &self.clock
-                && (clock.all_sleep(&self.stack) || looks > LOOKS)
+                && (clock.all_sleep(&self.stack) || looks > self.most_looks())
             {
                 clock.jump(&self.stack);
                 looks = 0;
             }
         }
+    }
+
+    /// How many looks in a row may find nothing new, before invocations that are at work are taken to be waiting.
+    fn most_looks(&self) -> u32 {
+        if self.stack.holds_calls() { LOOKS } else { LOOKS_AT_WORK }
     }
 
     /// Whether every invocation waits for time to pass.

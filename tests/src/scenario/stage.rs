@@ -20,9 +20,6 @@ use crate::{ANNA, World};
 /// How long nothing may have happened before time passes.
 const QUIET: Duration = Duration::from_millis(4);
 
-/// How many moments in a row invocations may be at work without an effect.
-const LOOKS: u32 = 100;
-
 /// The shortest step of time; who waits for a moment in between is woken a little late.
 const STEP: Duration = Duration::from_millis(50);
 
@@ -84,7 +81,7 @@ impl Stage {
             let now = self.world.activity();
             looks = if now == seen { looks + 1 } else { 0 };
             // What works without an effect may wait for a simulator that waits itself.
-            if looks > LOOKS || (looks > 0 && self.world.all_sleep()) {
+            if looks > self.world.most_looks() || (looks > 0 && self.world.all_sleep()) {
                 return;
             }
             seen = now;
