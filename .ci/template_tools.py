@@ -1,6 +1,7 @@
 """What SAM makes of template.yaml."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -24,3 +25,13 @@ def translated(parameters):
         return transform(template, parameter_values=parameters, managed_policy_loader=None)
     except InvalidDocumentException as error:
         sys.exit("\n".join(f"{SOURCE.name}: {cause.message}" for cause in error.causes))
+
+
+def routes(template):
+    """The HTTP API's routes: the logical id of the function by method and path."""
+    found = {}
+    for path, methods in template["Resources"]["Api"]["Properties"]["Body"]["paths"].items():
+        for method, operation in methods.items():
+            uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
+            found[method.upper(), path] = re.search(r"\$\{(\w+)\.Arn\}", uri)[1]
+    return found

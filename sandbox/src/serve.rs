@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::header::HOST;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::clock::Clock;
@@ -15,7 +15,7 @@ use shared::clock::Clock;
 use crate::botpress::Escalation;
 use crate::faults::Faults;
 use crate::server::Server;
-use crate::stack::{Error, Options, Runtime, Stack};
+use crate::stack::{Error, Options, Runtime, Stack, served};
 
 /// Ports of the gateway, LiveChat, Botpress, Botcopy, and the people who use them; 0 picks a free one.
 pub type Ports = [u16; 5];
@@ -133,8 +133,9 @@ Or start with `serve --unconnected`, connect LiveChat and Botpress with the same
 
 /// For a tool, in one line.
 ///
-/// Shape: `{"gateway":"http://…","people":"http://…","livechat":{…},"botpress":{…},"botcopy":{…},"environment":{…}}`; each
-/// vendor has its `url`, what it calls of ours, and the credentials and ids that it issued; the environment is the operator's.
+/// Shape: `{"gateway":"http://…","people":"http://…","livechat":{…},"botpress":{…},"botcopy":{…},"environment":{…},
+/// "routes":[["actions","GET","/health"],…]}`; each vendor has its `url`, what it calls of ours, and the credentials and ids that it
+/// issued; the environment is the operator's, the routes are what the functions serve.
 pub fn as_json(stack: &Stack, people: &str) -> String {
     described(stack, people).to_string()
 }
@@ -143,7 +144,9 @@ pub fn as_json(stack: &Stack, people: &str) -> String {
 pub fn described(stack: &Stack, people: &str) -> Value {
     let (workspace_id, workspace_handle, personal_access_token) = stack.botpress.workspace();
     let (account, options) = (stack.livechat.account(), stack.botpress.options());
+    let route = |(function, method, path): (_, Method, _)| json!([function, method.as_str(), path]);
     json!({
+        "routes": served().into_iter().map(route).collect::<Vec<_>>(),
         "gateway": stack.gateway.url(),
         "people": people,
         "livechat": {

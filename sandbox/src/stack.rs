@@ -36,6 +36,9 @@ use crate::{botcopy, botpress, livechat};
 const TABLE: &str = "livechat-hitl";
 const SECRET: &str = "livechat-hitl";
 
+const ACTIONS: &str = "actions";
+const WEBHOOKS: &str = "webhooks";
+
 /// One second below what API Gateway waits.
 const ACTIONS_TIMEOUT: Duration = Duration::from_secs(29);
 
@@ -150,6 +153,15 @@ pub struct Stack {
     instances: Vec<Instances>,
 }
 
+/// What the functions serve: function, method and path, `("actions", POST, "/botpress/{key}")`.
+///
+/// Where two serve the same, the first is asked.
+pub fn served() -> Vec<(&'static str, Method, &'static str)> {
+    let actions = actions::ROUTES.iter().map(|route| (ACTIONS, route.method.clone(), route.pattern));
+    let webhooks = webhooks::ROUTES.iter().map(|route| (WEBHOOKS, route.method.clone(), route.pattern));
+    actions.chain(webhooks).collect()
+}
+
 /// Why a stack does not come up.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -229,12 +241,13 @@ impl Stack {
                 (function(&deployed.actions)?, function(&deployed.webhooks)?, Vec::new())
             }
         };
-        let routes = vec![
-            Route::new(Method::GET, "/health", actions.clone()),
-            Route::new(Method::POST, "/botpress/{key}", actions.clone()),
-            Route::new(Method::POST, "/botcopy", actions.clone()),
-            Route::new(Method::POST, "/livechat", webhooks.clone()),
-        ];
+        let routes = served()
+            .into_iter()
+            .map(|(function, method, pattern)| {
+                let function = if function == ACTIONS { &actions } else { &webhooks };
+                Route::new(method, pattern, function.clone())
+            })
+            .collect();
         let gateway_faults = Faults::default();
         let gateway = Gateway::start(gateway_port, routes, gateway_faults.clone(), clock.clone()).await?;
         botcopy.connect(&format!("{}/botcopy", gateway.url()));
@@ -416,11 +429,11 @@ fn in_process(
     };
     let (for_actions, for_webhooks) = (start()?, start()?);
     let (plan, instances) = (fail_points.clone(), for_actions.clone());
-    let actions = Function::in_process("actions", ACTIONS_TIMEOUT, setting.clock.clone(), move |event| {
+    let actions = Function::in_process(ACTIONS, ACTIONS_TIMEOUT, setting.clock.clone(), move |event| {
         plan.clone().run(answer_http(instances.next(), event))
     });
     let (plan, instances) = (fail_points.clone(), for_webhooks.clone());
-    let webhooks = Function::in_process("webhooks", WEBHOOKS_TIMEOUT, setting.clock.clone(), move |event| {
+    let webhooks = Function::in_process(WEBHOOKS, WEBHOOKS_TIMEOUT, setting.clock.clone(), move |event| {
         let (plan, instance) = (plan.clone(), instances.next());
         plan.run(async move { webhooks::handle(instance.ok_or(NO_INSTANCE)?, event).await })
     });
@@ -472,7 +485,7 @@ async fn processes(variables: &[(String, String)], folder: &Path, count: usize) 
     let start = async |name: &str, timeout| {
         Bootstrap::start(&folder.join(name), name, variables.to_vec(), timeout, count).await
     };
-    let actions = start("actions", ACTIONS_TIMEOUT).await?;
-    let webhooks = start("webhooks", WEBHOOKS_TIMEOUT).await?;
+    let actions = start(ACTIONS, ACTIONS_TIMEOUT).await?;
+    let webhooks = start(WEBHOOKS, WEBHOOKS_TIMEOUT).await?;
     Ok((Function::Process(actions), Function::Process(webhooks)))
 }

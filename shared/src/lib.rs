@@ -27,6 +27,7 @@ pub mod livechat;
 pub mod media;
 pub mod metrics;
 pub mod redacted;
+pub mod route;
 pub mod secrets;
 pub mod store;
 pub mod telemetry;

@@ -13,9 +13,28 @@ use http::{Method, Response, StatusCode};
 use lambda_http::{Body, Request, RequestExt as _};
 use shared::clock::Timestamp;
 use shared::handoff::Handoff;
+use shared::route::{self, Route};
 
 /// Kept free at the end of an invocation, to word the answer and to hand it over.
 const ANSWER_MARGIN: Duration = Duration::from_millis(500);
+
+/// Who is answered at a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A monitor.
+    Health,
+    /// Botpress Cloud.
+    Botpress,
+    /// Botcopy.
+    Botcopy,
+}
+
+/// Everything that is served.
+pub static ROUTES: [Route<Endpoint>; 3] = [
+    Route::new(Method::GET, "/health", Endpoint::Health),
+    Route::new(Method::POST, "/botpress/{key}", Endpoint::Botpress),
+    Route::new(Method::POST, "/botcopy", Endpoint::Botcopy),
+];
 
 /// Answers one request.
 ///
@@ -24,16 +43,14 @@ const ANSWER_MARGIN: Duration = Duration::from_millis(500);
 /// Never: every failure is an answer.
 pub async fn answer(handoff: Arc<Handoff>, request: Request) -> Result<Response<Body>, Infallible> {
     let path = request.raw_http_path().to_owned();
-    // The last segments decide, so that a stage in front of them does no harm.
-    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
-    Ok(match (request.method(), segments.as_slice()) {
-        (&Method::GET, [.., "health"]) => answer::text(StatusCode::OK, "ok"),
-        (&Method::POST, [.., "botpress", key]) => {
+    Ok(match route::find(&ROUTES, request.method(), &path) {
+        Some((Endpoint::Health, _)) => answer::text(StatusCode::OK, "ok"),
+        Some((Endpoint::Botpress, key)) => {
             let deadline = deadline(&handoff, &request);
             Box::pin(routes::botpress::respond(&handoff, &request, key, deadline)).await
         }
-        (&Method::POST, [.., "botcopy"]) => Box::pin(routes::botcopy::respond(&handoff, &request)).await,
-        _ => answer::text(StatusCode::NOT_FOUND, "not found"),
+        Some((Endpoint::Botcopy, _)) => Box::pin(routes::botcopy::respond(&handoff, &request)).await,
+        None => answer::text(StatusCode::NOT_FOUND, "not found"),
     })
 }
 

@@ -14,12 +14,26 @@ use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
 use shared::handoff::Handoff;
+use shared::route::{self, Route};
 
 /// Kept free at the end of an invocation, to hand the answer over.
 const ANSWER_MARGIN: Duration = Duration::from_millis(500);
 
 /// How long LiveChat waits for an answer before it sends the event again.
 const LIVECHAT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Who is answered at a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A monitor.
+    Health,
+    /// LiveChat.
+    LiveChat,
+}
+
+/// Everything that is served. The template sends `GET /health` to the function actions, since a route leads to one function.
+pub static ROUTES: [Route<Endpoint>; 2] =
+    [Route::new(Method::GET, "/health", Endpoint::Health), Route::new(Method::POST, "/livechat", Endpoint::LiveChat)];
 
 /// Handles one invocation, an HTTP request or a tick of the schedule.
 ///
@@ -45,17 +59,15 @@ async fn answer_event(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Resul
 
 async fn answer(handoff: Arc<Handoff>, request: Request) -> Result<Response<Body>, Error> {
     let path = request.raw_http_path().to_owned();
-    // The last segment decides, so that a stage in front of it does no harm.
-    let route = path.trim_end_matches('/').rsplit('/').next();
-    Ok(match (request.method(), route) {
-        (&Method::GET, Some("health")) => text(StatusCode::OK, "ok"),
-        (&Method::POST, Some("livechat")) => {
+    Ok(match route::find(&ROUTES, request.method(), &path) {
+        Some((Endpoint::Health, _)) => text(StatusCode::OK, "ok"),
+        Some((Endpoint::LiveChat, _)) => {
             let invocation_end = request.lambda_context_ref().map(|context| end(&handoff, context));
             let patience_end = handoff.clock.now() + LIVECHAT_PATIENCE;
             let deadline = invocation_end.map_or(patience_end, |end| end.min(patience_end)) - ANSWER_MARGIN;
             livechat::answer(&handoff, request.body(), deadline).await
         }
-        _ => text(StatusCode::NOT_FOUND, "not found"),
+        None => text(StatusCode::NOT_FOUND, "not found"),
     })
 }
 

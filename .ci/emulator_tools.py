@@ -1,0 +1,69 @@
+"""An AWS emulator on this machine: ministack, which runs compiled bootstraps without containers."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+
+LOG = Path(__file__).resolve().parent.parent / "target/ci/ministack.log"
+REGION = "us-east-1"
+
+
+def free_port():
+    """A port that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def emulator():
+    """Starts the emulator, waits until it answers, and gives its address."""
+    port = free_port()
+    endpoint = f"http://127.0.0.1:{port}"
+    environment = os.environ | {
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": "127.0.0.1",
+        # By which the functions find the emulator again.
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "LOG_LEVEL": "WARNING",
+    }
+    with open(LOG, "w") as log:
+        process = subprocess.Popen(
+            [Path(sys.executable).with_name("ministack")], env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        wait_for(port, process)
+        yield endpoint
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def wait_for(port, process):
+    """Until somebody listens there."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                sys.exit(f"the emulator does not start; see {LOG}")
+            time.sleep(0.1)
+
+
+def client(service, endpoint):
+    """A client of the emulator, with credentials that nobody checks."""
+    settings = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2})
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    return boto3.client(service, endpoint_url=endpoint, region_name=REGION, config=settings, **keys)
