@@ -152,7 +152,8 @@ fn serve(runtime: &Runtime, listener: TcpListener, database: Database, stopped: 
     });
 }
 
-fn definition(name: &str) -> Value {
+/// What `CreateTable` is called with: the table that `template.yaml` declares, without TTL, which is a call of its own.
+pub fn definition(name: &str) -> Value {
     json!({
         "TableName": name,
         "BillingMode": "PAY_PER_REQUEST",

@@ -38,5 +38,6 @@ mod routing;
 mod scenarios;
 mod start;
 mod stop;
+mod store;
 mod to_agent;
 mod transcript;
