@@ -222,7 +222,8 @@ fn step(event: LifeEvent, id: &str) -> Step {
     let is_about = about
         .and_then(|(_, source)| source.strip_prefix(id))
         .is_some_and(|rest| rest.is_empty() || rest.starts_with(['#', ':']));
-    let asked = event.source_id == id || is_about || event.vendor_id.as_deref() == Some(id);
+    let is_part = event.source_id.strip_prefix(id).is_some_and(|rest| rest.starts_with('#'));
+    let asked = event.source_id == id || is_part || is_about || event.vendor_id.as_deref() == Some(id);
     let took_ms = event.finished_at.map(|finished_at| finished_at.since(event.at).as_millis());
     Step { asked, event, took_ms }
 }
@@ -373,7 +374,9 @@ pub(crate) async fn erase(target: &Target, user: &str, io: &mut Io<'_>) -> Resul
     let known = table.user(&user_id).await?;
     let sessions = table.sessions_of(&user_id, &mut progress(io)).await?;
     if known.is_none() && sessions.is_empty() {
-        return Err(Failure::refused(format!("there is no user {user}; give the id that Botpress has for them.")));
+        return Err(Failure::refused(format!(
+            "there is no user {user}; give the id that hitl sessions shows: Botpress's own, or botcopy:<bot>:<user>."
+        )));
     }
     for session in sessions.iter().filter(|session| session.state != State::Closed) {
         io.say(&format!("ending session {}", session.session_id));

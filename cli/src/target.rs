@@ -32,7 +32,7 @@ const OUTPUTS: [(&str, &str); 3] =
     [("TableName", "TABLE_NAME"), ("SecretArn", "SECRET_ID"), ("LiveChatWebhookUrl", "HITL_URL")];
 
 /// Parameters of `template.yaml`, and the variables they become.
-const PARAMETERS: [(&str, &str); 10] = [
+const PARAMETERS: [(&str, &str); 12] = [
     ("LiveChatClientId", "LIVECHAT_CLIENT_ID"),
     ("LiveChatOrganizationId", "LIVECHAT_ORGANIZATION_ID"),
     ("LiveChatRedirectUri", "LIVECHAT_REDIRECT_URI"),
@@ -42,6 +42,8 @@ const PARAMETERS: [(&str, &str); 10] = [
     ("WhenOffline", "WHEN_OFFLINE"),
     ("RetentionDays", "RETENTION_DAYS"),
     ("MediaHosts", "MEDIA_HOSTS"),
+    ("BotcopyPauseMinutes", "BOTCOPY_PAUSE_MINUTES"),
+    ("BotcopyResumeEvent", "BOTCOPY_RESUME_EVENT"),
     ("Wording", "WORDING"),
 ];
 
@@ -58,7 +60,7 @@ pub(crate) struct Target {
 }
 
 /// Everything that is looked up in the environment.
-const VARIABLES: [&str; 24] = [
+const VARIABLES: [&str; 26] = [
     "TABLE_NAME",
     "SECRET_ID",
     "HITL_URL",
@@ -83,6 +85,8 @@ const VARIABLES: [&str; 24] = [
     "BOTCOPY_API_KEY",
     "BOTCOPY_ACCESS_TOKEN",
     "BOTCOPY_API_URL",
+    "BOTCOPY_PAUSE_MINUTES",
+    "BOTCOPY_RESUME_EVENT",
 ];
 
 impl Target {

@@ -1,9 +1,9 @@
 //! The stack's own addresses, called as its callers do: to see whether it answers.
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde_json::json;
 
-use crate::http::{Body, Failure, Http, Request, url};
+use crate::http::{Body, Failure, Http, Request, sensitive, url};
 use crate::ids::OrganizationId;
 use crate::redacted::Redacted;
 
@@ -75,6 +75,28 @@ impl Endpoint {
             "additional_data": {},
         });
         self.send(Method::POST, &["livechat"], HeaderMap::new(), Body::json(&body)?).await
+    }
+
+    /// Says nothing in the name of a Botcopy user who does not exist, as Botcopy does; this changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] when no answer came.
+    pub async fn say_nothing(
+        &self,
+        access_token: &Redacted,
+        custom_header: Option<(&str, &Redacted)>,
+    ) -> Result<Answered, Failure> {
+        let mut headers = HeaderMap::from_iter([(header::AUTHORIZATION, sensitive(access_token)?)]);
+        if let Some((name, value)) = custom_header {
+            headers.insert(HeaderName::try_from(name).map_err(Failure::not_sendable)?, sensitive(value)?);
+        }
+        let body = json!({
+            "accessToken": access_token, "userId": NO_CHAT, "botId": NO_CHAT, "sessionId": NO_CHAT, "session": NO_CHAT,
+            "queryInput": {"text": {"text": "", "languageCode": "en"}},
+            "queryParams": {"contexts": [], "payload": {}, "webhookHeaders": {}},
+        });
+        self.send(Method::POST, &["botcopy"], headers, Body::json(&body)?).await
     }
 
     async fn send(&self, method: Method, path: &[&str], headers: HeaderMap, body: Body) -> Result<Answered, Failure> {

@@ -94,6 +94,11 @@ impl UserId {
         let bot = bot.0.replace('%', "%25").replace(':', "%3A");
         Self(format!("botcopy:{bot}:{user}"))
     }
+
+    /// Whether this is the end user of a Botcopy bot.
+    pub fn is_of_botcopy(&self) -> bool {
+        self.0.starts_with("botcopy:")
+    }
 }
 
 impl ConversationId {

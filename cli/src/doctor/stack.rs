@@ -113,7 +113,13 @@ pub(super) async fn look_at_secret(patient: &Patient<'_>, report: &mut Report) -
 }
 
 fn cure_of_incomplete(contents: &Contents, error: &secrets::Error) -> &'static str {
-    let secrets::Error::Malformed(_) = error else { return "Check the secret." };
+    let secrets::Error::Malformed(complaint) = error else { return "Check the secret." };
+    if complaint.starts_with("botcopyHeader") {
+        return "Give it the portal's custom header as {\"name\": …, \"value\": …}, or remove it where the portal has none.";
+    }
+    if complaint.starts_with("botcopy") {
+        return "hitl connect botcopy; in a stack without Botcopy remove both from the secret.";
+    }
     match contents.current.text(secrets::AGENT_TOKEN) {
         None => "hitl connect livechat, then hitl connect botpress",
         Some(_) => "hitl connect botpress",

@@ -10,7 +10,7 @@ use tests::{ANNA, SECRET_ID, World};
 use crate::operator::Operator;
 
 /// A connected world in which everything is in order.
-async fn healthy() -> World {
+pub async fn healthy() -> World {
     let world = World::unconnected().await;
     let mut operator = Operator::new(&world);
     operator.does(&["connect", "livechat"]).await;
@@ -22,7 +22,7 @@ async fn healthy() -> World {
 }
 
 /// The findings, and that there is one with this name, words and cure.
-async fn assert_found(operator: &mut Operator<'_>, name: &str, says: &str, cure: &str) {
+pub async fn assert_found(operator: &mut Operator<'_>, name: &str, says: &str, cure: &str) {
     let ran = operator.run(&["doctor", "--json"]).await;
     let report = ran.json();
     let findings: Vec<Value> =
@@ -34,7 +34,7 @@ async fn assert_found(operator: &mut Operator<'_>, name: &str, says: &str, cure:
     assert_eq!(report["findings"], findings.len());
 }
 
-fn change(world: &World, key: &str, value: Value) {
+pub fn change(world: &World, key: &str, value: Value) {
     let mut secret = world.stack.secrets_manager.current(SECRET_ID).unwrap();
     secret[key] = value;
     world.stack.secrets_manager.rotate(SECRET_ID, secret);

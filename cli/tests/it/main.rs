@@ -6,6 +6,7 @@
 )]
 //! The operator's command against the sandbox.
 
+mod botcopy;
 mod connecting;
 mod definition;
 mod doctor;

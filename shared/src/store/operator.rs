@@ -12,7 +12,7 @@ use super::lane::{Lane, Outcome, Position};
 use super::transaction::Change;
 use super::{Item, Result, Session, State, Table, User, number, text};
 use crate::clock::Timestamp;
-use crate::ids::{SessionId, UserId};
+use crate::ids::{BotcopyBotId, SessionId, UserId};
 
 /// Is told how many items have been looked at so far.
 pub type Seen<'a> = &'a mut (dyn FnMut(usize) + Send);
@@ -68,7 +68,7 @@ pub struct LifeEvent {
 pub struct Erased {
     /// How many items were removed, by their entity.
     pub removed: BTreeMap<String, usize>,
-    /// What the vendors still hold of the user: LiveChat's customers and chats, Botpress's conversations.
+    /// What the vendors still hold of the user: LiveChat's customers and chats, the bot platform's users and conversations.
     pub held_by_vendors: BTreeSet<String>,
 }
 
@@ -98,6 +98,20 @@ impl Table {
         sessions.retain(|session| session.state != State::Closed);
         sessions.sort_by_key(|session| session.started_at);
         Ok(sessions)
+    }
+
+    /// The Botcopy bots whose users have had a session.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn botcopy_bots(&self, seen: Seen<'_>) -> Result<BTreeSet<BotcopyBotId>> {
+        let items = self.scan(&[Wanted::Is("entity", "session")], &["platform.botcopy.bot_id"], seen).await?;
+        let bot_id = |item: &Item| {
+            let platform = item.get("platform")?.as_m().ok()?.get("botcopy")?.as_m().ok()?;
+            platform.get("bot_id")?.as_s().ok().map(BotcopyBotId::new)
+        };
+        Ok(items.iter().filter_map(bot_id).collect())
     }
 
     /// Everything that is parked, oldest first.
@@ -146,13 +160,16 @@ impl Table {
     /// As all reads: see [`Error`](super::Error).
     pub async fn find_sessions(&self, id: &str, seen: Seen<'_>) -> Result<BTreeSet<SessionId>> {
         let (event, message, part_of) = (format!("event:{id}"), format!("message:{id}"), format!("message:{id}#"));
-        let (corrected, deleted) = (format!("corrected:{id}:"), format!("deleted:{id}"));
+        let (corrected, deleted, part_of_said) =
+            (format!("corrected:{id}:"), format!("deleted:{id}"), format!("{id}#"));
         let fields = [
             Wanted::Is("user_id", id),
             Wanted::Is("conversation_id", id),
             Wanted::Is("thread.chat_id", id),
             Wanted::Is("thread.thread_id", id),
+            Wanted::Is("platform.botcopy.user_id", id),
             Wanted::Is("source_id", id),
+            Wanted::Begins("source_id", &part_of_said),
             Wanted::Is("source_id", &event),
             Wanted::Begins("source_id", &corrected),
             Wanted::Is("source_id", &deleted),
@@ -413,9 +430,15 @@ fn held_by_vendors(item: &Item) -> Vec<String> {
             user.and_then(|user| user.customer.as_ref()).map(|one| format!("LiveChat customer {}", one.customer_id)),
         );
         held.extend(user.and_then(|user| user.chat_id.as_ref()).map(|id| format!("LiveChat chat {id}")));
-        held.extend(user.map(|user| format!("Botpress user {}", user.user_id)));
+        held.extend(user.map(|user| match user.user_id.is_of_botcopy() {
+            true => format!("Botcopy user {}", user.user_id),
+            false => format!("Botpress user {}", user.user_id),
+        }));
     }
-    held.extend(part(item, "conversation_id").map(|id| format!("Botpress conversation {id}")));
+    let is_of_botcopy = part(item, "user_id").is_some_and(|id| UserId::from(id).is_of_botcopy());
+    // A Botcopy session has a conversation in name only.
+    let conversation_id = part(item, "conversation_id").filter(|_| !is_of_botcopy);
+    held.extend(conversation_id.map(|id| format!("Botpress conversation {id}")));
     held
 }
 

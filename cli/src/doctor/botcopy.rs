@@ -1,0 +1,109 @@
+//! Botcopy, where its keys are stored: the endpoint that its calls reach, and the API key for pushes.
+
+use std::collections::BTreeSet;
+
+use shared::botcopy::{Channel, Client, Error, Push, Settings};
+use shared::ids::{BotcopyBotId, BotcopyUserId};
+use shared::redacted::Redacted;
+use shared::secrets::Secrets;
+
+use super::{Patient, Report};
+use crate::Io;
+use crate::operate::progress;
+use crate::output::causes;
+
+/// A user, and a bot, that do not exist.
+const NOBODY: &str = "hitl-doctor";
+
+/// Runs what can be run; nothing at all in a stack without Botcopy.
+pub(super) async fn look_at_keys(
+    patient: &Patient<'_>,
+    table_answers: bool,
+    secrets: &Secrets,
+    report: &mut Report,
+    io: &mut Io<'_>,
+) {
+    // Half of it is a finding about the secret.
+    let (Some(api_key), Some(access_token)) = (&secrets.botcopy_api_key, &secrets.botcopy_access_token) else { return };
+    io.say("asking Botcopy");
+    look_at_route(patient, access_token, secrets, report).await;
+    if !table_answers {
+        report.skipped("Botcopy API key", "the table that lists the bots does not answer");
+        return;
+    }
+    match patient.table.botcopy_bots(&mut progress(io)).await {
+        Ok(bots) => look_at_api_key(patient, api_key, bots, report).await,
+        Err(error) => {
+            let cure = "Your AWS credentials need dynamodb:Scan on the table for this.";
+            report.finding("Botcopy API key", causes(&error), cure);
+        }
+    }
+}
+
+/// Calls the endpoint as Botcopy does: for a user who is not in a session, which changes nothing.
+async fn look_at_route(patient: &Patient<'_>, access_token: &Redacted, secrets: &Secrets, report: &mut Report) {
+    const NAME: &str = "Botcopy access token";
+    let Some(endpoint) = patient.target.endpoint() else {
+        report.skipped(NAME, "HITL_URL is not known; --url or --stack gives it");
+        return;
+    };
+    let header = secrets.botcopy_header.as_ref();
+    let answer = endpoint.say_nothing(access_token, header.map(|one| (one.name.as_str(), &one.value))).await;
+    match answer.map(|answer| answer.status) {
+        Ok(200) => report.ok(NAME, "a call with the stored token is let in"),
+        Ok(status @ (401 | 404)) => report.finding(
+            NAME,
+            match status {
+                401 => "a call with the stored token is turned away",
+                _ => "the function knows of no Botcopy bot",
+            },
+            "The function reads another secret, or has not looked for a newer one yet (five minutes): compare its SECRET_ID with \
+             yours. Where botcopyHeader is stored, compare it with the portal's custom header.",
+        ),
+        Ok(other) => report.finding(
+            NAME,
+            format!("a call is answered with {other}"),
+            "Look at the log of the function actions; a secret that is not complete shows as 500.",
+        ),
+        Err(error) => report.finding(NAME, causes(&error), "Look at the log of the function actions."),
+    }
+}
+
+/// Lets the bots resume for a user whom they do not have: only a wrong key is refused as such.
+async fn look_at_api_key(
+    patient: &Patient<'_>,
+    api_key: &Redacted,
+    mut bots: BTreeSet<BotcopyBotId>,
+    report: &mut Report,
+) {
+    const NAME: &str = "Botcopy API key";
+    let is_known = !bots.is_empty();
+    if !is_known {
+        bots.insert(BotcopyBotId::from(NOBODY));
+    }
+    let silent = Settings { resume_event: "none".to_owned(), ..patient.config.botcopy.clone() };
+    let client = Client::new(silent, patient.target.http.clone());
+    for bot_id in bots {
+        let bot = if is_known { format!("bot {bot_id}") } else { "a bot that does not exist".to_owned() };
+        let channel = Channel { bot_id, user_id: BotcopyUserId::from(NOBODY) };
+        match client.widget(&channel, api_key).push(&Push::Left).await {
+            Ok(()) => report.ok(NAME, format!("accepted for {bot}")),
+            Err(error) => read_refusal(NAME, &bot, is_known, &error, report),
+        }
+    }
+}
+
+/// That there is no such user is the good answer.
+fn read_refusal(name: &'static str, bot: &str, is_known: bool, error: &Error, report: &mut Report) {
+    const CURE: &str =
+        "Generate a new one in Botcopy's portal (the bot's live chat settings) and run hitl connect botcopy.";
+    if error.is_authentication() {
+        // What Botcopy says of a bot that is not there is not documented.
+        let hint = if is_known { "" } else { " If the key is right, this ends with the first handover." };
+        report.finding(name, format!("Botcopy refuses it for {bot} ({error})"), format!("{CURE}{hint}"));
+    } else if error.is_retryable() || matches!(error, Error::Failed { .. }) {
+        report.finding(name, causes(error), "Try again; if it stays, ask Botcopy's status page.");
+    } else {
+        report.ok(name, format!("accepted for {bot}"));
+    }
+}
