@@ -39,5 +39,6 @@ mod scenarios;
 mod start;
 mod stop;
 mod store;
+mod telemetry;
 mod to_agent;
 mod transcript;

@@ -6,13 +6,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use sandbox::botpress::{Definition, OperationAnswer};
-use sandbox::stack::{Options, Stack};
+use sandbox::stack::{Options, Runtime, Stack};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::fail_point::Plan;
 use tokio::task::JoinHandle;
 
-use super::{Clocks, World, owned};
+use super::{Clocks, World, binaries, owned};
 
 /// The name of the sandbox's secret.
 pub const SECRET_ID: &str = "livechat-hitl";
@@ -31,6 +31,17 @@ impl World {
     /// A world whose secret holds only what the template generates, and in which nothing is installed.
     pub async fn unconnected() -> Self {
         Self::unconnected_with(1).await
+    }
+
+    /// The same through compiled functions where `HITL_BINARIES` names them; time then is the machine's.
+    pub async fn unconnected_at_full_size(instances: usize) -> Self {
+        let Some(folder) = binaries() else { return Self::unconnected_with(instances).await };
+        let environment = owned(&[("SETTLE_MS", "50")]);
+        let runtime = Runtime::Processes(&folder);
+        let options =
+            Options { runtime, environment, instances, connected: false, ..Options::in_process(Clock::system()) };
+        let stack = Stack::start(options).await.expect("the compiled functions start");
+        Self { stack, fail_points: Plan::default(), clock: None }
     }
 
     /// The same with several instances of each function, each of which keeps the secret in mind for itself.

@@ -1,6 +1,7 @@
 //! Rotation while calls go on: none fails, nothing is doubled.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use sandbox::botpress::UpstreamUser;
 use sandbox::faults::Fault;
@@ -18,6 +19,15 @@ const INSTANCES: usize = 3;
 /// How many rounds of talk there are at least before, and after, the command.
 const ROUNDS: usize = 3;
 
+/// At full size: fifty calls a second, of which a round has one for each user and one for each answer.
+const BETWEEN_ROUNDS: Duration = Duration::from_millis(20 * 2 * USERS as u64);
+
+/// At full size: for so long at least, and until the command is done.
+const LONG_ENOUGH: Duration = Duration::from_secs(120);
+
+/// At full size: for so long before the command.
+const LEAD: Duration = Duration::from_secs(5);
+
 /// A connected world and users whose sessions are open.
 struct Busy {
     world: World,
@@ -28,7 +38,13 @@ struct Busy {
 
 impl Busy {
     async fn new() -> Self {
-        let world = World::unconnected_with(INSTANCES).await;
+        let busy = Self::of(World::unconnected_with(INSTANCES).await).await;
+        busy.world.advance(Duration::from_secs(4));
+        busy.world.settle().await;
+        busy
+    }
+
+    async fn of(world: World) -> Self {
         let mut operator = Operator::new(&world);
         operator.does(&["connect", "livechat"]).await;
         operator.does(&["connect", "botpress"]).await;
@@ -41,7 +57,6 @@ impl Busy {
             let chat = world.stack.livechat.open_chats().into_iter().find(|chat| !before.contains(&chat.id)).unwrap();
             users.push((user, chat.id));
         }
-        world.advance(std::time::Duration::from_secs(4));
         world.settle().await;
         Self { world, users, said: AtomicUsize::new(0) }
     }
@@ -55,14 +70,44 @@ impl Busy {
         let mut left = ROUNDS;
         while left > 0 {
             left -= usize::from(done.load(Ordering::SeqCst));
-            let round = rounds.fetch_add(1, Ordering::SeqCst);
-            for (user, chat_id) in &self.users {
-                let (question, answer) = (format!("q{round} {chat_id}"), format!("a{round} {chat_id}"));
-                self.world.stack.botpress.user_says(&user.conversation_id, &question).await.unwrap();
-                self.world.stack.livechat.agent_sends_text(chat_id, ANNA, &answer).unwrap();
-            }
+            self.say(rounds.fetch_add(1, Ordering::SeqCst)).await;
             self.world.stack.settled().await;
         }
+    }
+
+    /// Everybody writes and is answered, once.
+    async fn say(&self, round: usize) {
+        for (user, chat_id) in &self.users {
+            let (question, answer) = (format!("q{round} {chat_id}"), format!("a{round} {chat_id}"));
+            self.world.stack.botpress.user_says(&user.conversation_id, &question).await.unwrap();
+            self.world.stack.livechat.agent_sends_text(chat_id, ANNA, &answer).unwrap();
+        }
+    }
+
+    /// Runs the command while everybody talks at full size, whether or not the round before has settled.
+    async fn at_full_size(&self, arguments: &[&str]) -> (Ran, Duration) {
+        let (clock, done) = (self.world.clock(), AtomicBool::new(false));
+        let begun = clock.now();
+        let talk = async {
+            let mut round_at = begun;
+            while !done.load(Ordering::SeqCst) || clock.now().since(begun) < LONG_ENOUGH {
+                self.say(self.said.fetch_add(1, Ordering::SeqCst)).await;
+                round_at = round_at + BETWEEN_ROUNDS;
+                clock.sleep_until(round_at).await;
+            }
+        };
+        let mut operator = Operator::new(&self.world);
+        let command = async {
+            clock.sleep(LEAD).await;
+            self.knock().await;
+            let ran = operator.undriven(arguments).await;
+            done.store(true, Ordering::SeqCst);
+            ran
+        };
+        let ((), ran) = self.world.drive(async { tokio::join!(talk, command) }).await;
+        let took = clock.now().since(begun);
+        self.world.settle().await;
+        (ran, took)
     }
 
     /// Somebody knows neither key nor secret: every instance has just looked for newer ones, and will not so soon again.
@@ -152,6 +197,44 @@ async fn the_signing_secret_is_rotated_under_load() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_access_key_is_rotated_under_load_and_the_old_one_withdrawn() {
     assert_rotated("access-key", "botpressToken").await;
+}
+
+/// As the README says: 0 failed, 0 doubled; through compiled functions with `HITL_BINARIES`, and then in real time.
+async fn assert_rotated_at_full_size(what: &str, key: &str) {
+    let busy = Busy::of(World::unconnected_at_full_size(INSTANCES).await).await;
+    let before = busy.secret();
+    let (ran, took) = busy.at_full_size(&["rotate", what, "--json"]).await;
+    assert_eq!(ran.status, 0, "{}{}", ran.out, ran.progress);
+    assert_ne!(busy.secret()[key], before[key], "it is a new one");
+    busy.assert_flawless();
+    let calls = 2 * USERS * busy.said.load(Ordering::SeqCst);
+    let rate = calls as f64 / took.as_secs_f64();
+    assert!(rate > 49.0, "the machine was too slow to make fifty calls a second: {rate:.1}");
+    println!("{what}: {calls} calls in {:.0} s, {rate:.1} a second; 0 failed, 0 doubled", took.as_secs_f64());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "full size: cargo test -p cli --profile scenarios --test it -- --ignored --nocapture"]
+async fn the_webhook_secret_is_rotated_at_full_size() {
+    assert_rotated_at_full_size("webhook-secret", "webhookSecret").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "full size: cargo test -p cli --profile scenarios --test it -- --ignored --nocapture"]
+async fn the_path_key_is_rotated_at_full_size() {
+    assert_rotated_at_full_size("path-key", "botpressPathKey").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "full size: cargo test -p cli --profile scenarios --test it -- --ignored --nocapture"]
+async fn the_signing_secret_is_rotated_at_full_size() {
+    assert_rotated_at_full_size("signing-secret", "botpressSigningSecret").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "full size: cargo test -p cli --profile scenarios --test it -- --ignored --nocapture"]
+async fn the_access_key_is_rotated_at_full_size() {
+    assert_rotated_at_full_size("access-key", "botpressToken").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

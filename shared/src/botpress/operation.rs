@@ -166,6 +166,24 @@ pub enum OperationError {
 }
 
 impl Operation {
+    /// Its name, or that of the action: `message_created`, `startHitl`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Register { .. } => "register",
+            Self::Unregister { .. } => "unregister",
+            Self::Action(Action::CreateUser { .. }) => "createUser",
+            Self::Action(Action::StartHitl { .. }) => "startHitl",
+            Self::Action(Action::StopHitl { .. }) => "stopHitl",
+            Self::MessageCreated(_) => "message_created",
+            Self::MessageUpdated => "message_updated",
+            Self::ConversationUpdated => "conversation_updated",
+            Self::WebhookReceived(_) => "webhook_received",
+            Self::CreateUser => "create_user",
+            Self::CreateConversation => "create_conversation",
+        }
+    }
+
     /// Reads the body of the operation that `x-bp-operation` names.
     ///
     /// # Errors

@@ -163,3 +163,8 @@ impl About<'_> {
 fn source_of(event_id: &EventId) -> String {
     format!("event:{event_id}")
 }
+
+/// A source's id as logs may show it: an assignment's ends with the agent's e-mail address, which is left out.
+pub fn without_address(source_id: &str) -> String {
+    source_id.split(':').filter(|part| !part.contains('@')).collect::<Vec<_>>().join(":")
+}

@@ -240,6 +240,8 @@ impl Handoff {
         match activated? {
             true => {
                 self.record(&About::Stack, &[(Metric::SessionsStarted, 1.0)]);
+                tracing::info!(session.id = %session.session_id, conversation.id = %conversation_id,
+                    chat.id = %thread.chat_id, thread.id = %thread.thread_id, "a session is active");
                 Ok(conversation_id)
             }
             false => Err(Error::Busy),

@@ -46,6 +46,7 @@ impl Handoff {
     /// Undoes a start that failed with `error`; what cannot be undone now is left to the sweep.
     pub(super) async fn abandon(&self, session: &Session, error: &Error, deadline: Timestamp) {
         self.record(&About::Stack, &[(Metric::StartsFailed, 1.0)]);
+        tracing::warn!(error = %error, session.id = %session.session_id, "a start has failed and is undone");
         let failure = (!error.is_retryable()).then(|| error.to_string());
         let may_be_open = match session.thread.is_some() || error.outcome_unknown() {
             true => MayBeOpen::Yes,
@@ -105,6 +106,7 @@ impl Handoff {
                 self.table.close(session, self.retained_until(self.clock.now())).await?;
                 session.state = State::Closed;
                 self.record(&About::Reason(reason), &[(Metric::SessionsEnded, 1.0)]);
+                tracing::info!(session.id = %session.session_id, reason, "a session is over");
                 told.map(|()| Delivered::without_id())
             }
         }

@@ -16,7 +16,13 @@ pub async fn respond(handoff: &Handoff, request: &Request) -> Response<Body> {
         return answer::text(StatusCode::PAYLOAD_TOO_LARGE, "too large");
     }
     match handoff.authenticate_botcopy(BotcopyProof { headers: request.headers(), body }).await {
-        Ok(call) => answer::json(StatusCode::OK, &handoff.hand_over(&call).await),
+        Ok(call) => {
+            let begun = handoff.clock.now();
+            let answer = handoff.hand_over(&call).await;
+            let duration_ms = handoff.clock.now().since(begun).as_secs_f64() * 1_000.0;
+            tracing::info!(paused = answer.paused, duration_ms, "a call of Botcopy was answered");
+            answer::json(StatusCode::OK, &answer)
+        }
         Err(rejection) => answer::turned_away(&rejection),
     }
 }

@@ -44,8 +44,17 @@ pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: 
     }
     match Operation::decode(&context.operation, body) {
         Ok(operation) => {
+            let name = operation.name();
             let work = perform(handoff, request, &context, operation, deadline);
-            telemetry::traced(context.traceparent.as_deref(), work).await
+            let response = telemetry::traced(context.traceparent.as_deref(), work).await;
+            let duration_ms = handoff.clock.now().since(now).as_secs_f64() * 1_000.0;
+            tracing::info!(
+                botpress.operation = name,
+                status = response.status().as_u16(),
+                duration_ms,
+                "an operation was answered"
+            );
+            response
         }
         Err(error) => answer::invalid_payload(&error.to_string(), now),
     }
