@@ -18,6 +18,7 @@ mod botcopy_kills;
 mod botcopy_pause;
 mod botcopy_push;
 mod content_kills;
+mod cost;
 mod create_user;
 mod delivery;
 mod endings;
