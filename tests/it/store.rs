@@ -175,6 +175,8 @@ async fn a_claim_holds_only_against_what_was_seen() {
     let thread = Thread { chat_id: ChatId::from("c"), thread_id: ThreadId::from("t") };
     let customer = CustomerId::from("u");
     assert!(!store.table.open_thread(&second, &customer, &thread).await.unwrap(), "the claim is another's");
+    assert!(!store.table.begin_undoing(&second, None).await.unwrap(), "nor may its loser undo the start");
+    assert_eq!(store.table.session(&second.session_id).await.unwrap().unwrap().state, State::Starting);
     assert!(store.table.find_by_chat(&thread.chat_id).await.unwrap().is_none(), "nor is there a pointer");
     let second = Session { claim, ..second };
     assert!(store.table.open_thread(&second, &customer, &thread).await.unwrap());
