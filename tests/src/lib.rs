@@ -13,7 +13,7 @@ pub mod scenario;
 pub use botcopy::ASK;
 pub use raw::{SECRET_ID, http, text};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -363,7 +363,9 @@ fn owned(environment: &[(&str, &str)]) -> Vec<(String, String)> {
     environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
+/// The folder of compiled functions. Cargo runs tests in their own package's folder; a relative path is the workspace's.
 #[expect(clippy::disallowed_methods, reason = "a switch of the test run, not a setting of the product")]
 fn binaries() -> Option<PathBuf> {
-    std::env::var("HITL_BINARIES").ok().map(PathBuf::from)
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    std::env::var("HITL_BINARIES").ok().map(|folder| workspace.join(folder))
 }

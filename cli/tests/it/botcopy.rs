@@ -125,7 +125,7 @@ async fn a_botcopy_session_is_listed_and_its_life_found_by_any_of_its_ids() {
     let trails = world.items("trail");
     let said = |part: &str| {
         let ids = trails.iter().map(|trail| text(trail, "source_id")).filter(|id| id.starts_with("said:"));
-        ids.map(str::to_owned).find(|id| id.ends_with(part) && (part != "" || !id.contains('#'))).unwrap()
+        ids.map(str::to_owned).find(|id| id.ends_with(part) && (!part.is_empty() || !id.contains('#'))).unwrap()
     };
     let event = trails.iter().map(|trail| text(trail, "source_id")).find_map(|id| id.strip_prefix("event:")).unwrap();
 
