@@ -204,6 +204,7 @@ impl Stack {
             port: botcopy_port,
             dialogflow,
             custom_header: Some(CUSTOM_HEADER.map(str::to_owned).into()),
+            underway: underway.clone(),
             ..botcopy::Options::new(clock.clone(), journal.clone())
         })
         .await?;

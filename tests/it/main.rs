@@ -14,7 +14,6 @@ mod authentic_botpress;
 mod authentic_livechat;
 mod botcopy_deadline;
 mod botcopy_handoff;
-mod botcopy_kills;
 mod botcopy_pause;
 mod botcopy_push;
 mod content_kills;

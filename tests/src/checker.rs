@@ -59,6 +59,29 @@ pub struct Expectations {
     pub escalations: Option<usize>,
     /// What the vendors refused as scripted.
     pub refused: Vec<Refused>,
+    /// When one of us lost sight of what it had done: an answer was lost, or it died before it had made a note.
+    pub doubts: Vec<Doubt>,
+}
+
+/// A stretch of time, both ends included, within which somebody could not know what had become of a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// Not before this.
+    pub from: Timestamp,
+    /// Not after this.
+    pub until: Timestamp,
+}
+
+impl Doubt {
+    /// A doubt of one moment.
+    pub const fn at(time: Timestamp) -> Self {
+        Self { from: time, until: time }
+    }
+
+    /// Whether it explains that something shown at `first` was shown again at `again`.
+    pub fn explains(&self, first: Timestamp, again: Timestamp) -> bool {
+        first <= self.until && self.from <= again
+    }
 }
 
 /// Something that must not have happened.
@@ -71,6 +94,13 @@ pub enum Finding {
         /// The words.
         words: Words,
         /// How often.
+        times: usize,
+    },
+    /// A push was made again, as it has to be where nobody could know what had become of it: Botcopy cannot be asked.
+    PushedAgain {
+        /// The words.
+        words: Words,
+        /// How often beyond the first time.
         times: usize,
     },
     /// Words arrived after such that were written later.
@@ -125,7 +155,7 @@ pub enum Finding {
 /// Everything that is wrong with a run.
 pub fn check(entries: &[Entry], expectations: &Expectations) -> Vec<Finding> {
     let sessions = Sessions::read(entries);
-    let mut findings = words(entries, &sessions, &expectations.words);
+    let mut findings = words(entries, &sessions, expectations);
     findings.extend(leaks(entries, expectations));
     findings.extend(after_closure(entries));
     findings.extend(sessions.stuck());
@@ -133,6 +163,11 @@ pub fn check(entries: &[Entry], expectations: &Expectations) -> Vec<Finding> {
     findings.extend(assignments(entries));
     findings.extend(before_reset(entries, &expectations.refused));
     findings
+}
+
+/// Who talks in which thread.
+pub(crate) fn people(entries: &[Entry]) -> HashMap<&str, &str> {
+    Sessions::read(entries).people
 }
 
 /// What the journal says of every session.
@@ -243,7 +278,7 @@ fn arrival<'a>(entry: &'a Entry, sessions: &Sessions<'a>) -> Option<(&'a str, Di
 }
 
 /// Who was shown something.
-fn shown_to(entry: &Entry) -> &str {
+pub(crate) fn shown_to(entry: &Entry) -> &str {
     entry.text(if entry.vendor == Vendor::Botcopy { "/user_id" } else { "/conversation_id" })
 }
 
@@ -256,11 +291,43 @@ fn said(entry: &Entry) -> Option<Direction> {
     }
 }
 
+/// How often words have arrived.
+#[derive(Clone, Copy, Debug, Default)]
+struct Arrivals {
+    times: usize,
+    /// How many of these were pushes whose repetition is explained.
+    pushed_again: usize,
+    last: Option<Timestamp>,
+}
+
+impl Arrivals {
+    fn count(&mut self, entry: &Entry, doubts: &[Doubt]) {
+        let explained = |last| doubts.iter().any(|doubt| doubt.explains(last, entry.at));
+        let is_push = entry.vendor == Vendor::Botcopy;
+        self.pushed_again += usize::from(is_push && self.last.is_some_and(explained));
+        self.times += 1;
+        self.last = Some(entry.at);
+    }
+
+    fn findings(self, words: &Words) -> impl Iterator<Item = Finding> {
+        let lost = (self.times == 0).then(|| Finding::Lost(words.clone()));
+        let again =
+            (self.pushed_again > 0).then(|| Finding::PushedAgain { words: words.clone(), times: self.pushed_again });
+        let times = self.times - self.pushed_again;
+        let doubled = (times > 1).then(|| Finding::Doubled { words: words.clone(), times });
+        lost.into_iter().chain(again).chain(doubled)
+    }
+}
+
 /// Lost, doubled, reordered, misled.
-fn words(entries: &[Entry], sessions: &Sessions<'_>, written: &[Words]) -> Vec<Finding> {
+fn words(
+    entries: &[Entry],
+    sessions: &Sessions<'_>,
+    Expectations { words, doubts, .. }: &Expectations,
+) -> Vec<Finding> {
     let by_text: HashMap<_, _> =
-        written.iter().enumerate().map(|(index, one)| ((one.direction, one.text.as_str()), (index, one))).collect();
-    let mut arrived = vec![0_usize; written.len()];
+        words.iter().enumerate().map(|(index, one)| ((one.direction, one.text.as_str()), (index, one))).collect();
+    let mut arrived = vec![Arrivals::default(); words.len()];
     let mut furthest: HashMap<(Direction, &str), (usize, &str)> = HashMap::new();
     let mut findings = Vec::new();
     for entry in entries {
@@ -269,22 +336,18 @@ fn words(entries: &[Entry], sessions: &Sessions<'_>, written: &[Words]) -> Vec<F
         if person != one.person {
             findings.push(Finding::WrongPerson { words: (*one).clone(), reached: person.to_owned() });
         }
-        let Some(times) = arrived.get_mut(*index) else { continue };
-        *times += 1;
+        let Some(arrivals) = arrived.get_mut(*index) else { continue };
+        arrivals.count(entry, doubts);
         let furthest = furthest.entry((direction, person)).or_insert((*index, text));
         match (*index).cmp(&furthest.0) {
-            std::cmp::Ordering::Less if *times == 1 => {
+            std::cmp::Ordering::Less if arrivals.times == 1 => {
                 findings.push(Finding::Reordered { words: (*one).clone(), after: furthest.1.to_owned() });
             }
             std::cmp::Ordering::Greater => *furthest = (*index, text),
             _ => {}
         }
     }
-    findings.extend(written.iter().zip(arrived).filter_map(|(words, times)| match times {
-        0 => Some(Finding::Lost(words.clone())),
-        1 => None,
-        _ => Some(Finding::Doubled { words: words.clone(), times }),
-    }));
+    findings.extend(words.iter().zip(arrived).flat_map(|(words, arrivals)| arrivals.findings(words)));
     findings
 }
 

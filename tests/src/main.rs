@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Parser;
+use sandbox::demo::Bot;
 use tests::scenario::{Scenario, Size};
 
 /// How many findings are printed below the line.
@@ -29,8 +30,8 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     keep_quiet_about_planned_deaths();
     if arguments.scenario == "list" {
-        for scenario in Scenario::ALL {
-            println!("{:20} {}", scenario.name, scenario.shows);
+        for scenario in Scenario::all() {
+            println!("{:27} {}", scenario.name(), scenario.shows());
         }
         return ExitCode::SUCCESS;
     }
@@ -47,7 +48,7 @@ async fn main() -> ExitCode {
         0 => "good".to_owned(),
         count => format!("{count} findings"),
     };
-    println!("{}: {}; seed {}; {verdict}", scenario.name, report.figure, size.seed);
+    println!("{}: {}; seed {}; {verdict}", scenario.name(), report.figure, size.seed);
     for finding in report.findings.iter().take(MOST_FINDINGS) {
         println!("  {finding}");
     }
@@ -55,23 +56,26 @@ async fn main() -> ExitCode {
 }
 
 async fn list_fail_points() -> ExitCode {
-    let flows = match tests::scenario::places().await {
-        Ok(flows) => flows,
-        Err(wrong) => {
-            eprintln!("error: {wrong}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let mut passed = BTreeMap::<_, Vec<String>>::new();
-    for (flow, places) in &flows {
-        for place in places.keys() {
-            passed.entry(place).or_default().push(format!("{flow:?}"));
+    let (mut passed, mut flows) = (BTreeMap::<_, Vec<String>>::new(), 0);
+    for bot in [Bot::Botpress, Bot::Botcopy] {
+        let found = match tests::scenario::places(bot).await {
+            Ok(found) => found,
+            Err(wrong) => {
+                eprintln!("error: {wrong}");
+                return ExitCode::FAILURE;
+            }
+        };
+        flows += found.len();
+        for (flow, places) in found {
+            for place in places.into_keys() {
+                passed.entry(place).or_default().push(format!("{bot:?}:{flow:?}"));
+            }
         }
     }
     for (place, flows) in &passed {
         println!("{:40} {}", format!("{:?} {}", place.side, place.step), flows.join(" "));
     }
-    println!("{} places in {} flows", passed.len(), flows.len());
+    println!("{} places in {} flows", passed.len(), flows);
     ExitCode::SUCCESS
 }
 

@@ -1,16 +1,19 @@
 //! A small reference model of sessions, apart from the product: it reads the journal entry by entry, knows at each moment
 //! who owns a user's conversation, and knows which words are owed and which may honestly be lost.
 
+mod botcopy;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::AddAssign;
 
-use sandbox::journal::Entry;
+use sandbox::demo::Bot;
+use sandbox::journal::{Entry, Vendor};
 use serde_json::Value;
 use shared::clock::Timestamp;
 
-use crate::checker::Direction;
+use crate::checker::{Direction, Doubt};
 
 /// Who writes with the agent token; everybody else who closes a chat is a person or the router.
 const OURSELVES: &str = "clara@example.com";
@@ -34,6 +37,8 @@ pub(crate) struct Model {
     words: Vec<Word>,
     by_source: HashMap<String, usize>,
     by_text: HashMap<(Direction, String), usize>,
+    /// Words that were pushed once more, with the times of both pushes.
+    pushed_again: Vec<(String, Timestamp, Timestamp)>,
 }
 
 /// One thread of LiveChat, and the conversation that belongs to it.
@@ -44,6 +49,8 @@ pub(crate) struct Session {
     customer: String,
     conversation: Option<String>,
     person: Option<String>,
+    /// Whether its bot is Botcopy's, which no word but ours ends.
+    is_botcopy: bool,
     closed: Option<(Position, By)>,
     /// When HITL ended, and whether by our word.
     ended: Option<(Position, Timestamp, bool)>,
@@ -74,11 +81,24 @@ enum By {
 struct Word {
     direction: Direction,
     text: String,
+    /// Empty for words of a Botcopy user that were written before their thread was known.
     thread: String,
+    /// Who wrote it, where that is a Botcopy user.
+    person: Option<String>,
     written: (Position, Timestamp),
     /// Since when we have answered for it.
     accepted: Option<Position>,
-    arrived: bool,
+    arrived: Option<Timestamp>,
+    /// Whether agents have read it in what was said before.
+    is_told: bool,
+    /// Whether the session that it was for was given up.
+    is_given_up: bool,
+}
+
+impl Word {
+    const fn is_through(&self) -> bool {
+        self.arrived.is_some() || self.is_told
+    }
 }
 
 /// What was not delivered, or is left open, and why nobody is to blame for it.
@@ -90,6 +110,37 @@ pub(crate) struct Excused {
     pub stops: usize,
     /// Starts whose answer never reached the bot's side.
     pub starts: usize,
+    /// Botcopy sessions that had to be given up, since LiveChat could not be reached.
+    pub given_up: usize,
+    /// Words of Botcopy users that we could not take, so that their bot had them.
+    pub left_to_bot: usize,
+    /// Pushes that had to be made again.
+    pub pushed_again: usize,
+}
+
+impl AddAssign for Excused {
+    fn add_assign(&mut self, other: Self) {
+        self.words += other.words;
+        self.stops += other.stops;
+        self.starts += other.starts;
+        self.given_up += other.given_up;
+        self.left_to_bot += other.left_to_bot;
+        self.pushed_again += other.pushed_again;
+    }
+}
+
+impl Excused {
+    /// The same in words.
+    pub fn told(self, bot: Bot) -> String {
+        let Self { words, stops, starts, given_up, left_to_bot, pushed_again } = self;
+        match bot {
+            Bot::Botpress => format!("{words} words, {stops} ends and {starts} starts never reached us"),
+            Bot::Botcopy => format!(
+                "{pushed_again} pushes doubled, {left_to_bot} messages left to the bot, {words} words came too late, \
+                 {given_up} sessions given up"
+            ),
+        }
+    }
 }
 
 impl Model {
@@ -99,6 +150,9 @@ impl Model {
     }
 
     fn step(&mut self, entry: &Entry) -> Result<(), String> {
+        if entry.vendor == Vendor::Botcopy {
+            return self.step_at_botcopy(entry);
+        }
         let (conversation, thread) = (entry.text("/conversation_id"), entry.text("/thread_id"));
         match entry.effect {
             "chat_started" | "chat_resumed" => self.opened(entry, thread),
@@ -154,7 +208,8 @@ impl Model {
         let by = entry.text("/by");
         let by = if by == OURSELVES || by == session.customer { By::Ourselves } else { By::People };
         session.closed = Some((entry.number, by));
-        let is_owned = session.person.is_some() && session.ended.is_none();
+        let owner = session.person.as_ref().and_then(|person| self.with_agents.get(person));
+        let is_owned = owner.is_some() && owner == session.conversation.as_ref();
         match by == By::Ourselves && is_owned {
             true => Err(format!("we closed thread {thread} while its user was with the agents")),
             false => Ok(()),
@@ -195,7 +250,10 @@ impl Model {
                 self.write(entry, Direction::ToUser, entry.text("/text"), thread, entry.text("/event_id"));
                 Ok(())
             }
-            "customer" => self.arrive(Direction::ToAgent, entry, thread),
+            "customer" => {
+                self.read_opening(entry, thread);
+                self.arrive(Direction::ToAgent, entry, thread)
+            }
             _ => Ok(()),
         }
     }
@@ -206,7 +264,17 @@ impl Model {
         self.by_text.insert((direction, text.to_owned()), index);
         let (text, thread) = (text.to_owned(), thread.to_owned());
         let written = (entry.number, entry.at);
-        self.words.push(Word { direction, text, thread, written, accepted: None, arrived: false });
+        self.words.push(Word {
+            direction,
+            text,
+            thread,
+            person: None,
+            written,
+            accepted: None,
+            arrived: None,
+            is_told: false,
+            is_given_up: false,
+        });
     }
 
     fn accept(&mut self, source: &str, position: Position) {
@@ -219,15 +287,26 @@ impl Model {
         let text = entry.text("/text").to_owned();
         let Some(index) = self.by_text.get(&(direction, text)).copied() else { return Ok(()) };
         let Some(word) = self.words.get_mut(index) else { return Ok(()) };
-        if std::mem::replace(&mut word.arrived, true) {
+        if let Some(before) = word.arrived.replace(entry.at) {
+            if entry.vendor == Vendor::Botcopy {
+                self.pushed_again.push((word.text.clone(), before, entry.at));
+                return Ok(());
+            }
             return Err(format!("\"{}\" arrived twice", word.text));
+        }
+        // Where words of a Botcopy user belong is known only when they arrive.
+        if let Some(person) = &word.person
+            && self.threads.get(person).is_some_and(|current| current == thread)
+        {
+            word.thread = thread.to_owned();
         }
         if word.thread != thread {
             return Err(format!("\"{}\" of thread {} arrived in thread {thread}", word.text, word.thread));
         }
         let word = word.clone();
         let earlier = self.words.iter().take(index);
-        let mut earlier = earlier.filter(|one| one.direction == direction && one.thread == word.thread && !one.arrived);
+        let mut earlier =
+            earlier.filter(|one| one.direction == direction && one.thread == word.thread && !one.is_through());
         match earlier.find(|one| one.accepted.is_some_and(|position| position < word.written.0)) {
             // It was in the lane before the later words had even been written.
             Some(one) => Err(format!("\"{}\" overtook \"{}\"", word.text, one.text)),
@@ -256,12 +335,21 @@ impl Model {
     }
 
     /// What is wrong when nothing is left to happen; `unreadable` are the times at which a thread could not be read.
-    pub fn rest(&self, unreadable: &[Timestamp]) -> (Vec<String>, Excused) {
+    ///
+    /// `doubts` are the times in which one of us lost sight of what it had done.
+    pub fn rest(&self, unreadable: &[Timestamp], doubts: &[Doubt]) -> (Vec<String>, Excused) {
         let (mut wrong, mut excused) = (Vec::new(), Excused::default());
-        for word in self.words.iter().filter(|word| !word.arrived) {
+        for word in self.words.iter().filter(|word| !word.is_through()) {
             match self.is_owed(word, unreadable) {
                 true => wrong.push(format!("\"{}\" of thread {} never arrived", word.text, word.thread)),
+                false if word.person.is_some() && word.accepted.is_none() => excused.left_to_bot += 1,
                 false => excused.words += 1,
+            }
+        }
+        for (text, first, again) in &self.pushed_again {
+            match doubts.iter().any(|doubt| doubt.explains(*first, *again)) {
+                true => excused.pushed_again += 1,
+                false => wrong.push(format!("\"{text}\" was pushed twice although everybody knew of the first")),
             }
         }
         for (person, conversation) in &self.with_agents {
@@ -271,6 +359,11 @@ impl Model {
             }
         }
         for (thread, session) in self.sessions.iter().filter(|(_, session)| session.is_told_early) {
+            // A start that has come to nothing: the bot resumes first.
+            if session.is_botcopy && session.closed.is_some_and(|(_, by)| by == By::Ourselves) {
+                excused.given_up += 1;
+                continue;
+            }
             let others = self.sessions.values().filter(|other| other.customer == session.customer);
             let is_superseded = session.closed.is_some_and(|(_, by)| by == By::Ourselves) && others.count() > 1;
             if !is_superseded {
@@ -291,7 +384,13 @@ impl Model {
     }
 
     fn is_owed(&self, word: &Word, unreadable: &[Timestamp]) -> bool {
-        let Some(session) = self.sessions.get(&word.thread) else { return false };
+        if word.is_given_up {
+            return false;
+        }
+        let Some(session) = self.sessions.get(&word.thread) else {
+            // Somebody was promised a start that never came.
+            return word.accepted.is_some();
+        };
         let is_after = |end: Option<Position>| end.is_some_and(|end| word.accepted.is_none_or(|at| at > end));
         let ended_at = session.ended.map(|(position, ..)| position);
         match word.direction {

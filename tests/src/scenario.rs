@@ -1,5 +1,6 @@
 //! Scenarios: one kind of trouble each, at any size, judged by the [`checker`](crate::checker).
 
+mod bot_side;
 mod botcopy;
 mod down;
 mod duplicates;
@@ -51,163 +52,154 @@ pub struct Report {
 
 type Running = Pin<Box<dyn Future<Output = Report>>>;
 
-/// One scenario.
+/// One scenario, with a bot of one platform.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
-    /// What the command calls it.
-    pub name: &'static str,
-    /// What it shows, in one line.
-    pub shows: &'static str,
-    play: fn(Size) -> Running,
+    bot: Bot,
+    kind: &'static Kind,
 }
 
-impl Scenario {
-    /// Every scenario.
-    pub const ALL: [Self; 27] = [
+/// What is tried, whichever platform the bot lives on.
+#[derive(Debug)]
+struct Kind {
+    name: &'static str,
+    shows: &'static str,
+    play: fn(Size, Bot) -> Running,
+}
+
+impl Kind {
+    /// What is tried with every bot.
+    const EVERY: [Self; 17] = [
         Self {
             name: "duplicates-spread",
             shows: "10,000 agent messages, each delivered up to ten times and shuffled, are shown 10,000 times",
-            play: |size| Box::pin(duplicates::spread(size, Bot::Botpress)),
+            play: |size, bot| Box::pin(duplicates::spread(size, bot)),
         },
         Self {
             name: "duplicates-instant",
             shows: "1,000 copies of one message at the same instant, on four instances, are shown once, in 50 rounds",
-            play: |size| Box::pin(duplicates::instant(size, Bot::Botpress)),
+            play: |size, bot| Box::pin(duplicates::instant(size, bot)),
         },
         Self {
             name: "concurrent-start",
             shows: "32 equal starts at once open one chat and one conversation, in 500 rounds",
-            play: |size| Box::pin(starts::at_once(size)),
+            play: |size, bot| Box::pin(starts::at_once(size, bot)),
         },
         Self {
             name: "impatient-start",
             shows: "the same while LiveChat is slow or its answer is lost, and callers give up and repeat",
-            play: |size| Box::pin(starts::impatient(size)),
+            play: |size, bot| Box::pin(starts::impatient(size, bot)),
         },
         Self {
             name: "botpress-errors",
-            shows: "Botpress answers 503 for a minute: everything arrives once, in order, soon afterwards",
-            play: |size| Box::pin(outages::botpress(size, outages::Trouble::Errors)),
+            shows: "the bot's platform answers 503 for a minute: everything arrives once, in order, soon afterwards",
+            play: |size, bot| Box::pin(outages::platform(size, outages::Trouble::Errors, bot)),
         },
         Self {
             name: "botpress-resets",
             shows: "the same with broken connections",
-            play: |size| Box::pin(outages::botpress(size, outages::Trouble::Resets)),
+            play: |size, bot| Box::pin(outages::platform(size, outages::Trouble::Resets, bot)),
         },
         Self {
             name: "botpress-limits",
             shows: "the same with 429 and a named reset, before which nobody calls",
-            play: |size| Box::pin(outages::botpress(size, outages::Trouble::Limits)),
+            play: |size, bot| Box::pin(outages::platform(size, outages::Trouble::Limits, bot)),
         },
         Self {
             name: "livechat-errors",
             shows: "LiveChat answers 503 for a minute: everything arrives once, in order, soon afterwards",
-            play: |size| Box::pin(outages::livechat(size, outages::Trouble::Errors, Bot::Botpress)),
+            play: |size, bot| Box::pin(outages::livechat(size, outages::Trouble::Errors, bot)),
         },
         Self {
             name: "livechat-resets",
             shows: "the same with broken connections",
-            play: |size| Box::pin(outages::livechat(size, outages::Trouble::Resets, Bot::Botpress)),
+            play: |size, bot| Box::pin(outages::livechat(size, outages::Trouble::Resets, bot)),
         },
         Self {
             name: "livechat-limits",
             shows: "the same with 429 and a named time, before which nobody calls",
-            play: |size| Box::pin(outages::livechat(size, outages::Trouble::Limits, Bot::Botpress)),
+            play: |size, bot| Box::pin(outages::livechat(size, outages::Trouble::Limits, bot)),
         },
         Self {
             name: "both-down",
             shows: "both vendors are down for ten minutes: everything is accepted, and arrives afterwards",
-            play: |size| Box::pin(outages::both(size)),
+            play: |size, bot| Box::pin(outages::both(size, bot)),
         },
         Self {
             name: "down",
             shows: "we are down for five minutes: every message and every closure is recovered within 120 s, once",
-            play: |size| Box::pin(down::for_minutes(size)),
+            play: |size, bot| Box::pin(down::for_minutes(size, bot)),
         },
         Self {
             name: "lost-store-answers",
             shows: "10,000 answers of the table are lost: nothing is lost, nothing is doubled",
-            play: |size| Box::pin(store_answers::lost(size)),
+            play: |size, bot| Box::pin(store_answers::lost(size, bot)),
         },
         Self {
             name: "table-throttled",
             shows: "10,000 calls of the table are refused for want of capacity: nothing is lost, nothing is doubled",
-            play: |size| Box::pin(store_answers::refused(size)),
+            play: |size, bot| Box::pin(store_answers::refused(size, bot)),
         },
         Self {
             name: "order",
             shows: "50,000 arrivals are displaced by up to five seconds: whatever waited is put right",
-            play: |size| Box::pin(order::displaced(size)),
+            play: |size, bot| Box::pin(order::displaced(size, bot)),
         },
         Self {
             name: "kills",
             shows: "the process dies at every fail-point of every flow, 20 times: nothing is lost, doubled or stuck",
-            play: |size| Box::pin(kills::everywhere(size)),
+            play: |size, bot| Box::pin(kills::everywhere(size, bot)),
         },
         Self {
             name: "random-walk",
             shows: "200,000 steps of everything that can happen: one owner at each, and every way leads back to the bot",
-            play: |size| Box::pin(walk::random(size)),
-        },
-        Self {
-            name: "botcopy-latency",
-            shows: "50 calls of Botcopy per second on a table at 5 ms are answered within 300 ms (p99), in real time",
-            play: |size| Box::pin(botcopy::latency(size)),
-        },
-        Self {
-            name: "botcopy-hanging",
-            shows: "while LiveChat hangs every call of Botcopy is answered within two seconds, and truthfully",
-            play: |size| Box::pin(botcopy::hanging(size)),
-        },
-        Self {
-            name: "botcopy-concurrent-start",
-            shows: "32 equal first steps at once open one chat, in 200 rounds",
-            play: |size| Box::pin(botcopy::at_once(size)),
-        },
-        Self {
-            name: "botcopy-duplicates",
-            shows: "duplicates-spread with a Botcopy bot",
-            play: |size| Box::pin(duplicates::spread(size, Bot::Botcopy)),
-        },
-        Self {
-            name: "botcopy-instant",
-            shows: "duplicates-instant with a Botcopy bot",
-            play: |size| Box::pin(duplicates::instant(size, Bot::Botcopy)),
-        },
-        Self {
-            name: "botcopy-errors",
-            shows: "Botcopy answers 503 for a minute: everything arrives, in order, soon afterwards",
-            play: |size| Box::pin(outages::botcopy(size, outages::Trouble::Errors)),
-        },
-        Self {
-            name: "botcopy-resets",
-            shows: "the same with broken connections",
-            play: |size| Box::pin(outages::botcopy(size, outages::Trouble::Resets)),
-        },
-        Self {
-            name: "botcopy-limits",
-            shows: "the same with 429 and a named reset, before which nobody calls",
-            play: |size| Box::pin(outages::botcopy(size, outages::Trouble::Limits)),
-        },
-        Self {
-            name: "botcopy-livechat-errors",
-            shows: "livechat-errors with a Botcopy bot",
-            play: |size| Box::pin(outages::livechat(size, outages::Trouble::Errors, Bot::Botcopy)),
-        },
-        Self {
-            name: "botcopy-livechat-resets",
-            shows: "livechat-resets with a Botcopy bot",
-            play: |size| Box::pin(outages::livechat(size, outages::Trouble::Resets, Bot::Botcopy)),
+            play: |size, bot| Box::pin(walk::random(size, bot)),
         },
     ];
 
+    /// What only Botcopy asks for: it waits no longer than five seconds.
+    const BOTCOPY: [Self; 2] = [
+        Self {
+            name: "latency",
+            shows: "50 calls per second on a table at 5 ms are answered within 300 ms (p99), in real time",
+            play: |size, _| Box::pin(botcopy::latency(size)),
+        },
+        Self {
+            name: "hanging",
+            shows: "while LiveChat hangs every call is answered within two seconds, and truthfully, in real time",
+            play: |size, _| Box::pin(botcopy::hanging(size)),
+        },
+    ];
+}
+
+impl Scenario {
+    /// Every scenario.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let of = |bot| move |kind| Self { bot, kind };
+        let both = [Bot::Botpress, Bot::Botcopy].into_iter().flat_map(move |bot| Kind::EVERY.iter().map(of(bot)));
+        both.chain(Kind::BOTCOPY.iter().map(of(Bot::Botcopy)))
+    }
+
+    /// What the command calls it: with a Botcopy bot everything begins with `botcopy-`.
+    pub fn name(&self) -> String {
+        match self.bot {
+            Bot::Botpress => self.kind.name.to_owned(),
+            Bot::Botcopy => format!("botcopy-{}", self.kind.name.trim_start_matches("botpress-")),
+        }
+    }
+
+    /// What it shows, in one line.
+    pub const fn shows(&self) -> &'static str {
+        self.kind.shows
+    }
+
     /// The scenario of this name.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scenario| scenario.name == name)
+        Self::all().find(|scenario| scenario.name() == name)
     }
 
     /// Runs it.
     pub async fn run(&self, size: Size) -> Report {
-        (self.play)(size).await
+        (self.kind.play)(size, self.bot).await
     }
 }

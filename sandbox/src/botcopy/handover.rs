@@ -137,6 +137,7 @@ impl Platform {
         for (name, value) in headers {
             request = request.header(name, value);
         }
+        let _underway = self.options.underway.begin();
         let response = request.send().await.map_err(|error| error.to_string())?;
         let status = response.status().as_u16();
         Ok(HandoverAnswer { status, body: response.text().await.map_err(|error| error.to_string())? })

@@ -49,6 +49,7 @@ pub use state::Speaker;
 use crate::faults::Faults;
 use crate::journal::{Journal, Vendor};
 use crate::server::Server;
+use crate::underway::Underway;
 use state::World;
 
 /// Which Dialogflow the bot is built with.
@@ -84,6 +85,8 @@ pub struct Options {
     pub stores_history: bool,
     /// Whether a user's message stands in the history as on the vendor's sample page, one level deeper.
     pub nests_history: bool,
+    /// Where calls of the live-chat endpoint are counted while they are under way.
+    pub underway: Underway,
 }
 
 impl Options {
@@ -100,6 +103,7 @@ impl Options {
             dialogflow: Dialogflow::default(),
             stores_history: true,
             nests_history: false,
+            underway: Underway::default(),
         }
     }
 }

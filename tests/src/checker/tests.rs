@@ -84,7 +84,7 @@ fn written(words: impl IntoIterator<Item = Words>) -> Expectations {
         words: words.into_iter().collect(),
         private: vec!["note".to_owned()],
         escalations: Some(2),
-        refused: Vec::new(),
+        ..Expectations::default()
     }
 }
 
@@ -190,4 +190,26 @@ fn a_call_before_the_time_that_was_named_is_found_and_one_after_it_is_not() {
     let expected = Expectations { refused: vec![named, elsewhere], ..written([]) };
     let findings = story.check(&expected);
     assert_eq!(findings, [Finding::BeforeReset { vendor: Vendor::Botpress, at: first, reset_at: second }]);
+}
+
+#[test]
+fn a_push_is_doubled_unless_nobody_could_know_what_had_become_of_it() {
+    let pushed = |text| json!({"from": "agent", "user_id": "ann", "text": text});
+    let story = Story::default()
+        .add(Vendor::Botcopy, "paused", json!({"user_id": "ann"}))
+        .add(Vendor::Botcopy, "shown_to_user", pushed("hi"))
+        .add(Vendor::Botcopy, "shown_to_user", pushed("hi"))
+        .add(Vendor::Botcopy, "unpaused", json!({"user_id": "ann"}));
+    let check = |doubts| story.check(&Expectations { words: vec![to_user("ann", "hi")], doubts, ..Default::default() });
+    let at = |seconds: i64| Timestamp::from_unix_millis(seconds * 1_000);
+    let doubled = Finding::Doubled { words: to_user("ann", "hi"), times: 2 };
+    assert_eq!(check(Vec::new()), std::slice::from_ref(&doubled));
+    assert_eq!(check(vec![Doubt::at(at(0)), Doubt::at(at(3))]), [doubled], "before the first, and after the second");
+    let again = Finding::PushedAgain { words: to_user("ann", "hi"), times: 1 };
+    assert_eq!(check(vec![Doubt::at(at(1))]), std::slice::from_ref(&again));
+    assert_eq!(check(vec![Doubt { from: at(0), until: at(9) }]), [again]);
+    let doubted = vec![Doubt { from: at(0), until: at(9) }];
+    let story = Story::escalated().shown("ann", "hi").shown("ann", "hi");
+    let found = story.check(&Expectations { words: vec![to_user("ann", "hi")], doubts: doubted, ..Default::default() });
+    assert_eq!(found, [Finding::Doubled { words: to_user("ann", "hi"), times: 2 }], "Botpress can be asked");
 }

@@ -17,6 +17,12 @@ impl Story {
         self
     }
 
+    fn at_botcopy(self, effect: &'static str, detail: Value) -> Self {
+        let mut story = self.and(effect, detail);
+        story.0.last_mut().unwrap().vendor = Vendor::Botcopy;
+        story
+    }
+
     /// A user was handed over: thread T, conversation C, upstream conversation U.
     fn handed_over() -> Self {
         Self::default()
@@ -65,7 +71,7 @@ impl Story {
     fn wrong(&self) -> Vec<String> {
         let mut model = Model::default();
         let mut wrong = model.observe(&self.0);
-        wrong.extend(model.rest(&[]).0);
+        wrong.extend(model.rest(&[], &[]).0);
         wrong
     }
 }
@@ -126,4 +132,58 @@ fn an_end_that_never_reached_us_leaves_a_thread_open_and_one_that_did_must_not()
     assert!(ended().wrong().is_empty());
     let heard = json!({"conversation_id": "C", "type": "stopHitl", "status": 200});
     assert_eq!(ended().and("operation_called", heard).wrong().len(), 1);
+}
+
+/// A Botcopy user asked for a person, was promised one, and thread T opened with what they had said.
+fn promised() -> Story {
+    let mut story = Story::default();
+    for (effect, detail) in [
+        ("user_wrote", json!({"user_id": "ann", "text": "a human"})),
+        ("webhook_called", json!({"user_id": "ann", "text": "a human", "paused": true})),
+        ("paused", json!({"user_id": "ann", "by": "answer"})),
+    ] {
+        story = story.at_botcopy(effect, detail);
+    }
+    story
+}
+
+fn opened(story: Story) -> Story {
+    let opening = json!({"thread_id": "T", "author_type": "customer", "text": "User: a human\nBot: One moment."});
+    story
+        .and("chat_started", json!({"thread_id": "T", "chat_id": "chat", "customer_id": "customer"}))
+        .and("event_sent", opening)
+}
+
+fn pushed(story: Story, text: &str) -> Story {
+    story.at_botcopy("shown_to_user", json!({"user_id": "ann", "from": "agent", "text": text}))
+}
+
+#[test]
+fn a_promise_to_a_botcopy_user_is_kept_or_taken_back() {
+    let wrong = |story: &Story, doubts: &[Doubt]| {
+        let mut model = Model::default();
+        let mut wrong = model.observe(&story.0);
+        wrong.extend(model.rest(&[], doubts).0);
+        wrong
+    };
+    assert_eq!(wrong(&promised(), &[]).len(), 2, "the words are nowhere, and the bot is silent for ever");
+    let taken_back = promised().at_botcopy("unpaused", json!({"user_id": "ann", "by": "push"}));
+    assert!(wrong(&taken_back, &[]).is_empty());
+    assert!(wrong(&opened(promised()), &[]).is_empty());
+    let lapsed = opened(promised()).at_botcopy("pause_lapsed", json!({"user_id": "ann"}));
+    assert_eq!(wrong(&lapsed, &[]).len(), 1, "an agent waits for somebody who talks to the bot");
+    let closed = opened(promised()).closes(json!("anna@example.com"));
+    assert_eq!(wrong(&closed, &[]).len(), 1, "nobody gives the bot its turn back");
+}
+
+#[test]
+fn a_push_may_be_doubled_only_where_nobody_knew_of_the_first() {
+    let twice = pushed(pushed(opened(promised()).agent_writes("hi"), "hi"), "hi");
+    let mut model = Model::default();
+    assert!(model.observe(&twice.0).is_empty());
+    assert_eq!(model.rest(&[], &[]).0.len(), 1);
+    let between = Doubt::at(twice.0.last().unwrap().at);
+    let (wrong, excused) = model.rest(&[], &[between]);
+    assert!(wrong.is_empty(), "{wrong:?}");
+    assert_eq!(excused.pushed_again, 1);
 }

@@ -1,12 +1,9 @@
-//! What is particular to Botcopy: its deadline, its users, and pushes that nobody can look up.
+//! What is particular to Botcopy: its deadline.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use sandbox::botcopy::HandoverAnswer;
-use sandbox::botpress::UpstreamUser;
-use sandbox::demo::Bot;
 use sandbox::faults::Fault;
 use sandbox::stack::{Options, Stack};
 use serde_json::{Value, json};
@@ -14,10 +11,8 @@ use shared::clock::Clock;
 use shared::fail_point::Plan;
 use tokio::task::JoinSet;
 
-use super::stage::{Session, Stage, report};
 use super::{Report, Size};
 use crate::World;
-use crate::checker::{Direction, Expectations, Finding};
 use crate::raw::together;
 
 /// What 99 of 100 callers may wait on a warm stack.
@@ -25,66 +20,6 @@ const WARM: Duration = Duration::from_millis(300);
 
 /// What any caller may wait.
 const ALWAYS: Duration = Duration::from_secs(2);
-
-/// How many equal first steps meet.
-const CALLERS: usize = 32;
-
-impl Stage {
-    /// New users of either bot, handed over.
-    pub async fn sessions_with(&self, bot: Bot, count: usize) -> Vec<Session> {
-        match bot {
-            Bot::Botpress => self.sessions(count).await,
-            Bot::Botcopy => self.widget_sessions(count).await,
-        }
-    }
-
-    async fn widget_sessions(&self, count: usize) -> Vec<Session> {
-        let mut sessions = Vec::new();
-        for number in 0..count {
-            let botcopy = &self.world.stack.botcopy;
-            let user_id = botcopy.new_user();
-            let text = format!("user {number} wants a human");
-            self.drive(botcopy.user_says(&user_id, &text)).await.expect("the user can write");
-            assert!(botcopy.is_paused(&user_id), "without faults every user is handed over");
-            sessions.push((user_id, text));
-        }
-        self.pass(Duration::from_secs(10)).await;
-        let openings = self.world.stack.journal.all("event_sent");
-        let locate = |(user_id, text): (String, String)| {
-            let line = format!(": {text}\n");
-            let opening = openings.iter().find(|entry| entry.text("/text").contains(&line));
-            let at = |pointer| opening.map_or("", |entry| entry.text(pointer)).to_owned();
-            let user = UpstreamUser { conversation_id: user_id.clone(), user_id };
-            Session { bot: Bot::Botcopy, user, chat_id: at("/chat_id"), thread_id: at("/thread_id") }
-        };
-        sessions.into_iter().map(locate).collect()
-    }
-}
-
-/// Takes out of the findings what a Botcopy bot is allowed, and says so in the figure: pushes of unknown outcome are made
-/// again, and words that we could not take are the bot's.
-pub(super) fn allowed(findings: Vec<Finding>, bot: Bot, stage: &Stage, figure: &mut String) -> Vec<Finding> {
-    if bot == Bot::Botpress {
-        return findings;
-    }
-    let answered = stage.world.entries("shown_to_user", "/from", "bot");
-    let has_bot = |text: &str| answered.iter().any(|entry| entry.text("/text") == format!("bot: {text}"));
-    let (mut doubled, mut left_to_bot) = (0, 0);
-    let findings = findings.into_iter().filter(|finding| match finding {
-        Finding::Doubled { words, times } if words.direction == Direction::ToUser => {
-            doubled += times - 1;
-            false
-        }
-        Finding::Lost(words) if has_bot(&words.text) => {
-            left_to_bot += 1;
-            false
-        }
-        _ => true,
-    });
-    let findings = findings.collect();
-    *figure += &format!(", {doubled} pushes doubled, {left_to_bot} messages left to the bot");
-    findings
-}
 
 /// A deadline means something only where time passes by itself.
 async fn in_real_time() -> World {
@@ -221,32 +156,4 @@ async fn recover(world: &World) {
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-}
-
-/// The same first step from many sides at one moment.
-pub(super) async fn at_once(size: Size) -> Report {
-    let rounds = size.of(200, 3);
-    let stage = Stage::in_process(1).await;
-    let botcopy = &stage.world.stack.botcopy;
-    let mut wrong = Vec::new();
-    for round in 0..rounds {
-        let user = botcopy.new_user();
-        let body = botcopy.step_one_body(&user, &format!("human {round}")).expect("the user exists");
-        let calls = (0..CALLERS).map(|_| botcopy.call_endpoint(&body, &[]));
-        let answers = stage.drive(together(calls)).await;
-        let is_paused = |answer: &&HandoverAnswer| answer.json().get("paused") == Some(&json!(true));
-        let paused = answers.iter().filter_map(|answer| answer.as_ref().ok()).filter(is_paused).count();
-        if paused != CALLERS {
-            wrong.push(format!("round {round}: {paused} of {CALLERS} calls were answered \"paused\""));
-        }
-        stage.drain().await;
-    }
-    let count = |effect| stage.world.count(effect);
-    let figure = format!("{rounds} rounds of {CALLERS} equal first steps opened {} chats", count("chat_started"));
-    // The calls are made past the widgets, so that these know of no pause.
-    let mut findings = stage.findings(Expectations { escalations: Some(rounds), ..Expectations::default() });
-    findings.retain(|finding| !matches!(finding, Finding::StuckSession { .. }));
-    let mut report = report(figure, &findings);
-    report.findings.extend(wrong);
-    report
 }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
+use sandbox::demo::Bot;
 use sandbox::faults::Fault;
 
-use super::stage::{Session, Stage, report};
+use super::stage::{Session, Stage};
 use super::{Report, Size};
 use crate::ANNA;
 use crate::checker::{Direction, Expectations, Finding, Words};
@@ -31,9 +32,9 @@ enum Happening {
 }
 
 /// Neither webhooks nor ticks of the schedule reach us for five minutes; LiveChat's retries run out, and come late.
-pub(super) async fn for_minutes(size: Size) -> Report {
+pub(super) async fn for_minutes(size: Size, bot: Bot) -> Report {
     let mut random = size.random();
-    let stage = Stage::in_process(1).await;
+    let stage = Stage::in_process(bot, 1).await;
     let sessions = stage.sessions(size.of(200, 3)).await;
     tick(&stage, TICK).await;
     // Connections are refused, or whatever is left of us says that it is unavailable.
@@ -69,7 +70,7 @@ pub(super) async fn for_minutes(size: Size) -> Report {
     let repeats = repeat_everything(&stage).await;
     stage.drain().await;
 
-    let told = stage.world.bot_events("hitlStopped").len();
+    let told = stage.side.ends_told().len();
     let figure = format!(
         "{} sessions, {} messages and {closures} closures while we were down; {recovered} messages and {told} closures \
          recovered, the last {:.1} s after our return; {repeats} late deliveries",
@@ -82,7 +83,7 @@ pub(super) async fn for_minutes(size: Size) -> Report {
     let mut findings = stage.findings(expectations);
     // The last words of the outage come by LiveChat's last retries, before the sweep has read what was missed before.
     findings.retain(|finding| !matches!(finding, Finding::Reordered { after, .. } if brought.contains(after)));
-    let mut report = report(figure, &findings);
+    let mut report = stage.report(figure, findings);
     report.findings.extend(stage.left_over());
     report.findings.extend((early > 0).then(|| format!("{early} messages came through while we were down")));
     report.findings.extend((recovered < count).then(|| format!("{} messages took too long", count - recovered)));
@@ -122,7 +123,7 @@ fn last_effect(stage: &Stage, words: &[Words]) -> Option<shared::clock::Timestam
     let shown = stage.world.entries("shown_to_user", "/from", "agent");
     let shown: HashMap<&str, _> = shown.iter().map(|entry| (entry.text("/text"), entry.at)).collect();
     let words = words.iter().filter_map(|one| shown.get(one.text.as_str()).copied());
-    let ends = stage.world.bot_events("hitlStopped").into_iter().map(|entry| entry.at);
+    let ends = stage.side.ends_told().into_iter().map(|entry| entry.at);
     words.chain(ends).max()
 }
 

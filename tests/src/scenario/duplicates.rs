@@ -2,7 +2,7 @@
 
 use sandbox::demo::Bot;
 
-use super::stage::{Stage, report};
+use super::stage::Stage;
 use super::{Report, Size};
 use crate::checker::{Direction, Expectations, Finding};
 
@@ -13,8 +13,8 @@ const INSTANCES: usize = 4;
 pub(super) async fn spread(size: Size, bot: Bot) -> Report {
     let mut random = size.random();
     let messages = size.of(10_000, 20);
-    let stage = Stage::start(1).await;
-    let sessions = stage.sessions_with(bot, size.of(50, 4)).await;
+    let stage = Stage::start(bot, 1).await;
+    let sessions = stage.sessions(size.of(50, 4)).await;
     let (mut words, mut webhooks) = (Vec::new(), Vec::new());
     for number in 0..messages {
         let Some(session) = random.choice(&sessions) else { continue };
@@ -35,7 +35,7 @@ pub(super) async fn spread(size: Size, bot: Bot) -> Report {
     findings.retain(|finding| !matches!(finding, Finding::Reordered { .. }));
     let figure =
         format!("{messages} messages in {deliveries} deliveries had {effects} effects, {refused} not answered 200");
-    let mut report = report(figure, &findings);
+    let mut report = stage.report(figure, findings);
     report.findings.extend((refused > 0).then(|| format!("{refused} deliveries were not answered with 200")));
     report
 }
@@ -43,8 +43,8 @@ pub(super) async fn spread(size: Size, bot: Bot) -> Report {
 /// Everything at once: the worst that retries and several instances can do together.
 pub(super) async fn instant(size: Size, bot: Bot) -> Report {
     let (rounds, copies) = (size.of(50, 2), size.of(1_000, 40));
-    let stage = Stage::start(INSTANCES).await;
-    let sessions = stage.sessions_with(bot, 1).await;
+    let stage = Stage::start(bot, INSTANCES).await;
+    let sessions = stage.sessions(1).await;
     let (mut words, mut refused) = (Vec::new(), 0);
     for (round, session) in (0..rounds).zip(sessions.iter().cycle()) {
         let text = format!("round {round}");
@@ -60,7 +60,7 @@ pub(super) async fn instant(size: Size, bot: Bot) -> Report {
         "{rounds} rounds of {copies} copies on 64 connections to {INSTANCES} instances had {effects} effects, {refused} \
          not answered 200"
     );
-    let mut report = report(figure, &findings);
+    let mut report = stage.report(figure, findings);
     report.findings.extend((refused > 0).then(|| format!("{refused} deliveries were not answered with 200")));
     report
 }

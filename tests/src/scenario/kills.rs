@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sandbox::botpress::Escalation;
+use sandbox::demo::Bot;
 use sandbox::faults::Fault;
-use sandbox::livechat::Target;
+use sandbox::livechat::{GroupStatus, Target};
 use serde_json::json;
 use shared::fail_point::Place;
 
 use super::life::{Life, MINUTE};
 use super::side_by_side::side_by_side;
 use super::{Report, Size};
+use crate::model::Excused;
 use crate::{ANNA, BEN};
 
 /// How often each flow dies at each place, each time among other circumstances.
@@ -34,7 +36,7 @@ pub enum Flow {
     UserSpeaksIntoTrouble,
     /// An agent writes.
     AgentSpeaks,
-    /// The same, while Botpress has too much to do, and is down.
+    /// The same, while the bot's platform has too much to do, and is down.
     AgentSpeaksIntoTrouble,
     /// An agent hands the chat over to another.
     Transfer,
@@ -46,12 +48,17 @@ pub enum Flow {
     UserEnds,
     /// The bot ends it.
     BotStops,
+    /// LiveChat hangs while somebody is handed over, and the sweep has to keep what was promised.
+    PromisedStart,
+    /// The same, and meanwhile the last agent has gone: the promise is taken back.
+    BrokenPromise,
+    /// Nothing is said for so long that the bot's pause has to be renewed.
+    Renewal,
 }
 
 impl Flow {
-    /// Every flow.
-    pub const ALL: [Self; 13] = [
-        Self::Install,
+    /// What can happen with either bot.
+    const ALWAYS: [Self; 10] = [
         Self::Start,
         Self::FailedStart,
         Self::Return,
@@ -62,17 +69,29 @@ impl Flow {
         Self::Transfer,
         Self::AgentCloses,
         Self::UntoldClose,
-        Self::UserEnds,
-        Self::BotStops,
     ];
+
+    /// Every flow of a bot.
+    pub fn all(bot: Bot) -> impl Iterator<Item = Self> {
+        let own: &[Self] = match bot {
+            Bot::Botpress => &[Self::Install, Self::UserEnds, Self::BotStops],
+            Bot::Botcopy => &[Self::PromisedStart, Self::BrokenPromise, Self::Renewal],
+        };
+        Self::ALWAYS.iter().chain(own).copied()
+    }
+
+    const fn begins_at_the_bot(self) -> bool {
+        let promised = matches!(self, Self::PromisedStart | Self::BrokenPromise);
+        promised || matches!(self, Self::Install | Self::Start | Self::FailedStart)
+    }
 
     /// Every place that a flow passes and its recovery with it, and how often, when nothing else happens.
     ///
     /// # Errors
     ///
     /// What went wrong although nobody died.
-    pub async fn places(self) -> Result<BTreeMap<Place, u32>, String> {
-        let mut death = Death::new(self, 0).await?;
+    pub async fn places(self, bot: Bot) -> Result<BTreeMap<Place, u32>, String> {
+        let mut death = Death::new(bot, self, 0).await?;
         death.life.world.fail_points.clear();
         death.act().await?;
         death.recover().await?;
@@ -81,20 +100,22 @@ impl Flow {
     }
 }
 
-/// Each flow with the places that it passes.
+/// Each flow of a bot with the places that it passes.
 ///
 /// # Errors
 ///
 /// What went wrong although nobody died.
-pub async fn places() -> Result<BTreeMap<Flow, BTreeMap<Place, u32>>, String> {
-    let found = side_by_side(Flow::ALL, |flow| async move { flow.places().await.map(|places| (flow, places)) }).await;
+pub async fn places(bot: Bot) -> Result<BTreeMap<Flow, BTreeMap<Place, u32>>, String> {
+    let flows = Flow::all(bot);
+    let found =
+        side_by_side(flows, move |flow| async move { flow.places(bot).await.map(|places| (flow, places)) }).await;
     found.into_iter().collect()
 }
 
 /// Dies everywhere.
-pub(super) async fn everywhere(size: Size) -> Report {
+pub(super) async fn everywhere(size: Size, bot: Bot) -> Report {
     let mut random = size.random();
-    let places = match places().await {
+    let places = match places(bot).await {
         Ok(places) => places,
         Err(wrong) => return Report { figure: "nobody died".to_owned(), findings: vec![wrong] },
     };
@@ -110,32 +131,41 @@ pub(super) async fn everywhere(size: Size) -> Report {
     random.shuffle(&mut deaths);
     deaths.truncate(size.of(planned, 24));
     let tried = deaths.len();
-    let ends = side_by_side(deaths, |(flow, place, nth, seed)| async move {
-        let died = die(flow, place, nth, seed).await;
+    let ends = side_by_side(deaths, move |(flow, place, nth, seed)| async move {
+        let died = die(bot, flow, place, nth, seed).await;
         died.map_err(|wrong| format!("{flow:?}, {:?} {}, {nth}. time, seed {seed}: {wrong}", place.side, place.step))
     })
     .await;
-    let killed = ends.iter().filter(|end| matches!(end, Ok(true))).count();
+    let killed = ends.iter().flatten().filter(|end| end.died).count();
+    let mut excused = Excused::default();
+    ends.iter().flatten().for_each(|end| excused += end.excused);
     let findings: Vec<_> = ends.into_iter().filter_map(Result::err).collect();
     let distinct: BTreeSet<_> = places.values().flat_map(BTreeMap::keys).collect();
     let figure = format!(
-        "{killed} of {tried} invocations died, at {} places in {} flows: {} lost, doubled or stuck",
+        "{killed} of {tried} invocations died, at {} places in {} flows: {} lost, doubled or stuck; {}",
         distinct.len(),
         places.len(),
         findings.len(),
+        excused.told(bot),
     );
     Report { figure, findings }
 }
 
-async fn die(flow: Flow, place: Place, nth: u32, seed: u64) -> Result<bool, String> {
-    let mut death = Death::new(flow, seed).await?;
+/// How a run ended well.
+struct End {
+    died: bool,
+    excused: Excused,
+}
+
+async fn die(bot: Bot, flow: Flow, place: Place, nth: u32, seed: u64) -> Result<End, String> {
+    let mut death = Death::new(bot, flow, seed).await?;
     death.life.world.fail_points.kill_at(place, nth);
     death.act().await?;
     let died_acting = death.dies_again();
-    death.recover().await?;
+    let excused = death.recover().await?;
     let died = died_acting || death.life.world.fail_points.has_killed();
     death.life.world.fail_points.clear();
-    death.judge().await.map(|()| died)
+    death.judge().await.map(|()| End { died, excused })
 }
 
 /// One run of a flow.
@@ -172,10 +202,10 @@ impl Circumstances {
 }
 
 impl Death {
-    async fn new(flow: Flow, seed: u64) -> Result<Self, String> {
-        let mut life = Life::begin(1, false).await;
-        let person = life.users.first().map(|user| user.conversation_id.clone()).unwrap_or_default();
-        if !matches!(flow, Flow::Install | Flow::Start | Flow::FailedStart) {
+    async fn new(bot: Bot, flow: Flow, seed: u64) -> Result<Self, String> {
+        let mut life = Life::begin(bot, 1, false).await;
+        let person = life.people.first().cloned().unwrap_or_default();
+        if !flow.begins_at_the_bot() {
             escalate(&mut life, &person).await?;
         }
         if flow == Flow::Return {
@@ -197,7 +227,11 @@ impl Death {
             Flow::Start | Flow::Return => drop(escalate(&mut self.life, &self.person).await),
             Flow::FailedStart => {
                 let refusal = Fault::answer(400, "{}");
-                world.stack.botpress.faults().next(1, "conversations/get-or-create", refusal);
+                match self.life.side.bot {
+                    Bot::Botpress => world.stack.botpress.faults().next(1, "conversations/get-or-create", refusal),
+                    // There is nothing to open in a widget.
+                    Bot::Botcopy => world.stack.livechat.faults().next(1, "action/start_chat", refusal),
+                }
                 drop(escalate(&mut self.life, &self.person).await);
             }
             Flow::UserSpeaks => self.speak_twice(Self::user_speaks).await?,
@@ -210,8 +244,9 @@ impl Death {
             Flow::AgentSpeaksIntoTrouble => {
                 let headers = BTreeMap::from([("retry-after".to_owned(), "2".to_owned())]);
                 let limit = Fault::Answer { status: 429, headers, body: String::new() };
-                world.stack.botpress.faults().next(1, "messages/get-or-create", limit);
-                world.stack.botpress.faults().next(2, "messages/get-or-create", Fault::answer(503, ""));
+                let side = &self.life.side;
+                side.faults().next(1, side.showing_call(), limit);
+                side.faults().next(2, side.showing_call(), Fault::answer(503, ""));
                 self.speak_twice(Self::agent_speaks).await?;
             }
             Flow::Transfer => {
@@ -228,12 +263,22 @@ impl Death {
                 world.stack.gateway_faults.always("POST /livechat", Fault::answer(503, ""));
                 self.agent_speaks();
                 self.agent_closes();
-                for _ in 0..4 {
-                    world.advance(MINUTE);
-                    self.life.settle().await?;
-                }
+                self.minutes(4).await?;
                 world.stack.gateway_faults.clear();
             }
+            Flow::PromisedStart | Flow::BrokenPromise => {
+                world.stack.livechat.faults().always("action/list_group_statuses", Fault::Delay(MINUTE));
+                drop(escalate(&mut self.life, &self.person).await);
+                self.user_speaks();
+                self.life.settle().await?;
+                world.stack.livechat.faults().clear();
+                if self.flow == Flow::BrokenPromise {
+                    world.stack.livechat.set_group_status(GROUP, GroupStatus::Offline);
+                }
+                self.sweeps(2).await?;
+                world.stack.livechat.set_group_status(GROUP, GroupStatus::Online);
+            }
+            Flow::Renewal => self.sweeps(7).await?,
             Flow::UserEnds => {
                 self.user_speaks();
                 self.pause().await?;
@@ -248,6 +293,24 @@ impl Death {
         self.life.settle().await.map(drop)
     }
 
+    async fn minutes(&mut self, count: usize) -> Result<(), String> {
+        for _ in 0..count {
+            self.life.world.advance(MINUTE);
+            self.life.settle().await?;
+        }
+        Ok(())
+    }
+
+    /// The same with the schedule ticking.
+    async fn sweeps(&mut self, count: usize) -> Result<(), String> {
+        for _ in 0..count {
+            self.minutes(1).await?;
+            self.life.spawn(async |world| drop(world.stack.sweep().await));
+            self.life.settle().await?;
+        }
+        Ok(())
+    }
+
     async fn speak_twice(&mut self, speak: fn(&mut Self)) -> Result<(), String> {
         speak(self);
         if self.circumstances.answers {
@@ -260,8 +323,8 @@ impl Death {
     }
 
     fn user_speaks(&mut self) {
-        let (text, person) = (self.life.text("user"), self.person.clone());
-        self.life.spawn(async move |world| drop(world.stack.botpress.user_says(&person, &text).await));
+        let (text, person, side) = (self.life.text("user"), self.person.clone(), self.life.side.clone());
+        self.life.spawn(async move |_| drop(side.says(&person, &text).await));
     }
 
     fn agent_speaks(&mut self) {
@@ -290,13 +353,14 @@ impl Death {
             let places: Vec<_> = plan.passed().into_keys().collect();
             if let Some(place) = self.circumstances.random.choice(places) {
                 plan.kill_at(place, 1);
+                self.life.expect_another_death();
             }
         }
         died
     }
 
     /// The vendors repeat what they repeat, and the schedule ticks for some minutes.
-    async fn recover(&mut self) -> Result<(), String> {
+    async fn recover(&mut self) -> Result<Excused, String> {
         if self.circumstances.repeats {
             for delivery in self.life.deliveries.clone() {
                 self.life.world.stack.livechat.replay(delivery);
@@ -311,9 +375,10 @@ impl Death {
                 drop(self.life.world.drive(self.life.world.stack.install()).await);
             }
         }
-        let excused = self.life.rest(&[MINUTE; 6]).await?;
-        match excused.words + excused.stops + excused.starts {
-            0 => Ok(()),
+        let excused = self.life.rest(&[MINUTE; RECOVERY]).await?;
+        let broken = if self.flow == Flow::BrokenPromise { excused.words + excused.given_up } else { 0 };
+        match excused.words + excused.stops + excused.starts + excused.given_up - broken {
+            0 => Ok(excused),
             _ => Err(format!("something never reached us although only one of us died: {excused:?}")),
         }
     }
@@ -326,25 +391,29 @@ impl Death {
                 return Err(format!("{webhooks} webhooks are registered"));
             }
         }
+        if self.life.world.count("pause_lapsed") > 0 {
+            return Err("the bot's pause has lapsed".to_owned());
+        }
         self.life.lead_back(&[MINUTE; 2]).await?;
         self.life.judge()
     }
 }
 
+/// For how many minutes the schedule ticks; a pause is renewed in the fifth, and that may die as well.
+const RECOVERY: usize = 8;
+
 /// How many webhooks one stack needs.
 const WEBHOOKS: usize = 7;
 
+/// The group that every user is handed over to.
+const GROUP: u32 = 1;
+
 async fn escalate(life: &mut Life, person: &str) -> Result<(), String> {
-    let text = life.text("please");
+    let text = life.asking();
     let world = std::sync::Arc::clone(&life.world);
-    let botpress = &world.stack.botpress;
     // That there is no such tag fails nothing.
     let escalation = Escalation { hitl_session: Some(json!({"tags": ["unknown"]})), ..Escalation::default() };
-    let escalated = async {
-        botpress.user_says(person, &text).await?;
-        botpress.escalate(person, escalation).await
-    };
-    let escalated = world.drive(escalated).await;
+    let escalated = world.drive(life.side.asks_with(person, &text, escalation)).await;
     life.settle().await?;
     escalated
 }

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sandbox::botpress::{Escalation, UpstreamUser};
+use sandbox::demo::Bot;
 use sandbox::faults::Faults;
 use shared::clock::Timestamp;
 use tokio::task::JoinSet;
 
-use crate::checker::{self, Expectations, Finding};
+use super::bot_side::{ASKING, BotSide};
+use super::stage::doubts;
+use crate::checker::{self, Doubt, Expectations, Finding};
 use crate::model::{Excused, Model, delivery_of};
 use crate::{ANNA, World};
 
@@ -19,7 +21,8 @@ pub(super) const MINUTE: Duration = Duration::from_secs(60);
 /// A world, its users, and the model of both.
 pub(super) struct Life {
     pub world: Arc<World>,
-    pub users: Vec<UpstreamUser>,
+    pub side: BotSide,
+    pub people: Vec<String>,
     pub model: Model,
     /// Every webhook that was delivered, by number.
     pub deliveries: BTreeSet<u64>,
@@ -35,18 +38,22 @@ pub(super) struct Life {
     escalating: Arc<Mutex<BTreeSet<String>>>,
     /// Whether those who were killed have their successors.
     is_replaced: bool,
+    /// Since when somebody may be killed.
+    armed_at: Timestamp,
+    /// When somebody was killed.
+    kills: Vec<Doubt>,
 }
 
 impl Life {
     /// A new world with so many users, all of them with the bot, and perhaps with a table that can be spoiled.
-    pub async fn begin(users: usize, table_proxy: bool) -> Self {
+    pub async fn begin(bot: Bot, people: usize, table_proxy: bool) -> Self {
         let world = Arc::new(World::of_instances(1, table_proxy).await);
-        let new_user = |number| {
-            let (name, email) = (format!("User {number}"), format!("user-{number}@example.com"));
-            world.stack.botpress.new_user(&name, Some(&email), None)
-        };
+        let side = BotSide::new(bot, &world);
         Self {
-            users: (0..users).map(new_user).collect(),
+            people: (0..people).map(|number| side.new_person(number)).collect(),
+            side,
+            armed_at: world.now(),
+            kills: Vec::new(),
             world,
             model: Model::default(),
             deliveries: BTreeSet::new(),
@@ -64,6 +71,11 @@ impl Life {
     pub fn text(&mut self, who: &str) -> String {
         self.texts += 1;
         format!("{who} {}", self.texts)
+    }
+
+    /// A text by which nobody else asks for a person.
+    pub fn asking(&mut self) -> String {
+        self.text(ASKING)
     }
 
     /// How many texts there have been.
@@ -100,9 +112,9 @@ impl Life {
         };
         let is_free = of(&escalating, BTreeSet::insert, person.clone());
         if is_free {
-            self.spawn(async move |world| {
-                drop(world.stack.botpress.user_says(&person, &text).await);
-                drop(world.stack.botpress.escalate(&person, Escalation::default()).await);
+            let side = self.side.clone();
+            self.spawn(async move |_| {
+                drop(side.asks(&person, &text).await);
                 of(&escalating, |list, person| list.remove(&person), person);
             });
         }
@@ -120,10 +132,17 @@ impl Life {
         let has_killed = world.fail_points.has_killed();
         if has_killed && !std::mem::replace(&mut self.is_replaced, has_killed) {
             world.stack.restart_functions().map_err(|error| error.to_string())?;
+            self.kills.push(Doubt { from: self.armed_at, until: world.now() });
         }
+        self.armed_at = self.world.now();
         self.is_replaced = has_killed;
         self.observe()?;
         Ok(has_killed)
+    }
+
+    /// Somebody else may be killed from now on.
+    pub const fn expect_another_death(&mut self) {
+        self.is_replaced = false;
     }
 
     /// Shows the model what has happened.
@@ -136,10 +155,15 @@ impl Life {
         self.model.observe(&entries).into_iter().next().map_or(Ok(()), Err)
     }
 
+    /// What can be spoiled at either vendor.
+    pub fn vendors(&self) -> [&Faults; 2] {
+        [self.world.stack.livechat.faults(), self.side.faults()]
+    }
+
     /// Nobody spoils anything any more.
     pub fn heal(&self) {
         let stack = &self.world.stack;
-        vendors(&self.world).into_iter().for_each(Faults::clear);
+        self.vendors().into_iter().for_each(Faults::clear);
         stack.gateway_faults.clear();
         stack.table_proxy.iter().for_each(|proxy| proxy.faults().clear());
     }
@@ -152,7 +176,8 @@ impl Life {
             self.spawn(async |world| drop(world.stack.sweep().await));
             self.settle().await?;
         }
-        let (wrong, excused) = self.model.rest(&self.unreadable());
+        let doubts: Vec<_> = doubts(&self.world).chain(self.kills.iter().copied()).collect();
+        let (wrong, excused) = self.model.rest(&self.unreadable(), &doubts);
         wrong.into_iter().chain(self.left_over()).next().map_or(Ok(excused), Err)
     }
 
@@ -172,18 +197,14 @@ impl Life {
     /// From wherever things have led, everybody comes back to the bot, can be handed over again, and comes back again.
     pub async fn lead_back(&mut self, pauses: &[Duration]) -> Result<(), String> {
         self.end_everything(pauses).await?;
-        for user in self.users.clone() {
-            let text = self.text("please");
-            let botpress = &self.world.stack.botpress;
-            let escalated = async {
-                botpress.user_says(&user.conversation_id, &text).await?;
-                botpress.escalate(&user.conversation_id, Escalation::default()).await
-            };
-            self.world.drive(escalated).await.map_err(|error| format!("no new start: {error}"))?;
+        for person in self.people.clone() {
+            let text = self.asking();
+            let asked = self.side.asks(&person, &text);
+            self.world.drive(asked).await.map_err(|error| format!("no new start: {error}"))?;
         }
         self.settle().await?;
-        if self.model.open().count() != self.users.len() {
-            return Err(format!("{} threads are open for {} users", self.model.open().count(), self.users.len()));
+        if self.model.open().count() != self.people.len() {
+            return Err(format!("{} threads are open for {} users", self.model.open().count(), self.people.len()));
         }
         self.end_everything(pauses).await
     }
@@ -230,9 +251,4 @@ impl Life {
         let Some(thread) = self.model.thread_of(conversation) else { return false };
         self.world.entries("chat_transferred", "/reason", "manual").iter().any(|one| one.text("/thread_id") == thread)
     }
-}
-
-/// What can be spoiled at either vendor.
-pub(super) fn vendors(world: &World) -> [&Faults; 2] {
-    [world.stack.livechat.faults(), world.stack.botpress.faults()]
 }

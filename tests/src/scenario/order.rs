@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sandbox::demo::Bot;
 use tokio::task::JoinSet;
 
-use super::stage::{Stage, report};
+use super::stage::Stage;
 use super::{Report, Size};
-use crate::checker::{Direction, Expectations, Finding};
+use crate::checker::{self, Direction, Expectations, Finding};
 
 /// How far apart an agent's messages are written, at most.
 const PAUSE_MS: u64 = 4_000;
@@ -22,9 +23,9 @@ const TICK_MS: u64 = 20;
 /// What is promised: an item overtakes none that was written earlier and had been accepted before it was taken up. So
 /// arrivals that are displaced by less than the time an item waits are put right; beyond that the order of arrival counts,
 /// since one that has been delivered before an earlier one came in could not have waited for it: nobody knew of that one.
-pub(super) async fn displaced(size: Size) -> Report {
+pub(super) async fn displaced(size: Size, bot: Bot) -> Report {
     let mut random = size.random();
-    let stage = Stage::in_process(1).await;
+    let stage = Stage::in_process(bot, 1).await;
     let sessions = stage.sessions(size.of(1_000, 4)).await;
     let (mut words, mut arrivals) = (Vec::new(), Vec::new());
     let begin = stage.world.now();
@@ -84,7 +85,7 @@ pub(super) async fn displaced(size: Size) -> Report {
         "{deliveries} deliveries displaced by up to 5 s had {effects} effects, {} came after later words had been shown",
         overtaken.len()
     );
-    let mut report = report(figure, &findings);
+    let mut report = stage.report(figure, findings);
     report.findings.extend((refused > 0).then(|| format!("{refused} deliveries were not answered with 200")));
     report
 }
@@ -95,7 +96,7 @@ fn taken_up(stage: &Stage, posted: &HashMap<String, usize>) -> HashMap<String, u
     let mut taken_up = HashMap::new();
     for entry in stage.world.entries("shown_to_user", "/from", "agent") {
         let text = entry.text("/text").to_owned();
-        let before = shown_last.insert(entry.text("/conversation_id").to_owned(), entry.number);
+        let before = shown_last.insert(checker::shown_to(&entry).to_owned(), entry.number);
         let posted = posted.get(&text).copied().unwrap_or_default();
         taken_up.insert(text, before.unwrap_or_default().max(posted));
     }

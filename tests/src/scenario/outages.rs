@@ -11,7 +11,7 @@ use serde_json::json;
 use shared::clock::Timestamp;
 use tokio::task::JoinSet;
 
-use super::stage::{Session, Stage, report};
+use super::stage::{Session, Stage};
 use super::{Report, Size};
 use crate::ANNA;
 use crate::checker::{Direction, Expectations, Words};
@@ -67,31 +67,32 @@ fn limited(header: &str, left: Duration, body: &serde_json::Value) -> Fault {
     Fault::Answer { status: 429, headers: BTreeMap::from([(header.to_owned(), seconds)]), body: body.to_string() }
 }
 
-/// Botpress is down, and agents write.
-pub(super) async fn botpress(size: Size, trouble: Trouble) -> Report {
-    let outage = Outage { bot: Bot::Botpress, vendors: &[Vendor::Botpress], trouble, lasts: Duration::from_secs(60) };
-    outage.play(size, &[Direction::ToUser], Senders::Simulators).await
-}
-
-/// Botcopy is down, and agents write.
-pub(super) async fn botcopy(size: Size, trouble: Trouble) -> Report {
-    let outage = Outage { bot: Bot::Botcopy, vendors: &[Vendor::Botcopy], trouble, lasts: Duration::from_secs(60) };
+/// The bot's platform is down, and agents write.
+pub(super) async fn platform(size: Size, trouble: Trouble, bot: Bot) -> Report {
+    let outage = Outage { bot, down: &[Down::Platform], trouble, lasts: Duration::from_secs(60) };
     outage.play(size, &[Direction::ToUser], Senders::Simulators).await
 }
 
 /// LiveChat is down, and users write.
 pub(super) async fn livechat(size: Size, trouble: Trouble, bot: Bot) -> Report {
-    let outage = Outage { bot, vendors: &[Vendor::LiveChat], trouble, lasts: Duration::from_secs(60) };
+    let outage = Outage { bot, down: &[Down::LiveChat], trouble, lasts: Duration::from_secs(60) };
     outage.play(size, &[Direction::ToAgent], Senders::Simulators).await
 }
 
 /// Both are down, and both sides write.
-pub(super) async fn both(size: Size) -> Report {
-    let vendors = &[Vendor::LiveChat, Vendor::Botpress];
+pub(super) async fn both(size: Size, bot: Bot) -> Report {
+    let down = &[Down::LiveChat, Down::Platform];
     // A small run is small in every respect.
     let lasts = Duration::from_secs(if size.scale < 0.01 { 90 } else { 600 });
-    let outage = Outage { bot: Bot::Botpress, vendors, trouble: Trouble::Resets, lasts };
+    let outage = Outage { bot, down, trouble: Trouble::Resets, lasts };
     outage.play(size, &[Direction::ToUser, Direction::ToAgent], Senders::Measured).await
+}
+
+/// Who is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Down {
+    LiveChat,
+    Platform,
 }
 
 /// Who delivers the agents' messages.
@@ -106,7 +107,7 @@ enum Senders {
 #[derive(Clone, Copy, Debug)]
 struct Outage {
     bot: Bot,
-    vendors: &'static [Vendor],
+    down: &'static [Down],
     trouble: Trouble,
     lasts: Duration,
 }
@@ -132,8 +133,8 @@ impl Outage {
     async fn play(self, size: Size, directions: &[Direction], senders: Senders) -> Report {
         // A time that one instance was told binds all of them.
         let instances = if self.trouble == Trouble::Limits { 4 } else { 1 };
-        let stage = Stage::in_process(instances).await;
-        let sessions = stage.sessions_with(self.bot, size.of(200, 4)).await;
+        let stage = Stage::in_process(self.bot, instances).await;
+        let sessions = stage.sessions(size.of(200, 4)).await;
         let (words, said_by, plan) = self.plan(size, directions, &sessions);
         let begin = stage.world.now();
         let (mut running, waits) = (JoinSet::new(), Arc::new(Mutex::new(Vec::new())));
@@ -200,15 +201,14 @@ impl Outage {
     fn set_faults(self, stage: &Stage, begin: Timestamp) {
         let now = stage.world.now();
         let (down, up) = (begin + BEFORE, begin + BEFORE + self.lasts);
-        for vendor in self.vendors {
-            let faults: &Faults = match vendor {
-                Vendor::LiveChat => stage.world.stack.livechat.faults(),
-                Vendor::Botpress => stage.world.stack.botpress.faults(),
-                Vendor::Botcopy => stage.world.stack.botcopy.faults(),
+        for one in self.down {
+            let (vendor, faults): (_, &Faults) = match one {
+                Down::LiveChat => (Vendor::LiveChat, stage.world.stack.livechat.faults()),
+                Down::Platform => (stage.side.vendor(), stage.side.faults()),
             };
             faults.clear();
             if down <= now && now < up {
-                faults.always("", self.trouble.fault(*vendor, up.since(now)));
+                faults.always("", self.trouble.fault(vendor, up.since(now)));
             }
         }
     }
@@ -267,8 +267,7 @@ impl Outage {
         }
         own.extend(stage.left_over());
         let findings = stage.findings(Expectations { words, escalations: Some(sessions), ..Expectations::default() });
-        let findings = super::botcopy::allowed(findings, self.bot, stage, &mut figure);
-        let mut report = report(figure, &findings);
+        let mut report = stage.report(figure, findings);
         report.findings.extend(own);
         report
     }
@@ -277,14 +276,14 @@ impl Outage {
 /// Every delivery of either vendor that we did not answer with 200.
 fn refused_acceptances(stage: &Stage, begin: Timestamp) -> impl Iterator<Item = serde_json::Value> {
     let journal = &stage.world.stack.journal;
-    let webhooks = journal.all("webhook_delivered");
-    let operations =
-        journal.all("operation_called").into_iter().filter(|entry| entry.text("/operation") == "message_created");
-    let is_refused = move |entry: &sandbox::journal::Entry| {
-        // Hundreds of sessions that begin at once are no part of what is shown.
-        entry.at >= begin && entry.detail.get("status") != Some(&json!(200))
-    };
-    webhooks.into_iter().chain(operations).filter(is_refused).map(|entry| entry.detail)
+    // Hundreds of sessions that begin at once are no part of what is shown.
+    let is_refused = move |entry: &sandbox::journal::Entry, is_taken: bool| entry.at >= begin && !is_taken;
+    let webhooks = journal.all("webhook_delivered").into_iter().map(|entry| {
+        let is_taken = entry.detail.get("status") == Some(&json!(200));
+        (entry, is_taken)
+    });
+    let calls = webhooks.chain(stage.side.deliveries());
+    calls.filter(move |(entry, is_taken)| is_refused(entry, *is_taken)).map(|(entry, _)| entry.detail)
 }
 
 /// How many were accepted, and what 99 of 100 callers waited at most.
@@ -310,13 +309,7 @@ impl Speaker {
         let Self { stage, session, number, waits } = self;
         match (words.direction, senders) {
             (Direction::ToAgent, _) => {
-                running.spawn(async move {
-                    let stack = &stage.world.stack;
-                    if session.bot == Bot::Botcopy {
-                        return stack.botcopy.user_says(&session.user.user_id, &words.text).await;
-                    }
-                    stack.botpress.user_says(&session.user.conversation_id, &words.text).await.map(|_| ())
-                });
+                running.spawn(async move { stage.side.says(&session.person, &words.text).await });
             }
             (Direction::ToUser, Senders::Simulators) => {
                 let sent = stage.world.stack.livechat.agent_sends_text(&session.chat_id, ANNA, &words.text);

@@ -5,7 +5,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandbox::botpress::{Escalation, UpstreamUser};
 use sandbox::demo::Bot;
 use sandbox::faults::{Fault, Spoiled};
 use sandbox::journal::Vendor;
@@ -14,7 +13,8 @@ use shared::clock::Timestamp;
 use tokio::task::JoinSet;
 
 use super::Report;
-use crate::checker::{self, Direction, Expectations, Finding, Refused, Words};
+use super::bot_side::{ASKING, BotSide};
+use crate::checker::{self, Direction, Doubt, Expectations, Finding, Refused, Words};
 use crate::{ANNA, World};
 
 /// How long nothing may have happened before time passes.
@@ -33,44 +33,45 @@ const LAST_MINUTES: usize = 30;
 #[derive(Clone, Debug)]
 pub(super) struct Stage {
     pub world: Arc<World>,
+    pub side: BotSide,
     client: reqwest::Client,
 }
 
 /// A user who was handed over.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
-    pub bot: Bot,
-    /// With Botcopy both ids are those of its user.
-    pub user: UpstreamUser,
+    pub person: String,
     pub chat_id: String,
     pub thread_id: String,
 }
 
 impl Session {
     pub fn words(&self, direction: Direction, text: &str) -> Words {
-        Words { person: self.user.conversation_id.clone(), direction, text: text.to_owned() }
+        Words { person: self.person.clone(), direction, text: text.to_owned() }
     }
 }
 
 impl Stage {
-    /// A stage with so many instances of each function in this process, or with as many processes of the compiled
-    /// functions where `HITL_BINARIES` says so.
-    pub async fn start(instances: usize) -> Self {
+    /// A stage for a bot, with so many instances of each function in this process, or with as many processes of the
+    /// compiled functions where `HITL_BINARIES` says so.
+    pub async fn start(bot: Bot, instances: usize) -> Self {
         match crate::binaries() {
-            Some(folder) => Self::around(World::through(&folder, &[], instances).await),
-            None => Self::in_process(instances).await,
+            Some(folder) => Self::around(bot, World::through(&folder, &[], instances).await),
+            None => Self::in_process(bot, instances).await,
         }
     }
 
     /// A stage whose time is its own, and whose table can be spoiled.
-    pub async fn in_process(instances: usize) -> Self {
+    pub async fn in_process(bot: Bot, instances: usize) -> Self {
         // The proxy also shows that something is going on where the journal does not.
         let world = World::of_instances(instances, true).await;
-        Self::around(world)
+        Self::around(bot, world)
     }
 
-    fn around(world: World) -> Self {
-        Self { world: Arc::new(world), client: sandbox::server::client().expect("a client can be made") }
+    fn around(bot: Bot, world: World) -> Self {
+        let world = Arc::new(world);
+        let client = sandbox::server::client().expect("a client can be made");
+        Self { side: BotSide::new(bot, &world), world, client }
     }
 
     /// Waits until nothing has happened for a moment, and every invocation waits for time to pass.
@@ -131,43 +132,36 @@ impl Stage {
 
     /// New users, handed over, with the settle time behind them.
     pub async fn sessions(&self, count: usize) -> Vec<Session> {
-        let new_user = |number: usize| {
-            let (name, email) = (format!("User {number}"), format!("user-{number}@example.com"));
-            self.world.stack.botpress.new_user(&name, Some(&email), None)
-        };
-        let users: Vec<_> = (0..count).map(new_user).collect();
-        for some in users.chunks(SIDE_BY_SIDE) {
+        let people: Vec<_> = (0..count).map(|number| (self.side.new_person(number), asking(number))).collect();
+        for some in people.chunks(SIDE_BY_SIDE) {
             let mut escalations = JoinSet::new();
-            for user in some {
-                let (world, conversation_id) = (Arc::clone(&self.world), user.conversation_id.clone());
-                escalations
-                    .spawn(async move { world.stack.botpress.escalate(&conversation_id, Escalation::default()).await });
+            for (person, text) in some {
+                let (side, person, text) = (self.side.clone(), person.clone(), text.clone());
+                escalations.spawn(async move { side.asks(&person, &text).await });
             }
             let escalated = self.drive(escalations.join_all()).await;
             assert!(escalated.iter().all(Result::is_ok), "without faults every user is handed over: {escalated:?}");
             // Webhooks are held until then, and LiveChat does not wait for them as long as a crowd of starts may take.
             self.pass(Duration::from_secs(5)).await;
         }
-        self.located(users)
+        let located = self.located(people.iter().map(|(person, _)| person));
+        assert_eq!(located.len(), count, "without faults every user has a thread");
+        located
     }
 
-    /// Where users ended up.
-    pub fn located(&self, users: Vec<UpstreamUser>) -> Vec<Session> {
-        let journal = &self.world.stack.journal;
-        let threads: HashMap<_, _> = journal
-            .all("conversation_created")
-            .iter()
-            .map(|entry| (entry.text("/conversation_id").to_owned(), entry.text("/tags/id").to_owned()))
-            .collect();
-        let opened = journal.all("chat_started").into_iter().chain(journal.all("chat_resumed"));
-        let chats: HashMap<_, _> =
-            opened.map(|entry| (entry.text("/thread_id").to_owned(), entry.text("/chat_id").to_owned())).collect();
-        let locate = |user: UpstreamUser| {
-            let conversation = self.world.stack.botpress.downstream(&user.conversation_id).unwrap_or_default();
-            let thread_id = threads.get(&conversation).cloned().unwrap_or_default();
-            Session { bot: Bot::Botpress, user, chat_id: chats.get(&thread_id).cloned().unwrap_or_default(), thread_id }
+    /// Those of `people` who were handed over, in the same order, with the latest thread of each.
+    pub fn located<'a>(&self, people: impl IntoIterator<Item = &'a String>) -> Vec<Session> {
+        let entries = self.world.stack.journal.entries();
+        let talkers = checker::people(&entries);
+        let opened = entries.iter().filter(|entry| ["chat_started", "chat_resumed"].contains(&entry.effect));
+        let threads: HashMap<_, _> =
+            opened.filter_map(|entry| Some((*talkers.get(entry.text("/thread_id"))?, entry))).collect();
+        let locate = |person: &String| {
+            let opened = threads.get(person.as_str())?;
+            let (chat_id, thread_id) = (opened.text("/chat_id").to_owned(), opened.text("/thread_id").to_owned());
+            Some(Session { person: person.clone(), chat_id, thread_id })
         };
-        users.into_iter().map(locate).collect()
+        people.into_iter().filter_map(locate).collect()
     }
 
     /// The webhook about an agent's message that LiveChat itself knows nothing of.
@@ -251,6 +245,7 @@ impl Stage {
         expectations.refused.extend(refused(Vendor::LiveChat, stack.livechat.faults().spoiled()));
         expectations.refused.extend(refused(Vendor::Botpress, stack.botpress.faults().spoiled()));
         expectations.refused.extend(refused(Vendor::Botcopy, stack.botcopy.faults().spoiled()));
+        expectations.doubts.extend(doubts(&self.world));
         checker::check(&stack.journal.entries(), &expectations)
     }
 
@@ -278,7 +273,39 @@ fn refused(vendor: Vendor, spoiled: Vec<Spoiled>) -> impl Iterator<Item = Refuse
     })
 }
 
-/// The report with every finding in words.
-pub(super) fn report(figure: String, findings: &[Finding]) -> Report {
-    Report { figure, findings: findings.iter().map(|finding| format!("{finding:?}")).collect() }
+/// When an answer was lost that would have said what had become of a push, or of the note of it.
+pub(super) fn doubts(world: &World) -> impl Iterator<Item = Doubt> {
+    let pushes =
+        world.stack.botcopy.faults().spoiled().into_iter().filter(|one| matches!(one.fault, Fault::LoseAnswer));
+    let notes = world.stack.table_proxy.iter().flat_map(|proxy| proxy.faults().spoiled());
+    pushes.chain(notes).map(|one| Doubt::at(one.at))
+}
+
+/// By which a user asks for a person; nobody else says the same.
+pub(super) fn asking(number: usize) -> String {
+    format!("user {number} wants a {ASKING}")
+}
+
+impl Stage {
+    /// The report with every finding in words. What a Botcopy bot is allowed is counted in the figure instead: pushes of
+    /// unknown outcome are made again, and words that we could not take are the bot's.
+    pub fn report(&self, figure: String, mut findings: Vec<Finding>) -> Report {
+        let (mut doubled, mut left_to_bot) = (0, 0);
+        findings.retain(|finding| match finding {
+            Finding::PushedAgain { times, .. } => {
+                doubled += times;
+                false
+            }
+            Finding::Lost(words) if self.side.has_answered(&words.text) => {
+                left_to_bot += 1;
+                false
+            }
+            _ => true,
+        });
+        let figure = match self.side.bot {
+            Bot::Botpress => figure,
+            Bot::Botcopy => format!("{figure}, {doubled} pushes doubled, {left_to_bot} messages left to the bot"),
+        };
+        Report { figure, findings: findings.iter().map(|finding| format!("{finding:?}")).collect() }
+    }
 }

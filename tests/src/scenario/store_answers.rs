@@ -1,11 +1,13 @@
 //! The table writes and nobody hears of it, or it has no capacity left.
 
-use sandbox::botpress::{Escalation, UpstreamUser};
+use std::time::Duration;
+
+use sandbox::demo::Bot;
 use sandbox::faults::{Fault, Faults};
 use sandbox::livechat::Error;
 use sandbox::table_proxy::{throttled, throughput_exceeded};
 
-use super::stage::{Session, Stage, report};
+use super::stage::{Session, Stage, asking};
 use super::{Report, Size};
 use crate::ANNA;
 use crate::checker::{Direction, Expectations, Finding, Words};
@@ -36,13 +38,13 @@ const MESSAGES: usize = 4;
 const ESCALATIONS: usize = 10;
 
 /// Answers of the table are lost in everything that a session does, from its start to its end.
-pub(super) async fn lost(size: Size) -> Report {
-    play(size, Trouble::Lost).await
+pub(super) async fn lost(size: Size, bot: Bot) -> Report {
+    play(size, bot, Trouble::Lost).await
 }
 
 /// Calls are refused in the same way, because the table or the account is over its limit.
-pub(super) async fn refused(size: Size) -> Report {
-    play(size, Trouble::Throttled).await
+pub(super) async fn refused(size: Size, bot: Bot) -> Report {
+    play(size, bot, Trouble::Throttled).await
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,9 +53,9 @@ enum Trouble {
     Throttled,
 }
 
-async fn play(size: Size, trouble: Trouble) -> Report {
-    let stage = Stage::in_process(1).await;
-    let mut play = Play { stage, trouble, random: size.random(), words: Vec::new(), asked: 0 };
+async fn play(size: Size, bot: Bot, trouble: Trouble) -> Report {
+    let stage = Stage::in_process(bot, 1).await;
+    let mut play = Play { stage, trouble, random: size.random(), words: Vec::new(), asked: 0, texts: 0 };
     let wanted = size.of(10_000, 40);
     let mut users = 0;
     while play.faults().spoiled().len() < wanted {
@@ -71,7 +73,7 @@ async fn play(size: Size, trouble: Trouble) -> Report {
     // What could not be accepted is sent again by the vendor, after what was written later; the model knows that.
     findings.retain(|finding| !matches!(finding, Finding::Reordered { .. }));
     let overtaken = Model::default().observe(&stage.world.stack.journal.entries());
-    let mut report = report(figure, &findings);
+    let mut report = stage.report(figure, findings);
     report.findings.extend(overtaken);
     report.findings.extend(stage.left_over());
     report
@@ -83,6 +85,7 @@ struct Play {
     random: fastrand::Rng,
     words: Vec<Words>,
     asked: usize,
+    texts: usize,
 }
 
 impl Play {
@@ -92,14 +95,13 @@ impl Play {
 
     /// Some users from their escalation to the end of it.
     async fn round(&mut self, first: usize) {
-        let mut users = Vec::new();
+        let mut people = Vec::new();
         for number in first..first + SIDE_BY_SIDE {
-            let (name, email) = (format!("User {number}"), format!("user-{number}@example.com"));
-            let user = self.stage.world.stack.botpress.new_user(&name, Some(&email), None);
-            self.escalate(&user).await;
-            users.push(user);
+            let person = self.stage.side.new_person(number);
+            self.escalate(&person).await;
+            people.push(person);
         }
-        let sessions = self.stage.located(users);
+        let sessions = self.stage.located(&people);
         for turn in 0..MESSAGES {
             for session in &sessions {
                 self.talk(session, turn).await;
@@ -129,13 +131,15 @@ impl Play {
         }
     }
 
-    async fn escalate(&mut self, user: &UpstreamUser) {
+    /// Asks for a person until there is a thread for it; a Botcopy start may have been promised, and come to nothing.
+    async fn escalate(&mut self, person: &String) {
         for _ in 0..ESCALATIONS {
             self.spoil();
             self.asked += 1;
-            let botpress = &self.stage.world.stack.botpress;
-            let escalated = self.stage.drive(botpress.escalate(&user.conversation_id, Escalation::default())).await;
-            if escalated.is_ok() {
+            self.texts += 1;
+            let text = asking(self.texts);
+            let escalated = self.stage.drive(self.stage.side.asks(person, &text)).await;
+            if escalated.is_ok() && !self.stage.located([person]).is_empty() {
                 return;
             }
             self.stage.drain().await;
@@ -145,24 +149,27 @@ impl Play {
 
     async fn talk(&mut self, session: &Session, turn: usize) {
         self.spoil();
+        if self.stage.side.bot == Bot::Botcopy {
+            // What is said at one instant has no order where our own clock tells what came first.
+            self.stage.pass(Duration::from_secs(1)).await;
+        }
         let text = format!("{} agent {turn}", session.thread_id);
         let sent: Result<String, Error> =
             self.stage.world.stack.livechat.agent_sends_text(&session.chat_id, ANNA, &text);
         sent.expect("the agent can write");
         self.words.push(session.words(Direction::ToUser, &text));
         let text = format!("{} user {turn}", session.thread_id);
-        let said = self.stage.world.stack.botpress.user_says(&session.user.conversation_id, &text);
-        self.stage.drive(said).await.expect("the user can write");
+        self.stage.drive(self.stage.side.says(&session.person, &text)).await.expect("the user can write");
         self.words.push(session.words(Direction::ToAgent, &text));
         self.stage.drive(self.stage.world.stack.settled()).await;
     }
 
     async fn end(&mut self, session: &Session, by_agent: bool) {
         let stack = &self.stage.world.stack;
-        if by_agent {
+        if by_agent || self.stage.side.bot == Bot::Botcopy {
             stack.livechat.agent_closes(&session.chat_id, ANNA).expect("the agent can close");
         } else {
-            self.stage.drive(stack.botpress.user_ends(&session.user.conversation_id)).await.expect("the user can end");
+            self.stage.drive(stack.botpress.user_ends(&session.person)).await.expect("the user can end");
         }
         self.stage.drive(stack.settled()).await;
     }

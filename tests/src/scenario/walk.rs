@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use sandbox::faults::Fault;
+use sandbox::demo::Bot;
+use sandbox::faults::{Fault, Faults};
 use sandbox::livechat::Target;
 use sandbox::table_proxy::{throttled, throughput_exceeded};
 use shared::fail_point::Place;
 
-use super::life::{Life, MINUTE, vendors};
+use super::life::{Life, MINUTE};
 use super::side_by_side::side_by_side;
 use super::{Report, Size};
 use crate::model::Excused;
@@ -41,7 +42,7 @@ const STEPS_BY_WEIGHT: [(Step, u32); 24] = [
     (Step::LoseOurAnswers, 2),
     (Step::Kill, 6),
     (Step::LiveChatDown, 1),
-    (Step::BotpressDown, 1),
+    (Step::PlatformDown, 1),
     (Step::VendorsUp, 4),
     (Step::LoseVendorAnswers, 3),
     (Step::LimitRate, 1),
@@ -69,7 +70,7 @@ enum Step {
     LoseOurAnswers,
     Kill,
     LiveChatDown,
-    BotpressDown,
+    PlatformDown,
     VendorsUp,
     LoseVendorAnswers,
     LimitRate,
@@ -80,7 +81,7 @@ enum Step {
 }
 
 /// Walks through one world after the other, some of them side by side.
-pub(super) async fn random(size: Size) -> Report {
+pub(super) async fn random(size: Size, bot: Bot) -> Report {
     let mut random = size.random();
     let total = size.of(200_000, STEPS / 4);
     let mut lives: Vec<_> = (0..total).step_by(STEPS).map(|begin| (random.u64(..), STEPS.min(total - begin))).collect();
@@ -91,7 +92,7 @@ pub(super) async fn random(size: Size) -> Report {
     let mut tally = Tally::default();
     let mut findings = Vec::new();
     for (seed, walked) in
-        side_by_side(lives, |(seed, steps)| async move { (seed, Walk::live(seed, steps).await) }).await
+        side_by_side(lives, move |(seed, steps)| async move { (seed, Walk::live(bot, seed, steps).await) }).await
     {
         match walked {
             Ok(one) => tally.add(one),
@@ -99,11 +100,8 @@ pub(super) async fn random(size: Size) -> Report {
         }
     }
     let Tally { words, sessions, kills, excused } = tally;
-    let figure = format!(
-        "{total} steps with {sessions} sessions, {words} words and {kills} kills; {} words, {} ends and {} starts \
-         never reached us",
-        excused.words, excused.stops, excused.starts,
-    );
+    let figure =
+        format!("{total} steps with {sessions} sessions, {words} words and {kills} kills; {}", excused.told(bot));
     Report { figure, findings }
 }
 
@@ -120,9 +118,7 @@ impl Tally {
         self.words += other.words;
         self.sessions += other.sessions;
         self.kills += other.kills;
-        self.excused.words += other.excused.words;
-        self.excused.stops += other.excused.stops;
-        self.excused.starts += other.excused.starts;
+        self.excused += other.excused;
     }
 }
 
@@ -135,9 +131,9 @@ struct Walk {
 }
 
 impl Walk {
-    async fn live(seed: u64, steps: usize) -> Result<Tally, String> {
+    async fn live(bot: Bot, seed: u64, steps: usize) -> Result<Tally, String> {
         let mut walk = Self {
-            life: Life::begin(USERS, true).await,
+            life: Life::begin(bot, USERS, true).await,
             random: fastrand::Rng::with_seed(seed),
             steps: VecDeque::new(),
             places: BTreeSet::new(),
@@ -206,27 +202,40 @@ impl Walk {
     /// Does one thing; the answer says to whom.
     async fn take(&mut self, step: Step) -> Result<String, String> {
         let number = self.random.usize(..USERS);
-        let Some(person) = self.life.users.get(number).map(|user| user.conversation_id.clone()) else {
+        let Some(person) = self.life.people.get(number).cloned() else {
             return Ok(String::new());
         };
         match step {
             Step::UserSays => {
                 let text = self.life.text("user");
                 let told = format!("{number} \"{text}\"");
-                self.life.spawn(async move |world| drop(world.stack.botpress.user_says(&person, &text).await));
+                let side = self.life.side.clone();
+                self.life.spawn(async move |_| drop(side.says(&person, &text).await));
                 return Ok(told);
             }
+            // Botcopy's users can do neither.
+            Step::UserEnds | Step::BotStops if self.life.side.bot == Bot::Botcopy => {}
             Step::UserEnds => {
                 self.life.spawn(async move |world| drop(world.stack.botpress.user_ends(&person).await));
             }
             Step::BotStops => self.life.spawn(async move |world| drop(world.stack.botpress.stop(&person).await)),
             Step::Escalate => {
-                let text = self.life.text("please");
+                let text = self.life.asking();
                 return Ok(format!("{number} {}", self.life.escalate(person, text)));
             }
             Step::RepeatWebhook => {
                 let delivery = self.random.choice(&self.life.deliveries).copied().unwrap_or_default();
                 return Ok(format!("{delivery} {}", self.life.world.stack.livechat.replay(delivery)));
+            }
+            Step::RepeatMessage if self.life.side.bot == Bot::Botcopy => {
+                // Only for some seconds is a repeat known as one.
+                let text = self.life.text("user");
+                let told = format!("{number} \"{text}\", twice");
+                self.life.spawn(async move |world| {
+                    drop(world.stack.botcopy.user_says(&person, &text).await);
+                    drop(world.stack.botcopy.repeat_last_call(&person).await);
+                });
+                return Ok(told);
             }
             Step::RepeatMessage => {
                 let message = self.random.choice(&self.life.messages).cloned().unwrap_or_default();
@@ -287,18 +296,17 @@ impl Walk {
             Step::LoseWebhooks => stack.gateway_faults.next(times, "POST /livechat", lost),
             Step::LoseOurAnswers => stack.gateway_faults.next(times, "POST", Fault::LoseAnswer),
             Step::LiveChatDown => stack.livechat.faults().always("", lost),
-            Step::BotpressDown => stack.botpress.faults().always("", lost),
+            Step::PlatformDown => self.life.side.faults().always("", lost),
             Step::VendorsUp => {
-                stack.livechat.faults().clear();
-                stack.botpress.faults().clear();
+                self.life.vendors().into_iter().for_each(Faults::clear);
             }
-            Step::LoseVendorAnswers => self.random.choice(vendors(world)).into_iter().for_each(|faults| {
+            Step::LoseVendorAnswers => self.random.choice(self.life.vendors()).into_iter().for_each(|faults| {
                 faults.next(times, "POST", Fault::LoseAnswer);
             }),
             Step::LimitRate => {
                 let headers = BTreeMap::from([("retry-after".to_owned(), format!("{}", 10 * times))]);
                 let limit = Fault::Answer { status: 429, headers, body: String::new() };
-                self.random.choice(vendors(world)).into_iter().for_each(|faults| {
+                self.random.choice(self.life.vendors()).into_iter().for_each(|faults| {
                     faults.next(1, "POST", limit.clone());
                 });
             }

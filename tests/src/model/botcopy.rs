@@ -1,0 +1,74 @@
+//! What the journal says of Botcopy's users. They have no conversation but their own, which stands for that of their
+//! latest session; and nothing but their words ties them to a thread.
+
+use sandbox::journal::Entry;
+use serde_json::Value;
+
+use super::{Model, Word};
+use crate::checker::Direction;
+
+impl Model {
+    pub(super) fn step_at_botcopy(&mut self, entry: &Entry) -> Result<(), String> {
+        let person = entry.text("/user_id");
+        match entry.effect {
+            "user_wrote" => self.wrote(entry, person),
+            "webhook_called" if entry.detail.get("paused") == Some(&Value::Bool(true)) => {
+                self.accept(entry.text("/text"), entry.number);
+            }
+            "paused" => {
+                self.with_agents.insert(person.to_owned(), person.to_owned());
+            }
+            // Only a push of ours ends anything; all else is a pause that comes back.
+            "unpaused" if entry.text("/by") == "push" => {
+                self.with_agents.remove(person);
+                self.told_the_end(entry, person);
+            }
+            "unpaused" | "pause_lapsed" => {
+                self.with_agents.remove(person);
+            }
+            "shown_to_user" if entry.text("/from") == "agent" => {
+                let thread = self.threads.get(person).cloned().unwrap_or_default();
+                return self.arrive(Direction::ToUser, entry, &thread);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn wrote(&mut self, entry: &Entry, person: &str) {
+        let thread =
+            self.threads.get(person).filter(|thread| self.sessions.get(*thread).is_some_and(super::Session::is_open));
+        let (text, thread) = (entry.text("/text"), thread.cloned().unwrap_or_default());
+        self.write(entry, Direction::ToAgent, text, &thread, text);
+        if let Some(word) = self.words.last_mut() {
+            word.person = Some(person.to_owned());
+        }
+    }
+
+    /// Whatever has not arrived by the end of a session, or by that of the promise of one, goes nowhere.
+    fn told_the_end(&mut self, entry: &Entry, person: &str) {
+        let is_over = |word: &&mut Word| word.person.as_deref() == Some(person) && word.accepted.is_some();
+        self.words.iter_mut().filter(is_over).for_each(|word| word.is_given_up = true);
+        let session = self.threads.get(person).and_then(|thread| self.sessions.get_mut(thread));
+        if let Some(session) = session.filter(|session| session.ended.is_none()) {
+            session.ended = Some((entry.number, entry.at, true));
+            session.is_told_early = session.is_open();
+        }
+    }
+
+    /// What was said before is read at the start of a session; the first who said any of it is the one whose thread it is.
+    pub(super) fn read_opening(&mut self, entry: &Entry, thread: &str) {
+        for (_, line) in entry.text("/text").lines().filter_map(|line| line.split_once(": ")) {
+            let said = self.by_text.get(&(Direction::ToAgent, line.to_owned()));
+            let Some(word) = said.and_then(|index| self.words.get_mut(*index)) else { continue };
+            let Some(person) = word.person.clone() else { continue };
+            word.is_told = true;
+            if let Some(session) = self.sessions.get_mut(thread).filter(|session| session.person.is_none()) {
+                session.is_botcopy = true;
+                session.conversation = Some(person.clone());
+                session.person = Some(person.clone());
+                self.threads.insert(person, thread.to_owned());
+            }
+        }
+    }
+}
