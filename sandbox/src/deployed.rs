@@ -13,7 +13,7 @@ use crate::server;
 /// A stack that somebody has deployed, and whose functions look for the vendors at these ports.
 ///
 /// Shape: `{"endpoint": "http://127.0.0.1:4566", "actions": "acme-Actions-1", "webhooks": "acme-Webhooks-1", "secret": "arn:…",
-/// "livechat_port": 8081, "botpress_port": 8082}`.
+/// "livechat_port": 8081, "botpress_port": 8082, "botcopy_port"?: 8084}`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Deployed {
     /// Where the emulator's API is.
@@ -28,6 +28,9 @@ pub struct Deployed {
     pub livechat_port: u16,
     /// Where the functions expect Botpress.
     pub botpress_port: u16,
+    /// Where the functions expect Botcopy, if they do.
+    #[serde(default)]
+    pub botcopy_port: u16,
 }
 
 impl Deployed {

@@ -72,7 +72,7 @@ pub async fn play(runtime: Runtime<'_>, bot: Bot, out: &mut impl Write) -> Resul
     let environment = [("SETTLE_MS", "200"), ("BOTCOPY_RESUME_EVENT", botcopy::RESUME_EVENT)];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let ports = match runtime {
-        Runtime::Deployed(deployed) => [0, deployed.livechat_port, deployed.botpress_port, 0],
+        Runtime::Deployed(deployed) => [0, deployed.livechat_port, deployed.botpress_port, deployed.botcopy_port],
         Runtime::InProcess | Runtime::Processes(_) => [0; 4],
     };
     let options = Options { runtime, ports, environment, ..Options::in_process(Clock::system()) };
