@@ -3,6 +3,7 @@
 //! A person is named as the journal names them: by the upstream conversation at Botpress, by the user's id at Botcopy.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sandbox::botpress::Escalation;
 use sandbox::demo::Bot;
@@ -66,7 +67,13 @@ impl BotSide {
     pub async fn says(&self, person: &str, text: &str) -> Result<(), String> {
         match self.bot {
             Bot::Botpress => self.world.stack.botpress.user_says(person, text).await.map(drop),
-            Bot::Botcopy => self.world.stack.botcopy.user_says(person, text).await,
+            Bot::Botcopy => {
+                // What is said at one instant has no order, since nothing but our own clock tells what came first.
+                if let Some(clock) = &self.world.clock {
+                    clock.advance(Duration::from_millis(1));
+                }
+                self.world.stack.botcopy.user_says(person, text).await
+            }
         }
     }
 

@@ -21,6 +21,11 @@ const WARM: Duration = Duration::from_millis(300);
 /// What any caller may wait.
 const ALWAYS: Duration = Duration::from_secs(2);
 
+/// The one that so many of a hundred do not exceed.
+fn percentile<T>(sorted: &[T], part: usize) -> Option<&T> {
+    sorted.get(sorted.len().saturating_sub(1) * part / 100)
+}
+
 /// A deadline means something only where time passes by itself.
 async fn in_real_time() -> World {
     let options = Options { table_proxy: true, ..Options::in_process(Clock::system()) };
@@ -64,8 +69,7 @@ pub(super) async fn latency(size: Size) -> Report {
     running.join_all().await;
     let mut waits = waits.lock().expect("nobody panics with the list in hand").clone();
     waits.sort();
-    let at =
-        |part: usize| waits.get(waits.len().saturating_sub(1) * part / 100).map_or(Duration::ZERO, |(wait, _)| *wait);
+    let at = |part| percentile(&waits, part).map_or(Duration::ZERO, |(wait, _)| *wait);
     let not_paused = waits.iter().filter(|(_, is_paused)| !is_paused).count();
     let figure = format!(
         "{calls} calls at 50 per second, {} of them starts: p50 {} ms, p99 {} ms, longest {} ms, {not_paused} not paused",
@@ -115,7 +119,9 @@ pub(super) async fn hanging(size: Size) -> Report {
             _ => {}
         }
     }
-    let longest = waits.iter().max().copied().unwrap_or_default();
+    waits.sort();
+    let at = |part| percentile(&waits, part).copied().unwrap_or_default();
+    let longest = at(100);
     findings.extend((longest > ALWAYS).then(|| format!("an answer took {longest:?}")));
     findings.extend((waits.len() < texts.len()).then(|| format!("{} calls for {} texts", waits.len(), texts.len())));
     world.stack.livechat.faults().clear();
@@ -136,10 +142,12 @@ pub(super) async fn hanging(size: Size) -> Report {
         }
     }
     let figure = format!(
-        "{} calls while LiveChat hung, {} promised, the longest answer took {:.1} s",
+        "{} calls while LiveChat hung, {} promised: p50 {} ms, p99 {} ms, longest {} ms",
         waits.len(),
         promised.len(),
-        longest.as_secs_f64(),
+        at(50).as_millis(),
+        at(99).as_millis(),
+        longest.as_millis(),
     );
     Report { figure, findings }
 }

@@ -21,6 +21,9 @@ const STEPS: usize = 400;
 /// How many users there are in a world.
 const USERS: usize = 4;
 
+/// How soon a call is repeated, if at all.
+const SOON: Duration = Duration::from_secs(5);
+
 /// How many of the last steps are told when something is wrong.
 const TOLD: usize = 30;
 
@@ -228,14 +231,7 @@ impl Walk {
                 return Ok(format!("{delivery} {}", self.life.world.stack.livechat.replay(delivery)));
             }
             Step::RepeatMessage if self.life.side.bot == Bot::Botcopy => {
-                // Only for some seconds is a repeat known as one.
-                let text = self.life.text("user");
-                let told = format!("{number} \"{text}\", twice");
-                self.life.spawn(async move |world| {
-                    drop(world.stack.botcopy.user_says(&person, &text).await);
-                    drop(world.stack.botcopy.repeat_last_call(&person).await);
-                });
-                return Ok(told);
+                return self.say_twice(number, &person).await;
             }
             Step::RepeatMessage => {
                 let message = self.random.choice(&self.life.messages).cloned().unwrap_or_default();
@@ -261,6 +257,19 @@ impl Walk {
             _ => return Ok(self.spoil(step)),
         }
         Ok(number.to_string())
+    }
+
+    /// Botcopy calls twice with the same; only for some seconds is that known as a repeat, so nothing else happens meanwhile.
+    async fn say_twice(&mut self, number: usize, person: &str) -> Result<String, String> {
+        self.settle().await?;
+        let (text, world) = (self.life.text("user"), std::sync::Arc::clone(&self.life.world));
+        let begin = world.now();
+        drop(world.drive(self.life.side.says(person, &text)).await);
+        let has_called = !world.entries("webhook_called", "/text", &text).is_empty();
+        if has_called && world.now().since(begin) < SOON {
+            drop(world.drive(world.stack.botcopy.repeat_last_call(person)).await);
+        }
+        Ok(format!("{number} \"{text}\", twice"))
     }
 
     /// An agent does something in the chat of a user, if there is one.
