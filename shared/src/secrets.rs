@@ -30,7 +30,7 @@ pub const BOTPRESS_PATH_KEY: &str = "botpressPathKey";
 
 /// The credentials of one tenant.
 ///
-/// Shape of the secret: `{"agentToken":…,"webhookSecret":…,"botpressToken":…,"botpressSigningSecret"?:…,
+/// Shape of the secret: `{"agentToken":…,"webhookSecret":…,"botpressToken"?:…,"botpressSigningSecret"?:…,
 /// "botpressPathKey"?:…,"botcopyApiKey"?:…,"botcopyAccessToken"?:…,"botcopyHeader"?:{"name":…,"value":…}}`, all texts but
 /// the last; unknown keys are ignored.
 #[derive(Clone, Debug, Deserialize)]
@@ -40,8 +40,9 @@ pub struct Secrets {
     pub agent_token: Redacted,
     /// What LiveChat puts into each webhook's body.
     pub webhook_secret: Redacted,
-    /// Botpress integration access key (or personal access token).
-    pub botpress_token: Redacted,
+    /// Botpress integration access key (or personal access token); without it the stack does not serve Botpress.
+    #[serde(default)]
+    pub botpress_token: Option<Redacted>,
     /// Key of `X-BP-Signature`; without it calls are not signed.
     #[serde(default)]
     pub botpress_signing_secret: Option<Redacted>,
@@ -86,9 +87,8 @@ impl Secrets {
     ///
     /// [`Error::Malformed`], which names the key but never a value.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let secrets: Self = serde_json::from_str(text).map_err(|_| {
-            Error::Malformed("it has to be a JSON object with the texts agentToken, webhookSecret and botpressToken")
-        })?;
+        let secrets: Self = serde_json::from_str(text)
+            .map_err(|_| Error::Malformed("it has to be a JSON object with the texts agentToken and webhookSecret"))?;
         secrets.check()?;
         Ok(secrets)
     }
@@ -99,7 +99,7 @@ impl Secrets {
     ///
     /// [`Error::Malformed`] when a value is not a text.
     pub fn incomplete(mut values: Map<String, Value>) -> Result<Self, Error> {
-        for key in [AGENT_TOKEN, WEBHOOK_SECRET, BOTPRESS_TOKEN] {
+        for key in [AGENT_TOKEN, WEBHOOK_SECRET] {
             values.entry(key).or_insert_with(|| Value::from(""));
         }
         serde_json::from_value(Value::Object(values)).map_err(|_| Error::Malformed("all values have to be texts"))
@@ -110,11 +110,13 @@ impl Secrets {
         for (blank, complaint) in [
             (is_blank(&self.agent_token), "agentToken is empty"),
             (is_blank(&self.webhook_secret), "webhookSecret is empty"),
-            (is_blank(&self.botpress_token), "botpressToken is empty"),
+            (optional(&self.botpress_token), "botpressToken is empty"),
             (optional(&self.botpress_signing_secret), "botpressSigningSecret is empty"),
             (optional(&self.botpress_path_key), "botpressPathKey is empty"),
             (
-                self.botpress_signing_secret.is_none() && self.botpress_path_key.is_none(),
+                self.botpress_token.is_some()
+                    && self.botpress_signing_secret.is_none()
+                    && self.botpress_path_key.is_none(),
                 "botpressSigningSecret or botpressPathKey has to be set, or anybody could call us",
             ),
             (optional(&self.botcopy_api_key), "botcopyApiKey is empty"),
@@ -260,7 +262,10 @@ mod tests {
                 r#"{"agentToken":"a","webhookSecret":"w","botpressToken":"b","botpressSigningSecret":"s","more":1}"#,
                 true,
             ),
+            (r#"{"agentToken":"a","webhookSecret":"w"}"#, true),
+            (r#"{"agentToken":"a","webhookSecret":"w","botcopyApiKey":"c","botcopyAccessToken":"t"}"#, true),
             (r#"{"agentToken":"a","webhookSecret":"w","botpressToken":"b"}"#, false),
+            (r#"{"agentToken":"a","webhookSecret":"w","botpressToken":"","botpressPathKey":"k"}"#, false),
             (r#"{"agentToken":"a","webhookSecret":"w","botpressToken":"b","botpressPathKey":""}"#, false),
             (r#"{"agentToken":"a","webhookSecret":" ","botpressToken":"b","botpressPathKey":"k"}"#, false),
             (r#"{"webhookSecret":"w","botpressToken":"b","botpressPathKey":"k"}"#, false),

@@ -8,7 +8,7 @@ use sandbox::botpress::sign;
 use sandbox::journal::Vendor;
 use serde_json::json;
 use shared::clock::Timestamp;
-use tests::{SECRET_ID, World, http};
+use tests::{ANNA, SECRET_ID, World, http};
 
 /// Base64url of 32 bytes, as Botpress issues them; not the sandbox's own.
 const OTHER_SIGNING_SECRET: &str = "_____________________________________________w";
@@ -266,4 +266,26 @@ impl io::Write for Log {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_without_botpress_has_no_such_address() {
+    let world = World::in_process().await;
+    let (key, now) = (path_key(&world), world.now());
+    let call = Call {
+        key: &key,
+        signature: Some(signature(&world, now, CREATE_USER)),
+        operation: "action_triggered",
+        body: CREATE_USER,
+    };
+    let mut secret = world.stack.secret();
+    for gone in ["botpressToken", "botpressPathKey", "botpressSigningSecret"] {
+        secret.as_object_mut().unwrap().remove(gone);
+    }
+    world.stack.secrets_manager.put(SECRET_ID, secret);
+    world.stack.restart_functions().unwrap();
+    assert_eq!(call.answer(&world).await, (404, "not found".to_owned()));
+    let user = world.handed_over_user().await;
+    world.answers(ANNA, "hello").await;
+    assert_eq!(world.widget_shows(&user, "agent"), ["hello"], "Botcopy is served all the same");
 }

@@ -38,7 +38,10 @@ impl fmt::Display for Connected {
             (0, 0) => writeln!(f, "  webhooks      were in order: {}", self.webhook_url)?,
             _ => writeln!(f, "  webhooks      {new} registered, {gone} replaced or removed: {}", self.webhook_url)?,
         }
-        write!(f, "\nLiveChat needs up to two minutes before it sends the first one. Next: hitl connect botpress")
+        write!(
+            f,
+            "\nLiveChat needs up to two minutes before it sends the first one. Next: hitl connect botpress, or botcopy"
+        )
     }
 }
 

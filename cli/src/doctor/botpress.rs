@@ -20,10 +20,17 @@ pub(super) async fn look_at_installs(
     secrets: &Secrets,
     report: &mut Report,
 ) {
-    if contents.current.text(secrets::BOTPRESS_TOKEN).is_none() {
-        report.finding("access key", "there is none in the secret", "hitl connect botpress");
+    let Some(access_key) = contents.current.text(secrets::BOTPRESS_TOKEN) else {
+        match (&secrets.botpress_token, &secrets.botcopy_access_token) {
+            (None, Some(_)) => report.skipped("access key", "this stack serves Botcopy bots alone"),
+            _ => report.finding(
+                "access key",
+                "there is none in the secret",
+                "hitl connect botpress; a stack for Botcopy bots alone needs none: hitl connect botcopy",
+            ),
+        }
         return;
-    }
+    };
     if !table_answers {
         report.skipped(
             "access key",
@@ -59,7 +66,7 @@ pub(super) async fn look_at_installs(
             );
             continue;
         }
-        match client.install(install, &secrets.botpress_token).get_user(&UserId::from(NO_USER)).await {
+        match client.install(install, &access_key).get_user(&UserId::from(NO_USER)).await {
             Ok(_) => report.ok("access key", format!("accepted for {name}")),
             Err(error) => read_refusal(&name, &error, report),
         }

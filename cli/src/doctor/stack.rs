@@ -121,7 +121,7 @@ fn cure_of_incomplete(contents: &Contents, error: &secrets::Error) -> &'static s
         return "hitl connect botcopy; in a stack without Botcopy remove both from the secret.";
     }
     match contents.current.text(secrets::AGENT_TOKEN) {
-        None => "hitl connect livechat, then hitl connect botpress",
+        None => "hitl connect livechat, then hitl connect botpress or hitl connect botcopy",
         Some(_) => "hitl connect botpress",
     }
 }

@@ -181,3 +181,20 @@ async fn no_answer_and_no_progress_holds_a_credential() {
         assert!(!said.contains(value), "{said}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_for_botcopy_alone_needs_nothing_of_botpress() {
+    let world = World::unconnected().await;
+    let botcopy = world.stack.botcopy.options().clone();
+    let mut operator = Operator::new(&world)
+        .with("BOTCOPY_API_KEY", &botcopy.api_key)
+        .with("BOTCOPY_ACCESS_TOKEN", &botcopy.access_token);
+    operator.does(&["connect", "livechat"]).await;
+    operator.does(&["connect", "botcopy"]).await;
+    world.sweep().await;
+    let doctor = operator.does(&["doctor"]).await;
+    assert!(doctor.out.contains("this stack serves Botcopy bots alone"), "{}", doctor.out);
+    let user = world.handed_over_user().await;
+    world.answers(ANNA, "hello").await;
+    assert_eq!(world.widget_shows(&user, "agent"), ["hello"]);
+}

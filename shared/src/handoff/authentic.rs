@@ -70,10 +70,12 @@ impl Handoff {
     ///
     /// # Errors
     ///
-    /// [`Rejection::Unauthentic`], or [`Rejection::Secrets`] when that cannot be told.
+    /// [`Rejection::Unauthentic`], [`Rejection::NotServed`] where the stack has no credentials for Botpress, or
+    /// [`Rejection::Secrets`] when that cannot be told.
     pub async fn authenticate_botpress(&self, proof: BotpressProof<'_>) -> Result<(), Rejection> {
-        self.authenticate(|versions, now| {
-            is_from_botpress(versions, proof, now).then_some(()).ok_or(Rejection::Unauthentic)
+        self.authenticate(|versions, now| match versions.current.botpress_token {
+            None => Err(Rejection::NotServed),
+            Some(_) => is_from_botpress(versions, proof, now).then_some(()).ok_or(Rejection::Unauthentic),
         })
         .await
     }
@@ -132,7 +134,7 @@ fn is_from_botcopy(versions: &Versions, call: &UnverifiedCall, headers: &http::H
     })
 }
 
-/// The path key is demanded where there is one, the signature likewise; [`Secrets`](secrets::Secrets) has at least one.
+/// The path key is demanded where there is one, the signature likewise; with neither, nobody can prove anything.
 fn is_from_botpress(versions: &Versions, proof: BotpressProof<'_>, now: Timestamp) -> bool {
     let key_required = versions.current.botpress_path_key.is_some();
     let signature_required = versions.current.botpress_signing_secret.is_some();
@@ -140,7 +142,7 @@ fn is_from_botpress(versions: &Versions, proof: BotpressProof<'_>, now: Timestam
     let signing_secrets = versions.accepted().filter_map(|secrets| secrets.botpress_signing_secret.as_ref());
     // All are compared, so that the time taken does not tell which one matched.
     let key_fits = path_keys.fold(false, |found, ours| found | ours.matches(proof.path_key));
-    if key_required && !key_fits {
+    if (key_required && !key_fits) || !(key_required || signature_required) {
         return false;
     }
     // Whether Botpress signs a `ping`, which has no body, is not documented; it does nothing, so the key is enough.

@@ -35,6 +35,9 @@ macro_rules! call {
 }
 pub(super) use call;
 
+/// Where a platform's key was taken away, sessions are left: without a key the platform refuses, and that is noted.
+const NONE: &Redacted = &Redacted::new(String::new());
+
 /// A LiveChat customer, on behalf of an end user.
 #[derive(Clone, Debug)]
 pub(super) struct AsCustomer<'a> {
@@ -107,7 +110,8 @@ pub(super) struct AsInstall<'a> {
 
 impl AsInstall<'_> {
     pub(super) fn api(&self) -> botpress::Runtime<'_> {
-        self.secret.handoff.botpress.install(self.install, &self.secret.versions.current.botpress_token)
+        let token = self.secret.versions.current.botpress_token.as_ref().unwrap_or(NONE);
+        self.secret.handoff.botpress.install(self.install, token)
     }
 
     pub(super) const fn gate(&self) -> &Gate {
@@ -128,8 +132,6 @@ pub(super) struct AsChannel<'a> {
 
 impl AsChannel<'_> {
     pub(super) fn api(&self) -> botcopy::Widget<'_> {
-        // A stack whose key was taken away has sessions left: without one, Botcopy refuses, and that is noted.
-        const NONE: &Redacted = &Redacted::new(String::new());
         let api_key = self.secret.versions.current.botcopy_api_key.as_ref().unwrap_or(NONE);
         self.secret.handoff.botcopy.widget(self.channel, api_key)
     }
