@@ -9,9 +9,6 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_smithy_http_client::Builder;
 use http::Method;
-use lambda_http::request::LambdaRequest;
-use lambda_http::{Adapter, Service as _, service_fn};
-use lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::config::Config;
@@ -69,6 +66,15 @@ pub enum Runtime<'a> {
     Processes(&'a Path),
     /// As deployed to an AWS emulator, with its table and its secret.
     Deployed(&'a Deployed),
+}
+
+/// One of the two functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// What bot platforms call.
+    Actions,
+    /// What LiveChat and the schedule call.
+    Webhooks,
 }
 
 /// What a stack is made of.
@@ -347,6 +353,19 @@ impl Stack {
         self.instances.iter().try_for_each(Instances::restart)
     }
 
+    /// Hands an event to a function without the gateway, as no caller could: the answer is what the function says itself.
+    ///
+    /// # Errors
+    ///
+    /// When the function has no answer, or panics.
+    pub async fn invoke(&self, side: Side, event: Value) -> Result<Value, Error> {
+        let function = match side {
+            Side::Actions => &self.actions,
+            Side::Webhooks => &self.webhooks,
+        };
+        Ok(function.invoke(event).await?)
+    }
+
     /// Lets the schedule tick once.
     ///
     /// # Errors
@@ -431,7 +450,8 @@ fn in_process(
     let (for_actions, for_webhooks) = (start()?, start()?);
     let (plan, instances) = (fail_points.clone(), for_actions.clone());
     let actions = Function::in_process(ACTIONS, ACTIONS_TIMEOUT, setting.clock.clone(), move |event| {
-        plan.clone().run(answer_http(instances.next(), event))
+        let (plan, instance) = (plan.clone(), instances.next());
+        plan.run(async move { Ok(actions::handle(instance.ok_or(NO_INSTANCE)?, event).await?) })
     });
     let (plan, instances) = (fail_points.clone(), for_webhooks.clone());
     let webhooks = Function::in_process(WEBHOOKS, WEBHOOKS_TIMEOUT, setting.clock.clone(), move |event| {
@@ -439,15 +459,6 @@ fn in_process(
         plan.run(async move { webhooks::handle(instance.ok_or(NO_INSTANCE)?, event).await })
     });
     Ok((actions, webhooks, vec![for_actions, for_webhooks]))
-}
-
-/// What `lambda_http::run` does with each event.
-async fn answer_http(handoff: Option<Arc<Handoff>>, event: LambdaEvent<Value>) -> Result<Value, lambda_runtime::Error> {
-    let handoff = handoff.ok_or(NO_INSTANCE)?;
-    let request: LambdaRequest = serde_json::from_str(&event.payload.to_string())?;
-    let mut app = Adapter::from(service_fn(move |request| actions::answer(Arc::clone(&handoff), request)));
-    let response = app.call(LambdaEvent::new(request, event.context)).await?;
-    Ok(serde_json::to_value(response)?)
 }
 
 /// The functions' innards as `main` builds them, but with AWS clients and files that come from the sandbox.

@@ -22,9 +22,9 @@ use thiserror::Error;
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
 pub use decode::DecodeError;
-pub(crate) use decode::decode;
+pub(crate) use decode::{decode, entries};
 pub use refusal::Refusal;
-pub(crate) use refusal::cap;
+pub(crate) use refusal::{cap, word};
 
 use crate::redacted::Redacted;
 

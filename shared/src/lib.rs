@@ -1,7 +1,7 @@
 //! What both functions share: vendor clients, the table, secrets, and the handoff itself.
 //!
 //! Vendor modules, [`store`] and [`secrets`] stand side by side and do not know one another; [`bridge`] decides without
-//! I/O; [`handoff`] joins them. Nothing here knows Lambda.
+//! I/O; [`handoff`] joins them. [`gateway`] reads requests; nothing here knows Lambda.
 
 /// Passes a named place at which a test may kill the process; nothing at all in other builds.
 macro_rules! fail_point {
@@ -20,6 +20,7 @@ pub mod config;
 pub mod endpoint;
 #[cfg(feature = "fail-points")]
 pub mod fail_point;
+pub mod gateway;
 pub mod handoff;
 pub mod http;
 pub mod ids;

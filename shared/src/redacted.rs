@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq as _;
 ///
 /// Its JSON form is the bare value, so it can stand in any wire or table type. There is no `Display`: whoever needs the
 /// value calls [`expose`](Self::expose), which is easy to find in a review.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Redacted<T = String>(T);
 
@@ -39,6 +39,15 @@ impl<T: AsRef<str>> Redacted<T> {
     }
 }
 
+/// In a time that does not depend on where they differ, so that no comparison of two tells anything by its duration.
+impl<T: AsRef<str>> PartialEq for Redacted<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose().as_bytes().ct_eq(other.expose().as_bytes()).into()
+    }
+}
+
+impl<T: AsRef<str>> Eq for Redacted<T> {}
+
 impl<T> fmt::Debug for Redacted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
@@ -59,6 +68,8 @@ impl From<String> for Redacted {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     #[test]
@@ -75,6 +86,40 @@ mod tests {
             assert!(!ours.matches(received), "{received:?}");
         }
         assert!(!Redacted::from("").matches(""));
+    }
+
+    /// The median time of comparing with what differs at the first byte, and at the last; taken in turns, so that whatever
+    /// else the machine does meets both alike.
+    fn early_and_late(fits: impl Fn(&Redacted, &str) -> bool) -> [Duration; 2] {
+        let secret = "s".repeat(64 * 1024);
+        let (early, late) = (format!("x{}", &secret[1..]), format!("{}x", &secret[1..]));
+        let ours = Redacted::from(secret);
+        let mut samples = [Vec::new(), Vec::new()];
+        for _ in 0..201 {
+            for (received, samples) in [&early, &late].into_iter().zip(&mut samples) {
+                let begun = Instant::now();
+                assert!(!std::hint::black_box(fits(&ours, std::hint::black_box(received))));
+                samples.push(begun.elapsed());
+            }
+        }
+        samples.map(|mut samples| {
+            samples.sort_unstable();
+            samples[samples.len() / 2].max(Duration::from_nanos(1))
+        })
+    }
+
+    #[test]
+    fn how_long_a_comparison_takes_does_not_tell_where_it_fails() {
+        let ratio = |[early, late]: [Duration; 2]| late.as_secs_f64() / early.as_secs_f64();
+        // What must not be done, to see that this test would notice it.
+        let naive = ratio(early_and_late(|ours, received| ours.expose() == received));
+        assert!(naive > 3.0, "the difference of `==` would not be seen here: {naive}");
+        for (what, measured) in [
+            ("matches", ratio(early_and_late(Redacted::matches))),
+            ("equality", ratio(early_and_late(|ours, received| *ours == Redacted::from(received)))),
+        ] {
+            assert!((0.5..2.0).contains(&measured), "{what} takes {measured} times as long for a late difference");
+        }
     }
 
     #[test]

@@ -351,7 +351,7 @@ async fn a_user_from_before_this_stack_is_asked_for_at_botpress() {
     assert!(world.stack.livechat.customers().iter().any(|customer| customer.name.as_deref() == Some("Zoe")));
 
     let sentence = refusal(&world.act("startHitl", request("user_nobody_knows")).await);
-    assert!(sentence.contains("user_nobody_knows"), "{sentence}");
+    assert!(sentence.contains("does not know this user"), "{sentence}");
     assert_eq!(world.count("chat_started"), 1);
 }
 

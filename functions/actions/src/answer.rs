@@ -1,19 +1,14 @@
 //! Answers as HTTP.
 
-use http::{Response, StatusCode, header};
-use lambda_http::Body;
+use http::{Response, StatusCode};
 use serde::Serialize;
 use shared::botpress::reply::{self, ErrorBody, ErrorKind};
 use shared::clock::Timestamp;
+use shared::gateway::{response, text};
 use shared::handoff::{Error, Rejection};
 
-/// A plain text.
-pub fn text(status: StatusCode, text: &str) -> Response<Body> {
-    response(status, "text/plain; charset=utf-8", text.to_owned())
-}
-
 /// A JSON document.
-pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response<String> {
     match serde_json::to_string(body) {
         Ok(body) => response(status, "application/json", body),
         Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written"),
@@ -21,22 +16,22 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
 }
 
 /// The failure of a verb: 400 when calling again is of no use, 500 when it may be.
-pub fn failure(error: &Error, now: Timestamp) -> Response<Body> {
-    let body = ErrorBody::new(error_id(now), ErrorKind::Runtime, &error.to_string());
+pub fn failure(error: &Error, now: Timestamp) -> Response<String> {
+    let body = ErrorBody::new(error_id(now), ErrorKind::Runtime, &format!("{error:#}"));
     tracing::warn!(error = %error, error.id = body.id, "the operation failed");
     let status = if error.is_retryable() { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::BAD_REQUEST };
     json(status, &body)
 }
 
 /// A request that cannot be understood.
-pub fn invalid_payload(message: &str, now: Timestamp) -> Response<Body> {
+pub fn invalid_payload(message: &str, now: Timestamp) -> Response<String> {
     let body = ErrorBody::new(error_id(now), ErrorKind::InvalidPayload, message);
     tracing::warn!(error.message = body.message, error.id = body.id, "the request is malformed");
     json(StatusCode::BAD_REQUEST, &body)
 }
 
 /// A call that is not authentic, or not for us; the caller learns no more than that.
-pub fn turned_away(rejection: &Rejection) -> Response<Body> {
+pub fn turned_away(rejection: &Rejection) -> Response<String> {
     tracing::warn!(reason = %rejection, "a call was turned away");
     match rejection {
         Rejection::Unauthentic => text(StatusCode::UNAUTHORIZED, "unauthorized"),
@@ -50,11 +45,4 @@ pub fn turned_away(rejection: &Rejection) -> Response<Body> {
 fn error_id(now: Timestamp) -> String {
     let [a, b, c, d, ..] = uuid::Uuid::new_v4().into_bytes();
     reply::error_id(now, [a, b, c, d])
-}
-
-fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
-    response
 }

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Response, StatusCode};
-use lambda_http::{Body, Request, RequestExt as _};
+use lambda_runtime::{Context, LambdaEvent};
+use serde_json::Value;
 use shared::clock::Timestamp;
+use shared::gateway::{self, Request, text};
 use shared::handoff::Handoff;
 use shared::route::{self, Route};
 
@@ -41,23 +43,33 @@ pub static ROUTES: [Route<Endpoint>; 3] = [
 /// # Errors
 ///
 /// Never: every failure is an answer.
-pub async fn answer(handoff: Arc<Handoff>, request: Request) -> Result<Response<Body>, Infallible> {
-    let path = request.raw_http_path().to_owned();
-    Ok(match route::find(&ROUTES, request.method(), &path) {
-        Some((Endpoint::Health, _)) => answer::text(StatusCode::OK, "ok"),
+pub async fn handle(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Result<Value, Infallible> {
+    let (event, context) = event.into_parts();
+    let response = match Request::read(event) {
+        // Boxed, since all that follows nests deeper than the compiler cares to follow.
+        Some(request) => Box::pin(answer(&handoff, &request, deadline(&handoff, &context))).await,
+        None => text(StatusCode::BAD_REQUEST, "malformed"),
+    };
+    Ok(gateway::answer(response))
+}
+
+async fn answer(handoff: &Handoff, request: &Request, deadline: Timestamp) -> Response<String> {
+    match route::find(&ROUTES, &request.method, &request.path) {
+        Some((Endpoint::Health, _)) => text(StatusCode::OK, "ok"),
         Some((Endpoint::Botpress, key)) => {
-            let deadline = deadline(&handoff, &request);
-            Box::pin(routes::botpress::respond(&handoff, &request, key, deadline)).await
+            Box::pin(routes::botpress::respond(handoff, request, key, deadline)).await
         }
-        Some((Endpoint::Botcopy, _)) => Box::pin(routes::botcopy::respond(&handoff, &request)).await,
-        None => answer::text(StatusCode::NOT_FOUND, "not found"),
-    })
+        Some((Endpoint::Botcopy, _)) => Box::pin(routes::botcopy::respond(handoff, request)).await,
+        None => text(StatusCode::NOT_FOUND, "not found"),
+    }
 }
 
 /// Until when the answer has to be there.
-fn deadline(handoff: &Handoff, request: &Request) -> Timestamp {
-    let told = request.lambda_context_ref().and_then(|context| i64::try_from(context.deadline).ok());
-    // Without a context nobody waits longer than API Gateway does.
-    let end = told.map_or_else(|| handoff.clock.now() + Duration::from_secs(29), Timestamp::from_unix_millis);
+fn deadline(handoff: &Handoff, context: &Context) -> Timestamp {
+    let end = match i64::try_from(context.deadline) {
+        Ok(millis) if millis > 0 => Timestamp::from_unix_millis(millis),
+        // Without a deadline nobody waits longer than API Gateway does.
+        _ => handoff.clock.now() + Duration::from_secs(29),
+    };
     end - ANSWER_MARGIN
 }

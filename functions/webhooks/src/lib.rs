@@ -8,11 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Response, StatusCode};
-use lambda_http::request::LambdaRequest;
-use lambda_http::{Adapter, Body, Request, RequestExt as _, Service as _};
-use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
+use lambda_runtime::{Context, Error, LambdaEvent};
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
+use shared::gateway::{self, Request, text};
 use shared::handoff::Handoff;
 use shared::route::{self, Route};
 
@@ -39,36 +38,30 @@ pub static ROUTES: [Route<Endpoint>; 2] =
 ///
 /// # Errors
 ///
-/// When the event is neither, or the sweep could not even begin: the scheduler then tries again.
+/// When the sweep could not even begin: the scheduler then tries again.
 pub async fn handle(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Result<Value, Error> {
+    let (event, context) = event.into_parts();
     // Boxed, since all that follows nests deeper than the compiler cares to follow.
-    if event.payload.get("requestContext").is_some() {
-        Box::pin(answer_event(handoff, event)).await
-    } else {
-        Box::pin(sweep(&handoff, &event.context)).await
+    if event.get("requestContext").is_none() {
+        return Box::pin(sweep(&handoff, &context)).await;
     }
+    let response = match Request::read(event) {
+        Some(request) => Box::pin(answer(&handoff, &request, &context)).await,
+        None => text(StatusCode::BAD_REQUEST, "malformed"),
+    };
+    Ok(gateway::answer(response))
 }
 
-async fn answer_event(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Result<Value, Error> {
-    // The request is read through a raw value, which only text can give.
-    let request: LambdaRequest = serde_json::from_str(&event.payload.to_string())?;
-    let mut app = Adapter::from(service_fn(move |request| answer(Arc::clone(&handoff), request)));
-    let response = app.call(LambdaEvent::new(request, event.context)).await?;
-    Ok(serde_json::to_value(response)?)
-}
-
-async fn answer(handoff: Arc<Handoff>, request: Request) -> Result<Response<Body>, Error> {
-    let path = request.raw_http_path().to_owned();
-    Ok(match route::find(&ROUTES, request.method(), &path) {
+async fn answer(handoff: &Handoff, request: &Request, context: &Context) -> Response<String> {
+    match route::find(&ROUTES, &request.method, &request.path) {
         Some((Endpoint::Health, _)) => text(StatusCode::OK, "ok"),
         Some((Endpoint::LiveChat, _)) => {
-            let invocation_end = request.lambda_context_ref().map(|context| end(&handoff, context));
             let patience_end = handoff.clock.now() + LIVECHAT_PATIENCE;
-            let deadline = invocation_end.map_or(patience_end, |end| end.min(patience_end)) - ANSWER_MARGIN;
-            livechat::answer(&handoff, request.body(), deadline).await
+            let deadline = end(handoff, context).min(patience_end) - ANSWER_MARGIN;
+            livechat::answer(handoff, &request.body, deadline).await
         }
         None => text(StatusCode::NOT_FOUND, "not found"),
-    })
+    }
 }
 
 async fn sweep(handoff: &Handoff, context: &Context) -> Result<Value, Error> {
@@ -82,10 +75,4 @@ fn end(handoff: &Handoff, context: &Context) -> Timestamp {
         Ok(millis) if millis > 0 => Timestamp::from_unix_millis(millis),
         _ => handoff.clock.now() + LIVECHAT_PATIENCE,
     }
-}
-
-fn text(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::from(text));
-    *response.status_mut() = status;
-    response
 }

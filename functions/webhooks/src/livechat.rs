@@ -1,21 +1,19 @@
 //! `POST /livechat`: LiveChat's webhooks.
 
 use http::{Response, StatusCode};
-use lambda_http::Body;
 use shared::clock::Timestamp;
+use shared::gateway::text;
 use shared::handoff::{Handoff, Rejection};
-
-use crate::text;
 
 /// Far more than any event of LiveChat, whose longest text is 16 KB.
 const MAX_BODY_BYTES: usize = 512 * 1024;
 
 /// Takes one delivery; LiveChat counts nothing but 200 as taken.
-pub async fn answer(handoff: &Handoff, body: &Body, deadline: Timestamp) -> Response<Body> {
+pub async fn answer(handoff: &Handoff, body: &[u8], deadline: Timestamp) -> Response<String> {
     if body.len() > MAX_BODY_BYTES {
         return text(StatusCode::PAYLOAD_TOO_LARGE, "too large");
     }
-    let event = match handoff.authenticate_livechat(body.as_ref()).await {
+    let event = match handoff.authenticate_livechat(body).await {
         Ok(event) => event,
         Err(rejection) => return turned_away(&rejection),
     };
@@ -31,7 +29,7 @@ pub async fn answer(handoff: &Handoff, body: &Body, deadline: Timestamp) -> Resp
     }
 }
 
-fn turned_away(rejection: &Rejection) -> Response<Body> {
+fn turned_away(rejection: &Rejection) -> Response<String> {
     tracing::warn!(reason = %rejection, "a webhook was turned away");
     match rejection {
         Rejection::Unauthentic => text(StatusCode::UNAUTHORIZED, "unauthorized"),

@@ -1,11 +1,12 @@
 //! What Botcopy's refusals mean to us.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::http::{Answer, Call, Failure, Refusal};
+use crate::http::{Answer, Call, Failure, Refusal, word};
 
 /// A push that did not succeed.
 ///
@@ -13,7 +14,7 @@ use crate::http::{Answer, Call, Failure, Refusal};
 #[derive(Debug, Error)]
 pub enum Error {
     /// Botcopy answered, and said no.
-    #[error("Botcopy refused {call}: {refusal}")]
+    #[error(fmt = word_refusal)]
     Refused {
         /// What was called.
         call: Call,
@@ -29,6 +30,10 @@ pub enum Error {
         #[source]
         failure: Failure,
     },
+}
+
+fn word_refusal(call: &Call, refusal: &Refusal, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    word("Botcopy", call, refusal, f)
 }
 
 impl Error {

@@ -200,7 +200,7 @@ mod tests {
         let server = serve(limited.insert_header("retry-after", "7")).await;
         let client = client(&server.uri(), testing::http());
         let error = client.widget(&channel(), &"key".into()).push(&message()).await.unwrap_err();
-        assert_eq!(error.to_string(), "Botcopy refused push message: status 429: slow down");
+        assert_eq!(format!("{error:#}"), "Botcopy refused push message: status 429: slow down");
         assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
         assert!(error.is_retryable() && !error.outcome_unknown());
     }

@@ -1,17 +1,18 @@
 //! What Botpress's refusals mean to us.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::http::{Answer, Call, Failure, Refusal};
+use crate::http::{Answer, Call, Failure, Refusal, word};
 
 /// A call to Botpress that did not succeed.
 #[derive(Debug, Error)]
 pub enum Error {
     /// Botpress answered, and said no.
-    #[error("Botpress refused {call}: {refusal}")]
+    #[error(fmt = word_refusal)]
     Refused {
         /// What was called.
         call: Call,
@@ -27,6 +28,10 @@ pub enum Error {
         #[source]
         failure: Failure,
     },
+}
+
+fn word_refusal(call: &Call, refusal: &Refusal, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    word("Botpress", call, refusal, f)
 }
 
 impl Error {

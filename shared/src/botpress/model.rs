@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
+use crate::http::entries;
 use crate::ids::{ConversationId, MessageId, UserId};
 
 /// A user: the end user's mirror, or an agent.
@@ -18,7 +19,7 @@ pub struct User {
     /// The user's id.
     pub id: UserId,
     /// Our own tags, without prefix.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "entries")]
     pub tags: BTreeMap<String, String>,
     /// The name to show.
     #[serde(default)]
@@ -81,7 +82,7 @@ pub struct Conversation {
     /// The conversation's id.
     pub id: ConversationId,
     /// Our own tags, without prefix.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "entries")]
     pub tags: BTreeMap<String, String>,
 }
 

@@ -10,11 +10,9 @@ use thiserror::Error;
 
 use super::{Configuration, Content};
 use crate::clock::Timestamp;
-use crate::http::{DecodeError, cap, decode};
+use crate::http::{DecodeError, decode};
 use crate::ids::{ConversationId, MessageId, UserId};
 use crate::redacted::Redacted;
-
-const MAX_NAME_CHARS: usize = 64;
 
 /// One inbound call.
 #[derive(Clone, Debug, PartialEq)]
@@ -150,11 +148,11 @@ pub struct WebhookReceived {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum OperationError {
     /// Botpress asks for something that did not exist when this was written.
-    #[error("This version of the integration does not know the operation {0:?}. Update the integration.")]
-    UnknownOperation(String),
+    #[error("This version of the integration does not know this operation. Update the integration.")]
+    UnknownOperation,
     /// The action is not one of the interface `hitl`.
-    #[error("This integration has no action {0:?}; it has createUser, startHitl and stopHitl.")]
-    UnknownAction(String),
+    #[error("This integration has no such action; it has createUser, startHitl and stopHitl.")]
+    UnknownAction,
     /// The body does not have the documented form.
     #[error("The body of {operation} cannot be read: {source}.")]
     Malformed {
@@ -206,7 +204,7 @@ impl Operation {
             }
             "create_user" => Self::CreateUser,
             "create_conversation" => Self::CreateConversation,
-            unknown => return Err(OperationError::UnknownOperation(cap(unknown, MAX_NAME_CHARS))),
+            _ => return Err(OperationError::UnknownOperation),
         })
     }
 }
@@ -233,7 +231,7 @@ impl Action {
                 let WireStopHitl { conversation_id } = input("stopHitl", body)?;
                 Self::StopHitl { conversation_id }
             }
-            unknown => return Err(OperationError::UnknownAction(cap(unknown, MAX_NAME_CHARS))),
+            _ => return Err(OperationError::UnknownAction),
         })
     }
 }
@@ -513,11 +511,11 @@ mod tests {
     fn what_cannot_be_understood_is_told_apart_and_never_quoted() {
         assert_eq!(
             error("dance", "{}"),
-            "This version of the integration does not know the operation \"dance\". Update the integration."
+            "This version of the integration does not know this operation. Update the integration."
         );
         assert_eq!(
             error("action_triggered", r#"{"type":"dance","input":{}}"#),
-            "This integration has no action \"dance\"; it has createUser, startHitl and stopHitl."
+            "This integration has no such action; it has createUser, startHitl and stopHitl."
         );
         assert_eq!(
             error("action_triggered", r#"{"type":"startHitl","input":{"userId":["canary"]}}"#),

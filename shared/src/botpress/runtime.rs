@@ -402,7 +402,7 @@ mod tests {
             json!({"id": "err_1", "code": 404, "type": "ResourceNotFound", "message": "No such bot", "metadata": {}});
         let error = refuse(ResponseTemplate::new(404).set_body_json(body)).await;
         assert_eq!(
-            error.to_string(),
+            format!("{error:#}"),
             "Botpress refused createEvent: ResourceNotFound, status 404: No such bot (debug id err_1)"
         );
         assert!(error.is_not_found() && !error.is_retryable() && !error.outcome_unknown());

@@ -14,6 +14,7 @@ use crate::ids::SessionId;
 use crate::metrics::{About, Metric};
 use crate::store::Session;
 use crate::store::lane::{Accepted, Arrival, Completed, Contents, Done, Lane, Lease, Outcome, Position, Waiting};
+use crate::telemetry;
 
 /// The first pause after a failure that named none; it doubles from try to try.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -303,7 +304,8 @@ impl Handoff {
             return Ok(Attempt::Later(now + error.retry_after().unwrap_or_else(|| pause_after(item.attempts))));
         }
         tracing::error!(error = %error, session.id = %session.session_id, lane = %C::LANE,
-            source.id = without_address(&item.position.source_id), "an item cannot be delivered and is parked");
+            source.id = telemetry::id(&without_address(&item.position.source_id)),
+            "an item cannot be delivered and is parked");
         C::tell_sender(self, session, item).await?;
         Ok(Attempt::Done(Delivered { outcome: Outcome::Parked, vendor_id: None }))
     }

@@ -91,7 +91,7 @@ impl Handoff {
                 call!(agent.tag_thread(&thread.chat_id, &thread.thread_id, tag))
             };
             if let Err(error) = tagged.await {
-                tracing::warn!(error = %error, livechat.tag = tag, "LiveChat did not take a tag");
+                tracing::warn!(error = %error, "LiveChat did not take a tag");
             }
         }
     }

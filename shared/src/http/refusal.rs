@@ -7,7 +7,7 @@ use ::http::{HeaderMap, HeaderName, StatusCode, header};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-use super::Answer;
+use super::{Answer, Call};
 
 /// Vendors quote the caller's input in their messages; a short piece is enough to see what they mean.
 const MAX_MESSAGE_CHARS: usize = 200;
@@ -16,6 +16,8 @@ const MAX_CODE_CHARS: usize = 64;
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// A vendor's answer that is not a success.
+///
+/// Its plain form, `{}`, is for the log: the vendor's sentence may quote what people wrote, so only `{:#}` has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The HTTP status.
@@ -34,9 +36,9 @@ impl Refusal {
     pub(crate) fn new(answer: &Answer, code: Option<&str>, message: Option<&str>, debug_id: Option<&str>) -> Self {
         Self {
             status: answer.status,
-            code: code.map(|code| cap(code, MAX_CODE_CHARS)),
+            code: code.filter(|code| is_identifier(code)).map(str::to_owned),
             message: message.map(|message| cap(message, MAX_MESSAGE_CHARS)),
-            debug_id: debug_id.map(|id| cap(id, MAX_CODE_CHARS)),
+            debug_id: debug_id.filter(|id| is_identifier(id)).map(str::to_owned),
             retry_after: retry_after(&answer.headers),
         }
     }
@@ -58,7 +60,7 @@ impl fmt::Display for Refusal {
             write!(f, "{code}, ")?;
         }
         write!(f, "status {}", self.status.as_u16())?;
-        if let Some(message) = &self.message {
+        if let Some(message) = self.message.as_ref().filter(|_| f.alternate()) {
             write!(f, ": {message}")?;
         }
         if let Some(id) = &self.debug_id {
@@ -66,6 +68,19 @@ impl fmt::Display for Refusal {
         }
         Ok(())
     }
+}
+
+/// How errors of all vendors word a refusal: `LiveChat refused start_chat: authentication, status 401`.
+pub(crate) fn word(vendor: &str, call: &Call, refusal: &Refusal, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{vendor} refused {call}: ")?;
+    // Not by `write!`, which would forget whether the alternate form is wanted.
+    fmt::Display::fmt(refusal, f)
+}
+
+/// Whether a text can be a code or an id of a vendor, and is no sentence.
+fn is_identifier(text: &str) -> bool {
+    let is_part = |char: char| char.is_ascii_alphanumeric() || "_-.:".contains(char);
+    !text.is_empty() && text.len() <= MAX_CODE_CHARS && text.chars().all(is_part)
 }
 
 /// At most `max` characters of `text`, with an ellipsis in place of the rest.
@@ -133,6 +148,18 @@ mod tests {
         let message = refusal.message.clone().unwrap();
         assert_eq!(message.chars().count(), 200);
         assert!(message.ends_with("é…"));
-        assert_eq!(refusal.to_string(), format!("validation, status 400: {message} (debug id d1)"));
+        assert_eq!(format!("{refusal:#}"), format!("validation, status 400: {message} (debug id d1)"));
+        assert_eq!(
+            refusal.to_string(),
+            "validation, status 400 (debug id d1)",
+            "the log has no sentence of the vendor"
+        );
+    }
+
+    #[test]
+    fn codes_and_ids_that_are_sentences_are_not_kept() {
+        let answer = Answer { status: StatusCode::BAD_REQUEST, headers: HeaderMap::new(), body: Vec::new() };
+        let refusal = Refusal::new(&answer, Some("my card is 4111"), None, Some(&"d".repeat(65)));
+        assert_eq!(refusal.to_string(), "status 400");
     }
 }

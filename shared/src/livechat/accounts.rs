@@ -188,7 +188,10 @@ mod tests {
         let body = json!({"oauth_exception": "unauthorized_client", "exception_description": "bad redirect"});
         token_call().respond_with(ResponseTemplate::new(401).set_body_json(body)).mount(&server).await;
         let error = client(&server.uri()).issue_customer_token(None).await.unwrap_err();
-        assert_eq!(error.to_string(), "LiveChat refused customer/token: unauthorized_client, status 401: bad redirect");
+        assert_eq!(
+            format!("{error:#}"),
+            "LiveChat refused customer/token: unauthorized_client, status 401: bad redirect"
+        );
         assert!(!error.is_retryable() && !error.is_authentication());
     }
 

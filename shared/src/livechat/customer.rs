@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::{Action, Api, Chat, Client, Error, NewEvent, Result};
-use crate::http::{Body, Call, File};
+use crate::http::{Body, Call, File, entries};
 use crate::ids::{ChatId, EventId, GroupId, ThreadId};
 use crate::redacted::Redacted;
 
@@ -143,6 +143,7 @@ struct Chats {
 
 #[derive(Deserialize)]
 struct GroupStatuses {
+    #[serde(deserialize_with = "entries")]
     groups_status: BTreeMap<String, GroupStatus>,
 }
 

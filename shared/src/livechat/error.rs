@@ -1,12 +1,13 @@
 //! What LiveChat's refusals mean to us.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
 use thiserror::Error;
 
 use super::Region;
-use crate::http::{Answer, Call, Failure, Refusal};
+use crate::http::{Answer, Call, Failure, Refusal, word};
 
 /// A call to LiveChat that did not succeed.
 ///
@@ -15,7 +16,7 @@ use crate::http::{Answer, Call, Failure, Refusal};
 #[derive(Debug, Error)]
 pub enum Error {
     /// LiveChat answered, and said no.
-    #[error("LiveChat refused {call}: {refusal}")]
+    #[error(fmt = word_refusal)]
     Refused {
         /// What was called.
         call: Call,
@@ -33,6 +34,10 @@ pub enum Error {
         #[source]
         failure: Failure,
     },
+}
+
+fn word_refusal(call: &Call, refusal: &Refusal, _region: &Option<Region>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    word("LiveChat", call, refusal, f)
 }
 
 impl Error {

@@ -183,7 +183,8 @@ impl Client {
             return;
         };
         if !self.shared.sunset_logged.swap(true, Ordering::Relaxed) {
-            let date = date.to_str().unwrap_or("(unreadable)");
+            let is_date = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+            let date = date.to_str().ok().filter(is_date).unwrap_or("(unreadable)");
             tracing::warn!(
                 livechat.version = API_VERSION,
                 livechat.header = name,

@@ -10,6 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::http::entries;
 use crate::ids::{AgentId, ChatId, CustomerId, EventId, GroupId, ThreadId};
 use crate::redacted::Redacted;
 
@@ -70,7 +71,7 @@ pub struct Chat {
     #[serde(default)]
     pub access: Access,
     /// Chat properties, by namespace and name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "entries")]
     pub properties: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
 }
 

@@ -42,7 +42,7 @@ async fn a_refusal_keeps_code_status_message_and_debug_id() {
     let body = json!({"error": {"type": "chat_inactive", "message": "Chat is inactive", "data": {"new": 1}}});
     let error = refuse(ResponseTemplate::new(422).set_body_json(body).insert_header("x-debug-id", "d1")).await;
     assert_eq!(
-        error.to_string(),
+        format!("{error:#}"),
         "LiveChat refused send_event: chat_inactive, status 422: Chat is inactive (debug id d1)"
     );
     assert!(error.is_chat_inactive() && !error.is_retryable() && !error.outcome_unknown());

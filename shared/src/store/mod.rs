@@ -48,7 +48,7 @@ pub enum Error {
     /// DynamoDB did not answer or refused; a later try may succeed.
     #[error("the table is not available ({reason})")]
     Unavailable {
-        /// DynamoDB's error code and message, which quote expressions but no values.
+        /// DynamoDB's error code.
         reason: String,
         /// The SDK's error.
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -64,9 +64,10 @@ where
     R: std::fmt::Debug + Send + Sync + 'static,
 {
     fn from(error: SdkError<E, R>) -> Self {
-        let reason = match (error.code(), error.message()) {
-            (Some(code), Some(message)) => format!("{code}: {message}"),
-            _ => error.to_string(),
+        let reason = match error.code() {
+            // The service's sentence stays with the source: it may quote a value.
+            Some(code) => code.to_owned(),
+            None => error.to_string(),
         };
         Self::Unavailable { reason, source: Box::new(error) }
     }

@@ -1,7 +1,7 @@
 //! `POST /botcopy`: the live-chat endpoint of Botcopy bots, both steps.
 
 use http::{Response, StatusCode};
-use lambda_http::{Body, Request};
+use shared::gateway::{Request, text};
 use shared::handoff::{BotcopyProof, Handoff};
 
 use crate::answer;
@@ -10,12 +10,12 @@ use crate::answer;
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// Answers one call of Botcopy.
-pub async fn respond(handoff: &Handoff, request: &Request) -> Response<Body> {
-    let body: &[u8] = request.body().as_ref();
+pub async fn respond(handoff: &Handoff, request: &Request) -> Response<String> {
+    let body = request.body.as_slice();
     if body.len() > MAX_BODY_BYTES {
-        return answer::text(StatusCode::PAYLOAD_TOO_LARGE, "too large");
+        return text(StatusCode::PAYLOAD_TOO_LARGE, "too large");
     }
-    match handoff.authenticate_botcopy(BotcopyProof { headers: request.headers(), body }).await {
+    match handoff.authenticate_botcopy(BotcopyProof { headers: &request.headers, body }).await {
         Ok(call) => {
             let begun = handoff.clock.now();
             let answer = handoff.hand_over(&call).await;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use http::{Response, StatusCode};
-use lambda_http::{Body, Request};
 use serde_json::{Value, json};
 use shared::botpress::{Action, Context, Install, Operation, WebhookReceived, reply};
 use shared::clock::Timestamp;
+use shared::gateway::{Request, text};
 use shared::handoff::{BotpressProof, Handoff, Rejection, Result, StartRequest};
 use shared::ids::ConversationId;
 use shared::store::{Platform, Profile};
@@ -24,17 +24,17 @@ const STOP_TIME: Duration = Duration::from_secs(8);
 const STOP_PAUSE: Duration = Duration::from_millis(500);
 
 /// Answers one call of Botpress.
-pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: Timestamp) -> Response<Body> {
-    let body: &[u8] = request.body().as_ref();
+pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: Timestamp) -> Response<String> {
+    let body = request.body.as_slice();
     if body.len() > MAX_BODY_BYTES {
-        return answer::text(StatusCode::PAYLOAD_TOO_LARGE, "too large");
+        return text(StatusCode::PAYLOAD_TOO_LARGE, "too large");
     }
-    let signature = request.headers().get("x-bp-signature").map(|value| value.to_str().unwrap_or_default());
+    let signature = request.headers.get("x-bp-signature").map(|value| value.to_str().unwrap_or_default());
     if let Err(rejection) = handoff.authenticate_botpress(BotpressProof { path_key: key, signature, body }).await {
         return answer::turned_away(&rejection);
     }
     let now = handoff.clock.now();
-    let context = match Context::from_headers(request.headers()) {
+    let context = match Context::from_headers(&request.headers) {
         Ok(context) => context,
         Err(error) => return answer::invalid_payload(&error.to_string(), now),
     };
@@ -66,7 +66,7 @@ async fn perform(
     context: &Context,
     operation: Operation,
     deadline: Timestamp,
-) -> Response<Body> {
+) -> Response<String> {
     let install = &context.install;
     let done = match operation {
         Operation::Action(action) => return act(handoff, context, action, deadline).await,
@@ -88,7 +88,7 @@ async fn perform(
     }
 }
 
-async fn act(handoff: &Handoff, context: &Context, action: Action, deadline: Timestamp) -> Response<Body> {
+async fn act(handoff: &Handoff, context: &Context, action: Action, deadline: Timestamp) -> Response<String> {
     let install = &context.install;
     let output = match action {
         Action::CreateUser { name, picture_url, email } => {
@@ -134,7 +134,7 @@ async fn create_user(
 async fn stop(handoff: &Handoff, conversation_id: &ConversationId, deadline: Timestamp) -> Value {
     let soon = deadline.min(handoff.clock.now() + STOP_TIME);
     while let Err(error) = handoff.stop(conversation_id, soon).await {
-        tracing::error!(error = %error, conversation.id = %conversation_id, "a stop could not be made durable");
+        tracing::error!(error = %error, conversation.id = telemetry::id(conversation_id), "a stop could not be made durable");
         if handoff.clock.now() + STOP_PAUSE > soon {
             break;
         }
@@ -144,25 +144,19 @@ async fn stop(handoff: &Handoff, conversation_id: &ConversationId, deadline: Tim
 }
 
 /// LiveChat's event, relayed by Botpress's public webhook; the answer goes back to LiveChat.
-async fn receive(handoff: &Handoff, relayed: WebhookReceived, deadline: Timestamp) -> Response<Body> {
+async fn receive(handoff: &Handoff, relayed: WebhookReceived, deadline: Timestamp) -> Response<String> {
     let body = relayed.body.as_ref().map_or("", |body| body.expose());
     let event = match handoff.authenticate_livechat(body.as_bytes()).await {
         Ok(event) => event,
         Err(rejection) => return answer::turned_away(&rejection),
     };
     match handoff.receive(&event, deadline).await {
-        Ok(_) => answer::text(StatusCode::OK, "ok"),
+        Ok(_) => text(StatusCode::OK, "ok"),
         Err(error) => answer::failure(&error, handoff.clock.now()),
     }
 }
 
-/// Where LiveChat finds this stack: the address under which Botpress has just found it.
+/// Where LiveChat finds this stack: beside the address under which Botpress has just found it.
 fn livechat_url(request: &Request) -> String {
-    let uri = request.uri();
-    let stage = request.uri().path().split("/botpress/").next().unwrap_or_default();
-    format!(
-        "{}://{}{stage}/livechat",
-        uri.scheme_str().unwrap_or("https"),
-        uri.authority().map_or("", |authority| authority.as_str()),
-    )
+    request.beside("/botpress/", "/livechat")
 }

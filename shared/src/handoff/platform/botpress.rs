@@ -85,7 +85,7 @@ pub(super) async fn new_user(handoff: &Handoff, install: &Install, user_id: &Use
     let found: Result<botpress::User> = call!(bot.get_user(user_id));
     let found = found.map_err(|error| match error {
         Error::Botpress(error) if error.is_not_found() => {
-            Error::Refused(format!("Botpress does not know the user {user_id} of this integration."))
+            Error::Refused("Botpress does not know this user of the integration.".to_owned())
         }
         other => other,
     })?;
