@@ -198,6 +198,22 @@ impl Cache {
         self.no_older_than(TIME_TO_LIVE).await
     }
 
+    /// Looks at the secret before the first call is taken: with one that is not complete the function shall not start.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`], which names what is empty or missing. A Secrets Manager that does not answer is no reason not to
+    /// start: it is asked again with the first call, which fails as long as it stays silent.
+    pub async fn check(&self) -> Result<(), Error> {
+        match self.get().await {
+            Err(error @ Error::Unavailable(_)) => {
+                tracing::error!(error = %error, "the secret could not be checked at the start");
+                Ok(())
+            }
+            checked => checked.map(drop),
+        }
+    }
+
     /// The credentials after a vendor refused them: fetched anew unless that was done moments ago.
     ///
     /// # Errors
@@ -233,7 +249,7 @@ impl Cache {
 
     async fn fetch(&self) -> Result<Versions, Error> {
         let (current, previous) = tokio::join!(self.fetch_stage("AWSCURRENT"), self.fetch_stage("AWSPREVIOUS"));
-        let current = current?.ok_or(Error::Malformed("it has no current version"))?;
+        let current = current?.ok_or(Error::Malformed("SECRET_ID names no secret that has a current version"))?;
         // A previous version that is absent or no longer valid only means that there is no rotation to bridge.
         Ok(Versions { current, previous: previous.ok().flatten() })
     }
@@ -243,7 +259,7 @@ impl Cache {
         match request.send().await {
             Ok(answer) => answer.secret_string().map(Secrets::parse).transpose(),
             Err(error) => match error.into_service_error() {
-                missing if missing.is_resource_not_found_exception() && stage == "AWSPREVIOUS" => Ok(None),
+                missing if missing.is_resource_not_found_exception() => Ok(None),
                 other => Err(Error::Unavailable(Box::new(other))),
             },
         }
