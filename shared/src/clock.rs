@@ -19,20 +19,31 @@ use tokio::sync::watch;
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// Makes a timestamp from microseconds since the Unix epoch.
+    /// The beginning of the year 0.
+    const EARLIEST: i64 = -62_167_219_200_000_000;
+    /// The end of the year 9999: later ones have no form that sorts, and vendors' numbers can lead there.
+    const LATEST: i64 = 253_402_300_799_999_999;
+
+    /// Makes a timestamp from microseconds since the Unix epoch; beyond the years 0 to 9999, the nearest moment within.
     pub const fn from_unix_micros(micros: i64) -> Self {
-        Self(micros)
+        if micros < Self::EARLIEST {
+            Self(Self::EARLIEST)
+        } else if micros > Self::LATEST {
+            Self(Self::LATEST)
+        } else {
+            Self(micros)
+        }
     }
 
-    /// Makes a timestamp from milliseconds since the Unix epoch.
+    /// Makes a timestamp from milliseconds since the Unix epoch, within the same bounds.
     pub const fn from_unix_millis(millis: i64) -> Self {
-        Self(millis.saturating_mul(1_000))
+        Self::from_unix_micros(millis.saturating_mul(1_000))
     }
 
     /// Reads any RFC 3339 text: any offset, any number of decimals (those past the sixth are dropped).
     pub fn parse(text: &str) -> Option<Self> {
         let nanos = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos();
-        i64::try_from(nanos.div_euclid(1_000)).ok().map(Self)
+        i64::try_from(nanos.div_euclid(1_000)).ok().map(Self::from_unix_micros)
     }
 
     /// Microseconds since the Unix epoch.
@@ -60,7 +71,7 @@ impl Add<Duration> for Timestamp {
     type Output = Self;
 
     fn add(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(micros(duration)))
+        Self::from_unix_micros(self.0.saturating_add(micros(duration)))
     }
 }
 
@@ -68,7 +79,7 @@ impl Sub<Duration> for Timestamp {
     type Output = Self;
 
     fn sub(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(micros(duration)))
+        Self::from_unix_micros(self.0.saturating_sub(micros(duration)))
     }
 }
 
@@ -269,6 +280,18 @@ impl Drop for Asleep<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_moment_is_so_far_away_that_it_cannot_be_written() {
+        for micros in [i64::MIN, i64::MAX, 0, Timestamp::LATEST, Timestamp::EARLIEST] {
+            let moment = Timestamp::from_unix_micros(micros);
+            for moment in [moment, moment + Duration::MAX, moment - Duration::MAX, moment + Duration::from_micros(1)] {
+                assert_eq!(Timestamp::parse(&moment.to_string()), Some(moment), "{micros}");
+            }
+        }
+        assert_eq!(Timestamp::from_unix_millis(i64::MAX).to_string(), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(Timestamp::from_unix_millis(i64::MIN).to_string(), "0000-01-01T00:00:00.000000Z");
+    }
 
     #[test]
     fn times_are_read_in_every_form_the_vendors_send() {

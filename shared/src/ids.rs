@@ -4,15 +4,28 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
+
+/// More than any vendor's id has, and so little that a key of the table takes two of them (1,024 bytes).
+pub(crate) const MAX_ID_BYTES: usize = 400;
+
+/// Reads an id; one that could not be a key is not one.
+pub(crate) fn read_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.len() <= MAX_ID_BYTES {
+        true => Ok(text),
+        false => Err(D::Error::custom("invalid length, expected an id of at most 400 bytes")),
+    }
+}
 
 macro_rules! text_id {
     ($($(#[$doc:meta])* $name:ident;)+) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(String);
+        pub struct $name(#[serde(deserialize_with = "read_id")] String);
 
         impl $name {
             /// Takes over the owner's text as it is.
@@ -129,6 +142,13 @@ impl fmt::Display for GroupId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_long_for_a_key_is_no_id() {
+        let read = |length: usize| serde_json::from_str::<ChatId>(&format!("\"{}\"", "x".repeat(length)));
+        assert!(read(MAX_ID_BYTES).is_ok());
+        assert!(read(MAX_ID_BYTES + 1).unwrap_err().to_string().contains("expected an id of at most 400 bytes"));
+    }
 
     #[test]
     fn users_of_different_bots_are_never_taken_for_one_another() {

@@ -1,6 +1,6 @@
 //! What Botcopy asks of a live-chat endpoint.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
 use super::{Channel, HistoryItem, history};
@@ -41,8 +41,21 @@ struct Fields {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireChannel {
+    #[serde(deserialize_with = "short")]
     user_id: String,
+    #[serde(deserialize_with = "short")]
     bot_id: String,
+}
+
+/// Both ids together become one of ours, escaped.
+fn short<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    const MAX_BYTES: usize = 90;
+    let id = String::deserialize(deserializer)?;
+    if id.len() <= MAX_BYTES {
+        Ok(id)
+    } else {
+        Err(de::Error::custom("invalid length, expected an id of at most 90 bytes"))
+    }
 }
 
 /// The body is not what Botcopy always sends.
@@ -175,7 +188,12 @@ mod tests {
 
     #[test]
     fn without_token_user_or_bot_it_is_no_call() {
-        for further in [json!({"accessToken": 7}), json!({"userId": null}), json!({"botId": {}})] {
+        for further in [
+            json!({"accessToken": 7}),
+            json!({"userId": null}),
+            json!({"botId": {}}),
+            json!({"userId": "x".repeat(91)}),
+        ] {
             assert!(UnverifiedCall::parse(&body(&further)).is_err(), "{further}");
         }
         assert!(UnverifiedCall::parse(b"order 7").is_err());

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::Install;
 use crate::http::{DecodeError, decode};
-use crate::ids::{GroupId, UserId};
+use crate::ids::{GroupId, MAX_ID_BYTES, UserId};
 use crate::redacted::Redacted;
 
 /// Where an inbound call comes from, and what it wants.
@@ -106,6 +106,9 @@ pub enum ContextError {
     /// A required header is absent, empty, or not text.
     #[error("The header {0} is missing or empty. Only Botpress calls this address.")]
     MissingHeader(&'static str),
+    /// A header that names something is longer than any name.
+    #[error("The header {0} is too long. Only Botpress calls this address.")]
+    TooLong(&'static str),
     /// The configuration is not base64.
     #[error("The header x-bp-configuration is not base64. Only Botpress calls this address.")]
     NotBase64,
@@ -123,12 +126,12 @@ impl Context {
     pub fn from_headers(headers: &HeaderMap) -> Result<Self, ContextError> {
         Ok(Self {
             install: Install {
-                bot_id: required(headers, "x-bot-id")?.into(),
-                integration_id: required(headers, "x-integration-id")?.into(),
-                alias: required(headers, "x-integration-alias")?.into(),
-                install_id: required(headers, "x-webhook-id")?.into(),
+                bot_id: id(headers, "x-bot-id")?,
+                integration_id: id(headers, "x-integration-id")?,
+                alias: id(headers, "x-integration-alias")?,
+                install_id: id(headers, "x-webhook-id")?,
             },
-            bot_user_id: required(headers, "x-bot-user-id")?.into(),
+            bot_user_id: id(headers, "x-bot-user-id")?,
             configuration: configuration(required(headers, "x-bp-configuration")?)?,
             operation: required(headers, "x-bp-operation")?.to_owned(),
             traceparent: text(headers, "traceparent").map(str::to_owned),
@@ -143,6 +146,11 @@ fn configuration(encoded: &str) -> Result<Configuration, ContextError> {
 
 fn required<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, ContextError> {
     text(headers, name).ok_or(ContextError::MissingHeader(name))
+}
+
+fn id<'a, T: From<&'a str>>(headers: &'a HeaderMap, name: &'static str) -> Result<T, ContextError> {
+    let id = required(headers, name)?;
+    if id.len() <= MAX_ID_BYTES { Ok(id.into()) } else { Err(ContextError::TooLong(name)) }
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -5,9 +5,19 @@ use std::collections::BTreeMap;
 use super::credentials::call;
 use super::{Handoff, Result};
 use crate::botpress::{Install, NewUser};
+use crate::http::cap;
 use crate::ids::UserId;
 use crate::redacted::Redacted;
 use crate::store::Profile;
+
+/// What Botpress keeps of a name.
+const MAX_NAME_CHARS: usize = 200;
+
+/// Longer ones are no address of a picture but the picture.
+const MAX_URL_BYTES: usize = 2_048;
+
+/// The longest address that mail can have.
+const MAX_EMAIL_BYTES: usize = 254;
 
 /// The host part by which the HITL plugin's made-up addresses are known.
 const SYNTHETIC_HOST: &str = "no-reply.";
@@ -32,7 +42,9 @@ impl Handoff {
         let (mut bot, ()) = tokio::try_join!(self.as_install(install), self.gates.refresh())?;
         let user = call!(bot.get_or_create_user(&request, &["id"]))?;
         let email = profile.email.filter(|email| is_real(email.expose()));
-        let profile = Profile { email, ..profile };
+        let name = cap(profile.name.expose(), MAX_NAME_CHARS).into();
+        let picture_url = profile.picture_url.filter(|url| url.expose().len() <= MAX_URL_BYTES);
+        let profile = Profile { name, email, picture_url };
         self.table.put_profile(&user.id, &profile).await?;
         self.prepare_customer(&user.id).await;
         Ok(user.id)
@@ -54,6 +66,7 @@ impl Handoff {
 fn is_real(email: &str) -> bool {
     email.rsplit_once('@').is_some_and(|(name, host)| {
         let is_address = !name.is_empty() && !name.contains('@') && host.contains('.') && !host.ends_with('.');
+        let is_address = is_address && email.len() <= MAX_EMAIL_BYTES;
         is_address && !email.contains(char::is_whitespace) && !host.to_lowercase().starts_with(SYNTHETIC_HOST)
     })
 }

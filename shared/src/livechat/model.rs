@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::http::entries;
-use crate::ids::{AgentId, ChatId, CustomerId, EventId, GroupId, ThreadId};
+use crate::ids::{AgentId, ChatId, CustomerId, EventId, GroupId, ThreadId, read_id};
 use crate::redacted::Redacted;
 
 /// Whoever takes part in a chat: a customer's id, an agent's e-mail address, or a bot's id.
@@ -19,7 +19,7 @@ use crate::redacted::Redacted;
 /// The Customer API shows agents under another, opaque id; never compare one of those with an [`AgentId`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ParticipantId(String);
+pub struct ParticipantId(#[serde(deserialize_with = "read_id")] String);
 
 impl ParticipantId {
     /// Takes over the vendor's text as it is.
