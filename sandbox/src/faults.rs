@@ -1,6 +1,7 @@
 //! Fault scripts: what a simulator does wrong, to which calls, and how often.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,9 +25,33 @@ pub enum Fault {
     Reset,
     /// The call takes effect, then the connection breaks: the caller cannot know.
     LoseAnswer,
+    /// The call takes effect, and its answer arrives spoiled.
+    Garble(Garble),
+}
+
+/// What becomes of the body of an answer; copies are the same.
+#[derive(Clone)]
+pub struct Garble(Arc<dyn Fn(Vec<u8>) -> Vec<u8> + Send + Sync>);
+
+impl Garble {
+    /// Spoils a body.
+    pub fn apply(&self, body: Vec<u8>) -> Vec<u8> {
+        (self.0)(body)
+    }
+}
+
+impl fmt::Debug for Garble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Garble")
+    }
 }
 
 impl Fault {
+    /// An answer that is spoiled on its way.
+    pub fn garble(spoil: impl Fn(Vec<u8>) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::Garble(Garble(Arc::new(spoil)))
+    }
+
     /// An answer with `status` and a body, without extra headers.
     pub fn answer(status: u16, body: impl Into<String>) -> Self {
         Self::Answer { status, headers: BTreeMap::new(), body: body.into() }

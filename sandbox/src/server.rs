@@ -10,6 +10,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
+use http::header::CONTENT_LENGTH;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -98,6 +99,13 @@ async fn answer(request: Request, mut router: Router, faults: Faults, clock: Clo
         Some(Fault::LoseAnswer) => {
             let Ok(_lost) = router.call(request).await;
             return Err(Broken);
+        }
+        Some(Fault::Garble(garble)) => {
+            let Ok(response) = router.call(request).await;
+            let (mut head, body) = response.into_parts();
+            let body = to_bytes(body, usize::MAX).await.map_err(|_| Broken)?;
+            head.headers.remove(CONTENT_LENGTH);
+            return Ok(Response::from_parts(head, Body::from(garble.apply(body.into()))));
         }
     }
     let Ok(response) = router.call(request).await;
