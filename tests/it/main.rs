@@ -7,6 +7,7 @@
 )]
 //! Flows through both functions, judged by the journal of what happened at the vendors.
 
+mod abuse;
 mod agent_messages;
 mod agents;
 mod authentic_botcopy;
@@ -33,12 +34,15 @@ mod operations;
 mod outage;
 mod reconcile;
 mod register;
+mod request_forgery;
 mod revisions;
 mod routing;
 mod scenarios;
+mod secrets;
 mod start;
 mod stop;
 mod store;
+mod supply_chain;
 mod telemetry;
 mod to_agent;
 mod transcript;

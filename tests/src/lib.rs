@@ -365,7 +365,7 @@ fn owned(environment: &[(&str, &str)]) -> Vec<(String, String)> {
 
 /// The folder of compiled functions. Cargo runs tests in their own package's folder; a relative path is the workspace's.
 #[expect(clippy::disallowed_methods, reason = "a switch of the test run, not a setting of the product")]
-fn binaries() -> Option<PathBuf> {
+pub fn binaries() -> Option<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     std::env::var("HITL_BINARIES").ok().map(|folder| workspace.join(folder))
 }

@@ -8,6 +8,7 @@ mod kills;
 mod life;
 mod order;
 mod outages;
+mod security;
 mod side_by_side;
 mod stage;
 mod starts;
@@ -170,6 +171,35 @@ impl Kind {
             play: |size, _| Box::pin(botcopy::hanging(size)),
         },
     ];
+
+    /// Hostile input, whatever it pretends to be.
+    const HOSTILE: [Self; 5] = [
+        Self {
+            name: "forged-calls",
+            shows: "100,000 forged calls at every door: none is let in, writes, calls a vendor, or hears why",
+            play: |size, _| Box::pin(security::forged::calls(size)),
+        },
+        Self {
+            name: "malformed",
+            shows: "1,000,000 malformed requests: no panic, no hang, no answer 5xx, and memory stays flat",
+            play: |size, _| Box::pin(security::malformed::requests(size)),
+        },
+        Self {
+            name: "malformed-answers",
+            shows: "vendors' answers and the secret are spoiled in 2,000 worlds: no panic, no hang",
+            play: |size, _| Box::pin(security::malformed::answers(size)),
+        },
+        Self {
+            name: "isolation",
+            shows: "1,000,000 random events: nothing is shown to a wrong person, nothing private, no echo",
+            play: |size, _| Box::pin(security::isolation::nobody_elses(size)),
+        },
+        Self {
+            name: "canaries",
+            shows: "words and secrets everywhere, at every level, through every error: none in any line of the log",
+            play: |size, _| Box::pin(security::canaries::nowhere(size)),
+        },
+    ];
 }
 
 impl Scenario {
@@ -177,7 +207,8 @@ impl Scenario {
     pub fn all() -> impl Iterator<Item = Self> {
         let of = |bot| move |kind| Self { bot, kind };
         let both = [Bot::Botpress, Bot::Botcopy].into_iter().flat_map(move |bot| Kind::EVERY.iter().map(of(bot)));
-        both.chain(Kind::BOTCOPY.iter().map(of(Bot::Botcopy)))
+        let botcopy = Kind::BOTCOPY.iter().map(of(Bot::Botcopy));
+        both.chain(botcopy).chain(Kind::HOSTILE.iter().map(of(Bot::Botpress)))
     }
 
     /// What the command calls it: with a Botcopy bot everything begins with `botcopy-`.

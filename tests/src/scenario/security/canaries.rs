@@ -1,0 +1,340 @@
+//! What is logged: words and secrets that can be recognised in every form go in everywhere, and come out nowhere.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use fastrand::Rng;
+use sandbox::botpress::Escalation;
+use sandbox::faults::{Fault, Faults};
+use sandbox::table_proxy;
+use serde_json::{Value, json};
+use shared::telemetry;
+use tracing_subscriber::EnvFilter;
+
+use super::malformed::{Bases, spoiled};
+use super::{Call, answer};
+use crate::raw::together;
+use crate::scenario::{Report, Size};
+use crate::{SECRET_ID, World};
+
+/// What people write, and vendors quote; as a word, and as what could pass for an id of somebody.
+const WORD: &str = "Kanarienvogel Ä 17";
+
+/// The part of it that no encoding may show.
+const CORE: &str = "Kanarienvogel";
+
+/// Settings that a person in trouble might choose.
+const LEVELS: [&str; 4] = [
+    "trace",
+    "debug",
+    "info",
+    "lambda_runtime=trace,aws_smithy_runtime=trace,hyper=trace,reqwest=trace,shared=trace,actions=trace,webhooks=trace",
+];
+
+/// Everything that is logged, kept for a look.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Takes the lines of the product, not those of the simulators.
+    fn take(&self) -> Vec<String> {
+        let bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let is_ours = |line: &&str| !line.contains("\"target\":\"sandbox") && !line.contains("\"target\":\"dynoxide");
+        String::from_utf8_lossy(&bytes).lines().filter(is_ours).map(str::to_owned).collect()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How a text can look on its way; lower case, as what it is searched in.
+pub(super) struct Needles(BTreeSet<String>);
+
+impl Needles {
+    pub fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        Self(texts.into_iter().filter(|text| text.len() > 5).flat_map(forms).collect())
+    }
+
+    /// The first form that is in `text`.
+    pub fn found_in(&self, text: &str) -> Option<&str> {
+        let text = text.to_lowercase();
+        self.0.iter().find(|needle| text.contains(needle.as_str())).map(String::as_str)
+    }
+}
+
+fn forms(text: &str) -> Vec<String> {
+    let each = |form: fn(u8) -> String| text.bytes().map(form).collect::<String>();
+    let mut forms = vec![
+        text.to_owned(),
+        text.chars().rev().collect(),
+        each(|byte| format!("{byte:02x}")),
+        each(|byte| format!("%{byte:02x}")),
+        each(|byte| format!("\\u{byte:04x}")),
+        each(|byte| format!("\\x{byte:02x}")),
+        each(|byte| format!("&#{byte};")),
+        text.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", "),
+        json!(text).to_string().trim_matches('"').to_owned(),
+        json!(json!(text).to_string()).to_string().trim_matches(['"', '\\']).to_owned(),
+    ];
+    // In base64 a text looks different at each of three offsets; its ends depend on the neighbours.
+    for offset in 0..3 {
+        for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
+            let encoded = engine.encode([vec![0; offset], text.as_bytes().to_vec()].concat());
+            forms.push(encoded.get(4..encoded.len() - 2).unwrap_or(&encoded).to_owned());
+        }
+    }
+    forms.into_iter().map(|form| form.to_lowercase()).collect()
+}
+
+/// Plays on one thread, whose subscriber is the product's own.
+pub(in crate::scenario) async fn nowhere(size: Size) -> Report {
+    let (result, done) = tokio::sync::oneshot::channel();
+    let play = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let report = runtime.map(|runtime| runtime.block_on(Box::pin(on_this_thread(size))));
+        let _ = result.send(report.unwrap_or_else(|error| failed(error.to_string())));
+    };
+    std::thread::spawn(play);
+    done.await.unwrap_or_else(|_| failed("the thread died".to_owned()))
+}
+
+fn failed(wrong: String) -> Report {
+    Report { figure: "nothing was played".to_owned(), findings: vec![wrong] }
+}
+
+async fn on_this_thread(size: Size) -> Report {
+    let (mut random, rounds) = (size.random(), size.of(1_000, 5));
+    let (mut findings, mut lines, mut calls) = (Vec::new(), 0, 0);
+    let mut messages = BTreeSet::new();
+    for round in 0..rounds {
+        let log = Log::default();
+        let writer = log.clone();
+        let level = LEVELS[round % LEVELS.len()];
+        let subscriber = telemetry::subscriber(EnvFilter::new(level), move || writer.clone());
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let world = World::of_instances(1, true).await;
+        calls += Box::pin(play(&world, &mut random)).await;
+        let needles = needles(&world);
+        for line in log.take() {
+            lines += 1;
+            if let Some(needle) = needles.found_in(&line) {
+                findings.push(format!("{needle} at {level}: {line}"));
+            }
+            let line: Value = serde_json::from_str(&line).unwrap_or_default();
+            messages.insert(line.get("message").map(Value::to_string).unwrap_or_default());
+        }
+    }
+    let figure = format!(
+        "{rounds} worlds full of canaries, {calls} calls, {lines} lines of log with {} different messages: {} canaries",
+        messages.len(),
+        findings.len()
+    );
+    if lines == 0 {
+        findings.push("nothing was logged, so nothing was shown".to_owned());
+    }
+    Report { figure, findings }
+}
+
+/// What may not be in any line: what people wrote, and every credential there is.
+fn needles(world: &World) -> Needles {
+    let secret = world.stack.secret();
+    let mut texts = vec![CORE.to_owned()];
+    let mut values = vec![&secret];
+    while let Some(value) = values.pop() {
+        match value {
+            Value::String(text) if text != "X-Sandbox" => texts.push(text.clone()),
+            Value::Object(fields) => values.extend(fields.values()),
+            _ => {}
+        }
+    }
+    let profiles = world.items("user").into_iter().chain(world.items("customer"));
+    for item in profiles {
+        let issued = ["token", "access_token", "lc_cid", "lc_cst"].into_iter().filter_map(|name| find(&item, name));
+        texts.extend(issued);
+    }
+    Needles::of(texts.iter().map(String::as_str))
+}
+
+fn find(value: &Value, name: &str) -> Option<String> {
+    match value {
+        Value::Object(fields) => fields
+            .get(name)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+            .or_else(|| fields.values().find_map(|field| find(field, name))),
+        _ => None,
+    }
+}
+
+/// Everything that can happen to a canary; tells how many calls there were.
+async fn play(world: &World, random: &mut Rng) -> usize {
+    let bases = Bases::of(world).await;
+    let user = world.user(WORD).await;
+    let mut calls = 0;
+    for step in 0..16 {
+        trouble(world, random);
+        let requests: Vec<_> = (0..12)
+            .map(|_| {
+                let call = worded(bases.pick(random, world), &bases, world);
+                spoiled(random, call, &bases.doors, world, WORD)
+            })
+            .collect();
+        calls += requests.len();
+        let asked = together(requests.into_iter().map(|(side, event)| answer(world, side, event)));
+        drop(tokio::time::timeout(Duration::from_secs(60), world.drive(asked)).await);
+        match step % 4 {
+            0 => drop(world.drive(world.stack.botpress.escalate(&user.conversation_id, Escalation::default())).await),
+            1 => drop(world.drive(world.stack.botpress.user_says(&user.conversation_id, WORD)).await),
+            _ => drop(world.drive(world.stack.sweep()).await),
+        }
+        world.advance(Duration::from_secs(random.u64(1..400)));
+    }
+    calls
+}
+
+/// What people write, and what nobody has a name for, becomes a canary; ids and words of the protocol stay.
+fn worded(call: Call, bases: &Bases, world: &World) -> Call {
+    const WRITTEN: [&str; 16] = [
+        "text",
+        "name",
+        "title",
+        "subtitle",
+        "description",
+        "label",
+        "markdown",
+        "email",
+        "pictureUrl",
+        "avatar",
+        "url",
+        "imageUrl",
+        "fileUrl",
+        "audioUrl",
+        "query",
+        "plan",
+    ];
+    fn word(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                for (name, field) in fields.iter_mut() {
+                    match field {
+                        Value::String(text) if WRITTEN.contains(&name.as_str()) => *text = WORD.to_owned(),
+                        Value::String(text) if name == "body" => {
+                            if let Ok(mut inner) = serde_json::from_str(text) {
+                                word(&mut inner);
+                                *text = inner.to_string();
+                            }
+                        }
+                        other => word(other),
+                    }
+                }
+                fields.insert(CORE.to_owned(), json!(WORD));
+            }
+            Value::Array(items) => items.iter_mut().for_each(word),
+            _ => {}
+        }
+    }
+    let mut call = call.with_body(word);
+    for name in ["user-agent", "referer", "cookie", "x-forwarded-for", "traceparent"] {
+        call.set(name, CORE);
+    }
+    if call.path.starts_with("/botpress") {
+        let signature = bases.doors.signature(world, &call.body);
+        call.set("x-bp-signature", signature);
+    }
+    call
+}
+
+/// Somebody answers with canaries, or not at all.
+fn trouble(world: &World, random: &mut Rng) {
+    let stack = &world.stack;
+    let vendors = [stack.livechat.faults(), stack.botpress.faults(), stack.botcopy.faults()];
+    vendors.iter().for_each(|faults| faults.clear());
+    stack.secrets_manager.put(SECRET_ID, stack.secret());
+    if let Some(proxy) = &stack.table_proxy {
+        proxy.faults().clear();
+        match random.u8(..8) {
+            0 => proxy.faults().next(random.u32(1..20), "", table_proxy::throttled()),
+            1 => proxy.faults().next(random.u32(1..20), "", quoting_table()),
+            2 => proxy.faults().next(random.u32(1..20), "", Fault::LoseAnswer),
+            _ => {}
+        }
+    }
+    if random.u8(..6) == 0 {
+        stack.secrets_manager.put(SECRET_ID, json!({"agentToken": 7, "webhookSecret": WORD, CORE: WORD}));
+    }
+    for faults in vendors {
+        spoil_vendor(faults, random);
+    }
+}
+
+fn quoting_table() -> Fault {
+    let body =
+        json!({"__type": "com.amazon.coral.validate#ValidationException", "message": format!("Invalid value: {WORD}")});
+    Fault::answer(400, body.to_string())
+}
+
+fn spoil_vendor(faults: &Faults, random: &mut Rng) {
+    let times = random.u32(1..20);
+    let status = [200, 201, 400, 401, 403, 404, 409, 413, 422, 429, 500, 503][random.usize(..12)];
+    let body = match random.u8(..6) {
+        0 => json!({"error": {"type": "validation", "message": WORD, "data": {CORE: WORD}}}).to_string(),
+        1 => json!({"error": {"type": WORD, "message": WORD}}).to_string(),
+        2 => json!({"id": WORD, "code": 400, "type": "InvalidPayload", "message": WORD, CORE: WORD}).to_string(),
+        3 => json!({"message": WORD, "error": WORD, "oauth_exception": "unauthorized_client", "exception_description": WORD}).to_string(),
+        4 => format!("<html>{WORD}</html>"),
+        _ => format!("{{\"{CORE}\":{{\"{CORE}\":[\"{WORD}\",{CORE}"),
+    };
+    let headers = ["x-debug-id", "retry-after", "legacy", "deprecation", "location", "set-cookie", "server"];
+    let headers = headers.map(|name| (name.to_owned(), "Kanarienvogel 17".to_owned())).into();
+    match random.u8(..6) {
+        0 | 1 => faults.next(times, "", Fault::Answer { status, headers, body }),
+        2 => {
+            let random = Mutex::new(random.fork());
+            faults.next(
+                times,
+                "",
+                Fault::garble(move |body| {
+                    super::mutate::spoil(&mut random.lock().unwrap_or_else(PoisonError::into_inner), &body, WORD)
+                }),
+            );
+        }
+        3 => faults.next(times, "", Fault::Reset),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_canary_is_found_in_every_form() {
+        let needles = Needles::of([CORE]);
+        for form in [
+            "a Kanarienvogel sings",
+            "KANARIENVOGEL",
+            "legovneiranaK",
+            "4b616e617269656e766f67656c",
+            "%4B%61%6E%61%72%69%65%6E%76%6F%67%65%6C",
+            "[75, 97, 110, 97, 114, 105, 101, 110, 118, 111, 103, 101, 108]",
+            &STANDARD_NO_PAD.encode("a Kanarienvogel"),
+            &STANDARD_NO_PAD.encode("the Kanarienvogel"),
+            &URL_SAFE_NO_PAD.encode("{\"text\":\"Kanarienvogel\"}"),
+        ] {
+            assert!(needles.found_in(form).is_some(), "{form}");
+        }
+        assert!(needles.found_in("a session was started").is_none());
+    }
+}
