@@ -280,9 +280,11 @@ pub(in crate::scenario) async fn requests(size: Size) -> Report {
             for ((side, event), outcome) in ask(&world, requests).await {
                 let mut outcome = outcome;
                 if matches!(&outcome, Ok(answer) if answer.status >= 500) {
-                    // Whoever is told to call again does so, alone: what fails because of the request itself fails again.
+                    // Whoever is told to call again does so later, alone: what fails because of the request fails again.
                     again += 1;
-                    outcome = world.drive(answer(&world, side, event.clone())).await;
+                    world.catch_up().await;
+                    let event = signed_again(event.clone(), &bases.doors, &world);
+                    outcome = world.drive(answer(&world, side, event)).await;
                 }
                 match outcome {
                     Ok(answer) if answer.status < 500 => *statuses.entry(answer.status).or_default() += 1,
@@ -300,7 +302,7 @@ pub(in crate::scenario) async fn requests(size: Size) -> Report {
     }
     let told: Vec<_> = statuses.into_iter().map(|(status, times)| format!("{times} × {status}")).collect();
     let figure = format!(
-        "{done} malformed requests: {} ({again} after a second call); {} panics, hangs or failures; {} MB after the second of {} worlds, {} MB at the end",
+        "{done} malformed requests: {} ({again} when called again); {} panics, hangs or failures; {} MB after the second of {} worlds, {} MB at the end",
         told.join(", "),
         findings.len(),
         early / MEGABYTE,
@@ -308,6 +310,15 @@ pub(in crate::scenario) async fn requests(size: Size) -> Report {
         late / MEGABYTE
     );
     Report { figure, findings }
+}
+
+/// The same request, signed now: the signature before may have grown old.
+fn signed_again(mut event: Value, doors: &Doors, world: &World) -> Value {
+    let signature = event["body"].as_str().map(|body| doors.signature(world, body.as_bytes()));
+    if let (Some(signature), Some(header)) = (signature, event.pointer_mut("/headers/x-bp-signature")) {
+        *header = json!(signature);
+    }
+    event
 }
 
 /// Hands all of them over at once; each comes back with its answer.
