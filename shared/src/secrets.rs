@@ -198,22 +198,6 @@ impl Cache {
         self.no_older_than(TIME_TO_LIVE).await
     }
 
-    /// Looks at the secret before the first call is taken: with one that is not complete the function shall not start.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Malformed`], which names what is empty or missing. A Secrets Manager that does not answer is no reason not to
-    /// start: it is asked again with the first call, which fails as long as it stays silent.
-    pub async fn check(&self) -> Result<(), Error> {
-        match self.get().await {
-            Err(error @ Error::Unavailable(_)) => {
-                tracing::error!(error = %error, "the secret could not be checked at the start");
-                Ok(())
-            }
-            checked => checked.map(drop),
-        }
-    }
-
     /// The credentials after a vendor refused them: fetched anew unless that was done moments ago.
     ///
     /// # Errors

@@ -1,32 +1,50 @@
-//! A stack whose secret cannot protect it does not start.
+//! A stack whose secret cannot protect it lets nobody in.
 
-use sandbox::stack::Options;
+use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use shared::aws;
 use shared::clock::Clock;
 use shared::config::Config;
-use shared::handoff::Handoff;
+use shared::handoff::{BotcopyProof, BotpressProof, Handoff, Rejection};
 use shared::media::Policy;
 use shared::metrics::Metrics;
 use shared::secrets::Error;
 use tests::{SECRET_ID, World};
 
-/// What a function does before it takes its first call.
-async fn start(world: &World, secrets_url: &str) -> Result<(), Error> {
+/// How a process that has just started turns callers away, at each of its three doors.
+async fn refusals(world: &World) -> [Rejection; 3] {
     let environment = world.stack.operator_environment();
-    let (table, secrets) = aws::stand_ins(&world.stack.table.url(), secrets_url).await.unwrap();
+    let secrets_url = world.stack.secrets_manager.url();
+    let (table, secrets) = aws::stand_ins(&world.stack.table.url(), &secrets_url).await.unwrap();
     let config = Config::from_lookup(|key| environment.get(key).cloned()).unwrap();
     let media = Policy::new(config.media_hosts.clone());
     let handoff = Handoff::with_parts(config, Clock::system(), table, secrets, Metrics::kept(), media).unwrap();
-    handoff.secrets.check().await
+    let delivery = json!({ "secret_key": "", "organization_id": "", "action": "", "payload": {} }).to_string();
+    [
+        handoff
+            .authenticate_botpress(BotpressProof { path_key: "", signature: Some(""), body: b"" })
+            .await
+            .unwrap_err(),
+        handoff.authenticate_botcopy(BotcopyProof { headers: &HeaderMap::new(), body: b"{}" }).await.unwrap_err(),
+        handoff.authenticate_livechat(delivery.as_bytes()).await.unwrap_err(),
+    ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_empty_or_missing_credential_refuses_to_start_and_is_named() {
-    let world = World::uninstalled(&[]).await;
-    let complete = world.secret(&[]);
-    start(&world, &world.stack.secrets_manager.url()).await.unwrap();
-    let mut cases: Vec<(String, Value)> = Vec::new();
+/// Secrets with something empty or missing, and what has to be named.
+fn spoiled(complete: &Value) -> Vec<(&'static str, Value)> {
+    let without = |keys: &[&str]| {
+        let mut secret = complete.clone();
+        secret.as_object_mut().unwrap().retain(|key, _| !keys.contains(&key.as_str()));
+        secret
+    };
+    let mut cases = vec![
+        ("agentToken", without(&["agentToken"])),
+        ("webhookSecret", without(&["webhookSecret"])),
+        ("botcopyApiKey", without(&["botcopyApiKey"])),
+        ("botcopyAccessToken", without(&["botcopyAccessToken"])),
+        ("anybody could call us", without(&["botpressSigningSecret", "botpressPathKey"])),
+        ("JSON object", json!("")),
+    ];
     for key in [
         "agentToken",
         "webhookSecret",
@@ -36,48 +54,38 @@ async fn every_empty_or_missing_credential_refuses_to_start_and_is_named() {
         "botcopyApiKey",
         "botcopyAccessToken",
     ] {
-        for empty in [json!(""), json!(" \n"), json!(7)] {
+        for empty in ["", " \n"] {
             let mut secret = complete.clone();
-            secret[key] = empty;
-            cases.push((key.to_owned(), secret));
+            secret[key] = json!(empty);
+            cases.push((key, secret));
         }
     }
-    for key in ["agentToken", "webhookSecret", "botpressToken", "botcopyApiKey", "botcopyAccessToken"] {
-        let mut secret = complete.clone();
-        secret.as_object_mut().unwrap().remove(key);
-        cases.push((key.to_owned(), secret));
-    }
-    let mut open = complete.clone();
-    for key in ["botpressSigningSecret", "botpressPathKey"] {
-        open.as_object_mut().unwrap().remove(key);
-    }
-    cases.push(("anybody could call us".to_owned(), open));
-    cases.push(("JSON object".to_owned(), json!("")));
-    for (key, secret) in cases {
-        world.stack.secrets_manager.put(SECRET_ID, secret.clone());
-        let refused = start(&world, &world.stack.secrets_manager.url()).await.unwrap_err();
-        assert!(matches!(refused, Error::Malformed(_)), "{key}: {refused}");
-    }
+    cases
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_at_all_refuses_to_start_but_a_silent_secrets_manager_does_not() {
+async fn with_an_empty_or_missing_credential_nobody_gets_in_and_the_log_names_it() {
     let world = World::uninstalled(&[]).await;
+    let complete = world.secret(&[]);
+    for (named, secret) in spoiled(&complete) {
+        world.stack.secrets_manager.put(SECRET_ID, secret);
+        for refusal in refusals(&world).await {
+            assert!(matches!(refusal, Rejection::Secrets(Error::Malformed(_))), "{named}: {refusal}");
+            assert!(refusal.to_string().contains(named), "{named}: {refusal}");
+        }
+    }
     world.stack.secrets_manager.remove(SECRET_ID);
-    let refused = start(&world, &world.stack.secrets_manager.url()).await.unwrap_err();
-    assert!(refused.to_string().contains("SECRET_ID"), "{refused}");
-    start(&world, "http://127.0.0.1:1").await.unwrap();
+    for refusal in refusals(&world).await {
+        assert!(refusal.to_string().contains("SECRET_ID"), "{refusal}");
+    }
 }
 
-/// Runs with `HITL_BINARIES` only: the compiled functions themselves.
 #[tokio::test(flavor = "multi_thread")]
-async fn compiled_functions_end_at_once_and_name_what_is_missing() {
-    let Some(folder) = tests::binaries() else { return };
-    let options = Options {
-        runtime: sandbox::stack::Runtime::Processes(&folder),
-        connected: false,
-        ..Options::in_process(Clock::system())
-    };
-    let refused = sandbox::stack::Stack::start(options).await.unwrap_err().to_string();
-    assert!(refused.contains("agentToken"), "{refused}");
+async fn a_complete_secret_turns_nobody_away_for_its_own_sake() {
+    let world = World::uninstalled(&[]).await;
+    let complete = world.secret(&[]);
+    world.stack.secrets_manager.put(SECRET_ID, complete);
+    for refusal in refusals(&world).await {
+        assert!(!matches!(refusal, Rejection::Secrets(_)), "{refusal}");
+    }
 }

@@ -13,6 +13,5 @@ use shared::telemetry;
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init();
     let handoff = Arc::new(Handoff::new(Config::from_env()?, Clock::system()).await?);
-    handoff.secrets.check().await?;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| actions::handle(Arc::clone(&handoff), event))).await
 }

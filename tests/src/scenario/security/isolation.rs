@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
+use sandbox::demo::Bot;
 use serde_json::{Value, json};
 use shared::bridge::ToBot;
 use shared::bridge::decide::{Intention, decide, decide_from_thread};
@@ -301,7 +302,7 @@ fn decided(
 
 /// The same through both functions, judged by what the users saw.
 async fn through_functions(random: &mut Rng, count: usize, findings: &mut Vec<String>) -> usize {
-    let stage = Stage::in_process(1).await;
+    let stage = Stage::in_process(Bot::Botpress, 1).await;
     let doors = Doors::of(&stage.world);
     let sessions = stage.sessions(4).await;
     let customers = stage.world.stack.livechat.open_chats();
@@ -335,7 +336,7 @@ async fn through_functions(random: &mut Rng, count: usize, findings: &mut Vec<St
             findings.push(format!("answered {answered:?}: {happening:?}"));
         }
         if happening.verdict() == Verdict::Shown {
-            let person = happening.person.map(|index| sessions[index].user.conversation_id.clone());
+            let person = happening.person.map(|index| sessions[index].person.clone());
             expected.insert(happening.text.clone(), person.clone());
         }
         owners.insert(happening.text.clone(), happening);
