@@ -57,10 +57,10 @@ impl Failure {
 
 /// An error with everything that caused it, for errors whose first line says too little.
 pub(crate) fn causes(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
+    let mut text = format!("{error:#}");
     let mut next = error.source();
     while let Some(cause) = next {
-        let cause_text = cause.to_string();
+        let cause_text = format!("{cause:#}");
         if !text.contains(&cause_text) {
             text = format!("{text}: {cause_text}");
         }

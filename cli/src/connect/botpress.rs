@@ -170,5 +170,5 @@ pub(crate) fn explained(error: Error) -> Failure {
         "ResourceNotFound" => "Botpress does not know it; check --workspace, or run hitl connect botpress first.",
         _ => return error.into(),
     };
-    Failure::refused(format!("{advice} ({error})"))
+    Failure::refused(format!("{advice} ({error:#})"))
 }

@@ -110,7 +110,7 @@ async fn check_token(client: &Client, token: &Redacted) -> Result<(), Failure> {
     if let Err(error) = client.configuration(token).list_channels_once().await {
         return Err(match error.is_authentication() {
             true => Failure::refused(format!(
-                "LiveChat refuses the agent token ({error}). It was revoked, or something is missing from it: make a new one \
+                "LiveChat refuses the agent token ({error:#}). It was revoked, or something is missing from it: make a new one \
                  and give its base64 form."
             )),
             false => error.into(),

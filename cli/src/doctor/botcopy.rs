@@ -100,7 +100,7 @@ fn read_refusal(name: &'static str, bot: &str, is_known: bool, error: &Error, re
     if error.is_authentication() {
         // What Botcopy says of a bot that is not there is not documented.
         let hint = if is_known { "" } else { " If the key is right, this ends with the first handover." };
-        report.finding(name, format!("Botcopy refuses it for {bot} ({error})"), format!("{CURE}{hint}"));
+        report.finding(name, format!("Botcopy refuses it for {bot} ({error:#})"), format!("{CURE}{hint}"));
     } else if error.is_retryable() || matches!(error, Error::Failed { .. }) {
         report.finding(name, causes(error), "Try again; if it stays, ask Botcopy's status page.");
     } else {

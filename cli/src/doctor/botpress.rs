@@ -79,12 +79,12 @@ fn read_refusal(name: &str, error: &Error, report: &mut Report) {
     match status {
         Some(401) => report.finding(
             "access key",
-            format!("Botpress refuses it for {name} ({error})"),
+            format!("Botpress refuses it for {name} ({error:#})"),
             "It was withdrawn, or belongs to another version of the integration: hitl rotate access-key.",
         ),
         Some(403) => report.finding(
             "access key",
-            format!("Botpress does not let it act for {name} ({error})"),
+            format!("Botpress does not let it act for {name} ({error:#})"),
             "The integration is not installed on that bot any more, or the key belongs to another integration: \
              hitl connect botpress.",
         ),

@@ -59,7 +59,7 @@ pub(super) async fn look_at_token(patient: &Patient<'_>, contents: &Contents, se
         Err(error) if error.is_authentication() => {
             report.finding(
                 "agent token",
-                format!("LiveChat refuses it ({error})"),
+                format!("LiveChat refuses it ({error:#})"),
                 "It was revoked, or its owner was removed. Make a new one (console: Settings, Authorization, Personal access \
                  tokens) and run hitl connect livechat.",
             );

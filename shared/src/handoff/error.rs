@@ -1,5 +1,6 @@
 //! Why a verb failed, and whether calling again can help.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::{botcopy, botpress, livechat, media, secrets, store};
@@ -13,6 +14,14 @@ pub enum Error {
     /// Final: a whole sentence for the bot's author, who alone can change something.
     #[error("{0}")]
     Refused(String),
+    /// Final as well: a vendor's refusal with what to look at. The vendor's sentence is shown by `{:#}` alone.
+    #[error(fmt = explain)]
+    Explained {
+        /// What to look at.
+        advice: String,
+        /// The refusal.
+        cause: Box<Error>,
+    },
     /// Another invocation is at the same work and did not finish in time.
     #[error("another call is still starting this session; call again")]
     Busy,
@@ -47,11 +56,18 @@ pub enum Error {
     Botcopy(#[from] botcopy::Error),
 }
 
+fn explain(advice: &str, cause: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{advice}. (")?;
+    // Not by `write!`, which would forget whether the alternate form is wanted.
+    fmt::Display::fmt(cause, f)?;
+    f.write_str(")")
+}
+
 impl Error {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Refused(_) | Self::CustomerLost => false,
+            Self::Refused(_) | Self::Explained { .. } | Self::CustomerLost => false,
             Self::Busy | Self::Waiting { .. } | Self::Store(_) | Self::Secrets(_) => true,
             Self::Media(error) => error.is_retryable(),
             Self::LiveChat(error) => error.is_retryable(),

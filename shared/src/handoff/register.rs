@@ -204,5 +204,8 @@ pub struct Repaired {
 
 /// A vendor's refusal as a sentence that says what to look at; passing troubles stay what they are.
 fn explained(advice: &str, error: Error) -> Error {
-    if error.is_retryable() { error } else { Error::Refused(format!("{advice}. ({error})")) }
+    match error.is_retryable() {
+        true => error,
+        false => Error::Explained { advice: advice.to_owned(), cause: Box::new(error) },
+    }
 }
