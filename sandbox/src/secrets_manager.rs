@@ -33,6 +33,7 @@ const PREVIOUS: &str = "AWSPREVIOUS";
 pub struct SecretsManager {
     server: Server,
     vault: Vault,
+    faults: Faults,
 }
 
 impl SecretsManager {
@@ -44,7 +45,12 @@ impl SecretsManager {
     pub async fn start(port: u16, faults: Faults, clock: Clock) -> io::Result<Self> {
         let vault = Vault { secrets: Arc::default(), clock: clock.clone() };
         let router = Router::new().route("/", post(answer)).with_state(vault.clone());
-        Ok(Self { server: Server::start(port, router, faults, clock).await?, vault })
+        Ok(Self { server: Server::start(port, router, faults.clone(), clock).await?, vault, faults })
+    }
+
+    /// What goes wrong.
+    pub const fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     /// `http://127.0.0.1:<port>`: the value for `AWS_ENDPOINT_URL_SECRETS_MANAGER`.

@@ -329,9 +329,9 @@ impl Stack {
     /// Whether a fault script holds a call back at this moment.
     pub fn holds_calls(&self) -> bool {
         let proxy = self.table_proxy.as_ref().map(TableProxy::faults);
-        let faults =
-            [self.livechat.faults(), self.botpress.faults(), self.botcopy.faults(), &self.gateway_faults].into_iter();
-        faults.chain(proxy).any(Faults::holds_calls)
+        let vendors = [self.livechat.faults(), self.botpress.faults(), self.botcopy.faults()];
+        let others = [&self.gateway_faults, self.secrets_manager.faults()];
+        vendors.into_iter().chain(others).chain(proxy).any(Faults::holds_calls)
     }
 
     /// What LiveChat puts into each webhook.

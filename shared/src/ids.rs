@@ -119,6 +119,11 @@ impl ConversationId {
     pub fn of_session(session: &SessionId) -> Self {
         Self(format!("session:{session}"))
     }
+
+    /// The session that such a one stands for.
+    pub fn session(&self) -> Option<SessionId> {
+        self.0.strip_prefix("session:").map(|session| SessionId(session.to_owned()))
+    }
 }
 
 impl SessionId {

@@ -17,6 +17,9 @@ pub const TIME_TO_LIVE: Duration = Duration::from_secs(300);
 /// How long a refused credential is tried before Secrets Manager is asked out of turn again.
 pub const REFRESH_COOLDOWN: Duration = Duration::from_secs(10);
 
+/// How long callers wait for fresh credentials while there are others: Botcopy waits no longer than five seconds.
+const REFRESH_TIME: Duration = Duration::from_secs(1);
+
 /// Key of [`Secrets::agent_token`].
 pub const AGENT_TOKEN: &str = "agentToken";
 /// Key of [`Secrets::webhook_secret`].
@@ -175,6 +178,16 @@ pub struct Cache {
 struct Cached {
     versions: Arc<Versions>,
     fetched_at: Timestamp,
+    /// When they could not be fetched anew.
+    failed_at: Option<Timestamp>,
+}
+
+impl Cached {
+    /// Whether there is no need to ask, or no sense in it.
+    fn is_good(&self, age: Duration, now: Timestamp) -> bool {
+        let since = |at: Timestamp| now.since(at);
+        since(self.fetched_at) < age || self.failed_at.is_some_and(|at| since(at) < REFRESH_COOLDOWN)
+    }
 }
 
 impl Cache {
@@ -214,21 +227,25 @@ impl Cache {
         // Held over the fetch, so that concurrent requests wait for one answer instead of asking each.
         let mut cached = self.cached.lock().await;
         let now = self.clock.now();
-        if let Some(fresh) = cached.as_ref().filter(|cached| now.since(cached.fetched_at) < age) {
-            return Ok(Arc::clone(&fresh.versions));
+        if let Some(good) = cached.as_ref().filter(|cached| cached.is_good(age, now)) {
+            return Ok(Arc::clone(&good.versions));
         }
-        match (self.fetch().await, cached.as_ref()) {
-            (Ok(versions), _) => {
-                let versions = Arc::new(versions);
-                *cached = Some(Cached { versions: Arc::clone(&versions), fetched_at: now });
-                Ok(versions)
+        let Some(stale) = cached.as_mut() else {
+            let versions = Arc::new(self.fetch().await?);
+            *cached = Some(Cached { versions: Arc::clone(&versions), fetched_at: now, failed_at: None });
+            return Ok(versions);
+        };
+        match self.clock.within(now + REFRESH_TIME, self.fetch()).await {
+            Some(Ok(versions)) => {
+                *stale = Cached { versions: Arc::new(versions), fetched_at: now, failed_at: None };
             }
-            (Err(error), Some(stale)) => {
-                tracing::error!(error = %error, "the secret could not be refreshed; the cached one stays in use");
-                Ok(Arc::clone(&stale.versions))
+            failed => {
+                let error = failed.and_then(Result::err).map(|error| error.to_string());
+                tracing::error!(error, "the secret could not be refreshed; the cached one stays in use");
+                stale.failed_at = Some(self.clock.now());
             }
-            (Err(error), None) => Err(error),
         }
+        Ok(Arc::clone(&stale.versions))
     }
 
     async fn fetch(&self) -> Result<Versions, Error> {

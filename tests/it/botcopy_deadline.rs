@@ -142,3 +142,46 @@ async fn what_cannot_be_made_durable_stays_with_the_bot() {
     says_in_time(&world, &user, "order 7").await;
     assert_eq!(world.widget_shows(&user, "bot").last().unwrap(), "bot: order 7");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secrets_manager_that_hangs_keeps_nobody_waiting() {
+    let world = World::in_process().await;
+    let user = world.handed_over_user().await;
+    // The credentials in hand are too old to be used without a look for others.
+    world.advance(Duration::from_secs(301));
+    world.stack.secrets_manager.faults().always("", Fault::Delay(MINUTE));
+    for text in ["one", "two"] {
+        assert!(says_in_time(&world, &user, text).await, "{text}");
+    }
+    assert_eq!(world.sent_by_customers().split_off(1), ["one", "two"]);
+    assert_eq!(world.stack.secrets_manager.faults().spoiled().len(), 2, "asked once, for both versions");
+
+    // A new instance has none in hand: it can do nothing, and says so in time.
+    world.stack.restart_functions().unwrap();
+    says_in_time(&world, &user, "three").await;
+    assert_eq!(world.widget_shows(&user, "bot").last().unwrap(), "bot: three");
+    let called = world.entries("webhook_called", "/text", "three").remove(0);
+    assert_eq!(called.detail["status"], json!(500));
+}
+
+/// How many trips to the table a call makes, one after the other: each of them takes so long, and nothing else takes any time.
+async fn trips(world: &World, user: &str, text: &str) -> u128 {
+    const TRIP: Duration = Duration::from_millis(10);
+    let faults = world.stack.table_proxy.as_ref().unwrap().faults();
+    faults.always("", Fault::Delay(TRIP));
+    let before = world.now();
+    world.drive(world.stack.botcopy.user_says(user, text)).await.unwrap();
+    faults.clear();
+    let took = world.now().since(before);
+    assert!(world.stack.botcopy.is_paused(user), "{text} took {took:?}");
+    took.as_millis() / TRIP.as_millis()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_makes_few_trips_to_the_table() {
+    let world = World::with_table_proxy(&[]).await;
+    let user = world.widget_user().await;
+    let start = trips(&world, &user, ASK).await;
+    let message = trips(&world, &user, "order 7").await;
+    assert!(start <= 11 && message <= 6, "{start} trips for a start, {message} for a message");
+}

@@ -38,7 +38,7 @@ pub fn turned_away(rejection: &Rejection) -> Response<String> {
         Rejection::Foreign => text(StatusCode::FORBIDDEN, "forbidden"),
         Rejection::Malformed => text(StatusCode::BAD_REQUEST, "malformed"),
         Rejection::NotServed => text(StatusCode::NOT_FOUND, "not found"),
-        Rejection::Secrets(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "try again"),
+        Rejection::Secrets(_) | Rejection::Late => text(StatusCode::INTERNAL_SERVER_ERROR, "try again"),
     }
 }
 

@@ -25,6 +25,9 @@ pub enum Rejection {
     /// There is nothing to compare with.
     #[error(transparent)]
     Secrets(#[from] secrets::Error),
+    /// What to compare with did not come in time.
+    #[error("the credentials did not come in time")]
+    Late,
 }
 
 /// What proves that a call comes from Botpress.
@@ -48,12 +51,17 @@ pub struct BotcopyProof<'a> {
 }
 
 impl Handoff {
-    /// Checks that a call comes from Botcopy, and reads it.
+    /// Checks until `deadline` that a call comes from Botcopy, and reads it.
     ///
     /// # Errors
     ///
-    /// [`Rejection`]; [`Rejection::NotServed`] where the stack has no credentials for Botcopy.
-    pub async fn authenticate_botcopy(&self, proof: BotcopyProof<'_>) -> Result<botcopy::Call, Rejection> {
+    /// [`Rejection`]; [`Rejection::NotServed`] where the stack has no credentials for Botcopy, [`Rejection::Late`] when
+    /// Secrets Manager hangs.
+    pub async fn authenticate_botcopy(
+        &self,
+        proof: BotcopyProof<'_>,
+        deadline: Timestamp,
+    ) -> Result<botcopy::Call, Rejection> {
         let unverified = UnverifiedCall::parse(proof.body).map_err(|_| Rejection::Malformed);
         let verify = |versions: &Versions| {
             if versions.current.botcopy_access_token.is_none() {
@@ -62,7 +70,8 @@ impl Handoff {
             let Ok(call) = &unverified else { return Err(Rejection::Malformed) };
             is_from_botcopy(versions, call, proof.headers).then_some(()).ok_or(Rejection::Unauthentic)
         };
-        self.authenticate(|versions, _| verify(versions)).await?;
+        let verified = self.clock.within(deadline, self.authenticate(|versions, _| verify(versions))).await;
+        verified.unwrap_or(Err(Rejection::Late))?;
         unverified.map(UnverifiedCall::into_call)
     }
 

@@ -86,6 +86,8 @@ pub(super) enum Patience {
 pub(super) enum Drained {
     /// Nothing is left to do, or somebody else does it.
     Finished,
+    /// The same, and all that waited has been dealt with here; nothing was dropped.
+    Delivered,
     /// The lane is due again at this time.
     Postponed(Timestamp),
 }
@@ -105,7 +107,8 @@ impl From<Delivered> for Attempt {
 
 /// How far a pass over a lane came.
 enum Pass {
-    Finished,
+    Released,
+    LeaseLost,
     LookAgain,
     WaitUntil(Timestamp),
 }
@@ -148,7 +151,7 @@ impl Handoff {
         accepted: Accepted,
         lease: &Lease,
         deadline: Timestamp,
-    ) {
+    ) -> Drained {
         let drained = async {
             let holds_lease = match accepted {
                 Accepted::WithLease => true,
@@ -158,13 +161,14 @@ impl Handoff {
             };
             match holds_lease {
                 // Boxed, since all that follows nests deeper than the compiler cares to follow.
-                true => Box::pin(self.drain::<C>(session_id, lease, deadline, Patience::Wait)).await.map(drop),
-                false => Ok(()),
+                true => Box::pin(self.drain::<C>(session_id, lease, deadline, Patience::Wait)).await,
+                false => Ok(Drained::Finished),
             }
         };
-        if let Err(error) = drained.await {
+        drained.await.unwrap_or_else(|error| {
             tracing::error!(error = %error, session.id = %session_id, lane = %C::LANE, "a lane was left to the sweep");
-        }
+            Drained::Finished
+        })
     }
 
     /// Delivers everything in a lane whose lease is held, and gives the lease back.
@@ -175,7 +179,7 @@ impl Handoff {
         deadline: Timestamp,
         patience: Patience,
     ) -> Result<Drained> {
-        let mut seen_empty_at = None;
+        let (mut seen_empty_at, mut has_dropped) = (None, false);
         loop {
             let (contents, session, ()) = tokio::try_join!(
                 async { Ok(self.table.lane::<C>(session_id, C::LANE).await?) },
@@ -201,8 +205,9 @@ impl Handoff {
                 continue;
             }
             C::apply_changes(&mut contents.waiting);
-            match self.pass(&mut session, &contents, lease, deadline).await? {
-                Pass::Finished => return Ok(Drained::Finished),
+            match self.pass(&mut session, &contents, lease, deadline, &mut has_dropped).await? {
+                Pass::Released if !has_dropped => return Ok(Drained::Delivered),
+                Pass::Released | Pass::LeaseLost => return Ok(Drained::Finished),
                 Pass::LookAgain => {}
                 Pass::WaitUntil(time) => {
                     let in_vain = time + DELIVERY_TIME > deadline || C::gate(self, &session).is_failing();
@@ -253,6 +258,7 @@ impl Handoff {
         contents: &Contents<C>,
         lease: &Lease,
         deadline: Timestamp,
+        has_dropped: &mut bool,
     ) -> Result<Pass> {
         let mut not_before = contents.not_before;
         for (index, item) in contents.waiting.iter().enumerate() {
@@ -265,6 +271,7 @@ impl Handoff {
                 Attempt::Done(delivered) => delivered,
                 Attempt::Later(time) => return Ok(Pass::WaitUntil(time)),
             };
+            *has_dropped |= delivered.outcome == Outcome::Dropped;
             let done = Done {
                 session_id: &session.session_id,
                 lane: C::LANE,
@@ -281,7 +288,8 @@ impl Handoff {
             match completed {
                 Completed::MoreToDo => {}
                 Completed::SomethingArrived => return Ok(Pass::LookAgain),
-                Completed::Released | Completed::LeaseLost => return Ok(Pass::Finished),
+                Completed::Released => return Ok(Pass::Released),
+                Completed::LeaseLost => return Ok(Pass::LeaseLost),
             }
         }
         Ok(Pass::LookAgain)

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
+use super::drain::Drained;
 use super::start::StartRequest;
 use super::{DELIVERY_TIME, Error, Handoff, Result, fresh_holder};
 use crate::botcopy::{Answer, Call};
@@ -37,18 +38,22 @@ const REPEAT_WINDOW: Duration = Duration::from_secs(10);
 const MOST_LOOKS: usize = 3;
 
 impl Handoff {
-    /// Takes an authentic call of Botcopy; the answer is there within two seconds, whatever LiveChat does, and true.
-    pub async fn hand_over(&self, call: &Call) -> Answer {
-        let deadline = self.clock.now() + ANSWER_TIME;
+    /// Until when a call of Botcopy that comes in now has to be taken, so that its answer is there within two seconds.
+    pub fn hand_over_deadline(&self) -> Timestamp {
+        self.clock.now() + ANSWER_TIME
+    }
+
+    /// Takes an authentic call of Botcopy; the answer is there soon after `deadline`, whatever LiveChat does, and true.
+    pub async fn hand_over(&self, call: &Call, deadline: Timestamp) -> Answer {
         let user_id = UserId::of_botcopy(&call.channel.bot_id, &call.channel.user_id);
         for _ in 0..MOST_LOOKS {
-            let session = match self.clock.within(deadline, self.live_session(&user_id)).await {
-                Some(Ok(session)) => session,
+            let (session, heard) = match self.clock.within(deadline, self.listen(&user_id, call)).await {
+                Some(Ok(known)) => known,
                 failed => return self.left_to_bot("the table did not answer", failed.and_then(Result::err)),
             };
             let answer = match session {
                 Some(session) if !is_repeat(&session, call, self.clock.now()) => {
-                    Some(self.speak(&session, call, deadline).await)
+                    Some(self.speak(&session, call, heard, deadline).await)
                 }
                 None if !call.is_trigger => Some(Answer::NOT_PAUSED),
                 _ => self.begin(&user_id, call, deadline).await,
@@ -58,6 +63,23 @@ impl Handoff {
             }
         }
         self.left_to_bot("the user's session kept changing", None)
+    }
+
+    /// The session that a call is for. What is said in step two is recorded as heard meanwhile: if there is no session, that
+    /// does no harm, and if there is one, it has saved a trip to the table.
+    async fn listen(&self, user_id: &UserId, call: &Call) -> Result<(Option<Session>, Option<Heard>)> {
+        let hear = async {
+            match call.is_trigger || call.text.expose().trim().is_empty() {
+                true => Ok(None),
+                false => self.hear(user_id, &call.text).await.map(Some),
+            }
+        };
+        tokio::try_join!(self.live_session(user_id), hear)
+    }
+
+    async fn hear(&self, user_id: &UserId, text: &Redacted) -> Result<Heard> {
+        let heard = Heard { heard_at: self.clock.now(), source_id: format!("said:{}", fresh_holder()) };
+        Ok(self.table.hear(user_id, &digest(text), heard, REPEAT_WINDOW).await?)
     }
 
     /// The session that a user's words are for.
@@ -102,11 +124,11 @@ impl Handoff {
 
     async fn begin_in_time(&self, request: StartRequest<'_>, deadline: Timestamp) -> Result<()> {
         // What began is not cut short by its own deadline but by whoever waits for it.
-        self.start(request, deadline + DELIVERY_TIME).await?;
-        if let Some(session) = self.live_session(request.user_id).await? {
-            self.deliver_what_waits(&session.session_id, self.clock.now() + DELIVERY_TIME).await?;
+        let conversation_id = self.start(request, deadline + DELIVERY_TIME).await?;
+        match conversation_id.session() {
+            Some(session_id) => self.deliver_what_waits(&session_id, self.clock.now() + DELIVERY_TIME).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// What can be promised of a start that did not come to its end: what is durable is finished.
@@ -121,19 +143,23 @@ impl Handoff {
     }
 
     /// Takes what the user says in a session: durable first, then on its way to the agent.
-    async fn speak(&self, session: &Session, call: &Call, deadline: Timestamp) -> Answer {
+    async fn speak(&self, session: &Session, call: &Call, heard: Option<Heard>, deadline: Timestamp) -> Answer {
         if call.text.expose().trim().is_empty() {
             return self.paused();
         }
         let lease = Lease { holder: fresh_holder(), until: deadline + LEASE_MARGIN };
-        let said = self.clock.within(deadline, self.accept_said(session, &call.text, &lease)).await;
+        let said = self.clock.within(deadline, self.accept_said(session, &call.text, heard.clone(), &lease)).await;
         if let Some(Ok((_, accepted))) = &said {
             let delivery = Box::pin(self.deliver_said(session, *accepted, &lease, deadline));
-            if self.clock.within(deadline, delivery).await.is_none() {
-                tracing::warn!(session.id = %session.session_id, "a message takes long and is left to the sweep");
+            match self.clock.within(deadline, delivery).await {
+                Some(Drained::Delivered) if *accepted == Accepted::WithLease => return self.paused(),
+                Some(_) => {}
+                None => {
+                    tracing::warn!(session.id = %session.session_id, "a message takes long and is left to the sweep")
+                }
             }
         }
-        let known = said.as_ref().and_then(|said| said.as_ref().ok()).map(|(heard, _)| heard.clone());
+        let known = said.as_ref().and_then(|said| said.as_ref().ok()).map(|(heard, _)| heard.clone()).or(heard);
         let trail = self.clock.within(self.clock.now() + LOOK_TIME, self.trail_of(session, known, &call.text)).await;
         match (trail, said) {
             // The session ended while this was on its way: the bot is to have it.
@@ -154,14 +180,22 @@ impl Handoff {
         Ok(self.table.trail(&session.session_id, Lane::ToAgent, &last.source_id, self.clock.now()).await?)
     }
 
-    async fn accept_said(&self, session: &Session, text: &Redacted, lease: &Lease) -> Result<(Heard, Accepted)> {
-        let heard = Heard { heard_at: self.clock.now(), source_id: format!("said:{}", fresh_holder()) };
-        let heard = self.table.hear(&session.user_id, &digest(text), heard, REPEAT_WINDOW).await?;
+    async fn accept_said(
+        &self,
+        session: &Session,
+        text: &Redacted,
+        heard: Option<Heard>,
+        lease: &Lease,
+    ) -> Result<(Heard, Accepted)> {
+        let heard = match heard {
+            Some(heard) => heard,
+            None => self.hear(&session.user_id, text).await?,
+        };
         let accepted = self.accept_all(&session.session_id, from_botcopy::items(text, &heard), lease).await?;
         Ok((heard, accepted))
     }
 
-    async fn deliver_said(&self, session: &Session, accepted: Accepted, lease: &Lease, deadline: Timestamp) {
+    async fn deliver_said(&self, session: &Session, accepted: Accepted, lease: &Lease, deadline: Timestamp) -> Drained {
         let id = &session.session_id;
         if session.state == State::Active {
             return self.drain_accepted::<ToAgent>(id, accepted, lease, deadline + DELIVERY_TIME).await;
@@ -175,6 +209,7 @@ impl Handoff {
         if let Err(error) = left.await {
             tracing::warn!(error = %error, session.id = %id, "a start is left to the sweep");
         }
+        Drained::Finished
     }
 
     const fn paused(&self) -> Answer {

@@ -127,7 +127,7 @@ impl Handoff {
             return Ok(Work::None);
         }
         Ok(match self.drain::<C>(session_id, &lease, deadline, Patience::Leave).await? {
-            Drained::Finished => Work::Done,
+            Drained::Finished | Drained::Delivered => Work::Done,
             Drained::Postponed(due_again_at) => Work::DueAgain(due_again_at),
         })
     }

@@ -11,14 +11,15 @@ const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// Answers one call of Botcopy.
 pub async fn respond(handoff: &Handoff, request: &Request) -> Response<String> {
+    let deadline = handoff.hand_over_deadline();
     let body = request.body.as_slice();
     if body.len() > MAX_BODY_BYTES {
         return text(StatusCode::PAYLOAD_TOO_LARGE, "too large");
     }
-    match handoff.authenticate_botcopy(BotcopyProof { headers: &request.headers, body }).await {
+    match handoff.authenticate_botcopy(BotcopyProof { headers: &request.headers, body }, deadline).await {
         Ok(call) => {
             let begun = handoff.clock.now();
-            let answer = handoff.hand_over(&call).await;
+            let answer = handoff.hand_over(&call, deadline).await;
             let duration_ms = handoff.clock.now().since(begun).as_secs_f64() * 1_000.0;
             tracing::info!(paused = answer.paused, duration_ms, "a call of Botcopy was answered");
             answer::json(StatusCode::OK, &answer)
