@@ -126,6 +126,22 @@ async fn a_promise_is_taken_back_when_livechat_stays_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn words_by_which_a_start_is_given_up_stay_with_the_bot() {
+    let world = World::in_process().await;
+    let user = world.widget_user().await;
+    world.stack.livechat.faults().always("", Fault::answer(503, "<html></html>"));
+    assert!(says_in_time(&world, &user, ASK).await);
+    // No sweep comes in all the time for which a start is tried.
+    world.advance(Duration::from_secs(301));
+    assert!(!says_in_time(&world, &user, "order 7").await, "nobody will ever read this");
+    assert_eq!(world.widget_shows(&user, "bot").last().unwrap(), "bot: order 7");
+    assert_eq!(
+        world.widget_shows(&user, "agent"),
+        ["Sorry, our agents cannot be reached at the moment. You are back with the bot."]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_made_durable_stays_with_the_bot() {
     let world = World::with_table_proxy(&[]).await;
     let user = world.widget_user().await;

@@ -88,7 +88,7 @@ impl Handoff {
             return Ok(None);
         };
         let session = self.table.session(&session_id).await?;
-        Ok(session.filter(|session| matches!(session.state, State::Starting | State::Active)))
+        Ok(session.filter(is_live))
     }
 
     /// Starts a session, or waits for the start that the same call began; nothing when somebody else's is in the way.
@@ -160,11 +160,15 @@ impl Handoff {
             }
         }
         let known = said.as_ref().and_then(|said| said.as_ref().ok()).map(|(heard, _)| heard.clone()).or(heard);
-        let trail = self.clock.within(self.clock.now() + LOOK_TIME, self.trail_of(session, known, &call.text)).await;
-        match (trail, said) {
-            // The session ended while this was on its way: the bot is to have it.
-            (Some(Ok(Some(Trail { outcome: Some(Outcome::Dropped), .. }))), _) => Answer::NOT_PAUSED,
-            (Some(Ok(Some(_))), _) | (_, Some(Ok(_))) => self.paused(),
+        let look = async {
+            let session_now = async { Ok(self.table.session(&session.session_id).await?) };
+            tokio::try_join!(self.trail_of(session, known, &call.text), session_now)
+        };
+        match (self.clock.within(self.clock.now() + LOOK_TIME, look).await, said) {
+            // The session ended while this was on its way, perhaps by this very call: the bot is to have it.
+            (Some(Ok((Some(Trail { outcome: Some(Outcome::Dropped), .. }), _))), _) => Answer::NOT_PAUSED,
+            (Some(Ok((_, Some(now)))), _) if !is_live(&now) => Answer::NOT_PAUSED,
+            (Some(Ok((Some(_), _))), _) | (_, Some(Ok(_))) => self.paused(),
             (_, failed) => self.left_to_bot("nothing is durable", failed.and_then(Result::err)),
         }
     }
@@ -221,6 +225,11 @@ impl Handoff {
         tracing::error!(reason, error, "a call of Botcopy could not be taken and is left to the bot");
         Answer::NOT_PAUSED
     }
+}
+
+/// Whether there are agents at the other end of a session, or will be.
+const fn is_live(session: &Session) -> bool {
+    matches!(session.state, State::Starting | State::Active)
 }
 
 /// Whether a call is the one that began the session, once more.

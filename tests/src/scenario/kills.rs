@@ -96,7 +96,7 @@ impl Flow {
         death.act().await?;
         death.recover().await?;
         let passed = death.life.world.fail_points.passed();
-        death.judge().await.map(|()| passed)
+        death.conclude().await.map(|_| passed)
     }
 }
 
@@ -162,10 +162,9 @@ async fn die(bot: Bot, flow: Flow, place: Place, nth: u32, seed: u64) -> Result<
     death.life.world.fail_points.kill_at(place, nth);
     death.act().await?;
     let died_acting = death.dies_again();
-    let excused = death.recover().await?;
+    death.recover().await?;
     let died = died_acting || death.life.world.fail_points.has_killed();
-    death.life.world.fail_points.clear();
-    death.judge().await.map(|()| End { died, excused })
+    death.conclude().await.map(|excused| End { died, excused })
 }
 
 /// One run of a flow.
@@ -360,7 +359,7 @@ impl Death {
     }
 
     /// The vendors repeat what they repeat, and the schedule ticks for some minutes.
-    async fn recover(&mut self) -> Result<Excused, String> {
+    async fn recover(&mut self) -> Result<(), String> {
         if self.circumstances.repeats {
             for delivery in self.life.deliveries.clone() {
                 self.life.world.stack.livechat.replay(delivery);
@@ -375,12 +374,18 @@ impl Death {
                 drop(self.life.world.drive(self.life.world.stack.install()).await);
             }
         }
-        let excused = self.life.rest(&[MINUTE; RECOVERY]).await?;
+        self.sweeps(RECOVERY).await
+    }
+
+    /// Nobody dies any more, and soon nothing is left to happen.
+    async fn conclude(&mut self) -> Result<Excused, String> {
+        self.life.world.fail_points.clear();
+        let excused = self.life.rest(&[MINUTE; 3]).await?;
         let broken = if self.flow == Flow::BrokenPromise { excused.words + excused.given_up } else { 0 };
-        match excused.words + excused.stops + excused.starts + excused.given_up - broken {
-            0 => Ok(excused),
-            _ => Err(format!("something never reached us although only one of us died: {excused:?}")),
+        if excused.words + excused.stops + excused.starts + excused.given_up > broken {
+            return Err(format!("something never reached us although only one of us died: {excused:?}"));
         }
+        self.judge().await.map(|()| excused)
     }
 
     async fn judge(&mut self) -> Result<(), String> {
@@ -400,7 +405,7 @@ impl Death {
 }
 
 /// For how many minutes the schedule ticks; a pause is renewed in the fifth, and that may die as well.
-const RECOVERY: usize = 8;
+const RECOVERY: usize = 6;
 
 /// How many webhooks one stack needs.
 const WEBHOOKS: usize = 7;
