@@ -25,7 +25,13 @@ async fn refusals(world: &World) -> [Rejection; 3] {
             .authenticate_botpress(BotpressProof { path_key: "", signature: Some(""), body: b"" })
             .await
             .unwrap_err(),
-        handoff.authenticate_botcopy(BotcopyProof { headers: &HeaderMap::new(), body: b"{}" }).await.unwrap_err(),
+        handoff
+            .authenticate_botcopy(
+                BotcopyProof { headers: &HeaderMap::new(), body: b"{}" },
+                handoff.hand_over_deadline(),
+            )
+            .await
+            .unwrap_err(),
         handoff.authenticate_livechat(delivery.as_bytes()).await.unwrap_err(),
     ]
 }
