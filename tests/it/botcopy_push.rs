@@ -40,11 +40,13 @@ async fn words_wait_for_botcopy_and_arrive_once_in_order() {
 async fn a_push_whose_answer_is_lost_may_be_shown_twice() {
     let world = World::in_process().await;
     let user = world.handed_over_user().await;
+    // After this no push is left that announces her.
+    world.answers(ANNA, "hello").await;
     world.stack.botcopy.faults().next(1, "push", Fault::LoseAnswer);
     world.answers(ANNA, "one").await;
     minutes(&world, 1).await;
     world.answers(ANNA, "two").await;
-    assert_eq!(world.widget_shows(&user, "agent"), ["one", "one", "two"], "nobody can look a push up");
+    assert_eq!(world.widget_shows(&user, "agent"), ["hello", "one", "one", "two"], "nobody can look a push up");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -164,7 +164,10 @@ fn source_of(event_id: &EventId) -> String {
     format!("event:{event_id}")
 }
 
-/// A source's id as logs may show it: an assignment's ends with the agent's e-mail address, which is left out.
-pub fn without_address(source_id: &str) -> String {
-    source_id.split(':').filter(|part| !part.contains('@')).collect::<Vec<_>>().join(":")
+/// A source's id as logs may show it: an assignment's ends with the agent's id, an e-mail address, which is left out.
+pub fn without_agent(source_id: &str) -> String {
+    match source_id.split_once("assigned:") {
+        Some((before, of)) => format!("{before}assigned:{}", of.split(':').next().unwrap_or_default()),
+        None => source_id.to_owned(),
+    }
 }

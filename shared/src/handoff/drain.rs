@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::gates::Gate;
 use super::{DELIVERY_TIME, Error, Handoff, Result, lease_until};
-use crate::bridge::decide::without_address;
+use crate::bridge::decide::without_agent;
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
 use crate::metrics::{About, Metric};
@@ -236,8 +236,8 @@ impl Handoff {
         // Why an item is parked was said where that was decided.
         if done.outcome != Outcome::Parked {
             tracing::info!(session.id = %done.session_id, lane = %done.lane,
-                source.id = without_address(&done.item.position.source_id), outcome = ?done.outcome,
-                vendor.id = done.vendor_id.as_deref(), attempts, delay_ms = delay, "an item has left its lane");
+                source.id = telemetry::id(&without_agent(&done.item.position.source_id)), outcome = ?done.outcome,
+                vendor.id = done.vendor_id.as_ref().map(telemetry::id), attempts, delay_ms = delay, "an item has left its lane");
         }
     }
 
@@ -312,7 +312,7 @@ impl Handoff {
             return Ok(Attempt::Later(now + error.retry_after().unwrap_or_else(|| pause_after(item.attempts))));
         }
         tracing::error!(error = %error, session.id = %session.session_id, lane = %C::LANE,
-            source.id = telemetry::id(&without_address(&item.position.source_id)),
+            source.id = telemetry::id(&without_agent(&item.position.source_id)),
             "an item cannot be delivered and is parked");
         C::tell_sender(self, session, item).await?;
         Ok(Attempt::Done(Delivered { outcome: Outcome::Parked, vendor_id: None }))
