@@ -1,14 +1,13 @@
 //! Only Botpress gets in: whoever else calls learns nothing, and nothing happens.
 
-use std::io;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sandbox::botpress::sign;
 use sandbox::journal::Vendor;
 use serde_json::json;
 use shared::clock::Timestamp;
-use tests::{ANNA, SECRET_ID, World, http};
+use tests::{ANNA, Log, SECRET_ID, World, http};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Base64url of 32 bytes, as Botpress issues them; not the sandbox's own.
 const OTHER_SIGNING_SECRET: &str = "_____________________________________________w";
@@ -219,7 +218,9 @@ async fn without_a_signing_secret_the_key_counts_and_without_a_key_the_signature
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_malformed_secret_is_a_500_and_a_log_and_nothing_else() {
-    let log = Log::of_this_process();
+    // Tests that run meanwhile are in it, too.
+    let log = Log::default();
+    log.subscriber("info").init();
     for (key, value) in [("webhookSecret", json!("")), ("agentToken", json!(7)), ("botpressPathKey", json!(" "))] {
         let world = World::uninstalled(&[]).await;
         let mut secret = world.secret(&[]);
@@ -236,35 +237,6 @@ async fn a_malformed_secret_is_a_500_and_a_log_and_nothing_else() {
         let log = log.text();
         assert!(log.contains(key) && log.contains("the secret is malformed"), "{key}: {log}");
         assert!(!log.contains(&real) && !log.contains("ann@example.com"), "{key}: {log}");
-    }
-}
-
-/// What this process logs, kept for a look; tests that run meanwhile are in it, too.
-#[derive(Clone, Debug, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    /// Begins to listen; to be called once.
-    fn of_this_process() -> Self {
-        let log = Self::default();
-        let writer = log.clone();
-        tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).init();
-        log
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -1,49 +1,28 @@
 //! What the log says: one line for each outcome, in documented fields, and nothing of what people said or who they are.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::sync::{Arc, Mutex};
 
 use sandbox::faults::Fault;
 use serde_json::{Value, json};
-use tests::{ANNA, ASK, World};
-use tracing_subscriber::filter::LevelFilter;
+use tests::{ANNA, ASK, Log, World};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// What the tests' own thread logs.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// Takes down everything that this thread logs.
+fn log_of_this_thread() -> (Log, impl Sized) {
+    let log = Log::default();
+    let guard = log.subscriber("info").set_default();
+    (log, guard)
 }
 
-impl Log {
-    /// Takes down everything that this thread logs, in the form that `telemetry::init` gives it.
-    fn of_this_thread() -> (Self, impl Sized) {
-        use tracing_subscriber::util::SubscriberInitExt as _;
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_max_level(LevelFilter::INFO);
-        (log, subscriber.with_writer(move || writer.clone()).set_default())
-    }
-
-    /// The functions' lines.
-    fn lines(&self) -> Vec<Value> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let ours = |line: &Value| {
-            let target = line["target"].as_str().unwrap();
-            ["shared", "actions", "webhooks"].iter().any(|name| target.split("::").next() == Some(name))
-        };
-        lines.filter(ours).collect()
-    }
+/// The functions' lines.
+fn lines(log: &Log) -> Vec<Value> {
+    let text = log.text();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let ours = |line: &Value| {
+        let target = line["target"].as_str().unwrap();
+        ["shared", "actions", "webhooks"].iter().any(|name| target.split("::").next() == Some(name))
+    };
+    lines.filter(ours).collect()
 }
 
 fn said<'a>(lines: &'a [Value], message: &str) -> Vec<&'a Value> {
@@ -74,10 +53,10 @@ async fn play(world: &World) {
 
 #[tokio::test]
 async fn each_outcome_is_one_line_with_ids() {
-    let (log, _guard) = Log::of_this_thread();
+    let (log, _guard) = log_of_this_thread();
     let world = World::in_process().await;
     play(&world).await;
-    let lines = log.lines();
+    let lines = lines(&log);
     let trails = world.items("trail");
     let finished = said(&lines, "an item has left its lane");
     let parked = said(&lines, "an item cannot be delivered and is parked");
@@ -105,12 +84,12 @@ async fn each_outcome_is_one_line_with_ids() {
 
 #[tokio::test]
 async fn every_field_is_documented_and_none_tells_what_was_said_or_who_somebody_is() {
-    let (log, _guard) = Log::of_this_thread();
+    let (log, _guard) = log_of_this_thread();
     let world = World::in_process().await;
     play(&world).await;
     let documented = include_str!("../../docs/operations.md");
     let secrets = world.stack.secret();
-    let lines = log.lines();
+    let lines = lines(&log);
     assert!(lines.len() > 30);
     for line in &lines {
         for field in line.as_object().unwrap().keys() {

@@ -6,11 +6,13 @@
 
 mod botcopy;
 pub mod checker;
+mod log;
 mod model;
 mod raw;
 pub mod scenario;
 
 pub use botcopy::ASK;
+pub use log::Log;
 pub use raw::{SECRET_ID, http, text};
 
 use std::path::{Path, PathBuf};

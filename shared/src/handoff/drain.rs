@@ -237,7 +237,8 @@ impl Handoff {
         if done.outcome != Outcome::Parked {
             tracing::info!(session.id = %done.session_id, lane = %done.lane,
                 source.id = telemetry::id(&without_agent(&done.item.position.source_id)), outcome = ?done.outcome,
-                vendor.id = done.vendor_id.as_ref().map(telemetry::id), attempts, delay_ms = delay, "an item has left its lane");
+                vendor.id = done.vendor_id.as_ref().map(telemetry::id), attempts, delay_ms = delay,
+                "an item has left its lane");
         }
     }
 

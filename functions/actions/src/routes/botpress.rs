@@ -134,7 +134,8 @@ async fn create_user(
 async fn stop(handoff: &Handoff, conversation_id: &ConversationId, deadline: Timestamp) -> Value {
     let soon = deadline.min(handoff.clock.now() + STOP_TIME);
     while let Err(error) = handoff.stop(conversation_id, soon).await {
-        tracing::error!(error = %error, conversation.id = telemetry::id(conversation_id), "a stop could not be made durable");
+        tracing::error!(error = %error, conversation.id = telemetry::id(conversation_id),
+            "a stop could not be made durable");
         if handoff.clock.now() + STOP_PAUSE > soon {
             break;
         }

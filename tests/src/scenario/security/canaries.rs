@@ -1,8 +1,7 @@
 //! What is logged: words and secrets that can be recognised in every form go in everywhere, and come out nowhere.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -12,14 +11,12 @@ use sandbox::botpress::Escalation;
 use sandbox::faults::{Fault, Faults};
 use sandbox::table_proxy;
 use serde_json::{Value, json};
-use shared::telemetry;
-use tracing_subscriber::EnvFilter;
 
 use super::malformed::{Bases, spoiled};
 use super::{Call, answer};
 use crate::raw::together;
 use crate::scenario::{Report, Size};
-use crate::{SECRET_ID, World};
+use crate::{Log, SECRET_ID, World};
 
 /// What people write, and vendors quote; as a word, and as what could pass for an id of somebody.
 const WORD: &str = "Kanarienvogel Ä 17";
@@ -35,28 +32,10 @@ const LEVELS: [&str; 4] = [
     "lambda_runtime=trace,aws_smithy_runtime=trace,hyper=trace,reqwest=trace,shared=trace,actions=trace,webhooks=trace",
 ];
 
-/// Everything that is logged, kept for a look.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    /// Takes the lines of the product, not those of the simulators.
-    fn take(&self) -> Vec<String> {
-        let bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let is_ours = |line: &&str| !line.contains("\"target\":\"sandbox") && !line.contains("\"target\":\"dynoxide");
-        String::from_utf8_lossy(&bytes).lines().filter(is_ours).map(str::to_owned).collect()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// The lines of the product, not those of the simulators.
+fn lines_of_ours(text: &str) -> impl Iterator<Item = &str> {
+    let is_ours = |line: &&str| !line.contains("\"target\":\"sandbox") && !line.contains("\"target\":\"dynoxide");
+    text.lines().filter(is_ours)
 }
 
 /// How a text can look on its way; lower case, as what it is searched in.
@@ -120,19 +99,17 @@ async fn on_this_thread(size: Size) -> Report {
     let mut messages = BTreeSet::new();
     for round in 0..rounds {
         let log = Log::default();
-        let writer = log.clone();
         let level = LEVELS[round % LEVELS.len()];
-        let subscriber = telemetry::subscriber(EnvFilter::new(level), move || writer.clone());
-        let _guard = tracing::subscriber::set_default(subscriber);
+        let _guard = tracing::subscriber::set_default(log.subscriber(level));
         let world = World::of_instances(1, true).await;
         calls += Box::pin(play(&world, &mut random)).await;
         let needles = needles(&world);
-        for line in log.take() {
+        for line in lines_of_ours(&log.text()) {
             lines += 1;
-            if let Some(needle) = needles.found_in(&line) {
+            if let Some(needle) = needles.found_in(line) {
                 findings.push(format!("{needle} at {level}: {line}"));
             }
-            let line: Value = serde_json::from_str(&line).unwrap_or_default();
+            let line: Value = serde_json::from_str(line).unwrap_or_default();
             messages.insert(line.get("message").map(Value::to_string).unwrap_or_default());
         }
     }

@@ -1,0 +1,35 @@
+//! What is logged, kept for a look.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use shared::telemetry;
+use tracing::Subscriber;
+use tracing_subscriber::EnvFilter;
+
+/// Lines of a log; copies share them.
+#[derive(Clone, Debug, Default)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// What writes here in the product's own form, at the levels that `wanted` names, as `RUST_LOG` would.
+    pub fn subscriber(&self, wanted: &str) -> impl Subscriber + Send + Sync + use<> {
+        let log = self.clone();
+        telemetry::subscriber(EnvFilter::new(wanted), move || log.clone())
+    }
+
+    /// Everything so far.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
