@@ -65,6 +65,11 @@ impl Session {
         self.closed.is_none()
     }
 
+    /// Whether people have closed it, and its user has not heard so.
+    fn awaits_our_word(&self) -> bool {
+        self.ended.is_none() && self.closed.is_some_and(|(_, by)| by == By::People)
+    }
+
     /// Whether the bot's side has ended it without our word.
     fn is_ended_by_bot(&self) -> bool {
         self.ended.is_some_and(|(_, _, told)| !told)

@@ -25,6 +25,7 @@ impl Model {
             }
             "unpaused" | "pause_lapsed" => {
                 self.with_agents.remove(person);
+                self.told_that_nobody_is_there(entry, person);
             }
             "shown_to_user" if entry.text("/from") == "agent" => {
                 let thread = self.threads.get(person).cloned().unwrap_or_default();
@@ -36,8 +37,10 @@ impl Model {
     }
 
     fn wrote(&mut self, entry: &Entry, person: &str) {
-        let thread =
-            self.threads.get(person).filter(|thread| self.sessions.get(*thread).is_some_and(super::Session::is_open));
+        // Closed by people, a thread takes no words any more, but until we say so they are for nobody else.
+        let thread = self.threads.get(person).filter(|thread| {
+            self.sessions.get(*thread).is_some_and(|session| session.is_open() || session.awaits_our_word())
+        });
         let (text, thread) = (entry.text("/text"), thread.cloned().unwrap_or_default());
         self.write(entry, Direction::ToAgent, text, &thread, text);
         if let Some(word) = self.words.last_mut() {
@@ -53,6 +56,14 @@ impl Model {
         if let Some(session) = session.filter(|session| session.ended.is_none()) {
             session.ended = Some((entry.number, entry.at, true));
             session.is_told_early = session.is_open();
+        }
+    }
+
+    /// A session that agents have closed is over for the user as soon as the bot has its turn back, however that came about.
+    fn told_that_nobody_is_there(&mut self, entry: &Entry, person: &str) {
+        let session = self.threads.get(person).and_then(|thread| self.sessions.get_mut(thread));
+        if let Some(session) = session.filter(|session| session.awaits_our_word()) {
+            session.ended = Some((entry.number, entry.at, true));
         }
     }
 

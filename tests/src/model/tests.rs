@@ -177,6 +177,23 @@ fn a_promise_to_a_botcopy_user_is_kept_or_taken_back() {
 }
 
 #[test]
+fn what_a_botcopy_user_says_to_a_closed_thread_is_owed_only_to_the_next_one() {
+    let says = |story: Story, text: &str| {
+        let story = story.at_botcopy("user_wrote", json!({"user_id": "ann", "text": text}));
+        story.at_botcopy("webhook_called", json!({"user_id": "ann", "text": text, "paused": true}))
+    };
+    let unpaused = |story: Story, by: &str| story.at_botcopy("unpaused", json!({"user_id": "ann", "by": by}));
+    for by in ["answer", "push"] {
+        let closed = || opened(promised()).closes(json!("anna@example.com"));
+        let too_late = unpaused(says(closed(), "u"), by);
+        assert!(too_late.wrong().is_empty(), "{by}: nobody knew that the thread was closed");
+        let next = says(unpaused(closed(), by), "another human");
+        assert_eq!(next.wrong().len(), 1, "{by}: who was told of the end has been promised another start");
+    }
+    assert_eq!(says(opened(promised()), "u").wrong().len(), 1, "the thread is open");
+}
+
+#[test]
 fn a_push_may_be_doubled_only_where_nobody_knew_of_the_first() {
     let twice = pushed(pushed(opened(promised()).agent_writes("hi"), "hi"), "hi");
     let mut model = Model::default();
