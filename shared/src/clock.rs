@@ -155,6 +155,11 @@ impl Clock {
         self.sleep_until(self.now() + duration).await;
     }
 
+    /// Whether this is the machine's own clock.
+    pub const fn is_system(&self) -> bool {
+        matches!(self.0, Source::System)
+    }
+
     /// What `work` comes to, or `None` once `deadline` has come: the work is then dropped where it stands.
     pub async fn within<F: Future>(&self, deadline: Timestamp, work: F) -> Option<F::Output> {
         tokio::select! {

@@ -211,6 +211,11 @@ impl Cache {
         self.no_older_than(TIME_TO_LIVE).await
     }
 
+    /// Whether nothing has been fetched yet, so that the next caller waits for Secrets Manager.
+    pub fn is_empty(&self) -> bool {
+        self.given.is_none() && self.cached.try_lock().is_ok_and(|cached| cached.is_none())
+    }
+
     /// The credentials after a vendor refused them: fetched anew unless that was done moments ago.
     ///
     /// # Errors

@@ -120,3 +120,20 @@ async fn sweeps_at_the_same_time_share_the_work() {
     assert_eq!(drained, 1, "{swept:?}");
     assert_eq!((world.shown_by_agents().len(), world.count("message_found")), (1, 0));
 }
+
+/// DynamoDB answers a part of a batch while it is throttled.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_out_of_a_batch_is_asked_for_alone() {
+    let world = World::of_instances(1, true).await;
+    world.escalated_user("Ann").await;
+    world.advance(Duration::from_secs(10));
+    let [session] = world.items("session").try_into().unwrap();
+    let key = json!({"pk": {"S": text(&session, "pk")}, "sk": {"S": text(&session, "sk")}});
+    let mut unprocessed = serde_json::Map::new();
+    unprocessed.insert(world.stack.table.name().to_owned(), json!({"Keys": [key], "ConsistentRead": true}));
+    let part = json!({"Responses": {}, "UnprocessedKeys": unprocessed});
+    let faults = world.stack.table_proxy.as_ref().unwrap().faults();
+    faults.next(1, ".BatchGetItem", Fault::answer(200, part.to_string()));
+    world.answers(ANNA, "hello").await;
+    assert_eq!((world.shown_by_agents(), faults.spoiled().len()), (vec!["hello".to_owned()], 1));
+}

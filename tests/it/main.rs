@@ -17,6 +17,7 @@ mod botcopy_deadline;
 mod botcopy_handoff;
 mod botcopy_pause;
 mod botcopy_push;
+mod cold_start;
 mod content_kills;
 mod cost;
 mod create_user;

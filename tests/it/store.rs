@@ -364,6 +364,23 @@ async fn a_named_time_is_replaced_by_a_later_one_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_stands_around_a_lane_is_read_in_one_call() {
+    let store = Store::new().await;
+    let (id, ann) = (SessionId::from("s1"), UserId::from("ann"));
+    let nothing = store.table.surroundings(&id, Some(&ann), &["livechat"]).await.unwrap();
+    assert!(nothing.session.is_none() && nothing.user.is_none() && nothing.named_times.is_empty());
+    store.table.claim_start(&session("s1", "ann"), None).await.unwrap();
+    for vendor in ["livechat", "botpress"] {
+        store.table.note_named_time(vendor, at(10)).await.unwrap();
+    }
+    let around = store.table.surroundings(&id, Some(&ann), &["livechat"]).await.unwrap();
+    assert_eq!(around.session.unwrap().session_id, id);
+    assert_eq!(around.user.unwrap().user_id, ann);
+    assert_eq!(around.named_times.iter().map(|named| named.vendor.as_str()).collect::<Vec<_>>(), ["livechat"]);
+    assert!(store.table.surroundings(&id, None, &[]).await.unwrap().user.is_none(), "nobody has asked for the user");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_scan_finds_everything_of_a_user_on_every_page_and_erases_it() {
     let store = Store::new().await;
     let content = "x".repeat(300_000);

@@ -1,5 +1,8 @@
 //! Who is calling: checked before anything else is done with a request.
 
+use std::pin::pin;
+use std::sync::Arc;
+
 use super::Handoff;
 use crate::botcopy::{self, UnverifiedCall};
 use crate::botpress::signature;
@@ -115,9 +118,25 @@ impl Handoff {
         check: impl Fn(&Versions, Timestamp) -> Result<T, Rejection>,
     ) -> Result<T, Rejection> {
         let now = self.clock.now();
-        match check(&*self.secrets.get().await?, now) {
+        match check(&*self.known_credentials().await?, now) {
             Err(Rejection::Unauthentic | Rejection::NotServed) => check(&*self.secrets.refreshed().await?, now),
             checked => checked,
+        }
+    }
+}
+
+impl Handoff {
+    /// The credentials. A new process, which has to fetch them, makes its way to the table meanwhile: by a read of what it has
+    /// to know anyway, and for which it does not wait.
+    async fn known_credentials(&self) -> Result<Arc<Versions>, secrets::Error> {
+        let mut credentials = pin!(self.secrets.get());
+        if !self.secrets.is_empty() {
+            return credentials.await;
+        }
+        tokio::select! {
+            fetched = &mut credentials => fetched,
+            // Where the table fails, whoever needs it will say so.
+            _ = self.gates.refresh() => credentials.await,
         }
     }
 }

@@ -10,10 +10,10 @@ use super::gates::Gate;
 use super::{DELIVERY_TIME, Error, Handoff, Result, lease_until};
 use crate::bridge::decide::without_agent;
 use crate::clock::Timestamp;
-use crate::ids::SessionId;
+use crate::ids::{SessionId, UserId};
 use crate::metrics::{About, Metric};
-use crate::store::Session;
 use crate::store::lane::{Accepted, Arrival, Completed, Contents, Done, Lane, Lease, Outcome, Position, Waiting};
+use crate::store::{ConversationPointer, Session, Surroundings, User};
 use crate::telemetry;
 
 /// The first pause after a failure that named none; it doubles from try to try.
@@ -26,6 +26,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 pub(super) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
     /// The lane.
     const LANE: Lane;
+
+    /// The vendors that a delivery may call.
+    const VENDORS: &'static [&'static str];
+
+    /// The user in whose name items are sent, where they are and it is known who that is.
+    fn sender(_whose: Whose<'_>) -> Option<&UserId> {
+        None
+    }
 
     /// A fingerprint of what is said, by which a later change of it is told from a repeat.
     fn revision(&self) -> Option<String> {
@@ -44,11 +52,41 @@ pub(super) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
     /// From when on the session can take deliveries.
     fn ready_at(handoff: &Handoff, session: &Session) -> Timestamp;
 
-    /// Brings one item to the other side; safe to call again after any failure.
-    async fn deliver(handoff: &Handoff, session: &mut Session, item: &Waiting<Self>) -> Result<Attempt>;
+    /// Brings one item to the other side; safe to call again after any failure. `user` is the session's, if already read.
+    async fn deliver(
+        handoff: &Handoff,
+        session: &mut Session,
+        user: Option<&User>,
+        item: &Waiting<Self>,
+    ) -> Result<Attempt>;
 
     /// Says to whoever wrote an item that it can never be delivered; safe to call again.
     async fn tell_sender(handoff: &Handoff, session: &Session, item: &Waiting<Self>) -> Result<()>;
+}
+
+/// Whose lane is drained; whoever knows the session's user as well saves a trip to the table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whose<'a> {
+    session_id: &'a SessionId,
+    pub(super) user_id: Option<&'a UserId>,
+}
+
+impl<'a> From<&'a SessionId> for Whose<'a> {
+    fn from(session_id: &'a SessionId) -> Self {
+        Self { session_id, user_id: None }
+    }
+}
+
+impl<'a> From<&'a Session> for Whose<'a> {
+    fn from(session: &'a Session) -> Self {
+        Self { session_id: &session.session_id, user_id: Some(&session.user_id) }
+    }
+}
+
+impl<'a> From<&'a ConversationPointer> for Whose<'a> {
+    fn from(pointer: &'a ConversationPointer) -> Self {
+        Self { session_id: &pointer.session_id, user_id: Some(&pointer.user_id) }
+    }
 }
 
 /// An item that needs no further attempt.
@@ -147,11 +185,13 @@ impl Handoff {
     /// Delivers after an acceptance, unless somebody else is at it; what fails here is left to the sweep.
     pub(super) async fn drain_accepted<C: Content>(
         &self,
-        session_id: &SessionId,
+        whose: impl Into<Whose<'_>>,
         accepted: Accepted,
         lease: &Lease,
         deadline: Timestamp,
     ) -> Drained {
+        let whose = whose.into();
+        let session_id = whose.session_id;
         let drained = async {
             let holds_lease = match accepted {
                 Accepted::WithLease => true,
@@ -161,7 +201,7 @@ impl Handoff {
             };
             match holds_lease {
                 // Boxed, since all that follows nests deeper than the compiler cares to follow.
-                true => Box::pin(self.drain::<C>(session_id, lease, deadline, Patience::Wait)).await,
+                true => Box::pin(self.drain::<C>(whose, lease, deadline, Patience::Wait)).await,
                 false => Ok(Drained::Finished),
             }
         };
@@ -174,18 +214,20 @@ impl Handoff {
     /// Delivers everything in a lane whose lease is held, and gives the lease back.
     pub(super) async fn drain<C: Content>(
         &self,
-        session_id: &SessionId,
+        whose: impl Into<Whose<'_>>,
         lease: &Lease,
         deadline: Timestamp,
         patience: Patience,
     ) -> Result<Drained> {
+        let whose = whose.into();
+        let session_id = whose.session_id;
         let (mut seen_empty_at, mut has_dropped) = (None, false);
         loop {
-            let (contents, session, ()) = tokio::try_join!(
-                async { Ok(self.table.lane::<C>(session_id, C::LANE).await?) },
-                async { Ok(self.table.session(session_id).await?) },
-                self.gates.refresh(),
+            let (contents, Surroundings { session, user, named_times }) = tokio::try_join!(
+                self.table.lane::<C>(session_id, C::LANE),
+                self.table.surroundings(session_id, C::sender(whose), C::VENDORS),
             )?;
+            self.gates.learn(&named_times);
             let (mut contents, Some(mut session)) = (contents, session) else { return Ok(Drained::Finished) };
             if contents.waiting.is_empty() {
                 let released = self.table.release(session_id, C::LANE, lease, contents.arrivals).await?;
@@ -205,7 +247,7 @@ impl Handoff {
                 continue;
             }
             C::apply_changes(&mut contents.waiting);
-            match self.pass(&mut session, &contents, lease, deadline, &mut has_dropped).await? {
+            match self.pass((&mut session, user.as_ref()), &contents, lease, deadline, &mut has_dropped).await? {
                 Pass::Released if !has_dropped => return Ok(Drained::Delivered),
                 Pass::Released | Pass::LeaseLost => return Ok(Drained::Finished),
                 Pass::LookAgain => {}
@@ -255,7 +297,7 @@ impl Handoff {
     /// Delivers what was seen in a lane, oldest first, until something new may belong before the next item.
     async fn pass<C: Content>(
         &self,
-        session: &mut Session,
+        (session, user): (&mut Session, Option<&User>),
         contents: &Contents<C>,
         lease: &Lease,
         deadline: Timestamp,
@@ -268,7 +310,7 @@ impl Handoff {
             if ready_at > now || now + DELIVERY_TIME > deadline {
                 return Ok(Pass::WaitUntil(ready_at.max(now)));
             }
-            let delivered = match self.attempt(session, item).await? {
+            let delivered = match self.attempt(session, user, item).await? {
                 Attempt::Done(delivered) => delivered,
                 Attempt::Later(time) => return Ok(Pass::WaitUntil(time)),
             };
@@ -296,9 +338,14 @@ impl Handoff {
         Ok(Pass::LookAgain)
     }
 
-    async fn attempt<C: Content>(&self, session: &mut Session, item: &Waiting<C>) -> Result<Attempt> {
+    async fn attempt<C: Content>(
+        &self,
+        session: &mut Session,
+        user: Option<&User>,
+        item: &Waiting<C>,
+    ) -> Result<Attempt> {
         // Boxed, since all that follows nests deeper than the compiler cares to follow.
-        let error = match Box::pin(C::deliver(self, session, item)).await {
+        let error = match Box::pin(C::deliver(self, session, user, item)).await {
             Ok(attempt) => return Ok(attempt),
             Err(error) => error,
         };

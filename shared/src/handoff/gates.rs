@@ -6,7 +6,12 @@ use std::time::Duration;
 use super::{Error, Result};
 use crate::clock::{Clock, Timestamp};
 use crate::metrics::{About, Metric, Metrics};
-use crate::store::Table;
+use crate::store::{NamedTime, Table};
+
+/// The vendors, as gates and metrics name them.
+pub(super) const LIVECHAT: &str = "LiveChat";
+pub(super) const BOTPRESS: &str = "Botpress";
+pub(super) const BOTCOPY: &str = "Botcopy";
 
 /// So many failures in a row are more than a blip.
 const FAILURES_IN_A_ROW: u32 = 3;
@@ -25,25 +30,30 @@ pub(super) struct Gates {
 
 impl Gates {
     pub(super) fn new(clock: &Clock, table: &Table, metrics: &Metrics) -> Self {
-        let gate = |vendor| Gate {
+        let gate = |vendor: &'static str| Gate {
             vendor,
             clock: clock.clone(),
             table: table.clone(),
             metrics: metrics.clone(),
             seen: Mutex::new(Seen::default()),
         };
-        Self { livechat: gate("LiveChat"), botpress: gate("Botpress"), botcopy: gate("Botcopy"), table: table.clone() }
+        Self { livechat: gate(LIVECHAT), botpress: gate(BOTPRESS), botcopy: gate(BOTCOPY), table: table.clone() }
     }
 
     /// Learns what other invocations were told; costs one read, which is made beside others.
     pub(super) async fn refresh(&self) -> Result<()> {
-        for named in self.table.named_times().await? {
+        self.learn(&self.table.named_times().await?);
+        Ok(())
+    }
+
+    /// Closes gates until the times that others were told.
+    pub(super) fn learn(&self, named_times: &[NamedTime]) {
+        for named in named_times {
             let gates = [&self.livechat, &self.botpress, &self.botcopy];
             for gate in gates.into_iter().filter(|gate| gate.vendor == named.vendor) {
                 gate.close_until(named.opens_at);
             }
         }
-        Ok(())
     }
 }
 

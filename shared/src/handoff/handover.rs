@@ -202,7 +202,7 @@ impl Handoff {
     async fn deliver_said(&self, session: &Session, accepted: Accepted, lease: &Lease, deadline: Timestamp) -> Drained {
         let id = &session.session_id;
         if session.state == State::Active {
-            return self.drain_accepted::<ToAgent>(id, accepted, lease, deadline + DELIVERY_TIME).await;
+            return self.drain_accepted::<ToAgent>(session, accepted, lease, deadline + DELIVERY_TIME).await;
         }
         let left = async {
             if accepted == Accepted::WithLease {

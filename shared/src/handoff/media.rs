@@ -8,8 +8,8 @@ use crate::bridge::{Media, ToAgent, to_livechat};
 use crate::livechat::NewEvent;
 use crate::media::Download;
 use crate::redacted::Redacted;
-use crate::store::Session;
 use crate::store::lane::Waiting;
+use crate::store::{Session, User};
 
 /// How many downloads may fail before the link is sent instead.
 const MOST_DOWNLOADS: u32 = 3;
@@ -21,12 +21,12 @@ impl Handoff {
     /// Shows a file to the agents; what was uploaded before is not uploaded again.
     pub(super) async fn deliver_media(
         &self,
-        session: &Session,
+        (session, user): (&Session, Option<&User>),
         item: &Waiting<ToAgent>,
         media: &Media,
     ) -> Result<Delivered> {
         let custom_id = &item.position.source_id;
-        let Some(addressee) = self.addressee(session).await? else { return Ok(Delivered::dropped()) };
+        let Some(addressee) = self.addressee(session, user).await? else { return Ok(Delivered::dropped()) };
         if let Some(delivered) = self.found(&addressee, item).await? {
             return Ok(delivered);
         }

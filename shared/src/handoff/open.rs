@@ -45,31 +45,33 @@ impl Handoff {
         }
     }
 
-    /// Tells LiveChat who the customer is, and learns whether anybody of the group is there to meet them.
+    /// Tells LiveChat who the customer is, and learns whether anybody of the group is there to meet them; answers whether what
+    /// LiveChat has been told is news, and still has to be noted.
     pub(super) async fn introduce(
         &self,
         user: &User,
         introduction: &Introduction,
         group_id: GroupId,
         customer: &mut AsCustomer<'_>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let mut asking = customer.clone();
         let statuses = async { call!(asking.list_group_statuses(&[group_id])) };
         let (told, statuses): (_, Result<BTreeMap<_, _>>) =
             tokio::join!(self.tell_profile(user, introduction, customer), statuses);
-        if let Err(error) = told {
+        let is_news = told.unwrap_or_else(|error| {
             tracing::warn!(error = %error, "LiveChat did not take the customer's profile");
-        }
+            false
+        });
         let may_wait = self.config.when_offline == WhenOffline::LeaveMessage;
         match self.config.wording.refusal(group_id, statuses?.get(&group_id).copied(), may_wait) {
             Some(sentence) => Err(Error::Refused(sentence)),
-            None => Ok(()),
+            None => Ok(is_news),
         }
     }
 
-    async fn tell_profile(&self, user: &User, told: &Introduction, customer: &mut AsCustomer<'_>) -> Result<()> {
+    async fn tell_profile(&self, user: &User, told: &Introduction, customer: &mut AsCustomer<'_>) -> Result<bool> {
         if user.profile_sent.as_ref() == Some(told) && is_still(user, customer) {
-            return Ok(());
+            return Ok(false);
         }
         let full = profile(told);
         match call!(customer.update_customer(&full)) {
@@ -80,7 +82,14 @@ impl Handoff {
             }
             answer => answer?,
         }
-        Ok(self.table.put_profile_sent(&user.user_id, told).await?)
+        Ok(true)
+    }
+
+    /// Notes what LiveChat has been told; without the note it is told again by the next start.
+    pub(super) async fn note_introduction(&self, user: &User, told: &Introduction) {
+        if let Err(error) = self.table.put_profile_sent(&user.user_id, told).await {
+            tracing::warn!(error = %error, "LiveChat will be told the customer's profile again");
+        }
     }
 
     /// Tags a new thread; a tag that LiveChat does not take costs the start nothing.

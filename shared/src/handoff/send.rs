@@ -21,7 +21,7 @@ impl Handoff {
         let lease = lease_until(deadline);
         let items = to_livechat::items(message, &self.config.wording);
         let accepted = self.accept_all(&pointer.session_id, items, &lease).await?;
-        self.drain_accepted::<ToAgent>(&pointer.session_id, accepted, &lease, deadline).await;
+        self.drain_accepted::<ToAgent>(&pointer, accepted, &lease, deadline).await;
         Ok(())
     }
 }

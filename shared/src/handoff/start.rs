@@ -18,7 +18,7 @@ use crate::ids::{ConversationId, GroupId, SessionId, UserId};
 use crate::metrics::{About, Metric};
 use crate::redacted::Redacted;
 use crate::store::lane::{Lane, Position};
-use crate::store::{Claim, Platform, Session, State, User};
+use crate::store::{Claim, Introduction, Platform, Session, State, User};
 
 /// How long a claimant may stay silent before somebody else takes the start over.
 const CLAIM_TIME: Duration = Duration::from_secs(20);
@@ -216,11 +216,29 @@ impl Handoff {
         // Boxed, like the other long ways below: side by side they would need more stack than a worker has.
         let introduced = Box::pin(self.introduced(request, &user, session, customer));
         let (introduced, known) = tokio::join!(introduced, Box::pin(self.known_to_agents(&user)));
-        let mut customer = introduced?;
+        let (customer, news_of_user) = introduced?;
         let request = &StartRequest { history: news::news(request.user_id, request.history, &known), ..*request };
+        let note = async {
+            if let Some(told) = &news_of_user {
+                self.note_introduction(&user, told).await;
+            }
+        };
+        let (opened, ()) = tokio::join!(Box::pin(self.open_both_sides(request, &user, session, customer, known)), note);
+        opened
+    }
+
+    /// Opens the thread at LiveChat, then whatever the bot's platform needs; `known` is what agents know of the user already.
+    async fn open_both_sides(
+        &self,
+        request: &StartRequest<'_>,
+        user: &User,
+        session: &mut Session,
+        mut customer: AsCustomer<'_>,
+        known: Vec<String>,
+    ) -> Result<ConversationId> {
         let thread = match session.thread.clone() {
             Some(thread) => thread,
-            None => Box::pin(self.open_thread(request, &user, session, &mut customer)).await?,
+            None => Box::pin(self.open_thread(request, user, session, &mut customer)).await?,
         };
         session.thread = Some(thread.clone());
         if !self.table.open_thread(session, &customer.customer.customer_id, &thread).await? {
@@ -296,22 +314,26 @@ impl Handoff {
 }
 
 impl Handoff {
-    /// The customer once LiveChat knows who they are; a thread that is open already was not opened by a stranger.
+    /// The customer once LiveChat knows who they are, with what it has been told just now; a thread that is open already was not opened by a stranger.
     async fn introduced<'a>(
         &'a self,
         request: &StartRequest<'_>,
         user: &'a User,
         session: &Session,
         mut customer: AsCustomer<'a>,
-    ) -> Result<AsCustomer<'a>> {
-        let introduction = request.introduction(user, &self.config.wording);
-        if session.thread.is_none()
-            && let Err(error) = self.introduce(user, &introduction, session.group_id, &mut customer).await
-        {
-            customer = self.replaced(user, &customer, error).await?;
-            self.introduce(user, &introduction, session.group_id, &mut customer).await?;
+    ) -> Result<(AsCustomer<'a>, Option<Introduction>)> {
+        if session.thread.is_some() {
+            return Ok((customer, None));
         }
-        Ok(customer)
+        let introduction = request.introduction(user, &self.config.wording);
+        let is_news = match self.introduce(user, &introduction, session.group_id, &mut customer).await {
+            Ok(is_news) => is_news,
+            Err(error) => {
+                customer = self.replaced(user, &customer, error).await?;
+                self.introduce(user, &introduction, session.group_id, &mut customer).await?
+            }
+        };
+        Ok((customer, Some(introduction).filter(|_| is_news)))
     }
 }
 

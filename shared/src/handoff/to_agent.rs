@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::credentials::{AsCustomer, call};
-use super::drain::{Attempt, Content, Delivered};
-use super::gates::Gate;
+use super::drain::{Attempt, Content, Delivered, Whose};
+use super::gates::{Gate, LIVECHAT};
 use super::{Error, Handoff, Result};
 use crate::bridge::{MessageContent, ToAgent, ToBot};
 use crate::clock::Timestamp;
-use crate::ids::{ChatId, EventId};
+use crate::ids::{ChatId, EventId, UserId};
 use crate::livechat::{ChatOverview, NewEvent};
 use crate::store::lane::{Lane, Waiting};
 use crate::store::{Session, State, Thread, User};
@@ -18,6 +18,11 @@ pub(super) const STARTING_PAUSE: Duration = Duration::from_millis(500);
 
 impl Content for ToAgent {
     const LANE: Lane = Lane::ToAgent;
+    const VENDORS: &'static [&'static str] = &[LIVECHAT];
+
+    fn sender(whose: Whose<'_>) -> Option<&UserId> {
+        whose.user_id
+    }
 
     fn is_end(&self) -> bool {
         *self == Self::Close
@@ -34,21 +39,28 @@ impl Content for ToAgent {
         }
     }
 
-    async fn deliver(handoff: &Handoff, session: &mut Session, item: &Waiting<Self>) -> Result<Attempt> {
+    async fn deliver(
+        handoff: &Handoff,
+        session: &mut Session,
+        user: Option<&User>,
+        item: &Waiting<Self>,
+    ) -> Result<Attempt> {
         let delivered = match (&item.content, session.state) {
             (_, State::Closed) => Ok(Delivered::dropped()),
             (Self::Close, _) => handoff.deliver_close(session).await,
             (Self::Message { text, is_markdown }, _) => {
                 let event = NewEvent::text(text.clone(), &item.position.source_id);
-                handoff.deliver_words(session, item, if *is_markdown { event.with_markdown() } else { event }).await
+                handoff
+                    .deliver_words(session, user, item, if *is_markdown { event.with_markdown() } else { event })
+                    .await
             }
             (Self::Note { text }, _) => match handoff.config.wording.note(text.expose()) {
                 Some(note) => {
-                    handoff.deliver_words(session, item, NewEvent::text(note, &item.position.source_id)).await
+                    handoff.deliver_words(session, user, item, NewEvent::text(note, &item.position.source_id)).await
                 }
                 None => Ok(Delivered::dropped()),
             },
-            (Self::Media(media), _) => Box::pin(handoff.deliver_media(session, item, media)).await,
+            (Self::Media(media), _) => Box::pin(handoff.deliver_media((session, user), item, media)).await,
         };
         delivered.map(Attempt::Done)
     }
@@ -72,8 +84,14 @@ pub(super) struct Addressee {
 }
 
 impl Handoff {
-    async fn deliver_words(&self, session: &Session, item: &Waiting<ToAgent>, event: NewEvent) -> Result<Delivered> {
-        let Some(addressee) = self.addressee(session).await? else { return Ok(Delivered::dropped()) };
+    async fn deliver_words(
+        &self,
+        session: &Session,
+        user: Option<&User>,
+        item: &Waiting<ToAgent>,
+        event: NewEvent,
+    ) -> Result<Delivered> {
+        let Some(addressee) = self.addressee(session, user).await? else { return Ok(Delivered::dropped()) };
         match self.found(&addressee, item).await? {
             Some(delivered) => Ok(delivered),
             None => self.say(&addressee, &event).await,
@@ -81,9 +99,13 @@ impl Handoff {
     }
 
     /// Where a session's items go, and in whose name; nowhere before it has a thread.
-    pub(super) async fn addressee(&self, session: &Session) -> Result<Option<Addressee>> {
+    pub(super) async fn addressee(&self, session: &Session, user: Option<&User>) -> Result<Option<Addressee>> {
         let Some(thread) = session.thread.clone() else { return Ok(None) };
-        Ok(self.table.user(&session.user_id).await?.map(|user| Addressee { thread, user }))
+        let user = match user {
+            Some(user) => Some(user.clone()),
+            None => self.table.user(&session.user_id).await?,
+        };
+        Ok(user.map(|user| Addressee { thread, user }))
     }
 
     /// An item whose last attempt had no answer may be in the thread already.

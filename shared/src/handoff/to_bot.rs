@@ -1,20 +1,22 @@
 //! Delivery to the bot, whichever platform it lives on.
 
 use super::drain::{Attempt, Content, Delivered};
-use super::gates::Gate;
+use super::gates::{BOTCOPY, BOTPRESS, Gate, LIVECHAT};
 use super::to_agent::STARTING_PAUSE;
 use super::{Handoff, Result, platform};
 use crate::bridge::{MessageContent, ToAgent, ToBot, revisions};
 use crate::clock::Timestamp;
 use crate::ids::AgentId;
 use crate::store::lane::{Lane, Outcome, Waiting};
-use crate::store::{Session, State};
+use crate::store::{Session, State, User};
 
 /// How often an end waits for the thread to be readable.
 const READINGS_BEFORE_END: u32 = 3;
 
 impl Content for ToBot {
     const LANE: Lane = Lane::ToBot;
+    // The thread is read as well, for an agent's name or the last words.
+    const VENDORS: &'static [&'static str] = &[LIVECHAT, BOTPRESS, BOTCOPY];
 
     fn is_end(&self) -> bool {
         matches!(self, Self::Stopped | Self::Superseded | Self::GivenUp)
@@ -43,7 +45,12 @@ impl Content for ToBot {
         }
     }
 
-    async fn deliver(handoff: &Handoff, session: &mut Session, item: &Waiting<Self>) -> Result<Attempt> {
+    async fn deliver(
+        handoff: &Handoff,
+        session: &mut Session,
+        _: Option<&User>,
+        item: &Waiting<Self>,
+    ) -> Result<Attempt> {
         match (&item.content, session.state) {
             (_, State::Closed) => Ok(Delivered::dropped().into()),
             // These two may end a session that never became active.

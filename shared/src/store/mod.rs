@@ -14,6 +14,7 @@ mod lanes;
 mod operator;
 mod progress;
 mod sessions;
+mod surroundings;
 mod timers;
 mod told;
 mod trail;
@@ -26,6 +27,7 @@ pub use gates::NamedTime;
 pub use heard::Heard;
 pub use operator::{Erased, Kept, LifeEvent, Parked};
 pub use sessions::{AgentTold, ChatPointer, Claim, ConversationPointer, Platform, Session, State, Thread};
+pub use surroundings::Surroundings;
 pub use timers::Timer;
 pub use users::{Customer, Introduction, Profile, User};
 
@@ -33,12 +35,13 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::clock::Timestamp;
 use keys::Key;
+use transaction::built;
 
 /// Why the table could not do what was asked.
 ///
@@ -110,6 +113,21 @@ impl Table {
     async fn get_item(&self, key: &Key) -> Result<Option<Item>> {
         let request = self.client.get_item().table_name(&self.name).set_key(Some(key.attributes()));
         Ok(request.consistent_read(true).send().await?.item)
+    }
+
+    /// Several items in one call, in any order; those that do not exist are left out.
+    async fn get_all(&self, keys: &[Key]) -> Result<Vec<Item>> {
+        let wanted = KeysAndAttributes::builder().consistent_read(true);
+        let wanted = built(wanted.set_keys(Some(keys.iter().map(Key::attributes).collect())).build())?;
+        let answer = self.client.batch_get_item().request_items(&self.name, wanted).send().await?;
+        let mut items: Vec<_> = answer.responses.into_iter().flatten().flat_map(|(_, items)| items).collect();
+        // Under throttling DynamoDB answers a part; the rest is asked for one by one, which the client repeats as needed.
+        let left_out = answer.unprocessed_keys.into_iter().flatten();
+        for key in left_out.flat_map(|(_, left_out)| left_out.keys) {
+            let request = self.client.get_item().table_name(&self.name).set_key(Some(key));
+            items.extend(request.consistent_read(true).send().await?.item);
+        }
+        Ok(items)
     }
 
     async fn put<T: Serialize>(&self, key: &Key, entity: &str, record: &T) -> Result<()> {

@@ -165,6 +165,6 @@ async fn pause_after_conflict(tries: u32) {
     tokio::time::sleep(Duration::from_millis(u64::from(tries) * 4 + spread)).await;
 }
 
-fn built<T>(write: std::result::Result<T, aws_sdk_dynamodb::error::BuildError>) -> Result<T> {
+pub(super) fn built<T>(write: std::result::Result<T, aws_sdk_dynamodb::error::BuildError>) -> Result<T> {
     write.map_err(|error| Error::Unavailable { reason: error.to_string(), source: Box::new(error) })
 }

@@ -12,12 +12,13 @@ use crate::checker::{Direction, Expectations, Finding, Words};
 use crate::model::Model;
 
 /// What the functions ask the table for; those that matter most come more often.
-const OPERATIONS: [&str; 8] = [
+const OPERATIONS: [&str; 9] = [
     ".TransactWriteItems",
     ".TransactWriteItems",
     ".TransactWriteItems",
     ".GetItem",
     ".GetItem",
+    ".BatchGetItem",
     ".Query",
     ".PutItem",
     ".UpdateItem",
