@@ -21,6 +21,8 @@ pub enum Fault {
     },
     /// The call waits for this long by the sandbox's clock, then goes on as usual.
     Delay(Duration),
+    /// The call goes on as usual, and its answer comes no sooner than this after the call: how slow a service is in all.
+    Pace(Duration),
     /// The connection breaks before anything is done.
     Reset,
     /// The call takes effect, then the connection breaks: the caller cannot know.

@@ -18,3 +18,4 @@ pub mod stack;
 pub mod table;
 pub mod table_proxy;
 pub mod underway;
+pub mod wire;

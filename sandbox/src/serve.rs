@@ -15,7 +15,7 @@ use shared::clock::Clock;
 use crate::botpress::Escalation;
 use crate::faults::Faults;
 use crate::server::Server;
-use crate::stack::{Error, Options, Runtime, Stack, served};
+use crate::stack::{Error, Options, Runtime, SIDE_BY_SIDE, Stack, served};
 
 /// Ports of the gateway, LiveChat, Botpress, Botcopy, and the people who use them; 0 picks a free one.
 pub type Ports = [u16; 5];
@@ -35,7 +35,8 @@ pub async fn serve(
     say: Say,
 ) -> Result<(), Error> {
     let ports = [gateway, livechat, botpress, botcopy];
-    let options = Options { runtime, ports, connected, ..Options::in_process(Clock::system()) };
+    let options =
+        Options { runtime, ports, connected, instances: SIDE_BY_SIDE, ..Options::in_process(Clock::system()) };
     let stack = Arc::new(Stack::start(options).await?);
     if connected {
         stack.install().await?;

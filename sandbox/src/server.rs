@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -20,6 +21,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use tower_service::Service;
 
 use crate::faults::{Fault, Faults};
+
+/// Longer delays are as good a little late.
+const EXACT_BELOW: Duration = Duration::from_millis(500);
 
 /// A running server; it stops, and drops its connections, when this value is dropped.
 #[derive(Debug)]
@@ -93,7 +97,14 @@ async fn answer(request: Request, mut router: Router, faults: Faults, clock: Clo
         Some(Fault::Answer { status, headers, body }) => return Ok(scripted(status, headers, body)),
         Some(Fault::Delay(duration)) => {
             let _held = faults.hold();
-            clock.sleep(duration).await;
+            wait(duration, &clock).await;
+        }
+        Some(Fault::Pace(duration)) => {
+            let begin = Instant::now();
+            let Ok(response) = router.call(request).await;
+            let _held = faults.hold();
+            wait(duration.saturating_sub(begin.elapsed()), &clock).await;
+            return Ok(response);
         }
         Some(Fault::Reset) => return Err(Broken),
         Some(Fault::LoseAnswer) => {
@@ -110,6 +121,15 @@ async fn answer(request: Request, mut router: Router, faults: Faults, clock: Clo
     }
     let Ok(response) = router.call(request).await;
     Ok(response)
+}
+
+/// Waits as exactly as the machine can: timers of the runtime come up to two milliseconds late, which is much of a short delay.
+async fn wait(duration: Duration, clock: &Clock) {
+    match clock.is_system() && duration < EXACT_BELOW {
+        // Fails only when the runtime is shut down.
+        true => drop(tokio::task::spawn_blocking(move || std::thread::sleep(duration)).await),
+        false => clock.sleep(duration).await,
+    }
 }
 
 /// Waits for the body: hyper drops a connection whose request is answered sooner, which the caller may want to use again.

@@ -42,8 +42,8 @@ const ACTIONS_TIMEOUT: Duration = Duration::from_secs(29);
 /// One second below the pause between two sweeps; what LiveChat calls sets itself a shorter limit.
 const WEBHOOKS_TIMEOUT: Duration = Duration::from_secs(59);
 
-/// Lambda starts more instances under load; two are enough to have them side by side.
-const FEWEST_PROCESSES: usize = 2;
+/// Lambda starts more instances under load; two are enough for a call that leads to another one of the same function.
+pub const SIDE_BY_SIDE: usize = 2;
 
 /// What an invocation hears that nobody can take.
 const NO_INSTANCE: &str = "there is no instance";
@@ -100,8 +100,8 @@ pub struct Options<'a> {
     pub connected: bool,
     /// Whether the functions reach the table through a proxy that spoils calls.
     pub table_proxy: bool,
-    /// How many instances of each function there are; they take turns, and share nothing but the table and the secret.
-    /// Of compiled functions there are two at least.
+    /// How many instances of each function there are; they take turns, and share nothing but the table and the secret. A
+    /// compiled one answers one call at a time.
     pub instances: usize,
     /// Which Dialogflow the Botcopy bot is built with.
     pub botcopy: botcopy::Dialogflow,
@@ -366,6 +366,16 @@ impl Stack {
         Ok(function.invoke(event).await?)
     }
 
+    /// The processes of a function, where it runs in processes.
+    pub const fn processes(&self, side: Side) -> Option<&Bootstrap> {
+        match (side, &self.actions, &self.webhooks) {
+            (Side::Actions, Function::Process(bootstrap), _) | (Side::Webhooks, _, Function::Process(bootstrap)) => {
+                Some(bootstrap)
+            }
+            _ => None,
+        }
+    }
+
     /// Lets the schedule tick once.
     ///
     /// # Errors
@@ -493,7 +503,6 @@ fn handoff(setting: &Setting) -> Result<Arc<Handoff>, Error> {
 }
 
 async fn processes(variables: &[(String, String)], folder: &Path, count: usize) -> Result<(Function, Function), Error> {
-    let count = count.max(FEWEST_PROCESSES);
     let start = async |name: &str, timeout| {
         Bootstrap::start(&folder.join(name), name, variables.to_vec(), timeout, count).await
     };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -10,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::clock::Clock;
 
 use crate::faults::{Fault, Faults};
@@ -27,6 +28,8 @@ pub struct TableProxy {
     server: Server,
     faults: Faults,
     calls: Calls,
+    units: Units,
+    refused: Arc<AtomicUsize>,
 }
 
 impl TableProxy {
@@ -36,10 +39,13 @@ impl TableProxy {
     ///
     /// When the machine has no port left.
     pub async fn start(table_url: String, clock: Clock) -> io::Result<Self> {
-        let (faults, calls) = (Faults::default(), Calls::default());
-        let table = Upstream { client: client()?, url: table_url, calls: calls.clone() };
+        let (faults, calls, units) = (Faults::default(), Calls::default(), Units::default());
+        let refused = Arc::<AtomicUsize>::default();
+        let (client, refused_by_table) = (client()?, Arc::clone(&refused));
+        let table =
+            Upstream { client, url: table_url, calls: calls.clone(), units: units.clone(), refused: refused_by_table };
         let router = Router::new().fallback(forward).with_state(table);
-        Ok(Self { server: Server::start(0, router, faults.clone(), clock).await?, faults, calls })
+        Ok(Self { server: Server::start(0, router, faults.clone(), clock).await?, faults, calls, units, refused })
     }
 
     /// `http://127.0.0.1:<port>`: what takes the place of the table's own address.
@@ -55,6 +61,16 @@ impl TableProxy {
     /// How many calls have reached the table, by operation; those whose answer was lost afterwards are among them.
     pub fn calls(&self) -> BTreeMap<String, usize> {
         self.calls.lock().clone()
+    }
+
+    /// How many calls the table itself has refused so far, most of them because a condition did not hold.
+    pub fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// The capacity units that the table says it has spent on all calls so far, reads and writes in one.
+    pub fn units(&self) -> f64 {
+        *self.units.lock()
     }
 }
 
@@ -85,11 +101,34 @@ impl Calls {
     }
 }
 
+#[derive(Clone, Debug, Default)]
+struct Units(Arc<Mutex<f64>>);
+
+impl Units {
+    /// Adds what an answer says: `{"ConsumedCapacity": {"CapacityUnits": 1.0}}`, a list of these for a transaction.
+    fn add(&self, answer: &[u8]) {
+        let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+        let consumed = answer.get("ConsumedCapacity");
+        let tables: Vec<&Value> = match consumed {
+            Some(Value::Array(tables)) => tables.iter().collect(),
+            one => one.into_iter().collect(),
+        };
+        let units: f64 = tables.into_iter().filter_map(|one| one.get("CapacityUnits")?.as_f64()).sum();
+        *self.lock() += units;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, f64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Upstream {
     client: reqwest::Client,
     url: String,
     calls: Calls,
+    units: Units,
+    refused: Arc<AtomicUsize>,
 }
 
 async fn forward(State(table): State<Upstream>, request: Request) -> Response {
@@ -101,20 +140,33 @@ async fn forward(State(table): State<Upstream>, request: Request) -> Response {
     for name in [HOST, CONTENT_LENGTH, CONNECTION] {
         head.headers.remove(name);
     }
-    let request = table.client.request(head.method, &table.url).headers(head.headers).body(body);
-    match answer(request).await {
-        Ok(answer) => answer,
+    let request = table.client.request(head.method, &table.url).headers(head.headers).body(asking_for_units(&body));
+    match answer(request, &table.units).await {
+        Ok(answer) => {
+            table.refused.fetch_add(usize::from(answer.status().is_client_error()), Ordering::Relaxed);
+            answer
+        }
         Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
     }
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> reqwest::Result<Response> {
+/// The same call; its answer tells what it has cost. Whoever made it asked for no such thing and does not look.
+fn asking_for_units(body: &[u8]) -> Vec<u8> {
+    match body.trim_ascii_end().strip_suffix(b"}") {
+        Some(open) => [open, br#","ReturnConsumedCapacity":"TOTAL"}"#].concat(),
+        None => body.to_vec(),
+    }
+}
+
+async fn answer(request: reqwest::RequestBuilder, units: &Units) -> reqwest::Result<Response> {
     let answer = request.send().await?;
     let (status, mut headers) = (answer.status(), answer.headers().clone());
     for name in [CONTENT_LENGTH, CONNECTION, TRANSFER_ENCODING] {
         headers.remove(name);
     }
-    let mut response = Response::new(Body::from(answer.bytes().await?));
+    let body = answer.bytes().await?;
+    units.add(&body);
+    let mut response = Response::new(Body::from(body));
     (*response.status_mut(), *response.headers_mut()) = (status, headers);
     Ok(response)
 }
@@ -161,6 +213,9 @@ mod tests {
         assert!(key.send().await.unwrap().item.is_some());
         assert_eq!(table.items().unwrap().len(), 1);
         assert_eq!(proxy.calls(), BTreeMap::from([("GetItem".to_owned(), 1), ("PutItem".to_owned(), 2)]));
+        assert!(put(&client).condition_expression("attribute_not_exists(pk)").send().await.is_err());
+        assert_eq!(proxy.refused(), 1);
+        assert!((proxy.units() - 2.5).abs() < 0.01, "{}", proxy.units());
     }
 
     #[tokio::test]

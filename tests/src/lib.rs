@@ -8,6 +8,7 @@ mod botcopy;
 pub mod checker;
 mod log;
 mod model;
+pub mod performance;
 mod raw;
 pub mod scenario;
 
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use sandbox::botpress::{Escalation, UpstreamUser};
 use sandbox::journal::Entry;
-use sandbox::stack::{Options, Runtime, Stack};
+use sandbox::stack::{Options, Runtime, SIDE_BY_SIDE, Stack};
 use serde_json::{Value, json};
 use shared::clock::{Clock, ManualClock, Timestamp};
 use shared::fail_point::Plan;
@@ -145,9 +146,16 @@ impl World {
 
     /// A world with so many instances of each function, and perhaps with a table that can be spoiled.
     pub async fn of_instances(instances: usize, table_proxy: bool) -> Self {
+        Self::of_instances_with(instances, table_proxy, &[]).await
+    }
+
+    /// The same, with variables for the functions.
+    pub async fn of_instances_with(instances: usize, table_proxy: bool, environment: &[(&str, &str)]) -> Self {
         let clock = Clocks::new();
         let fail_points = Plan::default();
-        let options = Options { table_proxy, instances, fail_points: fail_points.clone(), ..clock.options() };
+        let environment = owned(environment);
+        let options =
+            Options { table_proxy, instances, environment, fail_points: fail_points.clone(), ..clock.options() };
         let stack = Stack::start(options).await.expect("the stack starts");
         let world = Self { stack, fail_points, clock: Some(clock) };
         world.install().await.expect("the integration is installed");
@@ -161,7 +169,7 @@ impl World {
         let options = Options {
             runtime: Runtime::Processes(folder),
             environment: variables,
-            instances,
+            instances: instances.max(SIDE_BY_SIDE),
             ..Options::in_process(Clock::system())
         };
         let stack = Stack::start(options).await.expect("the compiled functions start");

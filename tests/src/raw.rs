@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use sandbox::botpress::{Definition, OperationAnswer};
-use sandbox::stack::{Options, Runtime, Stack};
+use sandbox::stack::{Options, Runtime, SIDE_BY_SIDE, Stack};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::fail_point::Plan;
@@ -37,7 +37,7 @@ impl World {
     pub async fn unconnected_at_full_size(instances: usize) -> Self {
         let Some(folder) = binaries() else { return Self::unconnected_with(instances).await };
         let environment = owned(&[("SETTLE_MS", "50")]);
-        let runtime = Runtime::Processes(&folder);
+        let (runtime, instances) = (Runtime::Processes(&folder), instances.max(SIDE_BY_SIDE));
         let options =
             Options { runtime, environment, instances, connected: false, ..Options::in_process(Clock::system()) };
         let stack = Stack::start(options).await.expect("the compiled functions start");

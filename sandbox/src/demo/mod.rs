@@ -11,7 +11,7 @@ use shared::clock::Clock;
 
 use crate::botpress::{Escalation, UpstreamUser};
 use crate::livechat::Target;
-use crate::stack::{Error, Options, Runtime, Stack};
+use crate::stack::{Error, Options, Runtime, SIDE_BY_SIDE, Stack};
 use story::Story;
 
 /// The first agent of group 1, whom LiveChat's router picks.
@@ -75,7 +75,8 @@ pub async fn play(runtime: Runtime<'_>, bot: Bot, out: &mut impl Write) -> Resul
         Runtime::Deployed(deployed) => [0, deployed.livechat_port, deployed.botpress_port, deployed.botcopy_port],
         Runtime::InProcess | Runtime::Processes(_) => [0; 4],
     };
-    let options = Options { runtime, ports, environment, ..Options::in_process(Clock::system()) };
+    let options =
+        Options { runtime, ports, environment, instances: SIDE_BY_SIDE, ..Options::in_process(Clock::system()) };
     let stack = Stack::start(options).await?;
     let mut play = Play { story: Story::new(out), stack: &stack };
     let verdict = match bot {

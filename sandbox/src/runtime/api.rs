@@ -25,6 +25,8 @@ const MAX_ANSWER_BYTES: usize = 6 * 1024 * 1024;
 pub(super) struct Invocation {
     pub event: Value,
     pub answer: Answer,
+    /// What the runtime is told to trace it as; a new id where there is none.
+    pub trace_id: Option<String>,
 }
 
 /// Where the outcome of an invocation goes.
@@ -179,20 +181,20 @@ async fn next(State(desk): State<Desk>) -> Response {
     desk.status.send_modify(|status| {
         status.first_poll.get_or_insert_with(Instant::now);
     });
-    let Some(Invocation { event, answer }) = desk.queue.take().await else {
+    let Some(Invocation { event, answer, trace_id }) = desk.queue.take().await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let context = context(&desk.name, desk.timeout, &Clock::system());
     if let Err(answer) = desk.begin(&context.request_id, answer) {
         // The poll of a process that has died meanwhile; another instance may still take this one.
-        desk.queue.put(Invocation { event, answer });
+        desk.queue.put(Invocation { event, answer, trace_id });
         return StatusCode::GONE.into_response();
     }
     let headers = [
         ("Lambda-Runtime-Aws-Request-Id", context.request_id),
         ("Lambda-Runtime-Deadline-Ms", context.deadline.to_string()),
         ("Lambda-Runtime-Invoked-Function-Arn", context.invoked_function_arn),
-        ("Lambda-Runtime-Trace-Id", context.xray_trace_id.unwrap_or_default()),
+        ("Lambda-Runtime-Trace-Id", trace_id.or(context.xray_trace_id).unwrap_or_default()),
     ];
     (headers, Json(event)).into_response()
 }

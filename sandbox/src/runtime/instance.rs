@@ -26,6 +26,7 @@ pub(super) struct Instance {
     /// Dropping it is the order to stop.
     _stop: oneshot::Sender<()>,
     supervisor: JoinHandle<()>,
+    process_id: Option<u32>,
     time_to_first_poll: Duration,
 }
 
@@ -49,6 +50,7 @@ impl Instance {
         let started_at = Instant::now();
         let mut process = Process::start(settings, queue, logs).await?;
         let first_poll = process.first_poll().await?;
+        let process_id = process.child.id();
         let (stop, stopped) = oneshot::channel();
         alive.send_modify(|alive| *alive += 1);
         let timeout = settings.timeout;
@@ -56,7 +58,7 @@ impl Instance {
             process.supervise(timeout, stopped).await;
             alive.send_modify(|alive| *alive = alive.saturating_sub(1));
         });
-        Ok(Self { _stop: stop, supervisor, time_to_first_poll: first_poll.duration_since(started_at) })
+        Ok(Self { _stop: stop, supervisor, process_id, time_to_first_poll: first_poll.duration_since(started_at) })
     }
 
     /// Kills the process and waits until it is dead.
@@ -64,6 +66,10 @@ impl Instance {
         let Self { _stop: stop, supervisor, .. } = self;
         drop(stop);
         let _ = supervisor.await;
+    }
+
+    pub(super) fn process_id(&self) -> Option<u32> {
+        self.process_id
     }
 
     pub(super) fn time_to_first_poll(&self) -> Duration {

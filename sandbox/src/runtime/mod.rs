@@ -4,11 +4,12 @@ mod api;
 mod instance;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use std::{io, mem};
 
 use serde_json::Value;
+use tokio::process::Command;
 use tokio::sync::{oneshot, watch};
 
 use crate::function::Error;
@@ -30,6 +31,8 @@ struct Shared {
     settings: Settings,
     queue: api::Queue,
     logs: Logs,
+    /// What every invocation is traced as, where it is always the same.
+    trace_id: OnceLock<String>,
     /// How many processes live.
     alive: watch::Sender<usize>,
     instances: Mutex<Vec<Instance>>,
@@ -96,6 +99,7 @@ impl Bootstrap {
             settings,
             queue: api::Queue::default(),
             logs: Logs::default(),
+            trace_id: OnceLock::new(),
             alive: watch::Sender::new(0),
             instances: Mutex::default(),
         }));
@@ -111,7 +115,7 @@ impl Bootstrap {
     pub async fn invoke(&self, event: Value) -> Result<Value, Error> {
         let mut alive = self.0.alive.subscribe();
         let (answer, mut answered) = oneshot::channel();
-        self.0.queue.put(api::Invocation { event, answer });
+        self.0.queue.put(api::Invocation { event, answer, trace_id: self.0.trace_id.get().cloned() });
         tokio::select! {
             // An instance that goes fails its invocation before it is counted out, so this one comes first.
             biased;
@@ -146,6 +150,41 @@ impl Bootstrap {
     /// The time from starting a process to its first poll; with several instances, that of the slowest.
     pub fn time_to_first_poll(&self) -> Duration {
         self.instances().iter().map(Instance::time_to_first_poll).max().unwrap_or_default()
+    }
+
+    /// Traces every invocation from now on as this one, where Lambda gives each an id of its own.
+    pub fn trace_all_as(&self, trace_id: &str) {
+        // The first one stays.
+        let _ = self.0.trace_id.set(trace_id.to_owned());
+    }
+
+    /// Freezes all processes, as Lambda does between invocations.
+    ///
+    /// # Errors
+    ///
+    /// When the machine does not take the signal.
+    pub async fn freeze(&self) -> io::Result<()> {
+        self.signal("STOP").await
+    }
+
+    /// Lets frozen processes go on.
+    ///
+    /// # Errors
+    ///
+    /// As [`freeze`](Self::freeze).
+    pub async fn thaw(&self) -> io::Result<()> {
+        self.signal("CONT").await
+    }
+
+    async fn signal(&self, name: &str) -> io::Result<()> {
+        let ids = self.process_ids().into_iter().map(|id| id.to_string());
+        let status = Command::new("kill").arg(format!("-{name}")).args(ids).status().await?;
+        if status.success() { Ok(()) } else { Err(io::Error::other(format!("kill -{name}: {status}"))) }
+    }
+
+    /// What the machine knows the processes by.
+    pub fn process_ids(&self) -> Vec<u32> {
+        self.instances().iter().filter_map(Instance::process_id).collect()
     }
 
     async fn start_instances(&self) -> Result<(), StartError> {

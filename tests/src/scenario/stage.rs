@@ -265,7 +265,7 @@ fn refused(vendor: Vendor, spoiled: Vec<Spoiled>) -> impl Iterator<Item = Refuse
     spoiled.into_iter().map(move |Spoiled { at, fault, .. }| {
         let named = match &fault {
             Fault::Answer { headers, .. } => headers.get("ratelimit-reset").or_else(|| headers.get("retry-after")),
-            Fault::Delay(_) | Fault::Reset | Fault::LoseAnswer | Fault::Garble(_) => None,
+            Fault::Delay(_) | Fault::Pace(_) | Fault::Reset | Fault::LoseAnswer | Fault::Garble(_) => None,
         };
         // Whole seconds are rounded up, and the moment that is meant may be almost a second earlier.
         let reset = named.and_then(|seconds| seconds.parse::<u64>().ok()?.checked_sub(1)).map(Duration::from_secs);

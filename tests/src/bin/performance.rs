@@ -1,0 +1,94 @@
+//! Measures the compiled functions: `cargo run -p tests --profile scenarios --bin performance -- --help`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use tests::performance::{self, Run};
+
+/// Measures the compiled functions and prints tables in Markdown.
+///
+/// Build them first: `cargo build --release -p actions -p webhooks`. Times and sizes belong to the machine, which is named first; what
+/// compares anywhere is counted, or is a ratio.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// What to measure; everything where nothing is named.
+    what: Vec<What>,
+    /// The folder with the compiled functions.
+    #[arg(long, default_value = "target/release")]
+    binaries: PathBuf,
+    /// How much of the full size, which takes about half an hour: 0.1 is a tenth.
+    #[arg(long, default_value_t = 1.0)]
+    scale: f64,
+    /// Compares with the compiled functions of this folder instead: what ours take, as a part of what those take.
+    #[arg(long)]
+    against: Option<PathBuf>,
+    /// Where the picture of growth goes.
+    #[arg(long, default_value = "docs/growth.svg")]
+    picture: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Vendor calls and trips to the table that wait for each other.
+    Trips,
+    /// Start, first answer, sizes.
+    Start,
+    /// Time and processor time of every operation, at different concurrency.
+    Operations,
+    /// The same for one caller, with slow vendors and a slow table.
+    Delays,
+    /// What a message takes as things grow.
+    Growth,
+    /// More than one process on one table.
+    Scale,
+    /// Processes that were frozen.
+    Freeze,
+    /// Memory after many requests.
+    Memory,
+    /// Processor time of a message in units of a request that does nothing; fails when it is half as much again as is stored.
+    Ratio,
+}
+
+/// By how much the processor time of a message may exceed the stored one before somebody has to look.
+const TOLERANCE: f64 = 1.5;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Arguments { what, binaries, scale, against, picture } = Arguments::parse();
+    let what = if what.is_empty() { What::value_variants().to_vec() } else { what };
+    let run = Run { binaries: &binaries, scale };
+    println!("On {}.\n", performance::machine());
+    if let Some(against) = against {
+        println!("{}", performance::compare(run, &against).await);
+        return ExitCode::SUCCESS;
+    }
+    let mut is_good = true;
+    for one in what {
+        is_good &= measure(one, run, &picture).await;
+    }
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn measure(what: What, run: Run<'_>, picture: &Path) -> bool {
+    let table = match what {
+        What::Trips => performance::trips_table().await,
+        What::Start => performance::start(run).await,
+        What::Operations => performance::operations(run).await,
+        What::Delays => performance::delays(run).await,
+        What::Growth => performance::growth(run, picture).await,
+        What::Scale => performance::scale(run).await,
+        What::Freeze => performance::freeze(run).await,
+        What::Memory => performance::memory(run).await,
+        What::Ratio => return compare(run).await,
+    };
+    println!("{table}");
+    true
+}
+
+async fn compare(run: Run<'_>) -> bool {
+    let ratio = performance::ratio(run).await;
+    let most = performance::STORED_RATIO * TOLERANCE;
+    println!("{ratio} It may be {most:.1} times.\n");
+    ratio.value() <= most
+}

@@ -1,0 +1,66 @@
+//! Memory, and whether it stays flat.
+
+use sandbox::stack::Side;
+
+use super::calls::{Call, measure};
+use super::site::{Site, Thread};
+use super::{Run, Table, process};
+
+/// How many requests each process answers.
+const REQUESTS: usize = 100_000;
+
+/// How many callers there are, so that the machine has something to do.
+const CALLERS: usize = 4;
+
+/// In how many parts the requests are made; memory is looked at after each.
+const PARTS: usize = 4;
+
+/// Lets one process of each function answer messages, and looks at its memory.
+///
+/// The runtime puts each invocation's trace id into an environment variable, which costs a C library memory for each new one. So
+/// the same is done once more with one trace id for all: what remains then is our own.
+pub async fn memory(run: Run<'_>) -> Table {
+    let requests = run.of(REQUESTS, PARTS * CALLERS).next_multiple_of(PARTS * CALLERS);
+    let quarter = requests / PARTS;
+    let columns = ["function", "trace ids", "at rest MB"].map(str::to_owned);
+    let columns = columns.into_iter().chain((1..=PARTS).map(|part| format!("after {} MB", part * quarter)));
+    let columns: Vec<String> = columns.collect();
+    let mut table = Table::new("Memory", &columns.iter().map(String::as_str).collect::<Vec<_>>());
+    for (side, name) in [(Side::Actions, "actions"), (Side::Webhooks, "webhooks")] {
+        for (trace_ids, told) in [(None, "a new one each"), (Some("Root=1-0-0"), "always the same")] {
+            let site = Site::start(run.binaries, 1).await;
+            if let (Some(trace_id), Some(processes)) = (trace_ids, site.world.stack.processes(side)) {
+                processes.trace_all_as(trace_id);
+            }
+            let mut cells = vec![name.to_owned(), told.to_owned()];
+            cells.extend(sizes(&site, side, quarter).await.into_iter().map(|size| format!("{size:.1}")));
+            table.row(cells);
+        }
+    }
+    table
+}
+
+async fn sizes(site: &Site, side: Side, quarter: usize) -> Vec<f64> {
+    let size = || site.process_ids(side).into_iter().map(process::resident_megabytes).sum();
+    let mut sizes = vec![size()];
+    let sessions = site.sessions(0, CALLERS).await;
+    let threads = site.threads().await;
+    for _ in 0..PARTS {
+        let each = quarter / CALLERS;
+        let lists = match side {
+            Side::Actions => sessions
+                .iter()
+                .map(|one| (0..each).map(|number| Call::user_message(one, &format!("message {number}"))).collect())
+                .collect(),
+            Side::Webhooks => threads.iter().map(|one| answers(site, one, each)).collect(),
+        };
+        let measured = measure(site, side, lists).await;
+        assert_eq!(measured.failed, 0, "every message is taken");
+        sizes.push(size());
+    }
+    sizes
+}
+
+fn answers(site: &Site, thread: &Thread, count: usize) -> Vec<Call> {
+    (0..count).map(|number| Call::agent_message(&site.world, thread, &format!("answer {number}"))).collect()
+}

@@ -1,0 +1,168 @@
+//! How many calls follow each other: counted by letting each take a fixed time, on a clock on which nothing else takes any.
+
+use std::time::Duration;
+
+use sandbox::faults::{Fault, Faults};
+use serde_json::{Value, json};
+
+use super::Table;
+use super::site::text_at;
+use crate::{ANNA, ASK, World, message};
+
+/// The operations, by the names that tables show.
+pub(super) const CREATE_USER: &str = "createUser";
+pub(super) const START: &str = "startHitl";
+pub(super) const FROM_USER: &str = "user message";
+pub(super) const FROM_AGENT: &str = "agent message";
+pub(super) const FROM_BOTCOPY: &str = "user message, Botcopy";
+pub(super) const STOP: &str = "stopHitl";
+
+/// Calls of one operation that wait for each other; those side by side count once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trips {
+    /// The operation.
+    pub operation: &'static str,
+    /// To LiveChat and the bot's platform.
+    pub vendors: u32,
+    /// To the table.
+    pub table: u32,
+}
+
+/// What the code takes now; a test holds it against the count.
+const KNOWN: [Trips; 6] = [
+    Trips { operation: CREATE_USER, vendors: 2, table: 4 },
+    Trips { operation: START, vendors: 3, table: 6 },
+    Trips { operation: FROM_USER, vendors: 1, table: 4 },
+    Trips { operation: FROM_AGENT, vendors: 1, table: 4 },
+    Trips { operation: FROM_BOTCOPY, vendors: 1, table: 5 },
+    Trips { operation: STOP, vendors: 1, table: 6 },
+];
+
+/// The vendor calls of an operation that wait for each other.
+pub(super) fn sequential_vendor_calls(operation: &str) -> u32 {
+    KNOWN.iter().find(|one| one.operation == operation).map_or(0, |one| one.vendors)
+}
+
+/// How long each call takes while it is counted; far from every deadline, so that none cuts the count short.
+const TRIP: Duration = Duration::from_millis(20);
+
+/// Counts for every operation of a session whose functions are warm.
+pub async fn trips() -> Vec<Trips> {
+    let (vendors, table) = (counts(&Who::Vendors).await, counts(&Who::Table).await);
+    let pairs = vendors.into_iter().zip(table);
+    let counted: Vec<_> = pairs.map(|((operation, vendors), (_, table))| Trips { operation, vendors, table }).collect();
+    if counted == KNOWN { counted } else { fewest(counted).await }
+}
+
+/// On a machine that is busy with something else, time may pass while a call is still being prepared: that only ever counts too many.
+async fn fewest(first: Vec<Trips>) -> Vec<Trips> {
+    let (vendors, table) = (counts(&Who::Vendors).await, counts(&Who::Table).await);
+    let again = vendors.into_iter().zip(table).map(|((_, vendors), (_, table))| (vendors, table));
+    let fewest = |(one, (vendors, table)): (Trips, (u32, u32))| Trips {
+        vendors: one.vendors.min(vendors),
+        table: one.table.min(table),
+        ..one
+    };
+    first.into_iter().zip(again).map(fewest).collect()
+}
+
+/// The same as a table.
+pub async fn trips_table() -> Table {
+    let columns = ["operation", "vendor calls, one after the other", "trips to the table, one after the other"];
+    let mut table = Table::new("Calls that wait for each other", &columns);
+    for one in trips().await {
+        table.row([one.operation.to_owned(), one.vendors.to_string(), one.table.to_string()]);
+    }
+    table
+}
+
+enum Who {
+    Vendors,
+    Table,
+}
+
+impl Who {
+    fn faults<'a>(&self, world: &'a World) -> Vec<&'a Faults> {
+        let stack = &world.stack;
+        match self {
+            Self::Vendors => vec![stack.livechat.faults(), stack.botpress.faults(), stack.botcopy.faults()],
+            Self::Table => stack.table_proxy.iter().map(|proxy| proxy.faults()).collect(),
+        }
+    }
+
+    /// How many calls to these somebody has waited for, one after the other.
+    async fn count<F: Future>(&self, world: &World, work: F) -> (u32, F::Output) {
+        let faults = self.faults(world);
+        faults.iter().for_each(|one| one.always("", Fault::Delay(TRIP)));
+        let before = world.now();
+        let done = world.drive(work).await;
+        let took = world.now().since(before);
+        faults.iter().for_each(|one| one.clear());
+        world.settle().await;
+        (u32::try_from(took.as_millis() / TRIP.as_millis()).unwrap_or(u32::MAX), done)
+    }
+}
+
+async fn counts(who: &Who) -> Vec<(&'static str, u32)> {
+    // The SETTLE time would be counted as well.
+    let world = World::of_instances_with(1, true, &[("SETTLE_MS", "0")]).await;
+    warm_up(&world).await;
+    let act = async |action: &str, input: Value| {
+        let body = json!({ "type": action, "input": input });
+        world.stack.botpress.call_operation("action_triggered", &body, &[]).await.expect("the function answers").json()
+    };
+    let (create, made) = who.count(&world, act("createUser", json!({"name": "Ben", "email": "ben@example.com"}))).await;
+    let user_id = text_at(&made, "/output/userId");
+    let said = json!({"source": {"type": "user", "userId": user_id}, "type": "text", "payload": {"text": "hello"}});
+    let input = json!({ "userId": user_id, "messageHistory": [said] });
+    let (start, started) = who.count(&world, act("startHitl", input)).await;
+    let conversation_id = text_at(&started, "/output/conversationId");
+    world.answers(ANNA, "the agent is known from here on").await;
+    let body = message(&conversation_id, "msg_1", "hello", Some(&user_id), world.now());
+    let (from_user, _) = who.count(&world, world.stack.botpress.call_operation("message_created", &body, &[])).await;
+    let (chat_id, thread_id) = world.chat_and_thread();
+    let event = json!({
+        "id": format!("{thread_id}_900"), "created_at": world.now(), "type": "message", "text": "answer",
+        "author_id": ANNA, "visibility": "all",
+    });
+    let webhook = world.envelope("incoming_event", json!({"chat_id": chat_id, "thread_id": thread_id, "event": event}));
+    let client = crate::http();
+    let (from_agent, _) = who.count(&world, client.post(world.stack.webhook_url()).json(&webhook).send()).await;
+    let (stop, _) = who.count(&world, act("stopHitl", json!({ "conversationId": conversation_id }))).await;
+    let (from_botcopy, _) = botcopy_message(who, &world).await;
+    vec![
+        (CREATE_USER, create),
+        (START, start),
+        (FROM_USER, from_user),
+        (FROM_AGENT, from_agent),
+        (FROM_BOTCOPY, from_botcopy),
+        (STOP, stop),
+    ]
+}
+
+/// A session from beginning to end, after which instances have everything that they keep.
+async fn warm_up(world: &World) {
+    let ann = world.escalated_user("Ann").await;
+    world.says(&ann, "hello").await;
+    world.answers(ANNA, "hello").await;
+    world.agent_closes(ANNA).await;
+}
+
+async fn botcopy_message(who: &Who, world: &World) -> (u32, Result<(), String>) {
+    let botcopy = &world.stack.botcopy;
+    let user = botcopy.new_user();
+    world.drive(botcopy.user_says(&user, ASK)).await.expect("the user can write");
+    world.settle().await;
+    who.count(world, botcopy.user_says(&user, "order 7")).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A change here is a change of what everybody waits for: docs/performance.md has the table, docs/design.md the reasons.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn operations_take_the_trips_that_are_known() {
+        assert_eq!(trips().await, KNOWN);
+    }
+}
