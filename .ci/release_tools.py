@@ -1,11 +1,9 @@
-"""The compiled functions, packed as they are deployed."""
+"""The packages that cargo-lambda has made of the compiled functions, as they are deployed."""
 
-import io
 import os
-import zipfile
 from pathlib import Path
 
-RELEASE = Path(__file__).resolve().parent.parent / "target/release"
+PACKAGES = Path(__file__).resolve().parent.parent / "target/lambda"
 
 # The template's name of each function, and its binary.
 FUNCTIONS = {"Actions": "actions", "Webhooks": "webhooks"}
@@ -14,11 +12,5 @@ ARCHITECTURE = "arm64" if os.uname().machine == "aarch64" else "x86_64"
 
 
 def package(binary):
-    """A zip as cargo-lambda makes it: one executable named bootstrap."""
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as zipped:
-        entry = zipfile.ZipInfo("bootstrap")
-        entry.external_attr = 0o755 << 16
-        entry.compress_type = zipfile.ZIP_DEFLATED
-        zipped.writestr(entry, (RELEASE / binary).read_bytes())
-    return archive.getvalue()
+    """The zip with the function's bootstrap."""
+    return (PACKAGES / binary / "bootstrap.zip").read_bytes()
