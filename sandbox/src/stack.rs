@@ -353,6 +353,19 @@ impl Stack {
         self.instances.iter().try_for_each(Instances::restart)
     }
 
+    /// Kills the compiled functions; the answer is everything that they have ever printed, line by line. Of functions that are
+    /// not processes nothing is known.
+    pub async fn end_processes(&self) -> Vec<String> {
+        let mut printed = Vec::new();
+        for function in [&self.actions, &self.webhooks] {
+            if let Function::Process(bootstrap) = function {
+                bootstrap.kill().await;
+                printed.extend(bootstrap.logs());
+            }
+        }
+        printed
+    }
+
     /// Hands an event to a function without the gateway, as no caller could: the answer is what the function says itself.
     ///
     /// # Errors

@@ -1,6 +1,10 @@
 //! What is logged: words and secrets that can be recognised in every form go in everywhere, and come out nowhere.
+//!
+//! In this process the product's subscriber is listened to. Of compiled functions it is everything that they print: their own
+//! lines, those of Lambda's runtime, metrics, and whatever a panic would say.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +35,12 @@ const LEVELS: [&str; 4] = [
     "info",
     "lambda_runtime=trace,aws_smithy_runtime=trace,hyper=trace,reqwest=trace,shared=trace,actions=trace,webhooks=trace",
 ];
+
+/// How often in one world everybody acts.
+const STEPS: usize = 16;
+
+/// The same with compiled functions.
+const STEPS_IN_REAL_TIME: usize = 4;
 
 /// The lines of the product, not those of the simulators.
 fn lines_of_ours(text: &str) -> impl Iterator<Item = &str> {
@@ -77,8 +87,38 @@ fn forms(text: &str) -> Vec<String> {
     forms.into_iter().map(|form| form.to_lowercase()).collect()
 }
 
-/// Plays on one thread, whose subscriber is the product's own.
+/// Plays in this process, or with compiled functions where `HITL_BINARIES` names them.
 pub(in crate::scenario) async fn nowhere(size: Size) -> Report {
+    match crate::binaries() {
+        Some(folder) => of_processes(size, &folder).await,
+        None => of_this_process(size).await,
+    }
+}
+
+/// What is played in real time is mostly waited for: it is played shorter, at all levels at once.
+async fn of_processes(size: Size, folder: &Path) -> Report {
+    let (mut random, rounds) = (size.random(), size.of(25, 1));
+    let mut search = Search::default();
+    for _ in 0..rounds {
+        let plays = LEVELS.map(|level| {
+            let mut random = random.fork();
+            Box::pin(async move {
+                let world = World::through(folder, &[("RUST_LOG", level)], 1).await;
+                let calls = Box::pin(play(&world, &mut random, STEPS_IN_REAL_TIME)).await;
+                (world, level, calls)
+            })
+        });
+        for (world, level, calls) in together(plays).await {
+            search.calls += calls;
+            let printed = world.stack.end_processes().await;
+            search.look_at(&world, level, printed.iter().map(String::as_str));
+        }
+    }
+    search.report("worlds of compiled functions")
+}
+
+/// Plays on one thread, whose subscriber is the product's own.
+async fn of_this_process(size: Size) -> Report {
     let (result, done) = tokio::sync::oneshot::channel();
     let play = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -95,33 +135,58 @@ fn failed(wrong: String) -> Report {
 
 async fn on_this_thread(size: Size) -> Report {
     let (mut random, rounds) = (size.random(), size.of(1_000, 5));
-    let (mut findings, mut lines, mut calls) = (Vec::new(), 0, 0);
-    let mut messages = BTreeSet::new();
+    let mut search = Search::default();
     for round in 0..rounds {
         let log = Log::default();
         let level = LEVELS[round % LEVELS.len()];
         let _guard = tracing::subscriber::set_default(log.subscriber(level));
         let world = World::of_instances(1, true).await;
-        calls += Box::pin(play(&world, &mut random)).await;
-        let needles = needles(&world);
-        for line in lines_of_ours(&log.text()) {
-            lines += 1;
+        search.calls += Box::pin(play(&world, &mut random, STEPS)).await;
+        search.look_at(&world, level, lines_of_ours(&log.text()));
+    }
+    search.report("worlds")
+}
+
+/// What has been looked at, and what was found.
+#[derive(Default)]
+struct Search {
+    worlds: usize,
+    calls: usize,
+    lines: usize,
+    /// What the lines say; one that cannot be read says nothing.
+    messages: BTreeSet<String>,
+    findings: Vec<String>,
+}
+
+impl Search {
+    /// Looks at what was logged in a world at a level.
+    fn look_at<'a>(&mut self, world: &World, level: &str, lines: impl Iterator<Item = &'a str>) {
+        let (needles, before) = (needles(world), self.lines);
+        for line in lines {
+            self.lines += 1;
             if let Some(needle) = needles.found_in(line) {
-                findings.push(format!("{needle} at {level}: {line}"));
+                self.findings.push(format!("{needle} at {level}: {line}"));
             }
             let line: Value = serde_json::from_str(line).unwrap_or_default();
-            messages.insert(line.get("message").map(Value::to_string).unwrap_or_default());
+            self.messages.insert(line.get("message").map(Value::to_string).unwrap_or_default());
+        }
+        self.worlds += 1;
+        if self.lines == before {
+            self.findings.push(format!("nothing was logged at {level}, so nothing was shown"));
         }
     }
-    let figure = format!(
-        "{rounds} worlds full of canaries, {calls} calls, {lines} lines of log with {} different messages: {} canaries",
-        messages.len(),
-        findings.len()
-    );
-    if lines == 0 {
-        findings.push("nothing was logged, so nothing was shown".to_owned());
+
+    fn report(self, worlds: &str) -> Report {
+        let figure = format!(
+            "{} {worlds} full of canaries, {} calls, {} lines of log with {} different messages: {} canaries",
+            self.worlds,
+            self.calls,
+            self.lines,
+            self.messages.len(),
+            self.findings.len()
+        );
+        Report { figure, findings: self.findings }
     }
-    Report { figure, findings }
 }
 
 /// What may not be in any line: what people wrote, and every credential there is.
@@ -156,11 +221,11 @@ fn find(value: &Value, name: &str) -> Option<String> {
 }
 
 /// Everything that can happen to a canary; tells how many calls there were.
-async fn play(world: &World, random: &mut Rng) -> usize {
+async fn play(world: &World, random: &mut Rng, steps: usize) -> usize {
     let bases = Bases::of(world).await;
     let user = world.user(WORD).await;
     let mut calls = 0;
-    for step in 0..16 {
+    for step in 0..steps {
         trouble(world, random);
         let requests: Vec<_> = (0..12)
             .map(|_| {
@@ -176,7 +241,10 @@ async fn play(world: &World, random: &mut Rng) -> usize {
             1 => drop(world.drive(world.stack.botpress.user_says(&user.conversation_id, WORD)).await),
             _ => drop(world.drive(world.stack.sweep()).await),
         }
-        world.advance(Duration::from_secs(random.u64(1..400)));
+        let later = Duration::from_secs(random.u64(1..400));
+        if let Some(clock) = &world.clock {
+            clock.advance(later);
+        }
     }
     calls
 }
