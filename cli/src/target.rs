@@ -112,7 +112,7 @@ impl Target {
             true => {
                 let url = |name: &str| named.get(name).cloned().unwrap_or_default();
                 let urls = (url("AWS_ENDPOINT_URL_DYNAMODB"), url("AWS_ENDPOINT_URL_SECRETS_MANAGER"));
-                aws::stand_ins(&urls.0, &urls.1).await.map_err(|error| Failure::stopped(causes(&error)))?
+                aws::stand_ins(&urls.0, &urls.1).map_err(|error| Failure::stopped(causes(&error)))?
             }
             false => {
                 let aws = aws::load().await.map_err(|error| Failure::stopped(causes(&error)))?;

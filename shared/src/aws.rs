@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::Client as DynamoDb;
-use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::config::{Credentials, SharedHttpClient};
 use aws_sdk_secretsmanager::Client as SecretsManager;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -13,42 +13,97 @@ use aws_smithy_http_client::{Builder, HttpClientError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Loads region and credentials from the environment; makes no network call.
+/// Why AWS cannot be reached from here.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bundled root certificates cannot be used, which is a fault of the build.
+    #[error("the AWS connector cannot be built")]
+    Connector(#[from] HttpClientError),
+    /// Lambda would have set this variable.
+    #[error("the environment variable {0} is missing: Lambda sets it; anywhere else set it yourself")]
+    Missing(&'static str),
+}
+
+/// Finds region and credentials wherever the AWS command line does; makes no network call.
 ///
 /// # Errors
 ///
-/// When the bundled root certificates cannot be used, which is a fault of the build.
-pub async fn load() -> Result<SdkConfig, HttpClientError> {
-    Ok(loader()?.load().await)
+/// [`Error::Connector`].
+pub async fn load() -> Result<SdkConfig, Error> {
+    let loader = aws_config::defaults(BehaviorVersion::latest());
+    Ok(loader.http_client(http_client()?).timeout_config(timeouts()).load().await)
+}
+
+/// What Lambda gives a function to reach AWS with; makes no network call.
+///
+/// `lookup` is asked for `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, and for the addresses of
+/// stand-ins, `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SECRETS_MANAGER` and `AWS_ENDPOINT_URL` for both. Nowhere else is looked:
+/// profiles, STS and the metadata of machines would be code that no function ever runs.
+///
+/// # Errors
+///
+/// [`Error`].
+pub fn of_function(lookup: impl Fn(&str) -> Option<String>) -> Result<(DynamoDb, SecretsManager), Error> {
+    let optional = |name: &str| lookup(name).filter(|value| !value.is_empty());
+    let required = |name: &'static str| optional(name).ok_or(Error::Missing(name));
+    let credentials = Credentials::new(
+        required("AWS_ACCESS_KEY_ID")?,
+        required("AWS_SECRET_ACCESS_KEY")?,
+        optional("AWS_SESSION_TOKEN"),
+        None,
+        "lambda",
+    );
+    let stand_in = |name: &str| optional(name).or_else(|| optional("AWS_ENDPOINT_URL"));
+    let addresses = (stand_in("AWS_ENDPOINT_URL_DYNAMODB"), stand_in("AWS_ENDPOINT_URL_SECRETS_MANAGER"));
+    Ok(clients(required("AWS_REGION")?, credentials, addresses)?)
 }
 
 /// Reaches stand-ins for AWS, such as the sandbox's, that stand at these addresses and take any credentials.
 ///
 /// # Errors
 ///
-/// As [`load`].
-pub async fn stand_ins(
-    dynamodb_url: &str,
-    secrets_manager_url: &str,
-) -> Result<(DynamoDb, SecretsManager), HttpClientError> {
+/// [`Error::Connector`].
+pub fn stand_ins(dynamodb_url: &str, secrets_manager_url: &str) -> Result<(DynamoDb, SecretsManager), Error> {
     let anybody = Credentials::new("sandbox", "sandbox", None, None, "sandbox");
-    let config = loader()?.region(Region::new("us-east-1")).credentials_provider(anybody).load().await;
-    let dynamodb = aws_sdk_dynamodb::config::Builder::from(&config).endpoint_url(dynamodb_url).build();
-    let secrets_manager =
-        aws_sdk_secretsmanager::config::Builder::from(&config).endpoint_url(secrets_manager_url).build();
-    Ok((DynamoDb::from_conf(dynamodb), SecretsManager::from_conf(secrets_manager)))
+    let addresses = (Some(dynamodb_url.to_owned()), Some(secrets_manager_url.to_owned()));
+    Ok(clients("us-east-1".to_owned(), anybody, addresses)?)
 }
 
-fn loader() -> Result<ConfigLoader, HttpClientError> {
+fn clients(
+    region: String,
+    credentials: Credentials,
+    (dynamodb_url, secrets_manager_url): (Option<String>, Option<String>),
+) -> Result<(DynamoDb, SecretsManager), HttpClientError> {
+    let (region, http_client) = (Region::new(region), http_client()?);
+    let mut dynamodb = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(region.clone())
+        .credentials_provider(credentials.clone())
+        .http_client(http_client.clone())
+        .timeout_config(timeouts());
+    dynamodb.set_endpoint_url(dynamodb_url);
+    let mut secrets_manager = aws_sdk_secretsmanager::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(region)
+        .credentials_provider(credentials)
+        .http_client(http_client)
+        .timeout_config(timeouts());
+    secrets_manager.set_endpoint_url(secrets_manager_url);
+    Ok((DynamoDb::from_conf(dynamodb.build()), SecretsManager::from_conf(secrets_manager.build())))
+}
+
+fn http_client() -> Result<SharedHttpClient, HttpClientError> {
     let tls = TlsContext::builder().with_trust_store(bundled_roots()).build()?;
-    let http_client = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls).build_https();
-    // An attempt that takes longer than this is worth repeating within a request's own deadline.
-    let timeouts = TimeoutConfig::builder()
+    Ok(Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls).build_https())
+}
+
+/// An attempt that takes longer than this is worth repeating within a request's own deadline.
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(1))
         .operation_attempt_timeout(Duration::from_secs(2))
         .operation_timeout(Duration::from_secs(6))
-        .build();
-    Ok(aws_config::defaults(BehaviorVersion::latest()).http_client(http_client).timeout_config(timeouts))
+        .build()
 }
 
 /// Reading the machine's own certificates takes longer than everything else at a cold start; these are in memory.
@@ -57,4 +112,23 @@ fn bundled_roots() -> TrustStore {
         let body = STANDARD.encode(der);
         store.with_pem_certificate(format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_says_which_variable_is_missing_and_needs_no_other() {
+        let set = ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+        let all = |name: &str| set.contains(&name).then(|| "canary".to_owned());
+        assert!(of_function(all).is_ok());
+        for missing in set {
+            let error = of_function(|name| all(name).filter(|_| name != missing)).unwrap_err().to_string();
+            assert!(error.contains(missing) && !error.contains("canary"), "{error}");
+            assert!(
+                of_function(|name| all(name).map(|value| if name == missing { String::new() } else { value })).is_err()
+            );
+        }
+    }
 }

@@ -107,10 +107,15 @@ impl Config {
     /// # Errors
     ///
     /// As [`from_lookup`](Self::from_lookup).
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn from_env() -> Result<Self, Error> {
-        Self::from_lookup(|key| std::env::var(key).ok())
+        Self::from_lookup(environment)
     }
+}
+
+/// A variable of the process.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 fn livechat_settings<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> Result<livechat::Settings, Error> {

@@ -77,7 +77,7 @@ fn an_operation_is_decoded(bencher: Bencher<'_, '_>) {
 #[divan::bench(args = [10, 100, 1_000])]
 fn a_transcript_is_worded(bencher: Bencher<'_, '_>, items: usize) {
     let item = |number: usize| HistoryItem::Message {
-        author: if number % 2 == 0 { Author::Bot } else { Author::User(UserId::from("user_1")) },
+        author: if number.is_multiple_of(2) { Author::Bot } else { Author::User(UserId::from("user_1")) },
         content: Content::Text { text: format!("This is what was said at number {number}.").into() },
     };
     let history: Vec<_> = (0..items).map(item).collect();

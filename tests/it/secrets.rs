@@ -15,7 +15,7 @@ use tests::{SECRET_ID, World};
 async fn refusals(world: &World) -> [Rejection; 3] {
     let environment = world.stack.operator_environment();
     let secrets_url = world.stack.secrets_manager.url();
-    let (table, secrets) = aws::stand_ins(&world.stack.table.url(), &secrets_url).await.unwrap();
+    let (table, secrets) = aws::stand_ins(&world.stack.table.url(), &secrets_url).unwrap();
     let config = Config::from_lookup(|key| environment.get(key).cloned()).unwrap();
     let media = Policy::new(config.media_hosts.clone());
     let handoff = Handoff::with_parts(config, Clock::system(), table, secrets, Metrics::kept(), media).unwrap();

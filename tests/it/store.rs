@@ -37,7 +37,7 @@ impl Store {
                 (embedded.url(), Some(embedded))
             }
         };
-        let (dynamodb, _) = aws::stand_ins(&url, &url).await.unwrap();
+        let (dynamodb, _) = aws::stand_ins(&url, &url).unwrap();
         Self { table: Table::new(dynamodb, name), _embedded: embedded }
     }
 

@@ -12,6 +12,6 @@ use shared::telemetry;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init();
-    let handoff = Arc::new(Handoff::new(Config::from_env()?, Clock::system()).await?);
+    let handoff = Arc::new(Handoff::new(Config::from_env()?, Clock::system())?);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| actions::handle(Arc::clone(&handoff), event))).await
 }

@@ -42,7 +42,7 @@ use aws_sdk_dynamodb::Client as DynamoDb;
 use aws_sdk_secretsmanager::Client as SecretsManager;
 
 use crate::clock::{Clock, Timestamp};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::http::{self, Http};
 use crate::media::{Fetcher, Policy};
 use crate::metrics::{About, Metric, Metrics};
@@ -80,16 +80,16 @@ pub struct Handoff {
 }
 
 impl Handoff {
-    /// Builds the clients; makes no network call.
+    /// Builds the clients from what Lambda gives a function; makes no network call.
     ///
     /// # Errors
     ///
-    /// When the bundled root certificates cannot be used, which is a fault of the build.
-    pub async fn new(config: Config, clock: Clock) -> std::result::Result<Self, StartError> {
-        let aws = aws::load().await?;
+    /// [`StartError`].
+    pub fn new(config: Config, clock: Clock) -> std::result::Result<Self, StartError> {
+        let (dynamodb, secrets_manager) = aws::of_function(config::environment)?;
         let metrics = Metrics::to_log(config.stack_name.clone());
         let media = Policy::new(config.media_hosts.clone());
-        Self::with_parts(config, clock, DynamoDb::new(&aws), SecretsManager::new(&aws), metrics, media)
+        Self::with_parts(config, clock, dynamodb, secrets_manager, metrics, media)
     }
 
     /// Builds the vendor clients around given AWS clients and a given idea of where files may come from, for instance such
@@ -136,9 +136,9 @@ impl Handoff {
 /// Why the clients could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The AWS clients' connector.
-    #[error("the AWS connector cannot be built")]
-    Aws(#[from] aws_smithy_http_client::HttpClientError),
+    /// The AWS clients.
+    #[error(transparent)]
+    Aws(#[from] aws::Error),
     /// The vendor clients' connector.
     #[error("the vendor connector cannot be built")]
     Http(#[from] crate::http::BuildError),
