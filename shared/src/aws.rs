@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::Client as DynamoDb;
@@ -12,6 +13,15 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, HttpClientError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+
+/// As long as any of these connections is used again: over a longer pause, which a frozen process does not notice, it may have died.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// As many calls as are made side by side; each of them can cost an attempt when it has died.
+const MOST_IDLE: usize = 2;
+
+/// One more than there can be dead connections, and one for what else may go wrong.
+const ATTEMPTS: u32 = 4;
 
 /// Why AWS cannot be reached from here.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +41,7 @@ pub enum Error {
 /// [`Error::Connector`].
 pub async fn load() -> Result<SdkConfig, Error> {
     let loader = aws_config::defaults(BehaviorVersion::latest());
-    Ok(loader.http_client(http_client()?).timeout_config(timeouts()).load().await)
+    Ok(loader.http_client(http_client()?).timeout_config(timeouts()).retry_config(retries()).load().await)
 }
 
 /// What Lambda gives a function to reach AWS with; makes no network call.
@@ -80,30 +90,38 @@ fn clients(
         .region(region.clone())
         .credentials_provider(credentials.clone())
         .http_client(http_client.clone())
-        .timeout_config(timeouts());
+        .timeout_config(timeouts())
+        .retry_config(retries());
     dynamodb.set_endpoint_url(dynamodb_url);
     let mut secrets_manager = aws_sdk_secretsmanager::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(region)
         .credentials_provider(credentials)
         .http_client(http_client)
-        .timeout_config(timeouts());
+        .timeout_config(timeouts())
+        .retry_config(retries());
     secrets_manager.set_endpoint_url(secrets_manager_url);
     Ok((DynamoDb::from_conf(dynamodb.build()), SecretsManager::from_conf(secrets_manager.build())))
 }
 
 fn http_client() -> Result<SharedHttpClient, HttpClientError> {
     let tls = TlsContext::builder().with_trust_store(bundled_roots()).build()?;
-    Ok(Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls).build_https())
+    let builder = Builder::new().pool_idle_timeout(POOL_IDLE_TIMEOUT).pool_max_idle_per_host(MOST_IDLE);
+    Ok(builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls).build_https())
 }
 
-/// An attempt that takes longer than this is worth repeating within a request's own deadline.
+/// An attempt that takes longer than this is worth repeating within a request's own deadline: most likely its connection died while
+/// the process was frozen, and nobody said so.
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(1))
-        .operation_attempt_timeout(Duration::from_secs(2))
+        .operation_attempt_timeout(Duration::from_secs(1))
         .operation_timeout(Duration::from_secs(6))
         .build()
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(ATTEMPTS)
 }
 
 /// Reading the machine's own certificates takes longer than everything else at a cold start; these are in memory.

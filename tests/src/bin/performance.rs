@@ -40,9 +40,9 @@ enum What {
     Delays,
     /// What a message takes as things grow.
     Growth,
-    /// More than one process on one table.
+    /// More than one process on one table; fails when anything is lost or doubled.
     Scale,
-    /// Processes that were frozen.
+    /// Processes that were frozen; fails when anything fails, is lost or doubled afterwards.
     Freeze,
     /// Memory after many requests.
     Memory,
@@ -71,19 +71,19 @@ async fn main() -> ExitCode {
 }
 
 async fn measure(what: What, run: Run<'_>, picture: &Path) -> bool {
-    let table = match what {
-        What::Trips => performance::trips_table().await,
-        What::Start => performance::start(run).await,
-        What::Operations => performance::operations(run).await,
-        What::Delays => performance::delays(run).await,
-        What::Growth => performance::growth(run, picture).await,
+    let (table, is_good) = match what {
+        What::Trips => (performance::trips_table().await, true),
+        What::Start => (performance::start(run).await, true),
+        What::Operations => (performance::operations(run).await, true),
+        What::Delays => (performance::delays(run).await, true),
+        What::Growth => (performance::growth(run, picture).await, true),
         What::Scale => performance::scale(run).await,
         What::Freeze => performance::freeze(run).await,
-        What::Memory => performance::memory(run).await,
+        What::Memory => (performance::memory(run).await, true),
         What::Ratio => return compare(run).await,
     };
     println!("{table}");
-    true
+    is_good
 }
 
 async fn compare(run: Run<'_>) -> bool {

@@ -25,15 +25,17 @@ const FREEZES: [Duration; 6] = [
 const CUTS: [(Option<Cut>, &str); 3] =
     [(None, "live on"), (Some(Cut::Closed), "are closed"), (Some(Cut::Silent), "are dropped in silence")];
 
-/// Freezes warm processes, and lets a user and an agent write when they are thawed.
-pub async fn freeze(run: Run<'_>) -> Table {
+/// Freezes warm processes, and lets a user and an agent write when they are thawed; good is only what fails, loses and doubles nothing.
+pub async fn freeze(run: Run<'_>) -> (Table, bool) {
     let columns =
         ["frozen for s", "connections", "user message ms", "agent message ms", "not answered 200", "lost", "doubled"];
     let mut table = Table::new("Freezes: what the first message of each side takes afterwards", &columns);
+    let mut is_good = true;
     let freezes: Vec<Duration> = FREEZES.into_iter().take(run.of(FREEZES.len(), 2)).collect();
     let trials = together(CUTS.into_iter().map(|(cut, _)| trial(run.binaries, cut, &freezes))).await;
     for ((_, told), thaws) in CUTS.into_iter().zip(trials) {
         for Thaw { frozen, user, agent, failed, lost, doubled } in thaws {
+            is_good &= failed + lost + doubled == 0;
             table.row([
                 format!("{:.1}", frozen.as_secs_f64()),
                 told.to_owned(),
@@ -45,7 +47,7 @@ pub async fn freeze(run: Run<'_>) -> Table {
             ]);
         }
     }
-    table
+    (table, is_good)
 }
 
 #[derive(Clone, Copy, Debug)]

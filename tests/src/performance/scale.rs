@@ -23,11 +23,11 @@ const MESSAGES: usize = 4_000;
 /// How slow everybody else is: what one process waits for, another one can use.
 const DELAYS: Delays = Delays::of_millis(20, 5);
 
-/// Lets agents write through so many processes, and counts what arrived.
-pub async fn scale(run: Run<'_>) -> Table {
+/// Lets agents write through so many processes, and counts what arrived; good is only what arrives once.
+pub async fn scale(run: Run<'_>) -> (Table, bool) {
     let columns = ["processes", "per second", "p50 ms", "p99 ms", "found the lease taken", "lost", "doubled"];
     let heading = format!("{CALLERS} callers in {SESSIONS} sessions, vendors at 20 ms, table at 5 ms");
-    let mut table = Table::new(&heading, &columns);
+    let (mut table, mut is_good) = (Table::new(&heading, &columns), true);
     for processes in PROCESSES {
         let site = Site::start(run.binaries, processes).await;
         site.sessions(0, SESSIONS).await;
@@ -50,6 +50,7 @@ pub async fn scale(run: Run<'_>) -> Table {
         let times: Vec<usize> = expected.map(|text| shown.get(&text).copied().unwrap_or_default()).collect();
         let lost = times.iter().filter(|times| **times == 0).count();
         let doubled: usize = times.iter().map(|times| times.saturating_sub(1)).sum();
+        is_good &= lost + doubled == 0;
         table.row([
             processes.to_string(),
             format!("{:.0}", measured.per_second()),
@@ -60,7 +61,7 @@ pub async fn scale(run: Run<'_>) -> Table {
             doubled.to_string(),
         ]);
     }
-    table
+    (table, is_good)
 }
 
 /// How many conditions of writes have not held so far.
