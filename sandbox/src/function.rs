@@ -111,8 +111,8 @@ impl Function {
     }
 }
 
-/// How many times its timeout a function in this process may take in real time: hundreds of them may share the machine while
-/// the clock stands still.
+/// How many times its timeout a function in this process may take in real time, as everybody who waits for it does (see
+/// [`patience`](crate::server::patience)).
 const PATIENCE: u32 = 100;
 
 /// Counts an invocation for as long as it lives.

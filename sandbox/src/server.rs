@@ -57,6 +57,12 @@ impl Drop for Server {
     }
 }
 
+/// How many times as long as usual somebody waits for an answer in real time: where a test moves the clock, hundreds of calls may
+/// share the machine while the clock stands still.
+pub(crate) const fn patience(clock: &Clock) -> u32 {
+    if clock.is_system() { 1 } else { 100 }
+}
+
 /// A client for the loopback interface: no proxy, no redirects, no trusted roots, no repetition of its own.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use shared::clock::Clock;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -15,6 +16,7 @@ use super::platform::{Platform, lock};
 use super::schema::{Field, Shape, check, required};
 use super::signature::sign_with_all;
 use super::state::World;
+use crate::server::patience;
 
 /// How often a delivery is repeated.
 const DELIVERY_RETRIES: u64 = 3;
@@ -63,7 +65,7 @@ fn is_transient(outcome: &Result<OperationAnswer, String>) -> bool {
 }
 
 /// A client for the loopback interface: no proxy, no redirects, no trusted roots.
-pub(super) fn client() -> Result<reqwest::Client, Box<dyn std::error::Error + Send + Sync>> {
+pub(super) fn client(clock: &Clock) -> Result<reqwest::Client, Box<dyn std::error::Error + Send + Sync>> {
     let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(rustls::RootCertStore::empty())
@@ -72,7 +74,7 @@ pub(super) fn client() -> Result<reqwest::Client, Box<dyn std::error::Error + Se
         .tls_backend_preconfigured(tls)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(TIMEOUT)
+        .timeout(TIMEOUT * patience(clock))
         .build()?;
     Ok(client)
 }

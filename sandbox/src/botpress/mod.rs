@@ -209,7 +209,7 @@ impl Simulator {
     /// When the port is taken.
     pub async fn start(options: Options) -> io::Result<Self> {
         let (port, clock) = (options.port, options.clock.clone());
-        let client = calls::client().map_err(io::Error::other)?;
+        let client = calls::client(&options.clock).map_err(io::Error::other)?;
         let files = FileHost::start(clock.clone(), options.journal.clone()).await?;
         let platform = Arc::new(Platform::new(options, client));
         let router = Router::new().fallback(entry).with_state(Arc::clone(&platform));

@@ -18,7 +18,7 @@ use shared::clock::Clock;
 use uuid::Uuid;
 
 use crate::faults::Faults;
-use crate::server::Server;
+use crate::server::{Server, patience};
 
 pub use event::schedule;
 pub use route::Route;
@@ -28,10 +28,6 @@ const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
 
 /// How long the service waits for a function.
 const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How many times that it waits in real time where a test moves the clock: hundreds of calls may share the machine while the clock
-/// stands still.
-const PATIENCE: u32 = 100;
 
 /// A running gateway; it stops when dropped.
 ///
@@ -97,14 +93,14 @@ impl Api {
             request_id,
             clock: &self.clock,
         };
-        let patience = if self.clock.is_system() { 1 } else { PATIENCE };
-        let answer = tokio::time::timeout(INTEGRATION_TIMEOUT * patience, route.function.invoke(event.to_event()))
-            .await
-            .map_err(|_elapsed| StatusCode::SERVICE_UNAVAILABLE)?
-            .map_err(|error| {
-                tracing::error!("{} failed: {error}", route.key());
-                StatusCode::INTERNAL_SERVER_ERROR
-            })?;
+        let answer =
+            tokio::time::timeout(INTEGRATION_TIMEOUT * patience(&self.clock), route.function.invoke(event.to_event()))
+                .await
+                .map_err(|_elapsed| StatusCode::SERVICE_UNAVAILABLE)?
+                .map_err(|error| {
+                    tracing::error!("{} failed: {error}", route.key());
+                    StatusCode::INTERNAL_SERVER_ERROR
+                })?;
         answer::response(&answer).ok_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 }

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::webhooks::Letter;
 use crate::journal::{Journal, Vendor};
+use crate::server::patience;
 use crate::underway::Underway;
 
 /// How long the vendor waits for an answer, in real time.
@@ -52,7 +53,7 @@ impl fmt::Debug for Sender {
 
 impl Deliveries {
     pub fn new(clock: Clock, journal: Journal, underway: Underway) -> Result<Self, reqwest::Error> {
-        let sender = Sender { client: client()?, clock, journal, underway, progress: watch::Sender::default() };
+        let sender = Sender { client: client(&clock)?, clock, journal, underway, progress: watch::Sender::default() };
         Ok(Self { sender, sent: Mutex::default(), tasks: Mutex::default() })
     }
 
@@ -142,9 +143,10 @@ impl Sender {
 }
 
 /// A client that trusts nobody: webhooks of the sandbox stay on this machine, in plain HTTP.
-pub(super) fn client() -> Result<reqwest::Client, reqwest::Error> {
+pub(super) fn client(clock: &Clock) -> Result<reqwest::Client, reqwest::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
+    let builder =
+        reqwest::Client::builder().timeout(TIMEOUT * patience(clock)).redirect(reqwest::redirect::Policy::none());
     let builder = match rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions() {
         Ok(tls) => {
             let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();

@@ -13,7 +13,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
-use shared::clock::{ManualClock, Timestamp};
+use shared::clock::{Clock, ManualClock, Timestamp};
 
 use super::{Options, Simulator, calls};
 use crate::faults::Faults;
@@ -37,7 +37,7 @@ impl Api {
             ("x-integration-id", options.install.integration_id.clone()),
             ("x-integration-alias", options.install.alias.clone()),
         ];
-        Self { client: calls::client().unwrap(), url: simulator.url(), headers }
+        Self { client: calls::client(&Clock::system()).unwrap(), url: simulator.url(), headers }
     }
 
     fn without(mut self, name: &str) -> Self {

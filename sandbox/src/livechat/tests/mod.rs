@@ -15,7 +15,7 @@ use axum::body::Bytes;
 use axum::extract::State as Shared;
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
-use shared::clock::{ManualClock, Timestamp};
+use shared::clock::{Clock, ManualClock, Timestamp};
 
 use super::*;
 use crate::journal::Entry;
@@ -131,7 +131,7 @@ impl World {
         let options = Options { behaviour, ..Options::new(clock.clock(), journal.clone()) };
         let simulator = Simulator::start(options).await.unwrap();
         let receiver = Receiver::start(clock.clock()).await;
-        Self { simulator, clock, journal, http: delivery::client().unwrap(), receiver }
+        Self { simulator, clock, journal, http: delivery::client(&Clock::system()).unwrap(), receiver }
     }
 
     /// As [`new`](Self::new), with every webhook registered.
