@@ -134,6 +134,7 @@ mod tests {
                 Cut::Closed => assert!(says(&mut before).await.is_err(), "the end is seen"),
                 Cut::Silent => {
                     before.write_all(b"b").await.unwrap();
+                    assert_eq!(says(&mut after).await.unwrap(), b'a', "there was time for an answer");
                     let mut byte = [0];
                     let nothing = std::io::ErrorKind::WouldBlock;
                     assert_eq!(before.try_read(&mut byte).unwrap_err().kind(), nothing, "nobody answers");

@@ -123,9 +123,7 @@ impl Handoff {
             checked => checked,
         }
     }
-}
 
-impl Handoff {
     /// The credentials. A new process, which has to fetch them, makes its way to the table meanwhile: by a read of what it has
     /// to know anyway, and for which it does not wait.
     async fn known_credentials(&self) -> Result<Arc<Versions>, secrets::Error> {

@@ -314,7 +314,8 @@ impl Handoff {
 }
 
 impl Handoff {
-    /// The customer once LiveChat knows who they are, with what it has been told just now; a thread that is open already was not opened by a stranger.
+    /// The customer once LiveChat knows who they are, with what it has been told just now; a thread that is open already was not
+    /// opened by a stranger.
     async fn introduced<'a>(
         &'a self,
         request: &StartRequest<'_>,
