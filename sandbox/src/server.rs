@@ -15,6 +15,7 @@ use http::header::CONTENT_LENGTH;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use reqwest::dns::{Name, Resolve, Resolving};
 use shared::clock::Clock;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -63,20 +64,37 @@ pub(crate) const fn patience(clock: &Clock) -> u32 {
     if clock.is_system() { 1 } else { 100 }
 }
 
-/// A client for the loopback interface: no proxy, no redirects, no trusted roots, no repetition of its own.
+/// A client for the loopback interface: no names, no proxy, no redirects, no trusted roots, no repetition of its own.
 ///
 /// # Errors
 ///
 /// When the TLS library lacks what every build of it has.
 pub fn client() -> io::Result<reqwest::Client> {
+    client_builder()?.build().map_err(io::Error::other)
+}
+
+/// The same, for as long as a vendor waits in real time.
+pub(crate) fn vendor_client(timeout: Duration, clock: &Clock) -> io::Result<reqwest::Client> {
+    client_builder()?.timeout(timeout * patience(clock)).build().map_err(io::Error::other)
+}
+
+fn client_builder() -> io::Result<reqwest::ClientBuilder> {
     let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
-    let builder = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy();
-    let builder = builder.redirect(reqwest::redirect::Policy::none()).retry(reqwest::retry::never());
-    builder.build().map_err(io::Error::other)
+    let builder = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().dns_resolver(Arc::new(NoNames));
+    Ok(builder.redirect(reqwest::redirect::Policy::none()).retry(reqwest::retry::never()))
+}
+
+/// Finds nobody, and asks nobody: whoever the sandbox calls is on this machine, and is called by address.
+struct NoNames;
+
+impl Resolve for NoNames {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move { Err(format!("{} is not on this machine", name.as_str()).into()) })
+    }
 }
 
 async fn accept(listener: TcpListener, router: Router, faults: Faults, clock: Clock) {
@@ -198,6 +216,15 @@ mod tests {
             connection.write_all(b"{}").await.unwrap();
             assert_eq!(first_line(&mut connection).await, "HTTP/1.1 401 Unauthorized\r\n");
         }
+    }
+
+    #[tokio::test]
+    async fn what_has_a_name_is_not_looked_for() {
+        let server = Server::start(0, Router::new(), Faults::default(), Clock::system()).await.unwrap();
+        let client = client().unwrap();
+        assert_eq!(client.get(server.url()).send().await.unwrap().status(), 404);
+        let named = server.url().replace("127.0.0.1", "localhost");
+        assert!(client.get(named).send().await.unwrap_err().is_connect(), "every machine knows this name");
     }
 
     /// Reads a head and returns its first line.

@@ -1,7 +1,6 @@
 //! Raw calls and raw looks, for what no simulator does by itself.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -232,11 +231,5 @@ pub fn text<'a>(item: &'a Value, field: &str) -> &'a str {
 
 /// A client that trusts nobody: tests stay on this machine, in plain HTTP.
 pub fn http() -> reqwest::Client {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the default versions are there")
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().expect("a client without roots builds")
+    sandbox::server::client().expect("a client without roots builds")
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use shared::clock::Clock;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -16,13 +15,12 @@ use super::platform::{Platform, lock};
 use super::schema::{Field, Shape, check, required};
 use super::signature::sign_with_all;
 use super::state::World;
-use crate::server::patience;
 
 /// How often a delivery is repeated.
 const DELIVERY_RETRIES: u64 = 3;
 
 /// The platform's own limit for one call (the invocation-timeout quota).
-const TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a successful action answers.
 const ACTION_ANSWER: &[Field] =
@@ -62,21 +60,6 @@ impl OperationAnswer {
 /// Whether the platform tries again: it may after a 5xx, and does after a network error.
 fn is_transient(outcome: &Result<OperationAnswer, String>) -> bool {
     outcome.as_ref().map_or(true, |answer| answer.status >= 500)
-}
-
-/// A client for the loopback interface: no proxy, no redirects, no trusted roots.
-pub(super) fn client(clock: &Clock) -> Result<reqwest::Client, Box<dyn std::error::Error + Send + Sync>> {
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(TIMEOUT * patience(clock))
-        .build()?;
-    Ok(client)
 }
 
 impl Platform {

@@ -84,7 +84,7 @@ use self::files::FileHost;
 use self::platform::{Platform, lock};
 use crate::faults::Faults;
 use crate::journal::Journal;
-use crate::server::Server;
+use crate::server::{Server, vendor_client};
 use crate::underway::Underway;
 
 /// The integration through which users reach the bot.
@@ -209,7 +209,7 @@ impl Simulator {
     /// When the port is taken.
     pub async fn start(options: Options) -> io::Result<Self> {
         let (port, clock) = (options.port, options.clock.clone());
-        let client = calls::client(&options.clock).map_err(io::Error::other)?;
+        let client = vendor_client(calls::TIMEOUT, &options.clock)?;
         let files = FileHost::start(clock.clone(), options.journal.clone()).await?;
         let platform = Arc::new(Platform::new(options, client));
         let router = Router::new().fallback(entry).with_state(Arc::clone(&platform));

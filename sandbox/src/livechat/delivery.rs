@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
@@ -12,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::webhooks::Letter;
 use crate::journal::{Journal, Vendor};
-use crate::server::patience;
+use crate::server::vendor_client;
 use crate::underway::Underway;
 
 /// How long the vendor waits for an answer, in real time.
@@ -52,8 +53,14 @@ impl fmt::Debug for Sender {
 }
 
 impl Deliveries {
-    pub fn new(clock: Clock, journal: Journal, underway: Underway) -> Result<Self, reqwest::Error> {
-        let sender = Sender { client: client(&clock)?, clock, journal, underway, progress: watch::Sender::default() };
+    pub fn new(clock: Clock, journal: Journal, underway: Underway) -> io::Result<Self> {
+        let sender = Sender {
+            client: vendor_client(TIMEOUT, &clock)?,
+            clock,
+            journal,
+            underway,
+            progress: watch::Sender::default(),
+        };
         Ok(Self { sender, sent: Mutex::default(), tasks: Mutex::default() })
     }
 
@@ -140,21 +147,6 @@ impl Sender {
             };
         });
     }
-}
-
-/// A client that trusts nobody: webhooks of the sandbox stay on this machine, in plain HTTP.
-pub(super) fn client(clock: &Clock) -> Result<reqwest::Client, reqwest::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        reqwest::Client::builder().timeout(TIMEOUT * patience(clock)).redirect(reqwest::redirect::Policy::none());
-    let builder = match rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions() {
-        Ok(tls) => {
-            let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-            builder.tls_backend_preconfigured(tls)
-        }
-        Err(_unsupported) => builder,
-    };
-    builder.build()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

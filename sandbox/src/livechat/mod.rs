@@ -246,7 +246,7 @@ impl Simulator {
     /// When the port is taken, or no HTTP client for webhooks can be made.
     pub async fn start(options: Options) -> io::Result<Self> {
         let Options { port, clock, journal, account, behaviour, underway } = options;
-        let deliveries = Deliveries::new(clock.clone(), journal.clone(), underway).map_err(io::Error::other)?;
+        let deliveries = Deliveries::new(clock.clone(), journal.clone(), underway)?;
         let state = Mutex::new(State::new(account.clone(), behaviour, clock.now()));
         let inner = Arc::new(Inner { state, clock: clock.clone(), journal, deliveries });
         let faults = Faults::default();

@@ -23,7 +23,7 @@ pub async fn memory(run: Run<'_>) -> Table {
     let requests = run.of(REQUESTS, PARTS * CALLERS).next_multiple_of(PARTS * CALLERS);
     let quarter = requests / PARTS;
     let columns = ["function", "trace ids", "at rest MB"].map(str::to_owned);
-    let columns = columns.into_iter().chain((1..=PARTS).map(|part| format!("after {} MB", part * quarter)));
+    let columns = columns.into_iter().chain((1..=PARTS).map(|part| format!("after {} requests MB", part * quarter)));
     let columns: Vec<String> = columns.collect();
     let mut table = Table::new("Memory", &columns.iter().map(String::as_str).collect::<Vec<_>>());
     for (side, name) in [(Side::Actions, "actions"), (Side::Webhooks, "webhooks")] {

@@ -13,12 +13,12 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
-use shared::clock::{Clock, ManualClock, Timestamp};
+use shared::clock::{ManualClock, Timestamp};
 
-use super::{Options, Simulator, calls};
+use super::{Options, Simulator};
 use crate::faults::Faults;
 use crate::journal::Journal;
-use crate::server::Server;
+use crate::server::{Server, client};
 
 /// A caller of the runtime API.
 #[derive(Clone)]
@@ -37,7 +37,7 @@ impl Api {
             ("x-integration-id", options.install.integration_id.clone()),
             ("x-integration-alias", options.install.alias.clone()),
         ];
-        Self { client: calls::client(&Clock::system()).unwrap(), url: simulator.url(), headers }
+        Self { client: client().unwrap(), url: simulator.url(), headers }
     }
 
     fn without(mut self, name: &str) -> Self {

@@ -19,6 +19,7 @@ use shared::clock::{Clock, ManualClock, Timestamp};
 
 use super::*;
 use crate::journal::Entry;
+use crate::server::client;
 
 /// A simulator with a clock that stands still, a client, and somebody who listens for webhooks.
 struct World {
@@ -131,7 +132,7 @@ impl World {
         let options = Options { behaviour, ..Options::new(clock.clock(), journal.clone()) };
         let simulator = Simulator::start(options).await.unwrap();
         let receiver = Receiver::start(clock.clock()).await;
-        Self { simulator, clock, journal, http: delivery::client(&Clock::system()).unwrap(), receiver }
+        Self { simulator, clock, journal, http: client().unwrap(), receiver }
     }
 
     /// As [`new`](Self::new), with every webhook registered.
