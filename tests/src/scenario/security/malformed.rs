@@ -16,8 +16,9 @@ use crate::raw::together;
 use crate::scenario::{Report, Size};
 use crate::{ANNA, SECRET_ID, World};
 
-/// How many requests one world answers before the next one is set up: what simulators remember is not what is measured.
-const PER_WORLD: usize = 10_000;
+/// How many requests one world answers before the next one is set up: what simulators remember is not what is measured, and what
+/// they look through grows with it.
+const PER_WORLD: usize = 1_000;
 
 /// How many are under way at once.
 const AT_ONCE: usize = 32;
