@@ -104,3 +104,28 @@ async fn every_field_is_documented_and_none_tells_what_was_said_or_who_somebody_
         }
     }
 }
+
+#[tokio::test]
+async fn a_vendors_id_that_does_not_look_like_one_is_not_logged() {
+    let (log, _guard) = log_of_this_thread();
+    let world = World::in_process().await;
+    let user = world.user("Ann").await;
+    let wordy = |pointer: &'static str| {
+        Fault::garble(move |body| {
+            let mut answer: Value = serde_json::from_slice(&body).unwrap();
+            *answer.pointer_mut(pointer).unwrap() = json!("words of a canary");
+            answer.to_string().into_bytes()
+        })
+    };
+    world.stack.livechat.faults().next(1, "customer/action/start_chat", wordy("/thread_id"));
+    world.stack.botpress.faults().next(1, "conversations/get-or-create", wordy("/conversation/id"));
+    drop(world.escalate(&user).await);
+    let lines = lines(&log);
+    let active = said(&lines, "a session is active");
+    assert_eq!(active.len(), 1, "{lines:#?}");
+    assert_eq!(
+        (&active[0]["thread.id"], &active[0]["conversation.id"]),
+        (&json!("(not an id)"), &json!("(not an id)"))
+    );
+    assert!(lines.iter().all(|line| !line.to_string().contains("canary")), "{lines:#?}");
+}

@@ -19,6 +19,7 @@ use crate::metrics::{About, Metric};
 use crate::redacted::Redacted;
 use crate::store::lane::{Lane, Position};
 use crate::store::{Claim, Introduction, Platform, Session, State, User};
+use crate::telemetry;
 
 /// How long a claimant may stay silent before somebody else takes the start over.
 const CLAIM_TIME: Duration = Duration::from_secs(20);
@@ -258,8 +259,9 @@ impl Handoff {
         match activated? {
             true => {
                 self.record(&About::Stack, &[(Metric::SessionsStarted, 1.0)]);
-                tracing::info!(session.id = %session.session_id, conversation.id = %conversation_id,
-                    chat.id = %thread.chat_id, thread.id = %thread.thread_id, "a session is active");
+                tracing::info!(session.id = %session.session_id, conversation.id = telemetry::id(&conversation_id),
+                    chat.id = telemetry::id(&thread.chat_id), thread.id = telemetry::id(&thread.thread_id),
+                    "a session is active");
                 Ok(conversation_id)
             }
             false => Err(Error::Busy),
