@@ -222,6 +222,11 @@ impl World {
         if self.stack.holds_calls() { LOOKS } else { LOOKS_AT_WORK }
     }
 
+    /// The next time that anybody waits for; nobody does where time passes by itself.
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        self.clock.as_ref()?.next_wake()
+    }
+
     /// Whether every invocation waits for time to pass.
     fn all_sleep(&self) -> bool {
         self.clock.as_ref().is_none_or(|clock| clock.all_sleep(&self.stack))

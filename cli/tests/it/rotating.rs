@@ -65,13 +65,16 @@ impl Busy {
         self.world.stack.secrets_manager.current(SECRET_ID).unwrap()
     }
 
-    /// Everybody writes at once and is answered, until `done`, then some more.
+    /// Everybody writes at once and is answered, until `done`, then some more; while the command waits, once for each of its waits.
     async fn talk(&self, rounds: &AtomicUsize, done: &AtomicBool) {
         let mut left = ROUNDS;
         while left > 0 {
             left -= usize::from(done.load(Ordering::SeqCst));
             self.say(rounds.fetch_add(1, Ordering::SeqCst)).await;
             self.world.stack.settled().await;
+            if let Some(wake) = self.world.next_wake() {
+                self.world.clock().sleep_until(wake).await;
+            }
         }
     }
 
