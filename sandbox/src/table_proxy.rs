@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use shared::clock::Clock;
 
 use crate::faults::{Fault, Faults};
@@ -30,6 +30,7 @@ pub struct TableProxy {
     calls: Calls,
     units: Units,
     refused: Arc<AtomicUsize>,
+    without_tokens: Arc<AtomicBool>,
 }
 
 impl TableProxy {
@@ -40,12 +41,18 @@ impl TableProxy {
     /// When the machine has no port left.
     pub async fn start(table_url: String, clock: Clock) -> io::Result<Self> {
         let (faults, calls, units) = (Faults::default(), Calls::default(), Units::default());
-        let refused = Arc::<AtomicUsize>::default();
-        let (client, refused_by_table) = (client()?, Arc::clone(&refused));
-        let table =
-            Upstream { client, url: table_url, calls: calls.clone(), units: units.clone(), refused: refused_by_table };
+        let (refused, without_tokens) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
+        let table = Upstream {
+            client: client()?,
+            url: table_url,
+            calls: calls.clone(),
+            units: units.clone(),
+            refused: Arc::clone(&refused),
+            without_tokens: Arc::clone(&without_tokens),
+        };
         let router = Router::new().fallback(forward).with_state(table);
-        Ok(Self { server: Server::start(0, router, faults.clone(), clock).await?, faults, calls, units, refused })
+        let server = Server::start(0, router, faults.clone(), clock).await?;
+        Ok(Self { server, faults, calls, units, refused, without_tokens })
     }
 
     /// `http://127.0.0.1:<port>`: what takes the place of the table's own address.
@@ -56,6 +63,14 @@ impl TableProxy {
     /// What goes wrong.
     pub const fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    /// Takes the token from every transaction from now on.
+    ///
+    /// The embedded table looks through all tokens of its last ten minutes on each transaction, so that a long measurement would be
+    /// more and more of that. It recognises no repetition any more: not for a script that loses answers.
+    pub fn take_tokens_away(&self) {
+        self.without_tokens.store(true, Ordering::Relaxed);
     }
 
     /// How many calls have reached the table, by operation; those whose answer was lost afterwards are among them.
@@ -129,6 +144,7 @@ struct Upstream {
     calls: Calls,
     units: Units,
     refused: Arc<AtomicUsize>,
+    without_tokens: Arc<AtomicBool>,
 }
 
 async fn forward(State(table): State<Upstream>, request: Request) -> Response {
@@ -140,7 +156,9 @@ async fn forward(State(table): State<Upstream>, request: Request) -> Response {
     for name in [HOST, CONTENT_LENGTH, CONNECTION] {
         head.headers.remove(name);
     }
-    let request = table.client.request(head.method, &table.url).headers(head.headers).body(asking_for_units(&body));
+    let without_token = table.without_tokens.load(Ordering::Relaxed).then(|| without_token(&body)).flatten();
+    let body = asking_for_units(without_token.as_deref().unwrap_or(&body));
+    let request = table.client.request(head.method, &table.url).headers(head.headers).body(body);
     match answer(request, &table.units).await {
         Ok(answer) => {
             table.refused.fetch_add(usize::from(answer.status().is_client_error()), Ordering::Relaxed);
@@ -148,6 +166,13 @@ async fn forward(State(table): State<Upstream>, request: Request) -> Response {
         }
         Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
     }
+}
+
+/// The same call where it had a token.
+fn without_token(body: &[u8]) -> Option<Vec<u8>> {
+    let mut call: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    call.remove("ClientRequestToken")?;
+    serde_json::to_vec(&call).ok()
 }
 
 /// The same call; its answer tells what it has cost. Whoever made it asked for no such thing and does not look.
@@ -179,7 +204,7 @@ mod tests {
     use aws_sdk_dynamodb::config::retry::RetryConfig;
     use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
     use aws_sdk_dynamodb::error::ProvideErrorMetadata;
-    use aws_sdk_dynamodb::types::AttributeValue::S;
+    use aws_sdk_dynamodb::types::AttributeValue::{N, S};
 
     use super::*;
     use crate::function::REGION;
@@ -226,6 +251,27 @@ mod tests {
         assert!(put(&client).send().await.is_err(), "no answer came");
         assert_eq!(table.items().unwrap().len(), 1, "the write was applied");
         assert_eq!(proxy.faults().spoiled().len(), 1, "the fault for the other operation is still waiting");
+    }
+
+    #[tokio::test]
+    async fn a_transaction_is_recognised_by_its_token_until_tokens_are_taken_away() {
+        let (table, proxy, client) = start(1).await;
+        let count = async || {
+            let add = aws_sdk_dynamodb::types::Update::builder()
+                .table_name("handoff")
+                .key("pk", S("a".to_owned()))
+                .key("sk", S("a".to_owned()))
+                .update_expression("ADD times :one")
+                .expression_attribute_values(":one", N("1".to_owned()));
+            let item = aws_sdk_dynamodb::types::TransactWriteItem::builder().update(add.build().unwrap()).build();
+            let transaction = client.transact_write_items().client_request_token("same").transact_items(item);
+            transaction.send().await.unwrap();
+            table.items().unwrap().iter().find_map(|item| item.get("times").cloned())
+        };
+        let first = count().await;
+        assert_eq!(count().await, first, "the second is the first");
+        proxy.take_tokens_away();
+        assert_ne!(count().await, first, "the third is another one");
     }
 
     #[tokio::test]

@@ -70,7 +70,7 @@ struct Stage {
 }
 
 async fn open_sessions(run: Run<'_>) -> Vec<Stage> {
-    let site = Site::start(run.binaries, 2).await;
+    let site = Site::start_for_long(run.binaries, 2).await;
     let (mut sessions, mut stages) = (Vec::new(), Vec::new());
     for number in stages_of(run, &OPEN_SESSIONS) {
         sessions.extend(site.sessions(sessions.len(), number - sessions.len()).await);
@@ -82,13 +82,13 @@ async fn open_sessions(run: Run<'_>) -> Vec<Stage> {
 }
 
 async fn messages(run: Run<'_>) -> Vec<Stage> {
-    let site = Site::start(run.binaries, 2).await;
+    let site = Site::start_for_long(run.binaries, 2).await;
     let sessions = site.sessions(0, 1).await;
     filled(&site, &sessions, &stages_of(run, &MESSAGES)).await
 }
 
 async fn trail(run: Run<'_>) -> Vec<Stage> {
-    let site = Site::start(run.binaries, 2).await;
+    let site = Site::start_for_long(run.binaries, 2).await;
     let sessions = site.sessions(0, SHARED_BY).await;
     filled(&site, &sessions, &stages_of(run, &TRAIL)).await
 }

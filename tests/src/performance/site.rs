@@ -62,6 +62,15 @@ impl Site {
         Self { world: Arc::new(world), client: crate::http() }
     }
 
+    /// The same for a measurement that is long, and in which nothing is sent twice.
+    pub async fn start_for_long(binaries: &Path, instances: usize) -> Self {
+        let site = Self::start(binaries, instances).await;
+        if let Some(proxy) = &site.world.stack.table_proxy {
+            proxy.take_tokens_away();
+        }
+        site
+    }
+
     /// Makes everybody else as slow as this.
     pub fn slow_down(&self, delays: Delays) {
         let stack = &self.world.stack;
