@@ -62,8 +62,8 @@ scenarios! {
     nothing_of_botcopys_is_lost_or_stuck_wherever_the_process_dies = "botcopy-kills", 0.002;
     every_random_way_leads_back_to_the_botcopy_bot = "botcopy-random-walk", 0.0005;
     nobody_gets_in_whose_call_is_forged = "forged-calls", 0.02;
-    nonsense_is_answered_and_breaks_nothing = "malformed", 0.002;
-    vendors_nonsense_breaks_nothing = "malformed-answers", 0.01;
+    nonsense_is_answered_and_breaks_nothing = "malformed", 0.001;
+    vendors_nonsense_breaks_nothing = "malformed-answers", 0.005;
     nobody_is_shown_what_is_not_theirs = "isolation", 0.01;
     nothing_that_people_wrote_and_no_secret_is_logged = "canaries", 0.004;
 }
