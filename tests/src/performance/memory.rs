@@ -9,8 +9,8 @@ use super::{Run, Table, process};
 /// How many requests each process answers.
 const REQUESTS: usize = 100_000;
 
-/// How many callers there are, so that the machine has something to do.
-const CALLERS: usize = 4;
+/// How many callers there are, each in a session of their own: the simulators look through all messages of one.
+const CALLERS: usize = 40;
 
 /// In how many parts the requests are made; memory is looked at after each.
 const PARTS: usize = 4;
