@@ -17,7 +17,7 @@ struct Arguments {
     /// The folder with the compiled functions.
     #[arg(long, default_value = "target/release")]
     binaries: PathBuf,
-    /// How much of the full size, which takes about half an hour: 0.1 is a tenth.
+    /// How much of the full size, which takes about an hour: 0.1 is a tenth.
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
     /// Compares with the compiled functions of this folder instead: what ours take, as a part of what those take.

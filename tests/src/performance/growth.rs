@@ -15,14 +15,20 @@ const OPEN_SESSIONS: [usize; 5] = [1, 10, 100, 1_000, 10_000];
 /// How many messages one session has had.
 const MESSAGES: [usize; 5] = [1, 10, 100, 1_000, 10_000];
 
+/// Up to here that many sessions are filled, so that the messages that are measured do not themselves fill one.
+const FEW_MESSAGES: usize = 100;
+
 /// How many trail items the table has: each message leaves one.
-const TRAIL: [usize; 6] = [1, 10, 100, 1_000, 10_000, 100_000];
+const TRAIL: [usize; 4] = [0, 1_000, 10_000, 100_000];
+
+/// How many sessions share the messages.
+const SHARED_BY: usize = 50;
 
 /// How many messages are measured at each stage.
-const SAMPLE: usize = 200;
+const SAMPLE: usize = 9 * SHARED_BY;
 
-/// How many sessions share the messages that fill the trail.
-const SHARED_BY: usize = 50;
+/// How many requests that do nothing are measured beside them; the kernel counts in hundredths of a second.
+const NOTHING: usize = 5_000;
 
 /// Measures a user's message at every stage of growth, and draws the curves.
 ///
@@ -30,7 +36,15 @@ const SHARED_BY: usize = 50;
 ///
 /// When the picture cannot be written.
 pub async fn growth(run: Run<'_>, picture: &Path) -> Table {
-    let columns = ["what grows", "how many", "p50 ms", "processor ms each", "table units each", "table calls each"];
+    let columns = [
+        "what grows",
+        "how many",
+        "p50 ms",
+        "processor ms each",
+        "times doing nothing",
+        "table units each",
+        "table calls each",
+    ];
     let mut table = Table::new("What a user's message takes as things grow", &columns);
     let mut curves = Vec::new();
     let stages = [
@@ -42,15 +56,17 @@ pub async fn growth(run: Run<'_>, picture: &Path) -> Table {
         for stage in &stages {
             table.row([
                 what.to_owned(),
-                stage.number.to_string(),
+                stage.how_many(),
                 format!("{:.2}", stage.half),
                 format!("{:.2}", stage.processor),
+                format!("{:.1}", stage.times_nothing),
                 format!("{:.1}", stage.units),
                 format!("{:.1}", stage.calls),
             ]);
         }
-        let points = |value: fn(&Stage) -> f64| stages.iter().map(|stage| (stage.number, value(stage))).collect();
-        curves.push(Curve { name: format!("{what}: processor ms"), points: points(|stage| stage.processor) });
+        let points = |value: fn(&Stage) -> f64| stages.iter().map(|stage| (stage.from, value(stage))).collect();
+        curves
+            .push(Curve { name: format!("{what}: times doing nothing"), points: points(|stage| stage.times_nothing) });
         curves.push(Curve { name: format!("{what}: table units"), points: points(|stage| stage.units) });
     }
     draw(picture, "What a user's message takes as things grow", &curves).expect("the picture can be written");
@@ -60,13 +76,27 @@ pub async fn growth(run: Run<'_>, picture: &Path) -> Table {
 /// A message at one stage.
 #[derive(Clone, Copy, Debug)]
 struct Stage {
-    number: usize,
+    /// How many there were before the messages that are measured.
+    from: usize,
+    /// And after them.
+    to: usize,
     /// In milliseconds.
     half: f64,
     /// In milliseconds.
     processor: f64,
+    /// The same in units of a request that does nothing, measured in the same minute.
+    times_nothing: f64,
     units: f64,
     calls: f64,
+}
+
+impl Stage {
+    fn how_many(&self) -> String {
+        match self.from == self.to {
+            true => self.from.to_string(),
+            false => format!("{} to {}", self.from, self.to),
+        }
+    }
 }
 
 async fn open_sessions(run: Run<'_>) -> Vec<Stage> {
@@ -75,52 +105,65 @@ async fn open_sessions(run: Run<'_>) -> Vec<Stage> {
     for number in stages_of(run, &OPEN_SESSIONS) {
         sessions.extend(site.sessions(sessions.len(), number - sessions.len()).await);
         // A session of its own for each message that is measured, where there are so many.
-        let calls = sessions.iter().cycle().take(SAMPLE).map(|one| Call::user_message(one, "hello")).collect();
-        stages.push(stage(&site, number, calls).await);
+        let calls = words(&sessions, SAMPLE);
+        stages.push(stage(&site, (number, number), calls).await);
     }
     stages
 }
 
 async fn messages(run: Run<'_>) -> Vec<Stage> {
     let site = Site::start_for_long(run.binaries, 2).await;
-    let sessions = site.sessions(0, 1).await;
-    filled(&site, &sessions, &stages_of(run, &MESSAGES)).await
+    let mut sessions = site.sessions(0, SHARED_BY).await;
+    let (mut had, mut stages) = (0, Vec::new());
+    for number in stages_of(run, &MESSAGES) {
+        if number > FEW_MESSAGES {
+            sessions.truncate(1);
+        }
+        made(&site, words(&sessions, (number - had) * sessions.len())).await;
+        had = number + SAMPLE / sessions.len();
+        stages.push(stage(&site, (number, had), words(&sessions, SAMPLE)).await);
+    }
+    stages
 }
 
 async fn trail(run: Run<'_>) -> Vec<Stage> {
     let site = Site::start_for_long(run.binaries, 2).await;
     let sessions = site.sessions(0, SHARED_BY).await;
-    filled(&site, &sessions, &stages_of(run, &TRAIL)).await
-}
-
-/// Measures whenever so many messages have been sent, by whoever of these has their turn.
-async fn filled(site: &Site, sessions: &[Session], numbers: &[usize]) -> Vec<Stage> {
     let (mut sent, mut stages) = (0, Vec::new());
-    let mut writers = sessions.iter().cycle();
-    let mut words = |count: usize| -> Vec<Call> {
-        writers.by_ref().take(count).map(|session| Call::user_message(session, "hello")).collect()
-    };
-    for &number in numbers {
-        let more = number.saturating_sub(sent);
-        assert_eq!(measure(site, Side::Actions, vec![words(more)]).await.failed, 0, "every message is taken");
-        stages.push(stage(site, number, words(SAMPLE)).await);
-        sent += more + SAMPLE;
+    for number in stages_of(run, &TRAIL) {
+        made(&site, words(&sessions, number - sent)).await;
+        sent = number + SAMPLE;
+        stages.push(stage(&site, (number, sent), words(&sessions, SAMPLE)).await);
     }
     stages
 }
 
+/// So many messages, from each session in turn.
+fn words(sessions: &[Session], count: usize) -> Vec<Call> {
+    sessions.iter().cycle().take(count).map(|session| Call::user_message(session, "hello")).collect()
+}
+
+async fn made(site: &Site, calls: Vec<Call>) -> Measured {
+    let measured = measure(site, Side::Actions, vec![calls]).await;
+    assert_eq!(measured.failed, 0, "every request is answered");
+    measured
+}
+
 #[expect(clippy::cast_precision_loss, reason = "far from any limit")]
-async fn stage(site: &Site, number: usize, calls: Vec<Call>) -> Stage {
+async fn stage(site: &Site, (from, to): (usize, usize), calls: Vec<Call>) -> Stage {
+    let nothing = made(site, vec![Call::Health; NOTHING]).await.processor_time_each();
     let proxy = site.world.stack.table_proxy.as_ref().expect("the table is reached through a proxy");
     let count = calls.len() as f64;
     let calls_so_far = || proxy.calls().values().sum::<usize>() as f64;
     let (units, table_calls) = (proxy.units(), calls_so_far());
-    let mut measured: Measured = measure(site, Side::Actions, vec![calls]).await;
-    assert_eq!(measured.failed, 0, "every message is taken");
+    let mut measured = made(site, calls).await;
+    let processor = measured.processor_time_each().as_secs_f64();
     Stage {
-        number,
+        from,
+        to,
         half: percentile(&mut measured.waits, 50).as_secs_f64() * 1_000.0,
-        processor: measured.processor_time_each().as_secs_f64() * 1_000.0,
+        processor: processor * 1_000.0,
+        times_nothing: processor / nothing.as_secs_f64(),
         units: (proxy.units() - units) / count,
         calls: (calls_so_far() - table_calls) / count,
     }
