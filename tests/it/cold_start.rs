@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use sandbox::faults::Fault;
+use sandbox::stack::Side;
 use serde_json::json;
-use tests::{ANNA, World};
+use tests::{ANNA, World, http};
 
 fn queries(world: &World) -> usize {
     world.stack.table_proxy.as_ref().unwrap().calls().get("Query").copied().unwrap_or_default()
@@ -30,4 +31,28 @@ async fn a_new_process_reaches_for_its_credentials_and_for_the_table_side_by_sid
     assert_eq!(world.drive(answer).await.unwrap().0, 200);
     world.settle().await;
     assert_eq!(world.shown_by_agents(), ["hello"]);
+}
+
+/// Lambda may start a process long before its first request; one that needs nobody is answered without anybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_process_calls_nobody_before_it_has_to() {
+    let world = World::start().await;
+    let stack = &world.stack;
+    let everybody = [stack.secrets_manager.faults(), stack.livechat.faults(), stack.botpress.faults()];
+    for faults in everybody {
+        faults.always("", Fault::Reset);
+    }
+    stack.restart_functions().unwrap();
+    for side in [Side::Actions, Side::Webhooks] {
+        if let Some(processes) = stack.processes(side) {
+            processes.restart().await.unwrap();
+        }
+    }
+    for _ in 0..10 {
+        let health = http().get(format!("{}/health", stack.gateway.url())).send();
+        assert_eq!(world.drive(health).await.unwrap().status(), 200);
+    }
+    for faults in everybody {
+        assert!(faults.spoiled().is_empty(), "{:?}", faults.spoiled());
+    }
 }
