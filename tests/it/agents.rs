@@ -1,5 +1,7 @@
 //! Agents, as the bot and its users get to know them.
 
+use std::time::Duration;
+
 use sandbox::faults::Fault;
 use sandbox::journal::Entry;
 use sandbox::livechat::{Assignment, Target};
@@ -48,6 +50,30 @@ async fn assigned_added_and_writing_for_the_first_time_are_one_assignment() {
     world.answers(ANNA, "still me").await;
     assert_eq!(assignments(&world), 1);
     assert_eq!(world.entries("shown_to_user", "/text", "A human agent has joined the conversation.").len(), 1);
+}
+
+/// What one look at the table brings was not all read at the same instant.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_is_not_announced_again_by_whoever_has_seen_the_session_as_it_was_before() {
+    let world = World::of_instances(1, true).await;
+    world.escalated_user("Ann").await;
+    world.answers(ANNA, "I pass you on").await;
+    let [session] = world.items("session").try_into().unwrap();
+    let before = world.read_items(&[&session]).await;
+    world.stack.livechat.agent_transfers(&world.chat_id(), ANNA, Target::Agent(BEN.to_owned())).unwrap();
+    world.settle().await;
+    world.advance(Duration::from_secs(10));
+
+    let [chat] = world.items("chat").try_into().unwrap();
+    let [lane] = world.items_under("LANE#to_bot").try_into().unwrap();
+    let after = world.read_items(&[&chat, &lane]).await;
+    let mut seen = serde_json::Map::new();
+    seen.insert(world.stack.table.name().to_owned(), json!([before, after].concat()));
+    let faults = world.stack.table_proxy.as_ref().unwrap().faults();
+    faults.next(1, ".BatchGetItem", Fault::answer(200, json!({ "Responses": seen }).to_string()));
+    world.answers(BEN, "Ben here").await;
+    assert_eq!((faults.spoiled().len(), assignments(&world)), (1, 2));
+    assert_eq!(world.shown_by_agents(), ["I pass you on", "Ben here"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

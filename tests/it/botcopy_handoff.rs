@@ -141,6 +141,22 @@ async fn a_returning_user_resumes_their_chat() {
     assert_eq!(world.widget_shows(&user, "agent"), ["Hello again"]);
 }
 
+/// A process remembers which session a user was in.
+#[tokio::test(flavor = "multi_thread")]
+async fn words_of_a_returning_user_reach_the_new_session_by_a_process_that_remembers_the_one_before() {
+    let world = World::of_instances(1, false).await;
+    let user = world.handed_over_user().await;
+    world.widget_says(&user, "one").await;
+    world.agent_closes(ANNA).await;
+    world.widget_says(&user, "another human please").await;
+    for words in ["two", "three", "four"] {
+        world.widget_says(&user, words).await;
+    }
+    let said = world.sent_by_customers();
+    assert_eq!(said[said.len() - 3..], ["two", "three", "four"]);
+    assert!(world.stack.botcopy.is_paused(&user));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn words_without_a_session_go_to_the_bot() {
     let world = World::start().await;

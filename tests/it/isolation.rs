@@ -5,7 +5,9 @@ use std::time::Duration;
 use sandbox::botpress::Escalation;
 use sandbox::faults::Fault;
 use serde_json::{Value, json};
-use tests::{ANNA, World, text};
+use shared::aws;
+use shared::store::Table;
+use tests::{ANNA, World, message, text};
 
 /// The open chat of the customer with this name.
 fn chat_of(world: &World, name: &str) -> String {
@@ -67,6 +69,46 @@ async fn two_users_at_once_see_only_their_own_conversation() {
     world.settle().await;
     assert!(!world.stack.botpress.is_escalated(&ann.conversation_id));
     assert!(world.stack.botpress.is_escalated(&bob.conversation_id));
+}
+
+/// A process remembers where a chat led, and a user's next session is in the same chat.
+#[tokio::test(flavor = "multi_thread")]
+async fn words_of_a_new_session_are_shown_in_it_by_a_process_that_remembers_the_one_before() {
+    let world = World::of_instances(1, false).await;
+    let ann = world.escalated_user("Ann").await;
+    world.answers(ANNA, "one").await;
+    world.agent_closes(ANNA).await;
+    world.says(&ann, "one more thing").await;
+    world.escalate(&ann).await.unwrap();
+    let numbers = ["two", "three", "four", "five", "six", "seven", "eight"];
+    for number in numbers {
+        world.answers(ANNA, number).await;
+    }
+    assert_eq!(world.shown_by_agents(), [&["one"], numbers.as_slice()].concat());
+    let conversations = world.stack.journal.all("conversation_created");
+    let [first, second] = conversations.try_into().unwrap();
+    let shown_in = |id: &str| world.entries("message_created", "/conversation_id", id).len();
+    assert_eq!(shown_in(first.text("/conversation_id")), 1);
+    assert_eq!(shown_in(second.text("/conversation_id")), numbers.len());
+}
+
+/// The operator has removed a user whose conversation a process remembers.
+#[tokio::test(flavor = "multi_thread")]
+async fn words_of_an_erased_user_go_nowhere_in_a_process_that_remembers_them() {
+    let world = World::of_instances(1, false).await;
+    let ann = world.escalated_user("Ann").await;
+    world.says(&ann, "hello").await;
+    let [session] = world.items("session").try_into().unwrap();
+    let (user_id, conversation_id) = (text(&session, "user_id"), text(&session, "conversation_id"));
+    let url = world.stack.table.url();
+    let (dynamodb, _) = aws::stand_ins(&url, &url).unwrap();
+    let table = Table::new(dynamodb, world.stack.table.name().to_owned());
+    table.erase(&user_id.into(), &mut |_| ()).await.unwrap();
+    let (before, items) = (world.sent_by_customers(), world.stack.table.items().unwrap());
+    let words = message(conversation_id, "msg_1", "still there?", Some(user_id), world.now());
+    let answer = world.drive(world.stack.botpress.call_operation("message_created", &words, &[])).await.unwrap();
+    assert!(answer.status >= 400, "{answer:?}");
+    assert_eq!((world.sent_by_customers(), world.stack.table.items().unwrap()), (before, items));
 }
 
 #[tokio::test(flavor = "multi_thread")]

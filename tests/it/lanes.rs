@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sandbox::botpress::Escalation;
 use sandbox::faults::Fault;
+use sandbox::table_proxy::throughput_exceeded;
 use serde_json::{Value, json};
 use tests::{ANNA, World, text};
 
@@ -136,4 +137,23 @@ async fn what_is_left_out_of_a_batch_is_asked_for_alone() {
     faults.next(1, ".BatchGetItem", Fault::answer(200, part.to_string()));
     world.answers(ANNA, "hello").await;
     assert_eq!((world.shown_by_agents(), faults.spoiled().len()), (vec!["hello".to_owned()], 1));
+}
+
+/// To look before something is put into a lane saves a trip, and is needed for nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_around_a_lane_is_not_needed_to_put_something_into_it() {
+    let world = World::of_instances(1, true).await;
+    let ann = world.escalated_user("Ann").await;
+    world.advance(Duration::from_secs(10));
+    let faults = world.stack.table_proxy.as_ref().unwrap().faults();
+    let accepted_at = world.count("call_answered");
+    faults.always(".BatchGetItem", throughput_exceeded());
+    world.says(&ann, "hello").await;
+    assert!(!faults.spoiled().is_empty());
+    assert_eq!((world.items("waiting").len(), world.sent_by_customers().len()), (1, 1), "accepted, and not delivered");
+    let answers = world.stack.journal.all("call_answered").split_off(accepted_at);
+    assert!(answers.iter().all(|answer| answer.detail["status"] == 200), "{answers:?}");
+    faults.clear();
+    world.sweep_after(Duration::from_secs(60)).await;
+    assert_eq!(world.sent_by_customers()[1..], ["hello"]);
 }

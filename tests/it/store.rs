@@ -11,8 +11,12 @@ use shared::aws;
 use shared::botcopy::Channel;
 use shared::clock::Timestamp;
 use shared::ids::{ChatId, ConversationId, CustomerId, GroupId, SessionId, ThreadId, UserId};
-use shared::store::lane::{Accepted, Arrival, Completed, Contents, Done, Lane, Lease, Outcome, Position, Waiting};
-use shared::store::{Claim, Due, Heard, Platform, Session, State, Table, Thread, Timer};
+use shared::store::lane::{
+    Accepted, Arrival, Completed, Contents, Done, Lane, Lease, Occupancy, Outcome, Position, Waiting,
+};
+use shared::store::{
+    AgentTold, ChatPointer, Claim, Due, Heard, Platform, Session, State, Table, Thread, Timer, Wanted,
+};
 use tokio::task::JoinSet;
 
 /// How many do the same at once.
@@ -110,7 +114,7 @@ fn arrival<'a>(session_id: &'a SessionId, item: &str, content: &'a String, recei
 }
 
 async fn accept(table: &Table, session_id: &SessionId, item: &str, received: u64, lease: &Lease) -> Accepted {
-    table.accept(&arrival(session_id, item, &item.to_owned(), received), lease).await.unwrap()
+    table.accept(&arrival(session_id, item, &item.to_owned(), received), lease, Occupancy::Busy).await.unwrap()
 }
 
 fn done<'a>(session_id: &'a SessionId, item: &'a Waiting<String>, outcome: Outcome) -> Done<'a, String> {
@@ -178,13 +182,13 @@ async fn a_claim_holds_only_against_what_was_seen() {
     assert!(store.table.take_over_start(&second, &claim).await.unwrap());
     assert!(!store.table.take_over_start(&second, &claim).await.unwrap(), "the claim that was seen is gone");
     let thread = Thread { chat_id: ChatId::from("c"), thread_id: ThreadId::from("t") };
-    let customer = CustomerId::from("u");
-    assert!(!store.table.open_thread(&second, &customer, &thread).await.unwrap(), "the claim is another's");
+    let pointer = ChatPointer::to(&second, &CustomerId::from("u"), &thread);
+    assert!(!store.table.open_thread(&second, &thread, &pointer).await.unwrap(), "the claim is another's");
     assert!(!store.table.begin_undoing(&second, None).await.unwrap(), "nor may its loser undo the start");
     assert_eq!(store.table.session(&second.session_id).await.unwrap().unwrap().state, State::Starting);
     assert!(store.table.find_by_chat(&thread.chat_id).await.unwrap().is_none(), "nor is there a pointer");
     let second = Session { claim, ..second };
-    assert!(store.table.open_thread(&second, &customer, &thread).await.unwrap());
+    assert!(store.table.open_thread(&second, &thread, &pointer).await.unwrap());
     assert_eq!(store.table.find_by_chat(&thread.chat_id).await.unwrap().unwrap().session_id, second.session_id);
     let conversation = ConversationId::from("conv");
     assert!(store.table.activate(&second, &conversation, at(3), at(63)).await.unwrap());
@@ -259,10 +263,10 @@ async fn a_lane_is_read_in_the_order_of_its_sources_over_all_pages() {
     let content = "x".repeat(300_000);
     for second in [5, 1, 6, 2, 4, 3] {
         let item = format!("message:{second}");
-        store.table.accept(&arrival(&id, &item, &content, 1), &lease("a", 10)).await.unwrap();
+        store.table.accept(&arrival(&id, &item, &content, 1), &lease("a", 10), Occupancy::Busy).await.unwrap();
     }
     let other = Arrival { lane: Lane::ToBot, ..arrival(&id, "message:0", &content, 1) };
-    store.table.accept(&other, &lease("a", 10)).await.unwrap();
+    store.table.accept(&other, &lease("a", 10), Occupancy::Busy).await.unwrap();
     let contents = store.contents(&id).await;
     let order: Vec<_> = contents.waiting.iter().map(|item| item.position.at).collect();
     assert_eq!(order, [1, 2, 3, 4, 5, 6].map(at), "and nothing of the other lane");
@@ -367,17 +371,145 @@ async fn a_named_time_is_replaced_by_a_later_one_only() {
 async fn what_stands_around_a_lane_is_read_in_one_call() {
     let store = Store::new().await;
     let (id, ann) = (SessionId::from("s1"), UserId::from("ann"));
-    let nothing = store.table.surroundings(&id, Some(&ann), &["livechat"]).await.unwrap();
+    let wanted = Wanted { session_id: &id, lane: Some(LANE), user_id: Some(&ann), vendors: &["livechat"] };
+    let nothing = store.table.surroundings(wanted).await.unwrap();
     assert!(nothing.session.is_none() && nothing.user.is_none() && nothing.named_times.is_empty());
+    assert_eq!(nothing.occupancy, Occupancy::Idle { arrivals: 0 });
     store.table.claim_start(&session("s1", "ann"), None).await.unwrap();
     for vendor in ["livechat", "botpress"] {
         store.table.note_named_time(vendor, at(10)).await.unwrap();
     }
-    let around = store.table.surroundings(&id, Some(&ann), &["livechat"]).await.unwrap();
+    let around = store.table.surroundings(wanted).await.unwrap();
     assert_eq!(around.session.unwrap().session_id, id);
     assert_eq!(around.user.unwrap().user_id, ann);
     assert_eq!(around.named_times.iter().map(|named| named.vendor.as_str()).collect::<Vec<_>>(), ["livechat"]);
-    assert!(store.table.surroundings(&id, None, &[]).await.unwrap().user.is_none(), "nobody has asked for the user");
+    let less = Wanted { lane: None, user_id: None, vendors: &[], ..wanted };
+    let less = store.table.surroundings(less).await.unwrap();
+    assert!(less.user.is_none() && less.named_times.is_empty(), "nobody has asked for these");
+    assert_eq!(less.occupancy, Occupancy::Busy, "nobody has looked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pointer_and_where_it_is_taken_to_lead_are_read_in_one_call() {
+    let store = Store::new().await;
+    let (session, conversation, chat) = (session("s1", "ann"), ConversationId::from("conv"), ChatId::from("chat"));
+    let wanted = Wanted { session_id: &session.session_id, lane: Some(LANE), user_id: None, vendors: &[] };
+    let by_conversation = async |second: u64| {
+        let (pointer, around) =
+            store.table.find_by_conversation_and_look(&conversation, wanted, at(second)).await.unwrap();
+        (pointer.map(|pointer| pointer.session_id), around.session.is_some())
+    };
+    assert_eq!(by_conversation(1).await, (None, false));
+    store.table.claim_start(&session, None).await.unwrap();
+    let thread = Thread { chat_id: chat.clone(), thread_id: ThreadId::from("t1") };
+    let pointer = ChatPointer::to(&session, &CustomerId::from("customer"), &thread);
+    assert!(store.table.open_thread(&session, &thread, &pointer).await.unwrap());
+    assert!(store.table.activate(&session, &conversation, at(1), at(60)).await.unwrap());
+    assert_eq!(by_conversation(1).await, (Some(session.session_id.clone()), true));
+    let (pointer, around) = store.table.find_by_chat_and_look(&chat, wanted).await.unwrap();
+    assert_eq!((pointer.unwrap().thread_id, around.session.is_some()), (thread.thread_id, true));
+    let ended = Session { conversation_id: Some(conversation.clone()), ..session.clone() };
+    store.table.close(&ended, at(100)).await.unwrap();
+    assert_eq!(by_conversation(99).await.0, Some(session.session_id.clone()));
+    assert_eq!(by_conversation(100).await.0, None, "it should have been deleted by then");
+}
+
+/// Whoever put something into an idle lane knows all that waits there, so the lane has to be as it was found.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_is_alone_only_in_a_lane_that_is_as_it_was_found() {
+    let store = Store::new().await;
+    let id = SessionId::from("s");
+    let found = async || {
+        let wanted = Wanted { session_id: &id, lane: Some(LANE), user_id: None, vendors: &[] };
+        store.table.surroundings(wanted).await.unwrap().occupancy
+    };
+    let put = async |item: &str, holder: &str, found: Occupancy| {
+        let content = item.to_owned();
+        store.table.accept(&arrival(&id, item, &content, 1), &lease(holder, 10), found).await.unwrap()
+    };
+    let new = found().await;
+    assert_eq!(new, Occupancy::Idle { arrivals: 0 });
+    let accepted = all_at_once(|rival| {
+        let (table, id) = (store.table.clone(), id.clone());
+        async move {
+            let item = format!("message:{}", rival + 1);
+            let accepted = table.accept(&arrival(&id, &item, &item, 1), &lease(&item, 10), new).await.unwrap();
+            (accepted, item)
+        }
+    })
+    .await;
+    let (alone, others): (Vec<_>, Vec<_>) = accepted.into_iter().partition(|(one, _)| *one == Accepted::Alone);
+    let [(_, winner)] = alone.try_into().unwrap();
+    assert!(others.iter().all(|(one, _)| *one == Accepted::WithoutLease), "{others:?}");
+    assert_eq!(found().await, Occupancy::Busy, "somebody holds it, and something waits");
+    assert_eq!(put("message:1", "a", new).await, Accepted::Duplicate);
+
+    // Emptied and given back, it is idle again, and has been counted: what was found before is not so any more.
+    let holder = lease(&winner, 10);
+    let contents = store.contents(&id).await;
+    assert!(!contents.was_interrupted);
+    for (index, item) in contents.waiting.iter().enumerate() {
+        store.complete(&id, item, &holder, (contents.arrivals, index + 1 == RIVALS)).await;
+    }
+    let emptied = found().await;
+    assert_eq!(emptied, Occupancy::Idle { arrivals: RIVALS as u64 });
+    assert_eq!(put("message:20", "a", new).await, Accepted::WithLease, "it is not as it was found");
+    assert_eq!(put("message:21", "b", emptied).await, Accepted::WithoutLease);
+    for item in store.contents(&id).await.waiting {
+        store.complete(&id, &item, &lease("a", 10), (RIVALS as u64 + 2, item.position.source_id.ends_with("21"))).await;
+    }
+    let emptied = found().await;
+    assert_eq!(put("message:22", "c", emptied).await, Accepted::Alone);
+    assert_eq!(put("message:22", "c", emptied).await, Accepted::Duplicate);
+    let contents = store.contents(&id).await;
+    store.complete(&id, &contents.waiting[0], &lease("c", 10), (contents.arrivals, true)).await;
+    assert_eq!(put("message:23", "d", emptied).await, Accepted::WithLease, "something has come and gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_for_later_takes_no_lease_and_is_due_in_time() {
+    let store = Store::new().await;
+    let put = async |id: &SessionId, item: &str, received: u64, not_before: u64| {
+        let content = item.to_owned();
+        store.table.accept_for(at(not_before), &arrival(id, item, &content, received)).await.unwrap()
+    };
+    let (free, held, dead) = (SessionId::from("free"), SessionId::from("held"), SessionId::from("dead"));
+    assert!(put(&free, "message:1", 1, 5).await);
+    assert!(!put(&free, "message:1", 1, 9).await, "it is known");
+    assert_eq!(store.contents(&free).await.not_before, Some(at(5)));
+    assert_eq!(store.due(5, 10).await, [("free".to_owned(), Due::Lane(LANE))]);
+    assert!(store.table.take_lease(&free, LANE, &lease("a", 20), at(5)).await.unwrap());
+
+    store.accept(&held, "message:1", 1, &lease("a", 10)).await;
+    assert!(put(&held, "message:2", 2, 5).await);
+    let contents = store.contents(&held).await;
+    assert_eq!((contents.waiting.len(), contents.arrivals, contents.not_before), (2, 2, None), "its holder sees it");
+
+    store.accept(&dead, "message:1", 1, &lease("a", 10)).await;
+    assert!(put(&dead, "message:2", 11, 15).await);
+    assert!(store.table.take_lease(&dead, LANE, &lease("b", 30), at(15)).await.unwrap());
+    let contents = store.contents(&dead).await;
+    assert!(contents.was_interrupted, "its last holder died");
+    assert_eq!((contents.waiting.len(), contents.not_before), (2, Some(at(15))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_is_announced_only_in_place_of_the_one_who_was_seen() {
+    let store = Store::new().await;
+    let session = session("s1", "ann");
+    store.table.claim_start(&session, None).await.unwrap();
+    let agent = |id: &str| AgentTold { agent_id: id.into(), user_id: None, name: None, picture_url: None };
+    let (anna, ben) = (agent("anna"), agent("ben"));
+    let put = async |before: Option<&AgentTold>, now: Option<&AgentTold>| {
+        store.table.put_agent_told(&session.session_id, before, now).await.unwrap()
+    };
+    assert!(!put(Some(&anna), Some(&ben)).await, "nobody was there");
+    assert!(put(None, Some(&anna)).await);
+    assert!(!put(None, Some(&ben)).await, "Anna was there");
+    assert!(put(Some(&anna), None).await);
+    assert!(put(None, Some(&ben)).await);
+    let now = store.table.session(&session.session_id).await.unwrap().unwrap();
+    assert_eq!(now.agent_told, Some(ben));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -389,7 +521,7 @@ async fn a_scan_finds_everything_of_a_user_on_every_page_and_erases_it() {
         let id = SessionId::from(format!("session of {user}").as_str());
         for second in 1..=4 {
             let item = format!("message:{second}");
-            store.table.accept(&arrival(&id, &item, &content, 1), &lease("a", 10)).await.unwrap();
+            store.table.accept(&arrival(&id, &item, &content, 1), &lease("a", 10), Occupancy::Busy).await.unwrap();
         }
     }
     let (ann, nothing) = (UserId::from("ann"), &mut |_: usize| ());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sandbox::botpress::{Definition, OperationAnswer};
 use sandbox::stack::{Options, Runtime, SIDE_BY_SIDE, Stack};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use shared::clock::Clock;
 use shared::fail_point::Plan;
 use tokio::task::JoinHandle;
@@ -189,20 +189,43 @@ impl World {
 
     /// Changes an item behind everybody's back; `values` are in DynamoDB's own notation: `{":a":{"S":"x"}}`.
     pub async fn change_item(&self, item: &Value, expression: &str, values: Value) {
-        let table = &self.stack.table;
         let call = json!({
-            "TableName": table.name(), "UpdateExpression": expression, "ExpressionAttributeValues": values,
-            "Key": {"pk": {"S": text(item, "pk")}, "sk": {"S": text(item, "sk")}},
+            "TableName": self.stack.table.name(), "UpdateExpression": expression, "ExpressionAttributeValues": values,
+            "Key": key_of(item),
         });
-        let request = http().post(table.url()).header("x-amz-target", "DynamoDB_20120810.UpdateItem");
+        self.call_table("UpdateItem", &call).await;
+    }
+
+    /// What the table answers where somebody asks for these items at once.
+    pub async fn read_items(&self, items: &[&Value]) -> Vec<Value> {
+        let name = self.stack.table.name();
+        let keys: Vec<_> = items.iter().map(|item| key_of(item)).collect();
+        let wanted = Map::from_iter([(name.to_owned(), json!({ "Keys": keys, "ConsistentRead": true }))]);
+        let mut answer = self.call_table("BatchGetItem", &json!({ "RequestItems": wanted })).await;
+        answer
+            .pointer_mut(&format!("/Responses/{name}"))
+            .and_then(Value::as_array_mut)
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
+    async fn call_table(&self, operation: &str, call: &Value) -> Value {
+        let request =
+            http().post(self.stack.table.url()).header("x-amz-target", format!("DynamoDB_20120810.{operation}"));
         let request = request.header("content-type", "application/x-amz-json-1.0").body(call.to_string());
         let request = request.header("x-amz-date", "20260511T094100Z").header(
             "authorization",
             "AWS4-HMAC-SHA256 Credential=tests/20260511/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0",
         );
         let answer = request.send().await.expect("the table answers");
-        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap_or_default());
+        let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str(&text).unwrap_or_default()
     }
+}
+
+fn key_of(item: &Value) -> Value {
+    json!({"pk": {"S": text(item, "pk")}, "sk": {"S": text(item, "sk")}})
 }
 
 /// All of it at once, answered in the order given.

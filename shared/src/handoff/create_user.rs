@@ -45,8 +45,9 @@ impl Handoff {
         let name = cap(profile.name.expose(), MAX_NAME_CHARS).into();
         let picture_url = profile.picture_url.filter(|url| url.expose().len() <= MAX_URL_BYTES);
         let profile = Profile { name, email, picture_url };
-        self.table.put_profile(&user.id, &profile).await?;
-        self.prepare_customer(&user.id).await;
+        let (stored, ()) =
+            tokio::join!(self.table.put_profile(&user.id, &profile), Box::pin(self.prepare_customer(&user.id)));
+        stored?;
         Ok(user.id)
     }
 

@@ -7,13 +7,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::gates::Gate;
-use super::{DELIVERY_TIME, Error, Handoff, Result, lease_until};
+use super::{DELIVERY_TIME, Error, Handoff, Result};
 use crate::bridge::decide::without_agent;
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, UserId};
 use crate::metrics::{About, Metric};
-use crate::store::lane::{Accepted, Arrival, Completed, Contents, Done, Lane, Lease, Outcome, Position, Waiting};
-use crate::store::{ConversationPointer, Session, Surroundings, User};
+use crate::store::lane::{Completed, Contents, Done, Lane, Lease, Outcome, Waiting};
+use crate::store::{ConversationPointer, Session, Surroundings, User, Wanted};
 use crate::telemetry;
 
 /// The first pause after a failure that named none; it doubles from try to try.
@@ -67,8 +67,15 @@ pub(super) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
 /// Whose lane is drained; whoever knows the session's user as well saves a trip to the table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Whose<'a> {
-    session_id: &'a SessionId,
+    pub(super) session_id: &'a SessionId,
     pub(super) user_id: Option<&'a UserId>,
+}
+
+impl<'a> Whose<'a> {
+    /// What somebody wants to know who has something for a lane.
+    pub(super) fn wanted<C: Content>(self) -> Wanted<'a> {
+        Wanted { session_id: self.session_id, lane: Some(C::LANE), user_id: C::sender(self), vendors: C::VENDORS }
+    }
 }
 
 impl<'a> From<&'a SessionId> for Whose<'a> {
@@ -143,6 +150,13 @@ impl From<Delivered> for Attempt {
     }
 }
 
+/// A lane whose lease is held, and what stands around it, as of one moment.
+#[derive(Debug)]
+pub(super) struct View<C> {
+    pub(super) contents: Contents<C>,
+    pub(super) around: Surroundings,
+}
+
 /// How far a pass over a lane came.
 enum Pass {
     Released,
@@ -152,65 +166,6 @@ enum Pass {
 }
 
 impl Handoff {
-    /// Makes an item durable; only after this may its sender hear of success.
-    pub(super) async fn accept<C: Content>(
-        &self,
-        session_id: &SessionId,
-        position: Position,
-        content: &C,
-        lease: &Lease,
-    ) -> Result<Accepted> {
-        let received_at = self.clock.now();
-        let expires_at = self.retained_until(received_at);
-        let revision = content.revision();
-        let arrival = Arrival { session_id, lane: C::LANE, position, content, received_at, expires_at, revision };
-        let accepted = self.table.accept(&arrival, lease).await?;
-        if accepted != Accepted::Duplicate {
-            self.record(&about::<C>(), &[(Metric::Accepted, 1.0)]);
-        }
-        Ok(accepted)
-    }
-
-    /// Accepts a word of ours about the item `about` of the other lane; whoever looks at the lane next delivers it.
-    pub(super) async fn accept_notice<C: Content>(&self, session: &Session, notice: &C, about: &str) -> Result<()> {
-        let now = self.clock.now();
-        let lease = lease_until(now);
-        let position = Position { at: now, source_id: format!("undelivered:{about}") };
-        if self.accept(&session.session_id, position, notice, &lease).await? == Accepted::WithLease {
-            self.table.postpone(&session.session_id, C::LANE, &lease, now).await?;
-        }
-        Ok(())
-    }
-
-    /// Delivers after an acceptance, unless somebody else is at it; what fails here is left to the sweep.
-    pub(super) async fn drain_accepted<C: Content>(
-        &self,
-        whose: impl Into<Whose<'_>>,
-        accepted: Accepted,
-        lease: &Lease,
-        deadline: Timestamp,
-    ) -> Drained {
-        let whose = whose.into();
-        let session_id = whose.session_id;
-        let drained = async {
-            let holds_lease = match accepted {
-                Accepted::WithLease => true,
-                Accepted::WithoutLease => false,
-                // The first acceptance may have died before it delivered.
-                Accepted::Duplicate => self.table.take_lease(session_id, C::LANE, lease, self.clock.now()).await?,
-            };
-            match holds_lease {
-                // Boxed, since all that follows nests deeper than the compiler cares to follow.
-                true => Box::pin(self.drain::<C>(whose, lease, deadline, Patience::Wait)).await,
-                false => Ok(Drained::Finished),
-            }
-        };
-        drained.await.unwrap_or_else(|error| {
-            tracing::error!(error = %error, session.id = %session_id, lane = %C::LANE, "a lane was left to the sweep");
-            Drained::Finished
-        })
-    }
-
     /// Delivers everything in a lane whose lease is held, and gives the lease back.
     pub(super) async fn drain<C: Content>(
         &self,
@@ -219,16 +174,28 @@ impl Handoff {
         deadline: Timestamp,
         patience: Patience,
     ) -> Result<Drained> {
-        let whose = whose.into();
+        self.drain_from::<C>(None, whose.into(), lease, deadline, patience).await
+    }
+
+    /// The same, for somebody who knows what the first look would bring.
+    pub(super) async fn drain_from<C: Content>(
+        &self,
+        mut view: Option<View<C>>,
+        whose: Whose<'_>,
+        lease: &Lease,
+        deadline: Timestamp,
+        patience: Patience,
+    ) -> Result<Drained> {
         let session_id = whose.session_id;
         let (mut seen_empty_at, mut has_dropped) = (None, false);
         loop {
-            let (contents, Surroundings { session, user, named_times }) = tokio::try_join!(
-                self.table.lane::<C>(session_id, C::LANE),
-                self.table.surroundings(session_id, C::sender(whose), C::VENDORS),
-            )?;
+            let View { mut contents, around } = match view.take() {
+                Some(view) => view,
+                None => self.view(whose).await?,
+            };
+            let Surroundings { session, user, named_times, .. } = around;
             self.gates.learn(&named_times);
-            let (mut contents, Some(mut session)) = (contents, session) else { return Ok(Drained::Finished) };
+            let Some(mut session) = session else { return Ok(Drained::Finished) };
             if contents.waiting.is_empty() {
                 let released = self.table.release(session_id, C::LANE, lease, contents.arrivals).await?;
                 // Empty, nothing new, and still not ours to give back: somebody else has taken the lane.
@@ -263,6 +230,13 @@ impl Handoff {
                 }
             }
         }
+    }
+
+    async fn view<C: Content>(&self, whose: Whose<'_>) -> Result<View<C>> {
+        let wanted = Wanted { lane: None, ..whose.wanted::<C>() };
+        let contents = self.table.lane::<C>(whose.session_id, C::LANE);
+        let (contents, around) = tokio::try_join!(contents, self.table.surroundings(wanted))?;
+        Ok(View { contents, around })
     }
 
     fn record_finished<C: Content>(&self, done: &Done<'_, C>) {
@@ -367,7 +341,7 @@ impl Handoff {
     }
 }
 
-fn about<C: Content>() -> About {
+pub(super) fn about<C: Content>() -> About {
     About::Lane(C::LANE.to_string())
 }
 

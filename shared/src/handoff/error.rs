@@ -23,7 +23,7 @@ pub enum Error {
         cause: Box<Error>,
     },
     /// Another invocation is at the same work and did not finish in time.
-    #[error("another call is still starting this session; call again")]
+    #[error("another call is at work on this session; call again")]
     Busy,
     /// A vendor has asked not to be called for a while.
     #[error("{vendor} asked to wait for {} s; call again then", wait.as_secs().max(1))]

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
+use super::accept::Intake;
 use super::drain::Drained;
 use super::start::StartRequest;
 use super::{DELIVERY_TIME, Error, Handoff, Result, fresh_holder};
@@ -17,8 +18,8 @@ use crate::bridge::{ToAgent, from_botcopy};
 use crate::clock::Timestamp;
 use crate::ids::UserId;
 use crate::redacted::Redacted;
-use crate::store::lane::{Accepted, Lane, Lease, Outcome, Trail};
-use crate::store::{Heard, Platform, Session, State};
+use crate::store::lane::{Lane, Lease, Outcome, Trail};
+use crate::store::{Heard, Platform, Session, State, Surroundings};
 
 /// How long a call may take before it is answered with what is durable by then. Half a second is left for the looks that
 /// this takes, and three for a cold start, the network, and Botcopy's own clock.
@@ -52,8 +53,8 @@ impl Handoff {
                 failed => return self.left_to_bot("the table did not answer", failed.and_then(Result::err)),
             };
             let answer = match session {
-                Some(session) if !is_repeat(&session, call, self.clock.now()) => {
-                    Some(self.speak(&session, call, heard, deadline).await)
+                Some((session, around)) if !is_repeat(&session, call, self.clock.now()) => {
+                    Some(self.speak((&session, around), call, heard, deadline).await)
                 }
                 None if !call.is_trigger => Some(Answer::NOT_PAUSED),
                 _ => self.begin(&user_id, call, deadline).await,
@@ -67,7 +68,7 @@ impl Handoff {
 
     /// The session that a call is for. What is said in step two is recorded as heard meanwhile: if there is no session, that
     /// does no harm, and if there is one, it has saved a trip to the table.
-    async fn listen(&self, user_id: &UserId, call: &Call) -> Result<(Option<Session>, Option<Heard>)> {
+    async fn listen(&self, user_id: &UserId, call: &Call) -> Result<(Option<(Session, Surroundings)>, Option<Heard>)> {
         let hear = async {
             match call.is_trigger || call.text.expose().trim().is_empty() {
                 true => Ok(None),
@@ -83,12 +84,8 @@ impl Handoff {
     }
 
     /// The session that a user's words are for.
-    async fn live_session(&self, user_id: &UserId) -> Result<Option<Session>> {
-        let Some(session_id) = self.table.user(user_id).await?.and_then(|user| user.session_id) else {
-            return Ok(None);
-        };
-        let session = self.table.session(&session_id).await?;
-        Ok(session.filter(is_live))
+    async fn live_session(&self, user_id: &UserId) -> Result<Option<(Session, Surroundings)>> {
+        Ok(self.find_session_of(user_id).await?.filter(|(session, _)| is_live(session)))
     }
 
     /// Starts a session, or waits for the start that the same call began; nothing when somebody else's is in the way.
@@ -135,7 +132,7 @@ impl Handoff {
     async fn promised(&self, user_id: &UserId, call: &Call) -> Option<Answer> {
         let now = self.clock.now();
         match self.clock.within(now + LOOK_TIME, self.live_session(user_id)).await {
-            Some(Ok(Some(session))) if is_repeat(&session, call, now) => Some(self.paused()),
+            Some(Ok(Some((session, _)))) if is_repeat(&session, call, now) => Some(self.paused()),
             Some(Ok(Some(_))) => None,
             Some(Ok(None)) => Some(Answer::NOT_PAUSED),
             failed => Some(self.left_to_bot("the table did not answer", failed.and_then(Result::err))),
@@ -143,23 +140,35 @@ impl Handoff {
     }
 
     /// Takes what the user says in a session: durable first, then on its way to the agent.
-    async fn speak(&self, session: &Session, call: &Call, heard: Option<Heard>, deadline: Timestamp) -> Answer {
+    async fn speak(
+        &self,
+        (session, around): (&Session, Surroundings),
+        call: &Call,
+        heard: Option<Heard>,
+        deadline: Timestamp,
+    ) -> Answer {
         if call.text.expose().trim().is_empty() {
             return self.paused();
         }
         let lease = Lease { holder: fresh_holder(), until: deadline + LEASE_MARGIN };
-        let said = self.clock.within(deadline, self.accept_said(session, &call.text, heard.clone(), &lease)).await;
-        if let Some(Ok((_, accepted))) = &said {
-            let delivery = Box::pin(self.deliver_said(session, *accepted, &lease, deadline));
+        let acceptance = self.accept_said((session, around), &call.text, heard.clone(), &lease);
+        let (said, intake) = match self.clock.within(deadline, acceptance).await.transpose() {
+            Ok(Some((heard, intake))) => (Ok(Some(heard)), Some(intake)),
+            Ok(None) => (Ok(None), None),
+            Err(error) => (Err(error), None),
+        };
+        if let Some(intake) = intake {
+            let holds_lease = intake.accepted.holds_lease();
+            let delivery = Box::pin(self.deliver_said(session, intake, &lease, deadline));
             match self.clock.within(deadline, delivery).await {
-                Some(Drained::Delivered) if *accepted == Accepted::WithLease => return self.paused(),
+                Some(Drained::Delivered) if holds_lease => return self.paused(),
                 Some(_) => {}
                 None => {
                     tracing::warn!(session.id = %session.session_id, "a message takes long and is left to the sweep")
                 }
             }
         }
-        let known = said.as_ref().and_then(|said| said.as_ref().ok()).map(|(heard, _)| heard.clone()).or(heard);
+        let known = said.as_ref().ok().cloned().flatten().or(heard);
         let look = async {
             let session_now = async { Ok(self.table.session(&session.session_id).await?) };
             tokio::try_join!(self.trail_of(session, known, &call.text), session_now)
@@ -168,8 +177,8 @@ impl Handoff {
             // The session ended while this was on its way, perhaps by this very call: the bot is to have it.
             (Some(Ok((Some(Trail { outcome: Some(Outcome::Dropped), .. }), _))), _) => Answer::NOT_PAUSED,
             (Some(Ok((_, Some(now)))), _) if !is_live(&now) => Answer::NOT_PAUSED,
-            (Some(Ok((Some(_), _))), _) | (_, Some(Ok(_))) => self.paused(),
-            (_, failed) => self.left_to_bot("nothing is durable", failed.and_then(Result::err)),
+            (Some(Ok((Some(_), _))), _) | (_, Ok(Some(_))) => self.paused(),
+            (_, failed) => self.left_to_bot("nothing is durable", failed.err()),
         }
     }
 
@@ -186,26 +195,33 @@ impl Handoff {
 
     async fn accept_said(
         &self,
-        session: &Session,
+        (session, around): (&Session, Surroundings),
         text: &Redacted,
         heard: Option<Heard>,
         lease: &Lease,
-    ) -> Result<(Heard, Accepted)> {
+    ) -> Result<(Heard, Intake<ToAgent>)> {
         let heard = match heard {
             Some(heard) => heard,
             None => self.hear(&session.user_id, text).await?,
         };
-        let accepted = self.accept_all(&session.session_id, from_botcopy::items(text, &heard), lease).await?;
-        Ok((heard, accepted))
+        let items = from_botcopy::items(text, &heard);
+        let intake = self.accept_seeing(around, &session.session_id, items, lease).await?;
+        Ok((heard, intake))
     }
 
-    async fn deliver_said(&self, session: &Session, accepted: Accepted, lease: &Lease, deadline: Timestamp) -> Drained {
+    async fn deliver_said(
+        &self,
+        session: &Session,
+        intake: Intake<ToAgent>,
+        lease: &Lease,
+        deadline: Timestamp,
+    ) -> Drained {
         let id = &session.session_id;
         if session.state == State::Active {
-            return self.drain_accepted::<ToAgent>(session, accepted, lease, deadline + DELIVERY_TIME).await;
+            return self.drain_accepted(session, intake, lease, deadline + DELIVERY_TIME).await;
         }
         let left = async {
-            if accepted == Accepted::WithLease {
+            if intake.accepted.holds_lease() {
                 self.table.postpone(id, Lane::ToAgent, lease, self.clock.now()).await?;
             }
             self.resume_start(session.clone(), deadline + DELIVERY_TIME).await

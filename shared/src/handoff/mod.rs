@@ -3,6 +3,7 @@
 //! The verbs join the table, the vendors and the pure decisions of [`bridge`](crate::bridge). One place decides what an
 //! event means ([`decide`](crate::bridge::decide)), one place delivers (`drain`).
 
+mod accept;
 mod agents;
 mod authentic;
 mod create_user;
@@ -10,6 +11,7 @@ mod credentials;
 mod customer;
 mod drain;
 mod error;
+mod find;
 mod gates;
 mod handover;
 mod known;
@@ -76,6 +78,7 @@ pub struct Handoff {
     botcopy: crate::botcopy::Client,
     media: Fetcher,
     gates: gates::Gates,
+    memory: find::Memory,
     metrics: Metrics,
 }
 
@@ -116,6 +119,7 @@ impl Handoff {
             botcopy: crate::botcopy::Client::new(config.botcopy.clone(), http),
             media: Fetcher::new(media, tls)?,
             gates: gates::Gates::new(&clock, &table, &metrics),
+            memory: find::Memory::default(),
             table,
             config,
             clock,

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use super::drain::Content;
+use super::drain::Whose;
 use super::{Handoff, Result, lease_until};
 use crate::bridge::ToBot;
 use crate::bridge::decide::{self, Intention};
 use crate::clock::Timestamp;
-use crate::ids::SessionId;
 use crate::livechat::webhook::Event;
-use crate::store::ChatPointer;
-use crate::store::lane::{Accepted, Lease, Position};
+use crate::store::{ChatPointer, Surroundings};
 
 /// How long an event may arrive before the start that opened its thread has recorded the thread.
 const START_HEAD_START: Duration = Duration::from_secs(1);
@@ -33,51 +31,38 @@ impl Handoff {
     ///
     /// [`Error`](super::Error) only when the event could not be made durable: LiveChat shall send it again.
     pub async fn receive(&self, event: &Event, deadline: Timestamp) -> Result<Received> {
-        let Some(pointer) = self.find_chat(event).await? else { return Ok(Received::NotOurs) };
+        let Some((pointer, around)) = self.find_chat_of(event).await? else { return Ok(Received::NotOurs) };
         let intentions = decide::decide(event, &pointer, self.clock.now());
         if intentions.is_empty() {
             return Ok(Received::Ignored);
         }
+        let whose = Whose::from(&pointer.session_id);
+        let around = match around {
+            Some(around) => around,
+            None => self.look_around::<ToBot>(whose).await,
+        };
         let lease = lease_until(deadline);
         let intentions = intentions.into_iter().map(Intention::into_item);
-        let accepted = self.accept_all(&pointer.session_id, intentions, &lease).await?;
-        self.drain_accepted::<ToBot>(&pointer.session_id, accepted, &lease, deadline).await;
+        let intake = self.accept_seeing(around, &pointer.session_id, intentions, &lease).await?;
+        self.drain_accepted::<ToBot>(whose, intake, &lease, deadline).await;
         Ok(Received::Accepted)
     }
 
-    async fn find_chat(&self, event: &Event) -> Result<Option<ChatPointer>> {
+    async fn find_chat_of(&self, event: &Event) -> Result<Option<(ChatPointer, Option<Surroundings>)>> {
         let Some(chat_id) = event.chat_id() else { return Ok(None) };
-        let pointer = self.table.find_by_chat(chat_id).await?;
+        let found = self.find_chat(chat_id).await?;
         // A returning user's pointer names the thread before until the start has recorded the new one.
-        let expected = match (&pointer, event) {
-            (Some(known), _) => event.thread_id().is_some_and(|thread_id| *thread_id != known.thread_id),
+        let expected = match (&found, event) {
+            (Some((known, _)), _) => event.thread_id().is_some_and(|thread_id| *thread_id != known.thread_id),
             (None, Event::IncomingChat { chat }) => {
                 chat.source_client_id() == Some(self.config.livechat.client_id.as_str())
             }
             (None, _) => false,
         };
         if !expected {
-            return Ok(pointer);
+            return Ok(found);
         }
         self.clock.sleep(START_HEAD_START).await;
-        Ok(self.table.find_by_chat(chat_id).await?)
-    }
-
-    /// Makes everything that follows from one call durable; of the outcomes it tells the one that obliges most: lease, no lease, all known.
-    pub(super) async fn accept_all<C: Content>(
-        &self,
-        session_id: &SessionId,
-        items: impl IntoIterator<Item = (Position, C)>,
-        lease: &Lease,
-    ) -> Result<Accepted> {
-        let mut result = Accepted::Duplicate;
-        for (position, content) in items {
-            match self.accept(session_id, position, &content, lease).await? {
-                Accepted::WithLease => result = Accepted::WithLease,
-                Accepted::WithoutLease if result == Accepted::Duplicate => result = Accepted::WithoutLease,
-                Accepted::WithoutLease | Accepted::Duplicate => {}
-            }
-        }
-        Ok(result)
+        self.find_chat(chat_id).await
     }
 }

@@ -10,8 +10,9 @@ use super::{Handoff, Result, lease_until, platform};
 use crate::bridge::ToBot;
 use crate::bridge::decide::{self, Intention};
 use crate::clock::Timestamp;
+use crate::livechat::Chat;
 use crate::store::lane::{Accepted, Position};
-use crate::store::{Due, Session, State};
+use crate::store::{ChatPointer, Due, Session, State, Thread};
 
 /// How long a thread may be silent before it is read.
 pub(super) const SILENCE: Duration = Duration::from_secs(60);
@@ -74,13 +75,11 @@ impl Handoff {
     /// Accepts what happened in a thread before its webhooks could find the session; holds it for the settle time.
     ///
     /// The reading is an addition to the webhooks, so its failure fails nothing.
-    pub(super) async fn catch_up(&self, session: &Session) {
+    pub(super) async fn catch_up(&self, session: &Session, thread: &Thread, pointer: &ChatPointer) {
         let caught_up = async {
             let settled_at = self.clock.now() + platform::settle(self, session);
-            let lease = lease_until(settled_at);
-            let missed = self.missed(session).await?;
-            if self.accept_all(&session.session_id, missed, &lease).await? == Accepted::WithLease {
-                self.table.postpone(&session.session_id, ToBot::LANE, &lease, settled_at).await?;
+            for (position, content) in self.told_by(self.read_thread(thread).await?, pointer) {
+                self.accept_for(settled_at, &session.session_id, position, &content).await?;
             }
             Ok::<(), super::Error>(())
         };
@@ -101,9 +100,12 @@ impl Handoff {
         let Some(thread) = &session.thread else { return Ok(Vec::new()) };
         let (chat, pointer) = tokio::join!(self.read_thread(thread), self.table.find_by_chat(&thread.chat_id));
         let (chat, Some(pointer)) = (chat?, pointer?) else { return Ok(Vec::new()) };
-        let decided =
-            chat.thread.map(|read| decide::decide_from_thread(&read, &chat.users, &pointer, self.clock.now()));
-        Ok(decided.unwrap_or_default().into_iter().map(Intention::into_item).collect())
+        Ok(self.told_by(chat, &pointer))
+    }
+
+    fn told_by(&self, chat: Chat, pointer: &ChatPointer) -> Vec<(Position, ToBot)> {
+        let decided = chat.thread.map(|read| decide::decide_from_thread(&read, &chat.users, pointer, self.clock.now()));
+        decided.unwrap_or_default().into_iter().map(Intention::into_item).collect()
     }
 
     /// Does what is due for a session; tells whether there was anything.

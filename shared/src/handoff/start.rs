@@ -18,7 +18,7 @@ use crate::ids::{ConversationId, GroupId, SessionId, UserId};
 use crate::metrics::{About, Metric};
 use crate::redacted::Redacted;
 use crate::store::lane::{Lane, Position};
-use crate::store::{Claim, Introduction, Platform, Session, State, User};
+use crate::store::{ChatPointer, Claim, Introduction, Platform, Session, State, User};
 use crate::telemetry;
 
 /// How long a claimant may stay silent before somebody else takes the start over.
@@ -242,15 +242,17 @@ impl Handoff {
             None => Box::pin(self.open_thread(request, user, session, &mut customer)).await?,
         };
         session.thread = Some(thread.clone());
-        if !self.table.open_thread(session, &customer.customer.customer_id, &thread).await? {
+        let pointer = ChatPointer::to(session, &customer.customer.customer_id, &thread);
+        if !self.table.open_thread(session, &thread, &pointer).await? {
             return Err(Error::Busy);
         }
         let (opened, (), ()) = tokio::join!(
             platform::open(self, session, &thread),
-            Box::pin(self.catch_up(session)),
+            Box::pin(self.catch_up(session, &thread, &pointer)),
             Box::pin(self.tag_thread(&thread, request.tags))
         );
         let conversation_id = opened?;
+        // Nothing may take long from here on: the platform's settle time has begun before the caller has its answer.
         let now = self.clock.now();
         let activate = self.table.activate(session, &conversation_id, now, now + SILENCE);
         // Only now: a start that fails is told again by the next one.

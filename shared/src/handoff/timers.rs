@@ -70,7 +70,7 @@ impl Handoff {
         let over = Position { at: now, source_id: "given_up".to_owned() };
         let second = self.accept(&session.session_id, over, &ToBot::GivenUp, &lease).await?;
         self.table.begin_closing(&session.session_id).await?;
-        let accepted = if accepted == Accepted::WithLease { accepted } else { second };
+        let accepted = if accepted.holds_lease() { accepted } else { second };
         self.drain_accepted::<ToBot>(&session.session_id, accepted, &lease, deadline).await;
         Ok(())
     }

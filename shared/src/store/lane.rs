@@ -54,15 +54,37 @@ pub struct Lease {
     pub until: Timestamp,
 }
 
+/// How a lane was found before something is put into it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Occupancy {
+    /// Something waits, or somebody delivers; or nobody has looked.
+    #[default]
+    Busy,
+    /// Nothing waits and nobody delivers.
+    Idle {
+        /// How many items the lane had ever accepted.
+        arrivals: u64,
+    },
+}
+
 /// What became of an item that was to be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepted {
+    /// It is in the lane, the lease is ours, and nothing else waits: the lane still was as it was found.
+    Alone,
     /// It is in the lane, and the lease is ours.
     WithLease,
     /// It is in the lane; somebody else is delivering and will see it.
     WithoutLease,
     /// It was accepted before.
     Duplicate,
+}
+
+impl Accepted {
+    /// Whether the lease is ours.
+    pub const fn holds_lease(self) -> bool {
+        matches!(self, Self::Alone | Self::WithLease)
+    }
 }
 
 /// An item that waits for delivery.
@@ -79,6 +101,13 @@ pub struct Waiting<T> {
     pub outcome_unknown: bool,
 }
 
+impl<T> Waiting<T> {
+    /// An item that nobody has tried to deliver.
+    pub const fn new(position: Position, content: T) -> Self {
+        Self { position, content, attempts: 0, outcome_unknown: false }
+    }
+}
+
 /// A lane as its lease holder sees it.
 #[derive(Clone, Debug)]
 pub struct Contents<T> {
@@ -90,6 +119,13 @@ pub struct Contents<T> {
     pub was_interrupted: bool,
     /// What waits, oldest first.
     pub waiting: Vec<Waiting<T>>,
+}
+
+impl<T> Contents<T> {
+    /// What the holder of the lease knows of a lane that was idle after so many `arrivals`, until `item` came.
+    pub fn alone(arrivals: u64, item: Waiting<T>) -> Self {
+        Self { arrivals: arrivals + 1, not_before: None, was_interrupted: false, waiting: vec![item] }
+    }
 }
 
 /// How an item left its lane.

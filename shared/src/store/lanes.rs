@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::keys::{DUE_SHARD, Key};
-use super::lane::{Accepted, Arrival, Completed, Contents, Done, Lane, Lease, Outcome, Waiting};
+use super::lane::{Accepted, Arrival, Completed, Contents, Done, Lane, Lease, Occupancy, Outcome, Waiting};
 use super::transaction::{Change, Transaction};
 use super::{Item, Result, Table, number, text};
 use crate::clock::Timestamp;
@@ -20,6 +20,9 @@ const TRAIL_WRITE: usize = 0;
 
 /// Stands for the holder that a lane was not taken from.
 const NOBODY: &str = "nobody";
+
+/// Nobody holds the lease, or somebody has died with it.
+const FREE: &str = "attribute_not_exists(lease_until) OR lease_until <= :now";
 
 const GO_ON: &str = "REMOVE not_before";
 
@@ -50,24 +53,60 @@ struct LaneRecord {
 impl Table {
     /// Puts an item into its lane once, and takes the lane's lease if it is free.
     ///
+    /// Where the lane still is as idle as it was `found`, whoever puts the item there knows all that waits.
+    ///
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error).
-    pub async fn accept<T: Serialize + Clone>(&self, arrival: &Arrival<'_, T>, lease: &Lease) -> Result<Accepted> {
+    pub async fn accept<T: Serialize + Clone>(
+        &self,
+        arrival: &Arrival<'_, T>,
+        lease: &Lease,
+        found: Occupancy,
+    ) -> Result<Accepted> {
+        if let Occupancy::Idle { arrivals } = found {
+            let outcome = self.arrive(arrival, while_idle(arrival, lease, arrivals))?.commit("table accept").await?;
+            if outcome.is_done() {
+                return Ok(Accepted::Alone);
+            }
+            if outcome.refused(TRAIL_WRITE) {
+                return Ok(Accepted::Duplicate);
+            }
+        }
+        self.accept_either(arrival, with_lease(arrival, lease), without_lease(arrival, lease.until)).await
+    }
+
+    /// Puts an item into its lane once, and takes no lease: from `not_before` on, whoever looks there first delivers it. Tells
+    /// whether it is new.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn accept_for<T: Serialize + Clone>(
+        &self,
+        not_before: Timestamp,
+        arrival: &Arrival<'_, T>,
+    ) -> Result<bool> {
+        let (to_free, to_held) = (with_delay(arrival, not_before), without_lease(arrival, not_before));
+        Ok(self.accept_either(arrival, to_free, to_held).await? != Accepted::Duplicate)
+    }
+
+    /// One of these changes fits the lane, depending on whether its lease is free.
+    async fn accept_either<T: Serialize + Clone>(
+        &self,
+        arrival: &Arrival<'_, T>,
+        to_free: Change,
+        to_held: Change,
+    ) -> Result<Accepted> {
         loop {
-            let outcome = self.arrive(arrival, with_lease(arrival, lease))?.commit("table accept").await?;
-            if outcome.is_done() {
-                return Ok(Accepted::WithLease);
-            }
-            if outcome.refused(TRAIL_WRITE) {
-                return Ok(Accepted::Duplicate);
-            }
-            let outcome = self.arrive(arrival, without_lease(arrival, lease))?.commit("table accept").await?;
-            if outcome.is_done() {
-                return Ok(Accepted::WithoutLease);
-            }
-            if outcome.refused(TRAIL_WRITE) {
-                return Ok(Accepted::Duplicate);
+            for (change, accepted) in [(&to_free, Accepted::WithLease), (&to_held, Accepted::WithoutLease)] {
+                let outcome = self.arrive(arrival, change.clone())?.commit("table accept").await?;
+                if outcome.is_done() {
+                    return Ok(accepted);
+                }
+                if outcome.refused(TRAIL_WRITE) {
+                    return Ok(Accepted::Duplicate);
+                }
             }
             // The holder has given the lease back between the two, and would never see the item.
         }
@@ -82,12 +121,7 @@ impl Table {
             expires_at: arrival.expires_at.unix_seconds(),
             revision: arrival.revision.as_deref(),
         };
-        let waiting = Waiting {
-            position: position.clone(),
-            content: arrival.content.clone(),
-            attempts: 0,
-            outcome_unknown: false,
-        };
+        let waiting = Waiting::new(position.clone(), arrival.content.clone());
         self.transaction()
             .create_over_expired(
                 &Key::trail(session_id, *lane, &position.source_id),
@@ -283,13 +317,25 @@ impl Table {
     }
 }
 
+/// An arrival at a lane that is as it was found: empty, free, and with so many arrivals before.
+fn while_idle<T>(arrival: &Arrival<'_, T>, lease: &Lease, arrivals: u64) -> Change {
+    let mut change = with_lease(arrival, lease);
+    // Whatever waits or is delivered makes its lane due; and what came and left meanwhile has been counted.
+    change.condition = "attribute_not_exists(due_at) AND attribute_not_exists(arrivals)";
+    if arrivals > 0 {
+        change.condition = "attribute_not_exists(due_at) AND arrivals = :arrivals";
+        change.values.push((":arrivals", number(arrivals)));
+    }
+    change
+}
+
 /// An arrival that makes its bringer the holder of a free lease.
 fn with_lease<T>(arrival: &Arrival<'_, T>, lease: &Lease) -> Change {
     Change {
         expression: "SET interrupted_holder = if_not_exists(lease_holder, :nobody), lease_holder = :holder, \
                      lease_until = :until, due_shard = :shard, due_at = :until, session_id = :session, \
                      arrived_at = :now ADD arrivals :one",
-        condition: "attribute_not_exists(lease_until) OR lease_until <= :now",
+        condition: FREE,
         values: vec![
             (":holder", text(&lease.holder)),
             (":nobody", text(NOBODY)),
@@ -302,14 +348,30 @@ fn with_lease<T>(arrival: &Arrival<'_, T>, lease: &Lease) -> Change {
     }
 }
 
-/// An arrival that is left to the present holder of the lease.
-fn without_lease<T>(arrival: &Arrival<'_, T>, lease: &Lease) -> Change {
+/// An arrival at a free lane that nobody looks at before a given time.
+fn with_delay<T>(arrival: &Arrival<'_, T>, not_before: Timestamp) -> Change {
     Change {
-        expression: "SET due_shard = :shard, due_at = if_not_exists(due_at, :until), session_id = :session, \
+        expression: "SET due_shard = :shard, due_at = :then, not_before = :then, session_id = :session, arrived_at = :now \
+                     ADD arrivals :one",
+        condition: FREE,
+        values: vec![
+            (":then", text(not_before)),
+            (":shard", text(DUE_SHARD)),
+            (":session", text(arrival.session_id)),
+            (":one", number(1)),
+            (":now", text(arrival.received_at)),
+        ],
+    }
+}
+
+/// An arrival that is left to the present holder of the lease, and to everybody after that.
+fn without_lease<T>(arrival: &Arrival<'_, T>, due_at: Timestamp) -> Change {
+    Change {
+        expression: "SET due_shard = :shard, due_at = if_not_exists(due_at, :then), session_id = :session, \
                      arrived_at = :now ADD arrivals :one",
         condition: "lease_until > :now",
         values: vec![
-            (":until", text(lease.until)),
+            (":then", text(due_at)),
             (":shard", text(DUE_SHARD)),
             (":session", text(arrival.session_id)),
             (":one", number(1)),

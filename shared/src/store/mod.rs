@@ -27,7 +27,7 @@ pub use gates::NamedTime;
 pub use heard::Heard;
 pub use operator::{Erased, Kept, LifeEvent, Parked};
 pub use sessions::{AgentTold, ChatPointer, Claim, ConversationPointer, Platform, Session, State, Thread};
-pub use surroundings::Surroundings;
+pub use surroundings::{Surroundings, Wanted};
 pub use timers::Timer;
 pub use users::{Customer, Introduction, Profile, User};
 

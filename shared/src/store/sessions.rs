@@ -165,6 +165,18 @@ pub struct ChatPointer {
     pub thread_id: ThreadId,
 }
 
+impl ChatPointer {
+    /// Leads to `session` from the chat in which it has this thread.
+    pub fn to(session: &Session, customer_id: &CustomerId, thread: &Thread) -> Self {
+        Self {
+            session_id: session.session_id.clone(),
+            user_id: session.user_id.clone(),
+            customer_id: customer_id.clone(),
+            thread_id: thread.thread_id.clone(),
+        }
+    }
+}
+
 impl Table {
     /// Reads a session.
     ///
@@ -245,13 +257,7 @@ impl Table {
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error). `false` means that the claim was lost.
-    pub async fn open_thread(&self, session: &Session, customer_id: &CustomerId, thread: &Thread) -> Result<bool> {
-        let pointer = ChatPointer {
-            session_id: session.session_id.clone(),
-            user_id: session.user_id.clone(),
-            customer_id: customer_id.clone(),
-            thread_id: thread.thread_id.clone(),
-        };
+    pub async fn open_thread(&self, session: &Session, thread: &Thread, pointer: &ChatPointer) -> Result<bool> {
         let session_change = Change {
             expression: "SET thread = :thread",
             condition: "session_state = :starting AND claim.holder = :holder",
@@ -270,7 +276,7 @@ impl Table {
             .transaction()
             .update(&Key::session(&session.session_id), session_change)?
             .update(&Key::user(&session.user_id), user_change)?
-            .put(&Key::chat(&thread.chat_id), "chat", &pointer)?;
+            .put(&Key::chat(&thread.chat_id), "chat", pointer)?;
         Ok(transaction.commit("table open_thread").await?.is_done())
     }
 
@@ -342,16 +348,27 @@ impl Table {
         Ok(())
     }
 
-    /// Records which agent the bot has been told of, or that it has been told of none.
+    /// Records which agent the bot is told of instead of the one it was told of `before`, or that it is told of none.
     ///
     /// # Errors
     ///
-    /// As all writes: see [`Error`](super::Error).
-    pub async fn put_agent_told(&self, id: &SessionId, agent: Option<&AgentTold>) -> Result<()> {
-        let change =
-            Change { expression: "SET agent_told = :agent", condition: "", values: vec![(":agent", value(&agent)?)] };
-        self.transaction().update(&Key::session(id), change)?.commit("table put_agent_told").await?;
-        Ok(())
+    /// As all writes: see [`Error`](super::Error). `false` means that the bot has been told of another one meanwhile.
+    pub async fn put_agent_told(
+        &self,
+        id: &SessionId,
+        before: Option<&AgentTold>,
+        agent: Option<&AgentTold>,
+    ) -> Result<bool> {
+        let mut values = vec![(":agent", value(&agent)?)];
+        let condition = match before {
+            None => "attribute_not_exists(agent_told.agent_id)",
+            Some(before) => {
+                values.push((":before", text(&before.agent_id)));
+                "agent_told.agent_id = :before"
+            }
+        };
+        let change = Change { expression: "SET agent_told = :agent", condition, values };
+        Ok(self.transaction().update(&Key::session(id), change)?.commit("table put_agent_told").await?.is_done())
     }
 
     /// Records when the bot's pause began anew.

@@ -43,6 +43,7 @@ pub(super) struct Transaction<'a> {
 /// One update: its expression, its condition and the values both use.
 ///
 /// Attribute names go into the expressions as they are, so none of them may be a word that DynamoDB reserves.
+#[derive(Clone)]
 pub(super) struct Change {
     pub(super) expression: &'static str,
     pub(super) condition: &'static str,

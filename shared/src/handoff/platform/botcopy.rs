@@ -73,8 +73,8 @@ pub(super) async fn present(
     let bridge::AgentProfile { name, picture_url } = found.unwrap_or_default();
     let agent = AgentTold { agent_id: agent_id.clone(), user_id: None, name, picture_url };
     handoff.push(session, channel, &Push::Joined(handoff.shown(Some(&agent)))).await?;
-    handoff.table.put_agent_told(&session.session_id, Some(&agent)).await?;
-    session.agent_told = Some(agent);
+    let before = session.agent_told.replace(agent);
+    handoff.table.put_agent_told(&session.session_id, before.as_ref(), session.agent_told.as_ref()).await?;
     Ok(())
 }
 

@@ -118,12 +118,15 @@ impl Handoff {
             AgentTold { agent_id: agent_id.clone(), user_id: Some(user_id.clone()), name: None, picture_url: None };
         // Noted first: the plugin repeats its announcement with every event, and nobody can look an event up. After a
         // crash or a lost answer the agent's next message presents them all the same.
-        self.table.put_agent_told(&session.session_id, Some(&told)).await?;
-        session.agent_told = Some(told);
+        if !self.table.put_agent_told(&session.session_id, before.as_ref(), Some(&told)).await? {
+            // The session was read before somebody else announced an agent: it has to be read again.
+            return Err(Error::Busy);
+        }
+        session.agent_told = Some(told.clone());
         let payload = json!({ "conversationId": conversation_id, "userId": user_id });
         match self.emit(install, "hitlAssigned", payload).await {
             Err(error) if !error.outcome_unknown() => {
-                self.table.put_agent_told(&session.session_id, before.as_ref()).await?;
+                self.table.put_agent_told(&session.session_id, Some(&told), before.as_ref()).await?;
                 session.agent_told = before;
                 Err(error)
             }

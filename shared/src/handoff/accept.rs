@@ -1,0 +1,155 @@
+//! Acceptance: what comes from either side is made durable in its lane, and only then on its way.
+
+use super::drain::{Content, Drained, Patience, View, Whose, about};
+use super::{Handoff, Result};
+use crate::clock::Timestamp;
+use crate::ids::SessionId;
+use crate::metrics::Metric;
+use crate::store::lane::{Accepted, Arrival, Contents, Lease, Occupancy, Position, Waiting};
+use crate::store::{Session, Surroundings};
+
+/// Items that are durable.
+#[derive(Debug)]
+pub(super) struct Intake<C> {
+    /// Of what became of each of them, what obliges most.
+    pub(super) accepted: Accepted,
+    /// All there is to know for a delivery, where that is known already.
+    view: Option<View<C>>,
+}
+
+impl<C> From<Accepted> for Intake<C> {
+    fn from(accepted: Accepted) -> Self {
+        Self { accepted, view: None }
+    }
+}
+
+impl Handoff {
+    /// Makes an item durable; only after this may its sender hear of success.
+    pub(super) async fn accept<C: Content>(
+        &self,
+        session_id: &SessionId,
+        position: Position,
+        content: &C,
+        lease: &Lease,
+    ) -> Result<Accepted> {
+        self.accept_where(Occupancy::Busy, session_id, position, content, lease).await
+    }
+
+    /// The same, for a lane that was just found like this.
+    async fn accept_where<C: Content>(
+        &self,
+        found: Occupancy,
+        session_id: &SessionId,
+        position: Position,
+        content: &C,
+        lease: &Lease,
+    ) -> Result<Accepted> {
+        let accepted = self.table.accept(&self.arrival(session_id, position, content), lease, found).await?;
+        self.record_accepted::<C>(accepted != Accepted::Duplicate);
+        Ok(accepted)
+    }
+
+    fn arrival<'a, C: Content>(&self, session_id: &'a SessionId, position: Position, content: &'a C) -> Arrival<'a, C> {
+        let received_at = self.clock.now();
+        let expires_at = self.retained_until(received_at);
+        let revision = content.revision();
+        Arrival { session_id, lane: C::LANE, position, content, received_at, expires_at, revision }
+    }
+
+    fn record_accepted<C: Content>(&self, is_new: bool) {
+        if is_new {
+            self.record(&about::<C>(), &[(Metric::Accepted, 1.0)]);
+        }
+    }
+
+    /// Makes an item durable that is delivered from `not_before` on; who holds the lane's lease may be quicker.
+    pub(super) async fn accept_for<C: Content>(
+        &self,
+        not_before: Timestamp,
+        session_id: &SessionId,
+        position: Position,
+        content: &C,
+    ) -> Result<()> {
+        let is_new = self.table.accept_for(not_before, &self.arrival(session_id, position, content)).await?;
+        self.record_accepted::<C>(is_new);
+        Ok(())
+    }
+
+    /// Makes everything that follows from one call durable.
+    pub(super) async fn accept_all<C: Content>(
+        &self,
+        session_id: &SessionId,
+        items: impl IntoIterator<Item = (Position, C)>,
+        lease: &Lease,
+    ) -> Result<Accepted> {
+        let mut result = Accepted::Duplicate;
+        for (position, content) in items {
+            let accepted = self.accept(session_id, position, &content, lease).await?;
+            if accepted.holds_lease() || result == Accepted::Duplicate {
+                result = accepted;
+            }
+        }
+        Ok(result)
+    }
+
+    /// The same where it was looked `around` just before: a single item in a lane that is still as idle as it was then can be
+    /// delivered without another look.
+    pub(super) async fn accept_seeing<C: Content>(
+        &self,
+        around: Surroundings,
+        session_id: &SessionId,
+        items: impl IntoIterator<Item = (Position, C)>,
+        lease: &Lease,
+    ) -> Result<Intake<C>> {
+        let mut items: Vec<_> = items.into_iter().collect();
+        let alone = match around.occupancy {
+            Occupancy::Idle { arrivals } if items.len() == 1 => items.pop().map(|item| (arrivals, item)),
+            _ => None,
+        };
+        let Some((arrivals, (position, content))) = alone else {
+            return Ok(self.accept_all(session_id, items, lease).await?.into());
+        };
+        let accepted = self.accept_where(around.occupancy, session_id, position.clone(), &content, lease).await?;
+        let view = (accepted == Accepted::Alone).then(|| {
+            let contents = Contents::alone(arrivals, Waiting::new(position, content));
+            View { contents, around }
+        });
+        Ok(Intake { accepted, view })
+    }
+
+    /// Accepts a word of ours about the item `about` of the other lane; whoever looks at the lane next delivers it.
+    pub(super) async fn accept_notice<C: Content>(&self, session: &Session, notice: &C, about: &str) -> Result<()> {
+        let now = self.clock.now();
+        let position = Position { at: now, source_id: format!("undelivered:{about}") };
+        self.accept_for(now, &session.session_id, position, notice).await
+    }
+
+    /// Delivers what was accepted, unless somebody else is at it; what fails here is left to the sweep.
+    pub(super) async fn drain_accepted<C: Content>(
+        &self,
+        whose: impl Into<Whose<'_>>,
+        intake: impl Into<Intake<C>>,
+        lease: &Lease,
+        deadline: Timestamp,
+    ) -> Drained {
+        let (whose, Intake { accepted, view }) = (whose.into(), intake.into());
+        let session_id = whose.session_id;
+        let drained = async {
+            let holds_lease = match accepted {
+                Accepted::Alone | Accepted::WithLease => true,
+                Accepted::WithoutLease => false,
+                // The first acceptance may have died before it delivered.
+                Accepted::Duplicate => self.table.take_lease(session_id, C::LANE, lease, self.clock.now()).await?,
+            };
+            match holds_lease {
+                // Boxed, since all that follows nests deeper than the compiler cares to follow.
+                true => Box::pin(self.drain_from(view, whose, lease, deadline, Patience::Wait)).await,
+                false => Ok(Drained::Finished),
+            }
+        };
+        drained.await.unwrap_or_else(|error| {
+            tracing::error!(error = %error, session.id = %session_id, lane = %C::LANE, "a lane was left to the sweep");
+            Drained::Finished
+        })
+    }
+}
