@@ -8,7 +8,7 @@ use tests::performance::{self, Run};
 
 /// Measures the compiled functions and prints tables in Markdown.
 ///
-/// Build them first: `cargo build --release -p actions -p webhooks`. Times and sizes belong to the machine, which is named first; what
+/// Build them first: `cargo build --release -p actions -p webhooks`, and `cargo build --release -p actions --example bare_relay`. Times and sizes belong to the machine, which is named first; what
 /// compares anywhere is counted, or is a ratio.
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -38,6 +38,8 @@ enum What {
     Operations,
     /// The same for one caller, with slow vendors and a slow table.
     Delays,
+    /// What a message takes with lanes and without; needs `cargo build --release -p actions --example bare_relay`.
+    Lanes,
     /// What a message takes as things grow.
     Growth,
     /// More than one process on one table; fails when anything is lost or doubled.
@@ -76,6 +78,7 @@ async fn measure(what: What, run: Run<'_>, picture: &Path) -> bool {
         What::Start => (performance::start(run).await, true),
         What::Operations => (performance::operations(run).await, true),
         What::Delays => (performance::delays(run).await, true),
+        What::Lanes => (performance::lanes(run).await, true),
         What::Growth => (performance::growth(run, picture).await, true),
         What::Scale => performance::scale(run).await,
         What::Freeze => performance::freeze(run).await,

@@ -8,6 +8,7 @@ mod calls;
 mod chart;
 mod freeze;
 mod growth;
+mod lanes;
 mod machine;
 mod memory;
 mod operations;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 pub use freeze::freeze;
 pub use growth::growth;
+pub use lanes::lanes;
 pub use machine::machine;
 pub use memory::memory;
 pub use operations::{compare, delays, operations};

@@ -1,0 +1,66 @@
+//! A user's message as it would be relayed without lanes: who calls is checked, the words are sent to one chat, and nothing is
+//! kept. What lanes take is measured against it (`performance -- lanes`); it is deployed nowhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Response, StatusCode};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::Value;
+use shared::botpress::Operation;
+use shared::bridge::{ToAgent, to_livechat};
+use shared::clock::Clock;
+use shared::config::{self, Config};
+use shared::gateway::{self, Request, text};
+use shared::handoff::{BotpressProof, Handoff};
+use shared::http::Http;
+use shared::ids::ChatId;
+use shared::livechat::{Client, NewEvent};
+use shared::redacted::Redacted;
+use shared::telemetry;
+
+const VENDOR_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The one chat, and the token of its customer.
+struct Relay {
+    handoff: Handoff,
+    livechat: Client,
+    chat_id: ChatId,
+    token: Redacted,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::init();
+    let variable = |name: &str| config::environment(name).ok_or_else(|| format!("{name} is missing"));
+    let config = Config::from_env()?;
+    let relay = Arc::new(Relay {
+        livechat: Client::new(config.livechat.clone(), Http::new(VENDOR_TIMEOUT)?),
+        handoff: Handoff::new(config, Clock::system())?,
+        chat_id: ChatId::from(variable("CHAT_ID")?.as_str()),
+        token: Redacted::from(variable("CUSTOMER_TOKEN")?),
+    });
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| answer(Arc::clone(&relay), event))).await
+}
+
+async fn answer(relay: Arc<Relay>, event: LambdaEvent<Value>) -> Result<Value, Error> {
+    let request = Request::read(event.payload).ok_or("the event is not a request")?;
+    let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
+    let path_key = request.path.rsplit('/').next().unwrap_or_default();
+    let proof = BotpressProof { path_key, signature: header("x-bp-signature"), body: &request.body };
+    // Boxed, since what follows nests deeper than the compiler cares to follow.
+    Box::pin(relay.handoff.authenticate_botpress(proof)).await?;
+    let operation = Operation::decode(header("x-bp-operation").unwrap_or_default(), &request.body)?;
+    if let Operation::MessageCreated(message) = operation {
+        for (position, item) in to_livechat::items(&message, &relay.handoff.config.wording) {
+            let ToAgent::Message { text, .. } = item else { continue };
+            let event = NewEvent::text(text, &position.source_id);
+            Box::pin(relay.livechat.customer(&relay.token).send_event(&relay.chat_id, &event)).await?;
+        }
+    }
+    Ok(gateway::answer(ok()))
+}
+
+fn ok() -> Response<String> {
+    text(StatusCode::OK, "{}")
+}
