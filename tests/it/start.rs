@@ -11,7 +11,7 @@ use sandbox::botpress::{Escalation, OperationAnswer};
 use sandbox::faults::{Fault, Faults};
 use sandbox::livechat::SecondChat;
 use serde_json::{Value, json};
-use tests::{ANNA, World, http};
+use tests::{ANNA, ASK, World, http};
 use tokio::task::JoinSet;
 
 /// A user as the plugin makes them; the answer is their id.
@@ -458,4 +458,32 @@ async fn until_waiting(world: &World, customers: usize) {
     while world.stack.journal.all("customer_updated").len() < customers {
         tokio::task::yield_now().await;
     }
+}
+
+/// LiveChat's router is quick: its webhooks can meet a chat of which nobody knows yet that it is ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_who_has_the_chat_before_it_is_known_is_announced_once_the_bot_is_ready() {
+    let world = World::of_instances(1, true).await;
+    let ann = world.user("Ann").await;
+    let faults = world.stack.table_proxy.as_ref().unwrap().faults();
+    faults.always(".TransactWriteItems", Fault::Delay(Duration::from_millis(50)));
+    world.escalate(&ann).await.unwrap();
+    let unknown: Vec<_> = ["user_added_to_chat", "chat_transferred"]
+        .into_iter()
+        .flat_map(|action| world.entries("webhook_delivered", "/action", action))
+        .collect();
+    let started = world.stack.journal.all("hitl_started").remove(0);
+    assert!(unknown.len() == 2 && unknown.iter().all(|one| one.number < started.number), "{unknown:?}");
+    let [announced] = world.bot_events("hitlAssigned").try_into().unwrap();
+    assert_eq!(announced.at.since(started.at).as_secs(), 3, "the settle time, and no sweep");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_who_has_the_chat_before_it_is_known_is_shown_to_a_widget() {
+    let world = World::of_instances(1, true).await;
+    let user = world.widget_user().await;
+    let faults = world.stack.table_proxy.as_ref().unwrap().faults();
+    faults.always(".TransactWriteItems", Fault::Delay(Duration::from_millis(50)));
+    world.widget_says(&user, ASK).await;
+    assert_eq!(world.widget_shows(&user, "notice"), ["You are now chatting with Anna."]);
 }

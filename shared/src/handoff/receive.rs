@@ -8,6 +8,7 @@ use crate::bridge::ToBot;
 use crate::bridge::decide::{self, Intention};
 use crate::clock::Timestamp;
 use crate::livechat::webhook::Event;
+use crate::store::lane::Accepted;
 use crate::store::{ChatPointer, Surroundings};
 
 /// How long an event may arrive before the start that opened its thread has recorded the thread.
@@ -33,15 +34,18 @@ impl Handoff {
     pub async fn receive(&self, event: &Event, deadline: Timestamp) -> Result<Received> {
         let Some((pointer, around)) = self.find_chat_of(event).await? else { return Ok(Received::NotOurs) };
         let intentions = decide::decide(event, &pointer, self.clock.now());
+        let (whose, lease) = (Whose::from(&pointer.session_id), lease_until(deadline));
         if intentions.is_empty() {
+            if let Event::IncomingChat { .. } = event {
+                // What the start has found in its thread waits for somebody who has the time to bring it.
+                self.drain_accepted::<ToBot>(whose, Accepted::Duplicate, &lease, deadline).await;
+            }
             return Ok(Received::Ignored);
         }
-        let whose = Whose::from(&pointer.session_id);
         let around = match around {
             Some(around) => around,
             None => self.look_around::<ToBot>(whose).await,
         };
-        let lease = lease_until(deadline);
         let intentions = intentions.into_iter().map(Intention::into_item);
         let intake = self.accept_seeing(around, &pointer.session_id, intentions, &lease).await?;
         self.drain_accepted::<ToBot>(whose, intake, &lease, deadline).await;

@@ -16,7 +16,7 @@ const REQUESTS: usize = 3_000;
 const WARM_UP: usize = 100;
 
 /// The ratio when somebody last looked at it.
-pub const STORED_RATIO: f64 = 15.0;
+pub const STORED_RATIO: f64 = 13.0;
 
 /// What a user's message takes of a processor.
 #[derive(Clone, Copy, Debug)]
