@@ -64,10 +64,13 @@ pub async fn growth(run: Run<'_>, picture: &Path) -> Table {
                 format!("{:.1}", stage.calls),
             ]);
         }
-        let points = |value: fn(&Stage) -> f64| stages.iter().map(|stage| (stage.from, value(stage))).collect();
-        curves
-            .push(Curve { name: format!("{what}: times doing nothing"), points: points(|stage| stage.times_nothing) });
-        curves.push(Curve { name: format!("{what}: table units"), points: points(|stage| stage.units) });
+        let curve = |name: &str, is_counted: bool, value: fn(&Stage) -> f64| Curve {
+            name: format!("{what}: {name}"),
+            is_counted,
+            points: stages.iter().map(|stage| (stage.from, value(stage))).collect(),
+        };
+        curves.push(curve("times doing nothing", false, |stage| stage.times_nothing));
+        curves.push(curve("table units", true, |stage| stage.units));
     }
     draw(picture, "What a user's message takes as things grow", &curves).expect("the picture can be written");
     table
