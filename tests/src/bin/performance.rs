@@ -1,16 +1,19 @@
 //! Measures the compiled functions: `cargo run -p tests --profile scenarios --bin performance -- --help`.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
-use tests::performance::{self, Run};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, ValueEnum};
+use tests::performance::{self, BARE_RELAY, Run};
 
 /// Measures the compiled functions and prints tables in Markdown.
 ///
 /// Build them first: `cargo build --release -p actions -p webhooks`, and `cargo build --release -p actions --example bare_relay`. Times and sizes belong to the machine, which is named first; what
 /// compares anywhere is counted, or is a ratio.
 #[derive(Debug, Parser)]
+#[command(name = "performance")]
 struct Arguments {
     /// What to measure; everything where nothing is named.
     what: Vec<What>,
@@ -55,19 +58,63 @@ enum What {
 /// By how much the processor time of a message may exceed the stored one before somebody has to look.
 const TOLERANCE: f64 = 1.5;
 
+impl Arguments {
+    /// What is to be measured, in order.
+    fn what(&self) -> &[What] {
+        if self.what.is_empty() { What::value_variants() } else { &self.what }
+    }
+
+    /// Measurements are long: what they will need is there before they begin, or they say what to do about it.
+    fn check(&self) -> Result<(), String> {
+        let counts_only = self.against.is_none() && self.what() == [What::Trips];
+        let folders = [Some(&self.binaries), self.against.as_ref()];
+        for folder in folders.into_iter().flatten().filter(|_| !counts_only) {
+            if ["actions", "webhooks"].iter().any(|function| !folder.join(function).is_file()) {
+                return Err(format!(
+                    "{} does not hold the compiled functions: cargo build --release -p actions -p webhooks",
+                    folder.display()
+                ));
+            }
+        }
+        if self.against.is_some() {
+            return Ok(());
+        }
+        if self.what().contains(&What::Lanes) && !self.binaries.join(BARE_RELAY).is_file() {
+            return Err(format!(
+                "{} does not hold {BARE_RELAY}: cargo build --release -p actions --example bare_relay",
+                self.binaries.display()
+            ));
+        }
+        if self.what().contains(&What::Growth) && !folder_of(&self.picture).is_dir() {
+            return Err(format!(
+                "{} has no folder to be in: say with --picture where the picture of growth goes",
+                self.picture.display()
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Where a file is or would be.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Arguments { what, binaries, scale, against, picture } = Arguments::parse();
-    let what = if what.is_empty() { What::value_variants().to_vec() } else { what };
-    let run = Run { binaries: &binaries, scale };
+    let arguments = Arguments::parse();
+    if let Err(reason) = arguments.check() {
+        Arguments::command().error(ErrorKind::ValueValidation, reason).exit();
+    }
+    let run = Run { binaries: &arguments.binaries, scale: arguments.scale };
     println!("On {}.\n", performance::machine());
-    if let Some(against) = against {
-        println!("{}", performance::compare(run, &against).await);
+    if let Some(against) = &arguments.against {
+        println!("{}", performance::compare(run, against).await);
         return ExitCode::SUCCESS;
     }
     let mut is_good = true;
-    for one in what {
-        is_good &= measure(one, run, &picture).await;
+    for one in arguments.what() {
+        is_good &= measure(*one, run, &arguments.picture).await;
     }
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -79,7 +126,7 @@ async fn measure(what: What, run: Run<'_>, picture: &Path) -> bool {
         What::Operations => (performance::operations(run).await, true),
         What::Delays => (performance::delays(run).await, true),
         What::Lanes => (performance::lanes(run).await, true),
-        What::Growth => (performance::growth(run, picture).await, true),
+        What::Growth => return grow(run, picture).await,
         What::Scale => performance::scale(run).await,
         What::Freeze => performance::freeze(run).await,
         What::Memory => (performance::memory(run).await, true),
@@ -87,6 +134,18 @@ async fn measure(what: What, run: Run<'_>, picture: &Path) -> bool {
     };
     println!("{table}");
     is_good
+}
+
+async fn grow(run: Run<'_>, picture: &Path) -> bool {
+    let (table, svg) = performance::growth(run).await;
+    println!("{table}");
+    match fs::write(picture, svg) {
+        Ok(()) => true,
+        Err(error) => {
+            eprintln!("{} cannot be written: {error}", picture.display());
+            false
+        }
+    }
 }
 
 async fn compare(run: Run<'_>) -> bool {

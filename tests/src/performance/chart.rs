@@ -1,8 +1,6 @@
 //! A picture of curves, with a logarithmic scale for what grows.
 
 use std::fmt::Write as _;
-use std::path::Path;
-use std::{fs, io};
 
 /// The size of the picture, the margins around the curves, and below them the room for their names.
 const WIDTH: f64 = 960.0;
@@ -29,12 +27,8 @@ pub(super) struct Curve {
     pub points: Vec<(usize, f64)>,
 }
 
-/// Writes curves as SVG.
-pub(super) fn draw(path: &Path, heading: &str, curves: &[Curve]) -> io::Result<()> {
-    fs::write(path, svg(heading, curves))
-}
-
-fn svg(heading: &str, curves: &[Curve]) -> String {
+/// Draws curves as SVG.
+pub(super) fn svg(heading: &str, curves: &[Curve]) -> String {
     let points = || curves.iter().flat_map(|curve| curve.points.iter());
     let most = points().map(|(number, _)| decades(*number)).fold(1.0, f64::max).ceil();
     let step = step(points().map(|(_, value)| *value).fold(1.0, f64::max));

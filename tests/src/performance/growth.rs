@@ -1,11 +1,9 @@
 //! Whether a message costs the same however much there is already.
 
-use std::path::Path;
-
 use sandbox::stack::Side;
 
 use super::calls::{Call, Measured, measure};
-use super::chart::{Curve, draw};
+use super::chart::{Curve, svg};
 use super::site::{Session, Site};
 use super::{Run, Table, percentile};
 
@@ -30,12 +28,11 @@ const SAMPLE: usize = 9 * SHARED_BY;
 /// How many requests that do nothing are measured beside them; the kernel counts in hundredths of a second.
 const NOTHING: usize = 5_000;
 
-/// Measures a user's message at every stage of growth, and draws the curves.
-///
-/// # Panics
-///
-/// When the picture cannot be written.
-pub async fn growth(run: Run<'_>, picture: &Path) -> Table {
+/// What is measured here.
+const HEADING: &str = "What a user's message takes as things grow";
+
+/// Measures a user's message at every stage of growth; with the table come the curves, as SVG.
+pub async fn growth(run: Run<'_>) -> (Table, String) {
     let columns = [
         "what grows",
         "how many",
@@ -45,7 +42,7 @@ pub async fn growth(run: Run<'_>, picture: &Path) -> Table {
         "table units each",
         "table calls each",
     ];
-    let mut table = Table::new("What a user's message takes as things grow", &columns);
+    let mut table = Table::new(HEADING, &columns);
     let mut curves = Vec::new();
     let stages = [
         ("open sessions", open_sessions(run).await),
@@ -72,8 +69,7 @@ pub async fn growth(run: Run<'_>, picture: &Path) -> Table {
         curves.push(curve("times doing nothing", false, |stage| stage.times_nothing));
         curves.push(curve("table units", true, |stage| stage.units));
     }
-    draw(picture, "What a user's message takes as things grow", &curves).expect("the picture can be written");
-    table
+    (table, svg(HEADING, &curves))
 }
 
 /// A message at one stage.

@@ -27,6 +27,9 @@ const SLOW_MESSAGES: usize = 90;
 /// The column of the processor time.
 const PROCESSOR: usize = 4;
 
+/// The program without lanes, in the folder of the compiled functions.
+pub const BARE_RELAY: &str = "examples/bare_relay";
+
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Measures both ways, while nobody is slow and while everybody is.
@@ -78,8 +81,7 @@ impl Bare {
         for (name, pointer) in [("CHAT_ID", "/chat_id"), ("CUSTOMER_TOKEN", "/customer/access_token")] {
             environment.push((name.to_owned(), text_at(user, pointer)));
         }
-        let program = binaries.join("examples/bare_relay");
-        assert!(program.exists(), "not built: run `cargo build --release -p actions --example bare_relay`");
+        let program = binaries.join(BARE_RELAY);
         let bootstrap = Bootstrap::start(&program, "bare_relay", environment, TIMEOUT, 1).await;
         let bootstrap = bootstrap.expect("the relay without lanes starts");
         let route = Route::new(Method::POST, "/botpress/{key}", Function::Process(bootstrap.clone()));

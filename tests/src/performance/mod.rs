@@ -25,7 +25,7 @@ use std::time::Duration;
 
 pub use freeze::freeze;
 pub use growth::growth;
-pub use lanes::lanes;
+pub use lanes::{BARE_RELAY, lanes};
 pub use machine::machine;
 pub use memory::memory;
 pub use operations::{compare, delays, operations};
