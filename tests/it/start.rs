@@ -488,3 +488,13 @@ async fn an_agent_who_has_the_chat_before_it_is_known_is_shown_to_a_widget() {
     world.widget_says(&user, ASK).await;
     assert_eq!(world.widget_shows(&user, "notice"), ["You are now chatting with Anna."]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_whom_a_start_finds_late_is_shown_to_a_widget() {
+    let world = World::in_process().await;
+    let user = world.widget_user().await;
+    let_webhooks_be_quicker_than_the_start(&world);
+    world.stack.livechat.faults().next(1, "agent/action/get_chat", Fault::Pace(Duration::from_secs(1)));
+    world.widget_says(&user, ASK).await;
+    assert_eq!(world.widget_shows(&user, "notice"), ["You are now chatting with Anna."]);
+}

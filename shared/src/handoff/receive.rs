@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use super::drain::Whose;
-use super::{Handoff, Result, lease_until};
+use super::start::LOOK_AGAIN;
+use super::{DELIVERY_TIME, Handoff, Result, lease_until, platform};
 use crate::bridge::ToBot;
 use crate::bridge::decide::{self, Intention};
 use crate::clock::Timestamp;
+use crate::ids::SessionId;
 use crate::livechat::webhook::Event;
-use crate::store::lane::Accepted;
-use crate::store::{ChatPointer, Surroundings};
+use crate::store::lane::{Accepted, Occupancy};
+use crate::store::{ChatPointer, State, Surroundings};
 
 /// How long an event may arrive before the start that opened its thread has recorded the thread.
 const START_HEAD_START: Duration = Duration::from_secs(1);
@@ -34,14 +36,13 @@ impl Handoff {
     pub async fn receive(&self, event: &Event, deadline: Timestamp) -> Result<Received> {
         let Some((pointer, around)) = self.find_chat_of(event).await? else { return Ok(Received::NotOurs) };
         let intentions = decide::decide(event, &pointer, self.clock.now());
-        let (whose, lease) = (Whose::from(&pointer.session_id), lease_until(deadline));
         if intentions.is_empty() {
             if let Event::IncomingChat { .. } = event {
-                // What the start has found in its thread waits for somebody who has the time to bring it.
-                self.drain_accepted::<ToBot>(whose, Accepted::Duplicate, &lease, deadline).await;
+                self.bring_what_the_start_finds(&pointer.session_id, around, deadline).await;
             }
             return Ok(Received::Ignored);
         }
+        let (whose, lease) = (Whose::from(&pointer.session_id), lease_until(deadline));
         let around = match around {
             Some(around) => around,
             None => self.look_around::<ToBot>(whose).await,
@@ -52,21 +53,52 @@ impl Handoff {
         Ok(Received::Accepted)
     }
 
+    /// Delivers what the start has found in its thread, or finds there before it is over: its caller cannot wait for that.
+    async fn bring_what_the_start_finds(
+        &self,
+        session_id: &SessionId,
+        around: Option<Surroundings>,
+        deadline: Timestamp,
+    ) {
+        let whose = Whose::from(session_id);
+        let mut around = match around {
+            Some(around) => around,
+            None => self.look_around::<ToBot>(whose).await,
+        };
+        while let (Occupancy::Idle { .. }, Some(session)) = (around.occupancy, &around.session)
+            && session.state == State::Starting
+            && self.clock.now() + LOOK_AGAIN + platform::settle(self, session) + DELIVERY_TIME < deadline
+        {
+            self.clock.sleep(LOOK_AGAIN).await;
+            around = self.look_around::<ToBot>(whose).await;
+        }
+        if around.occupancy == Occupancy::Busy {
+            self.drain_accepted::<ToBot>(whose, Accepted::Duplicate, &lease_until(deadline), deadline).await;
+        }
+    }
+
     async fn find_chat_of(&self, event: &Event) -> Result<Option<(ChatPointer, Option<Surroundings>)>> {
         let Some(chat_id) = event.chat_id() else { return Ok(None) };
-        let found = self.find_chat(chat_id).await?;
-        // A returning user's pointer names the thread before until the start has recorded the new one.
-        let expected = match (&found, event) {
-            (Some((known, _)), _) => event.thread_id().is_some_and(|thread_id| *thread_id != known.thread_id),
+        let patience_end = self.clock.now() + START_HEAD_START;
+        loop {
+            let found = self.find_chat(chat_id).await?;
+            if !self.is_expected(event, found.as_ref().map(|(pointer, _)| pointer)) || self.clock.now() >= patience_end
+            {
+                return Ok(found);
+            }
+            self.clock.sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Whether a start may be about to record where this event belongs; `known` is the chat's pointer so far.
+    fn is_expected(&self, event: &Event, known: Option<&ChatPointer>) -> bool {
+        match (known, event) {
+            // A returning user's pointer names the thread before until the start has recorded the new one.
+            (Some(known), _) => event.thread_id().is_some_and(|thread_id| *thread_id != known.thread_id),
             (None, Event::IncomingChat { chat }) => {
                 chat.source_client_id() == Some(self.config.livechat.client_id.as_str())
             }
             (None, _) => false,
-        };
-        if !expected {
-            return Ok(found);
         }
-        self.clock.sleep(START_HEAD_START).await;
-        self.find_chat(chat_id).await
     }
 }

@@ -27,8 +27,8 @@ const CLAIM_TIME: Duration = Duration::from_secs(20);
 /// How much longer a claim lasts than its holder's deadline, if that comes sooner.
 const CLAIM_MARGIN: Duration = Duration::from_secs(1);
 
-/// How often a repeated call looks whether the first one has finished.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// How often somebody who waits for a start looks how far it has come.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// An equal request within this time is a repeat; later it is a new escalation.
 const REPEAT_WINDOW: Duration = Duration::from_secs(120);
