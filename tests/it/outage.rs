@@ -1,10 +1,12 @@
 //! While a vendor is down: nobody waits for it in vain, nobody calls it too early, and what is held up follows soon.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sandbox::botpress::Escalation;
 use sandbox::faults::Fault;
 use serde_json::json;
+use shared::fail_point::{Place, Side};
 use tests::{ANNA, World};
 
 const MESSAGES: &str = "/v1/chat/messages/get-or-create";
@@ -125,4 +127,31 @@ async fn what_arrives_while_a_delivery_is_under_way_is_put_before_later_words_th
     }
     world.settle().await;
     assert_eq!(world.shown_by_agents(), ["second", "third", "fourth"]);
+}
+
+/// What a dead process had delivered is looked for before it is delivered again, also where an outage came between.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_whose_holder_died_is_still_doubted_after_an_outage() {
+    let world = World::in_process().await;
+    let ann = world.escalated_user("Ann").await;
+    let bob = world.escalated_user("Bob").await;
+    let livechat = world.stack.livechat.faults();
+    let headers = BTreeMap::from([("retry-after".to_owned(), "30".to_owned())]);
+    // Left to the sweep, and certainly not delivered.
+    livechat.next(1, "customer/action/send_event", Fault::Answer { status: 429, headers, body: String::new() });
+    world.says(&ann, "once").await;
+    world.fail_points.kill_at(Place { step: "table complete", side: Side::Before }, 1);
+    world.advance(Duration::from_secs(60));
+    assert!(world.drive(world.stack.sweep()).await.is_err(), "the sweep dies with what it has delivered");
+    world.fail_points.clear();
+    world.advance(Duration::from_secs(120));
+    livechat.always("", Fault::answer(503, "down"));
+    world.says(&bob, "what shows that LiveChat is down").await;
+    world.says(&ann, "later").await;
+    livechat.clear();
+    world.sweep_after(Duration::from_secs(60)).await;
+    let sent = world.sent_by_customers();
+    for text in ["once", "later"] {
+        assert_eq!(sent.iter().filter(|sent| *sent == text).count(), 1, "{text}: {sent:?}");
+    }
 }

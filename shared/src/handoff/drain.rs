@@ -205,14 +205,15 @@ impl Handoff {
                 seen_empty_at = Some(contents.arrivals);
                 continue;
             }
-            if patience == Patience::Wait && C::gate(self, &session).is_failing() {
-                return self.postpone::<C>(session_id, lease, self.clock.now()).await;
-            }
-            contents.waiting.sort_by_key(|item| item.content.is_end());
+            // Before anything else: once the lease is given back, nobody knows any more that its holder died.
             if contents.was_interrupted {
                 self.table.note_interruption(session_id, C::LANE, &contents.waiting).await?;
                 continue;
             }
+            if patience == Patience::Wait && C::gate(self, &session).is_failing() {
+                return self.postpone::<C>(session_id, lease, self.clock.now()).await;
+            }
+            contents.waiting.sort_by_key(|item| item.content.is_end());
             C::apply_changes(&mut contents.waiting);
             match self.pass((&mut session, user.as_ref()), &contents, lease, deadline, &mut has_dropped).await? {
                 Pass::Released if !has_dropped => return Ok(Drained::Delivered),
