@@ -142,6 +142,28 @@ async fn words_by_which_a_start_is_given_up_stay_with_the_bot() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_asks_again_is_told_first_that_the_promise_before_was_not_kept() {
+    let world = World::in_process().await;
+    let user = world.widget_user().await;
+    world.stack.livechat.faults().always("", Fault::answer(503, "<html></html>"));
+    assert!(says_in_time(&world, &user, ASK).await);
+    world.stack.botcopy.faults().always("push", Fault::answer(503, ""));
+    world.advance(Duration::from_secs(301));
+    assert!(!says_in_time(&world, &user, "order 7").await, "the start is given up, and the user cannot be told");
+    world.stack.livechat.faults().clear();
+    says_in_time(&world, &user, &format!("{ASK}, please")).await;
+    world.stack.botcopy.faults().clear();
+    minutes(&world, 2).await;
+    assert_eq!(
+        world.widget_shows(&user, "agent"),
+        ["Sorry, our agents cannot be reached at the moment. You are back with the bot."]
+    );
+    world.widget_says(&user, ASK).await;
+    assert!(world.stack.botcopy.is_paused(&user));
+    assert_eq!(world.stack.livechat.open_chats().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_made_durable_stays_with_the_bot() {
     let world = World::with_table_proxy(&[]).await;
     let user = world.widget_user().await;

@@ -19,6 +19,7 @@
 //! | `shown_to_user` | `user_id`, `from` (`bot`, `agent`, `notice`), `name`, `type` (`text`), `text`, `push` (its number; null when not pushed) |
 //! | `paused`, `pause_extended` | `user_id`, `until`, `by` (`answer`, `push`) |
 //! | `unpaused` | `user_id`, `by` (`answer`, `push`) |
+//! | `unpaused_again` | `user_id`, `by` (`push`): the bot had its turn already |
 //! | `pause_lapsed` (noticed at the next look) | `user_id`, `lapsed_at` |
 //! | `dialogflow_called` | `user_id`, `text` or `event` |
 //! | `swallowed` (a message that reached nobody) | `user_id`, `text` |

@@ -116,10 +116,14 @@ impl User {
     }
 
     pub fn unpause(&mut self, platform: &Platform, by: By) {
-        if self.paused_until.take().is_some() {
-            platform.record("unpaused", json!({"user_id": self.user_id, "by": by.name()}));
-        }
         self.agent_name = None;
+        let effect = match (self.paused_until.take(), by) {
+            (Some(_), _) => "unpaused",
+            (None, By::Push) => "unpaused_again",
+            // So is every user with whom the bot talks.
+            (None, By::Answer) => return,
+        };
+        platform.record(effect, json!({"user_id": self.user_id, "by": by.name()}));
     }
 
     pub fn type_for_a_while(&mut self, platform: &Platform) {

@@ -13,13 +13,13 @@ impl Model {
         match entry.effect {
             "user_wrote" => self.wrote(entry, person),
             "webhook_called" if entry.detail.get("paused") == Some(&Value::Bool(true)) => {
-                self.accept(entry.text("/text"), entry.number);
+                self.accept(entry.text("/text"), entry);
             }
             "paused" => {
                 self.with_agents.insert(person.to_owned(), person.to_owned());
             }
             // Only a push of ours ends anything; all else is a pause that comes back.
-            "unpaused" if entry.text("/by") == "push" => {
+            "unpaused" | "unpaused_again" if entry.text("/by") == "push" => {
                 self.with_agents.remove(person);
                 self.told_the_end(entry, person);
             }

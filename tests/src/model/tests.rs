@@ -1,5 +1,7 @@
 //! Journals in which something goes wrong, and such in which it only looks so.
 
+use std::time::Duration;
+
 use sandbox::journal::Vendor;
 use serde_json::{Value, json};
 
@@ -191,6 +193,28 @@ fn what_a_botcopy_user_says_to_a_closed_thread_is_owed_only_to_the_next_one() {
         assert_eq!(next.wrong().len(), 1, "{by}: who was told of the end has been promised another start");
     }
     assert_eq!(says(opened(promised()), "u").wrong().len(), 1, "the thread is open");
+}
+
+#[test]
+fn a_promise_may_be_taken_back_after_the_bot_has_its_turn() {
+    let unpaused = |story: Story, effect, by: &str| story.at_botcopy(effect, json!({"user_id": "ann", "by": by}));
+    let by_answer = || unpaused(promised(), "unpaused", "answer");
+    assert_eq!(by_answer().wrong().len(), 1, "nobody has said that no agent comes");
+    assert!(unpaused(by_answer(), "unpaused_again", "push").wrong().is_empty());
+}
+
+#[test]
+fn an_end_may_be_found_unreadable_after_a_botcopy_bot_has_its_turn() {
+    let story = opened(promised()).agent_writes("u").closes(json!("anna@example.com"));
+    let story = story.at_botcopy("unpaused", json!({"user_id": "ann", "by": "answer"}));
+    let at = story.0.last().unwrap().at + Duration::from_millis(500);
+    let story = story.we_accept("u");
+    let mut model = Model::default();
+    assert!(model.observe(&story.0).is_empty());
+    assert!(model.rest(&[at; READINGS], &[]).0.is_empty());
+    assert_eq!(model.rest(&[at], &[]).0.len(), 1, "it was not tried often enough");
+    let too_late = story.0.last().unwrap().at + Duration::from_millis(500);
+    assert_eq!(model.rest(&[too_late; READINGS], &[]).0.len(), 1, "it was over by then");
 }
 
 #[test]
