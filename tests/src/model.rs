@@ -55,6 +55,8 @@ pub(crate) struct Session {
     /// When HITL ended, and whether by our word.
     ended: Option<(Position, Timestamp, bool)>,
     is_stop_heard: bool,
+    /// When our word of the end came last; a Botcopy bot may have had its turn before.
+    told_at: Option<Timestamp>,
     /// Whether the bot was told of an end while the thread was open: only another start of the same user may do that.
     is_told_early: bool,
 }
@@ -92,7 +94,7 @@ struct Word {
     person: Option<String>,
     written: (Position, Timestamp),
     /// Since when we have answered for it.
-    accepted: Option<(Position, Timestamp)>,
+    accepted: Option<Position>,
     arrived: Option<Timestamp>,
     /// Whether agents have read it in what was said before.
     is_told: bool,
@@ -179,11 +181,11 @@ impl Model {
                 Ok(())
             }
             "webhook_delivered" if entry.detail.get("status") == Some(&200.into()) => {
-                self.accept(entry.text("/event_id"), entry);
+                self.accept(entry.text("/event_id"), entry.number);
                 Ok(())
             }
             "operation_called" if entry.detail.get("status") == Some(&200.into()) => {
-                self.accept(entry.text("/message_id"), entry);
+                self.accept(entry.text("/message_id"), entry.number);
                 if entry.text("/type") == "stopHitl"
                     && let Some(session) = self.threads.get(conversation).and_then(|one| self.sessions.get_mut(one))
                 {
@@ -282,9 +284,9 @@ impl Model {
         });
     }
 
-    fn accept(&mut self, source: &str, entry: &Entry) {
+    fn accept(&mut self, source: &str, position: Position) {
         if let Some(word) = self.by_source.get(source).and_then(|index| self.words.get_mut(*index)) {
-            word.accepted.get_or_insert((entry.number, entry.at));
+            word.accepted.get_or_insert(position);
         }
     }
 
@@ -312,7 +314,7 @@ impl Model {
         let earlier = self.words.iter().take(index);
         let mut earlier =
             earlier.filter(|one| one.direction == direction && one.thread == word.thread && !one.is_through());
-        match earlier.find(|one| one.accepted.is_some_and(|(position, _)| position < word.written.0)) {
+        match earlier.find(|one| one.accepted.is_some_and(|position| position < word.written.0)) {
             // It was in the lane before the later words had even been written.
             Some(one) => Err(format!("\"{}\" overtook \"{}\"", word.text, one.text)),
             None => Ok(()),
@@ -396,8 +398,7 @@ impl Model {
             // Somebody was promised a start that never came.
             return word.accepted.is_some();
         };
-        let is_after =
-            |end: Option<Position>| end.is_some_and(|end| word.accepted.is_none_or(|(position, _)| position > end));
+        let is_after = |end: Option<Position>| end.is_some_and(|end| word.accepted.is_none_or(|at| at > end));
         let ended_at = session.ended.map(|(position, ..)| position);
         match word.direction {
             Direction::ToAgent => {
@@ -405,9 +406,8 @@ impl Model {
                 word.accepted.is_some() && !by_people && !is_after(ended_at)
             }
             Direction::ToUser => {
-                // The bot has its turn at the end; ours may come later, but not after somebody found it over.
                 let failed_readings = session.ended.map_or(0, |(_, end, _)| {
-                    let end = word.accepted.map_or(end, |(_, at)| at.max(end));
+                    let end = session.told_at.map_or(end, |told_at| told_at.max(end));
                     unreadable.iter().filter(|at| word.written.1 <= **at && **at <= end).count()
                 });
                 let is_unread_end = is_after(ended_at) && failed_readings >= READINGS;

@@ -13,7 +13,7 @@ impl Model {
         match entry.effect {
             "user_wrote" => self.wrote(entry, person),
             "webhook_called" if entry.detail.get("paused") == Some(&Value::Bool(true)) => {
-                self.accept(entry.text("/text"), entry);
+                self.accept(entry.text("/text"), entry.number);
             }
             "paused" => {
                 self.with_agents.insert(person.to_owned(), person.to_owned());
@@ -52,8 +52,9 @@ impl Model {
     fn told_the_end(&mut self, entry: &Entry, person: &str) {
         let is_over = |word: &&mut Word| word.person.as_deref() == Some(person) && word.accepted.is_some();
         self.words.iter_mut().filter(is_over).for_each(|word| word.is_given_up = true);
-        let session = self.threads.get(person).and_then(|thread| self.sessions.get_mut(thread));
-        if let Some(session) = session.filter(|session| session.ended.is_none()) {
+        let Some(session) = self.threads.get(person).and_then(|thread| self.sessions.get_mut(thread)) else { return };
+        session.told_at = Some(entry.at);
+        if session.ended.is_none() {
             session.ended = Some((entry.number, entry.at, true));
             session.is_told_early = session.is_open();
         }

@@ -205,16 +205,18 @@ fn a_promise_may_be_taken_back_after_the_bot_has_its_turn() {
 
 #[test]
 fn an_end_may_be_found_unreadable_after_a_botcopy_bot_has_its_turn() {
-    let story = opened(promised()).agent_writes("u").closes(json!("anna@example.com"));
-    let story = story.at_botcopy("unpaused", json!({"user_id": "ann", "by": "answer"}));
-    let at = story.0.last().unwrap().at + Duration::from_millis(500);
-    let story = story.we_accept("u");
-    let mut model = Model::default();
-    assert!(model.observe(&story.0).is_empty());
-    assert!(model.rest(&[at; READINGS], &[]).0.is_empty());
-    assert_eq!(model.rest(&[at], &[]).0.len(), 1, "it was not tried often enough");
-    let too_late = story.0.last().unwrap().at + Duration::from_millis(500);
-    assert_eq!(model.rest(&[too_late; READINGS], &[]).0.len(), 1, "it was over by then");
+    let unpaused = |story: Story, effect, by: &str| story.at_botcopy(effect, json!({"user_id": "ann", "by": by}));
+    let closed = opened(promised()).agent_writes("u").closes(json!("anna@example.com"));
+    let story = unpaused(unpaused(closed, "unpaused", "answer"), "unpaused_again", "push");
+    let told_at = story.0.last().unwrap().at;
+    let wrong = |readings: &[Timestamp]| {
+        let mut model = Model::default();
+        assert!(model.observe(&story.0).is_empty());
+        model.rest(readings, &[]).0.len()
+    };
+    assert_eq!(wrong(&[told_at; READINGS]), 0);
+    assert_eq!(wrong(&[told_at]), 1, "it was not tried often enough");
+    assert_eq!(wrong(&[told_at + Duration::from_millis(1); READINGS]), 1, "it was over by then");
 }
 
 #[test]
