@@ -120,7 +120,7 @@ impl User {
         let effect = match (self.paused_until.take(), by) {
             (Some(_), _) => "unpaused",
             (None, By::Push) => "unpaused_again",
-            // So is every user with whom the bot talks.
+            // The answer that every word to the bot gets.
             (None, By::Answer) => return,
         };
         platform.record(effect, json!({"user_id": self.user_id, "by": by.name()}));

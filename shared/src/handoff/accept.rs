@@ -143,7 +143,7 @@ impl Handoff {
             };
             match holds_lease {
                 // Boxed, since all that follows nests deeper than the compiler cares to follow.
-                true => Box::pin(self.drain_from(view, whose, lease, deadline, Patience::Wait)).await,
+                true => Box::pin(self.drain(view, whose, lease, deadline, Patience::Wait)).await,
                 false => Ok(Drained::Finished),
             }
         };

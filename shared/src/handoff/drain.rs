@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::gates::Gate;
-use super::{DELIVERY_TIME, Error, Handoff, Result};
+use super::{DELIVERY_TIME, Error, Handoff, Result, lease_until};
 use crate::bridge::decide::without_agent;
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, UserId};
@@ -166,19 +166,24 @@ enum Pass {
 }
 
 impl Handoff {
-    /// Delivers everything in a lane whose lease is held, and gives the lease back.
-    pub(super) async fn drain<C: Content>(
+    /// Delivers everything in a lane, and leaves what can only be delivered later; nothing where nothing waits, or somebody else
+    /// is at it.
+    pub(super) async fn drain_if_free<C: Content>(
         &self,
-        whose: impl Into<Whose<'_>>,
-        lease: &Lease,
+        session_id: &SessionId,
         deadline: Timestamp,
-        patience: Patience,
-    ) -> Result<Drained> {
-        self.drain_from::<C>(None, whose.into(), lease, deadline, patience).await
+    ) -> Result<Option<Drained>> {
+        let lease = lease_until(deadline);
+        if !self.table.take_lease(session_id, C::LANE, &lease, self.clock.now()).await? {
+            return Ok(None);
+        }
+        // Boxed, since all that follows nests deeper than the compiler cares to follow.
+        Box::pin(self.drain::<C>(None, session_id.into(), &lease, deadline, Patience::Leave)).await.map(Some)
     }
 
-    /// The same, for somebody who knows what the first look would bring.
-    pub(super) async fn drain_from<C: Content>(
+    /// Delivers everything in a lane whose lease is held, and gives the lease back; `view` is what the first look would bring,
+    /// where that is known.
+    pub(super) async fn drain<C: Content>(
         &self,
         mut view: Option<View<C>>,
         whose: Whose<'_>,

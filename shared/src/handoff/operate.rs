@@ -1,8 +1,7 @@
 //! What an operator does by hand: deliver again, end a session.
 
-use super::drain::{Content, Patience};
 use super::stop::MayBeOpen;
-use super::{Handoff, Result, lease_until};
+use super::{Handoff, Result};
 use crate::bridge::{ToAgent, ToBot};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
@@ -57,23 +56,15 @@ impl Handoff {
             return Ok(Redriven::Gone);
         }
         match parked.lane {
-            Lane::ToAgent => self.drain_now::<ToAgent>(&parked.session_id, deadline).await?,
-            Lane::ToBot => self.drain_now::<ToBot>(&parked.session_id, deadline).await?,
-        }
+            Lane::ToAgent => self.drain_if_free::<ToAgent>(&parked.session_id, deadline).await?,
+            Lane::ToBot => self.drain_if_free::<ToBot>(&parked.session_id, deadline).await?,
+        };
         Ok(match self.table.outcome(parked).await? {
             Some(Outcome::Delivered) => Redriven::Delivered,
             Some(Outcome::Dropped) => Redriven::Dropped,
             Some(Outcome::Parked) => Redriven::ParkedAgain,
             None => Redriven::Waiting,
         })
-    }
-
-    async fn drain_now<C: Content>(&self, session_id: &SessionId, deadline: Timestamp) -> Result<()> {
-        let lease = lease_until(deadline);
-        if self.table.take_lease(session_id, C::LANE, &lease, self.clock.now()).await? {
-            Box::pin(self.drain::<C>(session_id, &lease, deadline, Patience::Leave)).await?;
-        }
-        Ok(())
     }
 
     /// Ends a session for both sides: its bot resumes, its chat is closed.

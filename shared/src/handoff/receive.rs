@@ -8,7 +8,6 @@ use super::{DELIVERY_TIME, Handoff, Result, lease_until, platform};
 use crate::bridge::ToBot;
 use crate::bridge::decide::{self, Intention};
 use crate::clock::Timestamp;
-use crate::ids::SessionId;
 use crate::livechat::webhook::Event;
 use crate::store::lane::{Accepted, Occupancy};
 use crate::store::{ChatPointer, State, Surroundings};
@@ -36,17 +35,19 @@ impl Handoff {
     pub async fn receive(&self, event: &Event, deadline: Timestamp) -> Result<Received> {
         let Some((pointer, around)) = self.find_chat_of(event).await? else { return Ok(Received::NotOurs) };
         let intentions = decide::decide(event, &pointer, self.clock.now());
-        if intentions.is_empty() {
-            if let Event::IncomingChat { .. } = event {
-                self.bring_what_the_start_finds(&pointer.session_id, around, deadline).await;
-            }
+        if intentions.is_empty() && !matches!(event, Event::IncomingChat { .. }) {
             return Ok(Received::Ignored);
         }
-        let (whose, lease) = (Whose::from(&pointer.session_id), lease_until(deadline));
+        let whose = Whose::from(&pointer.session_id);
         let around = match around {
             Some(around) => around,
             None => self.look_around::<ToBot>(whose).await,
         };
+        if intentions.is_empty() {
+            self.bring_what_the_start_finds(whose, around, deadline).await;
+            return Ok(Received::Ignored);
+        }
+        let lease = lease_until(deadline);
         let intentions = intentions.into_iter().map(Intention::into_item);
         let intake = self.accept_seeing(around, &pointer.session_id, intentions, &lease).await?;
         self.drain_accepted::<ToBot>(whose, intake, &lease, deadline).await;
@@ -54,17 +55,7 @@ impl Handoff {
     }
 
     /// Delivers what the start has found in its thread, or finds there before it is over: its caller cannot wait for that.
-    async fn bring_what_the_start_finds(
-        &self,
-        session_id: &SessionId,
-        around: Option<Surroundings>,
-        deadline: Timestamp,
-    ) {
-        let whose = Whose::from(session_id);
-        let mut around = match around {
-            Some(around) => around,
-            None => self.look_around::<ToBot>(whose).await,
-        };
+    async fn bring_what_the_start_finds(&self, whose: Whose<'_>, mut around: Surroundings, deadline: Timestamp) {
         while let (Occupancy::Idle { .. }, Some(session)) = (around.occupancy, &around.session)
             && session.state == State::Starting
             && self.clock.now() + LOOK_AGAIN + platform::settle(self, session) + DELIVERY_TIME < deadline

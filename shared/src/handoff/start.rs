@@ -7,9 +7,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use super::credentials::AsCustomer;
-use super::drain::{Drained, Patience};
+use super::drain::Drained;
 use super::reconcile::SILENCE;
-use super::{Error, Handoff, Result, fresh_holder, lease_until, platform};
+use super::{Error, Handoff, Result, fresh_holder, platform};
 use crate::botpress::{Author, HistoryItem};
 use crate::bridge::wording::Wording;
 use crate::bridge::{ToAgent, ToBot, news, to_livechat};
@@ -17,7 +17,7 @@ use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, SessionId, UserId};
 use crate::metrics::{About, Metric};
 use crate::redacted::Redacted;
-use crate::store::lane::{Lane, Occupancy, Position};
+use crate::store::lane::{Occupancy, Position};
 use crate::store::{ChatPointer, Claim, Introduction, Platform, Session, State, User};
 use crate::telemetry;
 
@@ -107,7 +107,7 @@ impl Handoff {
         match (session.state, &session.conversation_id) {
             (State::Closed, _) => self.claim(request, digest, user, deadline).await,
             (State::Closing, _) => {
-                if !self.has_told_all(&session.session_id, deadline).await? {
+                if !self.tell_all(&session.session_id, deadline).await? {
                     return Ok(Step::Wait);
                 }
                 self.finish_closing(&session, deadline).await?;
@@ -311,24 +311,17 @@ impl Handoff {
     }
 
     /// Tells the user of a session that is ending what they have not been told yet, such as that it was given up: once it is
-    /// over nobody does. Answers whether nothing of that is left.
-    async fn has_told_all(&self, session_id: &SessionId, deadline: Timestamp) -> Result<bool> {
-        let lease = lease_until(deadline);
-        if self.table.take_lease(session_id, Lane::ToBot, &lease, self.clock.now()).await? {
-            let drained = Box::pin(self.drain::<ToBot>(session_id, &lease, deadline, Patience::Leave)).await?;
-            return Ok(!matches!(drained, Drained::Postponed(_)));
-        }
-        // Nothing waits, or somebody else is at it.
-        Ok(self.look_around::<ToBot>(session_id.into()).await.occupancy != Occupancy::Busy)
+    /// over nobody does. Answers whether nothing is left to tell.
+    async fn tell_all(&self, session_id: &SessionId, deadline: Timestamp) -> Result<bool> {
+        Ok(match self.drain_if_free::<ToBot>(session_id, deadline).await? {
+            Some(drained) => !matches!(drained, Drained::Postponed(_)),
+            None => self.look_around::<ToBot>(session_id.into()).await.occupancy != Occupancy::Busy,
+        })
     }
 
     /// Delivers what the user has written while their session was still being started.
     pub(super) async fn deliver_what_waits(&self, session_id: &SessionId, deadline: Timestamp) -> Result<()> {
-        let lease = lease_until(deadline);
-        match self.table.take_lease(session_id, Lane::ToAgent, &lease, self.clock.now()).await? {
-            true => Box::pin(self.drain::<ToAgent>(session_id, &lease, deadline, Patience::Leave)).await.map(drop),
-            false => Ok(()),
-        }
+        self.drain_if_free::<ToAgent>(session_id, deadline).await.map(drop)
     }
 }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 
-use super::drain::{Content, Drained, Patience};
+use super::drain::{Content, Drained};
 use super::stop::MayBeOpen;
-use super::{DELIVERY_TIME, Handoff, Result, lease_until, platform};
+use super::{DELIVERY_TIME, Handoff, Result, platform};
 use crate::bridge::{ToAgent, ToBot};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
@@ -122,13 +122,10 @@ impl Handoff {
     }
 
     async fn sweep_lane<C: Content>(&self, session_id: &SessionId, deadline: Timestamp) -> Result<Work> {
-        let lease = lease_until(deadline);
-        if !self.table.take_lease(session_id, C::LANE, &lease, self.clock.now()).await? {
-            return Ok(Work::None);
-        }
-        Ok(match self.drain::<C>(session_id, &lease, deadline, Patience::Leave).await? {
-            Drained::Finished | Drained::Delivered => Work::Done,
-            Drained::Postponed(due_again_at) => Work::DueAgain(due_again_at),
+        Ok(match self.drain_if_free::<C>(session_id, deadline).await? {
+            None => Work::None,
+            Some(Drained::Finished | Drained::Delivered) => Work::Done,
+            Some(Drained::Postponed(due_again_at)) => Work::DueAgain(due_again_at),
         })
     }
 
