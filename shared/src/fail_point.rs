@@ -82,6 +82,8 @@ impl Plan {
 
 /// Passes a place; does not come back if the plan says so.
 pub(crate) fn pass(step: &'static str, side: Side) {
-    let dies = PLAN.try_with(|plan| plan.pass(Place { step, side })).unwrap_or(false);
-    assert!(!dies, "killed by the plan: {side:?} {step}");
+    if PLAN.try_with(|plan| plan.pass(Place { step, side })).unwrap_or(false) {
+        // Past the panic hook: a death that was asked for, thousands of times, is nothing to tell of.
+        std::panic::resume_unwind(Box::new(format!("killed by the plan: {side:?} {step}")));
+    }
 }

@@ -28,7 +28,6 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    keep_quiet_about_planned_deaths();
     if arguments.scenario == "list" {
         for scenario in Scenario::all() {
             println!("{:27} {}", scenario.name(), scenario.shows());
@@ -77,15 +76,4 @@ async fn list_fail_points() -> ExitCode {
     }
     println!("{} places in {} flows", passed.len(), flows);
     ExitCode::SUCCESS
-}
-
-/// A killed invocation is a panic that was asked for, thousands of times.
-fn keep_quiet_about_planned_deaths() {
-    let tell = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        let message = panic.payload_as_str().unwrap_or_default();
-        if !message.starts_with("killed by the plan") {
-            tell(panic);
-        }
-    }));
 }

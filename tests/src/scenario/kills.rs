@@ -380,6 +380,8 @@ impl Death {
     /// Nobody dies any more, and soon nothing is left to happen.
     async fn conclude(&mut self) -> Result<Excused, String> {
         self.life.world.fail_points.clear();
+        // Who died early has not met the fault that was meant for them, and nobody else is to.
+        self.life.heal();
         let excused = self.life.rest(&[MINUTE; 3]).await?;
         let broken = if self.flow == Flow::BrokenPromise { excused.words + excused.given_up } else { 0 };
         if excused.words + excused.stops + excused.starts + excused.given_up > broken {
