@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use sandbox::faults::Fault;
 use sandbox::livechat::Region;
-use serde_json::json;
 use tests::{ANNA, World};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -97,23 +96,13 @@ async fn a_cookie_secret_that_changes_with_each_renewal_is_kept() {
     assert_eq!(world.shown_by_agents(), ["still the same chat"]);
 }
 
-/// LiveChat forgets the customer: their cookies no longer fit what it knows.
-async fn forget_customers(world: &World) {
-    for user in world.items("user") {
-        if user.get("customer").is_some() {
-            let values = json!({":wrong": {"S": "no-longer-known"}});
-            world.change_item(&user, "SET customer.cookies.secret = :wrong", values).await;
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_customer_costs_the_session_but_not_the_next_one() {
     for by_time in [true, false] {
         let world = World::in_process().await;
         let ann = world.escalated_user("Ann").await;
         let first_chat = world.chat_id();
-        forget_customers(&world).await;
+        world.forget_customers().await;
         match by_time {
             true => world.advance(HOUR * 9),
             false => world.stack.livechat.expire_customer_tokens(),

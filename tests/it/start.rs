@@ -11,11 +11,15 @@ use sandbox::botpress::{Escalation, OperationAnswer};
 use sandbox::faults::{Fault, Faults};
 use sandbox::livechat::SecondChat;
 use serde_json::{Value, json};
+use shared::fail_point::{Place, Side};
 use tests::{ANNA, ASK, World, http};
 use tokio::task::JoinSet;
 
 /// For how long the first items towards a new session are held, unless `SETTLE_MS` says something else.
 const SETTLE_TIME: Duration = Duration::from_secs(3);
+
+/// For how long a start that has died keeps others off, at the most.
+const CLAIM_TIME: Duration = Duration::from_secs(30);
 
 /// A user as the plugin makes them; the answer is their id.
 async fn created_user(world: &World, name: &str) -> String {
@@ -497,4 +501,79 @@ async fn an_agent_whom_a_start_finds_late_is_shown_to_a_widget() {
     world.stack.livechat.faults().next(1, "agent/action/get_chat", Fault::Pace(Duration::from_secs(1)));
     world.widget_says(&user, ASK).await;
     assert_eq!(world.widget_shows(&user, "notice"), ["You are now chatting with Anna."]);
+}
+
+/// A start dies with a thread that it has opened and not recorded, in which an agent has their say before anybody goes on.
+async fn dies_with_an_open_thread<F: Future>(world: &World, start: F) {
+    world.fail_points.kill_at(Place { step: "table open_thread", side: Side::Before }, 1);
+    world.drive(start).await;
+    assert!(world.fail_points.has_killed());
+    world.fail_points.clear();
+    world.answers(ANNA, "Hello from Anna").await;
+    world.agent_closes(ANNA).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_widget_is_shown_what_was_said_in_a_thread_that_was_closed_before_its_dead_start_goes_on() {
+    let world = World::in_process().await;
+    let user = world.widget_user().await;
+    for starts in 1..=2 {
+        dies_with_an_open_thread(&world, world.widget_says(&user, ASK)).await;
+        world.sweep_after(Duration::from_secs(60)).await;
+        assert_eq!(world.widget_shows(&user, "agent"), vec!["Hello from Anna"; starts]);
+        assert!(!world.stack.botcopy.is_paused(&user), "it ended as it would have without the death");
+        let threads = world.count("chat_started") + world.count("chat_resumed");
+        assert_eq!(threads, starts, "no other thread was opened");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_gets_what_was_said_in_a_thread_that_was_closed_before_its_dead_start_is_repeated() {
+    let world = World::in_process().await;
+    let input = request(&created_user(&world, "Ann").await);
+    dies_with_an_open_thread(&world, async { drop(world.act("startHitl", input.clone()).await) }).await;
+    world.advance(CLAIM_TIME);
+    let conversation_id = conversation_id(&world.act("startHitl", input).await);
+    world.sweep_after(SETTLE_TIME).await;
+    let said = world.entries("message_created", "/conversation_id", &conversation_id).remove(0);
+    assert_eq!(said.text("/payload/text"), "Hello from Anna");
+    let stopped = world.bot_events("hitlStopped").remove(0);
+    assert_eq!((said.number < stopped.number, stopped.text("/conversation_id")), (true, conversation_id.as_str()));
+    assert_eq!((world.count("chat_started"), world.count("chat_resumed")), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_start_goes_on_although_livechat_no_longer_knows_its_customer() {
+    let world = World::in_process().await;
+    let input = request(&created_user(&world, "Ann").await);
+    dies_with_an_open_thread(&world, async { drop(world.act("startHitl", input.clone()).await) }).await;
+    world.advance(CLAIM_TIME);
+    world.forget_customers().await;
+    world.stack.livechat.expire_customer_tokens();
+    conversation_id(&world.act("startHitl", input).await);
+    assert_eq!(world.count("chat_started"), 2, "of another customer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thread_from_before_the_start_is_not_taken_for_one_that_it_has_left_behind() {
+    let world = World::in_process().await;
+    let input = request(&created_user(&world, "Ann").await);
+    conversation_id(&world.act("startHitl", input.clone()).await);
+    let chat_id = world.chat_id();
+    world.agent_closes(ANNA).await;
+    world.sweep_after(SETTLE_TIME).await;
+    // Without us, and without the user.
+    let resumed = json!({ "chat": { "id": chat_id, "access": { "group_ids": [1] } } });
+    world.owner_calls("agent/action/resume_chat", &resumed).await;
+    let closed = json!({ "id": chat_id, "ignore_requester_presence": true });
+    world.owner_calls("agent/action/deactivate_chat", &closed).await;
+    world.advance(Duration::from_secs(1));
+    world.fail_points.kill_at(Place { step: "vendor resume_chat", side: Side::Before }, 1);
+    world.act("startHitl", input.clone()).await;
+    assert!(world.fail_points.has_killed());
+    world.fail_points.clear();
+    world.advance(CLAIM_TIME);
+    conversation_id(&world.act("startHitl", input).await);
+    world.answers(ANNA, "Hello from Anna").await;
+    assert!(world.stack.livechat.thread(&chat_id).unwrap().active, "the user has a thread of their own");
 }

@@ -46,7 +46,6 @@ pub(crate) struct Model {
 pub(crate) struct Session {
     /// The chat of the thread.
     pub chat_id: String,
-    opened: Position,
     customer: String,
     conversation: Option<String>,
     person: Option<String>,
@@ -207,8 +206,7 @@ impl Model {
         let customer = entry.text("/customer_id").to_owned();
         let second = self.sessions.values().any(|session| session.is_open() && session.customer == customer);
         let chat_id = entry.text("/chat_id").to_owned();
-        self.sessions
-            .insert(thread.to_owned(), Session { chat_id, opened: entry.number, customer, ..Session::default() });
+        self.sessions.insert(thread.to_owned(), Session { chat_id, customer, ..Session::default() });
         if second { Err(format!("the customer of thread {thread} has a second open thread")) } else { Ok(()) }
     }
 
@@ -392,15 +390,6 @@ impl Model {
         (wrong, excused)
     }
 
-    /// Whether a start died before it recorded its thread, which was closed before another try opened the next one: of a thread
-    /// that is known the user hears first that it is closed.
-    fn was_never_known(&self, session: &Session) -> bool {
-        let is_next = |other: &Session| {
-            other.customer == session.customer && session.closed.is_some_and(|(closed, _)| closed < other.opened)
-        };
-        session.is_botcopy && session.awaits_our_word() && self.sessions.values().any(is_next)
-    }
-
     fn is_owed(&self, word: &Word, unreadable: &[Timestamp]) -> bool {
         if word.is_given_up {
             return false;
@@ -422,10 +411,7 @@ impl Model {
                     unreadable.iter().filter(|at| word.written.1 <= **at && **at <= end).count()
                 });
                 let is_unread_end = is_after(ended_at) && failed_readings >= READINGS;
-                session.person.is_some()
-                    && !session.is_ended_by_bot()
-                    && !is_unread_end
-                    && !self.was_never_known(session)
+                session.person.is_some() && !session.is_ended_by_bot() && !is_unread_end
             }
         }
     }

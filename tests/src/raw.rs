@@ -196,6 +196,16 @@ impl World {
         self.call_table("UpdateItem", &call).await;
     }
 
+    /// LiveChat forgets its customers: their cookies no longer fit what it knows.
+    pub async fn forget_customers(&self) {
+        for user in self.items("user") {
+            if user.get("customer").is_some() {
+                let values = json!({":wrong": {"S": "no-longer-known"}});
+                self.change_item(&user, "SET customer.cookies.secret = :wrong", values).await;
+            }
+        }
+    }
+
     /// What the table answers where somebody asks for these items at once.
     pub async fn read_items(&self, items: &[&Value]) -> Vec<Value> {
         let name = self.stack.table.name();

@@ -105,6 +105,24 @@ impl Handoff {
         }
     }
 
+    /// The thread that a start opened before it died, if it is closed by now: what was said in it, and its end, have to be told
+    /// like those of any other.
+    ///
+    /// One that is still open is found when another cannot be opened beside it.
+    pub(super) async fn find_left_behind(
+        &self,
+        user: &User,
+        session: &Session,
+        customer: &mut AsCustomer<'_>,
+    ) -> Result<Option<Thread>> {
+        let chats = call!(customer.list_chats())?;
+        Ok(chats.into_iter().next().and_then(|chat| {
+            let is_since = chat.last_thread_created_at.is_some_and(|at| at >= session.started_at);
+            let thread_id = chat.last_thread_id.filter(|id| Some(id) != user.thread_id.as_ref())?;
+            (is_since && !chat.active).then_some(Thread { chat_id: chat.id, thread_id })
+        }))
+    }
+
     /// Starts the customer's chat, or resumes it; where LiveChat says that it is open, or says nothing, looks first.
     pub(super) async fn open_thread(
         &self,

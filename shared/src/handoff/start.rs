@@ -216,7 +216,14 @@ impl Handoff {
     }
 
     async fn try_build(&self, request: &StartRequest<'_>, user: User, session: &mut Session) -> Result<ConversationId> {
-        let customer = self.customer_for(&user).await?;
+        let mut customer = self.customer_for(&user).await?;
+        let is_taken_up_again = user.session_id.as_ref() == Some(&session.session_id);
+        if is_taken_up_again && session.thread.is_none() {
+            match self.find_left_behind(&user, session, &mut customer).await {
+                Ok(left_behind) => session.thread = left_behind,
+                Err(error) => customer = self.replaced(&user, &customer, error).await?,
+            }
+        }
         // Boxed, like the other long ways below: side by side they would need more stack than a worker has.
         let introduced = Box::pin(self.introduced(request, &user, session, customer));
         let (introduced, known) = tokio::join!(introduced, Box::pin(self.known_to_agents(&user)));

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::{Action, Api, Chat, Client, Error, NewEvent, Result};
+use crate::clock::Timestamp;
 use crate::http::{Body, Call, File, entries};
 use crate::ids::{ChatId, EventId, GroupId, ThreadId};
 use crate::redacted::Redacted;
@@ -54,6 +55,9 @@ pub struct ChatOverview {
     /// Its latest thread.
     #[serde(default)]
     pub last_thread_id: Option<ThreadId>,
+    /// When that thread was opened.
+    #[serde(default)]
+    pub last_thread_created_at: Option<Timestamp>,
     /// Whether that thread is open.
     #[serde(default)]
     pub active: bool,
@@ -377,13 +381,21 @@ mod tests {
     async fn the_customers_chats_are_listed_in_the_form_of_this_and_the_next_version() {
         for list in ["chats_summary", "chats_info"] {
             let answer = json!({list: [
-                {"id": "C", "last_thread_id": "T", "active": true, "users": [], "last_event_per_type": {}},
+                {"id": "C", "last_thread_id": "T", "last_thread_created_at": "2026-05-11T09:40:00.100000Z", "active": true,
+                 "users": [], "last_event_per_type": {}},
                 {"id": "D", "active": false},
             ], "total_chats": 2});
             let server = serve("list_chats", json!({}), answer).await;
             let chats = client(&server.uri()).customer(&token()).list_chats().await.unwrap();
-            let first = ChatOverview { id: "C".into(), last_thread_id: Some("T".into()), active: true };
-            assert_eq!(chats, [first, ChatOverview { id: "D".into(), last_thread_id: None, active: false }]);
+            let first = ChatOverview {
+                id: "C".into(),
+                last_thread_id: Some("T".into()),
+                last_thread_created_at: Timestamp::parse("2026-05-11T09:40:00.100000Z"),
+                active: true,
+            };
+            let second =
+                ChatOverview { id: "D".into(), last_thread_id: None, last_thread_created_at: None, active: false };
+            assert_eq!(chats, [first, second]);
         }
     }
 

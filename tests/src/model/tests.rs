@@ -220,19 +220,6 @@ fn an_end_may_be_found_unreadable_after_a_botcopy_bot_has_its_turn() {
 }
 
 #[test]
-fn what_an_agent_writes_into_a_thread_that_a_dead_start_has_opened_may_be_lost() {
-    let closed = || opened(promised()).agent_writes("u").closes(json!("anna@example.com"));
-    let again = |story: Story| {
-        story.and("chat_resumed", json!({"thread_id": "T2", "chat_id": "chat", "customer_id": "customer"}))
-    };
-    let lost = |story: Story| story.wrong().iter().filter(|wrong| wrong.contains("never arrived")).count();
-    assert_eq!(lost(again(closed())), 0);
-    assert_eq!(lost(closed()), 1, "it may still be read");
-    let told = closed().at_botcopy("unpaused", json!({"user_id": "ann", "by": "push"}));
-    assert_eq!(lost(again(told)), 1, "it was known");
-}
-
-#[test]
 fn a_push_may_be_doubled_only_where_nobody_knew_of_the_first() {
     let twice = pushed(pushed(opened(promised()).agent_writes("hi"), "hi"), "hi");
     let mut model = Model::default();
