@@ -390,6 +390,14 @@ impl Model {
         (wrong, excused)
     }
 
+    /// Whether a start that opened the thread, and died before it recorded that, was given up: nobody knew of what was written there.
+    fn was_never_known(&self, thread: &str, session: &Session) -> bool {
+        let by_us = session.closed.is_some_and(|(_, by)| by == By::Ourselves);
+        let of_thread = |word: &&Word| word.thread == thread && word.direction == Direction::ToUser;
+        let is_silent = self.words.iter().filter(of_thread).all(|word| word.arrived.is_none());
+        session.is_botcopy && session.is_told_early && by_us && is_silent
+    }
+
     fn is_owed(&self, word: &Word, unreadable: &[Timestamp]) -> bool {
         if word.is_given_up {
             return false;
@@ -411,7 +419,8 @@ impl Model {
                     unreadable.iter().filter(|at| word.written.1 <= **at && **at <= end).count()
                 });
                 let is_unread_end = is_after(ended_at) && failed_readings >= READINGS;
-                session.person.is_some() && !session.is_ended_by_bot() && !is_unread_end
+                let is_lost = is_unread_end || self.was_never_known(&word.thread, session);
+                session.person.is_some() && !session.is_ended_by_bot() && !is_lost
             }
         }
     }

@@ -220,6 +220,17 @@ fn an_end_may_be_found_unreadable_after_a_botcopy_bot_has_its_turn() {
 }
 
 #[test]
+fn what_an_agent_writes_while_a_dead_start_is_given_up_may_be_lost() {
+    let lost = |story: Story| story.wrong().iter().filter(|wrong| wrong.contains("never arrived")).count();
+    let given_up =
+        |story: Story| story.at_botcopy("unpaused", json!({"user_id": "ann", "by": "push"})).closes(json!(OURSELVES));
+    assert_eq!(lost(given_up(opened(promised()).agent_writes("hi"))), 0);
+    assert_eq!(lost(opened(promised()).agent_writes("hi")), 1, "it may still be read");
+    let shown = pushed(opened(promised()).agent_writes("hi"), "hi").agent_writes("bye");
+    assert_eq!(lost(given_up(shown)), 1, "the thread was known");
+}
+
+#[test]
 fn a_push_may_be_doubled_only_where_nobody_knew_of_the_first() {
     let twice = pushed(pushed(opened(promised()).agent_writes("hi"), "hi"), "hi");
     let mut model = Model::default();
