@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sandbox::botpress::{Escalation, OperationAnswer};
 use sandbox::faults::{Fault, Faults};
-use sandbox::livechat::SecondChat;
+use sandbox::livechat::{GroupStatus, SecondChat};
 use serde_json::{Value, json};
 use shared::fail_point::{Place, Side};
 use tests::{ANNA, ASK, World, http};
@@ -552,6 +552,21 @@ async fn a_dead_start_goes_on_although_livechat_no_longer_knows_its_customer() {
     world.stack.livechat.expire_customer_tokens();
     conversation_id(&world.act("startHitl", input).await);
     assert_eq!(world.count("chat_started"), 2, "of another customer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_start_that_fails_when_it_is_taken_up_again_leaves_nothing_open() {
+    let world = World::in_process().await;
+    let input = request(&created_user(&world, "Ann").await);
+    world.fail_points.kill_at(Place { step: "table open_thread", side: Side::Before }, 1);
+    world.act("startHitl", input.clone()).await;
+    assert!(world.fail_points.has_killed() && !world.stack.livechat.open_chats().is_empty());
+    world.fail_points.clear();
+    world.advance(CLAIM_TIME);
+    world.stack.livechat.set_group_status(1, GroupStatus::Offline);
+    refusal(&world.act("startHitl", input).await);
+    world.sweep_after(CLAIM_TIME).await;
+    assert!(world.stack.livechat.open_chats().is_empty(), "the user is with the bot, and no agent may wait for them");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::credentials::AsCustomer;
 use super::drain::Drained;
 use super::reconcile::SILENCE;
+use super::stop::MayBeOpen;
 use super::{Error, Handoff, Result, fresh_holder, platform};
 use crate::botpress::{Author, HistoryItem};
 use crate::bridge::wording::Wording;
@@ -202,6 +203,7 @@ impl Handoff {
         mut session: Session,
         deadline: Timestamp,
     ) -> Result<ConversationId> {
+        let is_taken_up_again = is_taken_up_again(&user, &session);
         // Boxed, as are its parts: together they are more than a thread's stack likes to hold.
         match Box::pin(self.try_build(request, user, &mut session)).await {
             Ok(conversation_id) => Ok(conversation_id),
@@ -209,7 +211,11 @@ impl Handoff {
             // Tried again by the sweep, so that it can be promised now.
             Err(error) if error.is_retryable() && platform::outlives_caller(&session.platform) => Err(error),
             Err(error) => {
-                self.abandon(&session, &error, deadline).await;
+                let may_be_open = match is_taken_up_again || session.thread.is_some() || error.outcome_unknown() {
+                    true => MayBeOpen::Yes,
+                    false => MayBeOpen::No,
+                };
+                self.abandon(&session, &error, may_be_open, deadline).await;
                 Err(error)
             }
         }
@@ -217,8 +223,7 @@ impl Handoff {
 
     async fn try_build(&self, request: &StartRequest<'_>, user: User, session: &mut Session) -> Result<ConversationId> {
         let mut customer = self.customer_for(&user).await?;
-        let is_taken_up_again = user.session_id.as_ref() == Some(&session.session_id);
-        if is_taken_up_again && session.thread.is_none() {
+        if is_taken_up_again(&user, session) && session.thread.is_none() {
             match self.find_left_behind(&user, session, &mut customer).await {
                 Ok(left_behind) => session.thread = left_behind,
                 Err(error) => customer = self.replaced(&user, &customer, error).await?,
@@ -387,6 +392,12 @@ impl StartRequest<'_> {
         hash.update(self.group_id.map_or(-1, |group| i64::from(group.0)).to_be_bytes());
         URL_SAFE_NO_PAD.encode(hash.finalize())
     }
+}
+
+/// Whether somebody began the start before, and may have opened something: a start's first claimant has read the user before
+/// they claimed it.
+fn is_taken_up_again(user: &User, session: &Session) -> bool {
+    user.session_id.as_ref() == Some(&session.session_id)
 }
 
 /// What a look at the user's present session leads to.

@@ -44,14 +44,10 @@ impl Handoff {
     }
 
     /// Undoes a start that failed with `error`; what cannot be undone now is left to the sweep.
-    pub(super) async fn abandon(&self, session: &Session, error: &Error, deadline: Timestamp) {
+    pub(super) async fn abandon(&self, session: &Session, error: &Error, may_be_open: MayBeOpen, deadline: Timestamp) {
         self.record(&About::Stack, &[(Metric::StartsFailed, 1.0)]);
         tracing::warn!(error = %error, session.id = %session.session_id, "a start has failed and is undone");
         let failure = (!error.is_retryable()).then(|| error.to_string());
-        let may_be_open = match session.thread.is_some() || error.outcome_unknown() {
-            true => MayBeOpen::Yes,
-            false => MayBeOpen::No,
-        };
         if let Err(error) = self.undo(session, failure.as_deref(), may_be_open, deadline).await {
             tracing::error!(error = %error, session.id = %session.session_id, "a failed start is left to the sweep");
         }
