@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 /// For how long the first items towards a new session are held, unless `SETTLE_MS` says something else.
 const SETTLE_TIME: Duration = Duration::from_secs(3);
 
-/// For how long a start that has died keeps others off, at the most.
+/// Longer than a start that has died keeps others off.
 const CLAIM_TIME: Duration = Duration::from_secs(30);
 
 /// A user as the plugin makes them; the answer is their id.
@@ -503,12 +503,17 @@ async fn an_agent_whom_a_start_finds_late_is_shown_to_a_widget() {
     assert_eq!(world.widget_shows(&user, "notice"), ["You are now chatting with Anna."]);
 }
 
-/// A start dies with a thread that it has opened and not recorded, in which an agent has their say before anybody goes on.
-async fn dies_with_an_open_thread<F: Future>(world: &World, start: F) {
-    world.fail_points.kill_at(Place { step: "table open_thread", side: Side::Before }, 1);
+/// A start dies right before a step.
+async fn dies_before<F: Future>(world: &World, step: &'static str, start: F) {
+    world.fail_points.kill_at(Place { step, side: Side::Before }, 1);
     world.drive(start).await;
     assert!(world.fail_points.has_killed());
     world.fail_points.clear();
+}
+
+/// A start dies with a thread that it has opened and not recorded, in which an agent has their say before anybody goes on.
+async fn dies_with_an_open_thread<F: Future>(world: &World, start: F) {
+    dies_before(world, "table open_thread", start).await;
     world.answers(ANNA, "Hello from Anna").await;
     world.agent_closes(ANNA).await;
 }
@@ -531,7 +536,7 @@ async fn a_widget_is_shown_what_was_said_in_a_thread_that_was_closed_before_its_
 async fn a_conversation_gets_what_was_said_in_a_thread_that_was_closed_before_its_dead_start_is_repeated() {
     let world = World::in_process().await;
     let input = request(&created_user(&world, "Ann").await);
-    dies_with_an_open_thread(&world, async { drop(world.act("startHitl", input.clone()).await) }).await;
+    dies_with_an_open_thread(&world, world.act("startHitl", input.clone())).await;
     world.advance(CLAIM_TIME);
     let conversation_id = conversation_id(&world.act("startHitl", input).await);
     world.sweep_after(SETTLE_TIME).await;
@@ -546,7 +551,7 @@ async fn a_conversation_gets_what_was_said_in_a_thread_that_was_closed_before_it
 async fn a_dead_start_goes_on_although_livechat_no_longer_knows_its_customer() {
     let world = World::in_process().await;
     let input = request(&created_user(&world, "Ann").await);
-    dies_with_an_open_thread(&world, async { drop(world.act("startHitl", input.clone()).await) }).await;
+    dies_with_an_open_thread(&world, world.act("startHitl", input.clone())).await;
     world.advance(CLAIM_TIME);
     world.forget_customers().await;
     world.stack.livechat.expire_customer_tokens();
@@ -558,10 +563,8 @@ async fn a_dead_start_goes_on_although_livechat_no_longer_knows_its_customer() {
 async fn a_dead_start_that_fails_when_it_is_taken_up_again_leaves_nothing_open() {
     let world = World::in_process().await;
     let input = request(&created_user(&world, "Ann").await);
-    world.fail_points.kill_at(Place { step: "table open_thread", side: Side::Before }, 1);
-    world.act("startHitl", input.clone()).await;
-    assert!(world.fail_points.has_killed() && !world.stack.livechat.open_chats().is_empty());
-    world.fail_points.clear();
+    dies_before(&world, "table open_thread", world.act("startHitl", input.clone())).await;
+    assert_eq!(world.stack.livechat.open_chats().len(), 1);
     world.advance(CLAIM_TIME);
     world.stack.livechat.set_group_status(1, GroupStatus::Offline);
     refusal(&world.act("startHitl", input).await);
@@ -583,10 +586,7 @@ async fn a_thread_from_before_the_start_is_not_taken_for_one_that_it_has_left_be
     let closed = json!({ "id": chat_id, "ignore_requester_presence": true });
     world.owner_calls("agent/action/deactivate_chat", &closed).await;
     world.advance(Duration::from_secs(1));
-    world.fail_points.kill_at(Place { step: "vendor resume_chat", side: Side::Before }, 1);
-    world.act("startHitl", input.clone()).await;
-    assert!(world.fail_points.has_killed());
-    world.fail_points.clear();
+    dies_before(&world, "vendor resume_chat", world.act("startHitl", input.clone())).await;
     world.advance(CLAIM_TIME);
     conversation_id(&world.act("startHitl", input).await);
     world.answers(ANNA, "Hello from Anna").await;
