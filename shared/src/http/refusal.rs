@@ -39,7 +39,7 @@ impl Refusal {
             code: code.filter(|code| is_identifier(code)).map(str::to_owned),
             message: message.map(|message| cap(message, MAX_MESSAGE_CHARS)),
             debug_id: debug_id.filter(|id| is_identifier(id)).map(str::to_owned),
-            retry_after: retry_after(&answer.headers),
+            retry_after: retry_after(answer.status, &answer.headers),
         }
     }
 
@@ -91,10 +91,18 @@ pub(crate) fn cap(text: &str, max: usize) -> String {
     }
 }
 
-/// The wait a vendor asks for: `RateLimit-Reset`, else `X-RateLimit-Reset`, else `Retry-After`.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let names =
+/// The wait a vendor asks for: with a 429 `RateLimit-Reset`, else `X-RateLimit-Reset`, else `Retry-After`; with a 503
+/// `Retry-After`.
+///
+/// With any other answer the rate headers say when a window ends, and nobody has to wait for that.
+fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+    const NAMES: [HeaderName; 3] =
         [HeaderName::from_static("ratelimit-reset"), HeaderName::from_static("x-ratelimit-reset"), header::RETRY_AFTER];
+    let names: &[HeaderName] = match status {
+        StatusCode::TOO_MANY_REQUESTS => &NAMES,
+        StatusCode::SERVICE_UNAVAILABLE => &[header::RETRY_AFTER],
+        _ => &[],
+    };
     let value = names.iter().find_map(|name| headers.get(name))?.to_str().ok()?.trim();
     let wait = match value.parse() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
@@ -137,7 +145,20 @@ mod tests {
             (&[], None),
         ];
         for (pairs, expected) in cases {
-            assert_eq!(retry_after(&headers(pairs)), expected, "{pairs:?}");
+            assert_eq!(retry_after(StatusCode::TOO_MANY_REQUESTS, &headers(pairs)), expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_rate_limit_s_window_is_no_wait() {
+        let all = headers(&[("ratelimit-limit", "100"), ("ratelimit-reset", "9"), ("x-ratelimit-reset", "8")]);
+        let later = headers(&[("ratelimit-reset", "9"), ("retry-after", "7")]);
+        for (status, without, with) in
+            [(429, Some(9), Some(9)), (503, None, Some(7)), (500, None, None), (400, None, None)]
+        {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(retry_after(status, &all), without.map(Duration::from_secs), "{status}");
+            assert_eq!(retry_after(status, &later), with.map(Duration::from_secs), "{status}");
         }
     }
 
