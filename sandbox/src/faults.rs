@@ -80,6 +80,7 @@ pub struct Spoiled {
 
 #[derive(Debug, Default)]
 struct Script {
+    usual_headers: BTreeMap<String, String>,
     held: usize,
     rules: Vec<Rule>,
     spoiled: Vec<Spoiled>,
@@ -94,6 +95,16 @@ struct Script {
 pub struct Faults(Arc<Mutex<Script>>);
 
 impl Faults {
+    /// An empty script of a vendor whose scripted answers have these headers too, unless they set them themselves.
+    ///
+    /// A 429 has only what its script names: when to come back is what such a test is about.
+    pub fn with_usual_headers(headers: &[(&str, &str)]) -> Self {
+        let faults = Self::default();
+        faults.lock().usual_headers =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        faults
+    }
+
     /// Spoils the next `times` matching calls.
     pub fn next(&self, times: u32, calls: &str, fault: Fault) {
         self.lock().rules.push(Rule { calls: calls.to_owned(), remaining: Some(times), fault });
@@ -131,7 +142,13 @@ impl Faults {
         let fits = |rule: &Rule| rule.remaining != Some(0) && request_line.contains(&rule.calls);
         let rule = script.rules.iter_mut().find(|rule| fits(rule))?;
         rule.remaining = rule.remaining.map(|remaining| remaining - 1);
-        let fault = rule.fault.clone();
+        let mut fault = rule.fault.clone();
+        if let Fault::Answer { status, headers, .. } = &mut fault
+            && *status != 429
+        {
+            let named = std::mem::replace(headers, script.usual_headers.clone());
+            headers.extend(named);
+        }
         script.rules.retain(|rule| rule.remaining != Some(0));
         script.spoiled.push(Spoiled { at: now, call: request_line.to_owned(), fault: fault.clone() });
         Some(fault)
@@ -168,5 +185,17 @@ mod tests {
         let spoiled = faults.spoiled();
         assert_eq!(spoiled.len(), 2);
         assert!(spoiled.iter().all(|call| call.at == now && call.call.ends_with("send_event")));
+    }
+
+    #[test]
+    fn scripted_answers_have_the_vendor_s_usual_headers_unless_they_ask_for_patience() {
+        let faults = Faults::with_usual_headers(&[("ratelimit-reset", "1")]);
+        for (status, expected) in [(500, Some("1")), (429, None)] {
+            faults.next(1, "POST", Fault::answer(status, ""));
+            let Some(Fault::Answer { headers, .. }) = faults.take("POST /", Timestamp::from_unix_millis(5)) else {
+                panic!("an answer was scripted");
+            };
+            assert_eq!(headers.get("ratelimit-reset").map(String::as_str), expected, "{status}");
+        }
     }
 }

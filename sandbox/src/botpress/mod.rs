@@ -213,7 +213,7 @@ impl Simulator {
         let files = FileHost::start(clock.clone(), options.journal.clone()).await?;
         let platform = Arc::new(Platform::new(options, client));
         let router = Router::new().fallback(entry).with_state(Arc::clone(&platform));
-        let faults = Faults::default();
+        let faults = Faults::with_usual_headers(&runtime::RATE_HEADERS);
         let server = Server::start(port, router, faults.clone(), clock).await?;
         platform.address.get_or_init(|| server.url());
         Ok(Self { platform, server, faults, files })

@@ -32,7 +32,7 @@ pub struct Line {
 }
 
 impl Simulator {
-    /// A person opens the webchat.
+    /// A person opens the webchat. The bot knows the address: a tag of the webchat, which the plugin is not shown.
     pub fn new_user(&self, name: &str, email: Option<&str>, picture_url: Option<&str>) -> UpstreamUser {
         let user_id = self.add_person(name, email, picture_url);
         let mut world = self.platform.world();
@@ -128,14 +128,18 @@ impl Simulator {
         plugin::show(&self.platform, &mut world, conversation_id, (Speaker::Bot, None), "text", reply);
     }
 
-    /// The bot's workflow reaches its Start HITL card.
+    /// The bot's workflow reaches its Start HITL card, whose *User Email* it fills in as far as it knows the address.
     ///
     /// # Errors
     ///
     /// What the bot's author reads when the plugin's action fails.
-    pub async fn escalate(&self, conversation_id: &str, escalation: Escalation) -> Result<(), String> {
+    pub async fn escalate(&self, conversation_id: &str, mut escalation: Escalation) -> Result<(), String> {
         let _running = self.platform.pending.start();
         let owner = self.owner(conversation_id)?;
+        if escalation.user_email.is_none() {
+            let world = self.platform.world();
+            escalation.user_email = world.users.get(&owner).and_then(|user| user.tags.get("email").cloned());
+        }
         plugin::start(&self.platform, conversation_id, &owner, escalation).await
     }
 

@@ -11,9 +11,6 @@ use super::{
     post_downstream, show,
 };
 
-const UNSUPPORTED: &str =
-    "Sorry, I can only handle text, image, video, audio, file and bloc messages for now. Please try again.";
-
 /// Takes what a user wrote; `false` leaves it to the bot.
 ///
 /// # Errors
@@ -38,7 +35,9 @@ pub(in crate::botpress) async fn on_user_message(platform: &Arc<Platform>, messa
 fn forward_to_agent(platform: &Arc<Platform>, world: &mut World, message: &Message) -> Result<bool, String> {
     let upstream = &message.conversation_id;
     if !SUPPORTED_TYPES.contains(&message.message_type.as_str()) {
-        notify_user(platform, world, upstream, UNSUPPORTED);
+        let types = SUPPORTED_TYPES.join(", ");
+        let text = format!("Sorry, I can only handle one of the following message types: {types}");
+        notify_user(platform, world, upstream, &text);
         return Ok(false);
     }
     let author = world.users.get(&message.user_id).and_then(|user| user.plugin_tags.get("downstream").cloned());
@@ -94,12 +93,12 @@ fn forward_to_user(platform: &Arc<Platform>, world: &mut World, message: &Messag
     let face = webchat_user(platform, world, &upstream, &message.user_id);
     let name = face.as_deref().and_then(|id| world.users.get(id)).and_then(|user| user.name.clone());
     let mut payload = message.payload.clone();
-    let additional_data = payload.as_object_mut().and_then(|object| {
+    let additional_data = payload.get("additionalData").cloned();
+    if let Some(object) = payload.as_object_mut() {
         object.insert("type".to_owned(), json!(message.message_type));
         object.remove("userId");
         object.extend(face.map(|face| ("userId".to_owned(), json!(face))));
-        object.remove("additionalData")
-    });
+    }
     let shown = show(platform, world, &upstream, (Speaker::Agent, name), &message.message_type, payload);
     if let Some(shown) = world.messages.get_mut(&shown) {
         shown.plugin_tags.insert("downstream".to_owned(), message.id.clone());

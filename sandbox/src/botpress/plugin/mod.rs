@@ -85,7 +85,7 @@ pub struct Escalation {
     pub description: Option<String>,
     /// The integration's own entity, such as `{"groupId": 4}`.
     pub hitl_session: Option<Value>,
-    /// Takes precedence over the user's own address.
+    /// *User Email*. Where it is absent, the bot fills in the address that it knows of the user.
     pub user_email: Option<String>,
     /// Replaces the plugin's configuration for this session.
     pub configuration: Option<Configuration>,
@@ -202,15 +202,12 @@ fn assign(
     Ok(())
 }
 
-/// Makes the webchat user under whose name an agent appears, anew.
+/// Makes the webchat user under whose name an agent appears, anew; the agent's tag `email` is not the plugin's to see.
 fn link_webchat_user(platform: &Platform, world: &mut World, agent_id: &str) -> Option<String> {
     let agent = world.users.get(agent_id)?.clone();
     let user = world.add_user(platform.now(), UPSTREAM_INTEGRATION, None);
     user.name = agent.name;
     user.picture_url = agent.picture_url;
-    if let Some(email) = agent.tags.get("email") {
-        user.tags.insert("email".to_owned(), email.clone());
-    }
     let id = user.id.clone();
     world.tag_user(agent_id, "upstream", &id);
     Some(id)

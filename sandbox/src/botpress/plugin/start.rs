@@ -29,13 +29,15 @@ pub(in crate::botpress) async fn start(
         platform.record("hitl_not_started", json!({"conversation_id": upstream, "reason": reason}));
         return Ok(());
     }
+    let start_message_id = last_user_message(&platform.world(), upstream);
     let configuration = escalation.configuration.clone().unwrap_or_else(|| platform.options.plugin.clone());
     {
         let mut world = platform.world();
         if let Some(conversation) = world.conversations.get_mut(upstream) {
-            let start_message_id = conversation.session.take().and_then(|session| session.start_message_id);
+            let earlier = conversation.session.take().and_then(|session| session.start_message_id);
             let configuration = configuration.clone();
-            conversation.session = Some(Session { configuration, start_message_id, started_at: platform.now() });
+            conversation.session =
+                Some(Session { configuration, start_message_id: earlier, started_at: platform.now() });
         }
         notify_user(platform, &mut world, upstream, &configuration.handoff_message);
     }
@@ -43,7 +45,7 @@ pub(in crate::botpress) async fn start(
     let history = message_history(platform, upstream).await?;
     let downstream = start_downstream(platform, &downstream_user, &escalation, history).await?;
     platform.sleep_until(platform.now() + platform.options.activation_delay).await;
-    activate(platform, upstream, &downstream, user_id);
+    activate(platform, upstream, &downstream, user_id, start_message_id);
     if !configuration.agent_assigned_timeout.is_zero() {
         let upstream = upstream.to_owned();
         platform.at(platform.now() + configuration.agent_assigned_timeout, move |platform| async move {
@@ -71,6 +73,8 @@ fn last_user_message(world: &World, upstream: &str) -> Option<String> {
 }
 
 /// The user's mirror on the integration's side: the linked one if it still exists, else a new one.
+///
+/// The plugin is shown no tags but its own, so that what it says of a user are name, picture and the card's address.
 async fn downstream_user(platform: &Platform, user_id: &str, email: Option<&str>) -> Result<String, String> {
     let input = {
         let world = platform.world();
@@ -80,13 +84,12 @@ async fn downstream_user(platform: &Platform, user_id: &str, email: Option<&str>
         if let Some(linked) = linked.filter(|linked| same_integration && world.users.get(linked).is_some()) {
             return Ok(linked.clone());
         }
-        let tag_or = |name: &str, other: &Option<String>| user.tags.get(name).cloned().or_else(|| other.clone());
         let synthetic = || format!("{user_id}@no-reply.{}.botpress.com", platform.bot_id().replace('_', "-"));
         let mut input = json!({
-            "name": tag_or("name", &user.name).unwrap_or_else(|| "Unknown User".to_owned()),
-            "email": email.map(str::to_owned).or_else(|| tag_or("email", &None)).unwrap_or_else(synthetic),
+            "name": user.name.as_deref().unwrap_or("Unknown User"),
+            "email": email.map_or_else(synthetic, str::to_owned),
         });
-        if let (Some(picture), Some(object)) = (tag_or("pictureUrl", &user.picture_url), input.as_object_mut()) {
+        if let (Some(picture), Some(object)) = (&user.picture_url, input.as_object_mut()) {
             object.insert("pictureUrl".to_owned(), json!(picture));
         }
         input
@@ -156,15 +159,16 @@ async fn start_downstream(
     Ok(downstream)
 }
 
-/// Links the two conversations, then lets messages pass.
-fn activate(platform: &Platform, upstream: &str, downstream: &str, user_id: &str) {
+/// Links the two conversations, remembers the message that led to the start, then lets messages pass.
+fn activate(platform: &Platform, upstream: &str, downstream: &str, user_id: &str, start_message_id: Option<String>) {
     let mut world = platform.world();
-    let start_message_id = last_user_message(&world, upstream);
     world.tag_conversation(upstream, "downstream", downstream);
     world.tag_conversation(downstream, "upstream", upstream);
     if let Some(conversation) = world.conversations.get_mut(upstream) {
         conversation.hitl_active = true;
-        if let Some(session) = &mut conversation.session {
+        if let Some(session) = &mut conversation.session
+            && start_message_id.is_some()
+        {
             session.start_message_id = start_message_id;
         }
     }

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 use axum::body::Bytes;
 use axum::response::Response;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 use serde_json::{Value, json};
 
 use self::call::Call;
@@ -23,6 +23,10 @@ use super::platform::Platform;
 
 /// A status and a body.
 type Answer = (u16, Value);
+
+/// What every answer says of the rate limit: no call has to wait for it, and the sandbox enforces none.
+pub(super) const RATE_HEADERS: [(&str, &str); 3] =
+    [("ratelimit-limit", "100"), ("ratelimit-remaining", "99"), ("ratelimit-reset", "1")];
 
 type Handler = fn(&Arc<Platform>, &Call) -> Result<Answer, Error>;
 
@@ -48,7 +52,11 @@ pub(super) fn answer(
     let call = route.map_or("unknown", |(name, _)| name);
     platform
         .record("call_answered", json!({"call": call, "status": status, "error_type": error_type, "message": message}));
-    json_answer(http::StatusCode::from_u16(status).unwrap_or_default(), &body)
+    let mut response = json_answer(http::StatusCode::from_u16(status).unwrap_or_default(), &body);
+    for (name, value) in RATE_HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 /// The call that a method and a path make; its name is the vendor's.

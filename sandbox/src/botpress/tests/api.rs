@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::{Error, ErrorType};
 use super::Stack;
+use crate::faults::Fault;
 
 #[track_caller]
 fn assert_refused((status, body): &(u16, Value), error_type: ErrorType) {
@@ -362,4 +363,21 @@ async fn a_scripted_error_is_answered_in_the_vendor_s_form() {
     stack.simulator.faults().next(1, "GET /v1/chat/users", fault);
     assert_refused(&stack.api.get("users").await, ErrorType::QuotaExceeded);
     assert_eq!(stack.api.get("users").await.0, 200);
+}
+
+#[tokio::test]
+async fn every_answer_says_how_the_rate_limit_stands() {
+    let stack = Stack::start().await;
+    stack.simulator.faults().next(1, "GET /v1/chat/users/broken", Fault::answer(500, "{}"));
+    for (path, expected) in [("users", 200), ("users/user_x", 404), ("nothing", 405), ("users/broken", 500)] {
+        let mut request = stack.api.client.get(format!("{}/v1/chat/{path}", stack.api.url));
+        for (name, value) in &stack.api.headers {
+            request = request.header(*name, value);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status().as_u16(), expected, "{path}");
+        for name in ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"] {
+            assert!(response.headers().contains_key(name), "{path}: {name}");
+        }
+    }
 }

@@ -170,7 +170,9 @@ async fn an_unsupported_type_stays_with_the_user() {
     let place = json!({"latitude": 1, "longitude": 2});
     stack.simulator.user_sends(&ada.conversation_id, "location", place).await.unwrap();
     stack.simulator.settled().await;
-    assert!(last_line(&stack, &ada).starts_with("plugin: Sorry, I can only handle"));
+    let types = "text, image, video, audio, file, bloc";
+    let expected = format!("plugin: Sorry, I can only handle one of the following message types: {types}");
+    assert_eq!(last_line(&stack, &ada), expected);
     assert_eq!(stack.integration.delivered(), []);
 }
 
@@ -391,6 +393,83 @@ async fn further_participants_of_the_history_get_mirrors_too() {
         history.as_array().unwrap().iter().filter_map(|item| item["payload"]["text"].as_str()).collect();
     assert_eq!(texts[..4], ["help", "bot: help", "me too", "bot: me too"]);
     assert_ne!(history[0]["source"]["userId"], history[2]["source"]["userId"]);
+    let emails: Vec<_> =
+        stack.integration.received("createUser").iter().map(|call| call.json()["input"]["email"].clone()).collect();
+    let bot_id = stack.simulator.options().install.bot_id.replace('_', "-");
+    let synthetic = format!("{carl}@no-reply.{bot_id}.botpress.com");
+    assert_eq!(emails, ["ada@x", &synthetic], "the card has one address, and tags are not the plugin's to see");
+}
+
+#[tokio::test]
+async fn the_card_s_address_is_passed_on_unchecked() {
+    let stack = Stack::start().await;
+    for given in ["", " ", "undefined", "shared@x"] {
+        let ada = stack.simulator.new_user("Ada", Some("ada@x"), None);
+        let escalation = Escalation { user_email: Some(given.to_owned()), ..Escalation::default() };
+        stack.simulator.escalate(&ada.conversation_id, escalation).await.unwrap();
+        assert_eq!(stack.integration.received("createUser").pop().unwrap().json()["input"]["email"], given);
+    }
+}
+
+#[tokio::test]
+async fn the_texts_of_the_plugin_are_in_every_history() {
+    let stack = Stack::start().await;
+    let (ada, downstream) = escalated(&stack).await;
+    stack.api.says(&downstream, &agent(&stack).await, "hello").await;
+    stack.api.emits("hitlStopped", json!({"conversationId": downstream})).await;
+    stack.simulator.user_says(&ada.conversation_id, "again").await.unwrap();
+    stack.simulator.escalate(&ada.conversation_id, Escalation::default()).await.unwrap();
+    let input = stack.integration.received("startHitl").remove(1).json()["input"].clone();
+    let history = input["messageHistory"].as_array().unwrap();
+    let texts: Vec<_> = history.iter().filter_map(|item| item["payload"]["text"].as_str()).collect();
+    let PluginConfiguration {
+        handoff_message: handoff, agent_assigned_message: joined, stopped_message: stopped, ..
+    } = PluginConfiguration::default();
+    let expected = ["help", "bot: help", &handoff, &joined, "hello", &stopped, "again", "bot: again", &handoff];
+    assert_eq!(texts, expected);
+}
+
+#[tokio::test]
+async fn what_is_written_while_a_start_runs_is_the_bot_s_and_may_start_again() {
+    let stack = Stack::with(|options| options.activation_delay = Duration::from_secs(1)).await;
+    let ada = stack.simulator.new_user("Ada", None, None);
+    stack.simulator.user_says(&ada.conversation_id, "help").await.unwrap();
+    let escalating = async {
+        stack.simulator.escalate(&ada.conversation_id, Escalation::default()).await.unwrap();
+    };
+    let writing = async {
+        stack.somebody_sleeps().await;
+        stack.simulator.user_says(&ada.conversation_id, "hurry").await.unwrap();
+        assert_eq!(last_line(&stack, &ada), "bot: bot: hurry");
+        stack.clock.advance(Duration::from_secs(1));
+    };
+    tokio::join!(escalating, writing);
+    stack.simulator.stop(&ada.conversation_id).await.unwrap();
+    let again = async {
+        stack.simulator.escalate(&ada.conversation_id, Escalation::default()).await.unwrap();
+    };
+    let passing = async {
+        stack.somebody_sleeps().await;
+        stack.clock.advance(Duration::from_secs(1));
+    };
+    tokio::join!(again, passing);
+    assert_eq!(stack.journaled("hitl_not_started", "reason"), [""; 0], "the first start was asked for by `help`");
+    assert_eq!(stack.integration.received("startHitl").len(), 2);
+}
+
+#[tokio::test]
+async fn additional_data_goes_along_to_the_user_and_an_agent_s_address_does_not() {
+    let stack = Stack::start().await;
+    let (ada, downstream) = escalated(&stack).await;
+    let payload = json!({"text": "hello", "additionalData": "ticket 7"});
+    let body = json!({
+        "conversationId": downstream, "userId": agent(&stack).await, "type": "text", "payload": payload, "tags": {},
+    });
+    assert_eq!(stack.api.post("messages", body).await.0, 201);
+    let shown = stack.simulator.transcript(&ada.conversation_id).pop().unwrap();
+    assert_eq!((&shown.payload["additionalData"], &shown.payload["type"]), (&json!("ticket 7"), &json!("text")));
+    let face = shown.payload["userId"].as_str().unwrap();
+    assert!(!stack.simulator.platform.world().users.get(face).unwrap().tags.contains_key("email"));
 }
 
 #[tokio::test]
