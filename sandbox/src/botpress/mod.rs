@@ -23,6 +23,7 @@
 //! | `message_deleted` | `message_id` |
 //! | `event_created` | `event_id`, `type`, `conversation_id`, `user_id`, `scheduled_for` |
 //! | `event_canceled` | `event_id` |
+//! | `handled` (only while events and messages are handled side by side) | `kind` (`event`, `message`), `id`, `delay_ms` |
 //! | `integration_configured` | `identifier`, `schedule_register_call` |
 //! | `integration_created`, `integration_updated` | `id`, `name`, `version`; `id`, `url` |
 //! | `signing_secret_rotated` | `id` |
@@ -45,6 +46,7 @@ mod admin;
 mod calls;
 mod errors;
 mod files;
+mod handling;
 mod people;
 mod platform;
 mod plugin;
@@ -74,6 +76,7 @@ use uuid::Uuid;
 
 pub use self::calls::OperationAnswer;
 pub use self::errors::{Error, ErrorType};
+pub use self::handling::Handling;
 pub use self::people::{Line, UpstreamUser};
 pub use self::plugin::{Configuration as PluginConfiguration, Escalation};
 pub use self::signature::sign;

@@ -9,7 +9,7 @@ use shared::clock::{Clock, Timestamp};
 use tokio::sync::watch;
 
 use super::admin::Admin;
-use super::plugin;
+use super::handling::{Posted, Schedule};
 use super::state::{Conversation, Message, User, World};
 use super::{InstallStatus, Options};
 use crate::journal::Vendor;
@@ -24,6 +24,8 @@ pub(super) struct Platform {
     pub access_key_valid: AtomicBool,
     pub client: reqwest::Client,
     pub pending: Pending,
+    /// When the plugin handles what the integration posts.
+    pub schedule: Mutex<Schedule>,
     /// The simulator's own address, known once it listens.
     pub address: OnceLock<String>,
     /// Where the integration answers, while it is installed.
@@ -43,6 +45,7 @@ impl Platform {
             access_key_valid: AtomicBool::new(true),
             client,
             pending: Pending::default(),
+            schedule: Mutex::default(),
             address: OnceLock::new(),
             integration_url: Mutex::default(),
             install_status: Mutex::default(),
@@ -140,7 +143,8 @@ impl Platform {
         if message.outgoing {
             self.deliver(&mut world, message_id);
         } else {
-            plugin::on_agent_message(self, &mut world, message_id);
+            drop(world);
+            self.hand_to_plugin(Posted::Message, message_id);
         }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::super::errors::Error;
+use super::super::handling::Posted;
 use super::super::platform::Platform;
-use super::super::plugin;
 use super::super::schema::{Field, Shape, check, event_payload, optional, required};
 use super::super::state::{Event, EventStatus, new_id};
 use super::super::tags::Tags;
@@ -58,8 +58,8 @@ pub(super) fn create(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Er
     world.events.insert(id.clone(), event);
     drop(world);
     match due {
-        None => plugin::on_event(platform, &id),
-        Some(due) => platform.at(due, |platform| async move { plugin::on_event(&platform, &id) }),
+        None => platform.hand_to_plugin(Posted::Event, &id),
+        Some(due) => platform.at(due, |platform| async move { platform.hand_to_plugin(Posted::Event, &id) }),
     }
     Ok((201, json!({"event": json})))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::{Escalation, PluginConfiguration, UpstreamUser};
+use super::super::{Escalation, Handling, PluginConfiguration, UpstreamUser};
 use super::Stack;
 
 const WENT_WRONG: &str = "Something went wrong, you are not connected to a human agent...";
@@ -518,4 +518,46 @@ async fn a_text_of_null_is_not_sent_and_a_session_can_override_the_configuration
     assert_eq!(stack.transcript(&ada.conversation_id), ["user: stop", "plugin: Bye."]);
     assert_eq!(stack.integration.delivered(), []);
     assert_eq!(stack.journal.all("workflow_continued").len(), 0);
+}
+
+/// What the user sees of an agent's first words and of the session's end when both are posted `apart`, for many draws.
+async fn lines_side_by_side(apart: Duration) -> Vec<Vec<String>> {
+    let mut seen = Vec::new();
+    for seed in 0..20 {
+        let stack = Stack::start().await;
+        let (ada, downstream) = escalated(&stack).await;
+        let bob = agent(&stack).await;
+        let payload = json!({"conversationId": downstream, "userId": bob});
+        let before = stack.transcript(&ada.conversation_id).len();
+        stack.simulator.handle(Handling::SideBySide { longest: Duration::from_millis(100), seed });
+        stack.api.emits("hitlAssigned", payload).await;
+        pass(&stack, apart).await;
+        stack.api.says(&downstream, &bob, "bye").await;
+        pass(&stack, apart).await;
+        stack.api.emits("hitlStopped", json!({"conversationId": downstream})).await;
+        pass(&stack, Duration::from_millis(100)).await;
+        assert_eq!(stack.journal.all("handled").len(), 3);
+        seen.push(stack.transcript(&ada.conversation_id).split_off(before));
+    }
+    seen
+}
+
+async fn pass(stack: &Stack, time: Duration) {
+    stack.clock.advance(time);
+    stack.simulator.settled().await;
+}
+
+#[tokio::test]
+async fn side_by_side_only_what_is_posted_further_apart_than_the_longest_delay_keeps_its_order() {
+    let in_order = [
+        "plugin: A human agent has joined the conversation.",
+        "agent: bye",
+        "plugin: The human agent closed the conversation. I will continue assisting you.",
+    ];
+    let apart = lines_side_by_side(Duration::from_millis(101)).await;
+    assert!(apart.iter().all(|lines| *lines == in_order), "{apart:?}");
+    let together = lines_side_by_side(Duration::ZERO).await;
+    let joined = |lines: &Vec<String>| lines.iter().filter(|line| *line == in_order[0]).count();
+    assert!(together.iter().any(|lines| joined(lines) == 2), "announced twice: {together:?}");
+    assert!(together.iter().any(|lines| !lines.contains(&in_order[1].to_owned())), "lost: {together:?}");
 }
