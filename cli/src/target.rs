@@ -60,7 +60,7 @@ pub(crate) struct Target {
 }
 
 /// Everything that is looked up in the environment.
-const VARIABLES: [&str; 26] = [
+const VARIABLES: [&str; 29] = [
     "TABLE_NAME",
     "SECRET_ID",
     "HITL_URL",
@@ -75,6 +75,9 @@ const VARIABLES: [&str; 26] = [
     "BOTPRESS_INTEGRATION_IDS",
     "WHEN_OFFLINE",
     "SETTLE_MS",
+    "ORDER_PAUSE_MS",
+    "VERIFIED_EMAILS",
+    "ASSIGN_TIMEOUT_SECONDS",
     "MEDIA_HOSTS",
     "WORDING",
     "RETENTION_DAYS",

@@ -28,7 +28,7 @@ pub struct Config {
     pub botpress: botpress::Settings,
     /// `BOTCOPY_*`: where Botcopy is, how long bots stay paused (10 min), and how they resume (`default`).
     pub botcopy: botcopy::Settings,
-    /// `ASSIGN_TIMEOUT_SECONDS`: how long a Botcopy user waits for an agent before the bot takes over again (0: for ever).
+    /// `ASSIGN_TIMEOUT_SECONDS`: how long a user waits for an agent before the bot takes over again (0: for ever).
     pub assign_timeout: Option<Duration>,
     /// `LIVECHAT_GROUP_ID`: the group for sessions that name none (0, everybody).
     pub group_id: GroupId,
@@ -36,8 +36,12 @@ pub struct Config {
     pub integration_ids: BTreeSet<IntegrationId>,
     /// `MEDIA_HOSTS`: where files of users may come from, beside Botpress's own hosts.
     pub media_hosts: media::Hosts,
+    /// `VERIFIED_EMAILS`: whether the bot's author vouches for users' addresses, so that an address stands for a person (no).
+    pub verified_emails: bool,
     /// `WHEN_OFFLINE`: what becomes of a start when nobody is there.
     pub when_offline: WhenOffline,
+    /// `ORDER_PAUSE_MS`: how far apart an announcement and the words after it, and last words and the end, reach Botpress (400 ms).
+    pub order_pause: Duration,
     /// `SETTLE_MS`: how long after a start the first items towards the bot are held (3 s).
     pub settle: Duration,
     /// `RETENTION_DAYS`: how long the text-free trail of an ended session is kept (30 days).
@@ -93,7 +97,9 @@ impl Config {
             media_hosts: media::Hosts::new(variables.list("MEDIA_HOSTS")).map_err(|_| {
                 Error::Malformed("MEDIA_HOSTS", "host names, separated by commas, each alone or after *.")
             })?,
+            verified_emails: verified_emails(&variables)?,
             when_offline: when_offline(&variables)?,
+            order_pause: order_pause(&variables)?,
             settle: Duration::from_millis(variables.number("SETTLE_MS", 3_000)?),
             retention: Duration::from_secs(variables.number::<u64>("RETENTION_DAYS", 30)?.saturating_mul(86_400)),
             wording: variables
@@ -151,6 +157,23 @@ fn botcopy_settings<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> 
         pause: Duration::from_secs(minutes * 60),
         resume_event: variables.optional("BOTCOPY_RESUME_EVENT").unwrap_or_else(|| "default".to_owned()),
     })
+}
+
+fn verified_emails<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> Result<bool, Error> {
+    match variables.optional("VERIFIED_EMAILS").as_deref() {
+        None | Some("no") => Ok(false),
+        Some("yes") => Ok(true),
+        Some(_) => Err(Error::Malformed("VERIFIED_EMAILS", "yes or no")),
+    }
+}
+
+fn order_pause<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> Result<Duration, Error> {
+    /// Far more than two events that were sent in order can be taken up out of it, and less than a vendor call may take.
+    const LONGEST_PAUSE_MS: u64 = 2_000;
+    match variables.number("ORDER_PAUSE_MS", 400)? {
+        pause if pause <= LONGEST_PAUSE_MS => Ok(Duration::from_millis(pause)),
+        _ => Err(Error::Malformed("ORDER_PAUSE_MS", "a whole number from 0 to 2000")),
+    }
 }
 
 fn when_offline<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> Result<WhenOffline, Error> {
@@ -222,7 +245,8 @@ mod tests {
         let config = read(&[]).unwrap();
         assert_eq!(config.group_id, GroupId(0));
         assert_eq!(config.when_offline, WhenOffline::Refuse);
-        assert_eq!(config.settle, Duration::from_secs(3));
+        assert_eq!((config.settle, config.order_pause), (Duration::from_secs(3), Duration::from_millis(400)));
+        assert!(!config.verified_emails);
         assert_eq!(config.retention, Duration::from_secs(30 * 86_400));
         assert_eq!(config.botcopy.api_url, "https://api.botcopy.com");
         assert_eq!((config.botcopy.pause, config.assign_timeout), (Duration::from_secs(600), None));
@@ -256,6 +280,8 @@ mod tests {
             ("BOTCOPY_PAUSE_MINUTES", "0"),
             ("BOTCOPY_PAUSE_MINUTES", "1441"),
             ("ASSIGN_TIMEOUT_SECONDS", "soon"),
+            ("ORDER_PAUSE_MS", "2001"),
+            ("VERIFIED_EMAILS", "maybe"),
         ];
         for (key, value) in wrong {
             let Err(Error::Malformed(named, _)) = read(&[(key, value)]) else { panic!("{key}={value} was accepted") };

@@ -25,6 +25,8 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The body as it was sent.
     pub body: Vec<u8>,
+    /// When the gateway got it, in milliseconds since 1970, if it says so.
+    pub received_ms: Option<i64>,
     /// Where the caller has found the API: `https://….execute-api.….amazonaws.com`.
     pub origin: String,
     stage: String,
@@ -49,9 +51,10 @@ impl Request {
         // The gateway itself says so; nobody but the sandbox is reached without TLS.
         let scheme =
             if headers.get("x-forwarded-proto").is_some_and(|value| value == "http") { "http" } else { "https" };
+        let received_ms = context.get("timeEpoch").and_then(Value::as_i64);
         let origin = format!("{scheme}://{}", text("/domainName").unwrap_or_default());
         let stage = text("/stage").unwrap_or(DEFAULT_STAGE).to_owned();
-        Some(Self { method, path, headers, body: body(&mut event)?, origin, stage })
+        Some(Self { method, path, headers, body: body(&mut event)?, received_ms, origin, stage })
     }
 
     /// The public address of what stands at `path` beside this request's own route, which ends with `own`:

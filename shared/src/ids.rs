@@ -114,6 +114,13 @@ impl UserId {
     }
 }
 
+impl AgentId {
+    /// Whether a person answers under this id, and not a bot of the licence: a person's id is an e-mail address.
+    pub fn is_person(&self) -> bool {
+        self.0.contains('@')
+    }
+}
+
 impl ConversationId {
     /// Stands for the conversation of a session on a platform that has none of its own.
     pub fn of_session(session: &SessionId) -> Self {

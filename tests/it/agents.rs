@@ -179,9 +179,88 @@ async fn an_agent_without_name_and_picture_still_takes_over() {
     assign_by_hand(&world);
     world.escalated_user("Ann").await;
     let (chat_id, thread_id) = world.chat_and_thread();
-    let user = json!({"id": "5c9871d5372c824cbf22d860a707a578", "type": "agent"});
+    let user = json!({"id": "dora@example.com", "type": "agent"});
     world.reports("user_added_to_chat", json!({"chat_id": chat_id, "thread_id": thread_id, "user": user})).await;
-    let bot = faces(&world, "user_created", "5c9871d5372c824cbf22d860a707a578").remove(0);
-    assert_eq!((bot.text("/name"), bot.text("/picture_url"), bot.text("/tags/email")), ("", "", ""));
+    let dora = faces(&world, "user_created", "dora@example.com").remove(0);
+    assert_eq!((dora.text("/name"), dora.text("/picture_url")), ("", ""));
     assert_eq!(world.entries("shown_to_user", "/text", "A human agent has joined the conversation.").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_agents_who_take_turns_are_two_announcements() {
+    let world = World::start().await;
+    world.escalated_user("Ann").await;
+    // A licence can have several agents in a chat whom the customer sees.
+    let (chat_id, thread_id) = world.chat_and_thread();
+    let turns = [(ANNA, "one"), (BEN, "two"), (ANNA, "three"), (BEN, "four"), (ANNA, "five")];
+    for (number, (agent, text)) in turns.into_iter().enumerate() {
+        let event = json!({"id": format!("E{number}"), "type": "message", "text": text, "author_id": agent,
+            "created_at": world.now().to_string()});
+        let written = json!({"chat_id": chat_id, "thread_id": thread_id, "event": event});
+        assert_eq!(world.reports("incoming_event", written).await, 200);
+    }
+    assert_eq!(world.shown_by_agents(), ["one", "two", "three", "four", "five"]);
+    assert_eq!((assignments(&world), world.count("plugin_failed")), (2, 0));
+    let anna = faces(&world, "user_created", ANNA).remove(0);
+    let posted = world.entries("message_created", "/user_id", anna.text("/user_id"));
+    assert_eq!(posted.len(), 3, "each speaks under their own name");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_to_whom_the_chat_comes_back_is_announced_again_and_a_late_report_announces_nobody() {
+    let world = World::start().await;
+    world.escalated_user("Ann").await;
+    let chat_id = world.chat_id();
+    for (number, (from, to)) in [(ANNA, BEN), (BEN, ANNA), (ANNA, BEN), (BEN, ANNA)].into_iter().enumerate() {
+        world.stack.livechat.agent_transfers(&chat_id, from, Target::Agent(to.to_owned())).unwrap();
+        world.settle().await;
+        assert_eq!(assignments(&world), number + 2, "{from} to {to}");
+        assert!(world.stack.livechat.deliver_again("chat_transferred"));
+        world.settle().await;
+        world.answers(to, &format!("words {number}")).await;
+        assert_eq!(assignments(&world), number + 2, "a repeat is none");
+    }
+    let thread_id = world.chat_and_thread().1;
+    let late = json!({"chat_id": chat_id, "thread_id": thread_id, "reason": "manual", "requester_id": ANNA,
+        "transferred_to": {"agent_ids": [BEN]}});
+    assert_eq!(world.reports("chat_transferred", late).await, 200);
+    assert_eq!(assignments(&world), 5, "Ben is not in the chat");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bot_of_the_licence_is_announced_to_nobody_however_it_comes_in() {
+    let world = World::start().await;
+    world.escalated_user("Ann").await;
+    world.answers(ANNA, "our assistant will help you").await;
+    let (chat_id, thread_id) = world.chat_and_thread();
+    let bot = "5c9871d5372c824cbf22d860a707a578";
+    let user = json!({"id": bot, "type": "agent", "name": "Helper", "present": true});
+    let event = json!({"id": "E", "type": "message", "text": "I am the assistant", "author_id": bot,
+        "created_at": world.now().to_string()});
+    for (action, detail) in [
+        ("chat_transferred", json!({"transferred_to": {"agent_ids": [bot]}})),
+        ("user_added_to_chat", json!({"user": user})),
+        ("incoming_event", json!({"event": event})),
+    ] {
+        let mut payload = json!({"chat_id": chat_id, "thread_id": thread_id});
+        payload.as_object_mut().unwrap().extend(detail.as_object().unwrap().clone());
+        assert_eq!(world.reports(action, payload).await, 200, "{action}");
+    }
+    assert_eq!((assignments(&world), world.shown_by_agents().len()), (1, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_whose_id_comes_in_another_case_is_the_same_agent() {
+    let world = World::start().await;
+    world.escalated_user("Ann").await;
+    world.answers(ANNA, "hi").await;
+    let (chat_id, thread_id) = world.chat_and_thread();
+    let event = json!({"id": "E", "type": "message", "text": "still me", "author_id": "Anna@Example.com",
+        "created_at": world.now().to_string()});
+    world.reports("incoming_event", json!({"chat_id": chat_id, "thread_id": thread_id, "event": event})).await;
+    let transfer =
+        json!({"chat_id": chat_id, "thread_id": thread_id, "transferred_to": {"agent_ids": ["ANNA@EXAMPLE.COM"]}});
+    world.reports("chat_transferred", transfer).await;
+    assert_eq!((assignments(&world), world.shown_by_agents().len()), (1, 2));
+    assert_eq!(world.count("user_created"), 2, "Ann and Anna");
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sandbox::faults::Fault;
 use serde_json::{Value, json};
@@ -14,14 +15,77 @@ async fn create(world: &World, input: Value) -> String {
     answer.json()["output"]["userId"].as_str().unwrap().to_owned()
 }
 
+/// Longer than a call may be a repeat of another one.
+const SOME_SECONDS: Duration = Duration::from_secs(6);
+
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_address_is_the_same_user() {
-    let world = World::start().await;
-    let ann = create(&world, json!({ "name": "Ann", "email": "ann@example.com" })).await;
-    assert_eq!(create(&world, json!({ "name": "Ann", "email": "ann@example.com" })).await, ann);
-    assert_eq!(create(&world, json!({ "name": "Ann B.", "email": "Ann@Example.com" })).await, ann);
-    assert_ne!(create(&world, json!({ "name": "Ann", "email": "ann@example.org" })).await, ann);
+async fn a_made_up_address_is_one_user_whenever_and_however_it_comes() {
+    let world = World::in_process().await;
+    let made_up = "user_1@no-reply.bot-1.botpress.com";
+    let ann = create(&world, json!({ "name": "Ann", "email": made_up })).await;
+    world.advance(SOME_SECONDS);
+    assert_eq!(
+        create(&world, json!({ "name": "Ann B.", "email": format!(" {} ", made_up.to_uppercase()) })).await,
+        ann
+    );
+    let other = create(&world, json!({ "name": "Ann", "email": made_up.replace('1', "2") })).await;
+    assert_ne!(other, ann);
     assert_eq!(world.count("user_created"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_address_is_one_user_only_for_a_call_that_is_repeated_within_seconds() {
+    let world = World::in_process().await;
+    let ann = json!({ "name": "Ann", "email": "ann@example.com" });
+    let first = create(&world, ann.clone()).await;
+    let again = create(&world, json!({ "name": " Ann", "email": " Ann@Example.com " })).await;
+    assert_eq!(again, first, "the same call once more");
+    let other = create(&world, json!({ "name": "Bob", "email": "ann@example.com" })).await;
+    assert_ne!(other, first, "somebody else with the same mailbox");
+    world.advance(SOME_SECONDS);
+    assert_ne!(create(&world, ann).await, first);
+    assert_eq!(world.count("user_created"), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_that_is_no_address_is_nobody_and_is_not_given_to_livechat() {
+    let world = World::in_process().await;
+    let texts = ["undefined", "null", "N/A", "-", " ", "", "ann@localhost", "undefined@no-reply.bot-1.botpress.com"];
+    let mut users = BTreeSet::new();
+    for text in texts {
+        for _ in 0..2 {
+            let user_id = create(&world, json!({ "name": "Visitor", "email": text })).await;
+            assert!(users.insert(user_id.clone()), "{text:?} is shared");
+            let started = world.act("startHitl", json!({ "userId": user_id, "messageHistory": [] })).await;
+            assert_eq!(started.status, 200, "{text:?}: {}", started.body);
+        }
+    }
+    let customers = world.stack.livechat.customers();
+    assert_eq!(customers.iter().filter(|customer| customer.email.is_some()).count(), 0);
+    assert_eq!(world.stack.livechat.open_chats().len(), users.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verified_address_is_continued_but_nobody_takes_over_a_live_session() {
+    let world = World::in_process_with(&[("VERIFIED_EMAILS", "yes")]).await;
+    let input = json!({ "name": "Ann", "email": "ann@example.com" });
+    let ann = create(&world, input.clone()).await;
+    world.advance(SOME_SECONDS);
+    assert_eq!(create(&world, input.clone()).await, ann, "she is known");
+    let start = |user_id: &str| world.act("startHitl", json!({ "userId": user_id, "messageHistory": [] }));
+    let conversation = start(&ann).await.json()["output"]["conversationId"].clone();
+    let refused = start(&ann).await;
+    assert_eq!(refused.status, 400, "two stand behind this user, and one is with an agent: {}", refused.body);
+    assert!(refused.body.contains("verified e-mail address"), "{}", refused.body);
+    world.advance(SOME_SECONDS);
+    let other = create(&world, input.clone()).await;
+    assert_ne!(other, ann);
+    assert_eq!(start(&other).await.status, 200);
+    assert_eq!((world.stack.livechat.open_chats().len(), world.bot_events("hitlStopped").len()), (2, 0));
+    world.act("stopHitl", json!({ "conversationId": conversation })).await;
+    world.settle().await;
+    world.advance(SOME_SECONDS);
+    assert_eq!(create(&world, input).await, ann, "known again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,7 @@ mod create_user;
 mod delivery;
 mod endings;
 mod events;
+mod given_out;
 mod handoff;
 mod identity;
 mod isolation;

@@ -105,7 +105,7 @@ async fn a_time_that_one_function_was_told_binds_the_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_arrives_while_a_delivery_is_under_way_is_put_before_later_words_that_still_wait() {
-    let world = World::in_process().await;
+    let world = World::in_process_with(&[("ORDER_PAUSE_MS", "0")]).await;
     let ann = world.user("Ann").await;
     let escalate = world.stack.botpress.escalate(&ann.conversation_id, Escalation::default());
     world.drive(escalate).await.unwrap();

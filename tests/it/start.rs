@@ -98,18 +98,17 @@ async fn starts_at_once_that_are_refused_are_refused_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_request_again_is_the_same_session() {
+async fn the_same_request_again_is_the_same_thread_in_a_conversation_of_its_own() {
     let world = World::start().await;
     let user_id = created_user(&world, "Ann").await;
-    let first = world.act("startHitl", request(&user_id)).await;
-    world.settle().await;
-    let before = world.stack.journal.len();
-    for _ in 0..3 {
-        let again = world.act("startHitl", request(&user_id)).await;
-        assert_eq!(conversation_id(&again), conversation_id(&first));
+    let mut given_out = BTreeSet::new();
+    for _ in 0..4 {
+        let answer = world.act("startHitl", request(&user_id)).await;
+        assert!(given_out.insert(conversation_id(&answer)), "an id is given out once");
+        world.settle().await;
     }
-    assert_eq!(world.stack.journal.len(), before, "no vendor is called again");
-    assert_eq!((world.count("chat_started"), world.count("conversation_created")), (1, 1));
+    assert_eq!((world.count("chat_started"), world.count("conversation_created")), (1, 4));
+    assert_eq!((world.count("chat_deactivated"), world.sent_by_customers().len()), (0, 1));
 }
 
 /// How a vendor call goes wrong; `refused` is the vendor's final no.
@@ -390,8 +389,7 @@ async fn an_escalation_elsewhere_ends_the_session_that_the_user_is_in() {
     let world = World::start().await;
     let first = world.escalated_user("Ann").await;
     let first_thread = world.stack.livechat.thread(&world.chat_id()).unwrap().id;
-    let second = world.user("Ann").await;
-    assert_ne!(first.conversation_id, second.conversation_id);
+    let second = world.stack.botpress.new_conversation(&first.conversation_id).unwrap();
     world.says(&second, "I am on my phone now").await;
     world.escalate(&second).await.unwrap();
     assert_eq!(world.bot_events("hitlStopped").len(), 1);
@@ -411,7 +409,7 @@ async fn an_escalation_elsewhere_ends_the_session_that_the_user_is_in() {
 async fn an_escalation_elsewhere_that_is_refused_leaves_nothing_of_the_first_open() {
     let world = World::start().await;
     let first = world.escalated_user("Ann").await;
-    let second = world.user("Ann").await;
+    let second = world.stack.botpress.new_conversation(&first.conversation_id).unwrap();
     world.says(&second, "I am on my phone now").await;
     world.escalate_with(&second, group(2)).await.unwrap_err();
     assert!(!world.stack.botpress.is_escalated(&first.conversation_id));

@@ -130,12 +130,16 @@ fn session(id: &str, user: &str) -> Session {
         user_id: UserId::from(user),
         group_id: GroupId(1),
         request_digest: "d".to_owned(),
+        handoff_texts: 0,
         claim: Claim { holder: format!("holder of {id}"), until: at(20) },
         started_at: at(0),
         thread: None,
         conversation_id: None,
         active_at: None,
+        moves: 0,
         agent_told: None,
+        earlier_agents: Vec::new(),
+        announcements: 0,
         opening: None,
         paused_at: None,
         silent_reads: 0,
@@ -496,20 +500,29 @@ async fn an_item_for_later_takes_no_lease_and_is_due_in_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_is_announced_only_in_place_of_the_one_who_was_seen() {
     let store = Store::new().await;
-    let session = session("s1", "ann");
+    let mut session = session("s1", "ann");
     store.table.claim_start(&session, None).await.unwrap();
-    let agent = |id: &str| AgentTold { agent_id: id.into(), user_id: None, name: None, picture_url: None };
-    let (anna, ben) = (agent("anna"), agent("ben"));
-    let put = async |before: Option<&AgentTold>, now: Option<&AgentTold>| {
-        store.table.put_agent_told(&session.session_id, before, now).await.unwrap()
+    let agent = |id: &str| AgentTold {
+        agent_id: id.into(),
+        user_id: None,
+        name: None,
+        picture_url: None,
+        announced_at: Some(at(1)),
     };
-    assert!(!put(Some(&anna), Some(&ben)).await, "nobody was there");
-    assert!(put(None, Some(&anna)).await);
-    assert!(!put(None, Some(&ben)).await, "Anna was there");
-    assert!(put(Some(&anna), None).await);
-    assert!(put(None, Some(&ben)).await);
+    let (anna, ben) = (agent("anna"), agent("ben"));
+    let unannounced = session.clone();
+    session.announce(anna.clone());
+    let put =
+        async |session: &Session, before: Option<&AgentTold>| store.table.put_announced(session, before).await.unwrap();
+    assert!(!put(&session, Some(&ben)).await, "nobody was there");
+    assert!(put(&session, None).await);
+    assert!(!put(&session, None).await, "Anna was there");
+    assert!(put(&unannounced, Some(&anna)).await, "taken back");
+    assert!(put(&session, None).await);
+    session.announce(ben.clone());
+    assert!(put(&session, Some(&anna)).await);
     let now = store.table.session(&session.session_id).await.unwrap().unwrap();
-    assert_eq!(now.agent_told, Some(ben));
+    assert_eq!((now.agent_told, now.earlier_agents, now.announcements), (Some(ben), vec![anna], 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

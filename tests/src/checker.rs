@@ -201,7 +201,10 @@ impl<'a> Sessions<'a> {
                     sessions.closed_threads.insert(thread);
                 }
                 "conversation_created" => {
-                    sessions.threads.insert(conversation, entry.text("/tags/id"));
+                    // A session that has moved has a further conversation: `<thread>#<number of the move>`.
+                    let thread = entry.text("/tags/id");
+                    let thread = thread.split_once('#').map_or(thread, |(thread, _)| thread);
+                    sessions.threads.insert(conversation, thread);
                 }
                 "hitl_started" => {
                     sessions.escalated.insert(conversation);

@@ -165,7 +165,9 @@ impl Model {
             "chat_started" | "chat_resumed" => self.opened(entry, thread),
             "chat_deactivated" => self.closed(entry, thread),
             "conversation_created" => {
+                // A session that has moved has a further conversation: `<thread>#<number of the move>`.
                 let thread = entry.text("/tags/id");
+                let thread = thread.split_once('#').map_or(thread, |(thread, _)| thread);
                 self.threads.insert(conversation.to_owned(), thread.to_owned());
                 if let Some(session) = self.sessions.get_mut(thread) {
                     session.conversation = Some(conversation.to_owned());
@@ -245,6 +247,9 @@ impl Model {
         }
         let Some(thread) = self.threads.get(conversation).cloned() else { return Ok(()) };
         let Some(session) = self.sessions.get_mut(&thread) else { return Ok(()) };
+        if session.conversation.as_deref().is_some_and(|present| present != conversation) {
+            return Ok(());
+        }
         let told = entry.text("/reason") == TOLD;
         session.ended = Some((entry.number, entry.at, told));
         session.is_told_early = told && session.is_open();

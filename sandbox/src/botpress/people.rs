@@ -41,6 +41,19 @@ impl Simulator {
         UpstreamUser { user_id, conversation_id: conversation.id.clone() }
     }
 
+    /// The person who began a conversation begins another one, in another window or by the button for that.
+    ///
+    /// # Errors
+    ///
+    /// When the conversation does not exist.
+    pub fn new_conversation(&self, conversation_id: &str) -> Result<UpstreamUser, String> {
+        let user_id = self.owner(conversation_id)?;
+        let mut world = self.platform.world();
+        let conversation = world.add_conversation(self.platform.now(), UPSTREAM_INTEGRATION, "channel");
+        conversation.participants.push(user_id.clone());
+        Ok(UpstreamUser { user_id, conversation_id: conversation.id.clone() })
+    }
+
     /// A further person joins a conversation; returns the user's id.
     pub fn new_participant(&self, conversation_id: &str, name: &str, email: Option<&str>) -> String {
         let user_id = self.add_person(name, email, None);

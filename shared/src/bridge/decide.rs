@@ -6,8 +6,8 @@ use super::{AgentProfile, MessageContent, ToBot};
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, EventId, ThreadId};
 use crate::livechat::{Event, Thread, User, UserKind, Visibility, webhook};
-use crate::store::ChatPointer;
 use crate::store::lane::Position;
+use crate::store::{ChatPointer, Session};
 
 /// One thing for the lane towards the bot.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,17 @@ pub struct Intention {
 }
 
 impl Intention {
+    /// The same in a session that is as it was read: a transfer to an agent who was announced before, and followed by another
+    /// one, is a return and no repeat.
+    pub fn seen_in(mut self, session: &Session) -> Self {
+        if let ToBot::Assigned { agent_id, is_transfer: true, .. } = &self.content
+            && session.earlier_agents.iter().any(|earlier| earlier.agent_id == *agent_id)
+        {
+            self.position.source_id = format!("{}:{}", self.position.source_id, session.announcements);
+        }
+        self
+    }
+
     /// What goes into the lane, and where.
     pub fn into_item(self) -> (Position, ToBot) {
         (self.position, self.content)
@@ -37,7 +48,7 @@ pub fn decide(event: &webhook::Event, pointer: &ChatPointer, received_at: Timest
         webhook::Event::EventUpdated { thread_id, event, .. } => about.changed(thread_id, event),
         webhook::Event::EventDeleted { thread_id, event_id, .. } => about.deleted(thread_id, event_id),
         webhook::Event::ChatTransferred { thread_id, agent_ids, .. } => {
-            about.assigned(thread_id.as_ref(), agent_ids.first(), None).into_iter().collect()
+            about.assigned(thread_id.as_ref(), agent_ids.first(), None, true).into_iter().collect()
         }
         webhook::Event::UserAddedToChat { thread_id, user, .. } => {
             about.joined(thread_id.as_ref(), user).into_iter().collect()
@@ -128,7 +139,8 @@ impl About<'_> {
 
     fn joined(&self, thread_id: Option<&ThreadId>, user: &User) -> Option<Intention> {
         let answers = user.kind == UserKind::Agent && user.visibility == Visibility::All && user.present != Some(false);
-        answers.then(|| self.assigned(thread_id, Some(&user.id.to_agent_id()), Some(AgentProfile::of(user))))?
+        let (agent_id, profile) = (user.id.to_agent_id(), AgentProfile::of(user));
+        answers.then(|| self.assigned(thread_id, Some(&agent_id), Some(profile), false))?
     }
 
     fn assigned(
@@ -136,13 +148,15 @@ impl About<'_> {
         thread_id: Option<&ThreadId>,
         agent_id: Option<&AgentId>,
         profile: Option<AgentProfile>,
+        is_transfer: bool,
     ) -> Option<Intention> {
-        let agent_id = agent_id.filter(|_| self.concerns(thread_id))?;
+        // A bot of the licence is nobody whom the user could be told of.
+        let agent_id = agent_id.filter(|agent_id| agent_id.is_person() && self.concerns(thread_id))?;
         let thread = thread_id.unwrap_or(&self.pointer.thread_id);
         Some(Intention {
-            // Neither event has an id or a time; the same agent in the same thread is taken for a repeat.
+            // Neither event has an id or a time: the same agent in the same thread is taken for a repeat, unless it is a return.
             position: Position { at: self.received_at, source_id: format!("assigned:{thread}:{agent_id}") },
-            content: ToBot::Assigned { agent_id: agent_id.clone(), profile },
+            content: ToBot::Assigned { agent_id: agent_id.clone(), profile, is_transfer },
         })
     }
 

@@ -3,6 +3,7 @@
 mod content;
 pub mod decide;
 pub mod from_botcopy;
+pub mod identity;
 pub mod news;
 pub mod revisions;
 mod rich;
@@ -17,7 +18,8 @@ pub use content::{MediaKind, MessageContent};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::AgentId;
+use crate::clock::Timestamp;
+use crate::ids::{AgentId, ConversationId};
 use crate::livechat::User;
 use crate::redacted::Redacted;
 
@@ -99,6 +101,9 @@ pub enum ToBot {
         /// How they present themselves, where LiveChat said so along with it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         profile: Option<AgentProfile>,
+        /// Whether the chat was transferred to them, so that one who was announced before takes part anew.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_transfer: bool,
     },
     /// We ourselves have something to say to the user.
     Notice {
@@ -107,6 +112,13 @@ pub enum ToBot {
     },
     /// The bot's pause would lapse soon.
     Renewal,
+    /// The session has moved to a fresh conversation: the bot of this one resumes.
+    Left {
+        /// The conversation that was left.
+        conversation_id: ConversationId,
+        /// From when on its bot is sure to take that in.
+        ready_at: Timestamp,
+    },
     /// LiveChat has ended the session.
     Stopped,
     /// The user has started another session: the bot of this one resumes, and its thread is closed.

@@ -1,15 +1,20 @@
 //! What of a returning user's history agents have not read yet.
 //!
-//! History items have neither ids nor times, so they are recognised by what they say: as a fingerprint, in the order in which
-//! agents read them.
+//! History items have neither ids nor times, so they are recognised by what they say, as fingerprints. What agents have read
+//! is kept session by session: the transcript they were told, then what was said in the thread. A history goes on from a session
+//! where it has the session's transcript, with the bot's last reply to it, and then what the user said to the agents. The same
+//! opening words in another conversation lack that reply, or have something else before it.
+//!
+//! Only the user's words decide. The texts that bot and plugin repeat in every conversation prove nothing by themselves.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
+use super::split::{MAX_BYTES, split};
 use super::to_livechat;
 use super::wording::Wording;
-use crate::botpress::HistoryItem;
+use crate::botpress::{Author, Content, HistoryItem};
 use crate::ids::UserId;
 
 /// How many fingerprints are kept of a user: several sessions' worth, and far below the size of a table's item.
@@ -18,85 +23,295 @@ pub const MOST_KEPT: usize = 400;
 /// Enough bytes that two texts of one user do not share a fingerprint by chance.
 const BYTES: usize = 9;
 
-/// A short mark of a text, another one for each user; the text cannot be read from it.
-pub fn fingerprint(user_id: &UserId, text: &str) -> String {
+/// Stands before the transcript of a session.
+const TRANSCRIPT: &str = "+";
+
+/// Stands before what was said in a session's thread.
+const THREAD: &str = "=";
+
+/// Stands for a file of the user, whose name and address are others in a thread than in a history.
+const FILE: &str = "file";
+
+/// How many messages of a thread a history has to begin with, to be taken for one whose beginning was cut off.
+const LEAST_CUT: usize = 2;
+
+/// Somebody's words in a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said<'a> {
+    /// The user's.
+    ByUser(&'a str),
+    /// A file of the user's.
+    FileByUser,
+    /// An agent's, or a bot's.
+    ToUser(&'a str),
+}
+
+/// A short mark of what was said, another one for each user; the text cannot be read from it.
+pub fn fingerprint(user_id: &UserId, said: Said<'_>) -> String {
+    let (author, text) = match said {
+        Said::ByUser(text) => ("u", text),
+        Said::FileByUser => return FILE.to_owned(),
+        Said::ToUser(text) => ("b", text),
+    };
+    let text = split(text.trim(), MAX_BYTES).first().copied().unwrap_or_default();
     let hash = Sha256::new().chain_update(user_id.as_str()).chain_update([0]).chain_update(text).finalize();
-    URL_SAFE_NO_PAD.encode(hash.get(..BYTES).unwrap_or_default())
+    format!("{author}{}", URL_SAFE_NO_PAD.encode(hash.get(..BYTES).unwrap_or_default()))
+}
+
+/// A message of the user, with what was said to them before their next one.
+#[derive(Debug)]
+struct Turn {
+    /// Where the message stands in the history.
+    index: usize,
+    mark: String,
+    is_file: bool,
+    replies: Vec<String>,
+}
+
+impl Turn {
+    fn is(&self, mark: &str) -> bool {
+        self.mark == mark || (self.is_file && mark == FILE)
+    }
+}
+
+/// What agents have read of one session.
+#[derive(Debug, Default)]
+struct Session<'a> {
+    /// The user's messages in its transcript, each with the replies to it.
+    transcript: Vec<(&'a str, Vec<&'a str>)>,
+    thread: Vec<&'a str>,
+}
+
+impl<'a> Session<'a> {
+    fn read(known: &'a [String]) -> Self {
+        let mut session = Self::default();
+        let mut is_thread = false;
+        for mark in known.iter().map(String::as_str) {
+            match (mark, is_thread, session.transcript.last_mut()) {
+                (THREAD, ..) => is_thread = true,
+                (mark, true, _) => session.thread.push(mark),
+                (mark, false, Some((_, replies))) if is_reply(mark) => replies.push(mark),
+                (mark, false, _) if !is_reply(mark) => session.transcript.push((mark, Vec::new())),
+                _ => {}
+            }
+        }
+        session
+    }
+
+    /// How many of the user's messages agents have read, where they have read the first `read` before this session.
+    fn read_up_to(&self, turns: &[Turn], read: usize) -> usize {
+        // The platform sends one page of messages, so the oldest may be missing.
+        let most_missing = if read == 0 { self.transcript.len() } else { 0 };
+        (0..=most_missing).find_map(|missing| self.follow(turns, read, missing)).unwrap_or(read)
+    }
+
+    fn follow(&self, turns: &[Turn], read: usize, missing: usize) -> Option<usize> {
+        let transcript = self.transcript.get(missing..)?;
+        let end = read + transcript.len();
+        let found = turns.get(read..end)?;
+        let is_same = found.iter().zip(transcript).all(|(turn, (mark, _))| turn.is(mark));
+        let last_reply = transcript.last().and_then(|(_, replies)| replies.last());
+        let is_answered = last_reply.is_none_or(|reply| found.last().is_some_and(|turn| turn.has_reply(reply)));
+        let in_thread = self.said_in_thread(turns.get(end..)?);
+        let is_clear = !transcript.is_empty() || read > 0 || in_thread >= LEAST_CUT;
+        (is_same && is_answered && is_clear).then_some(end + in_thread)
+    }
+
+    /// How many messages in a row were said in the thread, in its order.
+    fn said_in_thread(&self, turns: &[Turn]) -> usize {
+        let mut thread = self.thread.iter();
+        turns.iter().take_while(|turn| thread.any(|mark| turn.is(mark))).count()
+    }
+}
+
+impl Turn {
+    fn has_reply(&self, mark: &str) -> bool {
+        self.replies.iter().any(|reply| reply == mark)
+    }
+}
+
+fn is_reply(mark: &str) -> bool {
+    mark.starts_with('b')
+}
+
+/// The end of `history` from the first message of the user on that agents have not read; `known` is what they have.
+///
+/// The latest message of the user is always new: it is what led to the handoff. In doubt agents are told again.
+pub fn news<'a>(user_id: &UserId, history: &'a [HistoryItem], known: &[String]) -> &'a [HistoryItem] {
+    let turns = turns(user_id, history);
+    let sessions = known.split(|mark| mark == TRANSCRIPT).filter(|marks| !marks.is_empty()).map(Session::read);
+    let read = sessions.fold(0, |read, session| session.read_up_to(&turns, read));
+    let first_new = turns.get(read.min(turns.len().saturating_sub(1))).filter(|_| read > 0);
+    first_new.and_then(|turn| history.get(turn.index..)).unwrap_or(history)
+}
+
+fn turns(user_id: &UserId, history: &[HistoryItem]) -> Vec<Turn> {
+    let mut turns: Vec<Turn> = Vec::new();
+    for (index, item) in history.iter().enumerate() {
+        let (Some(mark), HistoryItem::Message { content, .. }) = (mark_of(user_id, item), item) else { continue };
+        match turns.last_mut() {
+            Some(turn) if is_reply(&mark) => turn.replies.push(mark),
+            None if is_reply(&mark) => {}
+            _ => {
+                let is_file = matches!(content, Content::Media { .. });
+                turns.push(Turn { index, mark, is_file, replies: Vec::new() });
+            }
+        }
+    }
+    turns
 }
 
 /// The fingerprint of an item; one that is not readable has none.
-fn fingerprint_of(user_id: &UserId, item: &HistoryItem) -> Option<String> {
-    match item {
-        HistoryItem::Message { content, .. } => {
-            Some(fingerprint(user_id, to_livechat::readable(content, &Wording::default()).expose()))
-        }
-        HistoryItem::Unreadable => None,
-    }
+fn mark_of(user_id: &UserId, item: &HistoryItem) -> Option<String> {
+    let HistoryItem::Message { author, content } = item else { return None };
+    let text = to_livechat::readable(content, &Wording::default());
+    let said = match author {
+        Author::User(_) => Said::ByUser(text.expose()),
+        Author::Bot | Author::Agent => Said::ToUser(text.expose()),
+    };
+    Some(fingerprint(user_id, said))
 }
 
-/// The end of `history` behind the last item that is in `known`, both in the order in which things were said.
-///
-/// Each known text stands for one item only, so what is said again is new.
-pub fn news<'a>(user_id: &UserId, history: &'a [HistoryItem], mut known: &[String]) -> &'a [HistoryItem] {
-    let mut told = 0;
-    for (index, item) in history.iter().enumerate() {
-        let Some(mark) = fingerprint_of(user_id, item) else { continue };
-        if let Some(position) = known.iter().position(|one| *one == mark) {
-            known = known.get(position + 1..).unwrap_or_default();
-            told = index + 1;
-        }
+/// What agents have read once they have read the thread of the latest session, too.
+pub fn with_thread(mut known: Vec<String>, thread: Vec<String>) -> Vec<String> {
+    if !thread.is_empty() {
+        known.push(THREAD.to_owned());
+        known.extend(thread);
     }
-    history.get(told..).unwrap_or_default()
+    known
 }
 
-/// What agents know once they have read `news` as well; of too much, the latest.
+/// What agents know once they have read `news` as the transcript of another session; of too much, the latest.
 pub fn with_news(user_id: &UserId, mut known: Vec<String>, news: &[HistoryItem]) -> Vec<String> {
-    known.extend(news.iter().filter_map(|item| fingerprint_of(user_id, item)));
+    known.push(TRANSCRIPT.to_owned());
+    known.extend(news.iter().filter_map(|item| mark_of(user_id, item)));
     known.split_off(known.len().saturating_sub(MOST_KEPT))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::botpress::{Author, Content};
 
+    /// A transcript, and what was said in the thread after it.
+    type Told<'a> = (&'a [&'a str], &'a [&'a str]);
+
+    const HANDOFF: &str = "< an agent will be with you";
+    const CLOSED: &str = "< the agent has left";
+
+    /// What the user wrote, and behind `<` what was said to them.
     fn history(texts: &[&str]) -> Vec<HistoryItem> {
-        let item = |text: &&str| match *text {
-            "?" => HistoryItem::Unreadable,
-            text => HistoryItem::Message { author: Author::Bot, content: Content::Text { text: text.into() } },
+        let item = |text: &&str| {
+            let (author, text) = match text.strip_prefix("< ") {
+                _ if *text == "?" => return HistoryItem::Unreadable,
+                Some(reply) => (Author::Bot, reply),
+                None => (Author::User("u1".into()), *text),
+            };
+            HistoryItem::Message { author, content: Content::Text { text: text.into() } }
         };
         texts.iter().map(item).collect()
     }
 
-    #[test]
-    fn only_what_comes_after_the_known_is_new() {
+    /// What agents know after sessions with these transcripts and threads.
+    fn known(sessions: &[Told<'_>]) -> Vec<String> {
         let user_id = UserId::from("u1");
-        for (known, said, expected) in [
-            (&[][..], &["hi", "there"][..], &["hi", "there"][..]),
-            (&["hi", "there"], &["hi", "there"], &[]),
-            (&["hi", "there"], &["hi", "there", "again"], &["again"]),
-            (&["hi", "there"], &["there", "again"], &["again"]),
-            (
-                &["hi", "ok", "bye"],
-                &["hi", "joined", "ok", "picture", "bye", "closed", "hi", "ok"],
-                &["closed", "hi", "ok"],
-            ),
-            (&["ok", "ok"], &["ok", "x", "ok", "ok"], &["ok"]),
-            (&["b", "a"], &["a", "b", "c"], &["b", "c"]),
-            (&["hi"], &["?", "hi", "?"], &["?"]),
-            (&["something else"], &["hi"], &["hi"]),
-        ] {
-            let known: Vec<_> = known.iter().map(|text| fingerprint(&user_id, text)).collect();
-            assert_eq!(news(&user_id, &history(said), &known), history(expected), "{said:?}");
+        sessions.iter().fold(Vec::new(), |known, (transcript, thread)| {
+            let said = thread.iter().map(|text| match text.strip_prefix("< ") {
+                Some(reply) => fingerprint(&user_id, Said::ToUser(reply)),
+                None => fingerprint(&user_id, Said::ByUser(text)),
+            });
+            with_thread(with_news(&user_id, known, &history(transcript)), said.collect())
+        })
+    }
+
+    fn assert_news(sessions: &[Told<'_>], said: &[&str], expected: &[&str]) {
+        assert_eq!(news(&"u1".into(), &history(said), &known(sessions)), history(expected), "{sessions:?}: {said:?}");
+    }
+
+    #[test]
+    fn a_first_transcript_is_told_whole() {
+        assert_news(&[], &["< welcome", "hello", HANDOFF], &["< welcome", "hello", HANDOFF]);
+        assert_news(&[], &["< welcome"], &["< welcome"]);
+        assert_news(&[], &[], &[]);
+    }
+
+    #[test]
+    fn in_the_same_conversation_agents_read_on_from_the_first_new_message() {
+        let first: Told<'_> = (&["hello", HANDOFF], &["my order", "< it is on its way"]);
+        let talk = ["hello", HANDOFF, "my order", "< it is on its way", CLOSED];
+        let said = |more: &[&'static str]| [&talk, more].concat();
+        assert_news(&[first], &said(&["again", HANDOFF]), &["again", HANDOFF]);
+        assert_news(
+            &[first],
+            &said(&["again", "< yes?", "it never came", HANDOFF]),
+            &["again", "< yes?", "it never came", HANDOFF],
+        );
+        // Words to an agent that never reached one are new.
+        assert_news(
+            &[(first.0, &[])],
+            &said(&["again", HANDOFF]),
+            &["my order", "< it is on its way", CLOSED, "again", HANDOFF],
+        );
+        let third = said(&["again", HANDOFF, "well?", CLOSED, "?", "third", HANDOFF]);
+        assert_news(&[first, (&["again", HANDOFF], &["well?"])], &third, &["third", HANDOFF]);
+    }
+
+    #[test]
+    fn the_same_words_once_more_are_new() {
+        let first: Told<'_> = (&["human", HANDOFF], &[]);
+        assert_news(&[first], &["human", HANDOFF, CLOSED, "human", HANDOFF], &["human", HANDOFF]);
+        let twice = ["human", HANDOFF, CLOSED, "human", HANDOFF, CLOSED, "human", HANDOFF];
+        assert_news(&[first, first], &twice, &["human", HANDOFF]);
+        assert_news(&[first], &["human", HANDOFF], &["human", HANDOFF]);
+        let failed_between = ["human", HANDOFF, CLOSED, "order 77", "human", HANDOFF, "hello?", HANDOFF];
+        assert_news(&[first], &failed_between, &["order 77", "human", HANDOFF, "hello?", HANDOFF]);
+    }
+
+    #[test]
+    fn another_conversation_with_equal_opening_words_is_told_whole() {
+        let first: Told<'_> = (&["hello", "< welcome", HANDOFF], &["my order", "< it is on its way"]);
+        let other = ["hello", "< welcome", "order 7 is broken", HANDOFF];
+        assert_news(&[first], &other, &other);
+        assert_news(&[(first.0, &[])], &other, &other);
+        let equal = ["hello", "< welcome", HANDOFF];
+        assert_news(&[first], &equal, &equal);
+    }
+
+    #[test]
+    fn conversations_that_take_turns_are_told_apart() {
+        let (a, b): (Told<'_>, Told<'_>) = ((&["one", HANDOFF], &["1"]), (&["two", HANDOFF], &["2"]));
+        assert_news(&[a, b], &["one", HANDOFF, "1", CLOSED, "three", HANDOFF], &["three", HANDOFF]);
+        assert_news(&[a, b], &["two", HANDOFF, "2", CLOSED, "three", HANDOFF], &["three", HANDOFF]);
+    }
+
+    #[test]
+    fn a_history_that_lacks_its_beginning_is_recognised() {
+        let first: Told<'_> = (&["hello", "order", HANDOFF], &["a", "b", "c"]);
+        assert_news(&[first], &["order", HANDOFF, "a", "b", "c", CLOSED, "new", HANDOFF], &["new", HANDOFF]);
+        assert_news(&[first], &["b", "c", CLOSED, "new", HANDOFF], &["new", HANDOFF]);
+        // One word is too little to tell a history that was cut from another conversation.
+        assert_news(&[first], &["c", CLOSED, "new", HANDOFF], &["c", CLOSED, "new", HANDOFF]);
+    }
+
+    #[test]
+    fn a_file_is_known_under_whatever_name_agents_got_it() {
+        let user_id = UserId::from("u1");
+        let mut said = history(&["hello", HANDOFF, "picture", "next", HANDOFF]);
+        if let Some(HistoryItem::Message { content, .. }) = said.get_mut(2) {
+            *content = Content::Media { kind: "image".to_owned(), url: "https://files/cat.png".into(), title: None };
         }
+        let known = with_news(&user_id, Vec::new(), &history(&["hello", HANDOFF]));
+        let known = with_thread(known, vec![fingerprint(&user_id, Said::FileByUser)]);
+        assert_eq!(news(&user_id, &said, &known), history(&["next", HANDOFF]));
     }
 
     #[test]
     fn the_latest_fingerprints_are_kept_and_none_is_shared_between_users() {
         let user_id = UserId::from("u1");
         let known = with_news(&user_id, vec!["old".to_owned(); MOST_KEPT], &history(&["?", "new"]));
-        assert_eq!((known.len(), known.last()), (MOST_KEPT, Some(&fingerprint(&user_id, "new"))));
-        assert_ne!(fingerprint(&user_id, "new"), fingerprint(&"u2".into(), "new"));
-        assert_eq!(fingerprint(&user_id, "new").len(), 12);
+        let mark = fingerprint(&user_id, Said::ByUser("new"));
+        assert_eq!((known.len(), known.last()), (MOST_KEPT, Some(&mark)));
+        assert_ne!(mark, fingerprint(&"u2".into(), Said::ByUser("new")));
+        assert_ne!(mark, fingerprint(&user_id, Said::ToUser("new")));
+        assert_eq!(mark.len(), 13);
     }
 }

@@ -87,8 +87,15 @@ const GROUP_UNKNOWN: Sentence = Sentence::to_author(
 .with(&["group"])
 .indispensable();
 
+const ALREADY_WITH_AGENT: Sentence = Sentence::to_author(
+    "already_with_agent",
+    "Somebody with the same verified e-mail address is with an agent in another conversation, \
+     so this one was not handed over. Try again when that has ended.",
+)
+.indispensable();
+
 /// All of them; the README's table lists them in the same order.
-pub const SENTENCES: [Sentence; 23] = [
+pub const SENTENCES: [Sentence; 24] = [
     NOT_DELIVERED_TO_AGENT,
     CORRECTION,
     DELETION,
@@ -112,6 +119,7 @@ pub const SENTENCES: [Sentence; 23] = [
     FIELD_BOTCOPY_USER,
     GROUP_OFFLINE,
     GROUP_UNKNOWN,
+    ALREADY_WITH_AGENT,
 ];
 
 /// Why a stack's own wording cannot be used.
@@ -262,6 +270,11 @@ impl Wording {
     /// Said to the bot's author when the group is not one of the licence's.
     pub fn group_unknown(&self, group: GroupId) -> String {
         self.insist(&GROUP_UNKNOWN, &[("group", &group.to_string())])
+    }
+
+    /// Said to the bot's author when somebody behind the same verified address is with an agent.
+    pub fn already_with_agent(&self) -> String {
+        self.insist(&ALREADY_WITH_AGENT, &[])
     }
 
     /// Why a session with this group cannot start now, if it cannot.

@@ -49,7 +49,12 @@ impl Handoff {
         Ok(accepted)
     }
 
-    fn arrival<'a, C: Content>(&self, session_id: &'a SessionId, position: Position, content: &'a C) -> Arrival<'a, C> {
+    pub(super) fn arrival<'a, C: Content>(
+        &self,
+        session_id: &'a SessionId,
+        position: Position,
+        content: &'a C,
+    ) -> Arrival<'a, C> {
         let received_at = self.clock.now();
         let expires_at = self.retained_until(received_at);
         let revision = content.revision();
@@ -111,7 +116,7 @@ impl Handoff {
         };
         let accepted = self.accept_where(around.occupancy, session_id, position.clone(), &content, lease).await?;
         let view = (accepted == Accepted::Alone).then(|| {
-            let contents = Contents::alone(arrivals, Waiting::new(position, content));
+            let contents = Contents::alone(arrivals, around.last_finished_at, Waiting::new(position, content));
             View { contents, around }
         });
         Ok(Intake { accepted, view })

@@ -40,6 +40,21 @@ impl Handoff {
         Ok(user.id)
     }
 
+    /// The Botpress user for a bot of the licence, which is never announced; it is asked about once.
+    pub(super) async fn bot_user(&self, session: &Session, install: &Install, bot_id: &AgentId) -> Result<UserId> {
+        match self.table.agent(&install.install_id, bot_id).await? {
+            Some(known) => Ok(known.user_id),
+            None => self.agent_user(session, install, bot_id, None).await,
+        }
+    }
+
+    /// Whether an agent takes part in the session's chat now.
+    pub(super) async fn is_present(&self, session: &Session, agent_id: &AgentId) -> Result<bool> {
+        let Some(thread) = &session.thread else { return Ok(false) };
+        let users = self.read_thread(thread).await?.users;
+        Ok(users.iter().any(|user| user.id == *agent_id && user.present != Some(false)))
+    }
+
     /// What LiveChat shows of an agent in this chat.
     pub(super) async fn look_up_profile(&self, session: &Session, agent_id: &AgentId) -> Option<AgentProfile> {
         match self.read_thread(session.thread.as_ref()?).await {

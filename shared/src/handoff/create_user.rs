@@ -1,14 +1,20 @@
 //! `createUser`: a Botpress user of our install for an end user, with a LiveChat customer ready to speak for them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
 
 use super::credentials::call;
-use super::{Handoff, Result};
+use super::{Handoff, Result, fresh_holder};
 use crate::botpress::{Install, NewUser};
+use crate::bridge::identity::{Identity, identify};
 use crate::http::cap;
 use crate::ids::UserId;
 use crate::redacted::Redacted;
-use crate::store::Profile;
+use crate::store::{Heard, Profile, State};
 
 /// What Botpress keeps of a name.
 const MAX_NAME_CHARS: usize = 200;
@@ -16,39 +22,81 @@ const MAX_NAME_CHARS: usize = 200;
 /// Longer ones are no address of a picture but the picture.
 const MAX_URL_BYTES: usize = 2_048;
 
-/// The longest address that mail can have.
-const MAX_EMAIL_BYTES: usize = 254;
+/// A call with the same input within this time is a repeat of the first: longer than it takes a platform to call again after a
+/// failure, and too short for two people who share a mailbox to matter.
+const REPEAT_WINDOW: Duration = Duration::from_secs(5);
 
-/// The host part by which the HITL plugin's made-up addresses are known.
-const SYNTHETIC_HOST: &str = "no-reply.";
+/// Stands in the record of a call for the user whom the address identifies: the record holds no address.
+const WHOEVER_HAS_THE_ADDRESS: &str = "address";
 
 impl Handoff {
-    /// Finds or makes the Botpress user for an end user.
+    /// Finds or makes the Botpress user for a user of the bot.
     ///
-    /// Calls with the same e-mail give the same user, also at the same instant; without an e-mail there is nothing to
-    /// recognise a person by, and strangers must not share an identity, so each call makes a user.
+    /// The address that the plugin makes up stands for one user of the bot, so all calls with it give one user, also at the same
+    /// instant. A real address stands for a mailbox: only calls with equal input within seconds give one user, unless the bot's
+    /// author vouches for addresses. Without any address there is nothing to recognise a person by, and each call makes a user.
     ///
     /// # Errors
     ///
     /// [`Error`](super::Error) when Botpress or the table failed. That LiveChat failed is left for the start to say.
     pub async fn create_user(&self, install: &Install, profile: Profile) -> Result<UserId> {
-        let tag = match &profile.email {
-            Some(email) => format!("user:{}", email.expose().to_lowercase()),
-            None => format!("user:{}", super::fresh_holder()),
+        let identity = identify(profile.email.as_ref().map(Redacted::expose));
+        self.gates.refresh().await?;
+        let user_id = match &identity {
+            Identity::Upstream(address) => self.user_tagged(install, &tag(address.expose()), &profile).await?,
+            Identity::Mailbox(address) => self.user_of_mailbox(install, address, &profile).await?,
+            Identity::Unknown => self.user_tagged(install, &tag(&fresh_holder()), &profile).await?,
         };
-        let tags = BTreeMap::from([("id".to_owned(), tag)]);
-        let picture_url = profile.picture_url.as_ref().map(Redacted::expose);
-        let request = NewUser::new(tags, Some(profile.name.expose()), picture_url);
-        let (mut bot, ()) = tokio::try_join!(self.as_install(install), self.gates.refresh())?;
-        let user = call!(bot.get_or_create_user(&request, &["id"]))?;
-        let email = profile.email.filter(|email| is_real(email.expose()));
+        let email = match identity {
+            Identity::Mailbox(address) => Some(address),
+            Identity::Upstream(_) | Identity::Unknown => None,
+        };
         let name = cap(profile.name.expose(), MAX_NAME_CHARS).into();
         let picture_url = profile.picture_url.filter(|url| url.expose().len() <= MAX_URL_BYTES);
         let profile = Profile { name, email, picture_url };
         let (stored, ()) =
-            tokio::join!(self.table.put_profile(&user.id, &profile), Box::pin(self.prepare_customer(&user.id)));
+            tokio::join!(self.table.put_profile(&user_id, &profile), Box::pin(self.prepare_customer(&user_id)));
         stored?;
-        Ok(user.id)
+        Ok(user_id)
+    }
+
+    /// A user for somebody with a real address: one for each call, apart from repeats; or the one whom the address stands for,
+    /// where the bot's author vouches for that, and the user is not with an agent at this moment.
+    async fn user_of_mailbox(&self, install: &Install, address: &Redacted, profile: &Profile) -> Result<UserId> {
+        let address = address.expose().to_lowercase();
+        let mut whose = fresh_holder();
+        if self.config.verified_emails {
+            let known = self.user_tagged(install, &tag(&address), profile).await?;
+            if !self.has_live_session(&known).await? {
+                whose = WHOEVER_HAS_THE_ADDRESS.to_owned();
+            }
+        }
+        let asked = Heard { heard_at: self.clock.now(), source_id: whose };
+        let first = self.table.first_asked(&digest(install, &address, profile), asked.clone(), REPEAT_WINDOW).await?;
+        let user_tag = match first.source_id.as_str() {
+            WHOEVER_HAS_THE_ADDRESS => tag(&address),
+            own => tag(own),
+        };
+        let user_id = self.user_tagged(install, &user_tag, profile).await?;
+        if self.config.verified_emails && first == asked {
+            self.table.count_upstream_user(&user_id).await?;
+        }
+        Ok(user_id)
+    }
+
+    async fn has_live_session(&self, user_id: &UserId) -> Result<bool> {
+        let Some(session_id) = self.table.user(user_id).await?.and_then(|user| user.session_id) else {
+            return Ok(false);
+        };
+        Ok(self.table.session(&session_id).await?.is_some_and(|session| session.state != State::Closed))
+    }
+
+    async fn user_tagged(&self, install: &Install, tag: &str, profile: &Profile) -> Result<UserId> {
+        let tags = BTreeMap::from([("id".to_owned(), tag.to_owned())]);
+        let picture_url = profile.picture_url.as_ref().map(Redacted::expose);
+        let request = NewUser::new(tags, Some(profile.name.expose()), picture_url);
+        let mut bot = self.as_install(install).await?;
+        Ok(call!(bot.get_or_create_user(&request, &["id"]))?.id)
     }
 
     /// Takes the token's issue out of the start, where the user already waits; the start makes up for a failure.
@@ -63,28 +111,18 @@ impl Handoff {
     }
 }
 
-/// Whether agents could write to it: LiveChat refuses what is not an address, and a made-up one misleads.
-fn is_real(email: &str) -> bool {
-    email.rsplit_once('@').is_some_and(|(name, host)| {
-        let is_address = !name.is_empty() && !name.contains('@') && host.contains('.') && !host.ends_with('.');
-        let is_address = is_address && email.len() <= MAX_EMAIL_BYTES;
-        is_address && !email.contains(char::is_whitespace) && !host.to_lowercase().starts_with(SYNTHETIC_HOST)
-    })
+/// The tag by which Botpress finds a user of ours again.
+fn tag(of: &str) -> String {
+    format!("user:{of}")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_addresses_that_agents_could_write_to_are_kept() {
-        for real in ["no-reply.ann@example.com", "ann@example.com", "a+b@mail.example.co.uk"] {
-            assert!(is_real(real), "{real}");
-        }
-        for other in
-            ["user_1@no-reply.bot-1.botpress.com", "a@No-Reply.x.y", "ann", "@x.y", "ann@x", "a b@x.y", "a@b@x.y", ""]
-        {
-            assert!(!is_real(other), "{other}");
-        }
+/// A fingerprint of what a call asks for; the texts cannot be read from it.
+fn digest(install: &Install, address: &str, profile: &Profile) -> String {
+    let picture = profile.picture_url.as_ref().map_or("", Redacted::expose);
+    let mut hash = Sha256::new();
+    for part in [install.install_id.as_str(), address, profile.name.expose().trim(), picture] {
+        hash.update(part);
+        hash.update([0]);
     }
+    URL_SAFE_NO_PAD.encode(hash.finalize())
 }

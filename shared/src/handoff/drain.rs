@@ -49,8 +49,13 @@ pub(super) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
     /// What stands before the vendor that takes the deliveries.
     fn gate<'a>(handoff: &'a Handoff, session: &Session) -> &'a Gate;
 
-    /// From when on the session can take deliveries.
-    fn ready_at(handoff: &Handoff, session: &Session) -> Timestamp;
+    /// From when on the session can take this item.
+    fn ready_at(&self, handoff: &Handoff, session: &Session) -> Timestamp;
+
+    /// From when on this item may follow one that left the lane at `last_finished_at`.
+    fn earliest(&self, _handoff: &Handoff, _session: &Session, last_finished_at: Timestamp) -> Timestamp {
+        last_finished_at
+    }
 
     /// Brings one item to the other side; safe to call again after any failure. `user` is the session's, if already read.
     async fn deliver(
@@ -283,10 +288,15 @@ impl Handoff {
         deadline: Timestamp,
         has_dropped: &mut bool,
     ) -> Result<Pass> {
-        let mut not_before = contents.not_before;
+        let (mut not_before, mut last_finished_at) = (contents.not_before, contents.last_finished_at);
         for (index, item) in contents.waiting.iter().enumerate() {
             let now = self.clock.now();
-            let ready_at = not_before.take().into_iter().fold(C::ready_at(self, session), Timestamp::max);
+            let follows_at = last_finished_at.map(|at| item.content.earliest(self, session, at));
+            let ready_at = not_before
+                .take()
+                .into_iter()
+                .chain(follows_at)
+                .fold(item.content.ready_at(self, session), Timestamp::max);
             if ready_at > now || now + DELIVERY_TIME > deadline {
                 return Ok(Pass::WaitUntil(ready_at.max(now)));
             }
@@ -303,6 +313,7 @@ impl Handoff {
                 vendor_id: delivered.vendor_id,
                 finished_at: self.clock.now(),
             };
+            last_finished_at = Some(done.finished_at);
             let is_last = index + 1 == contents.waiting.len();
             let completed = self.table.complete(&done, lease, contents.arrivals, is_last).await?;
             if completed != Completed::LeaseLost {

@@ -104,6 +104,7 @@ impl Handoff {
             session_fields: &[],
             prepared: None,
             repeat_key: Some(&repeat_key),
+            asked_at: self.clock.now(),
         };
         // Boxed, since all that follows nests deeper than the compiler cares to follow.
         match self.clock.within(deadline, Box::pin(self.begin_in_time(request, deadline))).await {

@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::open::OPENING;
 use super::{Handoff, Result};
 use crate::botpress::{Author, HistoryItem};
-use crate::bridge::news;
+use crate::bridge::news::{self, Said};
 use crate::ids::UserId;
-use crate::livechat::Content;
+use crate::livechat::{Content, Event};
 use crate::redacted::Redacted;
 use crate::store::{Thread, User};
 
@@ -21,22 +22,30 @@ impl Handoff {
         let Some(thread) = user.chat_id.clone().zip(user.thread_id.clone()) else { return Vec::new() };
         let thread = Thread { chat_id: thread.0, thread_id: thread.1 };
         let told = async { Ok(self.table.told(&user.user_id, self.clock.now()).await?) };
-        let (told, said) = tokio::join!(told, self.said_in(&thread, &user.user_id));
+        let (told, said) = tokio::join!(told, self.said_in(&thread, user));
         let known = |what: &'static str, known: Result<Vec<String>>| {
             known.unwrap_or_else(|error| {
                 tracing::warn!(error = %error, missing = what, "a returning user's transcript may repeat itself");
                 Vec::new()
             })
         };
-        [known("transcripts", told), known("thread", said)].concat()
+        news::with_thread(known("transcripts", told), known("thread", said))
     }
 
-    async fn said_in(&self, thread: &Thread, user_id: &UserId) -> Result<Vec<String>> {
+    async fn said_in(&self, thread: &Thread, user: &User) -> Result<Vec<String>> {
         let thread = self.read_thread(thread).await?.thread;
-        let events = thread.into_iter().flat_map(|thread| thread.events);
-        let words = events.filter_map(|event| match event.content {
-            Content::Message { text } => Some(news::fingerprint(user_id, text.expose())),
-            _ => None,
+        let customer_id = user.customer.as_ref().map(|customer| &customer.customer_id);
+        let is_opening = |event: &Event| event.custom_id.as_ref().is_some_and(|id| id.starts_with(OPENING));
+        let events = thread.into_iter().flat_map(|thread| thread.events).filter(|event| !is_opening(event));
+        let words = events.filter_map(|event| {
+            let is_users = event.author_id.as_ref().zip(customer_id).is_some_and(|(author, id)| author == id);
+            let said = match &event.content {
+                Content::Message { text } if is_users => Said::ByUser(text.expose()),
+                Content::Message { text } => Said::ToUser(text.expose()),
+                Content::File { .. } if is_users => Said::FileByUser,
+                _ => return None,
+            };
+            Some(news::fingerprint(&user.user_id, said))
         });
         Ok(words.collect())
     }
@@ -44,9 +53,6 @@ impl Handoff {
     /// Keeps in mind what agents know from now on.
     pub(super) async fn remember_told(&self, user_id: &UserId, known: Vec<String>, told: &[HistoryItem]) {
         let known = news::with_news(user_id, known, told);
-        if known.is_empty() {
-            return;
-        }
         let kept_until = self.retained_until(self.clock.now());
         if let Err(error) = self.table.put_told(user_id, known, kept_until).await {
             tracing::warn!(error = %error, "the user's next transcript may repeat this one");

@@ -16,6 +16,7 @@ mod gates;
 mod handover;
 mod known;
 mod media;
+mod moving;
 mod open;
 mod operate;
 mod platform;

@@ -13,6 +13,9 @@ use crate::livechat::{self, ChatOverview, NewChat, NewEvent};
 use crate::redacted::Redacted;
 use crate::store::{Introduction, Platform, Session, Thread, User};
 
+/// What the custom id of a session's first event begins with.
+pub(super) const OPENING: &str = "opening:";
+
 /// LiveChat's limit.
 const MOST_FIELDS: usize = 100;
 
@@ -184,7 +187,7 @@ impl Handoff {
 
     /// The first event of the session, recognisable later by its custom id.
     async fn opening(&self, request: &StartRequest<'_>, user: &User, session: &Session) -> Option<NewEvent> {
-        let custom_id = format!("opening:{}", session.session_id);
+        let custom_id = format!("{OPENING}{}", session.session_id);
         if let Some(text) = request.prepared {
             return Some(NewEvent::text(text.clone(), custom_id));
         }

@@ -6,7 +6,7 @@ use super::drain::Whose;
 use super::start::LOOK_AGAIN;
 use super::{DELIVERY_TIME, Handoff, Result, lease_until, platform};
 use crate::bridge::ToBot;
-use crate::bridge::decide::{self, Intention};
+use crate::bridge::decide;
 use crate::clock::Timestamp;
 use crate::livechat::webhook::Event;
 use crate::store::lane::{Accepted, Occupancy};
@@ -48,7 +48,11 @@ impl Handoff {
             return Ok(Received::Ignored);
         }
         let lease = lease_until(deadline);
-        let intentions = intentions.into_iter().map(Intention::into_item);
+        let seen = around.session.clone();
+        let intentions = intentions.into_iter().map(|intention| match &seen {
+            Some(session) => intention.seen_in(session).into_item(),
+            None => intention.into_item(),
+        });
         let intake = self.accept_seeing(around, &pointer.session_id, intentions, &lease).await?;
         self.drain_accepted::<ToBot>(whose, intake, &lease, deadline).await;
         Ok(Received::Accepted)

@@ -56,20 +56,23 @@ impl Handoff {
         if !self.table.take_read(session_id, now, now + pause, session.silent_reads.saturating_add(1)).await? {
             return Ok(false);
         }
-        let missed = match self.missed(session).await {
-            Ok(missed) => missed,
-            Err(error) => {
-                self.table.hasten_read(session_id, now + SILENCE).await?;
-                return Err(error);
-            }
-        };
-        let lease = lease_until(deadline);
+        if let Err(error) = self.deliver_missed(session, deadline).await {
+            self.table.hasten_read(session_id, now + SILENCE).await?;
+            return Err(error);
+        }
+        Ok(true)
+    }
+
+    /// Accepts and delivers what no webhook has brought.
+    pub(super) async fn deliver_missed(&self, session: &Session, deadline: Timestamp) -> Result<()> {
+        let missed = self.missed(session).await?;
+        let (session_id, lease) = (&session.session_id, lease_until(deadline));
         let accepted = self.accept_all(session_id, missed, &lease).await?;
         if accepted != Accepted::Duplicate {
             tracing::warn!(session.id = %session_id, "a thread held something that no webhook had brought");
             self.drain_accepted::<ToBot>(session_id, accepted, &lease, deadline).await;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Accepts what happened in a thread before its webhooks could find the session; holds it for the settle time.

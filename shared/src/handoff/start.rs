@@ -31,7 +31,7 @@ const CLAIM_MARGIN: Duration = Duration::from_secs(1);
 /// How often somebody who waits for a start looks how far it has come.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// An equal request within this time is a repeat; later it is a new escalation.
+/// Where the bot keeps its sessions, an equal request within this time is a repeat.
 const REPEAT_WINDOW: Duration = Duration::from_secs(120);
 
 /// How long an unattended start is tried; it is far from over when the pause of the bot lapses by itself.
@@ -60,6 +60,8 @@ pub struct StartRequest<'a> {
     pub prepared: Option<&'a Redacted>,
     /// By what a repeat is known, where not everything that is asked for counts.
     pub repeat_key: Option<&'a str>,
+    /// When the call reached the stack: calls that were under way at the same time share an answer.
+    pub asked_at: Timestamp,
 }
 
 impl Handoff {
@@ -99,11 +101,16 @@ impl Handoff {
     ) -> Result<Step> {
         let now = self.clock.now();
         let Some(session) = session else { return self.claim(request, digest, user, deadline).await };
-        if session.request_digest == digest
+        let is_same = session.request_digest == digest;
+        if is_same
             && waited_for.as_ref() == Some(&session.session_id)
             && let Some(failure) = session.failure
         {
             return Err(Error::Refused(failure));
+        }
+        // Nobody can tell which of the people behind the address asks.
+        if user.upstream_users > 1 && matches!(session.state, State::Starting | State::Active) {
+            return Err(Error::Refused(self.config.wording.already_with_agent()));
         }
         match (session.state, &session.conversation_id) {
             (State::Closed, _) => self.claim(request, digest, user, deadline).await,
@@ -114,21 +121,25 @@ impl Handoff {
                 self.finish_closing(&session, deadline).await?;
                 Ok(Step::LookAgain)
             }
-            (State::Starting, _) if session.request_digest != digest && platform::outlives_caller(request.platform) => {
-                Err(Error::Busy)
-            }
+            (State::Starting, _) if !is_same && platform::outlives_caller(request.platform) => Err(Error::Busy),
             (State::Starting, _) if now < session.claim.until => {
                 *waited_for = Some(session.session_id);
                 Ok(Step::Wait)
             }
             (State::Starting, _) => self.take_over(request, user, session, deadline).await,
-            (State::Active, Some(conversation_id))
-                if session.request_digest == digest && now.since(session.started_at) < REPEAT_WINDOW =>
-            {
-                Ok(Step::Answer(conversation_id.clone()))
-            }
             // The user of a bot that keeps its sessions goes on in the one there is.
-            (State::Active, _) if platform::outlives_caller(request.platform) => Err(Error::Busy),
+            (State::Active, _) if platform::outlives_caller(request.platform) => match &session.conversation_id {
+                Some(id) if is_same && now.since(session.started_at) < REPEAT_WINDOW => Ok(Step::Answer(id.clone())),
+                _ => Err(Error::Busy),
+            },
+            (State::Active, Some(conversation_id)) if is_same => {
+                let was_under_way = session.active_at.is_none_or(|active_at| request.asked_at < active_at);
+                let is_second_click = spoken(request.history).1 > session.handoff_texts;
+                match is_second_click || was_under_way || waited_for.as_ref() == Some(&session.session_id) {
+                    true => Ok(Step::Answer(conversation_id.clone())),
+                    false => self.move_to_fresh_conversation(session, waited_for, deadline).await,
+                }
+            }
             (State::Active, _) => {
                 self.supersede(&session, deadline).await?;
                 Ok(Step::LookAgain)
@@ -152,12 +163,16 @@ impl Handoff {
             user_id: user.user_id.clone(),
             group_id: request.group_id.unwrap_or(self.config.group_id),
             request_digest: digest.to_owned(),
+            handoff_texts: spoken(request.history).1,
             claim: self.new_claim(deadline),
             started_at: now,
             thread: None,
             conversation_id: None,
             active_at: None,
+            moves: 0,
             agent_told: None,
+            earlier_agents: Vec::new(),
+            announcements: 0,
             opening: None,
             paused_at: None,
             silent_reads: 0,
@@ -300,6 +315,7 @@ impl Handoff {
             session_fields: &[],
             prepared: opening.as_ref(),
             repeat_key: None,
+            asked_at: session.started_at,
         };
         let user = self.table.user(&user_id).await?.unwrap_or_else(|| User::unknown(&user_id));
         match self.try_build(&request, user, &mut session).await {
@@ -373,15 +389,10 @@ impl StartRequest<'_> {
             hash.update(part.unwrap_or_default());
             hash.update([0, u8::from(part.is_some())]);
         }
-        for item in self.history {
-            let HistoryItem::Message { author, content } = item else { continue };
-            hash.update(match author {
-                Author::Bot => "",
-                Author::Agent => "agent",
-                Author::User(id) => id.as_str(),
-            });
+        for (author, words) in spoken(self.history).0 {
+            hash.update(author);
             hash.update([0]);
-            hash.update(to_livechat::readable(content, &Wording::default()).expose());
+            hash.update(words.expose());
             hash.update([0]);
         }
         let fields = self.session_fields.iter().flat_map(|(name, value)| [name.as_str(), value.expose()]);
@@ -394,6 +405,35 @@ impl StartRequest<'_> {
     }
 }
 
+/// What a history says apart from the hand-off text, author and words, and how often it has that text.
+///
+/// The HITL plugin posts its hand-off text before it builds the history, so the last item is that text, and the second of two
+/// clicks finds it once more. The click itself may be a message that was sent twice.
+fn spoken(history: &[HistoryItem]) -> (Vec<(&str, Redacted)>, usize) {
+    let said = history.iter().filter_map(|item| match item {
+        HistoryItem::Message { author, content } => {
+            Some((author_mark(author), to_livechat::readable(content, &Wording::default())))
+        }
+        HistoryItem::Unreadable => None,
+    });
+    let mut said: Vec<_> = said.collect();
+    let all = said.len();
+    if let Some(handoff_text) = said.last().filter(|(author, _)| *author == author_mark(&Author::Bot)).cloned() {
+        said.retain(|one| *one != handoff_text);
+    }
+    let handoff_texts = all - said.len();
+    said.dedup();
+    (said, handoff_texts)
+}
+
+fn author_mark(author: &Author) -> &str {
+    match author {
+        Author::Bot => "",
+        Author::Agent => "agent",
+        Author::User(id) => id.as_str(),
+    }
+}
+
 /// Whether somebody began the start before, and may have opened something: a start's first claimant has read the user before
 /// they claimed it.
 fn is_taken_up_again(user: &User, session: &Session) -> bool {
@@ -401,7 +441,7 @@ fn is_taken_up_again(user: &User, session: &Session) -> bool {
 }
 
 /// What a look at the user's present session leads to.
-enum Step {
+pub(super) enum Step {
     Answer(ConversationId),
     LookAgain,
     Wait,

@@ -29,6 +29,8 @@ impl Handoff {
     /// [`Error`] only when the close could not be made durable.
     pub async fn stop(&self, conversation_id: &ConversationId, deadline: Timestamp) -> Result<()> {
         match self.table.find_by_conversation(conversation_id, self.clock.now()).await? {
+            // The session goes on in another conversation.
+            Some(pointer) if pointer.has_moved => Ok(()),
             Some(pointer) => self.close_from_bot(&pointer.session_id, deadline).await,
             None => Ok(()),
         }

@@ -46,15 +46,30 @@ impl Handoff {
         if !taken {
             return Ok(false);
         }
-        // An agent of whom the bot could not be told yet is an agent all the same.
-        let waiting = self.table.lane::<ToBot>(&session.session_id, ToBot::LANE).await?.waiting;
-        let is_there = |word: &ToBot| matches!(word, ToBot::Assigned { .. } | ToBot::Message { .. });
-        if session.agent_told.is_none() && !waiting.iter().any(|item| is_there(&item.content)) {
+        if !self.has_agent(session, deadline).await? {
             tracing::info!(session.id = %session.session_id, "no agent has come in time");
             self.give_up(session, self.config.wording.nobody_came(), deadline).await?;
         }
         self.table.stop_timer(&session.session_id, Timer::Assignment).await?;
         Ok(true)
+    }
+
+    /// Whether a person has taken the session, also one of whom no webhook told or the bot could not be told yet; or it is over.
+    async fn has_agent(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
+        let is_announced = |session: &Session| session.agent_told.is_some() || session.announcements > 0;
+        if is_announced(session) {
+            return Ok(true);
+        }
+        self.deliver_missed(session, deadline).await?;
+        let now = self.table.session(&session.session_id).await?;
+        if now.is_none_or(|now| now.state != State::Active || is_announced(&now)) {
+            return Ok(true);
+        }
+        let waiting = self.table.lane::<ToBot>(&session.session_id, ToBot::LANE).await?.waiting;
+        Ok(waiting.iter().any(|item| match &item.content {
+            ToBot::Assigned { agent_id, .. } | ToBot::Message { agent_id, .. } => agent_id.is_person(),
+            _ => false,
+        }))
     }
 
     /// Gives a session up, started or not: the user is told why, the bot resumes, and LiveChat's side is closed.

@@ -32,7 +32,7 @@ impl Content for ToAgent {
         &handoff.gates.livechat
     }
 
-    fn ready_at(handoff: &Handoff, session: &Session) -> Timestamp {
+    fn ready_at(&self, handoff: &Handoff, session: &Session) -> Timestamp {
         match session.state {
             State::Starting => handoff.clock.now() + STARTING_PAUSE,
             State::Active | State::Closing | State::Closed => session.started_at,

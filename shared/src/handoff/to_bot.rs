@@ -3,10 +3,10 @@
 use super::drain::{Attempt, Content, Delivered};
 use super::gates::{BOTCOPY, BOTPRESS, Gate, LIVECHAT};
 use super::to_agent::STARTING_PAUSE;
-use super::{Handoff, Result, platform};
+use super::{Error, Handoff, Result, platform};
 use crate::bridge::{MessageContent, ToAgent, ToBot, revisions};
 use crate::clock::Timestamp;
-use crate::ids::AgentId;
+use crate::ids::{AgentId, ConversationId};
 use crate::store::lane::{Lane, Outcome, Waiting};
 use crate::store::{Session, State, User};
 
@@ -20,6 +20,16 @@ impl Content for ToBot {
 
     fn is_end(&self) -> bool {
         matches!(self, Self::Stopped | Self::Superseded | Self::GivenUp)
+    }
+
+    fn earliest(&self, handoff: &Handoff, session: &Session, last_finished_at: Timestamp) -> Timestamp {
+        match self {
+            // Botpress may handle a message and an event side by side: last words must not come after the end.
+            Self::Left { .. } | Self::Stopped | Self::Superseded | Self::GivenUp => {
+                last_finished_at + platform::pause(handoff, session)
+            }
+            _ => last_finished_at,
+        }
     }
 
     fn gate<'a>(handoff: &'a Handoff, session: &Session) -> &'a Gate {
@@ -37,10 +47,11 @@ impl Content for ToBot {
         revisions::apply(waiting);
     }
 
-    fn ready_at(handoff: &Handoff, session: &Session) -> Timestamp {
-        match (session.state, session.active_at) {
-            (State::Starting, _) => handoff.clock.now() + STARTING_PAUSE,
-            (State::Active, Some(active_at)) => active_at + platform::settle(handoff, session),
+    fn ready_at(&self, handoff: &Handoff, session: &Session) -> Timestamp {
+        match (self, session.state, session.active_at) {
+            (Self::Left { ready_at, .. }, ..) => *ready_at,
+            (_, State::Starting, _) => handoff.clock.now() + STARTING_PAUSE,
+            (_, State::Active, Some(active_at)) => active_at + platform::settle(handoff, session),
             _ => session.started_at,
         }
     }
@@ -52,6 +63,8 @@ impl Content for ToBot {
         item: &Waiting<Self>,
     ) -> Result<Attempt> {
         match (&item.content, session.state) {
+            // However the session has ended, or goes on: this conversation is no longer a part of it.
+            (Self::Left { .. }, _) => handoff.carry_out(session, item).await.map(Attempt::Done),
             (_, State::Closed) => Ok(Delivered::dropped().into()),
             // These two may end a session that never became active.
             (Self::GivenUp, _) => handoff.end_from_here(session, "given_up").await,
@@ -94,13 +107,37 @@ impl Handoff {
                 Box::pin(self.correct(session, item, (agent_id, of, content))).await
             }
             ToBot::Deletion { of } => Box::pin(self.tell_deletion(session, item, of)).await,
-            ToBot::Assigned { agent_id, profile } => {
-                platform::present(self, session, agent_id, profile.as_ref()).await?;
+            ToBot::Assigned { agent_id, profile, is_transfer } => {
+                if !self.takes_part_anew(session, agent_id, *is_transfer).await? {
+                    return Ok(Delivered::dropped());
+                }
+                platform::announce(self, session, agent_id, profile.as_ref()).await?;
                 Ok(Delivered::without_id())
             }
-            ToBot::Notice { text } => platform::tell(self, session, text).await,
+            ToBot::Notice { text } => platform::tell(self, session, text, &item.position.source_id).await,
             ToBot::Renewal => platform::renew(self, session).await,
+            ToBot::Left { conversation_id, .. } => self.leave(session, conversation_id).await,
             ToBot::Retracted | ToBot::Stopped | ToBot::Superseded | ToBot::GivenUp => Ok(Delivered::dropped()),
+        }
+    }
+
+    /// Whether the bot is to be told of an agent: once, and again when the chat has come back to them from another one.
+    ///
+    /// A transfer has neither an id nor a time, so one that was reported late is told from a return by who is in the chat.
+    async fn takes_part_anew(&self, session: &Session, agent_id: &AgentId, is_transfer: bool) -> Result<bool> {
+        let has_it_now = session.agent_told.as_ref().is_some_and(|told| told.agent_id == *agent_id);
+        match session.announced(agent_id) {
+            None => Ok(true),
+            Some(_) if has_it_now || !is_transfer => Ok(false),
+            Some(_) => self.is_present(session, agent_id).await,
+        }
+    }
+
+    /// Gives the bot of a conversation that the session has left its turn back; a conversation that is gone needs nothing.
+    async fn leave(&self, session: &Session, conversation_id: &ConversationId) -> Result<Delivered> {
+        match platform::resume_in(self, session, conversation_id).await {
+            Err(Error::Botpress(error)) if error.is_not_found() => Ok(Delivered::dropped()),
+            told => told.map(|()| Delivered::without_id()),
         }
     }
 

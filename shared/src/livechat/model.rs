@@ -32,9 +32,9 @@ impl ParticipantId {
         &self.0
     }
 
-    /// The same id, for whoever knows that this participant is an agent.
+    /// The id of this participant as an agent, in lower case: LiveChat compares e-mail addresses without regard to case.
     pub fn to_agent_id(&self) -> AgentId {
-        AgentId::new(self.as_str())
+        AgentId::new(self.as_str().trim().to_lowercase())
     }
 }
 
@@ -52,7 +52,7 @@ impl PartialEq<CustomerId> for ParticipantId {
 
 impl PartialEq<AgentId> for ParticipantId {
     fn eq(&self, other: &AgentId) -> bool {
-        self.as_str() == other.as_str()
+        self.to_agent_id() == *other
     }
 }
 

@@ -234,7 +234,7 @@ struct WireChatTransferred {
 
 #[derive(Default, Deserialize)]
 struct WireTransferTarget {
-    agent_ids: Option<Vec<AgentId>>,
+    agent_ids: Option<Vec<ParticipantId>>,
     group_ids: Option<Vec<GroupId>>,
 }
 
@@ -341,7 +341,7 @@ fn transferred(wire: WireChatTransferred) -> Event {
         thread_id: wire.thread_id,
         requester_id: wire.requester_id,
         reason: wire.reason,
-        agent_ids: target.agent_ids.unwrap_or_default(),
+        agent_ids: target.agent_ids.unwrap_or_default().iter().map(ParticipantId::to_agent_id).collect(),
         group_ids: target.group_ids.unwrap_or_default(),
         queued: wire.queue.is_some(),
     }

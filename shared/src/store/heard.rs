@@ -29,7 +29,17 @@ impl Table {
     ///
     /// As all writes: see [`Error`](super::Error).
     pub async fn hear(&self, user_id: &UserId, digest: &str, heard: Heard, window: Duration) -> Result<Heard> {
-        let key = Key::heard(user_id, digest);
+        self.first_within(window, &Key::heard(user_id, digest), "heard", heard).await
+    }
+
+    /// Records `heard` under a key, unless something was recorded there less than `window` before: then that counts.
+    pub(super) async fn first_within(
+        &self,
+        window: Duration,
+        key: &Key,
+        entity: &'static str,
+        heard: Heard,
+    ) -> Result<Heard> {
         loop {
             let change = Change {
                 expression: "SET heard_at = :now, source_id = :id, expires_at = :expires, entity = :entity",
@@ -38,15 +48,15 @@ impl Table {
                     (":now", text(heard.heard_at)),
                     (":id", text(&heard.source_id)),
                     (":expires", number((heard.heard_at + window + KEPT).unix_seconds())),
-                    (":entity", text("heard")),
+                    (":entity", text(entity)),
                     (":old", text(heard.heard_at - window)),
                 ],
             };
-            if self.transaction().update(&key, change)?.commit("table hear").await?.is_done() {
+            if self.transaction().update(key, change)?.commit("table hear").await?.is_done() {
                 return Ok(heard);
             }
             // Gone only if it has expired between the two.
-            if let Some(before) = self.get(&key).await? {
+            if let Some(before) = self.get(key).await? {
                 return Ok(before);
             }
         }

@@ -11,6 +11,7 @@
 //! | trail | `SESSION#<session id>` | `TRAIL#<lane>#<source id>` | accept, to recognise duplicates; changes of a message |
 //! | timer | `SESSION#<session id>` | `TIMER#<timer>` | sweep |
 //! | heard | `USER#<user id>` | `HEARD#<digest of a text>` | whoever is told something twice without an id |
+//! | asked | `ASKED#<digest of the input>` | `ASKED` | `createUser`, to recognise a call that is repeated within seconds |
 //! | conversation | `CONVERSATION#<conversation id>` | `CONVERSATION` | everything Botpress calls |
 //! | chat | `CHAT#<chat id>` | `CHAT` | everything LiveChat calls |
 //! | agent | `AGENT#<install id>#<agent id>` | `AGENT` | delivery to the bot |
@@ -78,6 +79,10 @@ impl Key {
 
     pub(super) fn heard(id: &UserId, digest: &str) -> Self {
         Self::new(format!("USER#{id}"), format!("HEARD#{digest}"))
+    }
+
+    pub(super) fn asked(digest: &str) -> Self {
+        Self::new(format!("ASKED#{digest}"), "ASKED")
     }
 
     pub(super) fn conversation(id: &ConversationId) -> Self {

@@ -115,6 +115,8 @@ pub struct Contents<T> {
     pub arrivals: u64,
     /// No delivery before this time.
     pub not_before: Option<Timestamp>,
+    /// When an item last left the lane.
+    pub last_finished_at: Option<Timestamp>,
     /// Whether the lane was taken over from a holder that died: what waits may have been delivered already.
     pub was_interrupted: bool,
     /// What waits, oldest first.
@@ -123,8 +125,8 @@ pub struct Contents<T> {
 
 impl<T> Contents<T> {
     /// What the holder of the lease knows of a lane that was idle after so many `arrivals`, until `item` came.
-    pub fn alone(arrivals: u64, item: Waiting<T>) -> Self {
-        Self { arrivals: arrivals + 1, not_before: None, was_interrupted: false, waiting: vec![item] }
+    pub fn alone(arrivals: u64, last_finished_at: Option<Timestamp>, item: Waiting<T>) -> Self {
+        Self { arrivals: arrivals + 1, not_before: None, last_finished_at, was_interrupted: false, waiting: vec![item] }
     }
 }
 

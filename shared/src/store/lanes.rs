@@ -16,7 +16,10 @@ use crate::clock::Timestamp;
 use crate::ids::SessionId;
 
 /// Position of the trail in the transaction of [`Table::accept`].
-const TRAIL_WRITE: usize = 0;
+pub(super) const TRAIL_WRITE: usize = 0;
+
+/// How many writes an arrival takes.
+pub(super) const ARRIVAL_WRITES: usize = 3;
 
 /// Stands for the holder that a lane was not taken from.
 const NOBODY: &str = "nobody";
@@ -24,7 +27,10 @@ const NOBODY: &str = "nobody";
 /// Nobody holds the lease, or somebody has died with it.
 const FREE: &str = "attribute_not_exists(lease_until) OR lease_until <= :now";
 
-const GO_ON: &str = "REMOVE not_before";
+const GO_ON: &str = "SET last_finished_at = :now REMOVE not_before";
+
+const GO_ON_AND_RELEASE: &str =
+    "SET last_finished_at = :now REMOVE lease_holder, lease_until, not_before, due_shard, due_at";
 
 const RELEASE: &str = "REMOVE lease_holder, lease_until, not_before, due_shard, due_at";
 
@@ -48,6 +54,8 @@ struct LaneRecord {
     arrived_at: Option<Timestamp>,
     #[serde(default)]
     interrupted_holder: Option<String>,
+    #[serde(default)]
+    last_finished_at: Option<Timestamp>,
 }
 
 impl Table {
@@ -112,7 +120,11 @@ impl Table {
         }
     }
 
-    fn arrive<T: Serialize + Clone>(&self, arrival: &Arrival<'_, T>, lane_change: Change) -> Result<Transaction<'_>> {
+    pub(super) fn arrive<T: Serialize + Clone>(
+        &self,
+        arrival: &Arrival<'_, T>,
+        lane_change: Change,
+    ) -> Result<Transaction<'_>> {
         let Arrival { session_id, lane, position, .. } = arrival;
         let trail = Trail {
             source_id: &position.source_id,
@@ -166,7 +178,8 @@ impl Table {
         let record: LaneRecord = lanes.into_iter().next().map(serde_dynamo::from_item).transpose()?.unwrap_or_default();
         let waiting = waiting.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>()?;
         let was_interrupted = record.interrupted_holder.is_some_and(|holder| holder != NOBODY);
-        Ok(Contents { arrivals: record.arrivals, not_before: record.not_before, was_interrupted, waiting })
+        let LaneRecord { arrivals, not_before, last_finished_at, .. } = record;
+        Ok(Contents { arrivals, not_before, last_finished_at, was_interrupted, waiting })
     }
 
     /// When something last arrived in a lane.
@@ -195,13 +208,17 @@ impl Table {
         is_last: bool,
     ) -> Result<Completed> {
         let (expression, completed) = match is_last {
-            true => (RELEASE, Completed::Released),
+            true => (GO_ON_AND_RELEASE, Completed::Released),
             false => (GO_ON, Completed::MoreToDo),
         };
         let unless_new = Change {
             expression,
             condition: "lease_holder = :holder AND arrivals = :arrivals",
-            values: vec![(":holder", text(&lease.holder)), (":arrivals", number(arrivals))],
+            values: vec![
+                (":holder", text(&lease.holder)),
+                (":arrivals", number(arrivals)),
+                (":now", text(done.finished_at)),
+            ],
         };
         if self.leave(done, unless_new)?.commit("table complete").await?.is_done() {
             return Ok(completed);
@@ -209,7 +226,7 @@ impl Table {
         let anyway = Change {
             expression: GO_ON,
             condition: "lease_holder = :holder",
-            values: vec![(":holder", text(&lease.holder))],
+            values: vec![(":holder", text(&lease.holder)), (":now", text(done.finished_at))],
         };
         match self.leave(done, anyway)?.commit("table complete").await?.is_done() {
             true => Ok(Completed::SomethingArrived),
@@ -330,7 +347,7 @@ fn while_idle<T>(arrival: &Arrival<'_, T>, lease: &Lease, arrivals: u64) -> Chan
 }
 
 /// An arrival that makes its bringer the holder of a free lease.
-fn with_lease<T>(arrival: &Arrival<'_, T>, lease: &Lease) -> Change {
+pub(super) fn with_lease<T>(arrival: &Arrival<'_, T>, lease: &Lease) -> Change {
     Change {
         expression: "SET interrupted_holder = if_not_exists(lease_holder, :nobody), lease_holder = :holder, \
                      lease_until = :until, due_shard = :shard, due_at = :until, session_id = :session, \
@@ -365,7 +382,7 @@ fn with_delay<T>(arrival: &Arrival<'_, T>, not_before: Timestamp) -> Change {
 }
 
 /// An arrival that is left to the present holder of the lease, and to everybody after that.
-fn without_lease<T>(arrival: &Arrival<'_, T>, due_at: Timestamp) -> Change {
+pub(super) fn without_lease<T>(arrival: &Arrival<'_, T>, due_at: Timestamp) -> Change {
     Change {
         expression: "SET due_shard = :shard, due_at = if_not_exists(due_at, :then), session_id = :session, \
                      arrived_at = :now ADD arrivals :one",

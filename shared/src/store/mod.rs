@@ -11,6 +11,7 @@ mod installs;
 mod keys;
 pub mod lane;
 mod lanes;
+mod moves;
 mod operator;
 mod progress;
 mod sessions;

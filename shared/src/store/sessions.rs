@@ -47,6 +47,9 @@ pub struct Session {
     pub group_id: GroupId,
     /// Fingerprint of the start request, by which a repeat is told from a new escalation.
     pub request_digest: String,
+    /// How often the request's history had the bot's hand-off text: a second click in the same conversation finds it more often.
+    #[serde(default)]
+    pub handoff_texts: usize,
     /// Who is starting it, while nobody has finished that.
     pub claim: Claim,
     /// When the escalation was claimed.
@@ -60,9 +63,18 @@ pub struct Session {
     /// When the start was finished: the settle time counts from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_at: Option<Timestamp>,
-    /// The agent that the bot has been told of.
+    /// How often the session has moved to a fresh conversation.
+    #[serde(default)]
+    pub moves: u32,
+    /// The agent that the bot was told of last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_told: Option<AgentTold>,
+    /// The agents that the bot was told of before that one, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_agents: Vec<AgentTold>,
+    /// How many announcements there were: tells a second transfer to an agent from a repeat of the first.
+    #[serde(default)]
+    pub announcements: u32,
     /// What the agents shall read first, while the start has to be finished without whoever asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opening: Option<Redacted>,
@@ -80,7 +92,22 @@ pub struct Session {
     pub failure: Option<String>,
 }
 
-/// The agent that the bot takes for the present one.
+impl Session {
+    /// What the bot was told of an agent, if it was told.
+    pub fn announced(&self, agent_id: &AgentId) -> Option<&AgentTold> {
+        self.agent_told.iter().chain(&self.earlier_agents).find(|told| told.agent_id == *agent_id)
+    }
+
+    /// Makes `agent` the one that the bot was told of last.
+    pub fn announce(&mut self, agent: AgentTold) {
+        self.earlier_agents.extend(self.agent_told.take());
+        self.earlier_agents.retain(|earlier| earlier.agent_id != agent.agent_id);
+        self.agent_told = Some(agent);
+        self.announcements = self.announcements.saturating_add(1);
+    }
+}
+
+/// An agent that the bot was told of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentTold {
     /// LiveChat's id.
@@ -94,6 +121,9 @@ pub struct AgentTold {
     /// Address of a picture, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture_url: Option<Redacted>,
+    /// When the bot was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced_at: Option<Timestamp>,
 }
 
 /// Where a session stands; it only ever moves on.
@@ -150,6 +180,9 @@ pub struct ConversationPointer {
     pub session_id: SessionId,
     /// The end user of the session.
     pub user_id: UserId,
+    /// Whether the session has moved on to another conversation: words still reach the agents, an end concerns nobody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_moved: bool,
 }
 
 /// Leads from a LiveChat chat to the latest session in it, with what is needed to judge an event.
@@ -163,6 +196,13 @@ pub struct ChatPointer {
     pub customer_id: CustomerId,
     /// The session's thread; events of any other concern nobody, however late or early they come.
     pub thread_id: ThreadId,
+}
+
+impl ConversationPointer {
+    /// Leads to `session`.
+    pub fn to(session: &Session) -> Self {
+        Self { session_id: session.session_id.clone(), user_id: session.user_id.clone(), has_moved: false }
+    }
 }
 
 impl ChatPointer {
@@ -292,7 +332,7 @@ impl Table {
         now: Timestamp,
         first_read_at: Timestamp,
     ) -> Result<bool> {
-        let pointer = ConversationPointer { session_id: session.session_id.clone(), user_id: session.user_id.clone() };
+        let pointer = ConversationPointer::to(session);
         let change = Change {
             expression: "SET session_state = :active, conversation_id = :conversation, active_at = :now, due_at = :read \
                          REMOVE opening",
@@ -348,18 +388,17 @@ impl Table {
         Ok(())
     }
 
-    /// Records which agent the bot is told of instead of the one it was told of `before`, or that it is told of none.
+    /// Records which agents the bot of `session` has been told of; `before` is the one it was told of last before that.
     ///
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error). `false` means that the bot has been told of another one meanwhile.
-    pub async fn put_agent_told(
-        &self,
-        id: &SessionId,
-        before: Option<&AgentTold>,
-        agent: Option<&AgentTold>,
-    ) -> Result<bool> {
-        let mut values = vec![(":agent", value(&agent)?)];
+    pub async fn put_announced(&self, session: &Session, before: Option<&AgentTold>) -> Result<bool> {
+        let mut values = vec![
+            (":agent", value(&session.agent_told)?),
+            (":earlier", value(&session.earlier_agents)?),
+            (":count", number(session.announcements)),
+        ];
         let condition = match before {
             None => "attribute_not_exists(agent_told.agent_id)",
             Some(before) => {
@@ -367,8 +406,10 @@ impl Table {
                 "agent_told.agent_id = :before"
             }
         };
-        let change = Change { expression: "SET agent_told = :agent", condition, values };
-        Ok(self.transaction().update(&Key::session(id), change)?.commit("table put_agent_told").await?.is_done())
+        let expression = "SET agent_told = :agent, earlier_agents = :earlier, announcements = :count";
+        let transaction =
+            self.transaction().update(&Key::session(&session.session_id), Change { expression, condition, values })?;
+        Ok(transaction.commit("table put_announced").await?.is_done())
     }
 
     /// Records when the bot's pause began anew.

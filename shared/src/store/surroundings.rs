@@ -26,6 +26,8 @@ pub struct Wanted<'a> {
 pub struct Surroundings {
     /// The lane itself, as it was found; [`Busy`](Occupancy::Busy) if nobody has looked.
     pub occupancy: Occupancy,
+    /// When an item last left the lane.
+    pub last_finished_at: Option<Timestamp>,
     /// Its session.
     pub session: Option<Session>,
     /// The user, if asked for.
@@ -41,6 +43,8 @@ struct LaneRecord {
     arrivals: u64,
     #[serde(default)]
     due_at: Option<String>,
+    #[serde(default)]
+    last_finished_at: Option<Timestamp>,
 }
 
 impl Table {
@@ -98,7 +102,11 @@ impl Table {
             match sk.split_once('#').map_or(sk, |(entity, _)| entity) {
                 "SESSION" => around.session = Some(serde_dynamo::from_item(item)?),
                 "USER" => around.user = Some(serde_dynamo::from_item(item)?),
-                "LANE" => around.occupancy = serde_dynamo::from_item::<_, LaneRecord>(item)?.into(),
+                "LANE" => {
+                    let record: LaneRecord = serde_dynamo::from_item(item)?;
+                    around.last_finished_at = record.last_finished_at;
+                    around.occupancy = record.into();
+                }
                 "CONVERSATION" | "CHAT" => pointer = Some(item),
                 _ => around.named_times.push(serde_dynamo::from_item(item)?),
             }

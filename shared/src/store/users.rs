@@ -1,10 +1,13 @@
 //! End users: who they are for us, and which LiveChat customer speaks for them.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
+use super::heard::Heard;
 use super::keys::Key;
 use super::transaction::Change;
-use super::{Result, Table, text, value};
+use super::{Result, Table, number, text, value};
 use crate::clock::Timestamp;
 use crate::ids::{ChatId, CustomerId, SessionId, ThreadId, UserId};
 use crate::livechat::Cookies;
@@ -30,6 +33,9 @@ pub struct User {
     /// The thread of the latest session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread_id: Option<ThreadId>,
+    /// How many users of the bot stand behind this one; several can where e-mail addresses count as identities.
+    #[serde(default)]
+    pub upstream_users: u32,
     /// The session that the user is in, or was in last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
@@ -45,6 +51,7 @@ impl User {
             customer: None,
             chat_id: None,
             thread_id: None,
+            upstream_users: 0,
             session_id: None,
         }
     }
@@ -107,6 +114,27 @@ impl Table {
     pub async fn put_profile(&self, id: &UserId, profile: &Profile) -> Result<()> {
         self.change_user(id, "SET user_id = :id, entity = :entity, profile = :new", "", value(profile)?, None).await?;
         Ok(())
+    }
+
+    /// Counts one more user of the bot behind this one.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn count_upstream_user(&self, id: &UserId) -> Result<()> {
+        let expression = "SET user_id = :id, entity = :entity ADD upstream_users :new";
+        self.change_user(id, expression, "", number(1), None).await?;
+        Ok(())
+    }
+
+    /// Records who was made for a call of `createUser`, unless one with the same input came less than `window` before: then
+    /// that counts.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn first_asked(&self, digest: &str, asked: Heard, window: Duration) -> Result<Heard> {
+        self.first_within(window, &Key::asked(digest), "asked", asked).await
     }
 
     /// Records what LiveChat has been told about the user.

@@ -63,6 +63,17 @@ impl BotSide {
         }
     }
 
+    /// The same user in another conversation with the bot; at Botcopy there is but one.
+    pub fn again(&self, person: &str) -> String {
+        match self.bot {
+            Bot::Botpress => match self.world.stack.botpress.new_conversation(person) {
+                Ok(user) => user.conversation_id,
+                Err(_) => person.to_owned(),
+            },
+            Bot::Botcopy => person.to_owned(),
+        }
+    }
+
     /// The user writes, to whoever listens.
     pub async fn says(&self, person: &str, text: &str) -> Result<(), String> {
         match self.bot {

@@ -30,6 +30,8 @@ pub enum Flow {
     FailedStart,
     /// A user comes back.
     Return,
+    /// A user asks with the same words in a new conversation, and the session moves there.
+    Move,
     /// A user writes.
     UserSpeaks,
     /// The same, with a customer's token that is no longer good, and a lost answer.
@@ -74,7 +76,7 @@ impl Flow {
     /// Every flow of a bot.
     pub fn all(bot: Bot) -> impl Iterator<Item = Self> {
         let own: &[Self] = match bot {
-            Bot::Botpress => &[Self::Install, Self::UserEnds, Self::BotStops],
+            Bot::Botpress => &[Self::Install, Self::Move, Self::UserEnds, Self::BotStops],
             Bot::Botcopy => &[Self::PromisedStart, Self::BrokenPromise, Self::Renewal],
         };
         Self::ALWAYS.iter().chain(own).copied()
@@ -173,6 +175,8 @@ struct Death {
     life: Life,
     circumstances: Circumstances,
     person: String,
+    /// With which words the user was handed over.
+    asked: String,
 }
 
 /// What else happens; seeds vary it.
@@ -204,15 +208,16 @@ impl Death {
     async fn new(bot: Bot, flow: Flow, seed: u64) -> Result<Self, String> {
         let mut life = Life::begin(bot, 1, false).await;
         let person = life.people.first().cloned().unwrap_or_default();
+        let asked = life.asking();
         if !flow.begins_at_the_bot() {
-            escalate(&mut life, &person).await?;
+            escalate(&mut life, &person, &asked).await?;
         }
         if flow == Flow::Return {
             let (chat_id, agent) = life.chat_of(&person);
             drop(life.world.stack.livechat.agent_closes(&chat_id, &agent));
             life.settle().await?;
         }
-        Ok(Self { flow, life, circumstances: Circumstances::new(seed), person })
+        Ok(Self { flow, life, circumstances: Circumstances::new(seed), person, asked })
     }
 
     /// A killed invocation is an error for its caller, so errors count for nothing here.
@@ -223,7 +228,7 @@ impl Death {
                 drop(world.drive(world.stack.botpress.uninstall()).await);
                 drop(world.drive(world.stack.install()).await);
             }
-            Flow::Start | Flow::Return => drop(escalate(&mut self.life, &self.person).await),
+            Flow::Start | Flow::Return => drop(self.escalates().await),
             Flow::FailedStart => {
                 let refusal = Fault::answer(400, "{}");
                 match self.life.side.bot {
@@ -231,7 +236,15 @@ impl Death {
                     // There is nothing to open in a widget.
                     Bot::Botcopy => world.stack.livechat.faults().next(1, "action/start_chat", refusal),
                 }
-                drop(escalate(&mut self.life, &self.person).await);
+                drop(self.escalates().await);
+            }
+            Flow::Move => {
+                self.agent_speaks();
+                self.pause().await?;
+                let again = self.life.side.again(&self.person);
+                drop(world.drive(self.life.side.asks_with(&again, &self.asked, escalation())).await);
+                self.life.people = vec![again.clone()];
+                self.person = again;
             }
             Flow::UserSpeaks => self.speak_twice(Self::user_speaks).await?,
             Flow::UserSpeaksIntoTrouble => {
@@ -267,7 +280,7 @@ impl Death {
             }
             Flow::PromisedStart | Flow::BrokenPromise => {
                 world.stack.livechat.faults().always("action/list_group_statuses", Fault::Delay(MINUTE));
-                drop(escalate(&mut self.life, &self.person).await);
+                drop(self.escalates().await);
                 self.user_speaks();
                 self.life.settle().await?;
                 world.stack.livechat.faults().clear();
@@ -290,6 +303,11 @@ impl Death {
             }
         }
         self.life.settle().await.map(drop)
+    }
+
+    async fn escalates(&mut self) -> Result<(), String> {
+        let text = self.life.asking();
+        escalate(&mut self.life, &self.person, &text).await
     }
 
     async fn minutes(&mut self, count: usize) -> Result<(), String> {
@@ -415,12 +433,14 @@ const WEBHOOKS: usize = 7;
 /// The group that every user is handed over to.
 const GROUP: u32 = 1;
 
-async fn escalate(life: &mut Life, person: &str) -> Result<(), String> {
-    let text = life.asking();
+async fn escalate(life: &mut Life, person: &str, text: &str) -> Result<(), String> {
     let world = std::sync::Arc::clone(&life.world);
-    // That there is no such tag fails nothing.
-    let escalation = Escalation { hitl_session: Some(json!({"tags": ["unknown"]})), ..Escalation::default() };
-    let escalated = world.drive(life.side.asks_with(person, &text, escalation)).await;
+    let escalated = world.drive(life.side.asks_with(person, text, escalation())).await;
     life.settle().await?;
     escalated
+}
+
+/// What the bot wishes for. That there is no such tag fails nothing.
+fn escalation() -> Escalation {
+    Escalation { hitl_session: Some(json!({"tags": ["unknown"]})), ..Escalation::default() }
 }

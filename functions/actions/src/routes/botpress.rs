@@ -17,6 +17,9 @@ use crate::answer;
 /// Botpress's own limit for a request is 1 MB; a start's history comes close to it.
 const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 
+/// The gateway gives a call up after so long; whatever it says to have got before is another clock's time.
+const LONGEST_WAY: Duration = Duration::from_secs(30);
+
 /// The bot waits for `stopHitl` before it says goodbye, so it is answered soon, delivered or not.
 const STOP_TIME: Duration = Duration::from_secs(8);
 
@@ -25,6 +28,7 @@ const STOP_PAUSE: Duration = Duration::from_millis(500);
 
 /// Answers one call of Botpress.
 pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: Timestamp) -> Response<String> {
+    let asked_at = asked_at(handoff, request);
     let body = request.body.as_slice();
     if body.len() > MAX_BODY_BYTES {
         return text(StatusCode::PAYLOAD_TOO_LARGE, "too large");
@@ -45,7 +49,7 @@ pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: 
     match Operation::decode(&context.operation, body) {
         Ok(operation) => {
             let name = operation.name();
-            let work = perform(handoff, request, &context, operation, deadline);
+            let work = perform(handoff, request, &context, operation, (asked_at, deadline));
             let response = telemetry::traced(context.traceparent.as_deref(), work).await;
             let duration_ms = handoff.clock.now().since(now).as_secs_f64() * 1_000.0;
             tracing::info!(
@@ -60,16 +64,23 @@ pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: 
     }
 }
 
+/// When a call reached the stack: the gateway's own time, which comes before a cold start, as far as it can be right.
+fn asked_at(handoff: &Handoff, request: &Request) -> Timestamp {
+    let now = handoff.clock.now();
+    let received_at = request.received_ms.map(Timestamp::from_unix_millis);
+    received_at.filter(|at| *at <= now && now.since(*at) < LONGEST_WAY).unwrap_or(now)
+}
+
 async fn perform(
     handoff: &Handoff,
     request: &Request,
     context: &Context,
     operation: Operation,
-    deadline: Timestamp,
+    (asked_at, deadline): (Timestamp, Timestamp),
 ) -> Response<String> {
     let install = &context.install;
     let done = match operation {
-        Operation::Action(action) => return act(handoff, context, action, deadline).await,
+        Operation::Action(action) => return act(handoff, context, action, (asked_at, deadline)).await,
         Operation::WebhookReceived(relayed) => return receive(handoff, relayed, deadline).await,
         Operation::MessageCreated(message) => handoff.send(&message, deadline).await,
         Operation::Register { .. } => {
@@ -88,7 +99,12 @@ async fn perform(
     }
 }
 
-async fn act(handoff: &Handoff, context: &Context, action: Action, deadline: Timestamp) -> Response<String> {
+async fn act(
+    handoff: &Handoff,
+    context: &Context,
+    action: Action,
+    (asked_at, deadline): (Timestamp, Timestamp),
+) -> Response<String> {
     let install = &context.install;
     let output = match action {
         Action::CreateUser { name, picture_url, email } => {
@@ -107,6 +123,7 @@ async fn act(handoff: &Handoff, context: &Context, action: Action, deadline: Tim
                 session_fields: &settings.session_fields,
                 prepared: None,
                 repeat_key: None,
+                asked_at,
             };
             handoff.start(request, deadline).await.map(|id| json!({ "conversationId": id }))
         }

@@ -33,7 +33,9 @@ pub(super) async fn show(
     agent_id: &AgentId,
     content: &MessageContent,
 ) -> Result<Shown> {
-    present(handoff, session, channel, agent_id, None).await?;
+    if agent_id.is_person() && session.announced(agent_id).is_none() {
+        announce(handoff, session, channel, agent_id, None).await?;
+    }
     let text = content.as_text(&handoff.config.wording).into();
     handoff.push(session, channel, &Push::Message { text }).await?;
     Ok(Shown { vendor_id: None, is_new: true })
@@ -55,26 +57,25 @@ pub(super) async fn renew(handoff: &Handoff, session: &mut Session, channel: &Ch
     Ok(Delivered::without_id())
 }
 
-/// Tells the widget who answers, unless it knows.
-pub(super) async fn present(
+/// Tells the widget who answers.
+pub(super) async fn announce(
     handoff: &Handoff,
     session: &mut Session,
     channel: &Channel,
     agent_id: &AgentId,
     profile: Option<&bridge::AgentProfile>,
 ) -> Result<()> {
-    if session.agent_told.as_ref().is_some_and(|told| told.agent_id == *agent_id) {
-        return Ok(());
-    }
     let found = match profile {
         Some(profile) => Some(profile.clone()),
         None => handoff.look_up_profile(session, agent_id).await,
     };
     let bridge::AgentProfile { name, picture_url } = found.unwrap_or_default();
-    let agent = AgentTold { agent_id: agent_id.clone(), user_id: None, name, picture_url };
+    let announced_at = Some(handoff.clock.now());
+    let agent = AgentTold { agent_id: agent_id.clone(), user_id: None, name, picture_url, announced_at };
     handoff.push(session, channel, &Push::Joined(handoff.shown(Some(&agent)))).await?;
-    let before = session.agent_told.replace(agent);
-    handoff.table.put_agent_told(&session.session_id, before.as_ref(), session.agent_told.as_ref()).await?;
+    let before = session.agent_told.clone();
+    session.announce(agent);
+    handoff.table.put_announced(session, before.as_ref()).await?;
     Ok(())
 }
 
@@ -87,9 +88,6 @@ pub(super) async fn resume(handoff: &Handoff, channel: &Channel) -> Result<()> {
 pub(super) async fn open(handoff: &Handoff, session: &Session) -> Result<ConversationId> {
     let id = &session.session_id;
     handoff.table.set_timer(id, Timer::Pause, Renewed::of(handoff, session).due_at).await?;
-    if let Some(timeout) = handoff.config.assign_timeout {
-        handoff.table.set_timer(id, Timer::Assignment, session.started_at + timeout).await?;
-    }
     Ok(ConversationId::of_session(id))
 }
 

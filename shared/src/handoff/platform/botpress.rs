@@ -5,16 +5,21 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::super::credentials::call;
+use super::super::drain::Delivered;
 use super::super::{Error, Handoff, Result};
 use super::Shown;
-use crate::botpress::{self, Install, Message, NewEvent, NewMessage};
+use crate::botpress::{self, Install, Message, NewEvent, NewMessage, NewUser};
 use crate::bridge::to_botpress::{self, Form};
 use crate::bridge::{AgentProfile, MessageContent};
 use crate::ids::{AgentId, ConversationId, UserId};
+use crate::redacted::Redacted;
 use crate::store::{AgentTold, Profile, Session, Thread, User};
 
 /// The channel of the HITL interface.
 const CHANNEL: &str = "hitl";
+
+/// The tag of the user in whose name we say something ourselves; agents' and users' tags begin with `agent:` and `user:`.
+const SERVICE_USER: &str = "service";
 
 pub(super) async fn show(
     handoff: &Handoff,
@@ -22,8 +27,8 @@ pub(super) async fn show(
     install: &Install,
     (agent_id, content, source_id): (&AgentId, &MessageContent, &str),
 ) -> Result<Shown> {
+    let user_id = speaker(handoff, session, install, agent_id).await?;
     let conversation_id = conversation_of(session)?;
-    let user_id = handoff.present_agent(session, install, &conversation_id, agent_id, None).await?;
     let mut message = NewMessage {
         conversation_id,
         user_id,
@@ -46,15 +51,46 @@ pub(super) async fn show(
     Ok(Shown { is_new: shown.created == Some(true), vendor_id: Some(shown.id.to_string()) })
 }
 
-pub(super) async fn present(
+/// The Botpress user under whom an agent's words appear, announced before if that has not happened yet.
+async fn speaker(handoff: &Handoff, session: &mut Session, install: &Install, agent_id: &AgentId) -> Result<UserId> {
+    if !agent_id.is_person() {
+        return handoff.bot_user(session, install, agent_id).await;
+    }
+    let told = session.announced(agent_id).cloned();
+    let user_id = match told.and_then(|told| told.user_id) {
+        Some(user_id) => user_id,
+        None => announce(handoff, session, install, agent_id, None).await?,
+    };
+    // Botpress may handle an event and a message side by side: the words must not overtake the announcement.
+    let announced_at = session.announced(agent_id).and_then(|told| told.announced_at);
+    if let Some(announced_at) = announced_at {
+        handoff.clock.sleep_until(announced_at + handoff.config.order_pause).await;
+    }
+    Ok(user_id)
+}
+
+/// Shows something of our own, as a user who is neither the customer nor an agent.
+pub(super) async fn tell(
     handoff: &Handoff,
-    session: &mut Session,
+    session: &Session,
     install: &Install,
-    agent_id: &AgentId,
-    profile: Option<&AgentProfile>,
-) -> Result<()> {
-    let conversation_id = conversation_of(session)?;
-    handoff.present_agent(session, install, &conversation_id, agent_id, profile).await.map(drop)
+    text: &Redacted,
+    source_id: &str,
+) -> Result<Delivered> {
+    let name = handoff.config.wording.bot_name();
+    let service = NewUser::new(BTreeMap::from([("id".to_owned(), SERVICE_USER.to_owned())]), Some(&name), None);
+    let mut bot = handoff.as_install(install).await?;
+    let service: botpress::User = call!(bot.get_or_create_user(&service, &["id"]))?;
+    let mut message = NewMessage {
+        conversation_id: conversation_of(session)?,
+        user_id: service.id,
+        kind: String::new(),
+        payload: json!({}),
+        tags: BTreeMap::from([("id".to_owned(), format!("{}:{source_id}", session.session_id))]),
+    };
+    let form = Form { kind: "text", payload: json!({ "text": text.expose() }) };
+    let shown = handoff.post(install, &mut message, form).await?;
+    Ok(Delivered::as_vendor_id(shown.id))
 }
 
 /// An active session has one.
@@ -63,17 +99,17 @@ fn conversation_of(session: &Session) -> Result<ConversationId> {
     session.conversation_id.clone().ok_or_else(missing)
 }
 
-pub(super) async fn resume(handoff: &Handoff, session: &Session, install: &Install) -> Result<()> {
-    match &session.conversation_id {
-        Some(conversation_id) => {
-            handoff.emit(install, "hitlStopped", json!({ "conversationId": conversation_id })).await
-        }
-        None => Ok(()),
-    }
+pub(super) async fn resume(handoff: &Handoff, install: &Install, conversation_id: &ConversationId) -> Result<()> {
+    handoff.emit(install, "hitlStopped", json!({ "conversationId": conversation_id })).await
 }
 
-pub(super) async fn open(handoff: &Handoff, install: &Install, thread: &Thread) -> Result<ConversationId> {
-    let tags = BTreeMap::from([("id".to_owned(), thread.thread_id.to_string())]);
+/// The conversation of a thread, or the one that takes its place after so many moves; each is made once.
+pub(super) async fn open(handoff: &Handoff, install: &Install, thread: &Thread, moves: u32) -> Result<ConversationId> {
+    let id = match moves {
+        0 => thread.thread_id.to_string(),
+        moves => format!("{}#{moves}", thread.thread_id),
+    };
+    let tags = BTreeMap::from([("id".to_owned(), id)]);
     let mut bot = handoff.as_install(install).await?;
     let conversation: botpress::Conversation = call!(bot.get_or_create_conversation(CHANNEL, &tags, &["id"]))?;
     Ok(conversation.id)
@@ -98,42 +134,42 @@ pub(super) async fn new_user(handoff: &Handoff, install: &Install, user_id: &Use
     handoff.table.user(user_id).await?.ok_or(Error::Busy)
 }
 
-impl Handoff {
-    /// The Botpress user of the agent who acts; tells the bot when it is another agent than before.
-    async fn present_agent(
-        &self,
-        session: &mut Session,
-        install: &Install,
-        conversation_id: &ConversationId,
-        agent_id: &AgentId,
-        profile: Option<&AgentProfile>,
-    ) -> Result<UserId> {
-        let told = session.agent_told.as_ref().filter(|told| told.agent_id == *agent_id);
-        if let Some(user_id) = told.and_then(|told| told.user_id.clone()) {
-            return Ok(user_id);
-        }
-        let user_id = self.agent_user(session, install, agent_id, profile).await?;
-        let before = session.agent_told.take();
-        let told =
-            AgentTold { agent_id: agent_id.clone(), user_id: Some(user_id.clone()), name: None, picture_url: None };
-        // Noted first: the plugin repeats its announcement with every event, and nobody can look an event up. After a
-        // crash or a lost answer the agent's next message presents them all the same.
-        if !self.table.put_agent_told(&session.session_id, before.as_ref(), Some(&told)).await? {
-            // The session was read before somebody else announced an agent: it has to be read again.
-            return Err(Error::Busy);
-        }
-        session.agent_told = Some(told.clone());
-        let payload = json!({ "conversationId": conversation_id, "userId": user_id });
-        match self.emit(install, "hitlAssigned", payload).await {
-            Err(error) if !error.outcome_unknown() => {
-                self.table.put_agent_told(&session.session_id, Some(&told), before.as_ref()).await?;
-                session.agent_told = before;
-                Err(error)
-            }
-            emitted => emitted.map(|()| user_id),
-        }
+/// Tells the bot of an agent; answers with the Botpress user who stands for them.
+pub(super) async fn announce(
+    handoff: &Handoff,
+    session: &mut Session,
+    install: &Install,
+    agent_id: &AgentId,
+    profile: Option<&AgentProfile>,
+) -> Result<UserId> {
+    let conversation_id = conversation_of(session)?;
+    let user_id = handoff.agent_user(session, install, agent_id, profile).await?;
+    let before = session.clone();
+    session.announce(AgentTold {
+        agent_id: agent_id.clone(),
+        user_id: Some(user_id.clone()),
+        name: None,
+        picture_url: None,
+        announced_at: Some(handoff.clock.now()),
+    });
+    // Noted first: the plugin repeats its announcement with every event, and nobody can look an event up. After a
+    // crash or a lost answer the agent's next message presents them all the same.
+    if !handoff.table.put_announced(session, before.agent_told.as_ref()).await? {
+        // The session was read before somebody else announced an agent: it has to be read again.
+        return Err(Error::Busy);
     }
+    let payload = json!({ "conversationId": conversation_id, "userId": user_id });
+    match handoff.emit(install, "hitlAssigned", payload).await {
+        Err(error) if !error.outcome_unknown() => {
+            handoff.table.put_announced(&before, session.agent_told.as_ref()).await?;
+            *session = before;
+            Err(error)
+        }
+        emitted => emitted.map(|()| user_id),
+    }
+}
 
+impl Handoff {
     async fn post(&self, install: &Install, message: &mut NewMessage, form: Form) -> Result<Message> {
         (message.kind, message.payload) = (form.kind.to_owned(), form.payload);
         let mut bot = self.as_install(install).await?;

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use super::drain::Delivered;
 use super::gates::Gate;
-use super::{Handoff, Result};
+use super::{Error, Handoff, Result};
 use crate::bridge::{AgentProfile, MessageContent};
 use crate::ids::{AgentId, ConversationId, UserId};
 use crate::redacted::Redacted;
-use crate::store::{Platform, Session, Thread, User};
+use crate::store::{Platform, Session, Thread, Timer, User};
 
 /// A message that the user has before them.
 #[derive(Clone, Debug)]
@@ -46,23 +46,30 @@ pub(super) async fn show(
     }
 }
 
-/// Presents the agent who has the session now, unless the bot knows.
-pub(super) async fn present(
+/// Presents an agent who takes part now, whether the bot was told of them before or not.
+pub(super) async fn announce(
     handoff: &Handoff,
     session: &mut Session,
     agent_id: &AgentId,
     profile: Option<&AgentProfile>,
 ) -> Result<()> {
     match session.platform.clone() {
-        Platform::Botpress(install) => botpress::present(handoff, session, &install, agent_id, profile).await,
-        Platform::Botcopy(channel) => botcopy::present(handoff, session, &channel, agent_id, profile).await,
+        Platform::Botpress(install) => {
+            botpress::announce(handoff, session, &install, agent_id, profile).await.map(drop)
+        }
+        Platform::Botcopy(channel) => botcopy::announce(handoff, session, &channel, agent_id, profile).await,
     }
 }
 
-/// Says something of our own to the user, where the platform has no words for it.
-pub(super) async fn tell(handoff: &Handoff, session: &mut Session, text: &Redacted) -> Result<Delivered> {
+/// Says something of our own to the user; safe to call again where the platform recognises repeats by `source_id`.
+pub(super) async fn tell(
+    handoff: &Handoff,
+    session: &mut Session,
+    text: &Redacted,
+    source_id: &str,
+) -> Result<Delivered> {
     match session.platform.clone() {
-        Platform::Botpress(_) => Ok(Delivered::dropped()),
+        Platform::Botpress(install) => botpress::tell(handoff, session, &install, text, source_id).await,
         Platform::Botcopy(channel) => botcopy::tell(handoff, session, &channel, text).await,
     }
 }
@@ -77,17 +84,58 @@ pub(super) async fn renew(handoff: &Handoff, session: &mut Session) -> Result<De
 
 /// Gives the bot its turn back; safe to call again.
 pub(super) async fn resume(handoff: &Handoff, session: &Session) -> Result<()> {
+    match (&session.platform, &session.conversation_id) {
+        (Platform::Botpress(_), Some(conversation_id)) => resume_in(handoff, session, conversation_id).await,
+        (Platform::Botpress(_), None) => Ok(()),
+        (Platform::Botcopy(channel), _) => botcopy::resume(handoff, channel).await,
+    }
+}
+
+/// The same for one conversation among those that the session has had.
+pub(super) async fn resume_in(handoff: &Handoff, session: &Session, conversation_id: &ConversationId) -> Result<()> {
     match &session.platform {
-        Platform::Botpress(install) => botpress::resume(handoff, session, install).await,
+        Platform::Botpress(install) => botpress::resume(handoff, install, conversation_id).await,
         Platform::Botcopy(channel) => botcopy::resume(handoff, channel).await,
+    }
+}
+
+/// Another conversation for a session that has one; only where conversations are made by us.
+pub(super) async fn open_another(handoff: &Handoff, session: &Session) -> Result<ConversationId> {
+    match (&session.platform, &session.thread) {
+        (Platform::Botpress(install), Some(thread)) => {
+            botpress::open(handoff, install, thread, session.moves.saturating_add(1)).await
+        }
+        _ => Err(Error::Busy),
     }
 }
 
 /// The bot's side of a session whose thread is open: from then on the user can be spoken to.
 pub(super) async fn open(handoff: &Handoff, session: &Session, thread: &Thread) -> Result<ConversationId> {
+    let opened = async {
+        match &session.platform {
+            Platform::Botpress(install) => botpress::open(handoff, install, thread, session.moves).await,
+            Platform::Botcopy(_) => botcopy::open(handoff, session).await,
+        }
+    };
+    let timed = async {
+        match handoff.config.assign_timeout {
+            Some(timeout) => {
+                let gives_up_at = session.started_at + timeout;
+                Ok(handoff.table.set_timer(&session.session_id, Timer::Assignment, gives_up_at).await?)
+            }
+            None => Ok(()),
+        }
+    };
+    tokio::try_join!(opened, timed).map(|(conversation_id, ())| conversation_id)
+}
+
+/// How far apart two things are that the platform must not take up in the other order: an announcement and the words after it,
+/// last words and the end.
+pub(super) fn pause(handoff: &Handoff, session: &Session) -> Duration {
     match &session.platform {
-        Platform::Botpress(install) => botpress::open(handoff, install, thread).await,
-        Platform::Botcopy(_) => botcopy::open(handoff, session).await,
+        Platform::Botpress(_) => handoff.config.order_pause,
+        // Each push is answered when it is shown.
+        Platform::Botcopy(_) => Duration::ZERO,
     }
 }
 
