@@ -44,6 +44,7 @@ scenarios! {
     displaced_arrivals_are_put_right_while_they_wait = "order", 0.002;
     nothing_is_lost_doubled_or_stuck_wherever_the_process_dies = "kills", 0.002;
     every_random_way_leads_back_to_the_bot = "random-walk", 0.0005;
+    pairs_that_botpress_handles_side_by_side_stay_in_order = "side-by-side", 0.002;
     repeated_webhooks_have_one_effect_each_at_botcopy = "botcopy-duplicates-spread", 0.002;
     one_message_in_many_copies_at_once_has_one_effect_at_botcopy = "botcopy-duplicates-instant", 0.002;
     equal_first_steps_open_one_chat = "botcopy-concurrent-start", 0.006;

@@ -4,6 +4,7 @@ mod bot_side;
 mod botcopy;
 mod down;
 mod duplicates;
+mod handling;
 mod kills;
 mod life;
 mod order;
@@ -172,6 +173,13 @@ impl Kind {
         },
     ];
 
+    /// What only Botpress does, or may do.
+    const BOTPRESS: [Self; 1] = [Self {
+        name: "side-by-side",
+        shows: "2,000 sessions at a Botpress that handles things side by side: in order with the pause, and not without",
+        play: |size, _| Box::pin(handling::side_by_side_at_botpress(size)),
+    }];
+
     /// Hostile input, whatever it pretends to be.
     const HOSTILE: [Self; 5] = [
         Self {
@@ -191,7 +199,7 @@ impl Kind {
         },
         Self {
             name: "isolation",
-            shows: "1,000,000 random events: nothing is shown to a wrong person, nothing private, no echo",
+            shows: "1,000,000 random events, and visitors with shared addresses: nothing to a wrong person, nothing private, no echo",
             play: |size, _| Box::pin(security::isolation::nobody_elses(size)),
         },
         Self {
@@ -208,7 +216,8 @@ impl Scenario {
         let of = |bot| move |kind| Self { bot, kind };
         let both = [Bot::Botpress, Bot::Botcopy].into_iter().flat_map(move |bot| Kind::EVERY.iter().map(of(bot)));
         let botcopy = Kind::BOTCOPY.iter().map(of(Bot::Botcopy));
-        both.chain(botcopy).chain(Kind::HOSTILE.iter().map(of(Bot::Botpress)))
+        let botpress = Kind::BOTPRESS.iter().chain(&Kind::HOSTILE).map(of(Bot::Botpress));
+        both.chain(botcopy).chain(botpress)
     }
 
     /// What the command calls it: with a Botcopy bot everything begins with `botcopy-`.

@@ -1,5 +1,7 @@
 //! What must have happened in the demonstration, and nothing else.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{AFTER_TRANSFER, CARD, FILE, PICTURE, PICTURE_TITLE, PRIVATE_NOTE, SECOND_REQUEST, Side, TALK};
@@ -59,6 +61,7 @@ pub async fn judge(stack: &Stack, runtime: Runtime<'_>) -> Vec<Check> {
         check("nothing was dropped by the HITL plugin", count(journal, "dropped") == 0),
         check("no call was refused by either side", refused_calls(journal) == 0),
         check("no chat is left open", stack.livechat.open_chats().is_empty()),
+        check("no conversation is left handed over", left_handed_over(journal) == 0),
     ]
 }
 
@@ -142,6 +145,20 @@ pub(super) fn openings(journal: &Journal) -> Vec<String> {
 
 fn events(journal: &Journal, kind: &str) -> usize {
     journal.all("event_created").iter().filter(|entry| entry.text("/type") == kind).count()
+}
+
+/// How many conversations of bots are with the agents at the end.
+fn left_handed_over(journal: &Journal) -> usize {
+    let mut handed_over = BTreeSet::new();
+    for entry in journal.entries() {
+        let conversation = entry.text("/upstream_conversation_id").to_owned();
+        match entry.effect {
+            "hitl_started" => drop(handed_over.insert(conversation)),
+            "hitl_ended" => drop(handed_over.remove(&conversation)),
+            _ => {}
+        }
+    }
+    handed_over.len()
 }
 
 fn endings(journal: &Journal) -> Vec<String> {

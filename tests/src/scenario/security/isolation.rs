@@ -14,7 +14,7 @@ use shared::livechat::webhook::{Event, UnverifiedDelivery};
 use shared::redacted::Redacted;
 use shared::store::ChatPointer;
 
-use super::{Doors, answer};
+use super::{Doors, answer, whose};
 use crate::scenario::stage::Stage;
 use crate::scenario::{Report, Size};
 
@@ -24,6 +24,12 @@ const AGENTS: [&str; 2] = ["anna@example.com", "ben@example.com"];
 
 /// How many people have a chat of ours in the pure part.
 const PEOPLE: usize = 8;
+
+/// How many random events there are for each one among visitors who are easily taken for one another.
+const AMONG_VISITORS: usize = 50;
+
+/// How many of these there are at least.
+const LEAST_AMONG_VISITORS: usize = 120;
 
 /// How many random events there are for each one that also goes through the functions.
 const THROUGH_FUNCTIONS: usize = 250;
@@ -198,7 +204,7 @@ impl Happening {
     }
 }
 
-/// A million events through the pure decisions, and some thousands through both functions.
+/// A million events through the pure decisions, some thousands through both functions, and more among visitors.
 pub(in crate::scenario) async fn nobody_elses(size: Size) -> Report {
     let (mut random, count) = (size.random(), size.of(1_000_000, 2_000));
     let mut findings = Vec::new();
@@ -221,10 +227,16 @@ pub(in crate::scenario) async fn nobody_elses(size: Size) -> Report {
     }
     let through = (count / THROUGH_FUNCTIONS).max(60);
     let shown = through_functions(&mut random, through, &mut findings).await;
+    let visitors = whose::conversations(&mut random, (count / AMONG_VISITORS).max(LEAST_AMONG_VISITORS)).await;
+    findings.extend(visitors.findings);
     let [told, corrected, never] = tallies;
     let figure = format!(
         "{count} random events ({told} to be shown, {corrected} as corrections, {never} never) and {through} through both \
-         functions ({shown} to be shown): {} to a wrong person, private, an echo, or lost",
+         functions ({shown} to be shown), then {} events among visitors with shared addresses and equal words ({} conversations, \
+         {} words): {} to a wrong person or conversation, private, an echo, lost, or left handed over",
+        visitors.events,
+        visitors.conversations,
+        visitors.words,
         findings.len()
     );
     Report { figure, findings }

@@ -6,6 +6,7 @@ pub(super) mod forged;
 pub(super) mod isolation;
 pub(super) mod malformed;
 mod mutate;
+mod whose;
 
 use std::time::Duration;
 
