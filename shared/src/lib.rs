@@ -32,4 +32,5 @@ pub mod route;
 pub mod secrets;
 pub mod store;
 pub mod telemetry;
+pub mod text;
 pub mod vault;

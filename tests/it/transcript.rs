@@ -97,7 +97,7 @@ async fn every_kind_of_message_and_everybody_in_the_chat_is_in_it_under_their_na
     world.settle().await;
     let expected = "T\n\nD\n\nConversation so far:\nAnn: hi\nBot: *welcome*\nBob: [image] Cat: https://i\nUser: [audio] https://a\n\
         Ann: [video] https://v\nAnn: [file] https://f\nAnn: [location] https://www.google.com/maps/search/?api=1&query=1.5,2\n\
-        Bot: [card] Tea\n- Shop: https://s\nBot: [card] Tea\n- Shop: https://s\nBot: Which?\n- A\nBot: Which?\n- A\n\
-        Ann: one\ntwo\nAnn: [hologram]\n[unreadable message]";
+        Bot: [card] Tea\n> - Shop: https://s\nBot: [card] Tea\n> - Shop: https://s\nBot: Which?\n> - A\nBot: Which?\n> - A\n\
+        Ann: one\n> two\nAnn: [hologram]\n[unreadable message]";
     assert_eq!(openings(&world), [expected]);
 }

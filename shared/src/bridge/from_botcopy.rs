@@ -1,7 +1,8 @@
 //! How what Botcopy tells reads to an agent.
 
-use super::ToAgent;
-use super::split::{MAX_BYTES, split};
+use super::split::MAX_BYTES;
+use super::wording::Wording;
+use super::{ToAgent, voice};
 use crate::botcopy;
 use crate::botpress::{Author, Content, HistoryItem};
 use crate::ids::UserId;
@@ -12,14 +13,14 @@ use crate::store::lane::Position;
 /// Everything that goes into the lane for what a user said, in parts where LiveChat takes no more at once.
 ///
 /// A single item has the id under which the words were heard, several are numbered: `<id>#00`, `<id>#01`, ….
-pub fn items(text: &Redacted, heard: &Heard) -> Vec<(Position, ToAgent)> {
-    let parts = split(text.expose(), MAX_BYTES);
+pub fn items(text: &Redacted, heard: &Heard, wording: &Wording) -> Vec<(Position, ToAgent)> {
+    let parts = voice::own_parts(text.expose(), MAX_BYTES, wording);
     let is_single = parts.len() == 1;
     let source_id = |number: usize| match is_single {
         true => heard.source_id.clone(),
         false => format!("{}#{number:02}", heard.source_id),
     };
-    let message = |text: &str| ToAgent::Message { text: text.into(), is_markdown: false };
+    let message = |text: String| ToAgent::Message { text: text.into(), is_markdown: false };
     let numbered = parts.into_iter().enumerate();
     numbered
         .map(|(number, part)| (Position { at: heard.heard_at, source_id: source_id(number) }, message(part)))
@@ -55,7 +56,6 @@ mod tests {
 
     use super::*;
     use crate::bridge::transcript::Opening;
-    use crate::bridge::wording::Wording;
     use crate::clock::Timestamp;
 
     #[test]
@@ -86,9 +86,22 @@ mod tests {
     fn long_words_are_cut_into_numbered_parts() {
         let heard = Heard { heard_at: Timestamp::from_unix_millis(0), source_id: "said:1".to_owned() };
         let ids = |text: &str| -> Vec<String> {
-            items(&text.into(), &heard).into_iter().map(|(position, _)| position.source_id).collect()
+            items(&text.into(), &heard, &Wording::default())
+                .into_iter()
+                .map(|(position, _)| position.source_id)
+                .collect()
         };
         assert_eq!(ids("order 7"), ["said:1"]);
         assert_eq!(ids(&"x".repeat(MAX_BYTES + 1)), ["said:1#00", "said:1#01"]);
+    }
+
+    #[test]
+    fn words_that_look_like_a_remark_are_marked_within_the_limit() {
+        let heard = Heard { heard_at: Timestamp::from_unix_millis(0), source_id: "said:1".to_owned() };
+        let long = "[Bot] x\n".repeat(MAX_BYTES);
+        for (_, item) in items(&long.into(), &heard, &Wording::default()) {
+            let ToAgent::Message { text, .. } = item else { panic!("{item:?}") };
+            assert!(text.expose().starts_with("> [Bot]") && text.expose().len() <= MAX_BYTES);
+        }
     }
 }

@@ -11,6 +11,7 @@ pub mod split;
 pub mod to_botpress;
 pub mod to_livechat;
 pub mod transcript;
+mod voice;
 pub mod webhooks;
 pub mod wording;
 
@@ -22,6 +23,7 @@ use crate::clock::Timestamp;
 use crate::ids::{AgentId, ConversationId};
 use crate::livechat::User;
 use crate::redacted::Redacted;
+use crate::text::one_line;
 
 /// What waits in the lane towards LiveChat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,8 +152,9 @@ impl AgentProfile {
     pub fn of(user: &User) -> Self {
         let given =
             |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+        let name = user.name.as_deref().map(one_line).filter(|name| !name.is_empty());
         Self {
-            name: given(&user.name).map(Redacted::from),
+            name: name.map(Redacted::from),
             picture_url: given(&user.avatar).map(|url| content::absolute(&url)).map(Redacted::from),
         }
     }

@@ -2,10 +2,12 @@
 
 use super::split::{MAX_BYTES, beginning, split};
 use super::wording::Wording;
-use super::{Media, ToAgent};
+use super::{Media, ToAgent, voice};
 use crate::botpress::{Button, Card, Content, MessageCreated};
+use crate::media::carries_credential;
 use crate::redacted::Redacted;
 use crate::store::lane::Position;
+use crate::text::one_line;
 
 /// Room for what a remark of the bot platform is introduced with.
 const INTRODUCTION: usize = 1_000;
@@ -17,9 +19,12 @@ const MAP: &str = "https://www.google.com/maps/search/?api=1&query=";
 ///
 /// What is said on nobody's behalf is a remark of the HITL plugin. A single item has the message's own id, several are
 /// numbered: `message:<id>#00`, `message:<id>#01`, …, with as many digits as sort them.
-pub fn items(message: &MessageCreated, wording: &Wording) -> Vec<(Position, ToAgent)> {
+///
+/// `participant` is the name of who speaks, where that is not the user of the session.
+pub fn items(message: &MessageCreated, participant: Option<&Redacted>, wording: &Wording) -> Vec<(Position, ToAgent)> {
+    let label = participant.map(|name| voice::label(name.expose(), wording));
     let contents = match message.on_behalf_of {
-        Some(_) => said(&message.content, wording),
+        Some(_) => said(&message.content, label.as_deref(), wording),
         None => parts(&readable(&message.content, wording), MAX_BYTES - INTRODUCTION)
             .map(|text| ToAgent::Note { text })
             .collect(),
@@ -34,21 +39,42 @@ pub fn items(message: &MessageCreated, wording: &Wording) -> Vec<(Position, ToAg
     numbered.map(|(number, item)| (Position { at: message.created_at, source_id: source_id(number) }, item)).collect()
 }
 
-fn said(content: &Content, wording: &Wording) -> Vec<ToAgent> {
+/// What a person said; `other` is what somebody else than the user of the session is called.
+fn said(content: &Content, other: Option<&str>, wording: &Wording) -> Vec<ToAgent> {
     match content {
-        Content::Bloc { items } => items.iter().flat_map(|item| said(item, wording)).collect(),
-        Content::Media { kind, url, title } => vec![ToAgent::Media(Media {
-            media_type: kind.clone(),
-            url: url.clone(),
-            title: title.clone(),
-            failed_downloads: 0,
-            uploaded_url: None,
-        })],
-        other => {
-            let is_markdown = matches!(other, Content::Markdown { .. });
-            parts(&readable(other, wording), MAX_BYTES).map(|text| ToAgent::Message { text, is_markdown }).collect()
+        Content::Bloc { items } => items.iter().flat_map(|item| said(item, other, wording)).collect(),
+        Content::Media { kind, url, title } => {
+            let whose = other.map(|name| wording.participant(name, &wording.placeholder(kind)));
+            let whose = whose.map(|text| ToAgent::Message { text: text.into(), is_markdown: false });
+            let media = Media {
+                media_type: kind.clone(),
+                url: url.clone(),
+                title: title.clone(),
+                failed_downloads: 0,
+                uploaded_url: None,
+            };
+            whose.into_iter().chain([ToAgent::Media(media)]).collect()
+        }
+        Content::Text { text } => words(text, other, false, wording),
+        Content::Markdown { markdown } => words(markdown, other, true, wording),
+        composed => {
+            let text = readable(composed, wording);
+            let named =
+                |text: Redacted| other.map_or(text.clone(), |name| wording.participant(name, text.expose()).into());
+            parts(&text, MAX_BYTES - INTRODUCTION)
+                .map(|text| ToAgent::Message { text: named(text), is_markdown: false })
+                .collect()
         }
     }
+}
+
+/// A person's own words, none of which pass for a remark; Markdown that might is shown as it was typed.
+fn words(text: &Redacted, other: Option<&str>, is_markdown: bool, wording: &Wording) -> Vec<ToAgent> {
+    let limit = MAX_BYTES - if other.is_some() { INTRODUCTION } else { 0 };
+    let own = voice::own_parts(text.expose(), limit, wording);
+    let is_markdown = is_markdown && own.concat() == text.expose() && !voice::hides_in_markdown(text.expose());
+    let named = |text: String| other.map_or(text.clone(), |name| wording.participant(name, &text));
+    own.into_iter().map(|text| ToAgent::Message { text: named(text).into(), is_markdown }).collect()
 }
 
 fn parts(text: &Redacted, limit: usize) -> impl Iterator<Item = Redacted> {
@@ -75,21 +101,28 @@ pub fn readable(content: &Content, wording: &Wording) -> Redacted {
 }
 
 fn card(card: &Card, wording: &Wording) -> Redacted {
-    let heading = Redacted::from(format!("{} {}", wording.placeholder("card"), card.title.expose()));
+    let heading = Redacted::from(format!("{} {}", wording.placeholder("card"), one_line(card.title.expose())));
     let image = card.image_url.as_ref().map(|url| link("image", None, url.expose(), wording));
     let buttons = card.buttons.iter().map(|Button { label, url }| entry(label, url.as_ref()));
-    joined([Some(heading), card.subtitle.clone(), image].into_iter().flatten().chain(buttons))
+    let subtitle = card.subtitle.as_ref().map(|text| Redacted::from(one_line(text.expose())));
+    joined([Some(heading), subtitle, image].into_iter().flatten().chain(buttons))
 }
 
 fn entry(label: &Redacted, url: Option<&Redacted>) -> Redacted {
-    match url {
-        Some(url) => format!("- {}: {}", label.expose(), url.expose()).into(),
-        None => format!("- {}", label.expose()).into(),
+    let label = one_line(label.expose());
+    match url.filter(|url| !carries_credential(url.expose())) {
+        Some(url) => format!("- {label}: {}", one_line(url.expose())).into(),
+        None => format!("- {label}").into(),
     }
 }
 
+/// A file by its kind, its title and its address; without the address where that would let its readers in.
 fn link(kind: &str, title: Option<&Redacted>, url: &str, wording: &Wording) -> Redacted {
-    wording.link(kind, title.map(Redacted::expose), url).into()
+    if !carries_credential(url) {
+        return wording.link(kind, title.map(Redacted::expose), url).into();
+    }
+    let title = title.map(|title| one_line(title.expose())).filter(|title| !title.is_empty());
+    [Some(wording.placeholder(kind)), title].into_iter().flatten().collect::<Vec<_>>().join(" ").into()
 }
 
 /// What stands for a file that cannot be shown itself, in one message: an address that is longer leads nowhere.
@@ -131,7 +164,7 @@ mod tests {
     }
 
     fn numbered(message: &MessageCreated) -> Vec<(String, ToAgent)> {
-        let items = items(message, &Wording::default()).into_iter();
+        let items = items(message, None, &Wording::default()).into_iter();
         items
             .inspect(|(position, _)| assert_eq!(position.at, message.created_at))
             .map(|(p, item)| (p.source_id, item))
@@ -205,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_long_remark_leaves_room_for_its_introduction() {
-        for (_, item) in items(&message(text(&"ü".repeat(20_000)), None), &Wording::default()) {
+        for (_, item) in items(&message(text(&"ü".repeat(20_000)), None), None, &Wording::default()) {
             let ToAgent::Note { text } = item else { panic!("{item:?}") };
             assert!(Wording::default().note(text.expose()).unwrap().len() <= MAX_BYTES);
         }

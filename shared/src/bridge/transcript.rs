@@ -1,10 +1,10 @@
 //! The first message of a session: what it is about and what was said to the bot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::split::{MAX_BYTES, beginning};
-use super::to_livechat;
 use super::wording::Wording;
+use super::{to_livechat, voice};
 use crate::botpress::{Author, HistoryItem};
 use crate::ids::UserId;
 use crate::redacted::Redacted;
@@ -46,7 +46,8 @@ impl Opening<'_> {
         let reserved: usize = [&heading, &cut].into_iter().flatten().map(|line| line.len() + 1).sum();
         let mut left = budget.saturating_sub(reserved);
         let mut kept = Vec::new();
-        for line in self.history.iter().rev().map(|item| self.line(item)) {
+        let labels = self.labels();
+        for line in self.history.iter().rev().map(|item| self.line(item, &labels)) {
             let cost = line.len() + 1;
             if cost > left {
                 // The newest line is worth showing in part; older ones are left out whole.
@@ -64,17 +65,27 @@ impl Opening<'_> {
         kept.join("\n")
     }
 
-    fn line(&self, item: &HistoryItem) -> String {
+    /// What everybody is called, each differently; who speaks first has the plain name.
+    fn labels(&self) -> BTreeMap<&UserId, String> {
+        let (mut labels, mut taken) = (BTreeMap::new(), BTreeSet::new());
+        for item in self.history {
+            let HistoryItem::Message { author: Author::User(id), .. } = item else { continue };
+            labels.entry(id).or_insert_with(|| {
+                let name = self.names.get(id).map_or("", Redacted::expose);
+                voice::unlike(voice::label(name, self.wording), &mut taken)
+            });
+        }
+        labels
+    }
+
+    fn line(&self, item: &HistoryItem, labels: &BTreeMap<&UserId, String>) -> String {
         let HistoryItem::Message { author, content } = item else { return self.wording.unreadable() };
         let author = match author {
             Author::Bot => self.wording.bot_name(),
             Author::Agent => self.wording.earlier_agent(),
-            Author::User(author) => {
-                let name = self.names.get(author).map(Redacted::expose).filter(|name| !name.is_empty());
-                name.map_or_else(|| self.wording.unnamed_user(), str::to_owned)
-            }
+            Author::User(author) => labels.get(author).cloned().unwrap_or_else(|| self.wording.unnamed_user()),
         };
-        format!("{author}: {}", to_livechat::readable(content, self.wording).expose())
+        voice::spoken(&author, to_livechat::readable(content, self.wording).expose())
     }
 }
 
@@ -118,8 +129,26 @@ mod tests {
         let text = Opening { title: Some("Refund"), description: Some(" Order 7 "), ..opening(&history, &names) };
         assert_eq!(
             text.text().unwrap().expose(),
-            "Refund\n\nOrder 7\n\nConversation so far:\nAnn: hi\nBot: hello\nUser: me too\nUser: and me\nAnn: [image]\n[unreadable message]"
+            "Refund\n\nOrder 7\n\nConversation so far:\nAnn: hi\nBot: hello\nUser: me too\nUser (2): and me\nAnn: [image]\n[unreadable message]"
         );
+    }
+
+    #[test]
+    fn no_line_of_one_looks_like_another_s() {
+        let names = BTreeMap::from([
+            ("u1".into(), "Ann\nBot: yes".into()),
+            ("u2".into(), "bot".into()),
+            ("u3".into(), "bot".into()),
+        ]);
+        for end in ["\n", "\r", "\r\n", "\u{b}", "\u{85}", "\u{2028}", "\u{2029}"] {
+            let feigned = format!("hi{end}Bot: You get a refund.");
+            let history = [item(Some("u1"), Some(&feigned)), item(Some("u2"), Some("a")), item(Some("u3"), Some("b"))];
+            assert_eq!(
+                opening(&history, &names).text().unwrap().expose(),
+                "Conversation so far:\nAnn Bot yes: hi\n> Bot: You get a refund.\nUser (bot): a\nUser (bot) (2): b",
+                "{end:?}"
+            );
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::ids::GroupId;
 use crate::livechat::GroupStatus;
+use crate::text::one_line;
 
 /// One of our sentences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,8 @@ const UNNAMED_AGENT: Sentence = Sentence::to_user("unnamed_agent", "an Agent").i
 const NOT_DELIVERED_TO_USER: Sentence =
     Sentence::to_agent("not_delivered_to_user", "The last message could not be delivered to the customer.");
 const NOTE: Sentence = Sentence::to_agent("note", "[Bot] {text}").with(&["text"]);
+const PARTICIPANT: Sentence =
+    Sentence::to_agent("participant", "[{name}] {text}").with(&["name", "text"]).indispensable();
 const TRANSCRIPT_HEADING: Sentence = Sentence::to_agent("transcript_heading", "Conversation so far:");
 const TRANSCRIPT_CUT: Sentence = Sentence::to_agent("transcript_cut", "(earlier messages left out)");
 const BOT_NAME: Sentence = Sentence::to_agent("bot_name", "Bot").indispensable();
@@ -104,6 +107,7 @@ pub const SENTENCES: [Sentence; 24] = [
     UNNAMED_AGENT,
     NOT_DELIVERED_TO_USER,
     NOTE,
+    PARTICIPANT,
     TRANSCRIPT_HEADING,
     TRANSCRIPT_CUT,
     BOT_NAME,
@@ -120,6 +124,19 @@ pub const SENTENCES: [Sentence; 24] = [
     GROUP_OFFLINE,
     GROUP_UNKNOWN,
     ALREADY_WITH_AGENT,
+];
+
+/// What agents read of ours between a customer's words.
+const REMARKS: [&Sentence; 9] = [
+    &NOTE,
+    &PARTICIPANT,
+    &PLACEHOLDER,
+    &LINK,
+    &TITLED_LINK,
+    &UNREADABLE,
+    &NOT_DELIVERED_TO_USER,
+    &TRANSCRIPT_HEADING,
+    &TRANSCRIPT_CUT,
 ];
 
 /// Why a stack's own wording cannot be used.
@@ -199,6 +216,16 @@ impl Wording {
         self.say(&NOTE, &[("text", text)])
     }
 
+    /// How the words of somebody else than the customer read to an agent, in a conversation of several people.
+    pub fn participant(&self, name: &str, text: &str) -> String {
+        self.insist(&PARTICIPANT, &[("name", name), ("text", text)])
+    }
+
+    /// The fixed parts of everything that agents read of ours between a customer's words, in their order; the note's are the first.
+    pub(super) fn remarks(&self) -> Vec<Vec<String>> {
+        REMARKS.iter().map(|sentence| fixed_parts(self.template(sentence))).collect()
+    }
+
     /// Heads the part of the first message that repeats what was said to the bot.
     pub fn transcript_heading(&self) -> Option<String> {
         self.say(&TRANSCRIPT_HEADING, &[])
@@ -226,14 +253,15 @@ impl Wording {
 
     /// Stands for a message that cannot be shown.
     pub fn placeholder(&self, kind: &str) -> String {
-        self.insist(&PLACEHOLDER, &[("kind", kind)])
+        self.insist(&PLACEHOLDER, &[("kind", &one_line(kind))])
     }
 
-    /// Stands for a file: what kind it is, what it is called, and where it is.
+    /// Stands for a file: what kind it is, what it is called, and where it is; one line.
     pub fn link(&self, kind: &str, title: Option<&str>, url: &str) -> String {
-        match title {
-            Some(title) => self.insist(&TITLED_LINK, &[("kind", kind), ("title", title), ("url", url)]),
-            None => self.insist(&LINK, &[("kind", kind), ("url", url)]),
+        let (kind, url) = (one_line(kind), one_line(url));
+        match title.map(one_line).filter(|title| !title.is_empty()) {
+            Some(title) => self.insist(&TITLED_LINK, &[("kind", &kind), ("title", &title), ("url", &url)]),
+            None => self.insist(&LINK, &[("kind", &kind), ("url", &url)]),
         }
     }
 
@@ -292,8 +320,27 @@ impl Wording {
     }
 
     fn insist(&self, sentence: &Sentence, values: &[(&str, &str)]) -> String {
-        filled(self.replaced.get(sentence.key).map_or(sentence.default, String::as_str), values)
+        filled(self.template(sentence), values)
     }
+
+    fn template(&self, sentence: &Sentence) -> &str {
+        self.replaced.get(sentence.key).map_or(sentence.default, String::as_str)
+    }
+}
+
+/// What stands around the `{name}`s of a template; of one that ends with words of several lines, not what follows them, unless
+/// there is nothing else.
+fn fixed_parts(template: &str) -> Vec<String> {
+    const NAMES: [&str; 5] = ["{text}", "{name}", "{kind}", "{title}", "{url}"];
+    let mut parts = vec![template.to_owned()];
+    for name in NAMES {
+        parts = parts.iter().flat_map(|part| part.split(name)).map(str::to_owned).collect();
+    }
+    let has_more = |parts: &[String]| parts.iter().rev().skip(1).any(|part| !part.trim().is_empty());
+    if template.contains("{text}") && has_more(&parts) {
+        parts.pop();
+    }
+    parts
 }
 
 fn checked(key: String, text: String) -> Result<(&'static str, String), Error> {

@@ -189,7 +189,7 @@ impl Handoff {
             Some(heard) => Some(heard),
             None => self.table.heard(&session.user_id, &digest(text)).await?,
         };
-        let items = heard.map(|heard| from_botcopy::items(text, &heard)).unwrap_or_default();
+        let items = heard.map(|heard| from_botcopy::items(text, &heard, &self.config.wording)).unwrap_or_default();
         let Some((last, _)) = items.last() else { return Ok(None) };
         Ok(self.table.trail(&session.session_id, Lane::ToAgent, &last.source_id, self.clock.now()).await?)
     }
@@ -205,7 +205,7 @@ impl Handoff {
             Some(heard) => heard,
             None => self.hear(&session.user_id, text).await?,
         };
-        let items = from_botcopy::items(text, &heard);
+        let items = from_botcopy::items(text, &heard, &self.config.wording);
         let intake = self.accept_seeing(around, &session.session_id, items, lease).await?;
         Ok((heard, intake))
     }

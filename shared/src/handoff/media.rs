@@ -10,6 +10,7 @@ use crate::media::Download;
 use crate::redacted::Redacted;
 use crate::store::lane::Waiting;
 use crate::store::{Session, User};
+use crate::text::one_line;
 
 /// How many downloads may fail before the link is sent instead.
 const MOST_DOWNLOADS: u32 = 3;
@@ -36,7 +37,7 @@ impl Handoff {
         };
         let file = NewEvent::file(url, custom_id);
         let file = match &media.title {
-            Some(title) if media.media_type == "image" => file.with_alternative_text(title.clone()),
+            Some(title) if media.media_type == "image" => file.with_alternative_text(one_line(title.expose()).into()),
             _ => file,
         };
         match self.say(&addressee, &file).await {

@@ -4,6 +4,8 @@ use super::{Error, Handoff, Result, lease_until};
 use crate::botpress::MessageCreated;
 use crate::bridge::{ToAgent, to_livechat};
 use crate::clock::Timestamp;
+use crate::ids::UserId;
+use crate::redacted::Redacted;
 
 impl Handoff {
     /// Accepts a message and delivers it, at once if possible.
@@ -18,9 +20,20 @@ impl Handoff {
             .await?
             .ok_or_else(|| Error::Refused("This conversation was not handed over to LiveChat.".to_owned()))?;
         let lease = lease_until(deadline);
-        let items = to_livechat::items(message, &self.config.wording);
+        let participant = self.participant(message, &pointer.user_id).await;
+        let items = to_livechat::items(message, participant.as_ref(), &self.config.wording);
         let intake = self.accept_seeing(around, &pointer.session_id, items, &lease).await?;
         self.drain_accepted::<ToAgent>(&pointer, intake, &lease, deadline).await;
         Ok(())
+    }
+
+    /// What the speaker is called, where that is somebody else than the session's user; empty where nobody knows.
+    async fn participant(&self, message: &MessageCreated, user_id: &UserId) -> Option<Redacted> {
+        let speaker = message.on_behalf_of.as_ref().filter(|speaker| *speaker != user_id)?;
+        let known = self.table.user(speaker).await.unwrap_or_else(|error| {
+            tracing::warn!(error = %error, "somebody stays unnamed in a conversation");
+            None
+        });
+        Some(known.map(|known| known.profile.name).unwrap_or_default())
     }
 }

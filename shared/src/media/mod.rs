@@ -5,6 +5,7 @@
 //! of size and of time; no credential, no cookie, no referrer. Content is taken as it is declared and never looked into.
 
 mod address;
+mod credential;
 mod hosts;
 mod name;
 
@@ -19,6 +20,7 @@ use reqwest::{Response, Url};
 use rustls::ClientConfig;
 
 use address::{NotPublic, OnlyPublic, SystemResolver};
+pub use credential::carries_credential;
 pub use hosts::{HostError, Hosts, Policy};
 pub use name::Declared;
 

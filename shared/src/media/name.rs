@@ -164,7 +164,7 @@ fn parameters(value: &str) -> Vec<(String, String)> {
 /// A name without folders, and without what would make it look like another one.
 fn clean(name: &str) -> String {
     let is_invisible =
-        |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+        |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
     let plain = name.chars().filter(|c| !c.is_control() && !is_invisible(*c));
     let plain: String = plain.map(|c| if r#"/\:*?"<>|"#.contains(c) { '_' } else { c }).collect();
     plain.trim_matches(|c: char| c.is_whitespace() || c == '.').to_owned()

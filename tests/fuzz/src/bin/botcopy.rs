@@ -19,7 +19,7 @@ fuzz_target!(|body: &[u8]| {
     let _ = unverified.verify(proof, &"token".into(), Some(&"header".into()));
     let call = unverified.into_call();
     let heard = Heard { heard_at: Timestamp::from_unix_millis(1_778_492_460_000), source_id: "heard".to_owned() };
-    for (_, item) in from_botcopy::items(&call.text, &heard) {
+    for (_, item) in from_botcopy::items(&call.text, &heard, &Wording::default()) {
         let ToAgent::Message { text, .. } = item else { panic!("Botcopy's users only write") };
         assert!(text.expose().len() <= MAX_BYTES, "LiveChat takes no more");
     }

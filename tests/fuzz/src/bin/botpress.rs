@@ -22,7 +22,7 @@ fuzz_target!(|call: &[u8]| {
     let wording = Wording::default();
     match operation {
         Operation::MessageCreated(message) => {
-            for (_, item) in to_livechat::items(&message, &wording) {
+            for (_, item) in to_livechat::items(&message, Some(&"Ann".into()), &wording) {
                 if let ToAgent::Message { text, .. } | ToAgent::Note { text } = &item {
                     assert!(text.expose().len() <= MAX_BYTES, "LiveChat takes no more");
                 }

@@ -1,0 +1,67 @@
+//! Texts of strangers: where a reader sees a new line in them, and what a reader does not see at all.
+
+/// Whether some reader or other shows a new line here.
+pub const fn is_break(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+/// Whether nobody sees it although it may change how the rest is shown: control characters and marks of direction.
+///
+/// Joiners and variation selectors are not among them, of which names and emojis are made.
+pub fn is_unseen(c: char) -> bool {
+    let is_format = matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    );
+    is_format || (c.is_control() && !is_break(c) && c != '\t')
+}
+
+/// A text as one line: each run of breaks and blanks is one blank, none at the ends, and what is unseen is left out.
+pub fn one_line(text: &str) -> String {
+    let seen: String = text.chars().filter(|c| !is_unseen(*c)).map(|c| if is_break(c) { ' ' } else { c }).collect();
+    seen.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The lines of a text, each with the break that ends it.
+pub fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let mut chars = rest.char_indices().peekable();
+        while let Some((at, c)) = chars.next() {
+            // Both together are one break.
+            let is_pair = c == '\r' && chars.peek().is_some_and(|(_, next)| *next == '\n');
+            if is_break(c) && !is_pair {
+                let (line, left) = rest.split_at(at + c.len_utf8());
+                rest = left;
+                return Some(line);
+            }
+        }
+        let last = std::mem::take(&mut rest);
+        (!last.is_empty()).then_some(last)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_break_ends_a_line() {
+        for end in ["\n", "\r\n", "\r", "\u{b}", "\u{c}", "\u{1c}", "\u{85}", "\u{2028}", "\u{2029}"] {
+            let text = format!("a b{end}c");
+            assert_eq!(lines(&text).collect::<Vec<_>>(), [format!("a b{end}").as_str(), "c"], "{end:?}");
+            assert_eq!(one_line(&format!("{end} a{end}{end}b\t ")), "a b", "{end:?}");
+        }
+        assert_eq!(lines("").count() + lines("a").count() + lines("a\n\n").count(), 3);
+    }
+
+    #[test]
+    fn what_is_unseen_is_left_out_of_a_line_and_what_is_seen_is_not() {
+        assert_eq!(one_line("An\u{202e}n\u{200b}\u{0}\u{feff}"), "Ann");
+        for seen in ["👨\u{200d}👩\u{200d}👧", "می\u{200c}خواهم", "❤\u{fe0f}", "e\u{301}", "𝒜nn O’Neil"]
+        {
+            assert_eq!(one_line(seen), seen);
+        }
+    }
+}
