@@ -25,6 +25,7 @@ mod delivery;
 mod endings;
 mod events;
 mod given_out;
+mod forms;
 mod handoff;
 mod identity;
 mod isolation;

@@ -91,7 +91,7 @@ async fn a_call_that_cannot_be_understood_is_an_invalid_payload() {
         ("action_triggered", json!({ "type": "noSuchAction", "input": ok_input })),
         ("action_triggered", json!({ "type": "stopHitl" })),
         ("action_triggered", json!({ "type": "createUser", "input": {} })),
-        ("action_triggered", json!({ "type": "createUser", "input": { "name": 7 } })),
+        ("action_triggered", json!({ "type": "createUser", "input": 7 })),
         ("action_triggered", json!({ "type": "startHitl", "input": { "messageHistory": [] } })),
         (
             "action_triggered",

@@ -1,13 +1,17 @@
 //! The headers of an inbound call: who calls, for which install, and what is wanted.
 
+use std::fmt;
+
 use ::http::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT;
-use serde::{Deserialize, Deserializer, de};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::Install;
+use super::{Install, forms};
 use crate::http::{DecodeError, decode};
 use crate::ids::{GroupId, MAX_ID_BYTES, UserId};
 use crate::redacted::Redacted;
@@ -30,18 +34,15 @@ pub struct Context {
 /// What the bot's author can set for an install. The `hitlSession` of a start has the same form.
 ///
 /// Shape: `{"groupId":<number>,"tags":["…"],"sessionFields":{"<name>":<value>}}`; everything is optional, and other keys are
-/// ignored. Tags can also come as one text, separated by commas; of what is neither, nothing is kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// ignored. Numbers can come as texts, tags as one text with commas, and all of it as JSON in a text, as expressions of a bot
+/// give them; what is blank is absent. Only a group that is no number is an error.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configuration {
     /// The LiveChat group whose agents get the chats.
-    #[serde(default, deserialize_with = "group_id")]
     pub group_id: Option<GroupId>,
     /// LiveChat tags for the thread.
-    #[serde(default, deserialize_with = "tags")]
     pub tags: Vec<String>,
     /// What agents are shown of the customer besides name and address, as name and value.
-    #[serde(default, deserialize_with = "session_fields")]
     pub session_fields: Vec<(String, Redacted)>,
 }
 
@@ -59,45 +60,90 @@ impl Configuration {
     }
 }
 
-/// A list of texts, or one text with commas.
-fn tags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    let texts: Vec<String> = match Value::deserialize(deserializer)? {
-        Value::Array(items) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        Value::String(text) => text.split(',').map(str::to_owned).collect(),
-        _ => Vec::new(),
-    };
-    let mut tags: Vec<String> = Vec::new();
-    for tag in texts.iter().map(|text| text.trim()).filter(|tag| !tag.is_empty()) {
-        if !tags.iter().any(|known| known == tag) {
-            tags.push(tag.to_owned());
+/// The form of a configuration that is an object, as it should be.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Form {
+    #[serde(default, deserialize_with = "group_id")]
+    group_id: Option<GroupId>,
+    #[serde(default, deserialize_with = "tags")]
+    tags: Vec<String>,
+    #[serde(default, deserialize_with = "session_fields")]
+    session_fields: Vec<(String, Redacted)>,
+}
+
+impl From<Form> for Configuration {
+    fn from(form: Form) -> Self {
+        Self { group_id: form.group_id, tags: form.tags, session_fields: form.session_fields }
+    }
+}
+
+impl<'de> Deserialize<'de> for Configuration {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Not by way of a value, which would forget the place of what is wrong.
+        deserializer.deserialize_any(FormVisitor)
+    }
+}
+
+/// Reads an object, also one in a text; anything else says nothing.
+struct FormVisitor;
+
+impl<'de> Visitor<'de> for FormVisitor {
+    type Value = Configuration;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Configuration, A::Error> {
+        Form::deserialize(MapAccessDeserializer::new(map)).map(Configuration::from)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Configuration, E> {
+        match serde_json::from_str::<Value>(text) {
+            Ok(object @ Value::Object(_)) => Form::deserialize(object).map(Configuration::from).map_err(E::custom),
+            _ => Ok(Configuration::default()),
         }
     }
-    Ok(tags)
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Configuration, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Configuration::default())
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Configuration, E> {
+        Ok(Configuration::default())
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Configuration, E> {
+        Ok(Configuration::default())
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Configuration, E> {
+        Ok(Configuration::default())
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Configuration, E> {
+        Ok(Configuration::default())
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Configuration, E> {
+        Ok(Configuration::default())
+    }
 }
 
-/// An object of texts, numbers, and yes or no.
+fn tags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Value::deserialize(deserializer).map(|value| forms::tags(&value))
+}
+
 fn session_fields<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, Redacted)>, D::Error> {
-    let Value::Object(fields) = Value::deserialize(deserializer)? else { return Ok(Vec::new()) };
-    let readable = fields.into_iter().filter_map(|(name, value)| {
-        let text = match value {
-            Value::String(text) => text.trim().to_owned(),
-            Value::Number(_) | Value::Bool(_) => value.to_string(),
-            Value::Null | Value::Array(_) | Value::Object(_) => String::new(),
-        };
-        (!name.trim().is_empty() && !text.is_empty()).then(|| (name, text.into()))
-    });
-    Ok(readable.collect())
+    Value::deserialize(deserializer).map(|value| forms::session_fields(&value))
 }
 
-/// Botpress knows only one kind of number, so a group can arrive as `5.0`.
 fn group_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<GroupId>, D::Error> {
     let value = Value::deserialize(deserializer)?;
-    if value.is_null() {
-        return Ok(None);
-    }
-    let number = value.as_f64().filter(|number| number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(number));
-    let number = number.ok_or_else(|| de::Error::custom("invalid value, expected a whole number from 0"))?;
-    Ok(Some(GroupId(number as u32)))
+    forms::group_id(&value)
+        .map_err(|_| de::Error::custom("invalid value, expected the number of a LiveChat group, such as 2"))
 }
 
 /// The headers are not those of a Botpress call.
@@ -223,8 +269,15 @@ mod tests {
             (r#"{"groupId":5,"accessToken":"x"}"#, Some(GroupId(5))),
             (r#"{"groupId":5.0}"#, Some(GroupId(5))),
             (r#"{"groupId":0}"#, Some(GroupId(0))),
+            (r#"{"groupId":" 5 "}"#, Some(GroupId(5))),
+            (r#""{\"groupId\":\"5\"}""#, Some(GroupId(5))),
             (r#"{"groupId":null}"#, None),
+            (r#"{"groupId":""}"#, None),
             ("{}", None),
+            ("null", None),
+            ("[5]", None),
+            ("5", None),
+            (r#""five""#, None),
         ] {
             assert_eq!(configured(json), Ok(expected), "{json}");
         }
@@ -234,8 +287,8 @@ mod tests {
     fn a_group_that_is_not_a_whole_number_is_an_error_that_names_the_key() {
         for group in ["-1", "5.5", "\"canary\"", "[5]", "1e12", "-0.4"] {
             let error = configured(&format!("{{\"groupId\":{group}}}")).unwrap_err().to_string();
-            let expected = "The integration's configuration cannot be read: unexpected value, expected a whole number \
-                            from 0 (at groupId). Correct it in Botpress Studio.";
+            let expected = "The integration's configuration cannot be read: unexpected value, expected the number of a \
+                            LiveChat group, such as 2 (at groupId). Correct it in Botpress Studio.";
             assert_eq!(error, expected, "{group}");
         }
     }

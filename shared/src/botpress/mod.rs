@@ -9,6 +9,7 @@ mod admin;
 mod content;
 mod context;
 mod error;
+mod forms;
 mod model;
 mod operation;
 pub mod reply;

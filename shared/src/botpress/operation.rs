@@ -4,15 +4,17 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{Configuration, Content};
+use super::{Configuration, Content, forms};
 use crate::clock::Timestamp;
 use crate::http::{DecodeError, decode};
 use crate::ids::{ConversationId, MessageId, UserId};
+use crate::media::carries_credential;
 use crate::redacted::Redacted;
+use crate::text::one_line;
 
 /// One inbound call.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +52,7 @@ pub enum Operation {
 pub enum Action {
     /// Make the end user's mirror. Answer: `{"userId"}`.
     CreateUser {
-        /// The name to show.
+        /// The name to show, one line; empty where there is none.
         name: String,
         /// The picture's URL.
         picture_url: Option<String>,
@@ -153,6 +155,9 @@ pub enum OperationError {
     /// The action is not one of the interface `hitl`.
     #[error("This integration has no such action; it has createUser, startHitl and stopHitl.")]
     UnknownAction,
+    /// What the bot's author has filled into the Start HITL card cannot be used.
+    #[error("The Start HITL card cannot be used: {0}. Correct it in Botpress Studio.")]
+    Card(#[source] DecodeError),
     /// The body does not have the documented form.
     #[error("The body of {operation} cannot be read: {source}.")]
     Malformed {
@@ -214,8 +219,14 @@ impl Action {
         let envelope: ActionName = read("action_triggered", body)?;
         Ok(match envelope.kind.as_str() {
             "createUser" => {
-                let WireCreateUser { name, picture_url, email } = input("createUser", body)?;
-                Self::CreateUser { name, picture_url, email }
+                let wire: WireCreateUser = input("createUser", body)?;
+                let plain = |text: Option<Redacted>| text.map(Redacted::into_inner);
+                Self::CreateUser {
+                    name: plain(wire.name).map(|name| one_line(&name)).unwrap_or_default(),
+                    // Agents see it: an address that lets its readers in is not theirs.
+                    picture_url: plain(wire.picture_url).filter(|url| !carries_credential(url)),
+                    email: plain(wire.email),
+                }
             }
             "startHitl" => {
                 let wire: WireStartHitl = input("startHitl", body)?;
@@ -223,7 +234,7 @@ impl Action {
                     user_id: wire.user_id,
                     title: wire.title,
                     description: wire.description,
-                    hitl_session: wire.hitl_session.unwrap_or_default(),
+                    hitl_session: wire.hitl_session,
                     message_history: history(wire.message_history),
                 }
             }
@@ -241,7 +252,19 @@ fn read<'de, T: Deserialize<'de>>(operation: &'static str, body: &'de [u8]) -> R
 }
 
 fn input<'de, T: Deserialize<'de>>(action: &'static str, body: &'de [u8]) -> Result<T, OperationError> {
-    read::<ActionInput<T>>(action, body).map(|action| action.input)
+    match read::<ActionInput<T>>(action, body) {
+        Ok(action) => Ok(action.input),
+        Err(OperationError::Malformed { source, .. }) if source.is_within("input.hitlSession") => {
+            Err(OperationError::Card(source))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What a form or an expression of a bot gives where a text is wanted: texts, numbers, yes or no; of anything else, and of a
+/// text without words, nothing.
+fn forgiving<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Redacted>, D::Error> {
+    Ok(forms::text(&Value::deserialize(deserializer)?).map(Redacted::from))
 }
 
 /// The plugin copies stored messages unchecked, so an item can be anything.
@@ -285,18 +308,24 @@ struct ActionInput<T> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireCreateUser {
-    name: String,
-    picture_url: Option<String>,
-    email: Option<String>,
+    #[serde(deserialize_with = "forgiving")]
+    name: Option<Redacted>,
+    #[serde(default, deserialize_with = "forgiving")]
+    picture_url: Option<Redacted>,
+    #[serde(default, deserialize_with = "forgiving")]
+    email: Option<Redacted>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireStartHitl {
     user_id: UserId,
+    #[serde(default, deserialize_with = "forgiving")]
     title: Option<Redacted>,
+    #[serde(default, deserialize_with = "forgiving")]
     description: Option<Redacted>,
-    hitl_session: Option<Configuration>,
+    #[serde(default)]
+    hitl_session: Configuration,
     message_history: Option<Value>,
 }
 
@@ -425,6 +454,25 @@ mod tests {
     }
 
     #[test]
+    fn a_user_is_made_from_whatever_a_form_gives() {
+        for (input, expected) in [
+            (json!({"name": null, "pictureUrl": "", "email": null}), ("", None, None)),
+            (json!({"name": 5, "pictureUrl": 5, "email": " "}), ("5", Some("5"), None)),
+            (json!({"name": " Ann\n Bot: x", "email": " a@b.c "}), ("Ann Bot: x", None, Some("a@b.c"))),
+            (json!({"name": {}, "pictureUrl": "https://x/a?sig=1"}), ("", None, None)),
+        ] {
+            let (name, picture_url, email) = expected;
+            let expected = Action::CreateUser {
+                name: name.to_owned(),
+                picture_url: picture_url.map(str::to_owned),
+                email: email.map(str::to_owned),
+            };
+            let made = decode("action_triggered", &json!({"type": "createUser", "input": input}));
+            assert_eq!(made, Operation::Action(expected));
+        }
+    }
+
+    #[test]
     fn a_start_is_read_with_everything_or_with_the_user_alone() {
         let full = json!({"type": "startHitl", "input": {
             "userId": "user_1", "title": "Refund", "description": "Order 7", "hitlSession": {"groupId": 5},
@@ -520,6 +568,14 @@ mod tests {
         assert_eq!(
             error("action_triggered", r#"{"type":"startHitl","input":{"userId":["canary"]}}"#),
             "The body of startHitl cannot be read: unexpected value, expected a string (at input.userId)."
+        );
+        assert_eq!(
+            error(
+                "action_triggered",
+                r#"{"type":"startHitl","input":{"userId":"u","hitlSession":{"groupId":"canary"}}}"#
+            ),
+            "The Start HITL card cannot be used: unexpected value, expected the number of a LiveChat group, such as 2 \
+             (at input.hitlSession.groupId). Correct it in Botpress Studio."
         );
         assert_eq!(
             error("action_triggered", r#"{"input":{}}"#),

@@ -24,6 +24,11 @@ impl DecodeError {
     pub(crate) fn missing(field: &'static str) -> Self {
         Self { path: ".".to_owned(), problem: format!("missing field `{field}`") }
     }
+
+    /// Whether the place is this one or below it: `input.hitlSession`.
+    pub(crate) fn is_within(&self, place: &str) -> bool {
+        self.path.strip_prefix(place).is_some_and(|below| below.is_empty() || below.starts_with(['.', '[']))
+    }
 }
 
 impl fmt::Display for DecodeError {
