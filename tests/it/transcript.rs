@@ -42,6 +42,58 @@ async fn a_returning_user_is_told_of_from_where_agents_left_off() {
     assert!(world.items("told").len() == 1 && !told.contains("order") && !told.contains("hello"), "{told}");
 }
 
+/// The plugin's hand-off text ends every history, so it tells nothing of what agents have read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_returning_user_in_another_conversation_is_told_of_whole() {
+    let world = World::in_process().await;
+    let ann = world.escalated_user("Ann").await;
+    world.answers(ANNA, "hello Ann").await;
+    world.agent_closes(ANNA).await;
+    for (opening_words, question) in [("good evening", "where is my parcel?"), ("hello", "where is my refund?")] {
+        let other = world.stack.botpress.new_conversation(&ann.conversation_id).unwrap();
+        world.says(&other, opening_words).await;
+        world.says(&other, question).await;
+        world.escalate(&other).await.unwrap();
+        let opening = openings(&world).pop().unwrap();
+        for told in [opening_words, question] {
+            assert!(opening.contains(&format!("Ann: {told}\n")), "{told}: {opening}");
+        }
+        world.agent_closes(ANNA).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_words_in_another_conversation_are_told_again() {
+    let world = World::in_process().await;
+    let ann = world.escalated_user("Ann").await;
+    world.agent_closes(ANNA).await;
+    let other = world.stack.botpress.new_conversation(&ann.conversation_id).unwrap();
+    world.says(&other, "hello").await;
+    world.escalate(&other).await.unwrap();
+    let openings = openings(&world);
+    assert_eq!(openings.len(), 2);
+    assert_eq!(openings[0], openings[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_one_conversation_nothing_is_told_twice_however_often_it_is_handed_over() {
+    let world = World::in_process().await;
+    let ann = world.user("Ann").await;
+    let words = ["one", "two", "three", "four"];
+    for said in words {
+        world.says(&ann, said).await;
+        world.escalate(&ann).await.unwrap();
+        world.says(&ann, &format!("{said} to the agent")).await;
+        world.answers(ANNA, &format!("{said} from the agent")).await;
+        world.agent_closes(ANNA).await;
+    }
+    let openings = openings(&world).concat();
+    for said in words {
+        assert_eq!(openings.matches(&format!("Ann: {said}\n")).count(), 1, "{said}: {openings}");
+        assert!(!openings.contains(&format!("{said} to the agent")) && !openings.contains(&format!("{said} from")));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_does_not_fail_for_want_of_what_agents_know() {
     let world = World::in_process().await;

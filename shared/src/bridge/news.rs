@@ -74,6 +74,14 @@ impl Turn {
     }
 }
 
+/// How many of the user's messages agents have read, from the first of the history on.
+#[derive(Clone, Copy, Debug, Default)]
+struct Read {
+    surely: usize,
+    /// If the history begins within a session's thread; the session after it shows whether it does.
+    perhaps: usize,
+}
+
 /// What agents have read of one session.
 #[derive(Debug, Default)]
 struct Session<'a> {
@@ -98,11 +106,17 @@ impl<'a> Session<'a> {
         session
     }
 
-    /// How many of the user's messages agents have read, where they have read the first `read` before this session.
-    fn read_up_to(&self, turns: &[Turn], read: usize) -> usize {
+    /// How far agents have read once they have read this session after that.
+    fn read_after(&self, turns: &[Turn], read: Read) -> Read {
         // The platform sends one page of messages, so the oldest may be missing.
-        let most_missing = if read == 0 { self.transcript.len() } else { 0 };
-        (0..=most_missing).find_map(|missing| self.follow(turns, read, missing)).unwrap_or(read)
+        let most_missing = if read.surely == 0 { self.transcript.len() } else { 0 };
+        let surely = (0..=most_missing).find_map(|missing| self.follow(turns, read.surely, missing));
+        let surely = surely.or_else(|| self.follow(turns, read.perhaps, 0).filter(|_| !self.transcript.is_empty()));
+        match surely {
+            Some(surely) => Read { surely, perhaps: surely },
+            None if read.surely == 0 => Read { perhaps: self.said_in_thread(turns).max(read.perhaps), ..read },
+            None => read,
+        }
     }
 
     fn follow(&self, turns: &[Turn], read: usize, missing: usize) -> Option<usize> {
@@ -140,7 +154,7 @@ fn is_reply(mark: &str) -> bool {
 pub fn news<'a>(user_id: &UserId, history: &'a [HistoryItem], known: &[String]) -> &'a [HistoryItem] {
     let turns = turns(user_id, history);
     let sessions = known.split(|mark| mark == TRANSCRIPT).filter(|marks| !marks.is_empty()).map(Session::read);
-    let read = sessions.fold(0, |read, session| session.read_up_to(&turns, read));
+    let read = sessions.fold(Read::default(), |read, session| session.read_after(&turns, read)).surely;
     let first_new = turns.get(read.min(turns.len().saturating_sub(1))).filter(|_| read > 0);
     first_new.and_then(|turn| history.get(turn.index..)).unwrap_or(history)
 }
@@ -288,8 +302,10 @@ mod tests {
         let first: Told<'_> = (&["hello", "order", HANDOFF], &["a", "b", "c"]);
         assert_news(&[first], &["order", HANDOFF, "a", "b", "c", CLOSED, "new", HANDOFF], &["new", HANDOFF]);
         assert_news(&[first], &["b", "c", CLOSED, "new", HANDOFF], &["new", HANDOFF]);
-        // One word is too little to tell a history that was cut from another conversation.
+        // One word is too little to tell a history that was cut from another conversation, unless the next session follows.
         assert_news(&[first], &["c", CLOSED, "new", HANDOFF], &["c", CLOSED, "new", HANDOFF]);
+        let second: Told<'_> = (&["new", HANDOFF], &["d"]);
+        assert_news(&[first, second], &["c", CLOSED, "new", HANDOFF, "d", "newer", HANDOFF], &["newer", HANDOFF]);
     }
 
     #[test]
