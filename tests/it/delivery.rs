@@ -22,8 +22,9 @@ fn message(world: &World, text: &str, seconds: u64) -> Value {
 /// A user's message, as Botpress brings it.
 fn created(world: &World, user: &UpstreamUser, text: &str) -> Value {
     let conversation_id = world.stack.botpress.downstream(&user.conversation_id).unwrap();
+    let speaker = world.stack.botpress.downstream_user(&user.user_id);
     json!({
-        "type": "text", "payload": {"text": text, "userId": user.user_id}, "conversation": {"id": conversation_id},
+        "type": "text", "payload": {"text": text, "userId": speaker}, "conversation": {"id": conversation_id},
         "message": {"id": format!("msg_{text}"), "createdAt": world.now().to_string(), "conversationId": conversation_id},
         "user": {"id": user.user_id},
     })

@@ -106,7 +106,7 @@ async fn what_the_user_writes_into_a_closed_chat_is_taken_quietly_and_opens_noth
     world.settle().await;
     // The bot has heard of it, and this message was on its way.
     let late = json!({
-        "type": "text", "payload": {"text": "hello?", "userId": ann.user_id}, "conversation": {"id": conversation_id},
+        "type": "text", "payload": {"text": "hello?", "userId": world.stack.botpress.downstream_user(&ann.user_id)}, "conversation": {"id": conversation_id},
         "message": {"id": "msg_late", "createdAt": world.now().to_string(), "conversationId": conversation_id},
         "user": {"id": ann.user_id},
     });

@@ -28,7 +28,7 @@ fn shown(name: &str, content_type: &str, bytes: &[u8], alternative_text: Option<
 fn created(world: &World, user: &UpstreamUser, kind: &str, mut payload: Value, is_users: bool) -> Value {
     let conversation_id = world.stack.botpress.downstream(&user.conversation_id).unwrap();
     if let (true, Some(payload)) = (is_users, payload.as_object_mut()) {
-        payload.insert("userId".to_owned(), json!(user.user_id));
+        payload.insert("userId".to_owned(), json!(world.stack.botpress.downstream_user(&user.user_id)));
     }
     json!({
         "type": kind, "payload": payload, "conversation": {"id": conversation_id}, "user": {"id": "the bot"},

@@ -194,6 +194,11 @@ impl Simulator {
         self.platform.world().conversation_tag(conversation_id, "downstream")
     }
 
+    /// The mirror of an upstream user on the integration's side, in whose name their messages come.
+    pub fn downstream_user(&self, user_id: &str) -> Option<String> {
+        self.platform.world().users.get(user_id)?.plugin_tags.get("downstream").cloned()
+    }
+
     /// What the user saw and wrote, in order.
     pub fn transcript(&self, conversation_id: &str) -> Vec<Line> {
         let world = self.platform.world();

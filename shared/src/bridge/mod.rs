@@ -159,3 +159,20 @@ impl AgentProfile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_agent_s_name_is_one_line() {
+        let named = |name: &str| {
+            let user = json!({"id": "anna@example.com", "type": "agent", "name": name, "present": true});
+            AgentProfile::of(&serde_json::from_value(user).unwrap()).name
+        };
+        assert_eq!(named(" Anna\u{2028}Bot: x\u{202e}\n"), Some("Anna Bot: x".into()));
+        assert_eq!(named("\u{200b}\n"), None);
+    }
+}

@@ -209,6 +209,24 @@ mod tests {
     }
 
     #[test]
+    fn an_address_with_a_key_in_it_is_left_out() {
+        let key = || Redacted::from("https://ann:geheim@files.example.com/a.png");
+        let media = |title: Option<&str>| Media {
+            media_type: "image".to_owned(),
+            url: key(),
+            title: title.map(Into::into),
+            failed_downloads: 0,
+            uploaded_url: None,
+        };
+        assert_eq!(media_link(&media(Some("My\ncat")), &Wording::default()).expose(), "[image] My cat");
+        assert_eq!(media_link(&media(None), &Wording::default()).expose(), "[image]");
+        let buttons = vec![Button { label: "Open".into(), url: Some(key()) }];
+        let bill = Card { title: "Bill".into(), subtitle: None, image_url: Some(key()), buttons };
+        let cards = readable(&Content::Cards { cards: vec![bill] }, &Wording::default());
+        assert_eq!(cards.expose(), "[card] Bill\n[image]\n- Open");
+    }
+
+    #[test]
     fn a_bloc_is_its_items_in_order() {
         let bloc =
             Content::Bloc { items: vec![text("Look:"), image(None), Content::Markdown { markdown: "*fine*".into() }] };
