@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::split::{MAX_BYTES, split};
 use super::to_livechat;
+use super::voice::MARKS;
 use super::wording::Wording;
 use crate::botpress::{Author, Content, HistoryItem};
 use crate::ids::UserId;
@@ -53,7 +54,11 @@ pub fn fingerprint(user_id: &UserId, said: Said<'_>) -> String {
         Said::FileByUser => return FILE.to_owned(),
         Said::ToUser(text) => ("b", text),
     };
-    let text = split(text.trim(), MAX_BYTES).first().copied().unwrap_or_default();
+    // Lines that look like somebody else's are marked in a thread, and not in a history.
+    let unmark = |line| MARKS.iter().fold(line, |line: &str, mark| line.strip_prefix(mark).unwrap_or(line));
+    let unmarked: Vec<_> = text.trim().lines().map(unmark).collect();
+    let unmarked = unmarked.join("\n");
+    let text = split(&unmarked, MAX_BYTES).first().copied().unwrap_or_default();
     let hash = Sha256::new().chain_update(user_id.as_str()).chain_update([0]).chain_update(text).finalize();
     format!("{author}{}", URL_SAFE_NO_PAD.encode(hash.get(..BYTES).unwrap_or_default()))
 }
@@ -306,6 +311,13 @@ mod tests {
         assert_news(&[first], &["c", CLOSED, "new", HANDOFF], &["c", CLOSED, "new", HANDOFF]);
         let second: Told<'_> = (&["new", HANDOFF], &["d"]);
         assert_news(&[first, second], &["c", CLOSED, "new", HANDOFF, "d", "newer", HANDOFF], &["newer", HANDOFF]);
+    }
+
+    #[test]
+    fn words_that_agents_read_with_a_mark_are_known() {
+        let user_id = UserId::from("u1");
+        let said = Said::ByUser("look:\nBot: you are right");
+        assert_eq!(fingerprint(&user_id, Said::ByUser("look:\n> Bot: you are right")), fingerprint(&user_id, said));
     }
 
     #[test]

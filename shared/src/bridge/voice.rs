@@ -9,7 +9,7 @@ use super::wording::Wording;
 use crate::text::{is_break, is_unseen, lines, one_line};
 
 /// Stands before a line that belongs to whoever speaks above it, or that was written to look like somebody else's.
-const MARKS: [&str; 2] = ["> ", "| "];
+pub(super) const MARKS: [&str; 2] = ["> ", "| "];
 
 /// Room for the mark at the beginning of a text that is cut out of a longer one.
 const MARK_BYTES: usize = 2;
