@@ -54,6 +54,8 @@ fn router(stack: Arc<Stack>) -> Router {
         .route("/users/{conversation}/screen", get(screen))
         .route("/widgets", post(new_widget))
         .route("/widgets/{user}/say", post(widget_says))
+        .route("/widgets/{user}/type", post(widget_types))
+        .route("/widgets/{user}/click", post(widget_clicks))
         .route("/widgets/{user}/screen", get(widget_screen))
         .route("/chats", get(chats))
         .route("/chats/{chat}/say", post(answer))
@@ -95,8 +97,10 @@ Be the user of the Botpress bot:
   curl -X POST {people}/users/CONVERSATION/escalate
   curl {people}/users/CONVERSATION/screen
 Be the user of the Botcopy bot; the word \"human\" makes it ask for a person:
-  curl -X POST {people}/widgets
+  curl -X POST {people}/widgets -d '{{\"language\":\"de\"}}' -H 'content-type: application/json'
   curl -X POST {people}/widgets/USER/say -d '{{\"text\":\"a human please\"}}' -H 'content-type: application/json'
+  curl -X POST {people}/widgets/USER/type
+  curl -X POST {people}/widgets/USER/click -d '{{\"event\":\"BUY\"}}' -H 'content-type: application/json'
   curl {people}/widgets/USER/screen
 Be the agent:
   curl {people}/chats
@@ -195,6 +199,18 @@ struct Said {
 }
 
 #[derive(Deserialize)]
+struct Opened {
+    language: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Clicked {
+    event: String,
+    #[serde(default)]
+    parameters: Value,
+}
+
+#[derive(Deserialize)]
 struct Answered {
     agent: String,
     text: String,
@@ -250,8 +266,21 @@ async fn screen(State(stack): State<Arc<Stack>>, Path(conversation): Path<String
     Json(lines.collect())
 }
 
-async fn new_widget(State(stack): State<Arc<Stack>>) -> Json<Value> {
-    Json(json!({ "user": stack.botcopy.new_user() }))
+async fn new_widget(State(stack): State<Arc<Stack>>, opened: Option<Json<Opened>>) -> Json<Value> {
+    let language = opened.and_then(|Json(opened)| opened.language);
+    Json(json!({ "user": stack.botcopy.new_user_speaking(language.as_deref().unwrap_or("en")) }))
+}
+
+async fn widget_types(State(stack): State<Arc<Stack>>, Path(user): Path<String>) -> Response {
+    done(stack.botcopy.user_types(&user).await)
+}
+
+async fn widget_clicks(
+    State(stack): State<Arc<Stack>>,
+    Path(user): Path<String>,
+    Json(clicked): Json<Clicked>,
+) -> Response {
+    done(stack.botcopy.user_clicks(&user, &clicked.event, &clicked.parameters).await)
 }
 
 async fn widget_says(State(stack): State<Arc<Stack>>, Path(user): Path<String>, Json(said): Json<Said>) -> Response {

@@ -25,7 +25,8 @@ pub(super) struct Reply {
 /// Lets the bot answer a text: the answer is shown and remembered.
 pub(super) fn say(platform: &Platform, user: &mut User, text: &str) -> Reply {
     platform.record("dialogflow_called", json!({"user_id": user.user_id, "text": text}));
-    let asked = json!({"queryParameters": {"contexts": []}, "query": text, "lang": "en",
+    user.queried_at = Some(platform.now());
+    let asked = json!({"queryParameters": {"contexts": []}, "query": text, "lang": user.language,
                        "sessionId": user.dialogflow_session});
     let payload = if platform.options.nests_history { json!({"queryParameters": asked}) } else { asked };
     user.remember(platform, "in", payload);
@@ -37,7 +38,8 @@ pub(super) fn say(platform: &Platform, user: &mut User, text: &str) -> Reply {
 /// Fires an event at the bot.
 pub(super) fn fire(platform: &Platform, user: &mut User, event: &str) {
     platform.record("dialogflow_called", json!({"user_id": user.user_id, "event": event}));
-    let asked = json!({"queryParameters": {}, "event": {"name": event, "data": {}}, "lang": "en",
+    user.queried_at = Some(platform.now());
+    let asked = json!({"queryParameters": {}, "event": {"name": event, "data": {}}, "lang": user.language,
                        "sessionId": user.dialogflow_session});
     user.remember(platform, "in", asked);
     respond(platform, user, "", &format!("bot: event {event}"), false);
@@ -46,7 +48,7 @@ pub(super) fn fire(platform: &Platform, user: &mut User, event: &str) {
 fn respond(platform: &Platform, user: &mut User, query: &str, answer: &str, is_trigger: bool) -> Reply {
     let response = match platform.options.dialogflow {
         Dialogflow::Es => es(user, query, answer, is_trigger),
-        Dialogflow::Cx => cx(query, answer, is_trigger),
+        Dialogflow::Cx => cx(user, query, answer, is_trigger),
     };
     user.show(platform, Speaker::Bot, answer, None);
     user.remember(platform, "out", response.clone());
@@ -67,18 +69,18 @@ fn es(user: &User, query: &str, answer: &str, is_trigger: bool) -> Value {
             "outputContexts": contexts,
             "intent": {"name": "projects/shop/agent/intents/1", "displayName": "Any"},
             "intentDetectionConfidence": 1,
-            "languageCode": "en",
+            "languageCode": user.language,
         },
     })
 }
 
-fn cx(query: &str, answer: &str, is_trigger: bool) -> Value {
+fn cx(user: &User, query: &str, answer: &str, is_trigger: bool) -> Value {
     let parameters = if is_trigger { json!({ PARAMETER: true }) } else { json!({}) };
     json!({
         "responseId": Uuid::new_v4().to_string(),
         "queryResult": {
             "text": query,
-            "languageCode": "en",
+            "languageCode": user.language,
             "parameters": parameters,
             "responseMessages": [{"text": {"text": [answer], "allowPlaybackInterruption": false}}],
             "currentPage": {"displayName": "Start"},

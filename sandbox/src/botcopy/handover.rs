@@ -57,7 +57,7 @@ pub(super) enum Verdict {
 
 /// The body of step one.
 pub(super) fn step_one(platform: &Platform, user: &User, text: &str, response: &Value) -> Value {
-    let mut body = common(platform, user, text);
+    let mut body = common(platform, user, said(user, text));
     put(&mut body, "dialogflowResponse", response.clone());
     put(&mut body, "queryParams", json!({"contexts": []}));
     if platform.options.stores_history {
@@ -67,20 +67,50 @@ pub(super) fn step_one(platform: &Platform, user: &User, text: &str, response: &
 }
 
 /// The body of step two.
-pub(super) fn step_two(platform: &Platform, user: &User, text: &str) -> Value {
-    let mut body = common(platform, user, text);
+pub(super) fn step_two(platform: &Platform, user: &User, text: &str, has_user_events: bool) -> Value {
+    paused(platform, user, said(user, text), has_user_events)
+}
+
+/// The body of step two for an event: a click, or what the page has fired.
+pub(super) fn step_two_event(
+    platform: &Platform,
+    user: &User,
+    (event, parameters): (&str, &Value),
+    has_user_events: bool,
+) -> Value {
+    let event = json!({"event": {"name": event, "languageCode": user.language, "parameters": parameters}});
+    paused(platform, user, event, has_user_events)
+}
+
+/// The body that tells that the user types; it has no token.
+pub(super) fn typing(platform: &Platform, user: &User) -> Value {
+    json!({
+        "userId": user.user_id, "botId": platform.options.bot_id, "sessionId": user.session_id,
+        "eventType": "user_typing",
+    })
+}
+
+fn said(user: &User, text: &str) -> Value {
+    json!({"text": {"text": text, "languageCode": user.language}})
+}
+
+fn paused(platform: &Platform, user: &User, input: Value, has_user_events: bool) -> Value {
+    let mut body = common(platform, user, input);
     put(&mut body, "queryParams", json!({"contexts": [], "payload": {}, "webhookHeaders": {}}));
+    if has_user_events {
+        put(&mut body, "eventType", json!("message"));
+    }
     body
 }
 
-fn common(platform: &Platform, user: &User, text: &str) -> Value {
+fn common(platform: &Platform, user: &User, input: Value) -> Value {
     json!({
         "accessToken": platform.options.access_token,
         "userId": user.user_id,
         "botId": platform.options.bot_id,
         "sessionId": user.session_id,
         "session": user.dialogflow_session,
-        "queryInput": {"text": {"text": text, "languageCode": "en"}},
+        "queryInput": input,
     })
 }
 
@@ -101,6 +131,7 @@ impl Platform {
             "webhook_called",
             json!({
                 "user_id": user_id, "step": step.number(), "text": body.pointer("/queryInput/text/text"),
+                "event": body.pointer("/queryInput/event/name"),
                 "status": answer.map(|answer| answer.status),
                 "paused": json.get("paused"), "minutes_paused": json.get("minutesPaused"),
             }),

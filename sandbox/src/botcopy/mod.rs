@@ -7,18 +7,22 @@
 //! Stricter than documented, so that slips show: unknown fields of a push are refused, so is one for an unknown user or
 //! another bot (404), and one that leaves the pause without an end. An answer that ends the conversation
 //! (`minutesPaused: 0`) swallows the message it answers. Where the description leaves it open, the pause survives an
-//! answer that came too late.
+//! answer that came too late, nothing follows from the answer to a call that tells of typing, and a pause outlives the
+//! Dialogflow session ([`Simulator::set_expiry_ends_pause`]).
 //!
 //! # Journal
 //!
 //! | Effect | Keys |
 //! |---|---|
 //! | `user_wrote` | `user_id`, `text` |
-//! | `webhook_called` (the live-chat endpoint) | `user_id`, `step` (1, 2), `text`, `status` (null: no answer in time), `paused`, `minutes_paused` |
+//! | `user_clicked` | `user_id`, `event` |
+//! | `webhook_called` (the live-chat endpoint) | `user_id`, `step` (1, 2), `text`, `event`, `status` (null: no answer in time), `paused`, `minutes_paused` |
 //! | `answer_ignored` | `user_id`, `step`, `reason` (`late`, `broken`) |
 //! | `shown_to_user` | `user_id`, `from` (`bot`, `agent`, `notice`), `name`, `type` (`text`), `text`, `push` (its number; null when not pushed) |
+//! | `typing_told` (the live-chat endpoint) | `user_id`, `status`, `paused`, `minutes_paused` |
+//! | `session_expired` (Dialogflow's, noticed at the next look) | `user_id` |
 //! | `paused`, `pause_extended` | `user_id`, `until`, `by` (`answer`, `push`) |
-//! | `unpaused` | `user_id`, `by` (`answer`, `push`) |
+//! | `unpaused` | `user_id`, `by` (`answer`, `push`, `expiry`) |
 //! | `unpaused_again` | `user_id`, `by` (`push`): the bot had its turn already |
 //! | `pause_lapsed` (noticed at the next look) | `user_id`, `lapsed_at` |
 //! | `dialogflow_called` | `user_id`, `text` or `event` |
@@ -36,6 +40,7 @@ mod tests;
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::post;
@@ -61,6 +66,16 @@ pub enum Dialogflow {
     Es,
     /// Dialogflow CX; the trigger is a session parameter.
     Cx,
+}
+
+impl Dialogflow {
+    /// How long a session lasts after the last query.
+    const fn session_time(self) -> Duration {
+        match self {
+            Self::Es => Duration::from_secs(20 * 60),
+            Self::Cx => Duration::from_secs(30 * 60),
+        }
+    }
 }
 
 /// What the simulated bot looks like.

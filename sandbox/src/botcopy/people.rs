@@ -1,5 +1,7 @@
 //! What users do, and what they see.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::handover::{self, HandoverAnswer, Step, Verdict};
@@ -20,7 +22,12 @@ pub struct Line {
 impl Simulator {
     /// A person opens the widget; returns the user's id.
     pub fn new_user(&self) -> String {
-        let user = User::new();
+        self.new_user_speaking("en")
+    }
+
+    /// The same for a person whose browser asks for this language, `de`.
+    pub fn new_user_speaking(&self, language: &str) -> String {
+        let user = User::new(language);
         let user_id = user.user_id.clone();
         self.platform.world().users.insert(user_id.clone(), user);
         user_id
@@ -43,16 +50,90 @@ impl Simulator {
         if is_paused { self.to_person(user_id, text).await } else { self.to_bot(user_id, text).await }
     }
 
+    /// The user clicks what fires an event at the bot; while the bot is paused, the event is handed over.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such user.
+    pub async fn user_clicks(&self, user_id: &str, event: &str, parameters: &Value) -> Result<(), String> {
+        let platform = &self.platform;
+        platform.record("user_clicked", json!({"user_id": user_id, "event": event}));
+        let has_events = platform.world().has_user_events;
+        let is_taken = match self.is_paused(user_id) {
+            false => false,
+            true => {
+                let body = platform.prepared(user_id, |user| {
+                    handover::step_two_event(platform, user, (event, parameters), has_events)
+                })?;
+                !matches!(platform.hand_over(user_id, Step::Two, &body).await, Verdict::NotPaused | Verdict::Ignored)
+            }
+        };
+        match is_taken {
+            true => Ok(()),
+            false => platform.with_user(user_id, |user| dialogflow::fire(platform, user, event)),
+        }
+    }
+
+    /// The user types; while the bot is paused the endpoint is told, at most every four seconds. Answers what it said.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such user.
+    pub async fn user_types(&self, user_id: &str) -> Result<Option<HandoverAnswer>, String> {
+        const AT_MOST_EVERY: Duration = Duration::from_secs(4);
+        let platform = &self.platform;
+        let has_events = platform.world().has_user_events;
+        let body = platform.with_user(user_id, |user| {
+            let is_news = user.typed_at.is_none_or(|at| at + AT_MOST_EVERY <= platform.now());
+            let is_told = has_events && is_news && user.paused_until.is_some();
+            is_told.then(|| {
+                user.typed_at = Some(platform.now());
+                handover::typing(platform, user)
+            })
+        })?;
+        let Some(body) = body else { return Ok(None) };
+        let answer = platform.send(&body, &[]).await;
+        let json = answer.as_ref().map(HandoverAnswer::json).unwrap_or_default();
+        platform.record(
+            "typing_told",
+            json!({
+                "user_id": user_id, "status": answer.as_ref().ok().map(|answer| answer.status),
+                "paused": json.get("paused"), "minutes_paused": json.get("minutesPaused"),
+            }),
+        );
+        answer.map(Some)
+    }
+
+    /// Switches the portal's "Live Chat User Events → Typing".
+    pub fn set_user_events(&self, on: bool) {
+        self.platform.world().has_user_events = on;
+    }
+
+    /// Whether paused users are back with the bot once their Dialogflow session has ended; the description does not say.
+    pub fn set_expiry_ends_pause(&self, ends: bool) {
+        self.platform.world().expiry_ends_pause = ends;
+    }
+
+    /// The body that tells that the user types.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such user.
+    pub fn typing_body(&self, user_id: &str) -> Result<Value, String> {
+        self.platform.with_user(user_id, |user| handover::typing(&self.platform, user))
+    }
+
     /// Step two; whatever the endpoint does not take goes to the bot.
     async fn to_person(&self, user_id: &str, text: &str) -> Result<(), String> {
         let platform = &self.platform;
-        let body = platform.prepared(user_id, |user| handover::step_two(platform, user, text))?;
+        let has_events = platform.world().has_user_events;
+        let body = platform.prepared(user_id, |user| handover::step_two(platform, user, text, has_events))?;
         match platform.hand_over(user_id, Step::Two, &body).await {
             Verdict::Paused(_) => platform.with_user(user_id, |user| {
                 // The vendor's page has "out" here as well.
                 let payload = json!({
                     "queryParameters": {"contexts": [], "payload": {}, "webhookHeaders": {}},
-                    "query": text, "lang": "en", "sessionId": user.dialogflow_session,
+                    "query": text, "lang": user.language, "sessionId": user.dialogflow_session,
                 });
                 user.remember(platform, "out", payload);
             }),
@@ -107,7 +188,8 @@ impl Simulator {
     ///
     /// When there is no such user.
     pub fn step_two_body(&self, user_id: &str, text: &str) -> Result<Value, String> {
-        self.platform.with_user(user_id, |user| handover::step_two(&self.platform, user, text))
+        let has_events = self.platform.world().has_user_events;
+        self.platform.with_user(user_id, |user| handover::step_two(&self.platform, user, text, has_events))
     }
 
     /// The body that step one would have now, with everything that was said so far.

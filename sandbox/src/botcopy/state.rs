@@ -45,6 +45,7 @@ impl Speaker {
 pub(super) enum By {
     Answer,
     Push,
+    Expiry,
 }
 
 impl By {
@@ -52,15 +53,26 @@ impl By {
         match self {
             Self::Answer => "answer",
             Self::Push => "push",
+            Self::Expiry => "expiry",
         }
     }
 }
 
 /// Everybody and everything.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct World {
     pub users: BTreeMap<String, User>,
     pub pushes: u64,
+    /// Whether the portal's "Live Chat User Events → Typing" is on.
+    pub has_user_events: bool,
+    /// Whether a paused user is back with the bot once their Dialogflow session has ended.
+    pub expiry_ends_pause: bool,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self { users: BTreeMap::new(), pushes: 0, has_user_events: true, expiry_ends_pause: false }
+    }
 }
 
 /// One user of the bot.
@@ -69,24 +81,33 @@ pub(super) struct User {
     pub user_id: String,
     pub session_id: String,
     pub dialogflow_session: String,
+    /// When Dialogflow was last asked anything in its session.
+    pub queried_at: Option<Timestamp>,
+    /// The code of the user's language, `en`.
+    pub language: String,
     pub paused_until: Option<Timestamp>,
     pub agent_name: Option<String>,
     pub typing_until: Option<Timestamp>,
+    /// When the endpoint was last told that the user types.
+    pub typed_at: Option<Timestamp>,
     pub screen: Vec<Line>,
     pub history: Vec<Value>,
     pub last_call: Option<Value>,
 }
 
 impl User {
-    pub fn new() -> Self {
+    pub fn new(language: &str) -> Self {
         let session = Uuid::new_v4();
         Self {
             user_id: Uuid::new_v4().simple().to_string(),
             session_id: session.simple().to_string(),
-            dialogflow_session: format!("projects/shop/agent/sessions/{session}"),
+            dialogflow_session: dialogflow_session(session),
+            queried_at: None,
+            language: language.to_owned(),
             paused_until: None,
             agent_name: None,
             typing_until: None,
+            typed_at: None,
             screen: Vec::new(),
             history: Vec::new(),
             last_call: None,
@@ -95,9 +116,11 @@ impl User {
 }
 
 impl World {
-    /// The user, with a pause that has lapsed noticed.
+    /// The user, with a pause that has lapsed and a Dialogflow session that has ended noticed.
     pub fn user(&mut self, platform: &Platform, user_id: &str) -> Option<&mut User> {
+        let ends_pause = self.expiry_ends_pause;
         let user = self.users.get_mut(user_id)?;
+        user.expire(platform, ends_pause);
         if let Some(lapsed_at) = user.paused_until.filter(|until| *until <= platform.now()) {
             user.paused_until = None;
             user.agent_name = None;
@@ -107,7 +130,25 @@ impl World {
     }
 }
 
+fn dialogflow_session(id: Uuid) -> String {
+    format!("projects/shop/agent/sessions/{id}")
+}
+
 impl User {
+    /// Begins another Dialogflow session where the last one has ended; nobody is told.
+    fn expire(&mut self, platform: &Platform, ends_pause: bool) {
+        let lasts = platform.options.dialogflow.session_time();
+        if self.queried_at.is_none_or(|at| platform.now() < at + lasts) {
+            return;
+        }
+        self.queried_at = None;
+        self.dialogflow_session = dialogflow_session(Uuid::new_v4());
+        platform.record("session_expired", json!({"user_id": self.user_id}));
+        if ends_pause {
+            self.unpause(platform, By::Expiry);
+        }
+    }
+
     pub fn pause(&mut self, platform: &Platform, minutes: f64, by: By) {
         let effect = if self.paused_until.is_some() { "pause_extended" } else { "paused" };
         let until = platform.now() + Duration::try_from_secs_f64(minutes * 60.0).unwrap_or(Duration::MAX);
@@ -121,7 +162,7 @@ impl User {
             (Some(_), _) => "unpaused",
             (None, By::Push) => "unpaused_again",
             // The answer that every word to the bot gets.
-            (None, By::Answer) => return,
+            (None, By::Answer | By::Expiry) => return,
         };
         platform.record(effect, json!({"user_id": self.user_id, "by": by.name()}));
     }

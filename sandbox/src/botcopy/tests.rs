@@ -322,3 +322,73 @@ async fn a_call_can_be_repeated_as_it_was() {
     assert_eq!(calls.len(), 3);
     assert_eq!(calls[1].1, calls[2].1);
 }
+
+#[tokio::test]
+async fn typing_is_told_while_paused_and_switched_on_and_at_most_every_four_seconds() {
+    let set = Set::start(|_| {}).await;
+    let user = set.paused_user().await;
+    let types = async || set.botcopy.user_types(&user).await.unwrap().is_some();
+    assert!(types().await);
+    let (headers, body) = set.last_call();
+    let bot_id = &set.botcopy.options().bot_id;
+    assert_eq!(headers.get("authorization").unwrap(), set.botcopy.options().access_token.as_str());
+    assert_eq!(
+        (&body["userId"], &body["botId"], &body["eventType"]),
+        (&json!(user), &json!(bot_id), &json!("user_typing"))
+    );
+    assert!(body.get("accessToken").is_none() && body.get("queryInput").is_none());
+    assert!(!types().await, "too soon");
+    set.clock.advance(Duration::from_secs(4));
+    assert!(types().await);
+    set.botcopy.set_user_events(false);
+    set.clock.advance(Duration::from_secs(4));
+    assert!(!types().await);
+    set.botcopy.user_says(&user, "hi").await.unwrap();
+    assert_eq!(set.last_call().1.get("eventType"), None);
+}
+
+#[tokio::test]
+async fn a_click_is_handed_over_while_paused_and_goes_to_the_bot_otherwise() {
+    let set = Set::start(|_| {}).await;
+    let user = set.paused_user().await;
+    set.botcopy.user_clicks(&user, "BUY", &json!({"size": "L"})).await.unwrap();
+    let event = json!({"name": "BUY", "languageCode": "en", "parameters": {"size": "L"}});
+    assert_eq!(set.last_call().1["queryInput"], json!({ "event": event }));
+    let calls = lock(&set.endpoint.calls).len();
+    set.answer_next(json!({"paused": false}));
+    set.botcopy.user_clicks(&user, "NEXT", &json!({})).await.unwrap();
+    assert_eq!(set.last_seen(&user), (Speaker::Bot, "bot: event NEXT".to_owned()));
+    set.botcopy.user_clicks(&user, "LAST", &json!({})).await.unwrap();
+    assert_eq!(set.last_seen(&user), (Speaker::Bot, "bot: event LAST".to_owned()));
+    assert_eq!(lock(&set.endpoint.calls).len(), calls + 1);
+}
+
+#[tokio::test]
+async fn a_user_s_language_goes_with_their_words() {
+    let set = Set::start(|_| {}).await;
+    let user = set.botcopy.new_user_speaking("de-AT");
+    set.botcopy.user_says(&user, "human").await.unwrap();
+    let body = set.last_call().1;
+    assert_eq!(body["queryInput"]["text"]["languageCode"], "de-AT");
+    assert_eq!(body["messageHistory"][0]["payload"]["lang"], "de-AT");
+}
+
+#[tokio::test]
+async fn a_dialogflow_session_ends_silently_and_may_take_the_pause_along() {
+    for (dialogflow, minutes) in [(Dialogflow::Es, 20), (Dialogflow::Cx, 30)] {
+        for ends_pause in [false, true] {
+            let set = Set::start(|options| options.dialogflow = dialogflow).await;
+            set.botcopy.set_expiry_ends_pause(ends_pause);
+            set.answer_next(json!({"paused": true, "minutesPaused": 60}));
+            let user = set.paused_user().await;
+            let session = set.last_call().1["session"].clone();
+            set.clock.advance(Duration::from_secs(minutes * 60 - 1));
+            assert!(set.botcopy.is_paused(&user));
+            set.clock.advance(Duration::from_secs(1));
+            assert_eq!(set.botcopy.is_paused(&user), !ends_pause);
+            assert_eq!(set.botcopy.options().journal.all("session_expired").len(), 1);
+            set.botcopy.user_says(&user, "a human please").await.unwrap();
+            assert_ne!(set.last_call().1["session"], session);
+        }
+    }
+}
