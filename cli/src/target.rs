@@ -32,7 +32,7 @@ const OUTPUTS: [(&str, &str); 3] =
     [("TableName", "TABLE_NAME"), ("SecretArn", "SECRET_ID"), ("LiveChatWebhookUrl", "HITL_URL")];
 
 /// Parameters of `template.yaml`, and the variables they become.
-const PARAMETERS: [(&str, &str); 12] = [
+const PARAMETERS: [(&str, &str); 14] = [
     ("LiveChatClientId", "LIVECHAT_CLIENT_ID"),
     ("LiveChatOrganizationId", "LIVECHAT_ORGANIZATION_ID"),
     ("LiveChatRedirectUri", "LIVECHAT_REDIRECT_URI"),
@@ -44,7 +44,9 @@ const PARAMETERS: [(&str, &str); 12] = [
     ("MediaHosts", "MEDIA_HOSTS"),
     ("BotcopyPauseMinutes", "BOTCOPY_PAUSE_MINUTES"),
     ("BotcopyResumeEvent", "BOTCOPY_RESUME_EVENT"),
+    ("BotcopyTyping", "BOTCOPY_TYPING"),
     ("Wording", "WORDING"),
+    ("Language", "LANGUAGE"),
 ];
 
 /// A stack, and who reaches it.
@@ -60,7 +62,7 @@ pub(crate) struct Target {
 }
 
 /// Everything that is looked up in the environment.
-const VARIABLES: [&str; 29] = [
+const VARIABLES: [&str; 34] = [
     "TABLE_NAME",
     "SECRET_ID",
     "HITL_URL",
@@ -90,6 +92,11 @@ const VARIABLES: [&str; 29] = [
     "BOTCOPY_API_URL",
     "BOTCOPY_PAUSE_MINUTES",
     "BOTCOPY_RESUME_EVENT",
+    "BOTCOPY_TYPING",
+    "BOTCOPY_BOT_ID",
+    "BOTCOPY_HEADER_NAME",
+    "BOTCOPY_HEADER_VALUE",
+    "LANGUAGE",
 ];
 
 impl Target {

@@ -1,12 +1,12 @@
 //! Configuration: read once, in `main`, and checked before anything starts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::botcopy;
 use crate::botpress;
-use crate::bridge::wording::{self, Wording};
+use crate::bridge::wording::{self, Defaults, Wordings};
 use crate::ids::{GroupId, IntegrationId, OrganizationId};
 use crate::livechat;
 use crate::media;
@@ -46,8 +46,8 @@ pub struct Config {
     pub settle: Duration,
     /// `RETENTION_DAYS`: how long the text-free trail of an ended session is kept (30 days).
     pub retention: Duration,
-    /// `WORDING`: what we say in other words than our own.
-    pub wording: Wording,
+    /// `WORDING`, `LANGUAGE`: what we say in other words than our own, by language.
+    pub wording: Wordings,
 }
 
 /// What to do with an escalation when no agent of the group is online.
@@ -102,9 +102,7 @@ impl Config {
             order_pause: order_pause(&variables)?,
             settle: Duration::from_millis(variables.number("SETTLE_MS", 3_000)?),
             retention: Duration::from_secs(variables.number::<u64>("RETENTION_DAYS", 30)?.saturating_mul(86_400)),
-            wording: variables
-                .optional("WORDING")
-                .map_or_else(|| Ok(Wording::default()), |json| Wording::parse(&json))?,
+            wording: wordings(&variables)?,
         })
     }
 
@@ -155,7 +153,18 @@ fn botcopy_settings<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> 
     Ok(botcopy::Settings {
         api_url: variables.url("BOTCOPY_API_URL", botcopy::PUBLIC_API_URL)?,
         pause: Duration::from_secs(minutes * 60),
-        resume_event: variables.optional("BOTCOPY_RESUME_EVENT").unwrap_or_else(|| "default".to_owned()),
+        shows_typing: match variables.optional("BOTCOPY_TYPING").as_deref() {
+            None | Some("ignore") => false,
+            Some("show") => true,
+            Some(_) => return Err(Error::Malformed("BOTCOPY_TYPING", "ignore or show")),
+        },
+        resume_events: variables.list("BOTCOPY_RESUME_EVENT").collect::<Vec<_>>().try_into().map_err(|()| {
+            Error::Malformed(
+                "BOTCOPY_RESUME_EVENT",
+                "an event for all ends, and events for single ones: default,nobody_came=EVENT (the reasons are agent_closed, \
+                 nobody_came, given_up and user_side)",
+            )
+        })?,
     })
 }
 
@@ -174,6 +183,34 @@ fn order_pause<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> Resul
         pause if pause <= LONGEST_PAUSE_MS => Ok(Duration::from_millis(pause)),
         _ => Err(Error::Malformed("ORDER_PAUSE_MS", "a whole number from 0 to 2000")),
     }
+}
+
+fn wordings<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> Result<Wordings, Error> {
+    let defaults = languages(variables.list("LANGUAGE")).ok_or(Error::Malformed(
+        "LANGUAGE",
+        "the code of a language, and codes for single groups by their number: en,7=de",
+    ))?;
+    Ok(match variables.optional("WORDING") {
+        Some(json) => Wordings::parse(&json, defaults)?,
+        None => Wordings::built_in(defaults),
+    })
+}
+
+fn languages(codes: impl Iterator<Item = String>) -> Option<Defaults> {
+    let (mut stack, mut groups) = (None, BTreeMap::new());
+    for code in codes {
+        let is_new = match code.split_once('=') {
+            Some((group, code)) => {
+                let group = GroupId(group.trim().parse().ok()?);
+                groups.insert(group, wording::language(code)?).is_none()
+            }
+            None => stack.replace(wording::language(&code)?).is_none(),
+        };
+        if !is_new {
+            return None;
+        }
+    }
+    Some(Defaults { stack, groups })
 }
 
 fn when_offline<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> Result<WhenOffline, Error> {
@@ -224,6 +261,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::botcopy::ResumeReason;
 
     const COMPLETE: [(&str, &str); 5] = [
         ("TABLE_NAME", "handoffs"),
@@ -250,10 +288,11 @@ mod tests {
         assert_eq!(config.retention, Duration::from_secs(30 * 86_400));
         assert_eq!(config.botcopy.api_url, "https://api.botcopy.com");
         assert_eq!((config.botcopy.pause, config.assign_timeout), (Duration::from_secs(600), None));
-        assert_eq!(config.botcopy.resume_event, "default");
+        assert_eq!(config.botcopy.resume_events.of(ResumeReason::AgentClosed), "default");
+        assert!(!config.botcopy.shows_typing);
         assert_eq!(config.livechat.api_url, "https://api.livechatinc.com");
         assert!(config.integration_ids.is_empty());
-        assert_eq!(config.wording, Wording::default());
+        assert_eq!(config.wording, Wordings::default());
         assert_eq!(config.media_hosts, media::Hosts::new([]).unwrap());
     }
 
@@ -282,6 +321,13 @@ mod tests {
             ("ASSIGN_TIMEOUT_SECONDS", "soon"),
             ("ORDER_PAUSE_MS", "2001"),
             ("VERIFIED_EMAILS", "maybe"),
+            ("BOTCOPY_TYPING", "yes"),
+            ("BOTCOPY_RESUME_EVENT", "nobody=EVENT"),
+            ("BOTCOPY_RESUME_EVENT", "nobody_came="),
+            ("BOTCOPY_RESUME_EVENT", "one,two"),
+            ("LANGUAGE", "German"),
+            ("LANGUAGE", "de,en"),
+            ("LANGUAGE", "de,support=en"),
         ];
         for (key, value) in wrong {
             let Err(Error::Malformed(named, _)) = read(&[(key, value)]) else { panic!("{key}={value} was accepted") };
@@ -291,9 +337,37 @@ mod tests {
 
     #[test]
     fn wording_that_cannot_be_used_stops_the_start_and_names_the_sentence() {
-        assert_eq!(read(&[("WORDING", r#"{"bot_name":"Robbie"}"#)]).unwrap().wording.bot_name(), "Robbie");
+        let config = read(&[("WORDING", r#"{"bot_name":"Robbie"}"#)]).unwrap();
+        assert_eq!(config.wording.of(None, config.group_id).bot_name(), "Robbie");
         let error = read(&[("WORDING", r#"{"note":"[Bot]"}"#)]).unwrap_err().to_string();
         assert_eq!(error, "the environment variable WORDING is malformed: the sentence \"note\" has to contain {text}");
+    }
+
+    #[test]
+    fn a_bot_resumes_with_an_event_for_all_ends_or_for_single_ones() {
+        use ResumeReason::{AgentClosed, GivenUp, NobodyCame, UserSide};
+        for (value, expected) in [
+            ("agent_left", ["agent_left"; 4]),
+            ("none, nobody_came=callback,given_up=sorry", ["none", "callback", "sorry", "none"]),
+            ("agent_closed=bye,user_side=stopped", ["bye", "default", "default", "stopped"]),
+        ] {
+            let events = read(&[("BOTCOPY_RESUME_EVENT", value)]).unwrap().botcopy.resume_events;
+            assert_eq!(
+                [AgentClosed, NobodyCame, GivenUp, UserSide].map(|reason| events.of(reason)),
+                expected,
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_stack_and_its_groups_have_languages() {
+        let wording = r#"{"de":{"bot_name":"Roboter"},"fr":{"bot_name":"Robot français"}}"#;
+        let config = read(&[("WORDING", wording), ("LANGUAGE", "de, 7=fr-CA")]).unwrap();
+        let names = [0, 7].map(|group| config.wording.of(None, GroupId(group)).bot_name());
+        assert_eq!(names, ["Roboter", "Robot français"]);
+        let error = read(&[("WORDING", r#"{"de":{"note":"[Bot]"}}"#)]).unwrap_err().to_string();
+        assert!(error.ends_with("in the language \"de\", the sentence \"note\" has to contain {text}"), "{error}");
     }
 
     #[test]

@@ -45,13 +45,15 @@ pub enum Metric {
     VendorErrors,
     /// Calls that a vendor refused because of our credential.
     CredentialsRefused,
+    /// Calls of Botcopy that tell of something its documentation does not have.
+    UnknownEvents,
     /// Runs of the sweep.
     Sweeps,
 }
 
 impl Metric {
     /// All of them, for whoever holds documents against the code.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Accepted,
         Self::Delivered,
         Self::Dropped,
@@ -65,6 +67,7 @@ impl Metric {
         Self::VendorLatency,
         Self::VendorErrors,
         Self::CredentialsRefused,
+        Self::UnknownEvents,
         Self::Sweeps,
     ];
 

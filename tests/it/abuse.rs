@@ -34,7 +34,7 @@ async fn a_body_that_is_too_large_is_refused_before_anything_is_done_with_it() {
     let (journal, calls) = (stack.journal.len(), stack.table_proxy.as_ref().unwrap().calls());
     for (url, largest) in [
         (stack.integration_url(), 2 * MEGABYTE),
-        (stack.botcopy_url(), 4 * MEGABYTE),
+        (stack.botcopy_url(), 6 * MEGABYTE),
         (stack.webhook_url(), 256 * 1024),
     ] {
         let (status, body) = world.post(&url, "x".repeat(largest + 1)).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sandbox::botcopy::Dialogflow;
 use sandbox::faults::Fault;
-use sandbox::livechat::{GroupStatus, Target};
+use sandbox::livechat::{GroupStatus, RoutingStatus, Target};
 use serde_json::json;
 use tests::{ANNA, ASK, BEN, World};
 
@@ -130,6 +130,40 @@ async fn the_bot_resumes_with_the_configured_event() {
     assert_eq!(world.widget_shows(&user, "bot").last().unwrap(), "bot: event agent_left");
 }
 
+/// The other reasons stand in `botcopy_deadline` and in the operator's own tests.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bot_resumes_with_an_event_for_the_reason() {
+    let events = "none,agent_closed=agent_left,nobody_came=nobody_came,given_up=sorry,user_side=stopped";
+    let environment = [("BOTCOPY_RESUME_EVENT", events), ("ASSIGN_TIMEOUT_SECONDS", "60")];
+    let minutes = async |world: &World, count: usize| {
+        for _ in 0..count {
+            world.advance(Duration::from_secs(60));
+            world.settle().await;
+            drop(world.drive(world.stack.sweep()).await);
+            world.settle().await;
+        }
+    };
+    let last = |world: &World, user: &str| world.widget_shows(user, "bot").pop().unwrap();
+
+    let world = World::in_process_with(&environment).await;
+    let user = world.handed_over_user().await;
+    world.agent_closes(ANNA).await;
+    assert_eq!(last(&world, &user), "bot: event agent_left");
+
+    for agent in [ANNA, BEN] {
+        world.stack.livechat.set_agent_status(agent, RoutingStatus::NotAcceptingChats);
+    }
+    world.widget_says(&user, "another human please").await;
+    minutes(&world, 3).await;
+    assert_eq!(last(&world, &user), "bot: event nobody_came");
+
+    world.stack.livechat.faults().always("", Fault::answer(503, "<html></html>"));
+    world.widget_says(&user, "a third human please").await;
+    assert!(world.stack.botcopy.is_paused(&user));
+    minutes(&world, 7).await;
+    assert_eq!(last(&world, &user), "bot: event sorry");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_returning_user_resumes_their_chat() {
     let world = World::start().await;
@@ -183,23 +217,6 @@ async fn words_that_come_after_the_agent_has_closed_go_to_the_bot() {
     assert!(!world.stack.botcopy.is_paused(&user));
     world.widget_says(&user, "once more").await;
     assert_eq!(world.widget_shows(&user, "bot").last().unwrap(), "bot: once more");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_same_words_are_a_repeated_call_for_ten_seconds() {
-    let world = World::in_process().await;
-    let user = world.handed_over_user().await;
-    world.widget_says(&user, "yes").await;
-    world.repeat_call(&user).await;
-    pass_until(&world, WINDOW - MOMENT);
-    world.repeat_call(&user).await;
-    assert_eq!(world.sent_by_customers().split_off(1), ["yes"]);
-    pass_until(&world, WINDOW + MOMENT);
-    world.repeat_call(&user).await;
-    assert_eq!(world.sent_by_customers().split_off(1), ["yes", "yes"]);
-    world.widget_says(&user, "no").await;
-    assert_eq!(world.sent_by_customers().split_off(1), ["yes", "yes", "no"]);
-    assert!(world.stack.botcopy.is_paused(&user));
 }
 
 #[tokio::test(flavor = "multi_thread")]

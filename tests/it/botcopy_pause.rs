@@ -50,6 +50,41 @@ async fn a_lively_session_is_not_told_again_and_again_whom_it_is_with() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_is_announced_once_however_short_the_pause() {
+    for length in ["1", "2", "10"] {
+        let world = World::in_process_with(&[("BOTCOPY_PAUSE_MINUTES", length)]).await;
+        let user = world.handed_over_user().await;
+        world.sweep().await;
+        world.advance(Duration::from_millis(300));
+        world.sweep().await;
+        assert_eq!(world.widget_shows(&user, "notice"), ["You are now chatting with Anna."], "{length}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_the_sweep_has_finished_announces_its_agent_once() {
+    let world = World::in_process().await;
+    let user = world.widget_user().await;
+    world.stack.livechat.faults().always("list_group_statuses", Fault::Delay(MINUTE));
+    world.widget_says(&user, ASK).await;
+    world.stack.livechat.faults().clear();
+    minutes(&world, 3).await;
+    assert!(world.stack.botcopy.is_paused(&user));
+    assert_eq!(world.widget_shows(&user, "notice"), ["You are now chatting with Anna."]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_pause_is_renewed_late() {
+    let world = World::in_process_with(&[("BOTCOPY_PAUSE_MINUTES", "60")]).await;
+    let user = world.handed_over_user().await;
+    minutes(&world, 54).await;
+    assert_eq!(world.widget_shows(&user, "notice").len(), 1, "not while there is time");
+    minutes(&world, 120).await;
+    assert_eq!(world.count("pause_lapsed"), 0);
+    assert_eq!(world.widget_shows(&user, "notice").len(), 4, "once in 55 minutes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_that_fails_is_tried_again_before_the_pause_lapses() {
     let world = World::in_process().await;
     let user = world.handed_over_user().await;
@@ -81,7 +116,10 @@ async fn a_user_for_whom_nobody_comes_goes_back_to_the_bot_with_a_sentence() {
     assert!(!world.stack.botcopy.is_paused(&user));
     assert_eq!(
         world.widget_shows(&user, "agent"),
-        ["Sorry, no agent is free at the moment. You are back with the bot."]
+        [
+            "You are number 1 in the queue. An agent is free in about 1 min.",
+            "Sorry, no agent is free at the moment. You are back with the bot.",
+        ]
     );
     assert!(world.stack.livechat.open_chats().is_empty());
     minutes(&world, 3).await;

@@ -129,6 +129,7 @@ fn session(id: &str, user: &str) -> Session {
         platform: Platform::Botcopy(channel),
         user_id: UserId::from(user),
         group_id: GroupId(1),
+        language: None,
         request_digest: "d".to_owned(),
         handoff_texts: 0,
         claim: Claim { holder: format!("holder of {id}"), until: at(20) },
@@ -359,6 +360,13 @@ async fn what_is_said_twice_is_heard_once_within_its_window() {
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 1, "all are told of the same: {ids:?}");
     assert_eq!(hear(9, "later").await, ids[0]);
     assert_eq!(hear(10, "again").await, "again");
+    store.table.note_answered(&user, "somebody else's", at(10)).await.unwrap();
+    assert_eq!(hear(11, "unanswered").await, "again");
+    store.table.note_answered(&user, "again", at(11)).await.unwrap();
+    assert_eq!(hear(11, "answered").await, "answered");
+    let other = Heard { heard_at: at(12), source_id: "other".to_owned() };
+    assert_eq!(store.table.hear(&user, "another digest", other, window).await.unwrap().source_id, "other");
+    assert_eq!(hear(12, "in between").await, "in between");
 }
 
 #[tokio::test(flavor = "multi_thread")]

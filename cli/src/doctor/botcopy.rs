@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use shared::botcopy::{Channel, Client, Error, Push, Settings};
+use shared::botcopy::{Channel, Client, Error, Push, ResumeEvents, ResumeReason, Settings};
 use shared::ids::{BotcopyBotId, BotcopyUserId};
 use shared::redacted::Redacted;
 use shared::secrets::Secrets;
@@ -81,12 +81,12 @@ async fn look_at_api_key(
     if !is_known {
         bots.insert(BotcopyBotId::from(NOBODY));
     }
-    let silent = Settings { resume_event: "none".to_owned(), ..patient.config.botcopy.clone() };
+    let silent = Settings { resume_events: ResumeEvents::always("none"), ..patient.config.botcopy.clone() };
     let client = Client::new(silent, patient.target.http.clone());
     for bot_id in bots {
         let bot = if is_known { format!("bot {bot_id}") } else { "a bot that does not exist".to_owned() };
         let channel = Channel { bot_id, user_id: BotcopyUserId::from(NOBODY) };
-        match client.widget(&channel, api_key).push(&Push::Left).await {
+        match client.widget(&channel, api_key).push(&Push::Left(ResumeReason::UserSide)).await {
             Ok(()) => report.ok(NAME, format!("accepted for {bot}")),
             Err(error) => read_refusal(NAME, &bot, is_known, &error, report),
         }

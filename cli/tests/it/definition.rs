@@ -65,7 +65,7 @@ async fn every_field_of_the_session_and_of_the_configuration_is_read() {
     operator.does(&["connect", "livechat"]).await;
     operator.does(&["connect", "botpress"]).await;
     let definition = world.stack.botpress.deployed_definition().unwrap();
-    let expected = BTreeSet::from(["groupId", "tags", "sessionFields"].map(str::to_owned));
+    let expected = BTreeSet::from(["groupId", "language", "tags", "sessionFields"].map(str::to_owned));
     assert_eq!(keys(&definition["entities"]["session"]["schema"]["properties"]), expected);
     assert_eq!(keys(&definition["configuration"]["schema"]["properties"]), expected);
 
@@ -77,11 +77,12 @@ async fn every_field_of_the_session_and_of_the_configuration_is_read() {
     let tag = json!({ "name": "sales", "group_ids": [0, 1] });
     world.owner_calls("configuration/action/create_tag", &tag).await;
     let rest = Escalation {
-        hitl_session: Some(json!({ "tags": ["sales"], "sessionFields": { "Plan": "gold" } })),
+        hitl_session: Some(json!({ "language": "de_AT", "tags": ["sales"], "sessionFields": { "Plan": "gold" } })),
         ..Escalation::default()
     };
     world.escalate_with(&user, rest).await.unwrap();
     assert_eq!(world.entries("thread_tagged", "/tag", "sales").len(), 1);
+    assert!(world.items("session").iter().any(|session| session["language"] == "de-at"), "as sentences are looked up");
     let fields = format!("{:?}", world.stack.livechat.customers());
     assert!(fields.contains("Plan") && fields.contains("gold"), "{fields}");
 }

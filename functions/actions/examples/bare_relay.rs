@@ -52,7 +52,8 @@ async fn answer(relay: Arc<Relay>, event: LambdaEvent<Value>) -> Result<Value, E
     Box::pin(relay.handoff.authenticate_botpress(proof)).await?;
     let operation = Operation::decode(header("x-bp-operation").unwrap_or_default(), &request.body)?;
     if let Operation::MessageCreated(message) = operation {
-        for (position, item) in to_livechat::items(&message, None, &relay.handoff.config.wording) {
+        let wording = relay.handoff.config.wording.of(None, relay.handoff.config.group_id);
+        for (position, item) in to_livechat::items(&message, None, wording) {
             let ToAgent::Message { text, .. } = item else { continue };
             let event = NewEvent::text(text, &position.source_id);
             Box::pin(relay.livechat.customer(&relay.token).send_event(&relay.chat_id, &event)).await?;

@@ -1,27 +1,30 @@
 //! What was said to the bot before a handover, from either Dialogflow.
 
-use serde_json::Value;
+use std::fmt;
 
+use serde::Deserialize;
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use super::rich;
 use crate::redacted::Redacted;
 
 /// One item of `messageHistory`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HistoryItem {
-    /// Somebody said something.
+    /// Somebody said or showed something.
     Said {
         /// Who.
         author: Author,
-        /// What, not empty; several texts of one answer stand on lines of their own.
-        text: Redacted,
+        /// What, in order; not empty.
+        parts: Vec<Part>,
     },
-    /// Something that cannot be shown as text, such as a card.
-    Other {
-        /// Who.
-        author: Author,
-        /// A word for it.
-        kind: &'static str,
+    /// An event was sent to the bot: a click, or what the page has fired.
+    Event {
+        /// What it is called.
+        name: String,
     },
-    /// Nothing anybody said: an event that was sent to the bot.
+    /// Nothing anybody said.
     Silent,
     /// An item without the documented form; kept, so that a transcript can show that something was there.
     Unreadable,
@@ -30,12 +33,130 @@ pub enum HistoryItem {
 /// Who wrote an item of the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Author {
-    /// The end user.
+    /// The end user, to the bot.
     User,
+    /// The end user, to an agent.
+    UserToAgent,
     /// The bot.
     Bot,
-    /// A person of an earlier handover.
+    /// An agent.
     Agent,
+}
+
+/// A part of what was said, as far as text can show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Words.
+    Text(Redacted),
+    /// A picture, a recording, or whatever else has an address.
+    Media {
+        /// A word for it: `image`, `audio`, `file`, `link`.
+        kind: &'static str,
+        /// Where it is.
+        url: Redacted,
+        /// What it is called.
+        title: Option<Redacted>,
+    },
+    /// A card, an entry of a list, a button with something to say.
+    Card {
+        /// Its heading, not empty.
+        title: Redacted,
+        /// What stands below.
+        subtitle: Option<Redacted>,
+        /// The address of its picture.
+        image_url: Option<Redacted>,
+        /// What can be clicked, and where it leads.
+        buttons: Vec<(Redacted, Option<Redacted>)>,
+    },
+    /// What can be answered.
+    Choices {
+        /// The question; can be empty.
+        text: Redacted,
+        /// The answers.
+        options: Vec<Redacted>,
+    },
+    /// Something that cannot be shown as text.
+    Other(&'static str),
+}
+
+/// JSON without what Dialogflow CX reports for developers alone, which is most of what a conversation weighs.
+#[derive(Debug, Default)]
+pub(super) struct Lean(pub Value);
+
+/// The key that is left out wherever it stands.
+const DIAGNOSTICS: &str = "diagnosticInfo";
+
+impl<'de> Deserialize<'de> for Lean {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LeanVisitor).map(Self)
+    }
+}
+
+struct LeanVisitor;
+
+impl<'de> Visitor<'de> for LeanVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON")
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E: de::Error>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(Lean(item)) = list.next_element()? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some(key) = object.next_key::<String>()? {
+            if key == DIAGNOSTICS {
+                object.next_value::<IgnoredAny>()?;
+            } else {
+                let Lean(value) = object.next_value()?;
+                fields.insert(key, value);
+            }
+        }
+        Ok(Value::Object(fields))
+    }
 }
 
 /// Reads `messageHistory`; what is not even a list is no history.
@@ -53,9 +174,13 @@ fn item(item: &Value) -> HistoryItem {
     if let Some(result) = payload.get("queryResult") {
         return answer(result);
     }
-    if is_asked(payload) {
-        // An event that the widget sends to the bot is not something that the user said.
-        return text(payload, "query").map_or(HistoryItem::Silent, |text| said(Author::User, text));
+    if let Some(query) = text(payload, "query") {
+        // The vendor's page says so: what goes to an agent is "out" like everything that does not go to the bot.
+        let is_to_agent = item.get("direction").and_then(Value::as_str) == Some("out");
+        return said(if is_to_agent { Author::UserToAgent } else { Author::User }, query);
+    }
+    if let Some(event) = payload.get("event").filter(|event| event.is_object()) {
+        return text(event, "name").map_or(HistoryItem::Silent, |name| HistoryItem::Event { name: name.to_owned() });
     }
     text(payload, "text").map_or(HistoryItem::Unreadable, |text| said(Author::Agent, text))
 }
@@ -65,49 +190,30 @@ fn is_asked(payload: &Value) -> bool {
     text(payload, "query").is_some() || payload.get("event").is_some_and(Value::is_object)
 }
 
-fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
     object.get(name)?.as_str().filter(|text| !text.trim().is_empty())
 }
 
 fn said(author: Author, text: &str) -> HistoryItem {
-    HistoryItem::Said { author, text: text.into() }
+    HistoryItem::Said { author, parts: vec![Part::Text(text.into())] }
 }
 
 /// A bot's answer: CX has `responseMessages`, ES `fulfillmentMessages` and `fulfillmentText`.
 fn answer(result: &Value) -> HistoryItem {
-    let lists = ["responseMessages", "fulfillmentMessages"];
-    let messages: Vec<&Value> = lists.iter().filter_map(|name| result.get(name)?.as_array()).flatten().collect();
-    let texts: Vec<&str> = messages.iter().filter_map(|message| message.get("text")).flat_map(texts).collect();
-    if !texts.is_empty() {
-        return said(Author::Bot, &texts.join("\n"));
+    let list = |name: &str| result.get(name).and_then(Value::as_array).into_iter().flatten();
+    let messages: Vec<&Value> = list("responseMessages").chain(list("fulfillmentMessages")).collect();
+    // ES repeats a message for each platform that it was written for; the widget shows those for none.
+    let has_common = messages.iter().any(|message| is_for_all(message));
+    let messages = messages.into_iter().filter(|message| !has_common || is_for_all(message));
+    let parts: Vec<Part> = messages.flat_map(rich::parts).collect();
+    if !parts.is_empty() {
+        return HistoryItem::Said { author: Author::Bot, parts };
     }
-    if let Some(text) = text(result, "fulfillmentText") {
-        return said(Author::Bot, text);
-    }
-    let rich = messages.iter().filter_map(|message| message.as_object());
-    match rich.flat_map(|message| message.keys()).find_map(|key| kind(key)) {
-        Some(kind) => HistoryItem::Other { author: Author::Bot, kind },
-        None if messages.is_empty() => HistoryItem::Silent,
-        None => HistoryItem::Other { author: Author::Bot, kind: "message" },
-    }
+    text(result, "fulfillmentText").map_or(HistoryItem::Silent, |text| said(Author::Bot, text))
 }
 
-fn texts(text: &Value) -> Vec<&str> {
-    let list = text.get("text").and_then(Value::as_array);
-    list.into_iter().flatten().filter_map(Value::as_str).filter(|text| !text.trim().is_empty()).collect()
-}
-
-/// A word for a kind of message that has no text of its own.
-fn kind(key: &str) -> Option<&'static str> {
-    match key {
-        "card" | "basicCard" | "listSelect" | "carouselSelect" | "browseCarouselCard" => Some("card"),
-        "image" => Some("image"),
-        "quickReplies" | "suggestions" => Some("choice"),
-        "payload" => Some("rich message"),
-        "playAudio" | "outputAudioText" => Some("audio"),
-        "simpleResponses" => Some("voice response"),
-        _ => None,
-    }
+fn is_for_all(message: &Value) -> bool {
+    message.get("platform").and_then(Value::as_str).is_none_or(|platform| platform == "PLATFORM_UNSPECIFIED")
 }
 
 #[cfg(test)]
@@ -127,20 +233,22 @@ mod tests {
     }
 
     #[test]
-    fn a_users_words_are_read_flat_and_nested_and_whatever_the_direction_says() {
+    fn a_users_words_are_read_flat_and_nested_whether_a_bot_or_an_agent_heard_them() {
         let flat = json!({"queryParameters": {"contexts": []}, "query": "order 7", "lang": "en", "sessionId": "s"});
         let nested = json!({"queryParameters": flat});
         for payload in [flat, nested] {
-            assert_eq!(one(payload), said(Author::User, "order 7"));
+            let list = |direction: &str| json!([{"direction": direction, "payload": payload}]);
+            assert_eq!(read(&list("in")), [said(Author::User, "order 7")]);
+            assert_eq!(read(&list("out")), [said(Author::UserToAgent, "order 7")], "so the vendor's page has it");
         }
     }
 
     #[test]
-    fn an_event_is_nothing_that_anybody_said_flat_or_nested() {
+    fn an_event_is_told_from_words_flat_or_nested() {
         let flat = json!({"queryParameters": {}, "event": {"name": "WELCOME", "data": {}}, "lang": "en"});
         let nested = json!({"queryParameters": flat});
         for payload in [flat, nested] {
-            assert_eq!(one(payload), HistoryItem::Silent);
+            assert_eq!(one(payload), HistoryItem::Event { name: "WELCOME".to_owned() });
         }
     }
 
@@ -151,35 +259,43 @@ mod tests {
 
     #[test]
     fn a_bots_answer_is_read_from_either_dialogflow() {
-        let bot = |text| said(Author::Bot, text);
+        let bot = |parts: &[Part]| HistoryItem::Said { author: Author::Bot, parts: parts.to_vec() };
+        let words = |text: &str| Part::Text(text.into());
+        let card = Part::Card { title: "A card".into(), subtitle: None, image_url: None, buttons: Vec::new() };
         for (result, expected) in [
-            (json!({"fulfillmentText": "Hi"}), bot("Hi")),
+            (json!({"fulfillmentText": "Hi"}), bot(&[words("Hi")])),
             (
                 json!({"fulfillmentText": "Hi", "fulfillmentMessages": [{"text": {"text": ["Hi", ""]}},
                        {"card": {"title": "A card"}}, {"text": {"text": ["How are you?"]}}]}),
-                bot("Hi\nHow are you?"),
+                bot(&[words("Hi"), card.clone(), words("How are you?")]),
             ),
             (
                 json!({"responseMessages": [{"text": {"text": ["Hi"]}}, {"text": {"text": ["there"]}}]}),
-                bot("Hi\nthere"),
+                bot(&[words("Hi"), words("there")]),
             ),
+            (json!({"fulfillmentMessages": [{"payload": {"botcopy": []}}]}), bot(&[Part::Other("rich message")])),
+            (json!({"fulfillmentMessages": [{"platform": "X", "card": {"title": "A card"}}]}), bot(&[card])),
             (
-                json!({"fulfillmentMessages": [{"payload": {"botcopy": []}}]}),
-                HistoryItem::Other { author: Author::Bot, kind: "rich message" },
+                json!({"fulfillmentMessages": [{"platform": "FACEBOOK", "text": {"text": ["FB"]}}, {"text": {"text": ["Hi"]}}]}),
+                bot(&[words("Hi")]),
             ),
+            (json!({"responseMessages": [{"hologram": {}}]}), bot(&[Part::Other("message")])),
             (
-                json!({"fulfillmentMessages": [{"platform": "X", "card": {}}]}),
-                HistoryItem::Other { author: Author::Bot, kind: "card" },
-            ),
-            (
-                json!({"responseMessages": [{"endInteraction": {}}]}),
-                HistoryItem::Other { author: Author::Bot, kind: "message" },
+                json!({"responseMessages": [{"endInteraction": {}}, {"liveAgentHandoff": {"metadata": {}}}]}),
+                HistoryItem::Silent,
             ),
             (json!({"fulfillmentMessages": []}), HistoryItem::Silent),
             (json!({"fulfillmentText": 7, "fulfillmentMessages": {}}), HistoryItem::Silent),
         ] {
             assert_eq!(one(es(result.clone())), expected, "{result}");
         }
+    }
+
+    #[test]
+    fn what_is_for_developers_alone_is_left_out_wherever_it_stands() {
+        let body = r#"{"a": [1, {"diagnosticInfo": {"x": [1, 2]}, "b": "c"}], "diagnosticInfo": 7, "d": [null, true, -1, 1.5]}"#;
+        let Lean(lean) = serde_json::from_str(body).unwrap();
+        assert_eq!(lean, json!({"a": [1, {"b": "c"}], "d": [null, true, -1, 1.5]}));
     }
 
     #[test]

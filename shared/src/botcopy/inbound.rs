@@ -3,7 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
-use super::{Channel, HistoryItem, history};
+use super::history::{self, Lean};
+use super::{Channel, HistoryItem};
 use crate::http::{DecodeError, decode};
 use crate::redacted::Redacted;
 
@@ -20,9 +21,33 @@ pub struct Proof<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UnverifiedCall {
-    access_token: Redacted,
+    /// Messages repeat the token here; events of the user do not.
+    #[serde(default)]
+    access_token: Option<Redacted>,
+    #[serde(default, deserialize_with = "event_type")]
+    event_type: EventType,
     #[serde(flatten)]
     fields: Fields,
+}
+
+/// What a call tells of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EventType {
+    /// Something was said: `message`, or nothing at all.
+    #[default]
+    Message,
+    /// `user_typing`: the user types.
+    Typing,
+    /// An event that Botcopy's documentation does not have.
+    Unknown,
+}
+
+fn event_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EventType, D::Error> {
+    Ok(match Value::deserialize(deserializer)?.as_str() {
+        None | Some("message") => EventType::Message,
+        Some("user_typing") => EventType::Typing,
+        Some(_) => EventType::Unknown,
+    })
 }
 
 #[derive(Deserialize)]
@@ -33,9 +58,9 @@ struct Fields {
     #[serde(default)]
     query_input: Value,
     #[serde(default)]
-    dialogflow_response: Option<Value>,
+    dialogflow_response: Lean,
     #[serde(default)]
-    message_history: Value,
+    message_history: Lean,
 }
 
 #[derive(Deserialize)]
@@ -66,29 +91,42 @@ impl UnverifiedCall {
     ///
     /// # Errors
     ///
-    /// [`Malformed`] when it is not JSON, or lacks the token, the user or the bot; everything else may be missing.
+    /// [`Malformed`] when it is not JSON, or lacks the user, the bot, or in a message the token; everything else may be missing.
     pub fn parse(body: &[u8]) -> Result<Self, Malformed> {
-        decode(body)
+        let call: Self = decode(body)?;
+        match (&call.access_token, call.event_type) {
+            (None, EventType::Message) => Err(DecodeError::missing("accessToken")),
+            _ => Ok(call),
+        }
     }
 
-    /// Whether the call carries `access_token` in the header and in the body, and `custom_header` where there is one.
+    /// Whether the call carries `access_token` in the header, and `custom_header` where there is one; a message has to carry the
+    /// token in its body as well, and no other call may carry a wrong one there.
     pub fn verify(&self, proof: Proof<'_>, access_token: &Redacted, custom_header: Option<&Redacted>) -> bool {
         // All are compared, so that the time taken does not tell which one was wrong.
         let header_fits = access_token.matches(proof.authorization);
-        let body_fits = access_token.matches(self.access_token.expose());
+        let body_fits = self.access_token.as_ref().is_none_or(|token| access_token.matches(token.expose()));
         let custom_fits = custom_header.is_none_or(|ours| ours.matches(proof.custom_header.unwrap_or_default()));
         header_fits & body_fits & custom_fits
+    }
+
+    /// Whether the call has the form of one of this bot: it names the bot, and shows one token in both places, whichever that is.
+    pub fn seems_to_be_of(&self, bot_id: &str, authorization: &str) -> bool {
+        let is_consistent = self.access_token.as_ref().is_some_and(|token| token.matches(authorization));
+        self.fields.channel.bot_id == bot_id && is_consistent
     }
 
     /// What is asked, once the caller is known.
     pub fn into_call(self) -> Call {
         let Fields { channel, query_input, dialogflow_response, message_history } = self.fields;
-        let text = query_input.pointer("/text/text").and_then(Value::as_str).unwrap_or_default();
         Call {
             channel: Channel { bot_id: channel.bot_id.into(), user_id: channel.user_id.into() },
-            text: text.into(),
-            is_trigger: dialogflow_response.is_some_and(|response| !response.is_null()),
-            history: history::read(&message_history),
+            event_type: self.event_type,
+            said: Said::read(&query_input),
+            language: language(&query_input),
+            is_trigger: !dialogflow_response.0.is_null(),
+            parameters: parameters(&dialogflow_response.0),
+            history: history::read(&message_history.0),
         }
     }
 }
@@ -104,12 +142,94 @@ impl std::fmt::Debug for UnverifiedCall {
 pub struct Call {
     /// Who is talking to which bot.
     pub channel: Channel,
-    /// What the user wrote; can be empty.
-    pub text: Redacted,
+    /// What the call tells of.
+    pub event_type: EventType,
+    /// What the user said or did.
+    pub said: Said,
+    /// The code of the user's language, `en` or `de-AT`, as it was sent.
+    pub language: Option<String>,
     /// Whether Dialogflow has just asked for a person (step one), or the user writes while the bot is paused (step two).
     pub is_trigger: bool,
+    /// What the bot knows of the conversation: its parameters as name and value; only with step one.
+    pub parameters: Vec<(String, Redacted)>,
     /// What was said before, oldest first; only with step one, and only where history is stored.
     pub history: Vec<HistoryItem>,
+}
+
+/// What a user said or did, as Dialogflow takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Nothing at all.
+    Nothing,
+    /// Words, not blank.
+    Text(Redacted),
+    /// A click, or an event of the page.
+    Event {
+        /// What it is called.
+        name: Redacted,
+        /// What it carries, as name and value; objects and lists as JSON.
+        parameters: Vec<(String, Redacted)>,
+    },
+    /// Something that is neither.
+    Unreadable,
+}
+
+impl Said {
+    fn read(input: &Value) -> Self {
+        let text =
+            |pointer: &str| input.pointer(pointer).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+        // Dialogflow CX calls an event's name `event`.
+        if let Some(name) = text("/event/name").or_else(|| text("/event/event")) {
+            let parameters = input.pointer("/event/parameters").and_then(Value::as_object);
+            return Self::Event { name: name.into(), parameters: readable(parameters.into_iter().flatten()) };
+        }
+        match (text("/text/text"), input) {
+            (Some(text), _) => Self::Text(text.into()),
+            (None, Value::Object(fields))
+                if fields.keys().any(|key| !["text", "languageCode"].contains(&key.as_str())) =>
+            {
+                Self::Unreadable
+            }
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// Parameters that say something, as name and value.
+pub(super) fn readable<'a>(parameters: impl Iterator<Item = (&'a String, &'a Value)>) -> Vec<(String, Redacted)> {
+    let said = parameters.filter_map(|(name, value)| {
+        let value = match value {
+            Value::Null => return None,
+            Value::String(text) => text.trim().to_owned(),
+            other => other.to_string(),
+        };
+        (!value.is_empty()).then(|| (name.clone(), value.into()))
+    });
+    said.collect()
+}
+
+/// The parameters of a session, as the answer to its last query has them: CX keeps them for the session, ES in its contexts.
+///
+/// Without what only Dialogflow can use: the trigger itself, values as they were typed, and counters.
+fn parameters(response: &Value) -> Vec<(String, Redacted)> {
+    const MAX_BYTES: usize = 500;
+    const TRIGGER: &str = "bcHumanHandover";
+    let Some(result) = response.get("queryResult") else { return Vec::new() };
+    let contexts = result.get("outputContexts").and_then(Value::as_array).into_iter().flatten();
+    let objects = [result].into_iter().chain(contexts).filter_map(|one| one.get("parameters")?.as_object());
+    let mut known: Vec<(String, Redacted)> = Vec::new();
+    for (name, value) in objects.flat_map(|object| readable(object.iter())) {
+        let is_internal = name == TRIGGER || name.ends_with(".original") || name.starts_with("no-");
+        if !is_internal && value.expose().len() <= MAX_BYTES && !known.iter().any(|(other, _)| *other == name) {
+            known.push((name, value));
+        }
+    }
+    known
+}
+
+fn language(input: &Value) -> Option<String> {
+    let codes = ["/text/languageCode", "/event/languageCode", "/languageCode"].into_iter();
+    codes.filter_map(|pointer| input.pointer(pointer)?.as_str()).map(str::to_owned).find(|code| !code.trim().is_empty())
 }
 
 /// What Botcopy is answered.
@@ -131,6 +251,12 @@ impl Answer {
         Self { paused: true, minutes_paused: Some(pause.as_secs() / 60) }
     }
 
+    /// The user's messages come to us until the pause ends that began at some time and has so long to go.
+    pub const fn paused_already(left: std::time::Duration) -> Self {
+        let minutes = left.as_secs().div_ceil(60);
+        Self { paused: true, minutes_paused: Some(if minutes == 0 { 1 } else { minutes }) }
+    }
+
     /// The user stays with the bot, or comes back to it; the bot gets the message.
     pub const NOT_PAUSED: Self = Self { paused: false, minutes_paused: None };
 }
@@ -142,7 +268,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::botcopy::Author;
+    use crate::botcopy::{Author, Part};
 
     fn body(further: &Value) -> Vec<u8> {
         let mut body = json!({
@@ -164,9 +290,12 @@ mod tests {
             "messageHistory": [{"direction": "in", "payload": {"query": "order 7"}}],
         }));
         assert_eq!(one.channel, Channel { bot_id: "b1".into(), user_id: "u1".into() });
-        assert_eq!(one.text.expose(), "order 7");
+        assert_eq!((one.said, one.language.as_deref()), (Said::Text("order 7".into()), Some("en")));
         assert!(one.is_trigger);
-        assert_eq!(one.history, [HistoryItem::Said { author: Author::User, text: "order 7".into() }]);
+        assert_eq!(
+            one.history,
+            [HistoryItem::Said { author: Author::User, parts: vec![Part::Text("order 7".into())] }]
+        );
         let two = call(&json!({}));
         assert!(!two.is_trigger && two.history.is_empty());
         assert!(!call(&json!({"dialogflowResponse": null})).is_trigger);
@@ -178,12 +307,66 @@ mod tests {
             json!({"queryInput": null}),
             json!({"queryInput": {"text": {"text": 7}}}),
             json!({"queryInput": {"event": {"name": "x"}}}),
+            json!({"eventType": 7}),
             json!({"messageHistory": {"a": 1}}),
             json!({"new": [1]}),
         ] {
             assert!(call(&further).history.is_empty(), "{further}");
         }
-        assert_eq!(call(&json!({"queryInput": null})).text.expose(), "");
+        for nothing in [json!(null), json!({}), json!({"text": {"text": " ", "languageCode": "en"}}), json!("x")] {
+            assert_eq!(call(&json!({"queryInput": nothing})).said, Said::Nothing, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn clicks_and_whatever_else_is_no_text_are_not_taken_for_nothing() {
+        let said = |input: Value| call(&json!({"queryInput": input})).said;
+        let parameters = json!({"size": "L", "count": 2, "gift": null, "for": ["Ann"]});
+        let event = said(json!({"event": {"name": "BUY", "languageCode": "de", "parameters": parameters}}));
+        let Said::Event { name, parameters } = event else { panic!("{event:?}") };
+        let parameters: Vec<_> = parameters.iter().map(|(name, value)| format!("{name}: {}", value.expose())).collect();
+        assert_eq!((name.expose(), parameters.join(", ").as_str()), ("BUY", r#"count: 2, for: ["Ann"], size: L"#));
+        let cx = said(json!({"event": {"event": "buy"}, "languageCode": "de"}));
+        assert_eq!(cx, Said::Event { name: "buy".into(), parameters: Vec::new() });
+        assert_eq!(said(json!({"intent": {"intent": "projects/1"}})), Said::Unreadable);
+        assert_eq!(said(json!({"event": {"name": 7}})), Said::Unreadable);
+    }
+
+    #[test]
+    fn a_language_is_found_wherever_dialogflow_puts_it() {
+        for (input, code) in [
+            (json!({"text": {"text": "hi", "languageCode": "de-AT"}}), Some("de-AT")),
+            (json!({"event": {"name": "x", "languageCode": "fr"}}), Some("fr")),
+            (json!({"event": {"event": "x"}, "languageCode": "it"}), Some("it")),
+            (json!({"text": {"text": "hi", "languageCode": ""}}), None),
+            (json!(null), None),
+        ] {
+            assert_eq!(call(&json!({"queryInput": input})).language.as_deref(), code, "{input}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_needs_no_token_in_its_body_and_may_not_have_a_wrong_one() {
+        let body = |changes: Value| {
+            let mut body = json!({"userId": "u1", "botId": "b1", "sessionId": "s1", "eventType": "user_typing"});
+            body.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+            UnverifiedCall::parse(body.to_string().as_bytes())
+        };
+        let token = Redacted::from("token");
+        let proof = Proof { authorization: "token", custom_header: None };
+        for (changes, event_type) in
+            [(json!({}), EventType::Typing), (json!({"eventType": "user_left"}), EventType::Unknown)]
+        {
+            let call = body(changes).unwrap();
+            assert!(call.verify(proof, &token, None));
+            assert!(!call.verify(Proof { authorization: "other", ..proof }, &token, None));
+            assert!(!call.verify(proof, &token, Some(&"custom".into())));
+            assert_eq!(call.into_call().event_type, event_type);
+        }
+        assert!(!body(json!({"accessToken": "other"})).unwrap().verify(proof, &token, None));
+        for message in [json!({"eventType": "message"}), json!({"eventType": null})] {
+            assert!(body(message.clone()).is_err(), "{message}");
+        }
     }
 
     #[test]

@@ -8,11 +8,14 @@ mod error;
 mod history;
 mod inbound;
 mod push;
+mod resume;
+mod rich;
 
 pub use error::Error;
-pub use history::{Author, HistoryItem};
-pub use inbound::{Answer, Call, Malformed, Proof, UnverifiedCall};
+pub use history::{Author, HistoryItem, Part};
+pub use inbound::{Answer, Call, EventType, Malformed, Proof, Said, UnverifiedCall};
 pub use push::{AgentProfile, Client, Push, Widget};
+pub use resume::{ResumeEvents, ResumeReason};
 
 use std::time::Duration;
 
@@ -33,8 +36,10 @@ pub struct Settings {
     pub api_url: String,
     /// How long a bot stays paused after the last sign of life; whole minutes.
     pub pause: Duration,
-    /// What the bot does when it resumes: `default`, `none`, or the Dialogflow event to fire.
-    pub resume_event: String,
+    /// Whether agents see that a user types; LiveChat charges for each time.
+    pub shows_typing: bool,
+    /// What the bot does when it resumes.
+    pub resume_events: ResumeEvents,
 }
 
 /// One user of one bot: what a push is addressed to.

@@ -3,7 +3,7 @@
 use ::http::{HeaderMap, Method, header};
 use serde_json::{Map, Value, json};
 
-use super::{Channel, Error, Result, Settings};
+use super::{Channel, Error, Result, ResumeReason, Settings};
 use crate::http::{Answer, Body, Call, Failure, Http, Request, sensitive, url};
 use crate::redacted::Redacted;
 
@@ -27,7 +27,7 @@ pub enum Push {
     /// `channel_update`, paused: who answers; also renews the pause.
     Joined(AgentProfile),
     /// `channel_update`, not paused: the bot resumes.
-    Left,
+    Left(ResumeReason),
 }
 
 impl Push {
@@ -35,7 +35,7 @@ impl Push {
         Call::once(match self {
             Self::Message { .. } => "push message",
             Self::Joined(_) => "push channel_update",
-            Self::Left => "push channel_update (resume)",
+            Self::Left(_) => "push channel_update (resume)",
         })
     }
 
@@ -55,8 +55,8 @@ impl Push {
                 "eventType": "channel_update", "paused": true, "minutesPaused": minutes,
                 "agentProfile": {"name": name.expose(), "avatarUrl": avatar_url.expose()},
             }),
-            Self::Left => json!({
-                "eventType": "channel_update", "paused": false, "unpauseChatEvent": settings.resume_event,
+            Self::Left(reason) => json!({
+                "eventType": "channel_update", "paused": false, "unpauseChatEvent": settings.resume_events.of(*reason),
             }),
         }
     }
@@ -140,7 +140,8 @@ mod tests {
         let settings = Settings {
             api_url: api_url.to_owned(),
             pause: Duration::from_secs(600),
-            resume_event: "agent_left".to_owned(),
+            shows_typing: false,
+            resume_events: super::super::ResumeEvents::always("agent_left"),
         };
         Client::new(settings, http)
     }
@@ -175,7 +176,7 @@ mod tests {
                        "agentProfile": {"name": "Anna", "avatarUrl": "https://img/anna.png"}}),
             ),
             (
-                Push::Left,
+                Push::Left(ResumeReason::AgentClosed),
                 json!({"eventType": "channel_update", "userId": "user/1", "botId": "bot 1", "paused": false,
                        "unpauseChatEvent": "agent_left"}),
             ),

@@ -33,13 +33,15 @@ pub struct Context {
 
 /// What the bot's author can set for an install. The `hitlSession` of a start has the same form.
 ///
-/// Shape: `{"groupId":<number>,"tags":["…"],"sessionFields":{"<name>":<value>}}`; everything is optional, and other keys are
-/// ignored. Numbers can come as texts, tags as one text with commas, and all of it as JSON in a text, as expressions of a bot
-/// give them; what is blank is absent. Only a group that is no number is an error.
+/// Shape: `{"groupId":<number>,"language":"de","tags":["…"],"sessionFields":{"<name>":<value>}}`; everything is optional, and other
+/// keys are ignored. Numbers can come as texts, tags as one text with commas, and all of it as JSON in a text, as expressions of a
+/// bot give them; what is blank is absent. Only a group that is no number is an error.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configuration {
     /// The LiveChat group whose agents get the chats.
     pub group_id: Option<GroupId>,
+    /// The code of the user's language, `de`.
+    pub language: Option<String>,
     /// LiveChat tags for the thread.
     pub tags: Vec<String>,
     /// What agents are shown of the customer besides name and address, as name and value.
@@ -54,6 +56,7 @@ impl Configuration {
         let further: Vec<_> = fallback.session_fields.iter().filter(|(name, _)| !own(name)).cloned().collect();
         Self {
             group_id: self.group_id.or(fallback.group_id),
+            language: self.language.or_else(|| fallback.language.clone()),
             tags: if self.tags.is_empty() { fallback.tags.clone() } else { self.tags },
             session_fields: self.session_fields.into_iter().chain(further).collect(),
         }
@@ -66,6 +69,8 @@ impl Configuration {
 struct Form {
     #[serde(default, deserialize_with = "group_id")]
     group_id: Option<GroupId>,
+    #[serde(default, deserialize_with = "language")]
+    language: Option<String>,
     #[serde(default, deserialize_with = "tags")]
     tags: Vec<String>,
     #[serde(default, deserialize_with = "session_fields")]
@@ -74,7 +79,8 @@ struct Form {
 
 impl From<Form> for Configuration {
     fn from(form: Form) -> Self {
-        Self { group_id: form.group_id, tags: form.tags, session_fields: form.session_fields }
+        let Form { group_id, language, tags, session_fields } = form;
+        Self { group_id, language, tags, session_fields }
     }
 }
 
@@ -130,6 +136,12 @@ impl<'de> Visitor<'de> for FormVisitor {
     fn visit_f64<E: de::Error>(self, _: f64) -> Result<Configuration, E> {
         Ok(Configuration::default())
     }
+}
+
+/// A text; nothing where it is blank or none at all.
+fn language<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(value.as_str().map(str::trim).filter(|code| !code.is_empty()).map(str::to_owned))
 }
 
 fn tags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {

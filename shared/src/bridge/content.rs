@@ -151,6 +151,8 @@ fn is_blank(text: &Redacted) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bridge::wording::{Defaults, Wordings};
+    use crate::ids::GroupId;
 
     #[test]
     fn a_file_is_shown_by_its_media_type() {
@@ -196,7 +198,8 @@ mod tests {
     fn a_correction_is_announced_unless_that_is_switched_off() {
         let text = MessageContent::text("the");
         assert_eq!(text.corrected(&Wording::default()), Some(MessageContent::text("Correction: the")));
-        let silent = Wording::parse(r#"{"correction":""}"#).unwrap();
+        let silent = Wordings::parse(r#"{"correction":""}"#, Defaults::default()).unwrap();
+        let silent = silent.of(None, GroupId(0)).clone();
         assert_eq!(text.corrected(&silent), None);
     }
 }

@@ -3,8 +3,8 @@
 use super::split::MAX_BYTES;
 use super::wording::Wording;
 use super::{ToAgent, voice};
-use crate::botcopy;
-use crate::botpress::{Author, Content, HistoryItem};
+use crate::botcopy::{self, Part, ResumeEvents, Said};
+use crate::botpress::{Author, Button, Card, Content, HistoryItem};
 use crate::ids::UserId;
 use crate::redacted::Redacted;
 use crate::store::Heard;
@@ -27,24 +27,91 @@ pub fn items(text: &Redacted, heard: &Heard, wording: &Wording) -> Vec<(Position
         .collect()
 }
 
-/// What was said to the bot and, in earlier sessions, to agents; events are nobody's words.
-pub fn history(items: &[botcopy::HistoryItem], user_id: &UserId) -> Vec<HistoryItem> {
-    items.iter().filter_map(|item| line(item, user_id)).collect()
+/// How what a user said or did reads to an agent; nothing where that was nothing.
+pub fn said(said: &Said, wording: &Wording) -> Option<Redacted> {
+    match said {
+        Said::Nothing => None,
+        Said::Text(text) => Some(text.clone()),
+        Said::Event { name, parameters } => {
+            let mut text = wording.placeholder(&format!("event {}", name.expose()));
+            for (name, value) in parameters {
+                text.push_str(&format!("\n- {name}: {}", value.expose()));
+            }
+            Some(text.into())
+        }
+        Said::Unreadable => Some(wording.unreadable().into()),
+    }
+}
+
+/// What was said to the bot and, in earlier sessions, to agents.
+///
+/// An event counts as something that the user did, unless it comes before the user's first words, when it is the widget's own greeting,
+/// or is one of `ours`.
+pub fn history(items: &[botcopy::HistoryItem], user_id: &UserId, ours: &ResumeEvents) -> Vec<HistoryItem> {
+    let is_users = |item: &botcopy::HistoryItem| {
+        matches!(item, botcopy::HistoryItem::Said { author: botcopy::Author::User | botcopy::Author::UserToAgent, .. })
+    };
+    let first = items.iter().position(is_users).unwrap_or(items.len());
+    let is_shown = |(index, item): &(usize, &botcopy::HistoryItem)| match item {
+        botcopy::HistoryItem::Event { name } => *index > first && !ours.contain(name),
+        _ => true,
+    };
+    items.iter().enumerate().filter(is_shown).filter_map(|(_, item)| line(item, user_id)).collect()
+}
+
+/// What was said to the bot since an agent and the user last talked; nothing where they have not talked.
+pub fn since_last_agent(items: &[botcopy::HistoryItem]) -> Option<&[botcopy::HistoryItem]> {
+    use botcopy::Author::{Agent, UserToAgent};
+    let is_with_agent =
+        |item: &botcopy::HistoryItem| matches!(item, botcopy::HistoryItem::Said { author: Agent | UserToAgent, .. });
+    let last = items.iter().rposition(is_with_agent)?;
+    items.get(last + 1..)
+}
+
+fn content(part: &Part) -> Content {
+    match part {
+        Part::Text(text) => Content::Text { text: text.clone() },
+        Part::Media { kind, url, title } => {
+            Content::Media { kind: (*kind).to_owned(), url: url.clone(), title: title.clone() }
+        }
+        Part::Card { title, subtitle, image_url, buttons } => {
+            let button =
+                |(label, url): &(Redacted, Option<Redacted>)| Button { label: label.clone(), url: url.clone() };
+            let card = Card {
+                title: title.clone(),
+                subtitle: subtitle.clone(),
+                image_url: image_url.clone(),
+                buttons: buttons.iter().map(button).collect(),
+            };
+            Content::Cards { cards: vec![card] }
+        }
+        Part::Choices { text, options } if text.expose().is_empty() => {
+            let lines: Vec<String> = options.iter().map(|option| format!("- {}", option.expose())).collect();
+            Content::Text { text: lines.join("\n").into() }
+        }
+        Part::Choices { text, options } => Content::Choice { text: text.clone(), options: options.clone() },
+        Part::Other(kind) => Content::Other { kind: (*kind).to_owned() },
+    }
 }
 
 fn line(item: &botcopy::HistoryItem, user_id: &UserId) -> Option<HistoryItem> {
     let author = |author: &botcopy::Author| match author {
-        botcopy::Author::User => Author::User(user_id.clone()),
+        botcopy::Author::User | botcopy::Author::UserToAgent => Author::User(user_id.clone()),
         botcopy::Author::Bot => Author::Bot,
         botcopy::Author::Agent => Author::Agent,
     };
     Some(match item {
-        botcopy::HistoryItem::Said { author: by, text } => {
-            HistoryItem::Message { author: author(by), content: Content::Text { text: text.clone() } }
-        }
-        botcopy::HistoryItem::Other { author: by, kind } => {
-            HistoryItem::Message { author: author(by), content: Content::Other { kind: (*kind).to_owned() } }
-        }
+        botcopy::HistoryItem::Said { author: by, parts } => HistoryItem::Message {
+            author: author(by),
+            content: match parts.as_slice() {
+                [part] => content(part),
+                parts => Content::Bloc { items: parts.iter().map(content).collect() },
+            },
+        },
+        botcopy::HistoryItem::Event { name } => HistoryItem::Message {
+            author: Author::User(user_id.clone()),
+            content: Content::Other { kind: format!("event {name}") },
+        },
         botcopy::HistoryItem::Silent => return None,
         botcopy::HistoryItem::Unreadable => HistoryItem::Unreadable,
     })
@@ -61,24 +128,28 @@ mod tests {
     #[test]
     fn it_becomes_a_transcript_of_what_people_and_bot_said() {
         use botcopy::{Author, HistoryItem};
-        let said = |author, text: &str| HistoryItem::Said { author, text: text.into() };
+        let said = |author, text: &str| HistoryItem::Said { author, parts: vec![Part::Text(text.into())] };
         let user_id = UserId::from("botcopy:b:u");
         let history = history(
             &[
+                HistoryItem::Event { name: "WELCOME".to_owned() },
                 HistoryItem::Silent,
                 said(Author::Bot, "Welcome"),
                 said(Author::User, "order 7"),
-                HistoryItem::Other { author: Author::Bot, kind: "card" },
+                HistoryItem::Said { author: Author::Bot, parts: vec![Part::Text("Look:".into()), Part::Other("card")] },
+                HistoryItem::Event { name: "BUY".to_owned() },
+                HistoryItem::Event { name: "agent_left".to_owned() },
                 said(Author::Agent, "Anna here"),
                 HistoryItem::Unreadable,
             ],
             &user_id,
+            &ResumeEvents::always("agent_left"),
         );
         let (wording, names) = (Wording::default(), BTreeMap::new());
         let opening = Opening { title: None, description: None, history: &history, names: &names, wording: &wording };
         assert_eq!(
             opening.text().unwrap().expose(),
-            "Conversation so far:\nBot: Welcome\nUser: order 7\nBot: [card]\nAgent: Anna here\n[unreadable message]"
+            "Conversation so far:\nBot: Welcome\nUser: order 7\nBot: Look:\n[card]\nUser: [event BUY]\nAgent: Anna here\n[unreadable message]"
         );
     }
 

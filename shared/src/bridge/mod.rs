@@ -19,6 +19,7 @@ pub use content::{MediaKind, MessageContent};
 
 use serde::{Deserialize, Serialize};
 
+use crate::botcopy::ResumeReason;
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, ConversationId};
 use crate::livechat::User;
@@ -125,8 +126,14 @@ pub enum ToBot {
     Stopped,
     /// The user has started another session: the bot of this one resumes, and its thread is closed.
     Superseded,
+    /// The user was back with the bot, and has asked for a person again.
+    Continued,
     /// We have given the session up: the bot resumes, and whatever is open at LiveChat is closed.
-    GivenUp,
+    GivenUp {
+        /// Why.
+        #[serde(default)]
+        reason: ResumeReason,
+    },
 }
 
 /// How an agent presents themselves to end users.

@@ -153,9 +153,16 @@ const fn folded(c: char) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bridge::wording::{Defaults, Wordings};
+    use crate::ids::GroupId;
 
     fn marked(text: &str) -> String {
         own_words(text, &Wording::default())
+    }
+
+    /// The built-in sentences with some in other words.
+    fn worded(json: &str) -> Wording {
+        Wordings::parse(json, Defaults::default()).unwrap().of(None, GroupId(0)).clone()
     }
 
     #[test]
@@ -197,7 +204,7 @@ mod tests {
             ("> {text}", "> gone"),
             ("🤖 {text} 🤖", "🤖 gone"),
         ] {
-            let wording = Wording::parse(&serde_json::json!({ "note": note }).to_string()).unwrap();
+            let wording = worded(&serde_json::json!({ "note": note }).to_string());
             let words = own_words(said, &wording);
             assert!(words.ends_with(said) && words.len() == said.len() + MARK_BYTES, "{note}: {words}");
             assert_eq!(own_words("hello", &wording), "hello");
@@ -206,7 +213,7 @@ mod tests {
 
     #[test]
     fn every_part_is_marked_where_it_has_to_be_and_keeps_the_limit() {
-        let note = Wording::parse(r#"{"note":"{text} (says the bot)"}"#).unwrap();
+        let note = worded(r#"{"note":"{text} (says the bot)"}"#);
         for (text, wording) in [
             (format!("{}[Bot] gone", "x".repeat(98)), Wording::default()),
             ("[Bot] gone\n".repeat(100), Wording::default()),

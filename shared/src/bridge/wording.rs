@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+
 use crate::ids::GroupId;
 use crate::livechat::GroupStatus;
 use crate::text::one_line;
@@ -51,11 +53,15 @@ const NOT_DELIVERED_TO_AGENT: Sentence = Sentence::to_user(
 );
 const CORRECTION: Sentence = Sentence::to_user("correction", "Correction: {text}").with(&["text"]);
 const DELETION: Sentence = Sentence::to_user("deletion", "The agent has deleted an earlier message.");
+const WAITING: Sentence =
+    Sentence::to_user("waiting", "You are number {position} in the queue. An agent is free in about {minutes} min.")
+        .with(&["position"]);
 const NOBODY_CAME: Sentence =
     Sentence::to_user("nobody_came", "Sorry, no agent is free at the moment. You are back with the bot.");
 const NOT_REACHED: Sentence =
     Sentence::to_user("not_reached", "Sorry, our agents cannot be reached at the moment. You are back with the bot.");
 const UNNAMED_AGENT: Sentence = Sentence::to_user("unnamed_agent", "an Agent").indispensable();
+const TYPING: Sentence = Sentence::to_agent("typing", "…").indispensable();
 const NOT_DELIVERED_TO_USER: Sentence =
     Sentence::to_agent("not_delivered_to_user", "The last message could not be delivered to the customer.");
 const NOTE: Sentence = Sentence::to_agent("note", "[Bot] {text}").with(&["text"]);
@@ -98,13 +104,15 @@ const ALREADY_WITH_AGENT: Sentence = Sentence::to_author(
 .indispensable();
 
 /// All of them; the README's table lists them in the same order.
-pub const SENTENCES: [Sentence; 25] = [
+pub const SENTENCES: [Sentence; 27] = [
     NOT_DELIVERED_TO_AGENT,
     CORRECTION,
     DELETION,
+    WAITING,
     NOBODY_CAME,
     NOT_REACHED,
     UNNAMED_AGENT,
+    TYPING,
     NOT_DELIVERED_TO_USER,
     NOTE,
     PARTICIPANT,
@@ -142,9 +150,15 @@ const REMARKS: [&Sentence; 9] = [
 /// Why a stack's own wording cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It is not one JSON object of texts.
-    #[error("it has to be a JSON object of texts, such as {{\"bot_name\":\"Robbie\"}}")]
+    /// It is not one JSON object of texts, or of such objects by language.
+    #[error("it has to be a JSON object of texts, such as {{\"bot_name\":\"Robbie\"}}, or of such objects by language")]
     NotTexts,
+    /// It groups sentences under something that is no language.
+    #[error("{0:?} is not the code of a language, such as de or de-AT")]
+    UnknownLanguage(String),
+    /// The sentences of one language cannot be used.
+    #[error("in the language {0:?}, {1}")]
+    InLanguage(String, #[source] Box<Self>),
     /// It names a sentence that does not exist.
     #[error("there is no sentence {0:?}; the README lists them")]
     UnknownKey(String),
@@ -156,24 +170,110 @@ pub enum Error {
     Empty(&'static str),
 }
 
-/// The sentences as this stack says them; the default says what [`SENTENCES`] says.
+/// What stands under one key of `WORDING`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Sentence(String),
+    Language(BTreeMap<String, String>),
+}
+
+/// The sentences as this stack says them in each language.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wordings {
+    plain: Wording,
+    languages: BTreeMap<String, Wording>,
+    defaults: Defaults,
+}
+
+/// Which language is spoken where nobody has asked for one, by code.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Defaults {
+    /// The stack's.
+    pub stack: Option<String>,
+    /// Those of single groups.
+    pub groups: BTreeMap<GroupId, String>,
+}
+
+impl Wordings {
+    /// Reads a stack's own sentences.
+    ///
+    /// Shape: `{"<key>":"<sentence>"}`, in any number, for every language; beside them `{"<language>":{"<key>":"<sentence>"}}`. An
+    /// empty sentence is not said at all, where that is possible.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], which names the key and the language.
+    pub fn parse(json: &str, defaults: Defaults) -> Result<Self, Error> {
+        let entries: BTreeMap<String, Entry> = serde_json::from_str(json).map_err(|_| Error::NotTexts)?;
+        let (mut plain, mut languages) = (BTreeMap::new(), Vec::new());
+        for (key, entry) in entries {
+            match entry {
+                Entry::Sentence(text) => plain.extend([(key, text)]),
+                Entry::Language(texts) => {
+                    let code = language(&key).ok_or_else(|| Error::UnknownLanguage(key.clone()))?;
+                    languages.push((key, code, texts));
+                }
+            }
+        }
+        let plain = Wording::default().with(plain)?;
+        let languages = languages.into_iter().map(|(key, code, texts)| {
+            let wording = plain.clone().with(texts).map_err(|error| Error::InLanguage(key, Box::new(error)))?;
+            Ok((code, wording))
+        });
+        Ok(Self { languages: languages.collect::<Result<_, _>>()?, plain, defaults })
+    }
+
+    /// The built-in sentences, and the languages that are spoken by default.
+    pub fn built_in(defaults: Defaults) -> Self {
+        Self { defaults, ..Self::default() }
+    }
+
+    /// The sentences in a language; in the group's or the stack's own where there are none in it, or nobody has asked for one.
+    pub fn of(&self, language: Option<&str>, group: GroupId) -> &Wording {
+        let defaults = [self.defaults.groups.get(&group), self.defaults.stack.as_ref()];
+        let codes = language.into_iter().chain(defaults.into_iter().flatten().map(String::as_str));
+        codes.filter_map(|code| self.find(code)).next().unwrap_or(&self.plain)
+    }
+
+    /// The sentences in a language, or in the wider one that it belongs to: `de` for `de-at`.
+    fn find(&self, mut code: &str) -> Option<&Wording> {
+        loop {
+            match (self.languages.get(code), code.rsplit_once('-')) {
+                (Some(found), _) => return Some(found),
+                (None, Some((wider, _))) => code = wider,
+                (None, None) => return None,
+            }
+        }
+    }
+}
+
+/// The code of a language as it is compared, `de-at`; nothing where it is none.
+pub fn language(code: &str) -> Option<String> {
+    const MAX_BYTES: usize = 35;
+    let code = code.trim().replace('_', "-").to_ascii_lowercase();
+    let (first, further) = code.split_once('-').unwrap_or((&code, ""));
+    let is_first = (2..=3).contains(&first.len()) && first.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let is_part =
+        |part: &str| !part.is_empty() && part.len() <= 8 && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let are_parts = further.is_empty() && !code.ends_with('-') || further.split('-').all(is_part);
+    (code.len() <= MAX_BYTES && is_first && are_parts).then_some(code)
+}
+
+/// The sentences in one language; the default says what [`SENTENCES`] says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wording {
     replaced: BTreeMap<&'static str, String>,
 }
 
 impl Wording {
-    /// Reads a stack's own sentences.
-    ///
-    /// Shape: `{"<key>":"<sentence>"}`, in any number. An empty sentence is not said at all, where that is possible.
-    ///
-    /// # Errors
-    ///
-    /// [`Error`], which names the key.
-    pub fn parse(json: &str) -> Result<Self, Error> {
-        let texts: BTreeMap<String, String> = serde_json::from_str(json).map_err(|_| Error::NotTexts)?;
-        let checked = texts.into_iter().map(|(key, text)| checked(key, text));
-        Ok(Self { replaced: checked.collect::<Result<_, _>>()? })
+    /// These sentences, some of them in other words.
+    fn with(mut self, texts: BTreeMap<String, String>) -> Result<Self, Error> {
+        for (key, text) in texts {
+            let (key, text) = checked(key, text)?;
+            self.replaced.insert(key, text);
+        }
+        Ok(self)
     }
 
     /// Said to the user when LiveChat will never take one of their messages.
@@ -191,6 +291,12 @@ impl Wording {
         self.say(&DELETION, &[])
     }
 
+    /// Said to the user who waits for an agent: their place, and the minutes that it is likely to take, where they are known.
+    pub fn waiting(&self, position: u32, wait: Option<std::time::Duration>) -> Option<String> {
+        let minutes = wait.map_or_else(|| "?".to_owned(), |wait| wait.as_secs().div_ceil(60).max(1).to_string());
+        self.say(&WAITING, &[("position", &position.to_string()), ("minutes", &minutes)])
+    }
+
     /// Said to the user whom the bot takes back because no agent has come.
     pub fn nobody_came(&self) -> Option<String> {
         self.say(&NOBODY_CAME, &[])
@@ -204,6 +310,11 @@ impl Wording {
     /// An agent's name where none is known; stands in "You are now chatting with …".
     pub fn unnamed_agent(&self) -> String {
         self.insist(&UNNAMED_AGENT, &[])
+    }
+
+    /// Stands where agents see what a user is typing.
+    pub fn typing(&self) -> String {
+        self.insist(&TYPING, &[])
     }
 
     /// Said to the agent when the bot platform will never take one of their messages.
@@ -378,6 +489,13 @@ fn filled(template: &str, values: &[(&str, &str)]) -> String {
 mod tests {
     use super::*;
 
+    const NOT_TEXTS: &str =
+        "it has to be a JSON object of texts, such as {\"bot_name\":\"Robbie\"}, or of such objects by language";
+
+    fn parse(json: &str) -> Result<Wordings, Error> {
+        Wordings::parse(json, Defaults::default())
+    }
+
     const README: &str = include_str!("../../../README.md");
 
     #[test]
@@ -415,7 +533,8 @@ mod tests {
 
     #[test]
     fn a_stack_replaces_sentences_and_switches_them_off() {
-        let wording = Wording::parse(r#"{"note":"Robbie: {text}","deletion":" ","bot_name":"Robbie"}"#).unwrap();
+        let wordings = parse(r#"{"note":"Robbie: {text}","deletion":" ","bot_name":"Robbie"}"#).unwrap();
+        let wording = wordings.of(None, GroupId(0));
         assert_eq!(wording.note("bye").as_deref(), Some("Robbie: bye"));
         assert_eq!((wording.deletion(), wording.bot_name()), (None, "Robbie".to_owned()));
         assert_eq!(wording.correction("x"), Wording::default().correction("x"));
@@ -424,15 +543,62 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_named() {
         for (json, sentence) in [
-            ("", "it has to be a JSON object of texts, such as {\"bot_name\":\"Robbie\"}"),
-            (r#"{"note":5}"#, "it has to be a JSON object of texts, such as {\"bot_name\":\"Robbie\"}"),
+            ("", NOT_TEXTS),
+            (r#"{"note":5}"#, NOT_TEXTS),
+            (r#"{"de":{"note":5}}"#, NOT_TEXTS),
+            (r#"{"note":{"de":"x"}}"#, "\"note\" is not the code of a language, such as de or de-AT"),
+            (r#"{"de":{"nota":"x"}}"#, "in the language \"de\", there is no sentence \"nota\"; the README lists them"),
+            (r#"{"de":{"bot_name":""}}"#, "in the language \"de\", the sentence \"bot_name\" cannot be empty"),
             (r#"{"nota":"x"}"#, "there is no sentence \"nota\"; the README lists them"),
             (r#"{"group_offline":"closed"}"#, "the sentence \"group_offline\" has to contain {group}"),
             (r#"{"titled_link":"{title}"}"#, "the sentence \"titled_link\" has to contain {url}"),
             (r#"{"bot_name":""}"#, "the sentence \"bot_name\" cannot be empty"),
         ] {
-            assert_eq!(Wording::parse(json).unwrap_err().to_string(), sentence, "{json}");
+            assert_eq!(parse(json).unwrap_err().to_string(), sentence, "{json}");
         }
+    }
+
+    #[test]
+    fn a_user_is_spoken_to_in_their_language_or_in_what_is_nearest_to_it() {
+        let json =
+            r#"{"bot_name":"Bot","deletion":"","de":{"bot_name":"Roboter"},"de-CH":{"bot_name":"Robi"},"en":{}}"#;
+        let groups = BTreeMap::from([(GroupId(7), "de-ch".to_owned()), (GroupId(8), "fr".to_owned())]);
+        let wordings = Wordings::parse(json, Defaults { stack: Some("de".to_owned()), groups }).unwrap();
+        for (code, group, name) in [
+            (Some("de"), 0, "Roboter"),
+            (Some("de-AT"), 0, "Roboter"),
+            (Some("de_ch"), 0, "Robi"),
+            (Some("de-CH-1901"), 0, "Robi"),
+            (Some("en-GB"), 7, "Bot"),
+            (Some("fr"), 0, "Roboter"),
+            (Some("fr"), 7, "Robi"),
+            (None, 7, "Robi"),
+            (None, 8, "Roboter"),
+            (None, 0, "Roboter"),
+        ] {
+            let wording = wordings.of(code.and_then(language).as_deref(), GroupId(group));
+            assert_eq!(wording.bot_name(), name, "{code:?} in group {group}");
+            assert_eq!(wording.deletion(), None, "what is said for every language holds in each");
+        }
+        assert_eq!(parse(json).unwrap().of(None, GroupId(7)).bot_name(), "Bot");
+    }
+
+    #[test]
+    fn a_code_of_a_language_is_told_from_other_words() {
+        for code in ["de", "gsw", "de-AT", "zh_Hant_TW", "es-419", " EN "] {
+            assert!(language(code).is_some(), "{code}");
+        }
+        for other in ["", "d", "note", "de-", "-de", "de--at", "d3", "de at", &"de-abc".repeat(9)] {
+            assert_eq!(language(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_waiting_user_is_told_whole_minutes() {
+        let said =
+            |seconds: Option<u64>| Wording::default().waiting(3, seconds.map(std::time::Duration::from_secs)).unwrap();
+        assert_eq!(said(Some(181)), "You are number 3 in the queue. An agent is free in about 4 min.");
+        assert!(said(Some(0)).ends_with("about 1 min."));
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! Botcopy ignores an answer that takes longer than five seconds, so ours never waits for LiveChat to the end: once a call
 //! is durable the answer is a promise, kept by the sweep if need be. Whatever is not durable stays with the bot.
 
+mod typing;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -11,15 +14,21 @@ use sha2::{Digest as _, Sha256};
 
 use super::accept::Intake;
 use super::drain::Drained;
+use super::gates::BOTCOPY;
 use super::start::StartRequest;
 use super::{DELIVERY_TIME, Error, Handoff, Result, fresh_holder};
-use crate::botcopy::{Answer, Call};
-use crate::bridge::{ToAgent, from_botcopy};
+use crate::botcopy::{Answer, Call, EventType, Said};
+use crate::botpress::HistoryItem;
+use crate::bridge::transcript::Opening;
+use crate::bridge::{ToAgent, ToBot, from_botcopy, news};
 use crate::clock::Timestamp;
 use crate::ids::UserId;
+use crate::metrics::{About, Metric};
 use crate::redacted::Redacted;
-use crate::store::lane::{Lane, Lease, Outcome, Trail};
+use crate::store::lane::{Lane, Lease, Outcome, Position, Trail};
 use crate::store::{Heard, Platform, Session, State, Surroundings};
+
+pub(super) use typing::Peeks;
 
 /// How long a call may take before it is answered with what is durable by then. Half a second is left for the looks that
 /// this takes, and three for a cold start, the network, and Botcopy's own clock.
@@ -31,8 +40,11 @@ const LOOK_TIME: Duration = Duration::from_millis(400);
 /// How much longer a lease lasts than the call that took it.
 const LEASE_MARGIN: Duration = Duration::from_secs(2);
 
-/// The same words of the same user within this time are a repeated call: longer than Botcopy waits for an answer, shorter
-/// than it takes most people to say the same again.
+/// How long Botcopy waits for an answer: what comes later it has not received.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same words again within this time are a repeated call, if they are the last that were heard and have had no answer: longer
+/// than Botcopy waits for one.
 const REPEAT_WINDOW: Duration = Duration::from_secs(10);
 
 /// How often a call looks at a user whose session changes under its hands.
@@ -44,20 +56,41 @@ impl Handoff {
         self.clock.now() + ANSWER_TIME
     }
 
-    /// Takes an authentic call of Botcopy; the answer is there soon after `deadline`, whatever LiveChat does, and true.
-    pub async fn hand_over(&self, call: &Call, deadline: Timestamp) -> Answer {
+    /// Takes an authentic call of Botcopy; the answer is there soon after `deadline`, whatever LiveChat does, and true. There is none
+    /// where nothing was said, and nobody knows what is true.
+    pub async fn hand_over(&self, call: &Call, deadline: Timestamp) -> Option<Answer> {
         let user_id = UserId::of_botcopy(&call.channel.bot_id, &call.channel.user_id);
+        if call.event_type == EventType::Unknown {
+            self.record(&About::Vendor(BOTCOPY), &[(Metric::UnknownEvents, 1.0)]);
+        }
+        match call.event_type {
+            EventType::Typing => self.types(&user_id, deadline).await,
+            EventType::Unknown if call.said == Said::Nothing && !call.is_trigger => {
+                self.whether_paused(&user_id, deadline).await.map(|(answer, _)| answer)
+            }
+            EventType::Message | EventType::Unknown => Some(self.take(&user_id, call, deadline).await),
+        }
+    }
+
+    /// Takes what a user said.
+    async fn take(&self, user_id: &UserId, call: &Call, deadline: Timestamp) -> Answer {
         for _ in 0..MOST_LOOKS {
-            let (session, heard) = match self.clock.within(deadline, self.listen(&user_id, call)).await {
+            let known = async {
+                let (session, heard) = self.listen(user_id, call).await?;
+                let is_repeat = match &session {
+                    Some((session, _)) => self.is_repeat(session, call).await?,
+                    None => false,
+                };
+                Ok((session.filter(|_| !is_repeat), is_repeat, heard))
+            };
+            let (session, is_repeat, heard) = match self.clock.within(deadline, known).await {
                 Some(Ok(known)) => known,
                 failed => return self.left_to_bot("the table did not answer", failed.and_then(Result::err)),
             };
             let answer = match session {
-                Some((session, around)) if !is_repeat(&session, call, self.clock.now()) => {
-                    Some(self.speak((&session, around), call, heard, deadline).await)
-                }
-                None if !call.is_trigger => Some(Answer::NOT_PAUSED),
-                _ => self.begin(&user_id, call, deadline).await,
+                Some((session, around)) => Some(self.speak((&session, around), call, heard, deadline).await),
+                None if !is_repeat && !call.is_trigger => Some(Answer::NOT_PAUSED),
+                None => self.begin(user_id, call, deadline).await,
             };
             if let Some(answer) = answer {
                 return answer;
@@ -70,17 +103,38 @@ impl Handoff {
     /// does no harm, and if there is one, it has saved a trip to the table.
     async fn listen(&self, user_id: &UserId, call: &Call) -> Result<(Option<(Session, Surroundings)>, Option<Heard>)> {
         let hear = async {
-            match call.is_trigger || call.text.expose().trim().is_empty() {
+            match call.is_trigger || call.said == Said::Nothing {
                 true => Ok(None),
-                false => self.hear(user_id, &call.text).await.map(Some),
+                false => self.hear(user_id, &call.said).await.map(Some),
             }
         };
         tokio::try_join!(self.live_session(user_id), hear)
     }
 
-    async fn hear(&self, user_id: &UserId, text: &Redacted) -> Result<Heard> {
+    async fn hear(&self, user_id: &UserId, said: &Said) -> Result<Heard> {
         let heard = Heard { heard_at: self.clock.now(), source_id: format!("said:{}", fresh_holder()) };
-        Ok(self.table.hear(user_id, &digest(text), heard, REPEAT_WINDOW).await?)
+        Ok(self.table.hear(user_id, &digest(said), heard, REPEAT_WINDOW).await?)
+    }
+
+    /// Notes that a call which came in at `begun` is being answered, if Botcopy still waits: the same words are said again from now on.
+    async fn note_answered(&self, user_id: &UserId, heard: &Heard, begun: Timestamp) {
+        let now = self.clock.now();
+        if now.since(begun) >= PATIENCE {
+            return;
+        }
+        let noted = self.table.note_answered(user_id, &heard.source_id, now);
+        if !matches!(self.clock.within(now + LOOK_TIME, noted).await, Some(Ok(()))) {
+            tracing::warn!("the same words will be taken for a repeated call for some seconds");
+        }
+    }
+
+    /// Whether a call is the one that began the session, once more.
+    async fn is_repeat(&self, session: &Session, call: &Call) -> Result<bool> {
+        if !is_like_the_first(session, call, self.clock.now()) {
+            return Ok(false);
+        }
+        let said_since = self.table.last_heard_at(&session.user_id).await?.is_some_and(|at| at > session.started_at);
+        Ok(!said_since)
     }
 
     /// The session that a user's words are for.
@@ -90,18 +144,20 @@ impl Handoff {
 
     /// Starts a session, or waits for the start that the same call began; nothing when somebody else's is in the way.
     async fn begin(&self, user_id: &UserId, call: &Call, deadline: Timestamp) -> Option<Answer> {
-        let history = from_botcopy::history(&call.history, user_id);
-        let repeat_key = digest(&call.text);
+        let history = from_botcopy::history(&call.history, user_id, &self.config.botcopy.resume_events);
+        let repeat_key = digest(&call.said);
+        let said = from_botcopy::said(&call.said, self.words_for_agents(self.config.group_id));
         let request = StartRequest {
             platform: &Platform::Botcopy(call.channel.clone()),
             user_id,
             group_id: None,
+            language: call.language.as_deref(),
             title: None,
             // Without a history the words that led here are all there is to tell.
-            description: Some(call.text.expose()).filter(|_| history.is_empty()),
+            description: said.as_ref().map(Redacted::expose).filter(|_| history.is_empty()),
             history: &history,
             tags: &[],
-            session_fields: &[],
+            session_fields: &call.parameters,
             prepared: None,
             repeat_key: Some(&repeat_key),
             asked_at: self.clock.now(),
@@ -133,7 +189,7 @@ impl Handoff {
     async fn promised(&self, user_id: &UserId, call: &Call) -> Option<Answer> {
         let now = self.clock.now();
         match self.clock.within(now + LOOK_TIME, self.live_session(user_id)).await {
-            Some(Ok(Some((session, _)))) if is_repeat(&session, call, now) => Some(self.paused()),
+            Some(Ok(Some((session, _)))) if is_like_the_first(&session, call, now) => Some(self.paused()),
             Some(Ok(Some(_))) => None,
             Some(Ok(None)) => Some(Answer::NOT_PAUSED),
             failed => Some(self.left_to_bot("the table did not answer", failed.and_then(Result::err))),
@@ -148,21 +204,32 @@ impl Handoff {
         heard: Option<Heard>,
         deadline: Timestamp,
     ) -> Answer {
-        if call.text.expose().trim().is_empty() {
-            return self.paused();
-        }
+        let told = self.clock.within(deadline, self.said_to_bot(session, call)).await;
+        let told = told.and_then(Result::ok).unwrap_or_default();
+        let Some(text) = self.news_for_agents(session, call, &told) else { return self.paused() };
+        let begun = deadline - ANSWER_TIME;
         let lease = Lease { holder: fresh_holder(), until: deadline + LEASE_MARGIN };
-        let acceptance = self.accept_said((session, around), &call.text, heard.clone(), &lease);
+        let acceptance = self.accept_said((session, around), (&call.said, &text), heard.clone(), &lease);
         let (said, intake) = match self.clock.within(deadline, acceptance).await.transpose() {
             Ok(Some((heard, intake))) => (Ok(Some(heard)), Some(intake)),
             Ok(None) => (Ok(None), None),
             Err(error) => (Err(error), None),
         };
+        if let Ok(Some(_)) = &said
+            && call.is_trigger
+        {
+            self.continue_with(session, &told, deadline).await;
+        }
         if let Some(intake) = intake {
             let holds_lease = intake.accepted.holds_lease();
             let delivery = Box::pin(self.deliver_said(session, intake, &lease, deadline));
             match self.clock.within(deadline, delivery).await {
-                Some(Drained::Delivered) if holds_lease => return self.paused(),
+                Some(Drained::Delivered) if holds_lease => {
+                    if let Ok(Some(heard)) = &said {
+                        self.note_answered(&session.user_id, heard, begun).await;
+                    }
+                    return self.paused();
+                }
                 Some(_) => {}
                 None => {
                     tracing::warn!(session.id = %session.session_id, "a message takes long and is left to the sweep")
@@ -170,11 +237,17 @@ impl Handoff {
             }
         }
         let known = said.as_ref().ok().cloned().flatten().or(heard);
+        let note = async {
+            if let Ok(Some(heard)) = &said {
+                self.note_answered(&session.user_id, heard, begun).await;
+            }
+        };
         let look = async {
             let session_now = async { Ok(self.table.session(&session.session_id).await?) };
-            tokio::try_join!(self.trail_of(session, known, &call.text), session_now)
+            tokio::try_join!(self.trail_of(session, known, (&call.said, &text)), session_now)
         };
-        match (self.clock.within(self.clock.now() + LOOK_TIME, look).await, said) {
+        let (look, ()) = tokio::join!(self.clock.within(self.clock.now() + LOOK_TIME, look), note);
+        match (look, said) {
             // The session ended while this was on its way, perhaps by this very call: the bot is to have it.
             (Some(Ok((Some(Trail { outcome: Some(Outcome::Dropped), .. }), _))), _) => Answer::NOT_PAUSED,
             (Some(Ok((_, Some(now)))), _) if !is_live(&now) => Answer::NOT_PAUSED,
@@ -184,12 +257,19 @@ impl Handoff {
     }
 
     /// What is known of the user's words; where it is not known how they were heard, that is looked up.
-    async fn trail_of(&self, session: &Session, known: Option<Heard>, text: &Redacted) -> Result<Option<Trail>> {
+    async fn trail_of(
+        &self,
+        session: &Session,
+        known: Option<Heard>,
+        (said, text): (&Said, &Redacted),
+    ) -> Result<Option<Trail>> {
         let heard = match known {
             Some(heard) => Some(heard),
-            None => self.table.heard(&session.user_id, &digest(text)).await?,
+            None => self.table.heard(&session.user_id, &digest(said)).await?,
         };
-        let items = heard.map(|heard| from_botcopy::items(text, &heard, &self.config.wording)).unwrap_or_default();
+        let items = heard
+            .map(|heard| from_botcopy::items(text, &heard, self.words_for_agents(session.group_id)))
+            .unwrap_or_default();
         let Some((last, _)) = items.last() else { return Ok(None) };
         Ok(self.table.trail(&session.session_id, Lane::ToAgent, &last.source_id, self.clock.now()).await?)
     }
@@ -197,17 +277,54 @@ impl Handoff {
     async fn accept_said(
         &self,
         (session, around): (&Session, Surroundings),
-        text: &Redacted,
+        (said, text): (&Said, &Redacted),
         heard: Option<Heard>,
         lease: &Lease,
     ) -> Result<(Heard, Intake<ToAgent>)> {
         let heard = match heard {
             Some(heard) => heard,
-            None => self.hear(&session.user_id, text).await?,
+            None => self.hear(&session.user_id, said).await?,
         };
-        let items = from_botcopy::items(text, &heard, &self.config.wording);
+        let items = from_botcopy::items(text, &heard, self.words_for_agents(session.group_id));
         let intake = self.accept_seeing(around, &session.session_id, items, lease).await?;
         Ok((heard, intake))
+    }
+
+    /// What agents are shown of a call: what was said, or of a user who was back with the bot what was said there, which ends with that.
+    fn news_for_agents(&self, session: &Session, call: &Call, said_to_bot: &[HistoryItem]) -> Option<Redacted> {
+        let (words, names) = (self.words_for_agents(session.group_id), BTreeMap::new());
+        let opening = Opening { title: None, description: None, history: said_to_bot, names: &names, wording: words };
+        opening.text().or_else(|| from_botcopy::said(&call.said, words))
+    }
+
+    /// What a user who was back with the bot said there, and heard, as far as agents do not know it.
+    async fn said_to_bot(&self, session: &Session, call: &Call) -> Result<Vec<HistoryItem>> {
+        let (user_id, ours) = (&session.user_id, &self.config.botcopy.resume_events);
+        match from_botcopy::since_last_agent(&call.history) {
+            _ if !call.is_trigger => Ok(Vec::new()),
+            Some(since) => Ok(from_botcopy::history(since, user_id, ours)),
+            None => {
+                let known = self.table.told(user_id, self.clock.now()).await?;
+                Ok(news::news(user_id, &from_botcopy::history(&call.history, user_id, ours), &known).to_vec())
+            }
+        }
+    }
+
+    /// Goes on with a session whose user was back with the bot: agents have been `told` what was said there, and the widget shows again
+    /// who answers.
+    async fn continue_with(&self, session: &Session, told: &[HistoryItem], deadline: Timestamp) {
+        let goes_on = async {
+            let known = self.table.told(&session.user_id, self.clock.now()).await?;
+            self.remember_told(&session.user_id, known, told).await;
+            let position = Position { at: self.clock.now(), source_id: format!("continued:{}", fresh_holder()) };
+            match session.agent_told.is_some() {
+                true => self.tell_bot(session, position, &ToBot::Continued, deadline + DELIVERY_TIME).await,
+                false => Ok(()),
+            }
+        };
+        if let Some(Err(error)) = self.clock.within(deadline, Box::pin(goes_on)).await {
+            tracing::warn!(error = %error, session.id = %session.session_id, "the widget may not show who answers");
+        }
     }
 
     async fn deliver_said(
@@ -249,12 +366,25 @@ const fn is_live(session: &Session) -> bool {
     matches!(session.state, State::Starting | State::Active)
 }
 
-/// Whether a call is the one that began the session, once more.
-fn is_repeat(session: &Session, call: &Call, now: Timestamp) -> bool {
-    call.is_trigger && session.request_digest == digest(&call.text) && now.since(session.started_at) < REPEAT_WINDOW
+/// Whether a call says what the one said that began the session, shortly after it.
+fn is_like_the_first(session: &Session, call: &Call, now: Timestamp) -> bool {
+    call.is_trigger && session.request_digest == digest(&call.said) && now.since(session.started_at) < REPEAT_WINDOW
 }
 
 /// A fingerprint of what was said.
-fn digest(text: &Redacted) -> String {
-    URL_SAFE_NO_PAD.encode(Sha256::digest(text.expose()))
+fn digest(said: &Said) -> String {
+    let mut hash = Sha256::new();
+    match said {
+        Said::Text(text) => hash.update(text.expose()),
+        Said::Event { name, parameters } => {
+            let parameters = parameters.iter().flat_map(|(name, value)| [name.as_str(), value.expose()]);
+            [name.expose()].into_iter().chain(parameters).for_each(|part| {
+                hash.update([0]);
+                hash.update(part);
+            });
+        }
+        Said::Nothing => {}
+        Said::Unreadable => hash.update([0, 0]),
+    }
+    URL_SAFE_NO_PAD.encode(hash.finalize())
 }

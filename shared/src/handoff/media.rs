@@ -31,7 +31,8 @@ impl Handoff {
         if let Some(delivered) = self.found(&addressee, item).await? {
             return Ok(delivered);
         }
-        let link = || NewEvent::text(to_livechat::media_link(media, &self.config.wording), custom_id);
+        let link =
+            || NewEvent::text(to_livechat::media_link(media, self.words_for_agents(session.group_id)), custom_id);
         let Some(url) = self.uploaded(session, item, media, &addressee).await? else {
             return self.say(&addressee, &link()).await;
         };

@@ -44,13 +44,15 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client as DynamoDb;
 use aws_sdk_secretsmanager::Client as SecretsManager;
 
+use crate::bridge::wording::Wording;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config};
 use crate::http::{self, Http};
+use crate::ids::GroupId;
 use crate::media::{Fetcher, Policy};
 use crate::metrics::{About, Metric, Metrics};
-use crate::store::Table;
 use crate::store::lane::Lease;
+use crate::store::{Session, Table};
 use crate::{aws, botpress, livechat, secrets};
 
 /// How long a vendor may take for one call; LiveChat itself gives up after 15 s, but its callers cannot wait for that.
@@ -80,6 +82,7 @@ pub struct Handoff {
     media: Fetcher,
     gates: gates::Gates,
     memory: find::Memory,
+    peeks: handover::Peeks,
     metrics: Metrics,
 }
 
@@ -121,6 +124,7 @@ impl Handoff {
             media: Fetcher::new(media, tls)?,
             gates: gates::Gates::new(&clock, &table, &metrics),
             memory: find::Memory::default(),
+            peeks: handover::Peeks::default(),
             table,
             config,
             clock,
@@ -130,6 +134,16 @@ impl Handoff {
 
     fn record(&self, about: &About, values: &[(Metric, f64)]) {
         self.metrics.record(&self.clock, about, values);
+    }
+
+    /// The sentences for the user of a session, in their language.
+    fn words_for_user(&self, session: &Session) -> &Wording {
+        self.config.wording.of(session.language.as_deref(), session.group_id)
+    }
+
+    /// The sentences for the agents of a group, and for the author of a bot that hands over to it.
+    fn words_for_agents(&self, group_id: GroupId) -> &Wording {
+        self.config.wording.of(None, group_id)
     }
 
     /// Until when the text-free trail of something that ends at `now` is kept.

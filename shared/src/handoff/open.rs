@@ -66,7 +66,7 @@ impl Handoff {
             false
         });
         let may_wait = self.config.when_offline == WhenOffline::LeaveMessage;
-        match self.config.wording.refusal(group_id, statuses?.get(&group_id).copied(), may_wait) {
+        match self.words_for_agents(group_id).refusal(group_id, statuses?.get(&group_id).copied(), may_wait) {
             Some(sentence) => Err(Error::Refused(sentence)),
             None => Ok(is_news),
         }
@@ -146,10 +146,10 @@ impl Handoff {
                 self.look_and_open(error, user, &new_chat, customer).await
             }
             Err(Error::LiveChat(error)) if error.is_group_unavailable() => {
-                Err(Error::Refused(self.config.wording.group_offline(session.group_id)))
+                Err(Error::Refused(self.words_for_agents(session.group_id).group_offline(session.group_id)))
             }
             Err(Error::LiveChat(error)) if error.is_group_not_found() => {
-                Err(Error::Refused(self.config.wording.group_unknown(session.group_id)))
+                Err(Error::Refused(self.words_for_agents(session.group_id).group_unknown(session.group_id)))
             }
             opened => opened,
         }
@@ -197,7 +197,7 @@ impl Handoff {
             description: request.description,
             history: request.history,
             names: &names,
-            wording: &self.config.wording,
+            wording: self.words_for_agents(session.group_id),
         };
         opening.text().map(|text| NewEvent::text(text, custom_id))
     }

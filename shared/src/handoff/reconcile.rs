@@ -63,11 +63,14 @@ impl Handoff {
         Ok(true)
     }
 
-    /// Accepts and delivers what no webhook has brought.
+    /// Accepts and delivers what no webhook has brought; a user who waits hears how the queue moves.
     pub(super) async fn deliver_missed(&self, session: &Session, deadline: Timestamp) -> Result<()> {
-        let missed = self.missed(session).await?;
+        let Some((chat, pointer)) = self.read_session(session).await? else { return Ok(()) };
         let (session_id, lease) = (&session.session_id, lease_until(deadline));
-        let accepted = self.accept_all(session_id, missed, &lease).await?;
+        if self.tell_place(session, &chat, deadline).await? {
+            self.table.hasten_read(session_id, self.clock.now() + SILENCE).await?;
+        }
+        let accepted = self.accept_all(session_id, self.told_by(chat, &pointer), &lease).await?;
         if accepted != Accepted::Duplicate {
             tracing::warn!(session.id = %session_id, "a thread held something that no webhook had brought");
             self.drain_accepted::<ToBot>(session_id, accepted, &lease, deadline).await;
@@ -81,7 +84,11 @@ impl Handoff {
     pub(super) async fn catch_up(&self, session: &Session, thread: &Thread, pointer: &ChatPointer) {
         let caught_up = async {
             let settled_at = self.clock.now() + platform::settle(self, session);
-            for (position, content) in self.told_by(self.read_thread(thread).await?, pointer) {
+            let chat = self.read_thread(thread).await?;
+            if let Some((position, notice)) = self.place_in_queue(session, &chat) {
+                self.accept_for(settled_at, &session.session_id, position, &notice).await?;
+            }
+            for (position, content) in self.told_by(chat, pointer) {
                 self.accept_for(settled_at, &session.session_id, position, &content).await?;
             }
             Ok::<(), super::Error>(())
@@ -100,10 +107,32 @@ impl Handoff {
 
     /// Everything that the session's thread shows to have happened.
     async fn missed(&self, session: &Session) -> Result<Vec<(Position, ToBot)>> {
-        let Some(thread) = &session.thread else { return Ok(Vec::new()) };
+        let read = self.read_session(session).await?;
+        Ok(read.map(|(chat, pointer)| self.told_by(chat, &pointer)).unwrap_or_default())
+    }
+
+    /// The session's thread, with what its events are judged by.
+    async fn read_session(&self, session: &Session) -> Result<Option<(Chat, ChatPointer)>> {
+        let Some(thread) = &session.thread else { return Ok(None) };
         let (chat, pointer) = tokio::join!(self.read_thread(thread), self.table.find_by_chat(&thread.chat_id));
-        let (chat, Some(pointer)) = (chat?, pointer?) else { return Ok(Vec::new()) };
-        Ok(self.told_by(chat, &pointer))
+        let chat = chat?;
+        Ok(pointer?.map(|pointer| (chat, pointer)))
+    }
+
+    /// Tells a user who waits what their place in the queue is, once for each; answers whether they wait and can be told.
+    async fn tell_place(&self, session: &Session, chat: &Chat, deadline: Timestamp) -> Result<bool> {
+        let Some((position, notice)) = self.place_in_queue(session, chat) else { return Ok(false) };
+        self.tell_bot(session, position, &notice, deadline).await?;
+        Ok(true)
+    }
+
+    /// What there is to say of the queue in which a session's thread waits.
+    fn place_in_queue(&self, session: &Session, chat: &Chat) -> Option<(Position, ToBot)> {
+        let thread = chat.thread.as_ref().filter(|thread| thread.active)?;
+        let queue = thread.queue.filter(|_| session.agent_told.is_none() && platform::tells_notices(session))?;
+        let text = self.words_for_user(session).waiting(queue.position, queue.wait)?.into();
+        let position = Position { at: self.clock.now(), source_id: format!("waiting:{}", queue.position) };
+        Some((position, ToBot::Notice { text }))
     }
 
     fn told_by(&self, chat: Chat, pointer: &ChatPointer) -> Vec<(Position, ToBot)> {

@@ -27,7 +27,7 @@ impl Handoff {
         self.check_app().await?;
         let group_id = group_id.unwrap_or(self.config.group_id);
         if self.group_status(group_id).await?.is_none() {
-            return Err(Error::Refused(self.config.wording.group_unknown(group_id)));
+            return Err(Error::Refused(self.words_for_agents(group_id).group_unknown(group_id)));
         }
         self.check_agent_token().await?;
         match self.repair_webhooks(webhook_url).await {

@@ -21,7 +21,8 @@ impl Handoff {
             .ok_or_else(|| Error::Refused("This conversation was not handed over to LiveChat.".to_owned()))?;
         let lease = lease_until(deadline);
         let participant = self.participant(message, &pointer.user_id).await;
-        let items = to_livechat::items(message, participant.as_ref(), &self.config.wording);
+        let group_id = around.session.as_ref().map_or(self.config.group_id, |session| session.group_id);
+        let items = to_livechat::items(message, participant.as_ref(), self.words_for_agents(group_id));
         let intake = self.accept_seeing(around, &pointer.session_id, items, &lease).await?;
         self.drain_accepted::<ToAgent>(&pointer, intake, &lease, deadline).await;
         Ok(())

@@ -11,8 +11,9 @@ use super::drain::Drained;
 use super::reconcile::SILENCE;
 use super::stop::MayBeOpen;
 use super::{Error, Handoff, Result, fresh_holder, platform};
+use crate::botcopy::ResumeReason;
 use crate::botpress::{Author, HistoryItem};
-use crate::bridge::wording::Wording;
+use crate::bridge::wording::{self, Wording};
 use crate::bridge::{ToAgent, ToBot, news, to_livechat};
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, SessionId, UserId};
@@ -50,6 +51,8 @@ pub struct StartRequest<'a> {
     pub title: Option<&'a str>,
     /// Explanation for the agent.
     pub description: Option<&'a str>,
+    /// The code of the user's language, where it is known.
+    pub language: Option<&'a str>,
     /// What was said before, oldest first.
     pub history: &'a [HistoryItem],
     /// LiveChat tags for the thread.
@@ -110,7 +113,7 @@ impl Handoff {
         }
         // Nobody can tell which of the people behind the address asks.
         if user.upstream_users > 1 && matches!(session.state, State::Starting | State::Active) {
-            return Err(Error::Refused(self.config.wording.already_with_agent()));
+            return Err(Error::Refused(self.words_for_agents(session.group_id).already_with_agent()));
         }
         match (session.state, &session.conversation_id) {
             (State::Closed, _) => self.claim(request, digest, user, deadline).await,
@@ -162,6 +165,7 @@ impl Handoff {
             platform: request.platform.clone(),
             user_id: user.user_id.clone(),
             group_id: request.group_id.unwrap_or(self.config.group_id),
+            language: request.language.and_then(wording::language),
             request_digest: digest.to_owned(),
             handoff_texts: spoken(request.history).1,
             claim: self.new_claim(deadline),
@@ -180,7 +184,7 @@ impl Handoff {
             failure: None,
         };
         if platform::outlives_caller(request.platform) {
-            session.opening = request.opening_text(&user, &self.config.wording);
+            session.opening = request.opening_text(&user, self.words_for_agents(session.group_id));
         }
         if self.table.claim_start(&session, user.session_id.as_ref()).await? {
             Box::pin(self.build(request, user, session, deadline)).await.map(Step::Answer)
@@ -308,6 +312,7 @@ impl Handoff {
             platform: &platform,
             user_id: &user_id,
             group_id: Some(session.group_id),
+            language: None,
             title: None,
             description: None,
             history: &[],
@@ -321,7 +326,7 @@ impl Handoff {
         match self.try_build(&request, user, &mut session).await {
             Ok(_) => {
                 // Whatever was answered when the start was asked for, from here on the bot has to be silent.
-                let position = Position { at: session.started_at, source_id: "late_start".to_owned() };
+                let position = Position { at: self.clock.now(), source_id: "late_start".to_owned() };
                 self.tell_bot(&session, position, &ToBot::Renewal, deadline).await?;
                 self.deliver_what_waits(&session.session_id, deadline).await
             }
@@ -331,9 +336,8 @@ impl Handoff {
             }
             Err(error) => {
                 tracing::warn!(error = %error, session.id = %session.session_id, "a promised start is given up");
-                let wording = &self.config.wording;
-                let sentence = if error.is_retryable() { wording.not_reached() } else { wording.nobody_came() };
-                self.give_up(&session, sentence, deadline).await
+                let reason = if error.is_retryable() { ResumeReason::GivenUp } else { ResumeReason::NobodyCame };
+                self.give_up(&session, reason, deadline).await
             }
         }
     }
@@ -366,7 +370,7 @@ impl Handoff {
         if session.thread.is_some() {
             return Ok((customer, None));
         }
-        let introduction = request.introduction(user, &self.config.wording);
+        let introduction = request.introduction(user, self.words_for_agents(session.group_id));
         let is_news = match self.introduce(user, &introduction, session.group_id, &mut customer).await {
             Ok(is_news) => is_news,
             Err(error) => {

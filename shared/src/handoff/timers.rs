@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::drain::Content as _;
 use super::platform::Renewed;
 use super::{Error, Handoff, Result, lease_until};
+use crate::botcopy::ResumeReason;
 use crate::bridge::ToBot;
 use crate::clock::Timestamp;
 use crate::store::lane::{Accepted, Position};
@@ -48,7 +49,7 @@ impl Handoff {
         }
         if !self.has_agent(session, deadline).await? {
             tracing::info!(session.id = %session.session_id, "no agent has come in time");
-            self.give_up(session, self.config.wording.nobody_came(), deadline).await?;
+            self.give_up(session, ResumeReason::NobodyCame, deadline).await?;
         }
         self.table.stop_timer(&session.session_id, Timer::Assignment).await?;
         Ok(true)
@@ -73,7 +74,9 @@ impl Handoff {
     }
 
     /// Gives a session up, started or not: the user is told why, the bot resumes, and LiveChat's side is closed.
-    pub(super) async fn give_up(&self, session: &Session, sentence: Option<String>, deadline: Timestamp) -> Result<()> {
+    pub(super) async fn give_up(&self, session: &Session, reason: ResumeReason, deadline: Timestamp) -> Result<()> {
+        let words = self.words_for_user(session);
+        let sentence = if reason == ResumeReason::NobodyCame { words.nobody_came() } else { words.not_reached() };
         let now = self.clock.now();
         let lease = lease_until(deadline);
         let mut accepted = Accepted::Duplicate;
@@ -83,7 +86,7 @@ impl Handoff {
             accepted = self.accept(&session.session_id, told, &notice, &lease).await?;
         }
         let over = Position { at: now, source_id: "given_up".to_owned() };
-        let second = self.accept(&session.session_id, over, &ToBot::GivenUp, &lease).await?;
+        let second = self.accept(&session.session_id, over, &ToBot::GivenUp { reason }, &lease).await?;
         self.table.begin_closing(&session.session_id).await?;
         let accepted = if accepted.holds_lease() { accepted } else { second };
         self.drain_accepted::<ToBot>(&session.session_id, accepted, &lease, deadline).await;

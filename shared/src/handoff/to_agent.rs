@@ -54,7 +54,7 @@ impl Content for ToAgent {
                     .deliver_words(session, user, item, if *is_markdown { event.with_markdown() } else { event })
                     .await
             }
-            (Self::Note { text }, _) => match handoff.config.wording.note(text.expose()) {
+            (Self::Note { text }, _) => match handoff.words_for_agents(session.group_id).note(text.expose()) {
                 Some(note) => {
                     handoff.deliver_words(session, user, item, NewEvent::text(note, &item.position.source_id)).await
                 }
@@ -70,7 +70,7 @@ impl Content for ToAgent {
         let (Self::Message { .. } | Self::Media(_), Some(agent)) = (&item.content, &session.agent_told) else {
             return Ok(());
         };
-        let Some(text) = handoff.config.wording.not_delivered_to_agent() else { return Ok(()) };
+        let Some(text) = handoff.words_for_user(session).not_delivered_to_agent() else { return Ok(()) };
         let notice = ToBot::message(agent.agent_id.clone(), MessageContent::text(text));
         handoff.accept_notice(session, &notice, &item.position.source_id).await
     }

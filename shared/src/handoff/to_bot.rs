@@ -4,6 +4,7 @@ use super::drain::{Attempt, Content, Delivered};
 use super::gates::{BOTCOPY, BOTPRESS, Gate, LIVECHAT};
 use super::to_agent::STARTING_PAUSE;
 use super::{Error, Handoff, Result, platform};
+use crate::botcopy::ResumeReason;
 use crate::bridge::{MessageContent, ToAgent, ToBot, revisions};
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, ConversationId};
@@ -19,13 +20,13 @@ impl Content for ToBot {
     const VENDORS: &'static [&'static str] = &[LIVECHAT, BOTPRESS, BOTCOPY];
 
     fn is_end(&self) -> bool {
-        matches!(self, Self::Stopped | Self::Superseded | Self::GivenUp)
+        matches!(self, Self::Stopped | Self::Superseded | Self::GivenUp { .. })
     }
 
     fn earliest(&self, handoff: &Handoff, session: &Session, last_finished_at: Timestamp) -> Timestamp {
         match self {
             // Botpress may handle a message and an event side by side: last words must not come after the end.
-            Self::Left { .. } | Self::Stopped | Self::Superseded | Self::GivenUp => {
+            Self::Left { .. } | Self::Stopped | Self::Superseded | Self::GivenUp { .. } => {
                 last_finished_at + platform::pause(handoff, session)
             }
             _ => last_finished_at,
@@ -67,24 +68,26 @@ impl Content for ToBot {
             (Self::Left { .. }, _) => handoff.carry_out(session, item).await.map(Attempt::Done),
             (_, State::Closed) => Ok(Delivered::dropped().into()),
             // These two may end a session that never became active.
-            (Self::GivenUp, _) => handoff.end_from_here(session, "given_up").await,
+            (Self::GivenUp { reason }, _) => handoff.end_from_here(session, *reason, "given_up").await,
             (Self::Notice { .. }, _) => handoff.carry_out(session, item).await.map(Attempt::Done),
             (_, State::Starting | State::Closing) => Ok(Delivered::dropped().into()),
             (Self::Stopped, State::Active) if handoff.found_last_words(session, item.attempts).await? => {
                 Ok(Attempt::Later(handoff.clock.now()))
             }
             (Self::Stopped, State::Active) => {
-                let told = platform::resume(handoff, session).await;
+                let told = platform::resume(handoff, session, ResumeReason::AgentClosed).await;
                 handoff.end(session, told, "livechat").await.map(Attempt::Done)
             }
-            (Self::Superseded, State::Active) => handoff.end_from_here(session, "superseded").await,
+            (Self::Superseded, State::Active) => {
+                handoff.end_from_here(session, ResumeReason::UserSide, "superseded").await
+            }
             (_, State::Active) => handoff.carry_out(session, item).await.map(Attempt::Done),
         }
     }
 
     async fn tell_sender(handoff: &Handoff, session: &Session, item: &Waiting<Self>) -> Result<()> {
         let (Self::Message { .. } | Self::Correction { .. }) = item.content else { return Ok(()) };
-        let Some(text) = handoff.config.wording.not_delivered_to_user() else { return Ok(()) };
+        let Some(text) = handoff.words_for_agents(session.group_id).not_delivered_to_user() else { return Ok(()) };
         let notice = ToAgent::Note { text: text.into() };
         handoff.accept_notice(session, &notice, &item.position.source_id).await
     }
@@ -117,7 +120,8 @@ impl Handoff {
             ToBot::Notice { text } => platform::tell(self, session, text, &item.position.source_id).await,
             ToBot::Renewal => platform::renew(self, session).await,
             ToBot::Left { conversation_id, .. } => self.leave(session, conversation_id).await,
-            ToBot::Retracted | ToBot::Stopped | ToBot::Superseded | ToBot::GivenUp => Ok(Delivered::dropped()),
+            ToBot::Continued => platform::continue_session(self, session).await,
+            ToBot::Retracted | ToBot::Stopped | ToBot::Superseded | ToBot::GivenUp { .. } => Ok(Delivered::dropped()),
         }
     }
 
@@ -135,7 +139,7 @@ impl Handoff {
 
     /// Gives the bot of a conversation that the session has left its turn back; a conversation that is gone needs nothing.
     async fn leave(&self, session: &Session, conversation_id: &ConversationId) -> Result<Delivered> {
-        match platform::resume_in(self, session, conversation_id).await {
+        match platform::leave(self, session, conversation_id).await {
             Err(Error::Botpress(error)) if error.is_not_found() => Ok(Delivered::dropped()),
             told => told.map(|()| Delivered::without_id()),
         }
@@ -152,7 +156,7 @@ impl Handoff {
         let Some(trail) = trail else { return Ok(Delivered::dropped()) };
         let content_now = match trail.outcome {
             Some(Outcome::Delivered) if trail.revision.as_ref() == Some(&content.revision()) => None,
-            Some(Outcome::Delivered) => content.corrected(&self.config.wording),
+            Some(Outcome::Delivered) => content.corrected(self.words_for_user(session)),
             // The message itself was refused; what it says now may be taken.
             Some(Outcome::Parked) => Some(content.clone()),
             Some(Outcome::Dropped) | None => None,
@@ -168,7 +172,8 @@ impl Handoff {
         let trail = self.table.trail(&session.session_id, ToBot::LANE, of, self.clock.now()).await?;
         let was_shown = trail.is_some_and(|trail| trail.outcome == Some(Outcome::Delivered));
         let present = session.agent_told.as_ref().map(|agent| agent.agent_id.clone());
-        let (Some(sentence), Some(agent_id), true) = (self.config.wording.deletion(), present, was_shown) else {
+        let (Some(sentence), Some(agent_id), true) = (self.words_for_user(session).deletion(), present, was_shown)
+        else {
             return Ok(Delivered::dropped());
         };
         let sentence = MessageContent::text(sentence);
@@ -181,8 +186,13 @@ impl Handoff {
     }
 
     /// Ends a session although LiveChat has not: the bot resumes, and whatever is open at LiveChat is closed.
-    async fn end_from_here(&self, session: &mut Session, reason: &'static str) -> Result<Attempt> {
-        let told = match platform::resume(self, session).await {
+    async fn end_from_here(
+        &self,
+        session: &mut Session,
+        resumes: ResumeReason,
+        reason: &'static str,
+    ) -> Result<Attempt> {
+        let told = match platform::resume(self, session, resumes).await {
             Err(error) if error.is_retryable() => return Err(error),
             told => told,
         };

@@ -216,6 +216,18 @@ impl<'a> Customer<'a> {
         Ok(sent.event_id)
     }
 
+    /// Shows agents what the customer is typing, before it is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; a closed thread shows as [`is_chat_inactive`](Error::is_chat_inactive).
+    ///
+    /// See LiveChat Docs, "Send Sneak Peek" (Customer Chat Web API).
+    pub async fn send_sneak_peek(&self, chat_id: &ChatId, text: &str) -> Result<()> {
+        let body = json!({"chat_id": chat_id, "sneak_peek_text": text});
+        self.perform(Call::repeatable("send_sneak_peek"), &body).await
+    }
+
     /// The customer's chats: none or one.
     ///
     /// # Errors

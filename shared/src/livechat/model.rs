@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::clock::Timestamp;
 use crate::http::entries;
@@ -102,12 +103,33 @@ pub struct Thread {
     /// Who took part.
     #[serde(default)]
     pub user_ids: Vec<ParticipantId>,
+    /// Where it stands in the queue, while nobody has it.
+    #[serde(default, deserialize_with = "queue")]
+    pub queue: Option<Queue>,
     /// What happened in it, oldest first.
     #[serde(default)]
     pub events: Vec<Event>,
     /// Why `events` is empty although there were some: the licence's plan hides them.
     #[serde(default)]
     pub restricted_access: Option<String>,
+}
+
+/// A place in a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// From 1.
+    pub position: u32,
+    /// How long it is likely to take.
+    pub wait: Option<Duration>,
+}
+
+/// A queue that cannot be read spoils no thread: it is a courtesy.
+fn queue<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Queue>, D::Error> {
+    let queue = serde_json::Value::deserialize(deserializer)?;
+    let number = |name: &str| queue.get(name).and_then(serde_json::Value::as_u64);
+    let position =
+        number("position").and_then(|position| u32::try_from(position).ok()).filter(|position| *position > 0);
+    Ok(position.map(|position| Queue { position, wait: number("wait_time").map(Duration::from_secs) }))
 }
 
 /// A user of a chat.

@@ -1,4 +1,4 @@
-//! What users said lately, for platforms that number nothing: a repeat is known by user, text and time.
+//! What a user said last, for platforms that number nothing: a repeat is known by what is said, when, and what was answered.
 
 use std::time::Duration;
 
@@ -22,52 +22,80 @@ pub struct Heard {
     pub source_id: String,
 }
 
+/// The last of it.
+#[derive(Deserialize)]
+struct LastHeard {
+    said_digest: String,
+    #[serde(flatten)]
+    heard: Heard,
+}
+
 impl Table {
-    /// Records `heard`, unless the user said the same less than `window` before: then that counts.
+    /// Records that a user said something, unless it is the repeat of what they said last: the same, less than `window` before, and
+    /// not answered yet. Then that counts.
     ///
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error).
     pub async fn hear(&self, user_id: &UserId, digest: &str, heard: Heard, window: Duration) -> Result<Heard> {
-        self.first_within(window, &Key::heard(user_id, digest), "heard", heard).await
-    }
-
-    /// Records `heard` under a key, unless something was recorded there less than `window` before: then that counts.
-    pub(super) async fn first_within(
-        &self,
-        window: Duration,
-        key: &Key,
-        entity: &'static str,
-        heard: Heard,
-    ) -> Result<Heard> {
+        let key = Key::heard(user_id);
         loop {
             let change = Change {
-                expression: "SET heard_at = :now, source_id = :id, expires_at = :expires, entity = :entity",
-                condition: "attribute_not_exists(heard_at) OR heard_at <= :old",
+                expression: "SET said_digest = :digest, heard_at = :now, source_id = :id, expires_at = :expires, \
+                             entity = :entity REMOVE answered_at",
+                condition: "attribute_not_exists(heard_at) OR said_digest <> :digest OR heard_at <= :old \
+                            OR attribute_exists(answered_at)",
                 values: vec![
+                    (":digest", text(digest)),
                     (":now", text(heard.heard_at)),
                     (":id", text(&heard.source_id)),
                     (":expires", number((heard.heard_at + window + KEPT).unix_seconds())),
-                    (":entity", text(entity)),
+                    (":entity", text("heard")),
                     (":old", text(heard.heard_at - window)),
                 ],
             };
-            if self.transaction().update(key, change)?.commit("table hear").await?.is_done() {
+            if self.transaction().update(&key, change)?.commit("table hear").await?.is_done() {
                 return Ok(heard);
             }
-            // Gone only if it has expired between the two.
-            if let Some(before) = self.get(key).await? {
+            // Something else only if it was said between the two.
+            if let Some(before) = self.heard(user_id, digest).await? {
                 return Ok(before);
             }
         }
     }
 
-    /// What a user said, as it was heard last.
+    /// Records that what was heard as `source_id` is being answered: whoever says the same from now on says it again.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn note_answered(&self, user_id: &UserId, source_id: &str, now: Timestamp) -> Result<()> {
+        let change = Change {
+            expression: "SET answered_at = :now",
+            condition: "source_id = :id",
+            values: vec![(":now", text(now)), (":id", text(source_id))],
+        };
+        self.transaction().update(&Key::heard(user_id), change)?.commit("table note_answered").await?;
+        Ok(())
+    }
+
+    /// What a user said last, if it was this.
     ///
     /// # Errors
     ///
     /// As all reads: see [`Error`](super::Error).
     pub async fn heard(&self, user_id: &UserId, digest: &str) -> Result<Option<Heard>> {
-        self.get(&Key::heard(user_id, digest)).await
+        let last: Option<LastHeard> = self.get(&Key::heard(user_id)).await?;
+        Ok(last.filter(|last| last.said_digest == digest).map(|last| last.heard))
+    }
+
+    /// When a user last said anything in a session.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn last_heard_at(&self, user_id: &UserId) -> Result<Option<Timestamp>> {
+        let last: Option<LastHeard> = self.get(&Key::heard(user_id)).await?;
+        Ok(last.map(|last| last.heard.heard_at))
     }
 }

@@ -10,7 +10,7 @@
 //! | parked item | `SESSION#<session id>` | `PARKED#<lane>#<time>#<source id>` | operators |
 //! | trail | `SESSION#<session id>` | `TRAIL#<lane>#<source id>` | accept, to recognise duplicates; changes of a message |
 //! | timer | `SESSION#<session id>` | `TIMER#<timer>` | sweep |
-//! | heard | `USER#<user id>` | `HEARD#<digest of a text>` | whoever is told something twice without an id |
+//! | heard | `USER#<user id>` | `HEARD` | whoever may be told something twice without an id |
 //! | asked | `ASKED#<digest of the input>` | `ASKED` | `createUser`, to recognise a call that is repeated within seconds |
 //! | conversation | `CONVERSATION#<conversation id>` | `CONVERSATION` | everything Botpress calls |
 //! | chat | `CHAT#<chat id>` | `CHAT` | everything LiveChat calls |
@@ -77,8 +77,8 @@ impl Key {
         Self::new(session_partition(id), format!("TIMER#{timer}"))
     }
 
-    pub(super) fn heard(id: &UserId, digest: &str) -> Self {
-        Self::new(format!("USER#{id}"), format!("HEARD#{digest}"))
+    pub(super) fn heard(id: &UserId) -> Self {
+        Self::new(format!("USER#{id}"), "HEARD")
     }
 
     pub(super) fn asked(digest: &str) -> Self {

@@ -45,6 +45,9 @@ pub struct Session {
     pub user_id: UserId,
     /// The group that was asked for.
     pub group_id: GroupId,
+    /// The user's language by its code, `de-at`, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
     /// Fingerprint of the start request, by which a repeat is told from a new escalation.
     pub request_digest: String,
     /// How often the request's history had the bot's hand-off text: a second click in the same conversation finds it more often.

@@ -134,7 +134,27 @@ impl Table {
     ///
     /// As all writes: see [`Error`](super::Error).
     pub async fn first_asked(&self, digest: &str, asked: Heard, window: Duration) -> Result<Heard> {
-        self.first_within(window, &Key::asked(digest), "asked", asked).await
+        let key = Key::asked(digest);
+        loop {
+            let change = Change {
+                expression: "SET heard_at = :now, source_id = :id, expires_at = :expires, entity = :entity",
+                condition: "attribute_not_exists(heard_at) OR heard_at <= :old",
+                values: vec![
+                    (":now", text(asked.heard_at)),
+                    (":id", text(&asked.source_id)),
+                    (":expires", number((asked.heard_at + window).unix_seconds())),
+                    (":entity", text("asked")),
+                    (":old", text(asked.heard_at - window)),
+                ],
+            };
+            if self.transaction().update(&key, change)?.commit("table first_asked").await?.is_done() {
+                return Ok(asked);
+            }
+            // Gone only if it has expired between the two.
+            if let Some(before) = self.get(&key).await? {
+                return Ok(before);
+            }
+        }
     }
 
     /// Records what LiveChat has been told about the user.

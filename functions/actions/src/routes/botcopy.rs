@@ -6,8 +6,8 @@ use shared::handoff::{BotcopyProof, Handoff};
 
 use crate::answer;
 
-/// Far more than any history that somebody would read.
-const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+/// All that Lambda passes on: what a history weighs is mostly diagnostic data of Dialogflow CX, which is dropped while it is read.
+const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 
 /// Answers one call of Botcopy.
 pub async fn respond(handoff: &Handoff, request: &Request) -> Response<String> {
@@ -19,7 +19,9 @@ pub async fn respond(handoff: &Handoff, request: &Request) -> Response<String> {
     match handoff.authenticate_botcopy(BotcopyProof { headers: &request.headers, body }, deadline).await {
         Ok(call) => {
             let begun = handoff.clock.now();
-            let answer = handoff.hand_over(&call, deadline).await;
+            let Some(answer) = handoff.hand_over(&call, deadline).await else {
+                return text(StatusCode::SERVICE_UNAVAILABLE, "try again");
+            };
             let duration_ms = handoff.clock.now().since(begun).as_secs_f64() * 1_000.0;
             tracing::info!(paused = answer.paused, duration_ms, "a call of Botcopy was answered");
             answer::json(StatusCode::OK, &answer)

@@ -116,6 +116,7 @@ async fn act(
                 platform: &Platform::Botpress(install.clone()),
                 user_id: &user_id,
                 group_id: settings.group_id,
+                language: settings.language.as_deref(),
                 title: title.as_ref().map(|title| title.expose()),
                 description: description.as_ref().map(|description| description.expose()),
                 history: &message_history,

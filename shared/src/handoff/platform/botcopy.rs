@@ -8,18 +8,22 @@ use super::super::credentials::call;
 use super::super::drain::Delivered;
 use super::super::{Handoff, Result};
 use super::Shown;
-use crate::botcopy::{AgentProfile, Channel, Push};
+use crate::botcopy::{AgentProfile, Channel, Push, ResumeReason};
 use crate::bridge::{self, MessageContent};
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, ConversationId};
 use crate::redacted::Redacted;
 use crate::store::{AgentTold, Session, Timer};
 
-/// A pause is renewed when this part of it is over.
-const RENEW_AFTER: u32 = 2;
+/// A pause is renewed as late as is safe, since the widget may show each renewal: with this much of it left, or half of it where
+/// that is less. The sweep comes each minute, and one that dies keeps the lane for more than another: this is time for two deaths.
+const LEFT_AT_MOST: Duration = Duration::from_secs(300);
 
-/// The sweep comes each minute; a renewal that fails once shall have another chance before the pause lapses.
-const SWEEPS_BEFORE_LAPSE: Duration = Duration::from_secs(90);
+/// Time for one sweep, with a try that fails, is left in any case.
+const LEFT_AT_LEAST: Duration = Duration::from_secs(90);
+
+/// A pause that is too short for that is not renewed before this part of it is over: it has begun with a push.
+const NOT_BEFORE: u32 = 4;
 
 /// The record of a pause's beginning is brought up to date when it is older than this part of the pause, so that not
 /// every push costs a write.
@@ -36,7 +40,7 @@ pub(super) async fn show(
     if agent_id.is_person() && session.announced(agent_id).is_none() {
         announce(handoff, session, channel, agent_id, None).await?;
     }
-    let text = content.as_text(&handoff.config.wording).into();
+    let text = content.as_text(handoff.words_for_user(session)).into();
     handoff.push(session, channel, &Push::Message { text }).await?;
     Ok(Shown { vendor_id: None, is_new: true })
 }
@@ -51,8 +55,16 @@ pub(super) async fn tell(
     Ok(Delivered::without_id())
 }
 
+/// Renews the pause, unless the push that presented the agent, or a later one, has done so meanwhile.
 pub(super) async fn renew(handoff: &Handoff, session: &mut Session, channel: &Channel) -> Result<Delivered> {
-    let push = Push::Joined(handoff.shown(session.agent_told.as_ref()));
+    if session.agent_told.is_some() && handoff.clock.now() < Renewed::of(handoff, session).due_at {
+        return Ok(Delivered::dropped());
+    }
+    continue_session(handoff, session, channel).await
+}
+
+pub(super) async fn continue_session(handoff: &Handoff, session: &mut Session, channel: &Channel) -> Result<Delivered> {
+    let push = Push::Joined(handoff.shown(session, session.agent_told.as_ref()));
     handoff.push(session, channel, &push).await?;
     Ok(Delivered::without_id())
 }
@@ -72,16 +84,17 @@ pub(super) async fn announce(
     let bridge::AgentProfile { name, picture_url } = found.unwrap_or_default();
     let announced_at = Some(handoff.clock.now());
     let agent = AgentTold { agent_id: agent_id.clone(), user_id: None, name, picture_url, announced_at };
-    handoff.push(session, channel, &Push::Joined(handoff.shown(Some(&agent)))).await?;
+    let shown = handoff.shown(session, Some(&agent));
+    handoff.push(session, channel, &Push::Joined(shown)).await?;
     let before = session.agent_told.clone();
     session.announce(agent);
     handoff.table.put_announced(session, before.as_ref()).await?;
     Ok(())
 }
 
-pub(super) async fn resume(handoff: &Handoff, channel: &Channel) -> Result<()> {
+pub(super) async fn resume(handoff: &Handoff, channel: &Channel, reason: ResumeReason) -> Result<()> {
     let mut widget = handoff.as_channel(channel).await?;
-    call!(widget.push(&Push::Left))
+    call!(widget.push(&Push::Left(reason)))
 }
 
 /// There is nothing to open in a widget; what can lapse is timed from here on.
@@ -102,17 +115,18 @@ impl Renewed {
     pub(in super::super) fn of(handoff: &Handoff, session: &Session) -> Self {
         let pause = handoff.config.botcopy.pause;
         let at = session.paused_at.unwrap_or(session.started_at);
-        let good_for = (pause / RENEW_AFTER).min(pause.saturating_sub(SWEEPS_BEFORE_LAPSE));
+        let left = (pause / 2).clamp(LEFT_AT_LEAST, LEFT_AT_MOST);
+        let good_for = pause.saturating_sub(left).max(pause / NOT_BEFORE);
         Self { at, due_at: at + good_for }
     }
 }
 
 impl Handoff {
     /// How the widget shows an agent.
-    fn shown(&self, agent: Option<&AgentTold>) -> AgentProfile {
+    fn shown(&self, session: &Session, agent: Option<&AgentTold>) -> AgentProfile {
         let known = |text: Option<&Redacted>, otherwise: String| text.cloned().unwrap_or_else(|| otherwise.into());
         AgentProfile {
-            name: known(agent.and_then(|agent| agent.name.as_ref()), self.config.wording.unnamed_agent()),
+            name: known(agent.and_then(|agent| agent.name.as_ref()), self.words_for_user(session).unnamed_agent()),
             avatar_url: known(agent.and_then(|agent| agent.picture_url.as_ref()), String::new()),
         }
     }

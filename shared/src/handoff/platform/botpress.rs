@@ -36,7 +36,7 @@ pub(super) async fn show(
         payload: json!({}),
         tags: BTreeMap::from([("id".to_owned(), source_id.to_owned())]),
     };
-    let (best, plainer) = to_botpress::forms(content, &handoff.config.wording);
+    let (best, plainer) = to_botpress::forms(content, handoff.words_for_user(session));
     let mut shown = handoff.post(install, &mut message, best).await;
     // The best form that the install's definition declares.
     for form in plainer {
@@ -77,7 +77,7 @@ pub(super) async fn tell(
     text: &Redacted,
     source_id: &str,
 ) -> Result<Delivered> {
-    let name = handoff.config.wording.bot_name();
+    let name = handoff.words_for_user(session).bot_name();
     let service = NewUser::new(BTreeMap::from([("id".to_owned(), SERVICE_USER.to_owned())]), Some(&name), None);
     let mut bot = handoff.as_install(install).await?;
     let service: botpress::User = call!(bot.get_or_create_user(&service, &["id"]))?;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::drain::Delivered;
 use super::gates::Gate;
 use super::{Error, Handoff, Result};
+use crate::botcopy::ResumeReason;
 use crate::bridge::{AgentProfile, MessageContent};
 use crate::ids::{AgentId, ConversationId, UserId};
 use crate::redacted::Redacted;
@@ -74,6 +75,14 @@ pub(super) async fn tell(
     }
 }
 
+/// Whether [`tell`] reaches the user.
+pub(super) const fn tells_notices(session: &Session) -> bool {
+    match &session.platform {
+        Platform::Botpress(_) => false,
+        Platform::Botcopy(_) => true,
+    }
+}
+
 /// Keeps the bot silent for longer, where that has to be said again and again.
 pub(super) async fn renew(handoff: &Handoff, session: &mut Session) -> Result<Delivered> {
     match session.platform.clone() {
@@ -82,20 +91,30 @@ pub(super) async fn renew(handoff: &Handoff, session: &mut Session) -> Result<De
     }
 }
 
-/// Gives the bot its turn back; safe to call again.
-pub(super) async fn resume(handoff: &Handoff, session: &Session) -> Result<()> {
-    match (&session.platform, &session.conversation_id) {
-        (Platform::Botpress(_), Some(conversation_id)) => resume_in(handoff, session, conversation_id).await,
-        (Platform::Botpress(_), None) => Ok(()),
-        (Platform::Botcopy(channel), _) => botcopy::resume(handoff, channel).await,
+/// Keeps the bot silent for a user who was back with it, and shows again who answers.
+pub(super) async fn continue_session(handoff: &Handoff, session: &mut Session) -> Result<Delivered> {
+    match session.platform.clone() {
+        Platform::Botpress(_) => Ok(Delivered::dropped()),
+        Platform::Botcopy(channel) => botcopy::continue_session(handoff, session, &channel).await,
     }
 }
 
-/// The same for one conversation among those that the session has had.
-pub(super) async fn resume_in(handoff: &Handoff, session: &Session, conversation_id: &ConversationId) -> Result<()> {
+/// Gives the bot its turn back; safe to call again.
+pub(super) async fn resume(handoff: &Handoff, session: &Session, reason: ResumeReason) -> Result<()> {
+    match (&session.platform, &session.conversation_id) {
+        (Platform::Botpress(install), Some(conversation_id)) => {
+            botpress::resume(handoff, install, conversation_id).await
+        }
+        (Platform::Botpress(_), None) => Ok(()),
+        (Platform::Botcopy(channel), _) => botcopy::resume(handoff, channel, reason).await,
+    }
+}
+
+/// Gives the bot of a conversation that the session has left its turn back; only where conversations are made by us.
+pub(super) async fn leave(handoff: &Handoff, session: &Session, conversation_id: &ConversationId) -> Result<()> {
     match &session.platform {
         Platform::Botpress(install) => botpress::resume(handoff, install, conversation_id).await,
-        Platform::Botcopy(channel) => botcopy::resume(handoff, channel).await,
+        Platform::Botcopy(_) => Ok(()),
     }
 }
 

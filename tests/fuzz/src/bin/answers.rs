@@ -77,7 +77,7 @@ impl Stage {
             region: None,
         };
         let pause = Duration::from_secs(600);
-        let botcopy = botcopy::Settings { api_url: url.clone(), pause, resume_event: "default".to_owned() };
+        let botcopy = botcopy::Settings { api_url: url.clone(), pause, shows_typing: false, resume_events: botcopy::ResumeEvents::default() };
         Self {
             runtime: Builder::new_current_thread().enable_all().build().expect("a runtime can be made"),
             livechat: livechat::Client::new(livechat, http.clone()),
@@ -155,7 +155,7 @@ impl Stage {
 
     async fn ask_botcopy(&self) -> botcopy::Result<()> {
         let channel = Channel { bot_id: "bot".into(), user_id: "user".into() };
-        self.botcopy.widget(&channel, &"key".into()).push(&Push::Left).await
+        self.botcopy.widget(&channel, &"key".into()).push(&Push::Left(botcopy::ResumeReason::AgentClosed)).await
     }
 }
 

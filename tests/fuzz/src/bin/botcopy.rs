@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
-use shared::botcopy::{Proof, UnverifiedCall};
+use shared::botcopy::{Proof, ResumeEvents, UnverifiedCall};
 use shared::bridge::split::MAX_BYTES;
 use shared::bridge::transcript::Opening;
 use shared::bridge::wording::Wording;
@@ -19,13 +19,16 @@ fuzz_target!(|body: &[u8]| {
     let _ = unverified.verify(proof, &"token".into(), Some(&"header".into()));
     let call = unverified.into_call();
     let heard = Heard { heard_at: Timestamp::from_unix_millis(1_778_492_460_000), source_id: "heard".to_owned() };
-    for (_, item) in from_botcopy::items(&call.text, &heard, &Wording::default()) {
-        let ToAgent::Message { text, .. } = item else { panic!("Botcopy's users only write") };
-        assert!(text.expose().len() <= MAX_BYTES, "LiveChat takes no more");
+    let wording = Wording::default();
+    for text in from_botcopy::said(&call.said, &wording) {
+        for (_, item) in from_botcopy::items(&text, &heard, &wording) {
+            let ToAgent::Message { text, .. } = item else { panic!("Botcopy's users only write") };
+            assert!(text.expose().len() <= MAX_BYTES, "LiveChat takes no more");
+        }
     }
     let user_id = UserId::of_botcopy(&call.channel.bot_id, &call.channel.user_id);
-    let history = from_botcopy::history(&call.history, &user_id);
-    let (names, wording) = (BTreeMap::new(), Wording::default());
+    let history = from_botcopy::history(&call.history, &user_id, &ResumeEvents::default());
+    let names = BTreeMap::new();
     let opening = Opening { title: None, description: None, history: &history, names: &names, wording: &wording };
     assert!(opening.text().is_none_or(|text| text.expose().len() <= MAX_BYTES), "LiveChat takes no more");
 });
