@@ -29,7 +29,7 @@ Where it points:
 
 Secrets are never arguments and never shown. Each is taken from its environment variable if that is set, else asked for without
 echo, else read as one line of standard input:
-  LIVECHAT_AGENT_TOKEN, BOTPRESS_PERSONAL_ACCESS_TOKEN, BOTCOPY_API_KEY, BOTCOPY_ACCESS_TOKEN
+  LIVECHAT_AGENT_TOKEN, BOTPRESS_PERSONAL_ACCESS_TOKEN, BOTCOPY_API_KEY, BOTCOPY_ACCESS_TOKEN, BOTCOPY_HEADER_VALUE
 
 Exit status:
   0  done, or everything is in order
@@ -162,11 +162,25 @@ pub(crate) enum Connect {
     /// updates the definition, and keeps credentials that belong to the integration.
     Botpress(BotpressOptions),
 
-    /// Store both keys of Botcopy, and say what to enter in its portal.
+    /// Try the keys of Botcopy, store them, and say what to enter in its portal.
     ///
     /// Asks for the API key (variable BOTCOPY_API_KEY) and for the access token (variable BOTCOPY_ACCESS_TOKEN); an empty answer
-    /// keeps what is stored, and an access token that there is none of yet is generated.
-    Botcopy,
+    /// keeps what is stored, and an access token that there is none of yet is generated. The API key is tried by a push for a user who
+    /// does not exist; nothing is stored if Botcopy refuses it.
+    Botcopy(BotcopyOptions),
+}
+
+/// What is known of the bot beside its keys.
+#[derive(Args, Debug)]
+pub(crate) struct BotcopyOptions {
+    /// The bot's id, from its page in the portal: the API key is tried for it, now and by the doctor [variable: BOTCOPY_BOT_ID].
+    #[arg(long, value_name = "ID")]
+    pub bot: Option<String>,
+
+    /// The name of the custom header that is entered in the portal, if there is one; its value is asked for (variable
+    /// BOTCOPY_HEADER_VALUE) [variable: BOTCOPY_HEADER_NAME].
+    #[arg(long, value_name = "NAME")]
+    pub header: Option<String>,
 }
 
 /// Where the integration is made.

@@ -102,7 +102,7 @@ async fn perform(arguments: Arguments, io: &mut Io<'_>) -> Result<Answer, Failur
     match arguments.command {
         Command::Connect { what: Connect::Livechat } => connect::livechat::run(&target, io).await,
         Command::Connect { what: Connect::Botpress(options) } => connect::botpress::run(&target, &options, io).await,
-        Command::Connect { what: Connect::Botcopy } => connect::botcopy::run(&target, io).await,
+        Command::Connect { what: Connect::Botcopy(options) } => connect::botcopy::run(&target, &options, io).await,
         Command::Doctor => doctor::run(&target, io).await,
         Command::Sessions { limit } => operate::sessions(&target, limit, io).await,
         Command::Trace { id } => operate::trace(&target, &id, io).await,

@@ -34,8 +34,8 @@ pub const BOTPRESS_PATH_KEY: &str = "botpressPathKey";
 /// The credentials of one tenant.
 ///
 /// Shape of the secret: `{"agentToken":…,"webhookSecret":…,"botpressToken"?:…,"botpressSigningSecret"?:…,
-/// "botpressPathKey"?:…,"botcopyApiKey"?:…,"botcopyAccessToken"?:…,"botcopyHeader"?:{"name":…,"value":…}}`, all texts but
-/// the last; unknown keys are ignored.
+/// "botpressPathKey"?:…,"botcopyApiKey"?:…,"botcopyAccessToken"?:…,"botcopyBotId"?:…,
+/// "botcopyHeader"?:{"name":…,"value":…}}`, all texts but the last; unknown keys are ignored.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Secrets {
@@ -61,6 +61,9 @@ pub struct Secrets {
     /// The custom header of Botcopy's calls, where the portal sets one.
     #[serde(default)]
     pub botcopy_header: Option<CustomHeader>,
+    /// The bot whose calls are missed when they are turned away.
+    #[serde(default)]
+    pub botcopy_bot_id: Option<String>,
 }
 
 /// A header that the operator has chosen; both parts or none, so that a half is never silently no check at all.

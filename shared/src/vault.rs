@@ -95,6 +95,18 @@ impl Version {
         self
     }
 
+    /// With a value replaced that is no text.
+    #[must_use]
+    pub fn with_json(mut self, key: &str, value: Value) -> Self {
+        self.values.insert(key.to_owned(), value);
+        self
+    }
+
+    /// A value that is no text.
+    pub fn json(&self, key: &str) -> Option<&Value> {
+        self.values.get(key).filter(|value| !value.is_null())
+    }
+
     fn parse(text: &str, created_at: Option<Timestamp>) -> Result<Self> {
         let values = serde_json::from_str(text).map_err(|_| Error::Malformed)?;
         Ok(Self { values, created_at })

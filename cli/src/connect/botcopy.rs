@@ -2,44 +2,76 @@
 
 use std::fmt;
 
+use http::{HeaderName, HeaderValue};
 use serde::Serialize;
+use serde_json::json;
+use shared::botcopy::{Channel, Client, Error, Push, ResumeEvents, ResumeReason, Settings};
+use shared::ids::{BotcopyBotId, BotcopyUserId};
+use shared::redacted::Redacted;
+use shared::vault::{Contents, Version};
 
-use super::{ask, random_secret, store};
+use super::{ask, random_secret, store_version};
 use crate::Io;
-use crate::output::{Answer, Failure};
+use crate::arguments::BotcopyOptions;
+use crate::output::{Answer, Failure, causes};
 use crate::target::Target;
 
 const API_KEY: &str = "botcopyApiKey";
 const ACCESS_TOKEN: &str = "botcopyAccessToken";
+const HEADER: &str = "botcopyHeader";
+
+/// Key of the secret: the bot that the API key belongs to. The functions do not read it.
+pub(crate) const BOT_ID: &str = "botcopyBotId";
+
+/// A user, and a bot, that do not exist.
+const NOBODY: &str = "hitl-doctor";
 
 /// What is stored, and what to enter where.
 #[derive(Debug, Serialize)]
 struct Connected {
     endpoint_url: String,
+    api_key_accepted_for: Option<String>,
+    custom_header: Option<String>,
     secret_changed: bool,
     access_token_generated: bool,
 }
 
 impl fmt::Display for Connected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Both keys of Botcopy are {}.", if self.secret_changed { "stored" } else { "unchanged" })?;
+        match &self.api_key_accepted_for {
+            Some(bot) => writeln!(f, "Botcopy accepts the API key for bot {bot}.")?,
+            None => writeln!(f, "Botcopy does not refuse the API key; with --bot it is tried for your bot.")?,
+        }
+        writeln!(f, "Both keys are {}.", if self.secret_changed { "stored" } else { "unchanged" })?;
         writeln!(f, "\nIn Botcopy's portal, in the bot's live chat settings, enter")?;
         writeln!(f, "  Live Chat Endpoint Webhook URL   {}", self.endpoint_url)?;
         write!(f, "  Access token                     ")?;
         match self.access_token_generated {
             true => {
-                write!(f, "the secret's value {ACCESS_TOKEN}, which was generated now: copy it from Secrets Manager")
+                write!(f, "the secret's value {ACCESS_TOKEN}, which was generated now: copy it from Secrets Manager")?;
             }
-            false => write!(f, "the one that was given here ({ACCESS_TOKEN} in the secret)"),
+            false => write!(f, "the one that was given here ({ACCESS_TOKEN} in the secret)")?,
+        }
+        match &self.custom_header {
+            Some(name) => write!(f, "\n  Custom header                    {name}, with the value that was given here"),
+            None => Ok(()),
         }
     }
 }
 
-/// Stores both keys.
-pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Failure> {
+/// The custom header of Botcopy's calls.
+struct Header {
+    name: String,
+    value: Redacted,
+}
+
+/// Tries the keys, and stores them with whatever else is known of the bot.
+pub(crate) async fn run(target: &Target, options: &BotcopyOptions, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let (vault, url) = (target.vault()?, target.require_url()?);
     let contents = vault.read().await?;
     let stored = |key: &str| contents.current.text(key);
+    let bot_id =
+        options.bot.clone().or_else(|| target.get("BOTCOPY_BOT_ID")).or_else(|| contents.current.plain(BOT_ID));
     let api_key =
         ask(target, io, "BOTCOPY_API_KEY", "Botcopy API key (its portal shows it once; empty keeps the stored one)")?;
     let api_key = api_key.or_else(|| stored(API_KEY)).ok_or_else(|| {
@@ -49,7 +81,94 @@ pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Fail
     let access_token = ask(target, io, "BOTCOPY_ACCESS_TOKEN", prompt)?.or_else(|| stored(ACCESS_TOKEN));
     let access_token_generated = access_token.is_none();
     let access_token = access_token.unwrap_or_else(random_secret);
-    let changes = [(API_KEY, api_key), (ACCESS_TOKEN, access_token)];
-    let secret_changed = store(&vault, &contents, &changes, io).await?;
-    Ok(Answer::done(&Connected { endpoint_url: format!("{url}/botcopy"), secret_changed, access_token_generated }))
+    let header = header(target, options, &contents, io)?;
+    try_keys(target, bot_id.as_deref(), &api_key, &access_token, io).await?;
+    let custom_header = header.as_ref().map(|header| header.name.clone());
+    let version =
+        changed(&contents.current, &[(API_KEY, api_key), (ACCESS_TOKEN, access_token)], bot_id.as_deref(), header);
+    let secret_changed = store_version(&vault, &contents, &version, io).await?;
+    let endpoint_url = format!("{url}/botcopy");
+    let api_key_accepted_for = bot_id;
+    Ok(Answer::done(&Connected {
+        endpoint_url,
+        api_key_accepted_for,
+        custom_header,
+        secret_changed,
+        access_token_generated,
+    }))
+}
+
+/// The secret as it is to be stored.
+fn changed(current: &Version, keys: &[(&str, Redacted)], bot_id: Option<&str>, header: Option<Header>) -> Version {
+    let mut version = current.clone().with(keys);
+    if let Some(bot_id) = bot_id {
+        version = version.with(&[(BOT_ID, bot_id.into())]);
+    }
+    match header {
+        Some(Header { name, value }) => version.with_json(HEADER, json!({"name": name, "value": value.expose()})),
+        None => version,
+    }
+}
+
+/// The custom header that is to be stored, if one was named.
+fn header(
+    target: &Target,
+    options: &BotcopyOptions,
+    contents: &Contents,
+    io: &mut Io<'_>,
+) -> Result<Option<Header>, Failure> {
+    let Some(name) = options.header.clone().or_else(|| target.get("BOTCOPY_HEADER_NAME")) else { return Ok(None) };
+    if HeaderName::try_from(&name).is_err() {
+        return Err(Failure::stopped(format!("{name:?} cannot be the name of a header.")));
+    }
+    let stored = contents.current.json(HEADER).filter(|header| header.get("name") == Some(&json!(name)));
+    let stored = stored.and_then(|header| header.get("value")?.as_str()).map(Redacted::from);
+    let prompt = format!("value of the custom header {name} (empty keeps the stored one)");
+    let value = ask(target, io, "BOTCOPY_HEADER_VALUE", &prompt)?.or(stored);
+    match value {
+        Some(value) if HeaderValue::try_from(value.expose()).is_ok() => Ok(Some(Header { name, value })),
+        Some(_) => Err(Failure::stopped("the value of the custom header cannot be sent in a header.")),
+        None => {
+            Err(Failure::stopped(format!("the value of the custom header {name} is needed, as the portal has it.")))
+        }
+    }
+}
+
+/// Lets the bot resume for a user whom it does not have, which changes nothing: only a wrong key is refused as such. The access token
+/// is the portal's word for us, so there is nobody to try it with; but it is not the API key.
+async fn try_keys(
+    target: &Target,
+    bot_id: Option<&str>,
+    api_key: &Redacted,
+    access_token: &Redacted,
+    io: &mut Io<'_>,
+) -> Result<(), Failure> {
+    if api_key.expose() == access_token.expose() {
+        let sentence = "the API key and the access token are the same. The portal generates the API key; the access token is one that you \
+                        choose and enter there. Nothing was stored.";
+        return Err(Failure::stopped(sentence));
+    }
+    if HeaderValue::try_from(access_token.expose()).is_err() {
+        return Err(Failure::stopped("the access token cannot be sent in a header. Nothing was stored."));
+    }
+    io.say("asking Botcopy");
+    let settings = Settings { resume_events: ResumeEvents::always("none"), ..target.config()?.botcopy };
+    let channel =
+        Channel { bot_id: BotcopyBotId::from(bot_id.unwrap_or(NOBODY)), user_id: BotcopyUserId::from(NOBODY) };
+    let client = Client::new(settings, target.http.clone());
+    match client.widget(&channel, api_key).push(&Push::Left(ResumeReason::UserSide)).await {
+        Err(error) if error.is_authentication() => {
+            let hint = match bot_id {
+                Some(_) => "Generate a new one in its portal, in the bot's live chat settings.",
+                None => {
+                    "If it is right, name the bot with --bot: what Botcopy says of a bot that is not there is not documented."
+                }
+            };
+            Err(Failure::refused(format!("Botcopy refuses the API key ({error:#}). {hint} Nothing was stored.")))
+        }
+        Err(error) if error.is_retryable() || matches!(error, Error::Failed { .. }) => {
+            Err(Failure::stopped(format!("Botcopy could not be asked ({}). Nothing was stored.", causes(&error))))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }

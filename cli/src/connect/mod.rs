@@ -6,7 +6,7 @@ pub(crate) mod definition;
 pub(crate) mod livechat;
 
 use shared::redacted::Redacted;
-use shared::vault::{Contents, Vault};
+use shared::vault::{Contents, Vault, Version};
 use uuid::Uuid;
 
 use crate::Io;
@@ -37,13 +37,23 @@ pub(crate) async fn store(
     changes: &[(&str, Redacted)],
     io: &mut Io<'_>,
 ) -> Result<bool, Failure> {
-    if changes.iter().all(|(key, value)| contents.current.text(key).as_ref() == Some(value)) {
+    store_version(vault, contents, &contents.current.clone().with(changes), io).await
+}
+
+/// Stores a version, once no caller needs the one that this drops; tells whether it differs from the present one.
+pub(crate) async fn store_version(
+    vault: &Vault,
+    contents: &Contents,
+    version: &Version,
+    io: &mut Io<'_>,
+) -> Result<bool, Failure> {
+    if *version == contents.current {
         return Ok(false);
     }
     if let Some(settles_at) = contents.settles_at() {
         io.wait_until(settles_at, "callers may still use what the last change replaced").await;
     }
-    vault.write(&contents.current.clone().with(changes)).await?;
+    vault.write(version).await?;
     Ok(true)
 }
 

@@ -1,14 +1,18 @@
 //! Botcopy, where its keys are stored: the endpoint that its calls reach, and the API key for pushes.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use shared::botcopy::{Channel, Client, Error, Push, ResumeEvents, ResumeReason, Settings};
+use shared::clock::Timestamp;
 use shared::ids::{BotcopyBotId, BotcopyUserId};
 use shared::redacted::Redacted;
 use shared::secrets::Secrets;
+use shared::vault::Contents;
 
 use super::{Patient, Report};
 use crate::Io;
+use crate::connect::botcopy::BOT_ID;
 use crate::operate::progress;
 use crate::output::causes;
 
@@ -19,6 +23,7 @@ const NOBODY: &str = "hitl-doctor";
 pub(super) async fn look_at_keys(
     patient: &Patient<'_>,
     table_answers: bool,
+    contents: &Contents,
     secrets: &Secrets,
     report: &mut Report,
     io: &mut Io<'_>,
@@ -32,7 +37,12 @@ pub(super) async fn look_at_keys(
         return;
     }
     match patient.table.botcopy_bots(&mut progress(io)).await {
-        Ok(bots) => look_at_api_key(patient, api_key, bots, report).await,
+        Ok(bots) => {
+            look_at_calls(patient, bots.values().max().copied(), report).await;
+            // Right after connecting no session has told of a bot yet.
+            let connected = contents.current.plain(BOT_ID).map(BotcopyBotId::new);
+            look_at_api_key(patient, api_key, bots.into_keys().chain(connected).collect(), report).await;
+        }
         Err(error) => {
             let cure = "Your AWS credentials need dynamodb:Scan on the table for this.";
             report.finding("Botcopy API key", causes(&error), cure);
@@ -66,6 +76,22 @@ async fn look_at_route(patient: &Patient<'_>, access_token: &Redacted, secrets: 
             "Look at the log of the function actions; a secret that is not complete shows as 500.",
         ),
         Err(error) => report.finding(NAME, causes(&error), "Look at the log of the function actions."),
+    }
+}
+
+/// Whether Botcopy's own calls are let in, as far as they have left a trace.
+async fn look_at_calls(patient: &Patient<'_>, last_start: Option<Timestamp>, report: &mut Report) {
+    const NAME: &str = "Botcopy calls";
+    const RECENT: Duration = Duration::from_secs(86_400);
+    match patient.table.turned_away_at().await {
+        Ok(Some(at)) if patient.now.since(at) < RECENT && last_start.is_none_or(|start| start < at) => report.finding(
+            NAME,
+            format!("a call of the bot was turned away {} minutes ago, and no session has begun since", patient.now.since(at).as_secs() / 60),
+            "The access token or the custom header in Botcopy's portal is not the stored one: compare them with the secret, or run \
+             hitl connect botcopy with those of the portal. Once a session has begun this is over.",
+        ),
+        Ok(_) => {}
+        Err(error) => report.finding(NAME, causes(&error), "Your AWS credentials need dynamodb:GetItem on the table for this."),
     }
 }
 

@@ -126,6 +126,6 @@ async fn look_at_vendors(
     livechat::look_at_token(patient, contents, secrets, report).await;
     io.say("asking Botpress");
     botpress::look_at_installs(patient, table_answers, contents, secrets, report).await;
-    botcopy::look_at_keys(patient, table_answers, secrets, report, io).await;
+    botcopy::look_at_keys(patient, table_answers, contents, secrets, report, io).await;
     Ok(())
 }

@@ -78,6 +78,93 @@ async fn a_wrong_api_key_is_named_and_replaced() {
     assert_found(&mut operator, KEY, "503", "Try again").await;
 }
 
+/// As `cargo run -- serve --unconnected` and `hitl --sandbox … connect botcopy`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_stack_is_connected_to_botcopy_alone_and_used() {
+    let world = World::unconnected().await;
+    Operator::new(&world).does(&["connect", "livechat"]).await;
+    let connected = Operator::new(&world).does(&["connect", "botcopy", "--json"]).await.json();
+    let options = world.stack.botcopy.options();
+    assert_eq!(connected["api_key_accepted_for"], options.bot_id.as_str());
+    assert_eq!(connected["custom_header"], "X-Sandbox");
+    assert_eq!(connected["secret_changed"], true);
+    let stored = world.stack.secrets_manager.current(SECRET_ID).unwrap();
+    assert_eq!(
+        stored["botcopyHeader"],
+        json!({"name": "X-Sandbox", "value": options.custom_header.as_ref().unwrap().1})
+    );
+    world.sweep().await;
+    let ok = |name: &str, says: &str| (name.to_owned(), "ok".to_owned(), says.to_owned());
+    let expected =
+        [ok(TOKEN, "a call with the stored token is let in"), ok(KEY, &format!("accepted for bot {}", options.bot_id))];
+    assert_eq!(said_of_botcopy(&mut Operator::new(&world)).await, expected, "before any session has told of the bot");
+    let user = world.handed_over_user().await;
+    world.answers(ANNA, "hello").await;
+    assert_eq!(world.widget_shows(&user, "agent"), ["hello"]);
+    let again = Operator::new(&world).does(&["connect", "botcopy", "--json"]).await.json();
+    assert_eq!(again["secret_changed"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_not_the_portal_s_is_named_by_the_calls_that_were_turned_away() {
+    let world = World::unconnected().await;
+    Operator::new(&world).does(&["connect", "livechat"]).await;
+    let mut mistaken = Operator::new(&world).with("BOTCOPY_ACCESS_TOKEN", "not-the-portal-s");
+    mistaken.does(&["connect", "botcopy"]).await;
+    world.sweep().await;
+    let mut operator = Operator::new(&world);
+    operator.does(&["doctor"]).await;
+    let user = world.stack.botcopy.new_user();
+    world.widget_says(&user, tests::ASK).await;
+    assert!(!world.stack.botcopy.is_paused(&user));
+    assert_found(&mut operator, "Botcopy calls", "turned away 0 minutes ago", "hitl connect botcopy").await;
+    // Whoever calls in another bot's name leaves no trace, nor does whoever shows two tokens.
+    let before = world.items("door");
+    world.advance(Duration::from_secs(1_200));
+    for (change, header) in [(json!({"botId": "another"}), None), (json!({}), Some("a second token"))] {
+        let mut body = world.stack.botcopy.step_two_body(&user, "x").unwrap();
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let headers: Vec<_> = header.map(|header| ("authorization", Some(header))).into_iter().collect();
+        assert_eq!(world.call_botcopy(&body, &headers).await.status, 401);
+    }
+    assert_eq!(world.items("door"), before);
+    operator.does(&["connect", "botcopy"]).await;
+    world.advance(Duration::from_secs(301));
+    world.handed_over_user().await;
+    world.sweep().await;
+    operator.does(&["doctor"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_cannot_work_are_not_stored() {
+    let world = World::unconnected().await;
+    Operator::new(&world).does(&["connect", "livechat"]).await;
+    let before = world.stack.secrets_manager.current(SECRET_ID);
+    let (key, token) = (&world.stack.botcopy.options().api_key, &world.stack.botcopy.options().access_token);
+    for (variable, value, status, says) in [
+        ("BOTCOPY_API_KEY", "wrong", 1, "Botcopy refuses the API key"),
+        ("BOTCOPY_API_KEY", token.as_str(), 2, "are the same"),
+        ("BOTCOPY_ACCESS_TOKEN", key.as_str(), 2, "are the same"),
+        ("BOTCOPY_HEADER_NAME", "X Shop", 2, "cannot be the name of a header"),
+    ] {
+        let ran = Operator::new(&world).with(variable, value).run(&["connect", "botcopy"]).await;
+        assert_eq!(ran.status, status, "{variable}={value}: {}{}", ran.out, ran.progress);
+        assert!(ran.progress.contains(says), "{variable}={value}: {}", ran.progress);
+    }
+    let ran = Operator::new(&world)
+        .with("BOTCOPY_API_KEY", "wrong")
+        .with("BOTCOPY_BOT_ID", "")
+        .run(&["connect", "botcopy"])
+        .await;
+    assert!(ran.progress.contains("--bot"), "{}", ran.progress);
+    world.stack.botcopy.faults().always("push", Fault::answer(503, ""));
+    let ran = Operator::new(&world).run(&["connect", "botcopy"]).await;
+    assert_eq!((ran.status, ran.progress.contains("could not be asked")), (2, true), "{}", ran.progress);
+    assert_eq!(world.stack.secrets_manager.current(SECRET_ID), before);
+    let seen = world.stack.journal.all("shown_to_user");
+    assert!(seen.is_empty(), "{seen:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_access_token_or_header_that_the_function_does_not_know_is_named() {
     let world = with_botcopy().await;

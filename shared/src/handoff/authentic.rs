@@ -1,7 +1,8 @@
 //! Who is calling: checked before anything else is done with a request.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::Handoff;
 use crate::botcopy::{self, UnverifiedCall};
@@ -53,6 +54,25 @@ pub struct BotcopyProof<'a> {
     pub body: &'a [u8],
 }
 
+/// How often a process notes that a call was turned away.
+const NOTED_EVERY: Duration = Duration::from_secs(600);
+
+/// When a process last noted that a call was turned away.
+#[derive(Debug, Default)]
+pub(super) struct Doors(Mutex<Option<Timestamp>>);
+
+impl Doors {
+    /// Whether it is to be noted again; then it is taken to be noted `now`.
+    fn take_turn(&self, now: Timestamp) -> bool {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = noted.is_none_or(|at| at + NOTED_EVERY <= now);
+        if is_due {
+            *noted = Some(now);
+        }
+        is_due
+    }
+}
+
 impl Handoff {
     /// Checks until `deadline` that a call comes from Botcopy, and reads it.
     ///
@@ -74,8 +94,27 @@ impl Handoff {
             is_from_botcopy(versions, call, proof.headers).then_some(()).ok_or(Rejection::Unauthentic)
         };
         let verified = self.clock.within(deadline, self.authenticate(|versions, _| verify(versions))).await;
+        if let (Some(Err(Rejection::Unauthentic)), Ok(call)) = (&verified, &unverified) {
+            self.note_turned_away(call, proof.headers, deadline).await;
+        }
         verified.unwrap_or(Err(Rejection::Late))?;
         unverified.map(UnverifiedCall::into_call)
+    }
+
+    /// Notes that a call was turned away which looks like one of the operator's own bot, so that an access token that is not the
+    /// portal's has a name; at most now and then, since whoever knows the bot's id can make such a call.
+    async fn note_turned_away(&self, call: &UnverifiedCall, headers: &http::HeaderMap, deadline: Timestamp) {
+        let authorization = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let Ok(versions) = self.secrets.get().await else { return };
+        let bot_id = versions.current.botcopy_bot_id.as_deref().filter(|bot_id| !bot_id.is_empty());
+        let is_missed = bot_id.is_some_and(|bot_id| call.seems_to_be_of(bot_id, authorization.unwrap_or_default()));
+        let now = self.clock.now();
+        if is_missed && self.doors.take_turn(now) {
+            let noted = self.clock.within(deadline, self.table.note_turned_away(now)).await;
+            if !matches!(noted, Some(Ok(()))) {
+                tracing::warn!("the operator will not be told of a call that was turned away");
+            }
+        }
     }
 
     /// Checks that a call comes from Botpress.

@@ -83,6 +83,7 @@ pub struct Handoff {
     gates: gates::Gates,
     memory: find::Memory,
     peeks: handover::Peeks,
+    doors: authentic::Doors,
     metrics: Metrics,
 }
 
@@ -125,6 +126,7 @@ impl Handoff {
             gates: gates::Gates::new(&clock, &table, &metrics),
             memory: find::Memory::default(),
             peeks: handover::Peeks::default(),
+            doors: authentic::Doors::default(),
             table,
             config,
             clock,

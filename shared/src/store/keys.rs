@@ -17,6 +17,7 @@
 //! | agent | `AGENT#<install id>#<agent id>` | `AGENT` | delivery to the bot |
 //! | gate | `GATES` | `GATE#<vendor>` | everything that calls a vendor |
 //! | sweep | `SWEEP` | `SWEEP` | sweep, to notice that it has not run for a while |
+//! | door | `DOOR` | `DOOR` | doctor, to learn that Botcopy's calls are turned away |
 //! | install | `INSTALLS` | `INSTALL#<install id>` | register, unregister |
 //!
 //! `<lane>` is `to_agent` or `to_bot`; `<timer>` is `pause` or `assignment`; `<time>` is the source's own time, in the fixed width of
@@ -103,6 +104,10 @@ impl Key {
 
     pub(super) fn sweep() -> Self {
         Self::new("SWEEP".to_owned(), "SWEEP")
+    }
+
+    pub(super) fn door() -> Self {
+        Self::new("DOOR".to_owned(), "DOOR")
     }
 
     pub(super) fn gate(vendor: &str) -> Self {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::keys::{DUE_SHARD, Key};
 use super::lane::{Lane, Outcome, Position};
@@ -84,6 +84,12 @@ pub struct Kept {
 /// What an item is, without what it says.
 const SUMMARY: &[&str] = &["pk", "sk", "entity", "at", "source_id", "attempts", "content.kind"];
 
+/// What is noted of callers who were turned away.
+#[derive(Deserialize, Serialize)]
+struct Door {
+    turned_away_at: Timestamp,
+}
+
 impl Table {
     /// Every session that is not over, oldest first.
     ///
@@ -105,13 +111,38 @@ impl Table {
     /// # Errors
     ///
     /// As all reads: see [`Error`](super::Error).
-    pub async fn botcopy_bots(&self, seen: Seen<'_>) -> Result<BTreeSet<BotcopyBotId>> {
-        let items = self.scan(&[Wanted::Is("entity", "session")], &["platform.botcopy.bot_id"], seen).await?;
-        let bot_id = |item: &Item| {
+    pub async fn botcopy_bots(&self, seen: Seen<'_>) -> Result<BTreeMap<BotcopyBotId, Timestamp>> {
+        let wanted = ["platform.botcopy.bot_id", "started_at"];
+        let items = self.scan(&[Wanted::Is("entity", "session")], &wanted, seen).await?;
+        let started = |item: &Item| {
             let platform = item.get("platform")?.as_m().ok()?.get("botcopy")?.as_m().ok()?;
-            platform.get("bot_id")?.as_s().ok().map(BotcopyBotId::new)
+            let bot_id = platform.get("bot_id")?.as_s().ok().map(BotcopyBotId::new)?;
+            Some((bot_id, Timestamp::parse(item.get("started_at")?.as_s().ok()?)?))
         };
-        Ok(items.iter().filter_map(bot_id).collect())
+        let mut bots = BTreeMap::new();
+        for (bot_id, started_at) in items.iter().filter_map(started) {
+            let latest = bots.entry(bot_id).or_insert(started_at);
+            *latest = started_at.max(*latest);
+        }
+        Ok(bots)
+    }
+
+    /// Notes that a call of Botcopy's form was turned away.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn note_turned_away(&self, now: Timestamp) -> Result<()> {
+        self.put(&Key::door(), "door", &Door { turned_away_at: now }).await
+    }
+
+    /// When a call of Botcopy's form was last noted as turned away.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn turned_away_at(&self) -> Result<Option<Timestamp>> {
+        Ok(self.get::<Door>(&Key::door()).await?.map(|door| door.turned_away_at))
     }
 
     /// Everything that is parked, oldest first.
