@@ -10,12 +10,16 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_smithy_http_client::Builder;
 use http::Method;
 use serde_json::{Value, json};
+use shared::bridge::webhooks as own_webhooks;
 use shared::clock::Clock;
 use shared::config::Config;
 use shared::fail_point::Plan;
 use shared::handoff::Handoff;
+use shared::http::Http;
+use shared::livechat::NewWebhook;
 use shared::media::Policy;
 use shared::metrics::Metrics;
+use shared::redacted::Redacted;
 
 use crate::deployed::Deployed;
 use crate::faults::Faults;
@@ -41,6 +45,9 @@ const ACTIONS_TIMEOUT: Duration = Duration::from_secs(29);
 
 /// One second below the pause between two sweeps; what LiveChat calls sets itself a shorter limit.
 const WEBHOOKS_TIMEOUT: Duration = Duration::from_secs(59);
+
+/// How long LiveChat may take to register a webhook.
+const VENDOR_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Lambda starts more instances under load; two are enough for a call that leads to another one of the same function.
 pub const SIDE_BY_SIDE: usize = 2;
@@ -288,6 +295,11 @@ impl Stack {
             ("BOTPRESS_WORKSPACE_ID", workspace_id.to_owned()),
             ("BOTPRESS_WORKSPACE_HANDLE", workspace_handle.to_owned()),
             ("BOTPRESS_PERSONAL_ACCESS_TOKEN", personal_access_token.to_owned()),
+            ("BOTCOPY_BOT_ID", self.botcopy.options().bot_id.clone()),
+            ("BOTCOPY_API_KEY", self.botcopy.options().api_key.clone()),
+            ("BOTCOPY_ACCESS_TOKEN", self.botcopy.options().access_token.clone()),
+            ("BOTCOPY_HEADER_NAME", CUSTOM_HEADER[0].to_owned()),
+            ("BOTCOPY_HEADER_VALUE", CUSTOM_HEADER[1].to_owned()),
         ];
         let own = own.map(|(name, value)| (name.to_owned(), value));
         self.variables.iter().cloned().chain(own).collect()
@@ -304,6 +316,32 @@ impl Stack {
             200 => Ok(()),
             _ => Err(answer.body.into()),
         }
+    }
+
+    /// Registers LiveChat's webhooks as the operator's command does, for a stack without Botpress.
+    ///
+    /// # Errors
+    ///
+    /// What LiveChat refuses.
+    pub async fn connect_livechat(&self) -> Result<(), Error> {
+        let lookup =
+            |key: &str| self.variables.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+        let (settings, http) = (Config::from_lookup(lookup)?.livechat, Http::new(VENDOR_TIMEOUT)?);
+        let client = shared::livechat::Client::new(settings, http);
+        let (token, secret) =
+            (Redacted::from(self.livechat.account().agent_token.as_str()), Redacted::from(WEBHOOK_SECRET));
+        let owner = client.configuration(&token);
+        for action in own_webhooks::ACTIONS {
+            let webhook = NewWebhook {
+                action,
+                url: &self.webhook_url(),
+                secret: &secret,
+                description: &own_webhooks::description(&secret),
+                filters: own_webhooks::filters(action),
+            };
+            owner.register_webhook(&webhook).await?;
+        }
+        Ok(owner.enable_license_webhooks().await?)
     }
 
     /// Where Botpress calls the integration.

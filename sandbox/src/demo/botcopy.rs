@@ -1,15 +1,26 @@
 //! The same story with a Botcopy bot.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use super::verdict::{self, Check, check};
 use super::{AFTER_TRANSFER, FIRST_AGENT, PRIVATE_NOTE, Play, SECOND_AGENT, SECOND_REQUEST, Side, TALK};
 use crate::botcopy::Speaker;
-use crate::livechat::Target;
+use crate::livechat::{RoutingStatus, Target};
 use crate::stack::{Error, Stack};
 
 /// The Dialogflow event with which the bot resumes.
 pub const RESUME_EVENT: &str = "agent_left";
+
+/// What the service says to users whose browser asks for German.
+pub const WORDING: &str =
+    r#"{"de":{"waiting":"Sie sind Nummer {position} in der Warteschlange, noch etwa {minutes} Min."}}"#;
+
+/// What Jan hears while everybody is busy, what he says, and what he is answered.
+const WAITS: &str = "Sie sind Nummer 1 in der Warteschlange, noch etwa 1 Min.";
+const JAN_ASKS: &str = "Bitte ein Mensch (human)";
+const JAN_SAYS: &str = "Wann habt ihr offen?";
+const ANSWER: &str = "Guten Tag, montags bis freitags von 9 bis 17 Uhr.";
 
 /// What makes the bot ask for a person.
 const ASK: &str = "Can I speak to a human?";
@@ -17,7 +28,7 @@ const ASK: &str = "Can I speak to a human?";
 impl<W: Write> Play<'_, W> {
     pub(super) async fn tell_botcopy(&mut self) -> Result<(), Error> {
         self.story.chapter("LiveChat's webhooks are set up")?;
-        self.stack.install().await?;
+        self.stack.connect_livechat().await?;
         self.tell().await?;
 
         self.story.chapter("Ann talks to the bot, and asks for a person")?;
@@ -48,6 +59,37 @@ impl<W: Write> Play<'_, W> {
         self.story.chapter("Ann asks for a person again, and Anna closes soon")?;
         self.types(&ann, ASK).await?;
         self.stack.livechat.agent_closes(&chat_id, FIRST_AGENT)?;
+        self.tell().await?;
+        self.tell_of_jan().await
+    }
+
+    async fn tell_of_jan(&mut self) -> Result<(), Error> {
+        self.story.chapter("Jan, whose browser asks for German, wants a person while everybody is busy")?;
+        let agents = [FIRST_AGENT, SECOND_AGENT];
+        for agent in agents {
+            self.stack.livechat.set_agent_status(agent, RoutingStatus::NotAcceptingChats);
+        }
+        let jan = self.stack.botcopy.new_user_speaking("de");
+        self.story.call(&jan, "Jan");
+        self.stack.botcopy.user_says(&jan, JAN_ASKS).await?;
+        let chat_id = self.chat_id()?;
+        self.story.call(&chat_id, "Jan");
+        self.tell().await?;
+        // What was accepted at the very end of the start is told by the sweep at the latest.
+        self.stack.sweep().await?;
+        self.tell().await?;
+
+        self.story.chapter("Anna is free, sees that Jan types, and answers")?;
+        for agent in agents {
+            self.stack.livechat.set_agent_status(agent, RoutingStatus::AcceptingChats);
+        }
+        self.stack.livechat.router_assigns(&chat_id)?;
+        self.tell().await?;
+        self.stack.botcopy.user_types(&jan).await?;
+        self.tell().await?;
+        self.types(&jan, JAN_SAYS).await?;
+        self.answers(FIRST_AGENT, ANSWER).await?;
+        self.stack.livechat.agent_closes(&chat_id, FIRST_AGENT)?;
         self.tell().await
     }
 
@@ -61,8 +103,8 @@ impl<W: Write> Play<'_, W> {
 pub fn judge(stack: &Stack) -> Vec<Check> {
     let journal = &stack.journal;
     let said_by = |side| TALK.iter().filter(move |(by, _)| *by == side).map(|(_, text)| *text);
-    let agent_texts: Vec<&str> = said_by(Side::Agent).chain([AFTER_TRANSFER]).collect();
-    let user_texts: Vec<&str> = said_by(Side::User).collect();
+    let agent_texts: Vec<&str> = said_by(Side::Agent).chain([AFTER_TRANSFER, WAITS, ANSWER]).collect();
+    let user_texts: Vec<&str> = said_by(Side::User).chain([JAN_SAYS]).collect();
     let openings = verdict::openings(journal);
     let everything = verdict::everything_ann_saw(journal);
     let position = |text: &str| everything.iter().position(|shown| shown == text);
@@ -71,12 +113,21 @@ pub fn judge(stack: &Stack) -> Vec<Check> {
     let notices = verdict::texts(&notices.collect::<Vec<_>>());
     let users: Vec<String> = journal.all("user_wrote").iter().map(|entry| entry.text("/user_id").to_owned()).collect();
     vec![
-        check("Ann saw every word of the agents, once and in order", verdict::shown_by_agents(journal) == agent_texts),
-        check("each under the agent's own name", verdict::names_shown(journal) == ["Anna", "Anna", "Anna", "Ben"]),
-        check("the agents saw every word of Ann, once and in order", verdict::sent_by_ann(journal) == user_texts),
+        check(
+            "Ann and Jan saw every word of the agents, once and in order",
+            verdict::shown_by_agents(journal) == agent_texts,
+        ),
+        check(
+            "each under the agent's own name",
+            verdict::names_shown(journal) == ["Anna", "Anna", "Anna", "Ben", "", "Anna"],
+        ),
+        check(
+            "the agents saw every word of Ann and Jan, once and in order",
+            verdict::sent_by_ann(journal) == user_texts,
+        ),
         check(
             "they were told at the start what had been said to the bot, and the second time what was new",
-            openings.len() == 2
+            openings.len() == 3
                 && openings
                     .iter()
                     .zip(["User: Where is my parcel?", SECOND_REQUEST])
@@ -84,21 +135,26 @@ pub fn judge(stack: &Stack) -> Vec<Check> {
                 && !openings.iter().skip(1).any(|told| told.contains("User: Where is my parcel?")),
         ),
         check("the note among agents stayed among agents", !everything.contains(&PRIVATE_NOTE.to_owned())),
-        check("the widget was told of Anna, then of Ben, then of Anna again", {
-            notices == ["Anna", "Ben", "Anna"].map(|name| format!("You are now chatting with {name}."))
+        check("the widgets were told of Anna, of Ben, and of Anna again, and Jan's of Anna once she was there", {
+            notices == ["Anna", "Ben", "Anna", "Anna"].map(|name| format!("You are now chatting with {name}."))
         }),
-        check("Ann's one chat was started once and resumed once", {
-            (verdict::count(journal, "chat_started"), verdict::count(journal, "chat_resumed")) == (1, 1)
+        check("Ann's one chat was started once and resumed once, and Jan's was started", {
+            (verdict::count(journal, "chat_started"), verdict::count(journal, "chat_resumed")) == (2, 1)
         }),
+        check("Jan heard his place in the queue in German, and Anna saw him type once", {
+            everything.contains(&WAITS.to_owned()) && verdict::count(journal, "sneak_peek_sent") == 1
+        }),
+        check("no Botpress integration was installed for it", verdict::count(journal, "integration_configured") == 0),
         check("the bot resumed with its event, after the last words", {
-            everything.iter().filter(|text| **text == resumed).count() == 2
+            everything.iter().filter(|text| **text == resumed).count() == 3
                 && position(AFTER_TRANSFER) < position(&resumed)
         }),
         check("the bot answered Ann in between", everything.contains(&format!("bot: {SECOND_REQUEST}"))),
         check("while agents were there it was silent", {
-            let lines = users.first().map(|user| stack.botcopy.screen(user)).unwrap_or_default();
-            let by_bot = lines.iter().filter(|line| line.from == Speaker::Bot).count();
-            by_bot == verdict::count(journal, "dialogflow_called") && by_bot == 6
+            let people: BTreeSet<&String> = users.iter().collect();
+            let lines = people.into_iter().flat_map(|user| stack.botcopy.screen(user));
+            let by_bot = lines.filter(|line| line.from == Speaker::Bot).count();
+            by_bot == verdict::count(journal, "dialogflow_called") && by_bot == 8
         }),
         check("every answer of ours came in time", verdict::count(journal, "answer_ignored") == 0),
         check("no pause lapsed", verdict::count(journal, "pause_lapsed") == 0),

@@ -69,7 +69,12 @@ pub enum Bot {
 /// When the stack does not come up or a step of the story is refused.
 pub async fn play(runtime: Runtime<'_>, bot: Bot, out: &mut impl Write) -> Result<bool, Error> {
     // The HITL plugin's simulator activates a session at once, so there is little to wait for.
-    let environment = [("SETTLE_MS", "200"), ("BOTCOPY_RESUME_EVENT", botcopy::RESUME_EVENT)];
+    let environment = [
+        ("SETTLE_MS", "200"),
+        ("BOTCOPY_RESUME_EVENT", botcopy::RESUME_EVENT),
+        ("BOTCOPY_TYPING", "show"),
+        ("WORDING", botcopy::WORDING),
+    ];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let ports = match runtime {
         Runtime::Deployed(deployed) => [0, deployed.livechat_port, deployed.botpress_port, deployed.botcopy_port],

@@ -1,5 +1,6 @@
 //! The journal as two people would tell it, with each vendor call underneath.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use crate::journal::{Entry, Journal, Vendor};
@@ -11,11 +12,13 @@ const AGENT_COLUMN: usize = 60;
 pub struct Story<'a, W> {
     out: &'a mut W,
     told: usize,
+    /// By user and by chat, those that are not Ann's.
+    names: BTreeMap<String, &'static str>,
 }
 
 impl<'a, W: Write> Story<'a, W> {
     pub fn new(out: &'a mut W) -> Self {
-        Self { out, told: 0 }
+        Self { out, told: 0, names: BTreeMap::new() }
     }
 
     pub fn chapter(&mut self, title: &str) -> io::Result<()> {
@@ -26,7 +29,19 @@ impl<'a, W: Write> Story<'a, W> {
     pub fn tell(&mut self, journal: &Journal) -> io::Result<()> {
         let news = journal.since(self.told);
         self.told += news.len();
-        news.iter().filter_map(line).try_for_each(|line| writeln!(self.out, "{line}"))
+        let lines: Vec<String> = news.iter().filter_map(|entry| line(entry, self.name(entry))).collect();
+        lines.iter().try_for_each(|line| writeln!(self.out, "{line}"))
+    }
+
+    /// Calls whoever has this id by a name.
+    pub fn call(&mut self, id: &str, name: &'static str) {
+        self.names.insert(id.to_owned(), name);
+    }
+
+    /// Whom an entry is about.
+    fn name(&self, entry: &Entry) -> &'static str {
+        let ids = ["/user_id", "/chat_id"].into_iter().map(|pointer| entry.text(pointer));
+        ids.filter_map(|id| self.names.get(id)).next().copied().unwrap_or("Ann")
     }
 
     pub fn verdict(&mut self, checks: &[super::verdict::Check]) -> io::Result<()> {
@@ -42,16 +57,18 @@ impl<'a, W: Write> Story<'a, W> {
     }
 }
 
-fn line(entry: &Entry) -> Option<String> {
+fn line(entry: &Entry, user: &str) -> Option<String> {
     match entry.effect {
         "call_answered" => Some(call(entry)),
         "operation_called" => Some(format!("      Botpress > us   {}", operation(entry))),
         "webhook_called" => Some(format!("      Botcopy > us   step {}", step(entry))),
         "webhook_delivered" => Some(format!("      LiveChat > us   {} -> {}", entry.text("/action"), status(entry))),
-        "user_wrote" => Some(user_side("Ann", &words(entry))),
+        "user_wrote" => Some(user_side(user, &words(entry))),
+        "typing_told" => Some(format!("      Botcopy > us   user_typing -> {}", status(entry))),
+        "sneak_peek_sent" => Some(agent_remark(&format!("{user} is typing: {}", entry.text("/text")))),
         "shown_to_user" => Some(user_side(speaker(entry), &shown(entry))),
         "file_served" => Some(format!("      Botpress' files > us   {} bytes", size(entry, "/size"))),
-        "event_sent" => agent_side(entry),
+        "event_sent" => agent_side(entry, user),
         "chat_started" | "chat_resumed" => Some(agent_remark("a chat opens")),
         "chat_deactivated" => Some(agent_remark("the chat is closed")),
         "chat_transferred" => Some(agent_remark(&format!("the chat is {}", transfer(entry)))),
@@ -114,9 +131,9 @@ fn user_side(name: &str, text: &str) -> String {
     format!("{name}: {text}")
 }
 
-fn agent_side(entry: &Entry) -> Option<String> {
+fn agent_side(entry: &Entry, user: &str) -> Option<String> {
     let author = match (entry.text("/author_type"), entry.text("/visibility")) {
-        ("customer", _) => "Ann",
+        ("customer", _) => user,
         ("agent", "agents") => "note",
         ("agent", _) => entry.text("/author_id"),
         _ => return None,
