@@ -5,7 +5,7 @@ mod botcopy;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::AddAssign;
 
 use sandbox::demo::Bot;
@@ -36,7 +36,12 @@ pub(crate) struct Model {
     with_agents: BTreeMap<String, String>,
     words: Vec<Word>,
     by_source: HashMap<String, usize>,
-    by_text: HashMap<(Direction, String), usize>,
+    /// Every word with a text, in the order in which they were written: short ones are said again and again.
+    by_text: HashMap<(Direction, String), Vec<usize>>,
+    /// What Botcopy was called with without an answer that it could use: such a call may come again.
+    unanswered: HashSet<String>,
+    /// How often such words were heard once more than they were said.
+    heard_again: usize,
     /// Words that were pushed once more, with the times of both pushes.
     pushed_again: Vec<(String, Timestamp, Timestamp)>,
 }
@@ -123,6 +128,10 @@ pub(crate) struct Excused {
     pub left_to_bot: usize,
     /// Pushes that had to be made again.
     pub pushed_again: usize,
+    /// Words of Botcopy users that were heard twice, since a call without an answer came again.
+    pub heard_again: usize,
+    /// Words that were taken for the repeat of equal ones whose call had had no answer.
+    pub unheard: usize,
 }
 
 impl AddAssign for Excused {
@@ -133,18 +142,20 @@ impl AddAssign for Excused {
         self.given_up += other.given_up;
         self.left_to_bot += other.left_to_bot;
         self.pushed_again += other.pushed_again;
+        self.heard_again += other.heard_again;
+        self.unheard += other.unheard;
     }
 }
 
 impl Excused {
     /// The same in words.
     pub fn told(self, bot: Bot) -> String {
-        let Self { words, stops, starts, given_up, left_to_bot, pushed_again } = self;
+        let Self { words, stops, starts, given_up, left_to_bot, pushed_again, heard_again, unheard } = self;
         match bot {
             Bot::Botpress => format!("{words} words, {stops} ends and {starts} starts never reached us"),
             Bot::Botcopy => format!(
-                "{pushed_again} pushes doubled, {left_to_bot} messages left to the bot, {words} words came too late, \
-                 {given_up} sessions given up"
+                "{pushed_again} pushes doubled, {left_to_bot} messages left to the bot, {heard_again} words heard twice, \
+                 {unheard} taken for repeats, {words} words came too late, {given_up} sessions given up"
             ),
         }
     }
@@ -273,7 +284,7 @@ impl Model {
     fn write(&mut self, entry: &Entry, direction: Direction, text: &str, thread: &str, source: &str) {
         let index = self.words.len();
         self.by_source.insert(source.to_owned(), index);
-        self.by_text.insert((direction, text.to_owned()), index);
+        self.by_text.entry((direction, text.to_owned())).or_default().push(index);
         let (text, thread) = (text.to_owned(), thread.to_owned());
         let written = (entry.number, entry.at);
         self.words.push(Word {
@@ -297,8 +308,12 @@ impl Model {
 
     fn arrive(&mut self, direction: Direction, entry: &Entry, thread: &str) -> Result<(), String> {
         let text = entry.text("/text").to_owned();
-        let Some(index) = self.by_text.get(&(direction, text)).copied() else { return Ok(()) };
+        let Some(index) = self.which(direction, &text, thread) else { return Ok(()) };
         let Some(word) = self.words.get_mut(index) else { return Ok(()) };
+        if word.arrived.is_some() && word.direction == Direction::ToAgent && self.unanswered.contains(&text) {
+            self.heard_again += 1;
+            return Ok(());
+        }
         if let Some(before) = word.arrived.replace(entry.at) {
             if entry.vendor == Vendor::Botcopy {
                 self.pushed_again.push((word.text.clone(), before, entry.at));
@@ -326,6 +341,21 @@ impl Model {
         }
     }
 
+    /// Of equal words, the one that arrives in a thread: the first that has not, where there is one.
+    fn which(&self, direction: Direction, text: &str, thread: &str) -> Option<usize> {
+        let indices = self.by_text.get(&(direction, text.to_owned()))?;
+        let word = |index: &&usize| self.words.get(**index);
+        let is_here = |word: &Word| word.thread.is_empty() || word.thread == thread;
+        let waits = |index: &&usize| word(index).is_some_and(|word| !word.is_through() && is_here(word));
+        let missing = |index: &&usize| word(index).is_some_and(|word| word.arrived.is_none() && is_here(word));
+        indices.iter().find(waits).or_else(|| indices.iter().find(missing)).or_else(|| indices.last()).copied()
+    }
+
+    /// Whether a word may have been taken for the repeat of an equal one, whose call had no answer; it was heard as that one.
+    fn may_be_a_repeat(&self, word: &Word) -> bool {
+        word.person.is_some() && self.unanswered.contains(&word.text)
+    }
+
     /// The session that a user's conversation is handed over to.
     pub fn session_of(&self, person: &str) -> Option<&Session> {
         self.sessions.get(self.threads.get(self.with_agents.get(person)?)?)
@@ -350,9 +380,10 @@ impl Model {
     ///
     /// `doubts` are the times in which one of us lost sight of what it had done.
     pub fn rest(&self, unreadable: &[Timestamp], doubts: &[Doubt]) -> (Vec<String>, Excused) {
-        let (mut wrong, mut excused) = (Vec::new(), Excused::default());
+        let (mut wrong, mut excused) = (Vec::new(), Excused { heard_again: self.heard_again, ..Excused::default() });
         for word in self.words.iter().filter(|word| !word.is_through()) {
             match self.is_owed(word, unreadable) {
+                true if self.may_be_a_repeat(word) => excused.unheard += 1,
                 true => wrong.push(format!("\"{}\" of thread {} never arrived", word.text, word.thread)),
                 false if word.person.is_some() && word.accepted.is_none() => excused.left_to_bot += 1,
                 false => excused.words += 1,

@@ -15,6 +15,9 @@ impl Model {
             "webhook_called" if entry.detail.get("paused") == Some(&Value::Bool(true)) => {
                 self.accept(entry.text("/text"), entry.number);
             }
+            "webhook_called" if entry.detail.get("status") != Some(&200.into()) => {
+                self.unanswered.insert(entry.text("/text").to_owned());
+            }
             "paused" => {
                 self.with_agents.insert(person.to_owned(), person.to_owned());
             }
@@ -71,8 +74,8 @@ impl Model {
     /// What was said before is read at the start of a session; the first who said any of it is the one whose thread it is.
     pub(super) fn read_opening(&mut self, entry: &Entry, thread: &str) {
         for (_, line) in entry.text("/text").lines().filter_map(|line| line.split_once(": ")) {
-            let said = self.by_text.get(&(Direction::ToAgent, line.to_owned()));
-            let Some(word) = said.and_then(|index| self.words.get_mut(*index)) else { continue };
+            let said = self.which(Direction::ToAgent, line, "");
+            let Some(word) = said.and_then(|index| self.words.get_mut(index)) else { continue };
             let Some(person) = word.person.clone() else { continue };
             word.is_told = true;
             if let Some(session) = self.sessions.get_mut(thread).filter(|session| session.person.is_none()) {

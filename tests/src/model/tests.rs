@@ -241,3 +241,40 @@ fn a_push_may_be_doubled_only_where_nobody_knew_of_the_first() {
     assert!(wrong.is_empty(), "{wrong:?}");
     assert_eq!(excused.pushed_again, 1);
 }
+
+/// A Botcopy user who is with agents in thread T.
+fn with_an_agent() -> Story {
+    Story::default()
+        .at_botcopy("user_wrote", json!({"user_id": "U", "text": "human"}))
+        .at_botcopy("webhook_called", json!({"user_id": "U", "text": "human", "status": 200, "paused": true}))
+        .at_botcopy("paused", json!({"user_id": "U", "by": "answer"}))
+        .and("chat_started", json!({"thread_id": "T", "chat_id": "chat", "customer_id": "customer"}))
+        .and("event_sent", json!({"thread_id": "T", "author_type": "customer", "text": "User: human"}))
+}
+
+fn says_yes(story: Story, status: u16, arrives: bool) -> Story {
+    let story = story.at_botcopy("user_wrote", json!({"user_id": "U", "text": "yes"}));
+    let story = match arrives {
+        true => story.and("event_sent", json!({"thread_id": "T", "author_type": "customer", "text": "yes"})),
+        false => story,
+    };
+    let paused = (status == 200).then_some(true);
+    story.at_botcopy("webhook_called", json!({"user_id": "U", "text": "yes", "status": status, "paused": paused}))
+}
+
+#[test]
+fn equal_words_are_owed_as_often_as_they_were_said_unless_one_had_no_answer() {
+    let judged = |story: Story| {
+        let mut model = Model::default();
+        assert_eq!(model.observe(&story.0), Vec::<String>::new());
+        let (wrong, excused) = model.rest(&[], &[]);
+        (wrong.len(), excused.unheard, excused.heard_again)
+    };
+    assert_eq!(judged(says_yes(says_yes(with_an_agent(), 200, true), 200, true)), (0, 0, 0));
+    assert_eq!(judged(says_yes(says_yes(with_an_agent(), 200, true), 200, false)), (1, 0, 0), "one was lost");
+    assert_eq!(judged(says_yes(says_yes(with_an_agent(), 500, true), 200, false)), (0, 1, 0), "it counts as a repeat");
+    let again = json!({"thread_id": "T", "author_type": "customer", "text": "yes"});
+    assert_eq!(judged(says_yes(with_an_agent(), 500, true).and("event_sent", again.clone())), (0, 0, 1));
+    let doubled = says_yes(with_an_agent(), 200, true).and("event_sent", again);
+    assert_eq!(Model::default().observe(&doubled.0).len(), 1, "doubled although everybody knew");
+}

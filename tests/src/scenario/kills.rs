@@ -246,11 +246,11 @@ impl Death {
                 self.life.people = vec![again.clone()];
                 self.person = again;
             }
-            Flow::UserSpeaks => self.speak_twice(Self::user_speaks).await?,
+            Flow::UserSpeaks => self.speak_twice(Self::user_says_yes).await?,
             Flow::UserSpeaksIntoTrouble => {
                 world.stack.livechat.expire_customer_tokens();
                 world.stack.livechat.faults().next(1, "action/send_event", Fault::LoseAnswer);
-                self.speak_twice(Self::user_speaks).await?;
+                self.speak_twice(Self::user_says_yes).await?;
             }
             Flow::AgentSpeaks => self.speak_twice(Self::agent_speaks).await?,
             Flow::AgentSpeaksIntoTrouble => {
@@ -334,9 +334,33 @@ impl Death {
             self.user_speaks();
             self.agent_speaks();
         }
+        self.life.settle().await?;
+        self.repeat_unanswered_call().await?;
         self.pause().await?;
         speak(self);
         Ok(())
+    }
+
+    /// Botcopy may call once more with what it had no answer to.
+    async fn repeat_unanswered_call(&mut self) -> Result<(), String> {
+        let world = std::sync::Arc::clone(&self.life.world);
+        let written = world.stack.journal.all("user_wrote").pop();
+        let calls = written.map(|one| world.entries("webhook_called", "/text", one.text("/text"))).unwrap_or_default();
+        let is_unanswered = calls.last().is_some_and(|call| call.detail.get("status") != Some(&200.into()));
+        if self.circumstances.repeats && is_unanswered {
+            drop(world.drive(world.stack.botcopy.repeat_last_call(&self.person)).await);
+            self.life.settle().await?;
+        }
+        Ok(())
+    }
+
+    /// The same short word each time, where the bot platform numbers nothing.
+    fn user_says_yes(&mut self) {
+        if self.life.side.bot == Bot::Botpress {
+            return self.user_speaks();
+        }
+        let (person, side) = (self.person.clone(), self.life.side.clone());
+        self.life.spawn(async move |_| drop(side.says(&person, "yes").await));
     }
 
     fn user_speaks(&mut self) {

@@ -259,17 +259,25 @@ impl Walk {
         Ok(number.to_string())
     }
 
-    /// Botcopy calls twice with the same; only for some seconds is that known as a repeat, so nothing else happens meanwhile.
+    /// A user says the same twice; where the first had no answer Botcopy calls once more with it, in the seconds in which that is known
+    /// as a repeat.
     async fn say_twice(&mut self, number: usize, person: &str) -> Result<String, String> {
         self.settle().await?;
         let (text, world) = (self.life.text("user"), std::sync::Arc::clone(&self.life.world));
         let begin = world.now();
         drop(world.drive(self.life.side.says(person, &text)).await);
-        let has_called = !world.entries("webhook_called", "/text", &text).is_empty();
-        if has_called && world.now().since(begin) < SOON {
-            drop(world.drive(world.stack.botcopy.repeat_last_call(person)).await);
+        let answered = world
+            .entries("webhook_called", "/text", &text)
+            .pop()
+            .map(|call| call.detail.get("status") == Some(&200.into()));
+        match answered {
+            Some(false) if world.now().since(begin) < SOON => {
+                drop(world.drive(world.stack.botcopy.repeat_last_call(person)).await);
+            }
+            Some(true) => drop(world.drive(self.life.side.says(person, &text)).await),
+            _ => {}
         }
-        Ok(format!("{number} \"{text}\", twice"))
+        Ok(format!("{number} \"{text}\", twice, {answered:?}"))
     }
 
     /// An agent does something in the chat of a user, if there is one.
