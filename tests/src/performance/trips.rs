@@ -36,7 +36,7 @@ const KNOWN: [Trips; 7] = [
     Trips { operation: FIRST_FROM_USER, vendors: 1, table: 4 },
     Trips { operation: FROM_USER, vendors: 1, table: 3 },
     Trips { operation: FROM_AGENT, vendors: 1, table: 3 },
-    Trips { operation: FROM_BOTCOPY, vendors: 1, table: 3 },
+    Trips { operation: FROM_BOTCOPY, vendors: 1, table: 4 },
     Trips { operation: STOP, vendors: 1, table: 6 },
 ];
 
