@@ -41,12 +41,18 @@ impl Handoff {
     /// [`Error`](super::Error) when Botpress or the table failed. That LiveChat failed is left for the start to say.
     pub async fn create_user(&self, install: &Install, profile: Profile) -> Result<UserId> {
         let identity = identify(profile.email.as_ref().map(Redacted::expose));
-        self.gates.refresh().await?;
-        let user_id = match &identity {
-            Identity::Upstream(address) => self.user_tagged(install, &tag(address.expose()), &profile).await?,
-            Identity::Mailbox(address) => self.user_of_mailbox(install, address, &profile).await?,
-            Identity::Unknown => self.user_tagged(install, &tag(&fresh_holder()), &profile).await?,
+        let whose = async {
+            match &identity {
+                Identity::Upstream(address) => Ok((tag(address.expose()), false)),
+                Identity::Mailbox(address) => self.whose_mailbox(install, address, &profile).await,
+                Identity::Unknown => Ok((tag(&fresh_holder()), false)),
+            }
         };
+        let ((tag, is_one_more), ()) = tokio::try_join!(whose, self.gates.refresh())?;
+        let user_id = self.user_tagged(install, &tag, &profile).await?;
+        if is_one_more {
+            self.table.count_upstream_user(&user_id).await?;
+        }
         let email = match identity {
             Identity::Mailbox(address) => Some(address),
             Identity::Upstream(_) | Identity::Unknown => None,
@@ -60,9 +66,10 @@ impl Handoff {
         Ok(user_id)
     }
 
-    /// A user for somebody with a real address: one for each call, apart from repeats; or the one whom the address stands for,
-    /// where the bot's author vouches for that, and the user is not with an agent at this moment.
-    async fn user_of_mailbox(&self, install: &Install, address: &Redacted, profile: &Profile) -> Result<UserId> {
+    /// The tag of a user with a real address: one for each call, apart from repeats; or that of the user whom the address stands
+    /// for, where the bot's author vouches for that, and the user is not with an agent at this moment. Tells whether one more
+    /// user of the bot is behind it, where several can be.
+    async fn whose_mailbox(&self, install: &Install, address: &Redacted, profile: &Profile) -> Result<(String, bool)> {
         let address = address.expose().to_lowercase();
         let mut whose = fresh_holder();
         if self.config.verified_emails {
@@ -77,11 +84,7 @@ impl Handoff {
             WHOEVER_HAS_THE_ADDRESS => tag(&address),
             own => tag(own),
         };
-        let user_id = self.user_tagged(install, &user_tag, profile).await?;
-        if self.config.verified_emails && first == asked {
-            self.table.count_upstream_user(&user_id).await?;
-        }
-        Ok(user_id)
+        Ok((user_tag, self.config.verified_emails && first == asked))
     }
 
     async fn has_live_session(&self, user_id: &UserId) -> Result<bool> {
