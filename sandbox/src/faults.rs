@@ -125,9 +125,9 @@ impl Faults {
         self.lock().spoiled.clone()
     }
 
-    /// Whether a [`Delay`](Fault::Delay) holds a call back at this moment.
-    pub fn holds_calls(&self) -> bool {
-        self.lock().held > 0
+    /// How many calls a [`Delay`](Fault::Delay) holds back at this moment.
+    pub fn held(&self) -> usize {
+        self.lock().held
     }
 
     /// Notes that a call is held back until the returned value is dropped.

@@ -35,8 +35,15 @@ pub async fn serve(
     say: Say,
 ) -> Result<(), Error> {
     let ports = [gateway, livechat, botpress, botcopy];
-    let options =
-        Options { runtime, ports, connected, instances: SIDE_BY_SIDE, ..Options::in_process(Clock::system()) };
+    let options = Options {
+        runtime,
+        ports,
+        connected,
+        instances: SIDE_BY_SIDE,
+        // Writes meet there as they do at AWS.
+        table_proxy: true,
+        ..Options::in_process(Clock::system())
+    };
     let stack = Arc::new(Stack::start(options).await?);
     if connected {
         stack.install().await?;

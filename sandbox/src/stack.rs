@@ -366,10 +366,15 @@ impl Stack {
 
     /// Whether a fault script holds a call back at this moment.
     pub fn holds_calls(&self) -> bool {
+        self.held_calls() > 0
+    }
+
+    /// How many calls fault scripts hold back at this moment.
+    pub fn held_calls(&self) -> usize {
         let proxy = self.table_proxy.as_ref().map(TableProxy::faults);
         let vendors = [self.livechat.faults(), self.botpress.faults(), self.botcopy.faults()];
         let others = [&self.gateway_faults, self.secrets_manager.faults()];
-        vendors.into_iter().chain(others).chain(proxy).any(Faults::holds_calls)
+        vendors.into_iter().chain(others).chain(proxy).map(Faults::held).sum()
     }
 
     /// What LiveChat puts into each webhook.

@@ -1,4 +1,6 @@
-//! A proxy in front of the table, through which its calls go wrong as scripted.
+//! A proxy in front of the table, through which its calls go wrong as scripted, and writes meet as they do at AWS.
+
+mod conflicts;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,8 +16,11 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use serde_json::{Map, Value, json};
 use shared::clock::Clock;
 
+pub use conflicts::{Conflicts, Pace, Tally};
+
 use crate::faults::{Fault, Faults};
 use crate::server::{Server, client};
+use conflicts::{Entry, Write, cancellation};
 
 /// DynamoDB takes 16 MB at most.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
@@ -29,6 +34,7 @@ pub struct TableProxy {
     faults: Faults,
     calls: Calls,
     units: Units,
+    conflicts: Conflicts,
     refused: Arc<AtomicUsize>,
     without_tokens: Arc<AtomicBool>,
 }
@@ -36,23 +42,28 @@ pub struct TableProxy {
 impl TableProxy {
     /// Serves the table at `table_url` on a free port of the loopback interface.
     ///
+    /// Writes meet at a realistic pace; where the clock is moved by hand, a write holds its items for as long as the table takes.
+    ///
     /// # Errors
     ///
     /// When the machine has no port left.
     pub async fn start(table_url: String, clock: Clock) -> io::Result<Self> {
         let (faults, calls, units) = (Faults::default(), Calls::default(), Units::default());
         let (refused, without_tokens) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
+        let conflicts = Conflicts::new(if clock.is_system() { Pace::REALISTIC } else { Pace::AS_THE_TABLE });
         let table = Upstream {
             client: client()?,
             url: table_url,
             calls: calls.clone(),
             units: units.clone(),
+            conflicts: conflicts.clone(),
+            clock: clock.clone(),
             refused: Arc::clone(&refused),
             without_tokens: Arc::clone(&without_tokens),
         };
         let router = Router::new().fallback(forward).with_state(table);
         let server = Server::start(0, router, faults.clone(), clock).await?;
-        Ok(Self { server, faults, calls, units, refused, without_tokens })
+        Ok(Self { server, faults, calls, units, conflicts, refused, without_tokens })
     }
 
     /// `http://127.0.0.1:<port>`: what takes the place of the table's own address.
@@ -63,6 +74,11 @@ impl TableProxy {
     /// What goes wrong.
     pub const fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    /// How writes meet.
+    pub const fn conflicts(&self) -> &Conflicts {
+        &self.conflicts
     }
 
     /// Takes the token from every transaction from now on.
@@ -83,7 +99,8 @@ impl TableProxy {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// The capacity units that the table says it has spent on all calls so far, reads and writes in one.
+    /// The capacity units that all calls so far have cost, reads and writes in one: what the table says, and what it does not say,
+    /// which is what cancelled transactions cost.
     pub fn units(&self) -> f64 {
         *self.units.lock()
     }
@@ -101,6 +118,30 @@ pub fn throughput_exceeded() -> Fault {
 /// A call over the account's rate: nothing is read or written.
 pub fn throttled() -> Fault {
     refusal("com.amazon.coral.availability#ThrottlingException", "Rate of requests exceeds the allowed throughput.")
+}
+
+/// A transaction that is cancelled because one of its items is over its throughput: nothing is written.
+///
+/// Most transactions have three writes; the fault is worded as for one of these.
+pub fn transaction_throttled() -> Fault {
+    cancelled_for("ThrottlingError")
+}
+
+/// The same for the throughput of the table or an index.
+pub fn transaction_over_throughput() -> Fault {
+    cancelled_for("ProvisionedThroughputExceeded")
+}
+
+/// A transaction of which one write can never be made.
+pub fn transaction_invalid() -> Fault {
+    let reason = ("ValidationError", "One or more parameter values were invalid");
+    Fault::answer(400, cancellation(&[Some(reason), None, None]).to_string())
+}
+
+fn cancelled_for(code: &str) -> Fault {
+    let message = "Throughput exceeds the current capacity of your table or index. DynamoDB is automatically scaling your table or \
+                   index so please try again shortly.";
+    Fault::answer(400, cancellation(&[None, None, Some((code, message))]).to_string())
 }
 
 fn refusal(error_type: &str, message: &str) -> Fault {
@@ -132,6 +173,17 @@ impl Units {
         *self.lock() += units;
     }
 
+    /// Adds what a transaction costs although it was cancelled: two units for each begun KB of each item, as if it had been made.
+    /// What an update or a deletion would have found is taken to be small.
+    fn add_cancelled(&self, call: &Value) {
+        let actions = call.get("TransactItems").and_then(Value::as_array).into_iter().flatten();
+        let kilobytes = actions.map(|action| {
+            let put = action.pointer("/Put/Item").map_or(0, |item| item.to_string().len());
+            put.div_ceil(1_024).max(1) as f64
+        });
+        *self.lock() += 2.0 * kilobytes.sum::<f64>();
+    }
+
     fn lock(&self) -> MutexGuard<'_, f64> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -143,6 +195,8 @@ struct Upstream {
     url: String,
     calls: Calls,
     units: Units,
+    conflicts: Conflicts,
+    clock: Clock,
     refused: Arc<AtomicUsize>,
     without_tokens: Arc<AtomicBool>,
 }
@@ -151,21 +205,44 @@ async fn forward(State(table): State<Upstream>, request: Request) -> Response {
     let (mut head, body) = request.into_parts();
     let target = head.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
     let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
-    *table.calls.lock().entry(operation).or_default() += 1;
+    *table.calls.lock().entry(operation.clone()).or_default() += 1;
     let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
     for name in [HOST, CONTENT_LENGTH, CONNECTION] {
         head.headers.remove(name);
     }
     let without_token = table.without_tokens.load(Ordering::Relaxed).then(|| without_token(&body)).flatten();
-    let body = asking_for_units(without_token.as_deref().unwrap_or(&body));
-    let request = table.client.request(head.method, &table.url).headers(head.headers).body(body);
-    match answer(request, &table.units).await {
+    let body = without_token.as_deref().unwrap_or(&body);
+    let request = table.client.request(head.method, &table.url).headers(head.headers).body(asking_for_units(body));
+    let call = serde_json::from_slice(body).unwrap_or_default();
+    let answer = match Write::read(&operation, &call) {
+        Some(write) => written(&table, write, request).await,
+        None => answer(request, &table.units).await,
+    };
+    match answer {
         Ok(answer) => {
-            table.refused.fetch_add(usize::from(answer.status().is_client_error()), Ordering::Relaxed);
+            let is_refused = answer.status().is_client_error();
+            table.refused.fetch_add(usize::from(is_refused), Ordering::Relaxed);
+            if is_refused && operation == "TransactWriteItems" {
+                table.units.add_cancelled(&call);
+            }
             answer
         }
         Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
     }
+}
+
+/// Makes a write, unless it meets another one.
+async fn written(table: &Upstream, write: Write, request: reqwest::RequestBuilder) -> reqwest::Result<Response> {
+    let held = match table.conflicts.enter(write).await {
+        Entry::Refused(refusal) => return Ok(refusal),
+        Entry::Free(held) => held,
+    };
+    let begin = table.clock.now();
+    let answer = answer(request, &table.units).await?;
+    if let Some(held) = held {
+        held.finish(begin, &table.clock, answer.status().is_success()).await;
+    }
+    Ok(answer)
 }
 
 /// The same call where it had a token.
@@ -204,15 +281,22 @@ mod tests {
     use aws_sdk_dynamodb::config::retry::RetryConfig;
     use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
     use aws_sdk_dynamodb::error::ProvideErrorMetadata;
-    use aws_sdk_dynamodb::types::AttributeValue::{N, S};
+    use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+    use aws_sdk_dynamodb::types::AttributeValue::{self, N, S};
+    use aws_sdk_dynamodb::types::{Delete, Get, TransactGetItem, TransactWriteItem};
+    use shared::clock::{ManualClock, Timestamp};
 
     use super::*;
     use crate::function::REGION;
     use crate::table::EmbeddedTable;
 
     async fn start(attempts: u32) -> (EmbeddedTable, TableProxy, Client) {
+        start_by(attempts, Clock::system()).await
+    }
+
+    async fn start_by(attempts: u32, clock: Clock) -> (EmbeddedTable, TableProxy, Client) {
         let table = EmbeddedTable::start("handoff").unwrap();
-        let proxy = TableProxy::start(table.url(), Clock::system()).await.unwrap();
+        let proxy = TableProxy::start(table.url(), clock).await.unwrap();
         let retry = RetryConfig::standard().with_max_attempts(attempts).with_initial_backoff(Duration::from_millis(1));
         let config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -293,5 +377,110 @@ mod tests {
         proxy.faults().next(1, ".PutItem", Fault::Reset);
         put(&client).send().await.unwrap();
         assert_eq!(table.items().unwrap().len(), 1);
+    }
+
+    fn key(sk: &str) -> [(String, AttributeValue); 2] {
+        [("pk".to_owned(), S("a".to_owned())), ("sk".to_owned(), S(sk.to_owned()))]
+    }
+
+    fn transaction(
+        client: &Client,
+        sks: &[&str],
+    ) -> aws_sdk_dynamodb::operation::transact_write_items::builders::TransactWriteItemsFluentBuilder {
+        sks.iter().fold(client.transact_write_items(), |transaction, sk| {
+            let delete = Delete::builder().table_name("handoff").set_key(Some(key(sk).into())).build().unwrap();
+            transaction.transact_items(TransactWriteItem::builder().delete(delete).build())
+        })
+    }
+
+    fn codes(error: &TransactWriteItemsError) -> Vec<&str> {
+        let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else { panic!("{error:?}") };
+        cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code()).collect()
+    }
+
+    /// A table whose writes take ten milliseconds of a clock that stands still, and one transaction of `a` and `b` under way.
+    async fn with_one_under_way(
+        token: &str,
+    ) -> (EmbeddedTable, Arc<TableProxy>, Client, ManualClock, tokio::task::JoinHandle<bool>) {
+        let manual = ManualClock::new(Timestamp::from_unix_millis(0));
+        let (table, proxy, client) = start_by(1, manual.clock()).await;
+        let pace = Duration::from_millis(10)..=Duration::from_millis(10);
+        proxy.conflicts().set(Pace { hold: pace, share: 0.0 }, 1);
+        let first = transaction(&client, &["a", "b"]).client_request_token(token);
+        let first = tokio::spawn(async move { first.send().await.is_ok() });
+        let proxy = Arc::new(proxy);
+        while proxy.conflicts().waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        (table, proxy, client, manual, first)
+    }
+
+    #[tokio::test]
+    async fn a_transaction_is_cancelled_by_another_one_on_one_of_its_items() {
+        let (_table, proxy, client, manual, first) = with_one_under_way("one").await;
+        let units = proxy.units();
+        let error = transaction(&client, &["c", "b"]).send().await.unwrap_err().into_service_error();
+        assert_eq!(codes(&error), ["None", "TransactionConflict"]);
+        assert!(
+            (proxy.units() - units - 4.0).abs() < 0.01,
+            "it is charged for all the same: {}",
+            proxy.units() - units
+        );
+        let get = Get::builder().table_name("handoff").set_key(Some(key("a").into())).build().unwrap();
+        let reading = client.transact_get_items().transact_items(TransactGetItem::builder().get(get).build());
+        assert_eq!(reading.send().await.unwrap_err().code(), Some("TransactionCanceledException"));
+        manual.advance(Duration::from_millis(10));
+        assert!(first.await.unwrap());
+        let later = tokio::spawn(transaction(&client, &["c", "b"]).send());
+        while proxy.conflicts().waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        manual.advance(Duration::from_millis(10));
+        assert!(later.await.unwrap().is_ok(), "nothing is in its way any more");
+        assert_eq!(proxy.conflicts().tally(), Tally { transactions: 3, applied: 2, met: 2 });
+    }
+
+    #[tokio::test]
+    async fn a_plain_write_is_refused_by_a_transaction_and_waits_for_another_plain_one() {
+        let (table, proxy, client, manual, first) = with_one_under_way("one").await;
+        assert_eq!(put(&client).send().await.unwrap_err().code(), Some("TransactionConflictException"));
+        manual.advance(Duration::from_millis(10));
+        assert!(first.await.unwrap());
+        let (one, other) = (tokio::spawn(put(&client).send()), tokio::spawn(put(&client).send()));
+        for _ in 0..2 {
+            while proxy.conflicts().waiting() == 0 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(proxy.conflicts().waiting(), 1, "one after the other");
+            manual.advance(Duration::from_millis(10));
+            while proxy.conflicts().waiting() == 1 && !(one.is_finished() && other.is_finished()) {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert!(one.await.unwrap().is_ok() && other.await.unwrap().is_ok());
+        assert_eq!(table.items().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_token_under_way_is_refused_and_one_that_is_through_is_answered_again() {
+        let (_table, _proxy, client, manual, first) = with_one_under_way("one").await;
+        let again = || transaction(&client, &["a", "b"]).client_request_token("one").send();
+        assert_eq!(again().await.unwrap_err().code(), Some("TransactionInProgressException"));
+        manual.advance(Duration::from_millis(10));
+        assert!(first.await.unwrap());
+        assert!(again().await.is_ok(), "at once, since nothing is written");
+    }
+
+    #[tokio::test]
+    async fn a_part_of_all_writes_meets_one_that_nobody_has_made() {
+        let (_table, proxy, client) = start(1).await;
+        proxy.conflicts().set(Pace { share: 0.5, ..Pace::AS_THE_TABLE }, 7);
+        let mut met = 0;
+        for _ in 0..200 {
+            met += usize::from(put(&client).send().await.is_err());
+        }
+        assert!((70..130).contains(&met), "{met} of 200");
+        proxy.conflicts().turn_off();
+        assert!(put(&client).send().await.is_ok());
     }
 }
