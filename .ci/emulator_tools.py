@@ -1,4 +1,4 @@
-"""An AWS emulator on this machine: ministack, which runs compiled bootstraps without containers."""
+"""AWS emulators on this machine: ministack, which runs compiled bootstraps without containers, and moto, for its DynamoDB."""
 
 import contextlib
 import os
@@ -37,19 +37,41 @@ def emulator():
         "AWS_DEFAULT_REGION": REGION,
         "LOG_LEVEL": "WARNING",
     }
-    with open(LOG, "w") as log:
-        process = subprocess.Popen(
-            [Path(sys.executable).with_name("ministack")], env=environment, stdout=log, stderr=subprocess.STDOUT
-        )
-    try:
-        wait_for(port, process)
+    with running([Path(sys.executable).with_name("ministack")], environment, LOG, port):
         yield endpoint
+
+
+# One call after the other, which moto's own command does not offer.
+SERVE_MOTO = """
+import sys
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+run_simple("127.0.0.1", int(sys.argv[1]), DomainDispatcherApplication(create_backend_app), threaded=False)
+"""
+
+
+@contextlib.contextmanager
+def moto():
+    """The same for moto."""
+    port = free_port()
+    with running([sys.executable, "-c", SERVE_MOTO, str(port)], os.environ, LOG.with_name("moto.log"), port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def running(command, environment, log_file, port):
+    """Starts a server, waits until it listens, and ends it."""
+    with open(log_file, "w") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        wait_for(port, process, log_file)
+        yield
     finally:
         process.terminate()
         process.wait()
 
 
-def wait_for(port, process):
+def wait_for(port, process, log_file):
     """Until somebody listens there."""
     deadline = time.monotonic() + 60
     while True:
@@ -58,7 +80,7 @@ def wait_for(port, process):
             return
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit(f"the emulator does not start; see {LOG}")
+                sys.exit(f"the emulator does not start; see {log_file}")
             time.sleep(0.1)
 
 
