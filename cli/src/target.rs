@@ -59,6 +59,8 @@ pub(crate) struct Target {
     secrets_manager: SecretsManager,
     pub http: Http,
     pub clock: Clock,
+    /// Whether the AWS CLI was asked about the stack, so that it can be asked about more.
+    pub knows_aws_cli: bool,
 }
 
 /// Everything that is looked up in the environment.
@@ -129,7 +131,8 @@ impl Target {
                 (DynamoDb::new(&aws), SecretsManager::new(&aws))
             }
         };
-        Ok(Self { named, inherited, dynamodb, secrets_manager, http, clock: io.clock.clone() })
+        let (clock, knows_aws_cli) = (io.clock.clone(), arguments.stack.is_some());
+        Ok(Self { named, inherited, dynamodb, secrets_manager, http, clock, knows_aws_cli })
     }
 
     /// A setting; an empty one counts as absent.
@@ -153,7 +156,7 @@ impl Target {
     }
 
     pub fn table(&self) -> Result<Table, Failure> {
-        Ok(Table::new(self.dynamodb.clone(), self.table_name()?))
+        Ok(Table::new(self.dynamodb.clone(), self.table_name()?, self.clock.clone()))
     }
 
     pub fn secret_id(&self) -> Result<String, Failure> {
@@ -239,17 +242,22 @@ async fn sandbox_environment(sandbox: &str, http: &Http) -> Result<BTreeMap<Stri
 fn ask_aws_cli(stack: &str, io: &mut Io<'_>) -> Result<String, Failure> {
     io.say(&format!("asking the AWS CLI about the stack {stack}"));
     let command = ["cloudformation", "describe-stacks", "--output", "json", "--stack-name", stack];
-    let output = std::process::Command::new("aws").args(command).output().map_err(|error| {
+    aws_cli(&command).map_err(|said| {
         Failure::stopped(format!(
-            "the AWS CLI cannot be started ({error}). Install it, or name the parts: --table, --secret, --url and the \
+            "the AWS CLI does not know the stack {stack}: {said}. Without it name the parts: --table, --secret, --url and the \
              LIVECHAT_* variables."
         ))
-    })?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    })
+}
+
+/// What the AWS CLI answers, or what it says instead.
+pub(crate) fn aws_cli(command: &[&str]) -> Result<String, String> {
+    let output = std::process::Command::new("aws").args(command).output();
+    let output = output.map_err(|error| format!("the AWS CLI cannot be started ({error})"))?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Failure::stopped(format!("the AWS CLI does not know the stack {stack}: {said}")))
 }
 
 fn read(file: &Path) -> Result<String, Failure> {

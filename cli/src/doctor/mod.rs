@@ -1,5 +1,6 @@
 //! `hitl doctor`: everything between both vendors and the table, each finding with its cure.
 
+mod account;
 mod botcopy;
 mod botpress;
 mod livechat;
@@ -103,6 +104,7 @@ pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Fail
         }
         _ => report.skipped("vendors", "neither can be asked without the secret"),
     }
+    account::look_at_concurrency(&patient, &mut report, io);
     if table_answers {
         io.say("looking for what was left undone");
         stack::look_at_backlog(&patient, &mut report, io).await;

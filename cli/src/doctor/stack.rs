@@ -209,6 +209,39 @@ fn read_report(status: u16, report: &mut Report) {
     }
 }
 
+/// Items that have waited for long, and whether this version can read the lanes that they wait in: a lane is due anew after each try,
+/// so that what is due does not tell.
+async fn look_at_what_waits(patient: &Patient<'_>, report: &mut Report, io: &mut Io<'_>) {
+    const NAME: &str = "waiting";
+    let mut waiting = match patient.table.waiting_since(&mut progress(io)).await {
+        Ok(waiting) => waiting,
+        Err(error) => {
+            report.finding(NAME, causes(&error), "Your AWS credentials need dynamodb:Scan on the table for this.");
+            return;
+        }
+    };
+    waiting.retain(|(_, _, at)| OVERDUE < patient.now.since(*at));
+    let Some((session_id, lane, at)) = waiting.first() else {
+        report.ok(NAME, "nothing has waited for more than five minutes");
+        return;
+    };
+    report.finding(
+        NAME,
+        format!("{} lanes have waited for long; the oldest: session {session_id}, {lane}, since {at}", waiting.len()),
+        "hitl trace SESSION shows what waits; a rate limit above, or the log of the function webhooks, says what for.",
+    );
+    for (session_id, lane, _) in waiting {
+        if let Err(error) = patient.table.is_readable(&session_id, lane).await {
+            report.finding(
+                "unreadable",
+                format!("session {session_id}, {lane}: {}", causes(&error)),
+                "An item of it is damaged, or a newer version wrote it: deploy that one again. hitl discard throws a parked \
+                 item away.",
+            );
+        }
+    }
+}
+
 /// What waits for too long, and what was given up.
 pub(super) async fn look_at_backlog(patient: &Patient<'_>, report: &mut Report, io: &mut Io<'_>) {
     const MOST: i32 = 1_000;
@@ -224,6 +257,7 @@ pub(super) async fn look_at_backlog(patient: &Patient<'_>, report: &mut Report, 
         }
         Err(error) => report.finding("backlog", causes(&error), "Check the table."),
     }
+    look_at_what_waits(patient, report, io).await;
     let parked: Result<_, store::Error> = patient.table.parked(&mut progress(io)).await;
     match parked {
         Ok(parked) if parked.is_empty() => report.ok("parked", "nothing was given up"),

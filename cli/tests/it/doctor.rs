@@ -172,6 +172,12 @@ async fn what_waits_for_long_and_what_was_given_up_is_found() {
     world.answers(ANNA, "later").await;
     world.advance(Duration::from_secs(600));
     assert_found(&mut operator, "backlog", "overdue", "hitl trace").await;
+    assert_found(&mut operator, "waiting", "1 lanes", "hitl trace").await;
+
+    let session = world.items("session").remove(0);
+    world.change_item(&session, "SET session_state = :limbo", json!({":limbo": {"S": "limbo"}})).await;
+    let named = format!("session {}, to_bot", session["session_id"].as_str().unwrap());
+    assert_found(&mut operator, "unreadable", &named, "newer version").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
