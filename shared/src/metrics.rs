@@ -49,11 +49,13 @@ pub enum Metric {
     UnknownEvents,
     /// Runs of the sweep.
     Sweeps,
+    /// Lanes, timers and sessions that a sweep could not work on, although it was their turn.
+    Stuck,
 }
 
 impl Metric {
     /// All of them, for whoever holds documents against the code.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Accepted,
         Self::Delivered,
         Self::Dropped,
@@ -69,6 +71,7 @@ impl Metric {
         Self::CredentialsRefused,
         Self::UnknownEvents,
         Self::Sweeps,
+        Self::Stuck,
     ];
 
     /// The name that CloudWatch shows.

@@ -58,6 +58,26 @@ pub fn decide(event: &webhook::Event, pointer: &ChatPointer, received_at: Timest
     }
 }
 
+/// By what repeats of an event are recognised, as far as the event says that itself: more or less than it leads to.
+pub fn source_ids(event: &webhook::Event) -> Vec<String> {
+    match event {
+        webhook::Event::IncomingEvent { event, .. } => vec![source_of(&event.id)],
+        webhook::Event::EventUpdated { event, .. } => {
+            let correction = MessageContent::of(&event.content).map(|content| correction_of(&event.id, &content));
+            [source_of(&event.id)].into_iter().chain(correction).collect()
+        }
+        webhook::Event::EventDeleted { event_id, .. } => vec![source_of(event_id), deletion_of(event_id)],
+        webhook::Event::ChatDeactivated { thread_id, .. } => vec![end_of(thread_id)],
+        webhook::Event::ChatTransferred { thread_id: Some(thread), agent_ids, .. } => {
+            agent_ids.first().map(|agent_id| assignment_of(thread, agent_id)).into_iter().collect()
+        }
+        webhook::Event::UserAddedToChat { thread_id: Some(thread), user, .. } => {
+            vec![assignment_of(thread, &user.id.to_agent_id())]
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// What a thread, read as a whole, shows to have happened; the same intentions as if its webhooks had come.
 ///
 /// All but corrections: an event does not show that it was changed.
@@ -105,7 +125,7 @@ impl About<'_> {
             position: Position {
                 // Behind the message, whatever the clocks of both sides say.
                 at: self.received_at.max(event.created_at + Duration::from_micros(1)),
-                source_id: format!("corrected:{}:{}", event.id, content.revision()),
+                source_id: correction_of(&event.id, &content),
             },
             content: ToBot::Correction { agent_id, of: source_of(&event.id), content },
         };
@@ -121,7 +141,7 @@ impl About<'_> {
         let deletion = ToBot::Deletion { of: source_of(event_id) };
         vec![
             Intention { position: Position { at, source_id: source_of(event_id) }, content: ToBot::Retracted },
-            Intention { position: Position { at, source_id: format!("deleted:{event_id}") }, content: deletion },
+            Intention { position: Position { at, source_id: deletion_of(event_id) }, content: deletion },
         ]
     }
 
@@ -155,14 +175,14 @@ impl About<'_> {
         let thread = thread_id.unwrap_or(&self.pointer.thread_id);
         Some(Intention {
             // Neither event has an id or a time: the same agent in the same thread is taken for a repeat, unless it is a return.
-            position: Position { at: self.received_at, source_id: format!("assigned:{thread}:{agent_id}") },
+            position: Position { at: self.received_at, source_id: assignment_of(thread, agent_id) },
             content: ToBot::Assigned { agent_id: agent_id.clone(), profile, is_transfer },
         })
     }
 
     fn ended(&self, thread_id: &ThreadId) -> Option<Intention> {
         self.concerns(Some(thread_id)).then(|| Intention {
-            position: Position { at: self.received_at, source_id: format!("ended:{thread_id}") },
+            position: Position { at: self.received_at, source_id: end_of(thread_id) },
             content: ToBot::Stopped,
         })
     }
@@ -176,6 +196,22 @@ impl About<'_> {
 /// By what a message is recognised in the lane.
 fn source_of(event_id: &EventId) -> String {
     format!("event:{event_id}")
+}
+
+fn correction_of(event_id: &EventId, content: &MessageContent) -> String {
+    format!("corrected:{event_id}:{}", content.revision())
+}
+
+fn deletion_of(event_id: &EventId) -> String {
+    format!("deleted:{event_id}")
+}
+
+fn assignment_of(thread: &ThreadId, agent_id: &AgentId) -> String {
+    format!("assigned:{thread}:{agent_id}")
+}
+
+fn end_of(thread_id: &ThreadId) -> String {
+    format!("ended:{thread_id}")
 }
 
 /// A source's id as logs may show it: an assignment's ends with the agent's id, an e-mail address, which is left out.

@@ -15,11 +15,20 @@ pub(super) struct Intake<C> {
     pub(super) accepted: Accepted,
     /// All there is to know for a delivery, where that is known already.
     view: Option<View<C>>,
+    /// How the lane was when that was looked at, if it was.
+    found: Option<Occupancy>,
 }
 
 impl<C> From<Accepted> for Intake<C> {
     fn from(accepted: Accepted) -> Self {
-        Self { accepted, view: None }
+        Self { accepted, view: None, found: None }
+    }
+}
+
+impl<C> Intake<C> {
+    /// Nothing that the lane has not had before; what it has had may still wait there.
+    pub(super) const fn nothing_new(found: Occupancy) -> Self {
+        Self { accepted: Accepted::Duplicate, view: None, found: Some(found) }
     }
 }
 
@@ -87,18 +96,32 @@ impl Handoff {
         items: impl IntoIterator<Item = (Position, C)>,
         lease: &Lease,
     ) -> Result<Accepted> {
+        self.accept_all_where(Occupancy::Busy, session_id, items, lease).await
+    }
+
+    /// The same, for a lane that was just found like this.
+    async fn accept_all_where<C: Content>(
+        &self,
+        mut found: Occupancy,
+        session_id: &SessionId,
+        items: impl IntoIterator<Item = (Position, C)>,
+        lease: &Lease,
+    ) -> Result<Accepted> {
         let mut result = Accepted::Duplicate;
         for (position, content) in items {
-            let accepted = self.accept(session_id, position, &content, lease).await?;
-            if accepted.holds_lease() || result == Accepted::Duplicate {
+            let accepted = self.accept_where(found, session_id, position, &content, lease).await?;
+            if accepted.holds_lease() {
+                // What follows is not alone, and finds the lane held by us.
+                (result, found) = (Accepted::WithLease, Occupancy::Held { until: lease.until });
+            } else if result == Accepted::Duplicate {
                 result = accepted;
             }
         }
         Ok(result)
     }
 
-    /// The same where it was looked `around` just before: a single item in a lane that is still as idle as it was then can be
-    /// delivered without another look.
+    /// The same where it was looked `around` just before. What has a receipt there needs no write, and a single item in a lane that
+    /// is still as idle as it was then can be delivered without another look.
     pub(super) async fn accept_seeing<C: Content>(
         &self,
         around: Surroundings,
@@ -106,20 +129,25 @@ impl Handoff {
         items: impl IntoIterator<Item = (Position, C)>,
         lease: &Lease,
     ) -> Result<Intake<C>> {
-        let mut items: Vec<_> = items.into_iter().collect();
+        let (now, found) = (self.clock.now(), around.occupancy);
+        let is_new = |(position, _): &(Position, C)| !around.has_accepted(&position.source_id, now);
+        let mut items: Vec<_> = items.into_iter().filter(is_new).collect();
+        if items.is_empty() {
+            return Ok(Intake::nothing_new(found));
+        }
         let alone = match around.occupancy {
             Occupancy::Idle { arrivals } if items.len() == 1 => items.pop().map(|item| (arrivals, item)),
             _ => None,
         };
         let Some((arrivals, (position, content))) = alone else {
-            return Ok(self.accept_all(session_id, items, lease).await?.into());
+            return Ok(self.accept_all_where(found, session_id, items, lease).await?.into());
         };
         let accepted = self.accept_where(around.occupancy, session_id, position.clone(), &content, lease).await?;
         let view = (accepted == Accepted::Alone).then(|| {
             let contents = Contents::alone(arrivals, around.last_finished_at, Waiting::new(position, content));
             View { contents, around }
         });
-        Ok(Intake { accepted, view })
+        Ok(Intake { accepted, view, found: None })
     }
 
     /// Accepts a word of ours about the item `about` of the other lane; whoever looks at the lane next delivers it.
@@ -137,14 +165,14 @@ impl Handoff {
         lease: &Lease,
         deadline: Timestamp,
     ) -> Drained {
-        let (whose, Intake { accepted, view }) = (whose.into(), intake.into());
+        let (whose, Intake { accepted, view, found }) = (whose.into(), intake.into());
         let session_id = whose.session_id;
         let drained = async {
             let holds_lease = match accepted {
                 Accepted::Alone | Accepted::WithLease => true,
                 Accepted::WithoutLease => false,
                 // The first acceptance may have died before it delivered.
-                Accepted::Duplicate => self.table.take_lease(session_id, C::LANE, lease, self.clock.now()).await?,
+                Accepted::Duplicate => self.take_if_left::<C>(session_id, found, lease).await?,
             };
             match holds_lease {
                 // Boxed, since all that follows nests deeper than the compiler cares to follow.
@@ -156,5 +184,23 @@ impl Handoff {
             tracing::error!(error = %error, session.id = %session_id, lane = %C::LANE, "a lane was left to the sweep");
             Drained::Finished
         })
+    }
+
+    /// Takes the lease of a lane in which something waits that nobody delivers.
+    async fn take_if_left<C: Content>(
+        &self,
+        session_id: &SessionId,
+        found: Option<Occupancy>,
+        lease: &Lease,
+    ) -> Result<bool> {
+        let found = match found {
+            Some(found) => found,
+            None => self.table.occupancy(session_id, C::LANE).await?,
+        };
+        let now = self.clock.now();
+        if found.is_idle() || found.is_held_at(now) {
+            return Ok(false);
+        }
+        Ok(self.table.take_lease(session_id, C::LANE, lease, now).await?)
     }
 }

@@ -12,7 +12,7 @@ use crate::bridge::decide::without_agent;
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, UserId};
 use crate::metrics::{About, Metric};
-use crate::store::lane::{Completed, Contents, Done, Lane, Lease, Outcome, Waiting};
+use crate::store::lane::{Completed, Contents, Done, Known, Lane, Lease, Outcome, Waiting};
 use crate::store::{ConversationPointer, Session, Surroundings, User, Wanted};
 use crate::telemetry;
 
@@ -74,30 +74,33 @@ pub(super) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
 pub(super) struct Whose<'a> {
     pub(super) session_id: &'a SessionId,
     pub(super) user_id: Option<&'a UserId>,
+    /// By what repeats of what is to be put into the lane are recognised.
+    pub(super) source_ids: &'a [String],
 }
 
 impl<'a> Whose<'a> {
     /// What somebody wants to know who has something for a lane.
     pub(super) fn wanted<C: Content>(self) -> Wanted<'a> {
-        Wanted { session_id: self.session_id, lane: Some(C::LANE), user_id: C::sender(self), vendors: C::VENDORS }
+        let Self { session_id, source_ids, .. } = self;
+        Wanted { session_id, lane: Some(C::LANE), user_id: C::sender(self), vendors: C::VENDORS, source_ids }
     }
 }
 
 impl<'a> From<&'a SessionId> for Whose<'a> {
     fn from(session_id: &'a SessionId) -> Self {
-        Self { session_id, user_id: None }
+        Self { session_id, user_id: None, source_ids: &[] }
     }
 }
 
 impl<'a> From<&'a Session> for Whose<'a> {
     fn from(session: &'a Session) -> Self {
-        Self { session_id: &session.session_id, user_id: Some(&session.user_id) }
+        Self { user_id: Some(&session.user_id), ..Self::from(&session.session_id) }
     }
 }
 
 impl<'a> From<&'a ConversationPointer> for Whose<'a> {
     fn from(pointer: &'a ConversationPointer) -> Self {
-        Self { session_id: &pointer.session_id, user_id: Some(&pointer.user_id) }
+        Self { user_id: Some(&pointer.user_id), ..Self::from(&pointer.session_id) }
     }
 }
 
@@ -162,6 +165,15 @@ pub(super) struct View<C> {
     pub(super) around: Surroundings,
 }
 
+/// What a drain has seen so far.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Whether something was dropped.
+    has_dropped: bool,
+    /// Whether items arrive while others are delivered.
+    is_lively: bool,
+}
+
 /// How far a pass over a lane came.
 enum Pass {
     Released,
@@ -197,7 +209,7 @@ impl Handoff {
         patience: Patience,
     ) -> Result<Drained> {
         let session_id = whose.session_id;
-        let (mut seen_empty_at, mut has_dropped) = (None, false);
+        let (mut seen_empty_at, mut seen) = (None, Seen::default());
         loop {
             let View { mut contents, around } = match view.take() {
                 Some(view) => view,
@@ -206,6 +218,12 @@ impl Handoff {
             let Surroundings { session, user, named_times, .. } = around;
             self.gates.learn(&named_times);
             let Some(mut session) = session else { return Ok(Drained::Finished) };
+            if !contents.unread.is_empty() {
+                if !self.park_unread(session_id, lease, &contents).await? {
+                    return Ok(Drained::Finished);
+                }
+                continue;
+            }
             if contents.waiting.is_empty() {
                 let released = self.table.release(session_id, C::LANE, lease, contents.arrivals).await?;
                 // Empty, nothing new, and still not ours to give back: somebody else has taken the lane.
@@ -225,8 +243,8 @@ impl Handoff {
             }
             contents.waiting.sort_by_key(|item| item.content.is_end());
             C::apply_changes(&mut contents.waiting);
-            match self.pass((&mut session, user.as_ref()), &contents, lease, deadline, &mut has_dropped).await? {
-                Pass::Released if !has_dropped => return Ok(Drained::Delivered),
+            match self.pass((&mut session, user.as_ref()), &contents, lease, deadline, &mut seen).await? {
+                Pass::Released if !seen.has_dropped => return Ok(Drained::Delivered),
                 Pass::Released | Pass::LeaseLost => return Ok(Drained::Finished),
                 Pass::LookAgain => {}
                 Pass::WaitUntil(time) => {
@@ -241,6 +259,26 @@ impl Handoff {
                 }
             }
         }
+    }
+
+    /// Parks what this version cannot read: it would hold up all that is behind it. `false` when somebody else has taken the lane.
+    async fn park_unread<C: Content>(
+        &self,
+        session_id: &SessionId,
+        lease: &Lease,
+        contents: &Contents<C>,
+    ) -> Result<bool> {
+        for unread in &contents.unread {
+            let now = self.clock.now();
+            if !self.table.park_unread(session_id, C::LANE, lease, unread, now).await? {
+                return Ok(false);
+            }
+            self.record(&about::<C>(), &[(Metric::Parked, 1.0)]);
+            tracing::error!(session.id = %session_id, lane = %C::LANE,
+                source.id = telemetry::id(&without_agent(&unread.position.source_id)),
+                "an item cannot be read by this version and is parked");
+        }
+        Ok(true)
     }
 
     async fn view<C: Content>(&self, whose: Whose<'_>) -> Result<View<C>> {
@@ -286,7 +324,7 @@ impl Handoff {
         contents: &Contents<C>,
         lease: &Lease,
         deadline: Timestamp,
-        has_dropped: &mut bool,
+        seen: &mut Seen,
     ) -> Result<Pass> {
         let (mut not_before, mut last_finished_at) = (contents.not_before, contents.last_finished_at);
         for (index, item) in contents.waiting.iter().enumerate() {
@@ -304,7 +342,7 @@ impl Handoff {
                 Attempt::Done(delivered) => delivered,
                 Attempt::Later(time) => return Ok(Pass::WaitUntil(time)),
             };
-            *has_dropped |= delivered.outcome == Outcome::Dropped;
+            seen.has_dropped |= delivered.outcome == Outcome::Dropped;
             let done = Done {
                 session_id: &session.session_id,
                 lane: C::LANE,
@@ -314,14 +352,18 @@ impl Handoff {
                 finished_at: self.clock.now(),
             };
             last_finished_at = Some(done.finished_at);
-            let is_last = index + 1 == contents.waiting.len();
-            let completed = self.table.complete(&done, lease, contents.arrivals, is_last).await?;
+            let (arrivals, is_last) = (contents.arrivals, index + 1 == contents.waiting.len());
+            let known = Known { arrivals, is_last, is_lively: seen.is_lively };
+            let completed = self.table.complete(&done, lease, known).await?;
             if completed != Completed::LeaseLost {
                 self.record_finished(&done);
             }
             match completed {
                 Completed::MoreToDo => {}
-                Completed::SomethingArrived => return Ok(Pass::LookAgain),
+                Completed::SomethingArrived => {
+                    seen.is_lively = true;
+                    return Ok(Pass::LookAgain);
+                }
                 Completed::Released => return Ok(Pass::Released),
                 Completed::LeaseLost => return Ok(Pass::LeaseLost),
             }

@@ -49,14 +49,15 @@ impl<K: Clone + Eq + Hash, V: Clone> Remembered<K, V> {
 }
 
 impl Handoff {
-    /// The session of a conversation, and what stands around its lane towards the agents.
+    /// The session of a conversation, and what stands around its lane towards the agents, into which these are to be put.
     pub(super) async fn find_conversation(
         &self,
         id: &ConversationId,
+        source_ids: &[String],
     ) -> Result<Option<(ConversationPointer, Surroundings)>> {
         let now = self.clock.now();
         if let Some(guess) = self.memory.conversations.get(id) {
-            let wanted = Whose::from(&guess).wanted::<ToAgent>();
+            let wanted = Whose { source_ids, ..Whose::from(&guess) }.wanted::<ToAgent>();
             let (pointer, around) = self.table.find_by_conversation_and_look(id, wanted, now).await?;
             if pointer.as_ref() == Some(&guess) {
                 return Ok(pointer.map(|pointer| (pointer, around)));
@@ -64,14 +65,18 @@ impl Handoff {
         }
         let Some(pointer) = self.table.find_by_conversation(id, now).await? else { return Ok(None) };
         self.memory.conversations.put(id, &pointer);
-        let around = self.look_around::<ToAgent>(Whose::from(&pointer)).await;
+        let around = self.look_around::<ToAgent>(Whose { source_ids, ..Whose::from(&pointer) }).await;
         Ok(Some((pointer, around)))
     }
 
     /// The latest session of a chat, and, if it was remembered, what stands around its lane towards the bot.
-    pub(super) async fn find_chat(&self, id: &ChatId) -> Result<Option<(ChatPointer, Option<Surroundings>)>> {
+    pub(super) async fn find_chat(
+        &self,
+        id: &ChatId,
+        source_ids: &[String],
+    ) -> Result<Option<(ChatPointer, Option<Surroundings>)>> {
         if let Some(guess) = self.memory.chats.get(id) {
-            let wanted = Whose::from(&guess).wanted::<ToBot>();
+            let wanted = Whose { source_ids, ..Whose::from(&guess) }.wanted::<ToBot>();
             let (pointer, around) = self.table.find_by_chat_and_look(id, wanted).await?;
             if let Some(pointer) = pointer.filter(|pointer| pointer.session_id == guess) {
                 return Ok(Some((pointer, Some(around))));
@@ -86,7 +91,7 @@ impl Handoff {
     pub(super) async fn find_session_of(&self, user_id: &UserId) -> Result<Option<(Session, Surroundings)>> {
         let leads_to = |user: &User, session_id: &SessionId| user.session_id.as_ref() == Some(session_id);
         let look = async |session_id: &SessionId| {
-            let whose = Whose { session_id, user_id: Some(user_id) };
+            let whose = Whose { user_id: Some(user_id), ..Whose::from(session_id) };
             self.table.surroundings(whose.wanted::<ToAgent>()).await
         };
         if let Some(guess) = self.memory.users.get(user_id) {

@@ -46,6 +46,11 @@ impl Gates {
         Ok(())
     }
 
+    /// When the last of the gates opens that a vendor has had closed.
+    pub(super) fn last_to_open(&self) -> Option<Timestamp> {
+        [&self.livechat, &self.botpress, &self.botcopy].into_iter().filter_map(|gate| gate.seen().opens_at).max()
+    }
+
     /// Closes gates until the times that others were told.
     pub(super) fn learn(&self, named_times: &[NamedTime]) {
         for named in named_times {
@@ -147,7 +152,10 @@ mod tests {
     fn gates() -> (Gates, ManualClock) {
         let manual = ManualClock::new(Timestamp::from_unix_millis(0));
         let nowhere = Client::from_conf(Config::builder().behavior_version_latest().build());
-        (Gates::new(&manual.clock(), &Table::new(nowhere, "table".to_owned()), &Metrics::kept()), manual)
+        (
+            Gates::new(&manual.clock(), &Table::new(nowhere, "table".to_owned(), manual.clock()), &Metrics::kept()),
+            manual,
+        )
     }
 
     #[test]

@@ -208,7 +208,7 @@ impl Handoff {
         let told = told.and_then(Result::ok).unwrap_or_default();
         let Some(text) = self.news_for_agents(session, call, &told) else { return self.paused() };
         let begun = deadline - ANSWER_TIME;
-        let lease = Lease { holder: fresh_holder(), until: deadline + LEASE_MARGIN };
+        let lease = Lease { holder: fresh_holder(), until: deadline + LEASE_MARGIN, deadline };
         let acceptance = self.accept_said((session, around), (&call.said, &text), heard.clone(), &lease);
         let (said, intake) = match self.clock.within(deadline, acceptance).await.transpose() {
             Ok(Some((heard, intake))) => (Ok(Some(heard)), Some(intake)),

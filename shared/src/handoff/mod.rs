@@ -116,7 +116,7 @@ impl Handoff {
     ) -> std::result::Result<Self, StartError> {
         let tls = http::tls().map_err(http::BuildError::from)?;
         let http = Http::with_tls(VENDOR_TIMEOUT, tls.clone())?;
-        let table = Table::new(dynamodb, config.table_name.clone());
+        let table = Table::new(dynamodb, config.table_name.clone(), clock.clone());
         Ok(Self {
             secrets: secrets::Cache::new(secrets_manager, config.secret_id.clone(), clock.clone()),
             livechat: livechat::Client::new(config.livechat.clone(), http.clone()),
@@ -172,5 +172,5 @@ fn fresh_holder() -> String {
 
 /// A lease that lasts for the rest of the invocation.
 fn lease_until(deadline: Timestamp) -> Lease {
-    Lease { holder: fresh_holder(), until: deadline + LEASE_MARGIN }
+    Lease { holder: fresh_holder(), until: deadline + LEASE_MARGIN, deadline }
 }

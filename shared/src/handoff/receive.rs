@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::accept::Intake;
 use super::drain::Whose;
 use super::start::LOOK_AGAIN;
 use super::{DELIVERY_TIME, Handoff, Result, lease_until, platform};
@@ -9,7 +10,7 @@ use crate::bridge::ToBot;
 use crate::bridge::decide;
 use crate::clock::Timestamp;
 use crate::livechat::webhook::Event;
-use crate::store::lane::{Accepted, Occupancy};
+use crate::store::lane::Occupancy;
 use crate::store::{ChatPointer, State, Surroundings};
 
 /// How long an event may arrive before the start that opened its thread has recorded the thread.
@@ -33,12 +34,15 @@ impl Handoff {
     ///
     /// [`Error`](super::Error) only when the event could not be made durable: LiveChat shall send it again.
     pub async fn receive(&self, event: &Event, deadline: Timestamp) -> Result<Received> {
-        let Some((pointer, around)) = self.find_chat_of(event).await? else { return Ok(Received::NotOurs) };
+        let source_ids = decide::source_ids(event);
+        let Some((pointer, around)) = self.find_chat_of(event, &source_ids).await? else {
+            return Ok(Received::NotOurs);
+        };
         let intentions = decide::decide(event, &pointer, self.clock.now());
         if intentions.is_empty() && !matches!(event, Event::IncomingChat { .. }) {
             return Ok(Received::Ignored);
         }
-        let whose = Whose::from(&pointer.session_id);
+        let whose = Whose { source_ids: &source_ids, ..Whose::from(&pointer.session_id) };
         let around = match around {
             Some(around) => around,
             None => self.look_around::<ToBot>(whose).await,
@@ -67,16 +71,21 @@ impl Handoff {
             self.clock.sleep(LOOK_AGAIN).await;
             around = self.look_around::<ToBot>(whose).await;
         }
-        if around.occupancy == Occupancy::Busy {
-            self.drain_accepted::<ToBot>(whose, Accepted::Duplicate, &lease_until(deadline), deadline).await;
+        if !around.occupancy.is_idle() {
+            let intake = Intake::nothing_new(around.occupancy);
+            self.drain_accepted::<ToBot>(whose, intake, &lease_until(deadline), deadline).await;
         }
     }
 
-    async fn find_chat_of(&self, event: &Event) -> Result<Option<(ChatPointer, Option<Surroundings>)>> {
+    async fn find_chat_of(
+        &self,
+        event: &Event,
+        source_ids: &[String],
+    ) -> Result<Option<(ChatPointer, Option<Surroundings>)>> {
         let Some(chat_id) = event.chat_id() else { return Ok(None) };
         let patience_end = self.clock.now() + START_HEAD_START;
         loop {
-            let found = self.find_chat(chat_id).await?;
+            let found = self.find_chat(chat_id, source_ids).await?;
             if !self.is_expected(event, found.as_ref().map(|(pointer, _)| pointer)) || self.clock.now() >= patience_end
             {
                 return Ok(found);

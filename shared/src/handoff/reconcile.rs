@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::drain::Content as _;
-use super::{Handoff, Result, lease_until, platform};
+use super::{DELIVERY_TIME, Handoff, Result, lease_until, platform};
 use crate::bridge::ToBot;
 use crate::bridge::decide::{self, Intention};
 use crate::clock::Timestamp;
@@ -101,7 +101,7 @@ impl Handoff {
     /// Accepts what no webhook has brought, while the lane's lease is held already.
     pub(super) async fn accept_missed(&self, session: &Session) -> Result<()> {
         let missed = self.missed(session).await?;
-        let lease = lease_until(self.clock.now());
+        let lease = lease_until(self.clock.now() + DELIVERY_TIME);
         self.accept_all(&session.session_id, missed, &lease).await.map(drop)
     }
 

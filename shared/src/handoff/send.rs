@@ -15,8 +15,11 @@ impl Handoff {
     /// [`Error::Refused`] for a conversation that is not a session's; else only when the message could not be made
     /// durable. A message for a session that is over is accepted and goes nowhere.
     pub async fn send(&self, message: &MessageCreated, deadline: Timestamp) -> Result<()> {
+        // A guess, good enough to look for receipts: whose words these are, and in which language, shows only then.
+        let guess = to_livechat::items(message, None, self.words_for_agents(self.config.group_id));
+        let source_ids: Vec<_> = guess.into_iter().map(|(position, _)| position.source_id).collect();
         let (pointer, around) = self
-            .find_conversation(&message.conversation_id)
+            .find_conversation(&message.conversation_id, &source_ids)
             .await?
             .ok_or_else(|| Error::Refused("This conversation was not handed over to LiveChat.".to_owned()))?;
         let lease = lease_until(deadline);

@@ -19,7 +19,7 @@ use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, SessionId, UserId};
 use crate::metrics::{About, Metric};
 use crate::redacted::Redacted;
-use crate::store::lane::{Occupancy, Position};
+use crate::store::lane::Position;
 use crate::store::{ChatPointer, Claim, Introduction, Platform, Session, State, User};
 use crate::telemetry;
 
@@ -347,7 +347,7 @@ impl Handoff {
     async fn tell_all(&self, session_id: &SessionId, deadline: Timestamp) -> Result<bool> {
         Ok(match self.drain_if_free::<ToBot>(session_id, deadline).await? {
             Some(drained) => !matches!(drained, Drained::Postponed(_)),
-            None => self.look_around::<ToBot>(session_id.into()).await.occupancy != Occupancy::Busy,
+            None => self.look_around::<ToBot>(session_id.into()).await.occupancy.is_idle(),
         })
     }
 

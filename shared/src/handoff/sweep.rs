@@ -20,6 +20,9 @@ const MOST_PER_LOOK: i32 = 200;
 /// How many lanes and sessions are worked on at once: one that hangs for the whole time of a vendor call holds up no other.
 const AT_ONCE: usize = 16;
 
+/// How many entries of the index are looked through for lanes that wait for a named time.
+const MOST_MEASURED: i32 = 1_000;
+
 /// A lane that is due within this time has been left for a later try: one that somebody is at is due when their lease
 /// ends, which is further off.
 const OUTLOOK: Duration = Duration::from_secs(15);
@@ -77,6 +80,9 @@ impl Handoff {
         }
         self.gates.refresh().await?;
         self.record(&About::Stack, &[(Metric::Sweeps, 1.0)]);
+        if let Err(error) = self.measure_what_waits(self.clock.now()).await {
+            tracing::warn!(error = %error, "how long lanes have waited is not measured");
+        }
         let mut swept = Swept::default();
         let mut due_again_at: Option<Timestamp> = None;
         loop {
@@ -109,16 +115,57 @@ impl Handoff {
         if self.clock.now() + DELIVERY_TIME > deadline {
             return Work::None;
         }
-        let work = match what {
+        let worked = match what {
             Due::Lane(Lane::ToAgent) => self.sweep_lane::<ToAgent>(&session_id, deadline).await,
             Due::Lane(Lane::ToBot) => self.sweep_lane::<ToBot>(&session_id, deadline).await,
             Due::Timer(timer) => self.sweep_timer(&session_id, timer, deadline).await,
             Due::Session => self.sweep_session(&session_id, deadline).await,
         };
-        work.unwrap_or_else(|error| {
-            tracing::error!(error = %error, session.id = %session_id, "something stays for the next sweep");
-            Work::None
-        })
+        match worked {
+            Ok(work) => work,
+            Err(error) => {
+                tracing::error!(error = %error, session.id = %session_id, due = ?what,
+                    "the sweep could not do this and leaves it to the next one");
+                self.record_stuck(&session_id, what).await;
+                Work::None
+            }
+        }
+    }
+
+    async fn record_stuck(&self, session_id: &SessionId, what: Due) {
+        let Due::Lane(lane) = what else { return self.record(&About::Stack, &[(Metric::Stuck, 1.0)]) };
+        let about = About::Lane(lane.to_string());
+        self.record(&about, &[(Metric::Stuck, 1.0)]);
+        if let Ok(Some(age)) = self.age(session_id, lane).await {
+            self.record(&about, &[(Metric::UndeliveredAge, age)]);
+        }
+    }
+
+    /// How old the oldest item of a lane is, in seconds.
+    async fn age(&self, session_id: &SessionId, lane: Lane) -> Result<Option<f64>> {
+        let oldest = self.table.oldest_waiting(session_id, lane).await?;
+        Ok(oldest.map(|at| self.clock.now().since(at).as_secs_f64()))
+    }
+
+    /// Records how long lanes have waited that are not due before the time that a vendor has named: no drain will say it.
+    async fn measure_what_waits(&self, now: Timestamp) -> Result<()> {
+        let Some(opens_at) = self.gates.last_to_open().filter(|opens_at| now < *opens_at) else { return Ok(()) };
+        let listed = self.table.due(opens_at + OUTLOOK, MOST_MEASURED).await?;
+        let lanes = listed.into_iter().filter_map(|(due_at, session_id, due)| match due {
+            Due::Lane(lane) if now < due_at => Some((session_id, lane)),
+            _ => None,
+        });
+        let ages =
+            stream::iter(lanes).map(|(session_id, lane)| async move { (lane, self.age(&session_id, lane).await) });
+        let ages: Vec<_> = ages.buffer_unordered(AT_ONCE).collect().await;
+        for lane in [Lane::ToAgent, Lane::ToBot] {
+            let of_lane =
+                ages.iter().filter(|(of, _)| *of == lane).filter_map(|(_, age)| age.as_ref().ok().copied()?);
+            if let Some(oldest) = of_lane.reduce(f64::max) {
+                self.record(&About::Lane(lane.to_string()), &[(Metric::UndeliveredAge, oldest)]);
+            }
+        }
+        Ok(())
     }
 
     async fn sweep_lane<C: Content>(&self, session_id: &SessionId, deadline: Timestamp) -> Result<Work> {

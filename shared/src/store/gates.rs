@@ -38,6 +38,6 @@ impl Table {
             condition: "attribute_not_exists(opens_at) OR opens_at < :then",
             values: vec![(":vendor", text(vendor)), (":then", text(opens_at))],
         };
-        self.transaction().update(&Key::gate(vendor), change)?.commit("table note_named_time").await.map(drop)
+        self.update("table note_named_time", &Key::gate(vendor), change).await.map(drop)
     }
 }

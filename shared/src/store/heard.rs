@@ -54,7 +54,7 @@ impl Table {
                     (":old", text(heard.heard_at - window)),
                 ],
             };
-            if self.transaction().update(&key, change)?.commit("table hear").await?.is_done() {
+            if self.update("table hear", &key, change).await? {
                 return Ok(heard);
             }
             // Something else only if it was said between the two.
@@ -75,7 +75,7 @@ impl Table {
             condition: "source_id = :id",
             values: vec![(":now", text(now)), (":id", text(source_id))],
         };
-        self.transaction().update(&Key::heard(user_id), change)?.commit("table note_answered").await?;
+        self.update("table note_answered", &Key::heard(user_id), change).await?;
         Ok(())
     }
 

@@ -31,7 +31,7 @@ impl Table {
     ///
     /// As all writes: see [`Error`](super::Error).
     pub async fn remove_install(&self, id: &InstallId) -> Result<usize> {
-        self.transaction().delete(&Key::install(id))?.commit("table remove_install").await?;
+        self.delete("table remove_install", &Key::install(id)).await?;
         Ok(self.query(INSTALLS, "INSTALL#").await?.len())
     }
 }

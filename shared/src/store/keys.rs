@@ -31,6 +31,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::lane::{Lane, Position};
 use super::timers::Timer;
+use crate::clock::Timestamp;
 use crate::ids::{AgentId, ChatId, ConversationId, InstallId, SessionId, UserId};
 
 /// The primary key of one item.
@@ -64,6 +65,12 @@ impl Key {
 
     pub(super) fn waiting(id: &SessionId, lane: Lane, position: &Position) -> Self {
         Self::new(session_partition(id), format!("LANE#{lane}#{}#{}", position.at, position.source_id))
+    }
+
+    /// Where a waiting item of a lane stands, by its sort key.
+    pub(super) fn position_of(lane: Lane, sk: &str) -> Option<Position> {
+        let (at, source_id) = sk.strip_prefix(&format!("LANE#{lane}#"))?.split_once('#')?;
+        Some(Position { at: Timestamp::parse(at)?, source_id: source_id.to_owned() })
     }
 
     pub(super) fn parked(id: &SessionId, lane: Lane, position: &Position) -> Self {
@@ -149,7 +156,6 @@ fn session_partition(id: &SessionId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Timestamp;
 
     #[test]
     fn a_lane_is_a_prefix_of_its_waiting_items_and_of_nothing_else() {
@@ -159,6 +165,8 @@ mod tests {
         let waiting = Key::waiting(&id, Lane::ToBot, &position);
         assert_eq!(waiting.sk, "LANE#to_bot#2026-05-11T09:41:00.877000Z#T1_3");
         assert!(waiting.sk.starts_with(&lane.sk));
+        assert_eq!(Key::position_of(Lane::ToBot, &waiting.sk), Some(position.clone()));
+        assert_eq!(Key::position_of(Lane::ToAgent, &waiting.sk), None);
         for other in [
             Key::lane(&id, Lane::ToAgent),
             Key::parked(&id, Lane::ToBot, &position),

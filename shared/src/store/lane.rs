@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Item;
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
 
@@ -52,19 +53,38 @@ pub struct Lease {
     pub holder: String,
     /// After this, anybody may take the lane.
     pub until: Timestamp,
+    /// By when its holder has to answer whoever brought something.
+    pub deadline: Timestamp,
 }
 
 /// How a lane was found before something is put into it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Occupancy {
-    /// Something waits, or somebody delivers; or nobody has looked.
+    /// Something waits; or nobody has looked.
     #[default]
     Busy,
+    /// Somebody delivers.
+    Held {
+        /// Unless they give the lease back before.
+        until: Timestamp,
+    },
     /// Nothing waits and nobody delivers.
     Idle {
         /// How many items the lane had ever accepted.
         arrivals: u64,
     },
+}
+
+impl Occupancy {
+    /// Whether nothing waits and nobody delivers.
+    pub const fn is_idle(self) -> bool {
+        matches!(self, Self::Idle { .. })
+    }
+
+    /// Whether somebody delivers at this time.
+    pub fn is_held_at(self, now: Timestamp) -> bool {
+        matches!(self, Self::Held { until } if now < until)
+    }
 }
 
 /// What became of an item that was to be accepted.
@@ -121,12 +141,36 @@ pub struct Contents<T> {
     pub was_interrupted: bool,
     /// What waits, oldest first.
     pub waiting: Vec<Waiting<T>>,
+    /// What waits and is in a form that this version does not know.
+    pub unread: Vec<Unread>,
+}
+
+/// An item that waits in a form that this version does not know: damaged, or written by a newer one.
+#[derive(Clone)]
+pub struct Unread {
+    /// Where it stands.
+    pub position: Position,
+    pub(super) item: Item,
+}
+
+impl fmt::Debug for Unread {
+    /// Without what it says.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unread").field("position", &self.position).finish_non_exhaustive()
+    }
 }
 
 impl<T> Contents<T> {
     /// What the holder of the lease knows of a lane that was idle after so many `arrivals`, until `item` came.
     pub fn alone(arrivals: u64, last_finished_at: Option<Timestamp>, item: Waiting<T>) -> Self {
-        Self { arrivals: arrivals + 1, not_before: None, last_finished_at, was_interrupted: false, waiting: vec![item] }
+        Self {
+            arrivals: arrivals + 1,
+            not_before: None,
+            last_finished_at,
+            was_interrupted: false,
+            waiting: vec![item],
+            unread: Vec::new(),
+        }
     }
 }
 
@@ -140,6 +184,17 @@ pub enum Outcome {
     Dropped,
     /// It can never be delivered as it is; it is kept for an operator.
     Parked,
+}
+
+/// What the holder of a lane's lease knows when an item has been dealt with.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// How many items the lane had ever accepted when it was read.
+    pub arrivals: u64,
+    /// Whether nothing else was in it then.
+    pub is_last: bool,
+    /// Whether items have kept arriving lately, so that a look saves a transaction that would be refused.
+    pub is_lively: bool,
 }
 
 /// How a lane stands after an item has left it.

@@ -9,9 +9,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::keys::{DUE_SHARD, Key};
-use super::lane::{Accepted, Arrival, Completed, Contents, Done, Lane, Lease, Occupancy, Outcome, Waiting};
-use super::transaction::{Change, Transaction};
-use super::{Item, Result, Table, number, text};
+use super::lane::{
+    Accepted, Arrival, Completed, Contents, Done, Known, Lane, Lease, Occupancy, Outcome, Unread, Waiting,
+};
+use super::operator::Raw;
+use super::retry::Tries;
+use super::surroundings::occupancy_of;
+use super::transaction::{Attempt, Change, Outcome as Refusable, Transaction};
+use super::{Item, Result, Table, has_expired, number, text};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
 
@@ -44,6 +49,20 @@ struct Trail<'a> {
     revision: Option<&'a str>,
 }
 
+/// One way into a lane, and what has become of the item that went it.
+pub(super) struct Way {
+    pub(super) change: Change,
+    pub(super) accepted: Accepted,
+}
+
+/// The way into a lane that was found like this; what was idle may not be so any more.
+pub(super) fn entrance<T>(arrival: &Arrival<'_, T>, lease: &Lease, found: Occupancy) -> Way {
+    match found.is_held_at(arrival.received_at) {
+        true => Way { change: without_lease(arrival, lease.until), accepted: Accepted::WithoutLease },
+        false => Way { change: with_lease(arrival, lease), accepted: Accepted::WithLease },
+    }
+}
+
 #[derive(Default, Deserialize)]
 struct LaneRecord {
     #[serde(default)]
@@ -56,6 +75,8 @@ struct LaneRecord {
     interrupted_holder: Option<String>,
     #[serde(default)]
     last_finished_at: Option<Timestamp>,
+    #[serde(default)]
+    lease_holder: Option<String>,
 }
 
 impl Table {
@@ -72,16 +93,12 @@ impl Table {
         lease: &Lease,
         found: Occupancy,
     ) -> Result<Accepted> {
+        let tries = self.tries_until(lease.deadline);
         if let Occupancy::Idle { arrivals } = found {
-            let outcome = self.arrive(arrival, while_idle(arrival, lease, arrivals))?.commit("table accept").await?;
-            if outcome.is_done() {
-                return Ok(Accepted::Alone);
-            }
-            if outcome.refused(TRAIL_WRITE) {
-                return Ok(Accepted::Duplicate);
-            }
+            let as_found = Way { change: while_idle(arrival, lease, arrivals), accepted: Accepted::Alone };
+            return self.arrive_by(as_found, arrival, tries, |now| entrance(arrival, lease, now)).await;
         }
-        self.accept_either(arrival, with_lease(arrival, lease), without_lease(arrival, lease.until)).await
+        self.arrive_by(entrance(arrival, lease, found), arrival, tries, |now| entrance(arrival, lease, now)).await
     }
 
     /// Puts an item into its lane once, and takes no lease: from `not_before` on, whoever looks there first delivers it. Tells
@@ -95,29 +112,48 @@ impl Table {
         not_before: Timestamp,
         arrival: &Arrival<'_, T>,
     ) -> Result<bool> {
-        let (to_free, to_held) = (with_delay(arrival, not_before), without_lease(arrival, not_before));
-        Ok(self.accept_either(arrival, to_free, to_held).await? != Accepted::Duplicate)
+        let way = |found: Occupancy| match found.is_held_at(arrival.received_at) {
+            true => Way { change: without_lease(arrival, not_before), accepted: Accepted::WithoutLease },
+            false => Way { change: with_delay(arrival, not_before), accepted: Accepted::WithoutLease },
+        };
+        Ok(self.arrive_by(way(Occupancy::Busy), arrival, self.tries(), way).await? != Accepted::Duplicate)
     }
 
-    /// One of these changes fits the lane, depending on whether its lease is free.
-    async fn accept_either<T: Serialize + Clone>(
+    /// Tries `first`; where the lane turns out to be another, or somebody else writes to it, looks at it and goes the `way` that
+    /// fits what is seen.
+    async fn arrive_by<T: Serialize + Clone>(
         &self,
+        first: Way,
         arrival: &Arrival<'_, T>,
-        to_free: Change,
-        to_held: Change,
+        mut tries: Tries<'_>,
+        way: impl Fn(Occupancy) -> Way,
     ) -> Result<Accepted> {
+        let Way { mut change, mut accepted } = first;
         loop {
-            for (change, accepted) in [(&to_free, Accepted::WithLease), (&to_held, Accepted::WithoutLease)] {
-                let outcome = self.arrive(arrival, change.clone())?.commit("table accept").await?;
-                if outcome.is_done() {
-                    return Ok(accepted);
-                }
-                if outcome.refused(TRAIL_WRITE) {
-                    return Ok(Accepted::Duplicate);
-                }
+            match self.arrive(arrival, change)?.attempt("table accept").await? {
+                Attempt::Through(outcome) if outcome.is_done() => return Ok(accepted),
+                Attempt::Through(outcome) if outcome.refused(TRAIL_WRITE) => return Ok(Accepted::Duplicate),
+                Attempt::Through(_) => {}
+                Attempt::Met(error) => tries.pause(error).await?,
             }
-            // The holder has given the lease back between the two, and would never see the item.
+            let Some(found) = self.look_before_arrival(arrival).await? else { return Ok(Accepted::Duplicate) };
+            Way { change, accepted } = way(found);
         }
+    }
+
+    /// How a lane is just before an arrival; nothing if the item has arrived there.
+    pub(super) async fn look_before_arrival<T>(&self, arrival: &Arrival<'_, T>) -> Result<Option<Occupancy>> {
+        let Arrival { session_id, lane, position, received_at, .. } = arrival;
+        let trail = Key::trail(session_id, *lane, &position.source_id);
+        let mut found = Occupancy::Idle { arrivals: 0 };
+        for item in self.get_all(&[Key::lane(session_id, *lane), trail.clone()]).await? {
+            match item.get("sk") == Some(&text(&trail.sk)) {
+                true if !has_expired(&item, *received_at) => return Ok(None),
+                true => {}
+                false => found = occupancy_of(item)?,
+            }
+        }
+        Ok(Some(found))
     }
 
     pub(super) fn arrive<T: Serialize + Clone>(
@@ -162,7 +198,7 @@ impl Table {
                 (":now", text(now)),
             ],
         };
-        Ok(self.transaction().update(&Key::lane(id, lane), change)?.commit("table take_lease").await?.is_done())
+        self.update("table take_lease", &Key::lane(id, lane), change).await
     }
 
     /// Reads a lane and everything that waits in it.
@@ -176,10 +212,75 @@ impl Table {
         let (lanes, waiting): (Vec<Item>, Vec<Item>) =
             items.into_iter().partition(|item| item.get("sk") == Some(&text(&key.sk)));
         let record: LaneRecord = lanes.into_iter().next().map(serde_dynamo::from_item).transpose()?.unwrap_or_default();
-        let waiting = waiting.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>()?;
         let was_interrupted = record.interrupted_holder.is_some_and(|holder| holder != NOBODY);
         let LaneRecord { arrivals, not_before, last_finished_at, .. } = record;
-        Ok(Contents { arrivals, not_before, last_finished_at, was_interrupted, waiting })
+        let (waiting_items, nothing) = (waiting, Vec::new());
+        let mut contents =
+            Contents { arrivals, not_before, last_finished_at, was_interrupted, waiting: Vec::new(), unread: nothing };
+        for item in waiting_items {
+            match serde_dynamo::from_item(item.clone()) {
+                Ok(read) => contents.waiting.push(read),
+                Err(error) => contents.unread.push(unread(lane, item).ok_or(error)?),
+            }
+        }
+        Ok(contents)
+    }
+
+    /// Parks an item that this version cannot read, as it is, so that what is behind it can be delivered; `false` when somebody else
+    /// has taken the lane.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn park_unread(
+        &self,
+        id: &SessionId,
+        lane: Lane,
+        lease: &Lease,
+        unread: &Unread,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let Unread { position, item } = unread;
+        let mut item = item.clone();
+        // By these it is listed, whatever else it lacks.
+        item.insert("at".to_owned(), text(position.at));
+        item.insert("source_id".to_owned(), text(&position.source_id));
+        let outcome = super::value(&Outcome::Parked)?;
+        let trail = Change {
+            expression: "SET outcome = :outcome, finished_at = :now",
+            condition: "",
+            values: vec![(":outcome", outcome), (":now", text(now))],
+        };
+        let ours = Change {
+            expression: GO_ON,
+            condition: "lease_holder = :holder",
+            values: vec![(":holder", text(&lease.holder)), (":now", text(now))],
+        };
+        let transaction = self
+            .transaction()
+            .delete(&Key::waiting(id, lane, position))?
+            .update(&Key::trail(id, lane, &position.source_id), trail)?
+            .update(&Key::lane(id, lane), ours)?
+            .put(&Key::parked(id, lane, position), "parked", &Raw(item))?;
+        Ok(transaction.commit("table park_unread", self.tries_until(lease.until)).await?.is_done())
+    }
+
+    /// When the oldest item of a lane was written; nothing if none waits. Reads keys alone, whatever is in the item.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn oldest_waiting(&self, id: &SessionId, lane: Lane) -> Result<Option<Timestamp>> {
+        let key = Key::lane(id, lane);
+        let request = self.client.query().table_name(&self.name).limit(1).projection_expression("sk");
+        let answer = request
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":pk", text(&key.pk))
+            .expression_attribute_values(":prefix", text(format!("{}#", key.sk)))
+            .send()
+            .await?;
+        let sk = answer.items().first().and_then(|item| item.get("sk")?.as_s().ok());
+        Ok(sk.and_then(|sk| Key::position_of(lane, sk)).map(|position| position.at))
     }
 
     /// When something last arrived in a lane.
@@ -194,43 +295,47 @@ impl Table {
 
     /// Takes a delivered item out of its lane and notes in its trail what became of it.
     ///
-    /// `arrivals` is the number seen when the lane was read. As long as it still holds, the caller knows what comes next,
-    /// and after the last item the lease is given back in the same write.
+    /// As long as no more items have arrived than are `known`, the caller knows what comes next, and after the last item the lease is
+    /// given back in the same write.
     ///
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error).
-    pub async fn complete<T: Serialize>(
-        &self,
-        done: &Done<'_, T>,
-        lease: &Lease,
-        arrivals: u64,
-        is_last: bool,
-    ) -> Result<Completed> {
-        let (expression, completed) = match is_last {
+    pub async fn complete<T: Serialize>(&self, done: &Done<'_, T>, lease: &Lease, known: Known) -> Result<Completed> {
+        let (expression, completed) = match known.is_last {
             true => (GO_ON_AND_RELEASE, Completed::Released),
             false => (GO_ON, Completed::MoreToDo),
         };
+        let holder = (":holder", text(&lease.holder));
+        let now = (":now", text(done.finished_at));
         let unless_new = Change {
             expression,
             condition: "lease_holder = :holder AND arrivals = :arrivals",
-            values: vec![
-                (":holder", text(&lease.holder)),
-                (":arrivals", number(arrivals)),
-                (":now", text(done.finished_at)),
-            ],
+            values: vec![holder.clone(), (":arrivals", number(known.arrivals)), now.clone()],
         };
-        if self.leave(done, unless_new)?.commit("table complete").await?.is_done() {
-            return Ok(completed);
-        }
-        let anyway = Change {
-            expression: GO_ON,
-            condition: "lease_holder = :holder",
-            values: vec![(":holder", text(&lease.holder)), (":now", text(done.finished_at))],
-        };
-        match self.leave(done, anyway)?.commit("table complete").await?.is_done() {
-            true => Ok(Completed::SomethingArrived),
-            false => Ok(Completed::LeaseLost),
+        let anyway = Change { expression: GO_ON, condition: "lease_holder = :holder", values: vec![holder, now] };
+        let (mut nothing_new, mut look) = (true, known.is_lively);
+        let mut tries = self.tries_until(lease.until);
+        loop {
+            if look {
+                let lane: LaneRecord = self.get(&Key::lane(done.session_id, done.lane)).await?.unwrap_or_default();
+                if lane.lease_holder.as_ref() != Some(&lease.holder) {
+                    return Ok(Completed::LeaseLost);
+                }
+                nothing_new = lane.arrivals == known.arrivals;
+            }
+            let change = if nothing_new { &unless_new } else { &anyway };
+            match self.leave(done, change.clone())?.attempt("table complete").await? {
+                Attempt::Through(Refusable::Done) if nothing_new => return Ok(completed),
+                Attempt::Through(Refusable::Done) => return Ok(Completed::SomethingArrived),
+                Attempt::Through(Refusable::Refused(_)) if nothing_new => (nothing_new, look) = (false, false),
+                Attempt::Through(Refusable::Refused(_)) => return Ok(Completed::LeaseLost),
+                Attempt::Met(error) => {
+                    tries.pause(error).await?;
+                    // Most likely it met an arrival.
+                    look = true;
+                }
+            }
         }
     }
 
@@ -268,7 +373,7 @@ impl Table {
             condition: "lease_holder = :holder AND arrivals = :arrivals",
             values: vec![(":holder", text(&lease.holder)), (":arrivals", number(arrivals))],
         };
-        Ok(self.transaction().update(&Key::lane(id, lane), change)?.commit("table release").await?.is_done())
+        self.update_within(self.tries_until(lease.until), "table release", &Key::lane(id, lane), change).await
     }
 
     /// Gives the lease back with items still waiting: nobody delivers before `not_before`, then the sweep looks here.
@@ -282,7 +387,7 @@ impl Table {
             condition: "lease_holder = :holder",
             values: vec![(":then", text(not_before)), (":holder", text(&lease.holder))],
         };
-        self.transaction().update(&Key::lane(id, lane), change)?.commit("table postpone").await?;
+        self.update_within(self.tries_until(lease.until), "table postpone", &Key::lane(id, lane), change).await?;
         Ok(())
     }
 
@@ -299,10 +404,10 @@ impl Table {
                 values: vec![(":unknown", AttributeValue::Bool(true))],
             };
             let key = Key::waiting(id, lane, &item.position);
-            self.transaction().update(&key, doubt)?.commit("table note_interruption").await?;
+            self.update("table note_interruption", &key, doubt).await?;
         }
         let known = Change { expression: "REMOVE interrupted_holder", condition: "", values: Vec::new() };
-        self.transaction().update(&Key::lane(id, lane), known)?.commit("table note_interruption").await?;
+        self.update("table note_interruption", &Key::lane(id, lane), known).await?;
         Ok(())
     }
 
@@ -326,12 +431,14 @@ impl Table {
                 (":unknown", AttributeValue::Bool(outcome_unknown || item.outcome_unknown)),
             ],
         };
-        self.transaction()
-            .update(&Key::waiting(id, lane, &item.position), change)?
-            .commit("table note_attempt")
-            .await?;
+        self.update("table note_attempt", &Key::waiting(id, lane, &item.position), change).await?;
         Ok(())
     }
+}
+
+fn unread(lane: Lane, item: Item) -> Option<Unread> {
+    let position = Key::position_of(lane, item.get("sk")?.as_s().ok()?)?;
+    Some(Unread { position, item })
 }
 
 /// An arrival at a lane that is as it was found: empty, free, and with so many arrivals before.
@@ -347,7 +454,7 @@ fn while_idle<T>(arrival: &Arrival<'_, T>, lease: &Lease, arrivals: u64) -> Chan
 }
 
 /// An arrival that makes its bringer the holder of a free lease.
-pub(super) fn with_lease<T>(arrival: &Arrival<'_, T>, lease: &Lease) -> Change {
+fn with_lease<T>(arrival: &Arrival<'_, T>, lease: &Lease) -> Change {
     Change {
         expression: "SET interrupted_holder = if_not_exists(lease_holder, :nobody), lease_holder = :holder, \
                      lease_until = :until, due_shard = :shard, due_at = :until, session_id = :session, \
@@ -382,7 +489,7 @@ fn with_delay<T>(arrival: &Arrival<'_, T>, not_before: Timestamp) -> Change {
 }
 
 /// An arrival that is left to the present holder of the lease, and to everybody after that.
-pub(super) fn without_lease<T>(arrival: &Arrival<'_, T>, due_at: Timestamp) -> Change {
+fn without_lease<T>(arrival: &Arrival<'_, T>, due_at: Timestamp) -> Change {
     Change {
         expression: "SET due_shard = :shard, due_at = if_not_exists(due_at, :then), session_id = :session, \
                      arrived_at = :now ADD arrivals :one",

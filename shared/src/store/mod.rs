@@ -1,7 +1,8 @@
 //! The table: verbs of the domain over one DynamoDB table.
 //!
 //! There is one implementation, on `aws-sdk-dynamodb`; the sandbox and the tests run it against an embedded engine that
-//! speaks the same protocol. SDK types do not leave this module. Time is always an argument.
+//! speaks the same protocol. SDK types do not leave this module. Time is always an argument; the clock is there for pauses, and for
+//! how long a write that met another one is tried again.
 
 mod agents;
 mod due;
@@ -14,7 +15,9 @@ mod lanes;
 mod moves;
 mod operator;
 mod progress;
+mod retry;
 mod sessions;
+mod single;
 mod surroundings;
 mod timers;
 mod told;
@@ -40,7 +43,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use keys::Key;
 use transaction::built;
 
@@ -93,12 +96,13 @@ type Item = HashMap<String, AttributeValue>;
 pub struct Table {
     client: Client,
     name: String,
+    clock: Clock,
 }
 
 impl Table {
     /// Names the table; nothing is called yet.
-    pub const fn new(client: Client, name: String) -> Self {
-        Self { client, name }
+    pub const fn new(client: Client, name: String, clock: Clock) -> Self {
+        Self { client, name, clock }
     }
 
     async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>> {
@@ -129,14 +133,6 @@ impl Table {
             items.extend(request.consistent_read(true).send().await?.item);
         }
         Ok(items)
-    }
-
-    async fn put<T: Serialize>(&self, key: &Key, entity: &str, record: &T) -> Result<()> {
-        let item = item(key, entity, record)?;
-        fail_point!(Before, "table put");
-        self.client.put_item().table_name(&self.name).set_item(Some(item)).send().await?;
-        fail_point!(After, "table put");
-        Ok(())
     }
 
     /// Everything in `partition` whose sort key begins with `prefix`, in the order of the sort key.

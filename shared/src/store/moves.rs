@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::keys::Key;
-use super::lane::{Accepted, Arrival, Lease};
-use super::lanes::{ARRIVAL_WRITES, TRAIL_WRITE, with_lease, without_lease};
-use super::transaction::Change;
+use super::lane::{Accepted, Arrival, Lease, Occupancy};
+use super::lanes::{ARRIVAL_WRITES, Way, entrance};
+use super::transaction::{Attempt, Change, Transaction};
 use super::{ConversationPointer, Result, Session, State, Table, number, text, value};
 use crate::clock::Timestamp;
 use crate::ids::ConversationId;
@@ -31,31 +31,37 @@ impl Table {
         expires_at: Timestamp,
     ) -> Result<Option<Accepted>> {
         let Some(from) = &session.conversation_id else { return Ok(None) };
-        let to_free = (with_lease(farewell, lease), Accepted::WithLease);
-        let to_held = (without_lease(farewell, lease.until), Accepted::WithoutLease);
+        let Way { mut change, mut accepted } = entrance(farewell, lease, Occupancy::Busy);
+        let mut tries = self.tries_until(lease.deadline);
         loop {
-            for (lane_change, accepted) in [&to_free, &to_held] {
-                let left = Change {
-                    expression: "SET has_moved = :yes, expires_at = :expires",
-                    condition: "",
-                    values: vec![(":yes", value(&true)?), (":expires", number(expires_at.unix_seconds()))],
-                };
-                let outcome = self
-                    .arrive(farewell, lane_change.clone())?
-                    .update(&Key::session(&session.session_id), moved(session, from, to, farewell.received_at)?)?
-                    .update(&Key::conversation(from), left)?
-                    .put(&Key::conversation(to), "conversation", &ConversationPointer::to(session))?
-                    .commit("table move_session")
-                    .await?;
-                if outcome.is_done() {
-                    return Ok(Some(*accepted));
-                }
-                if outcome.refused(SESSION_WRITE) || outcome.refused(TRAIL_WRITE) {
-                    return Ok(None);
-                }
+            match self.moving(session, (from, to), farewell, change, expires_at)?.attempt("table move_session").await? {
+                Attempt::Through(outcome) if outcome.is_done() => return Ok(Some(accepted)),
+                Attempt::Through(outcome) if outcome.refused(SESSION_WRITE) => return Ok(None),
+                Attempt::Through(_) => {}
+                Attempt::Met(error) => tries.pause(error).await?,
             }
-            // The holder has given the lease back between the two.
+            let Some(found) = self.look_before_arrival(farewell).await? else { return Ok(None) };
+            Way { change, accepted } = entrance(farewell, lease, found);
         }
+    }
+
+    fn moving<T: Serialize + Clone>(
+        &self,
+        session: &Session,
+        (from, to): (&ConversationId, &ConversationId),
+        farewell: &Arrival<'_, T>,
+        lane_change: Change,
+        expires_at: Timestamp,
+    ) -> Result<Transaction<'_>> {
+        let left = Change {
+            expression: "SET has_moved = :yes, expires_at = :expires",
+            condition: "",
+            values: vec![(":yes", value(&true)?), (":expires", number(expires_at.unix_seconds()))],
+        };
+        self.arrive(farewell, lane_change)?
+            .update(&Key::session(&session.session_id), moved(session, from, to, farewell.received_at)?)?
+            .update(&Key::conversation(from), left)?
+            .put(&Key::conversation(to), "conversation", &ConversationPointer::to(session))
     }
 }
 

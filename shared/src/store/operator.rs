@@ -145,6 +145,38 @@ impl Table {
         Ok(self.get::<Door>(&Key::door()).await?.map(|door| door.turned_away_at))
     }
 
+    /// Every lane in which something waits, with the time of its oldest item; the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn waiting_since(&self, seen: Seen<'_>) -> Result<Vec<(SessionId, Lane, Timestamp)>> {
+        let items = self.scan(&[Wanted::Begins("sk", "LANE#")], &["pk", "sk"], seen).await?;
+        let mut oldest: BTreeMap<(String, String), Timestamp> = BTreeMap::new();
+        for (pk, sk) in items.iter().filter_map(|item| Some((part(item, "pk")?, part(item, "sk")?))) {
+            for lane in [Lane::ToAgent, Lane::ToBot] {
+                let Some(position) = Key::position_of(lane, sk) else { continue };
+                let known = oldest.entry((pk.to_owned(), lane.to_string())).or_insert(position.at);
+                *known = position.at.min(*known);
+            }
+        }
+        let found = oldest.into_iter();
+        let found = found.filter_map(|((pk, lane), at)| Some((Key::session_of(&pk)?, Lane::parse(&lane)?, at)));
+        let mut found: Vec<_> = found.collect();
+        found.sort_by_key(|(_, _, at)| *at);
+        Ok(found)
+    }
+
+    /// Whether this version can read a session and the record of one of its lanes, as whoever delivers from there has to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`](super::Error::Malformed) if it cannot; else as all reads.
+    pub async fn is_readable(&self, id: &SessionId, lane: Lane) -> Result<()> {
+        self.session(id).await?;
+        self.lane::<serde_json::Value>(id, lane).await.map(drop)
+    }
+
     /// Everything that is parked, oldest first.
     ///
     /// # Errors
@@ -248,7 +280,7 @@ impl Table {
             .put(&Key::waiting(session_id, *lane, position), "waiting", &Raw(item))?
             .update(&Key::trail(session_id, *lane, &position.source_id), trail)?
             .update(&Key::lane(session_id, *lane), arrival)?;
-        Ok(transaction.commit("table unpark").await?.is_done())
+        Ok(transaction.commit("table unpark", self.tries()).await?.is_done())
     }
 
     /// Throws a parked item away; `false` when it is not parked any more.
@@ -258,7 +290,7 @@ impl Table {
     /// As all writes: see [`Error`](super::Error).
     pub async fn discard(&self, parked: &Parked) -> Result<bool> {
         let key = Key::parked(&parked.session_id, parked.lane, &parked.position);
-        Ok(self.transaction().take(&key)?.commit("table discard").await?.is_done())
+        Ok(self.transaction().take(&key)?.commit("table discard", self.tries()).await?.is_done())
     }
 
     /// What became of one item.
@@ -323,7 +355,7 @@ impl Table {
 
     async fn remove(&self, item: &Item, erased: &mut Erased) -> Result<()> {
         let (Some(pk), Some(sk)) = (part(item, "pk"), part(item, "sk")) else { return Ok(()) };
-        self.transaction().delete(&Key::of(pk, sk))?.commit("table erase").await?;
+        self.delete("table erase", &Key::of(pk, sk)).await?;
         *erased.removed.entry(part(item, "entity").unwrap_or("lane").to_owned()).or_default() += 1;
         Ok(())
     }
@@ -393,7 +425,7 @@ enum Wanted<'a> {
 }
 
 /// An item that is written as it was read.
-struct Raw(Item);
+pub(super) struct Raw(pub(super) Item);
 
 impl Serialize for Raw {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {

@@ -26,7 +26,7 @@ impl Table {
             condition: "attribute_exists(pk)",
             values: vec![(":content", value(content)?)],
         };
-        self.transaction().update(&Key::waiting(id, lane, position), change)?.commit("table note_progress").await?;
+        self.update("table note_progress", &Key::waiting(id, lane, position), change).await?;
         Ok(())
     }
 }

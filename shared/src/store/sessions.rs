@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::keys::{DUE_SHARD, Key};
-use super::transaction::Change;
+use super::lane::Lane;
+use super::transaction::{Attempt, Change};
 use super::{Result, Table, number, text, value};
 use crate::botcopy::Channel;
 use crate::botpress::Install;
@@ -272,7 +273,18 @@ impl Table {
             .transaction()
             .create(&Key::session(&session.session_id), "session", &Claimed::new(session))?
             .update(&Key::user(&session.user_id), Change { expression, condition, values })?;
-        Ok(transaction.commit("table claim_start").await?.is_done())
+        let mut tries = self.tries_until(session.claim.until);
+        loop {
+            match transaction.attempt("table claim_start").await? {
+                Attempt::Through(outcome) => return Ok(outcome.is_done()),
+                Attempt::Met(error) => tries.pause(error).await?,
+            }
+            // Most likely it met another claim, and that one has been granted.
+            let user = self.user(&session.user_id).await?;
+            if user.and_then(|user| user.session_id).as_ref() != previous {
+                return Ok(false);
+            }
+        }
     }
 
     /// Takes a start over from a claimant that went silent; `claim` replaces the claim seen in `session`.
@@ -292,7 +304,7 @@ impl Table {
             ],
         };
         let key = Key::session(&session.session_id);
-        Ok(self.transaction().update(&key, change)?.commit("table take_over_start").await?.is_done())
+        self.update("table take_over_start", &key, change).await
     }
 
     /// Records the session's thread, from when on LiveChat's webhooks find the session.
@@ -320,7 +332,7 @@ impl Table {
             .update(&Key::session(&session.session_id), session_change)?
             .update(&Key::user(&session.user_id), user_change)?
             .put(&Key::chat(&thread.chat_id), "chat", pointer)?;
-        Ok(transaction.commit("table open_thread").await?.is_done())
+        Ok(transaction.commit("table open_thread", self.tries_until(session.claim.until)).await?.is_done())
     }
 
     /// Finishes a start: from now on messages flow.
@@ -354,7 +366,7 @@ impl Table {
             "conversation",
             &pointer,
         )?;
-        Ok(transaction.commit("table activate").await?.is_done())
+        Ok(transaction.commit("table activate", self.tries_until(session.claim.until)).await?.is_done())
     }
 
     /// Takes the turn to read an active session's thread, unless somebody else has; `next` is when it is due again.
@@ -373,7 +385,7 @@ impl Table {
                 (":now", text(now)),
             ],
         };
-        Ok(self.transaction().update(&Key::session(id), change)?.commit("table take_read").await?.is_done())
+        self.update("table take_read", &Key::session(id), change).await
     }
 
     /// Makes an active session's thread due to be read at `due_at`, whatever will have arrived lately.
@@ -387,7 +399,7 @@ impl Table {
             condition: "session_state = :active",
             values: vec![(":then", text(due_at)), (":active", value(&State::Active)?), (":yes", value(&true)?)],
         };
-        self.transaction().update(&Key::session(id), change)?.commit("table hasten_read").await?;
+        self.update("table hasten_read", &Key::session(id), change).await?;
         Ok(())
     }
 
@@ -410,9 +422,8 @@ impl Table {
             }
         };
         let expression = "SET agent_told = :agent, earlier_agents = :earlier, announcements = :count";
-        let transaction =
-            self.transaction().update(&Key::session(&session.session_id), Change { expression, condition, values })?;
-        Ok(transaction.commit("table put_announced").await?.is_done())
+        let change = Change { expression, condition, values };
+        self.update("table put_announced", &Key::session(&session.session_id), change).await
     }
 
     /// Records when the bot's pause began anew.
@@ -423,7 +434,7 @@ impl Table {
     pub async fn put_paused_at(&self, id: &SessionId, paused_at: Timestamp) -> Result<()> {
         let change =
             Change { expression: "SET paused_at = :at", condition: "", values: vec![(":at", text(paused_at))] };
-        self.transaction().update(&Key::session(id), change)?.commit("table put_paused_at").await?;
+        self.update("table put_paused_at", &Key::session(id), change).await?;
         Ok(())
     }
 
@@ -442,7 +453,7 @@ impl Table {
                 (":active", value(&State::Active)?),
             ],
         };
-        Ok(self.transaction().update(&Key::session(id), change)?.commit("table begin_closing").await?.is_done())
+        self.update("table begin_closing", &Key::session(id), change).await
     }
 
     /// Marks a start that has failed, so that nobody can take it over any more; `failure` is the sentence for those who
@@ -464,8 +475,7 @@ impl Table {
         }
         let condition = "session_state = :starting AND claim.holder = :holder";
         let change = Change { expression, condition, values };
-        let transaction = self.transaction().update(&Key::session(&session.session_id), change)?;
-        Ok(transaction.commit("table begin_undoing").await?.is_done())
+        self.update("table begin_undoing", &Key::session(&session.session_id), change).await
     }
 
     /// Marks a session as over on both sides; what is left of it disappears at `expires_at`.
@@ -480,13 +490,17 @@ impl Table {
             condition: "",
             values: vec![(":closed", value(&State::Closed)?), (":expires", expires.clone())],
         };
-        let mut transaction = self.transaction().update(&Key::session(&session.session_id), change)?;
+        let expiry =
+            Change { expression: "SET expires_at = :expires", condition: "", values: vec![(":expires", expires)] };
+        let mut transaction = self
+            .transaction()
+            .update(&Key::session(&session.session_id), change)?
+            .update(&Key::lane(&session.session_id, Lane::ToAgent), expiry.clone())?
+            .update(&Key::lane(&session.session_id, Lane::ToBot), expiry.clone())?;
         if let Some(conversation_id) = &session.conversation_id {
-            let expiry =
-                Change { expression: "SET expires_at = :expires", condition: "", values: vec![(":expires", expires)] };
             transaction = transaction.update(&Key::conversation(conversation_id), expiry)?;
         }
-        transaction.commit("table close").await?;
+        transaction.commit("table close", self.tries()).await?;
         Ok(())
     }
 }

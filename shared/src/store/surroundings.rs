@@ -1,5 +1,7 @@
 //! What a delivery has to know beside what waits, in one call.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 
 use super::keys::Key;
@@ -19,6 +21,8 @@ pub struct Wanted<'a> {
     pub user_id: Option<&'a UserId>,
     /// The vendors that may be called.
     pub vendors: &'a [&'a str],
+    /// The source ids of what is to be put into the lane; a few of many.
+    pub source_ids: &'a [String],
 }
 
 /// What stands around what waits in a lane.
@@ -34,7 +38,31 @@ pub struct Surroundings {
     pub user: Option<User>,
     /// The latest time that each of the vendors has named, past or to come.
     pub named_times: Vec<NamedTime>,
+    /// Those of the source ids that the lane has accepted before, and the times at which that is forgotten (in Unix seconds).
+    pub receipts: HashMap<String, i64>,
 }
+
+impl Surroundings {
+    /// Whether the lane has accepted this before.
+    pub fn has_accepted(&self, source_id: &str, now: Timestamp) -> bool {
+        self.receipts.get(source_id).is_some_and(|expires_at| now.unix_seconds() < *expires_at)
+    }
+}
+
+/// As much of a trail as tells that something was accepted.
+#[derive(Deserialize)]
+struct Receipt {
+    source_id: String,
+    #[serde(default = "never")]
+    expires_at: i64,
+}
+
+const fn never() -> i64 {
+    i64::MAX
+}
+
+/// How many receipts are looked for at most, far below what one call may ask for.
+const MOST_RECEIPTS: usize = 25;
 
 /// As much of a lane's record as tells whether anything goes on there.
 #[derive(Deserialize)]
@@ -45,6 +73,8 @@ struct LaneRecord {
     due_at: Option<String>,
     #[serde(default)]
     last_finished_at: Option<Timestamp>,
+    #[serde(default)]
+    lease_until: Option<Timestamp>,
 }
 
 impl Table {
@@ -55,6 +85,15 @@ impl Table {
     /// As all reads: see [`Error`](super::Error).
     pub async fn surroundings(&self, wanted: Wanted<'_>) -> Result<Surroundings> {
         Ok(self.surroundings_and(None, wanted).await?.1)
+    }
+
+    /// How a lane is at this moment.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn occupancy(&self, id: &SessionId, lane: Lane) -> Result<Occupancy> {
+        self.get_item(&Key::lane(id, lane)).await?.map_or(Ok(Occupancy::Idle { arrivals: 0 }), occupancy_of)
     }
 
     /// Finds the session of a Botpress conversation, and looks around in the one that is taken for it.
@@ -88,11 +127,15 @@ impl Table {
     }
 
     async fn surroundings_and(&self, pointer: Option<Key>, wanted: Wanted<'_>) -> Result<(Option<Item>, Surroundings)> {
-        let Wanted { session_id, lane, user_id, vendors } = wanted;
+        let Wanted { session_id, lane, user_id, vendors, source_ids } = wanted;
+        let receipts = lane.into_iter().flat_map(|lane| {
+            source_ids.iter().take(MOST_RECEIPTS).map(move |source_id| Key::trail(session_id, lane, source_id))
+        });
+        let receipts: Vec<_> = receipts.collect();
         let lane = lane.map(|lane| Key::lane(session_id, lane));
         let gates = vendors.iter().map(|vendor| Key::gate(vendor));
         let around_session = [Key::session(session_id)].into_iter().chain(lane.clone()).chain(user_id.map(Key::user));
-        let keys: Vec<_> = around_session.chain(gates).chain(pointer).collect();
+        let keys: Vec<_> = around_session.chain(gates).chain(pointer).chain(receipts).collect();
         // A lane that has never had anything has no record.
         let occupancy = lane.map_or(Occupancy::Busy, |_| Occupancy::Idle { arrivals: 0 });
         let mut around = Surroundings { occupancy, ..Surroundings::default() };
@@ -103,9 +146,12 @@ impl Table {
                 "SESSION" => around.session = Some(serde_dynamo::from_item(item)?),
                 "USER" => around.user = Some(serde_dynamo::from_item(item)?),
                 "LANE" => {
-                    let record: LaneRecord = serde_dynamo::from_item(item)?;
-                    around.last_finished_at = record.last_finished_at;
-                    around.occupancy = record.into();
+                    around.last_finished_at = last_finished_at(&item)?;
+                    around.occupancy = occupancy_of(item)?;
+                }
+                "TRAIL" => {
+                    let receipt: Receipt = serde_dynamo::from_item(item)?;
+                    around.receipts.insert(receipt.source_id, receipt.expires_at);
                 }
                 "CONVERSATION" | "CHAT" => pointer = Some(item),
                 _ => around.named_times.push(serde_dynamo::from_item(item)?),
@@ -115,12 +161,16 @@ impl Table {
     }
 }
 
-impl From<LaneRecord> for Occupancy {
-    /// Whatever waits, or is being delivered, makes its lane due.
-    fn from(record: LaneRecord) -> Self {
-        match record.due_at {
-            Some(_) => Self::Busy,
-            None => Self::Idle { arrivals: record.arrivals },
-        }
-    }
+fn last_finished_at(record: &Item) -> Result<Option<Timestamp>> {
+    Ok(serde_dynamo::from_item::<_, LaneRecord>(record.clone())?.last_finished_at)
+}
+
+/// How a lane is by its record. Whatever waits, or is being delivered, makes its lane due.
+pub(super) fn occupancy_of(record: Item) -> Result<Occupancy> {
+    let record: LaneRecord = serde_dynamo::from_item(record)?;
+    Ok(match (record.due_at, record.lease_until) {
+        (None, _) => Occupancy::Idle { arrivals: record.arrivals },
+        (Some(_), Some(until)) => Occupancy::Held { until },
+        (Some(_), None) => Occupancy::Busy,
+    })
 }

@@ -62,7 +62,7 @@ impl Table {
             condition: "due_at <= :now",
             values: vec![(":next", text(next)), (":now", text(now))],
         };
-        Ok(self.transaction().update(&Key::timer(id, timer), change)?.commit("table take_timer").await?.is_done())
+        self.update("table take_timer", &Key::timer(id, timer), change).await
     }
 
     /// Stops a timer.
@@ -71,7 +71,6 @@ impl Table {
     ///
     /// As all writes: see [`Error`](super::Error).
     pub async fn stop_timer(&self, id: &SessionId, timer: Timer) -> Result<()> {
-        self.transaction().delete(&Key::timer(id, timer))?.commit("table stop_timer").await?;
-        Ok(())
+        self.delete("table stop_timer", &Key::timer(id, timer)).await
     }
 }

@@ -29,7 +29,7 @@ impl Table {
             values: vec![(":revision", text(revision))],
         };
         let key = Key::trail(id, lane, source_id);
-        self.transaction().update(&key, change)?.commit("table note_revision").await?;
+        self.update("table note_revision", &key, change).await?;
         Ok(())
     }
 }

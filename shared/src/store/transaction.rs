@@ -1,18 +1,15 @@
 //! All-or-nothing writes whose refused conditions come back as data.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use serde::Serialize;
 
 use super::keys::Key;
+use super::retry::Tries;
 use super::{Error, Item, Result, Table, item, number};
 use crate::clock::Timestamp;
-
-/// How often a transaction that met another one on the same item is tried again.
-const CONFLICT_TRIES: u32 = 8;
 
 /// What became of a transaction.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,6 +29,14 @@ impl Outcome {
     pub(super) fn refused(&self, index: usize) -> bool {
         matches!(self, Self::Refused(flags) if flags.get(index) == Some(&true))
     }
+}
+
+/// What became of one try.
+pub(super) enum Attempt {
+    /// It came to its end.
+    Through(Outcome),
+    /// Another write was in its way, or an item had no throughput left; nothing was written.
+    Met(Error),
 }
 
 /// A transaction under construction; writes are numbered in the order in which they are added, from 0.
@@ -124,48 +129,91 @@ impl Transaction<'_> {
         Ok(self)
     }
 
-    /// Sends the transaction; one that collided with another is sent again after a short pause.
-    #[cfg_attr(not(feature = "fail-points"), expect(unused_variables, reason = "fail points are named after the verb"))]
-    pub(super) async fn commit(self, verb: &'static str) -> Result<Outcome> {
-        fail_point!(Before, verb);
-        let outcome = self.send().await;
-        fail_point!(After, verb);
-        outcome
+    /// Sends the transaction, again where it met another one, until the time of its caller.
+    pub(super) async fn commit(self, verb: &'static str, mut tries: Tries<'_>) -> Result<Outcome> {
+        loop {
+            match self.attempt(verb).await? {
+                Attempt::Through(outcome) => return Ok(outcome),
+                Attempt::Met(error) => tries.pause(error).await?,
+            }
+        }
     }
 
-    async fn send(self) -> Result<Outcome> {
-        let mut tries = 0;
-        loop {
-            let request = self.table.client.transact_write_items().set_transact_items(Some(self.writes.clone()));
-            let error = match request.send().await {
-                Ok(_) => return Ok(Outcome::Done),
-                Err(error) => error,
-            };
-            let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
-                return Err(error.into());
-            };
-            let reasons = canceled.cancellation_reasons().iter();
-            let refused: Vec<bool> = reasons.map(|reason| reason.code() == Some(CONDITION_FAILED)).collect();
-            if refused.contains(&true) {
-                return Ok(Outcome::Refused(refused));
-            }
-            tries += 1;
-            if tries >= CONFLICT_TRIES {
-                return Err(error.into());
-            }
-            pause_after_conflict(tries).await;
+    /// Sends the transaction once: who has met another one may want to look first what that one has done.
+    #[cfg_attr(not(feature = "fail-points"), expect(unused_variables, reason = "fail points are named after the verb"))]
+    pub(super) async fn attempt(&self, verb: &'static str) -> Result<Attempt> {
+        fail_point!(Before, verb);
+        let attempt = self.send().await;
+        fail_point!(After, verb);
+        attempt
+    }
+
+    async fn send(&self) -> Result<Attempt> {
+        let request = self.table.client.transact_write_items().set_transact_items(Some(self.writes.clone()));
+        let error = match request.send().await {
+            Ok(_) => return Ok(Attempt::Through(Outcome::Done)),
+            Err(error) => error,
+        };
+        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+            return Err(error.into());
+        };
+        let codes: Vec<_> = cancelled.cancellation_reasons().iter().map(|reason| reason.code()).collect();
+        match what_follows(&codes) {
+            Verdict::Refused(refused) => Ok(Attempt::Through(Outcome::Refused(refused))),
+            Verdict::TryAgain => Ok(Attempt::Met(error.into())),
+            Verdict::Final => Err(error.into()),
         }
     }
 }
 
+/// What follows from the reasons for which a transaction was cancelled.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The conditions of these writes did not hold.
+    Refused(Vec<bool>),
+    /// Another write was in its way, or an item had no throughput left: that passes.
+    TryAgain,
+    /// It would be cancelled again.
+    Final,
+}
+
 const CONDITION_FAILED: &str = "ConditionalCheckFailed";
 
-/// Spreads out writers that met on one item; like the SDK's own back-off this is real time, a few milliseconds of it.
-async fn pause_after_conflict(tries: u32) {
-    let spread = u64::from(uuid::Uuid::new_v4().as_fields().0 % 8);
-    tokio::time::sleep(Duration::from_millis(u64::from(tries) * 4 + spread)).await;
+/// Reasons that pass by themselves; all others stay.
+const PASSING: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+
+fn what_follows(codes: &[Option<&str>]) -> Verdict {
+    let refused: Vec<bool> = codes.iter().map(|code| *code == Some(CONDITION_FAILED)).collect();
+    if refused.contains(&true) {
+        return Verdict::Refused(refused);
+    }
+    let mut reasons = codes.iter().flatten().filter(|code| **code != "None").peekable();
+    match reasons.peek().is_some() && reasons.all(|code| PASSING.contains(code)) {
+        true => Verdict::TryAgain,
+        false => Verdict::Final,
+    }
 }
 
 pub(super) fn built<T>(write: std::result::Result<T, aws_sdk_dynamodb::error::BuildError>) -> Result<T> {
     write.map_err(|error| Error::Unavailable { reason: error.to_string(), source: Box::new(error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_reasons_that_pass_are_waited_out() {
+        let none = Some("None");
+        for passing in PASSING {
+            assert_eq!(what_follows(&[none, Some(passing), None]), Verdict::TryAgain, "{passing}");
+        }
+        for lasting in ["ValidationError", "ItemCollectionSizeLimitExceeded", "AccessDenied"] {
+            assert_eq!(what_follows(&[none, Some(lasting)]), Verdict::Final, "{lasting}");
+            assert_eq!(what_follows(&[Some("TransactionConflict"), Some(lasting)]), Verdict::Final, "{lasting}");
+        }
+        let refused = what_follows(&[Some("TransactionConflict"), Some(CONDITION_FAILED)]);
+        assert_eq!(refused, Verdict::Refused(vec![false, true]), "what a condition says needs no other try");
+        assert_eq!(what_follows(&[]), Verdict::Final, "nobody knows why");
+    }
 }

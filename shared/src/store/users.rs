@@ -147,7 +147,7 @@ impl Table {
                     (":old", text(asked.heard_at - window)),
                 ],
             };
-            if self.transaction().update(&key, change)?.commit("table first_asked").await?.is_done() {
+            if self.update("table first_asked", &key, change).await? {
                 return Ok(asked);
             }
             // Gone only if it has expired between the two.
@@ -198,6 +198,6 @@ impl Table {
         let mut values = vec![(":id", text(id)), (":entity", text("user")), (":new", new)];
         values.extend(extra);
         let change = Change { expression, condition, values };
-        Ok(self.transaction().update(&Key::user(id), change)?.commit("table change_user").await?.is_done())
+        self.update("table change_user", &Key::user(id), change).await
     }
 }

@@ -1,0 +1,89 @@
+//! Writes that met another one on the same item, or a limit of the item's throughput: when they are tried again.
+
+use std::time::Duration;
+
+use super::{Error, Result, Table};
+use crate::clock::{Clock, Timestamp};
+
+/// The longest first pause: a write of DynamoDB holds its items for about ten milliseconds.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+
+/// The longest pause of all.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// No pause may take more than this part of the time that is left: a caller with little of it gets many tries all the same.
+const PART_OF_REST: u32 = 8;
+
+/// For how long a write is tried again whose caller has named no time.
+const UNNAMED: Duration = Duration::from_secs(5);
+
+/// The tries of one write.
+pub(super) struct Tries<'a> {
+    clock: &'a Clock,
+    until: Timestamp,
+    failed: u32,
+}
+
+impl Table {
+    /// Tries that end at `until`, the time by which the caller needs an outcome.
+    pub(super) const fn tries_until(&self, until: Timestamp) -> Tries<'_> {
+        Tries { clock: &self.clock, until, failed: 0 }
+    }
+
+    /// Tries of a caller who has named no time.
+    pub(super) fn tries(&self) -> Tries<'_> {
+        self.tries_until(self.clock.now() + UNNAMED)
+    }
+}
+
+impl Tries<'_> {
+    /// Waits before the next try, or gives up with `error` when there is no time left for one.
+    ///
+    /// The pause is anything up to its bound (full jitter), so that writers which met do not meet again.
+    pub(super) async fn pause(&mut self, error: Error) -> Result<()> {
+        let now = self.clock.now();
+        let longest = (self.until.since(now) / PART_OF_REST).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        let bound = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failed)).min(longest);
+        self.failed += 1;
+        let wake_at = now + bound.mul_f64(fastrand::f64());
+        if wake_at > self.until {
+            return Err(error);
+        }
+        self.clock.sleep_until(wake_at).await;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    fn met() -> Error {
+        Error::Unavailable { reason: "TransactionCanceledException".to_owned(), source: "met".into() }
+    }
+
+    #[tokio::test]
+    async fn tries_go_on_until_the_callers_time_and_no_longer() {
+        let begin = Timestamp::from_unix_millis(0);
+        let manual = ManualClock::new(begin);
+        let clock = manual.clock();
+        let until = begin + Duration::from_secs(9);
+        let trying = tokio::spawn(async move {
+            let mut tries = Tries { clock: &clock, until, failed: 0 };
+            while tries.pause(met()).await.is_ok() {}
+            tries.failed
+        });
+        let mut longest = Duration::ZERO;
+        while !trying.is_finished() {
+            if let Some(wake_at) = manual.next_wake() {
+                longest = longest.max(wake_at.since(manual.now()));
+                manual.advance(wake_at.since(manual.now()));
+            }
+            tokio::task::yield_now().await;
+        }
+        let tries = trying.await.unwrap();
+        assert!(manual.now() <= until && manual.now() > until - LONGEST_PAUSE, "{}", manual.now());
+        assert!((20..100).contains(&tries) && longest <= LONGEST_PAUSE, "{tries} tries");
+    }
+}

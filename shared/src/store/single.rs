@@ -1,0 +1,137 @@
+//! Writes of one item: half the price of a transaction, and plain writes of one item wait for each other instead of failing.
+//!
+//! The SDK repeats a write whose answer was lost, and a condition that held the first time may then fail because of that write. So
+//! each conditional update leaves a mark of its own in the item, `last_write`, and one that is refused by an item with its own mark
+//! has been made.
+
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld;
+use serde::Serialize;
+
+use super::keys::Key;
+use super::retry::Tries;
+use super::transaction::Change;
+use super::{Error, Item, Result, Table, item, text};
+
+/// The attribute with the mark of the last conditional update.
+const MARK: &str = "last_write";
+
+impl Table {
+    pub(super) async fn put<T: Serialize>(&self, key: &Key, entity: &str, record: &T) -> Result<()> {
+        let item = item(key, entity, record)?;
+        let mut tries = self.tries();
+        loop {
+            fail_point!(Before, "table put");
+            let sent = self.client.put_item().table_name(&self.name).set_item(Some(item.clone())).send().await;
+            fail_point!(After, "table put");
+            match sent {
+                Ok(_) => return Ok(()),
+                Err(error) => match error.as_service_error() {
+                    Some(PutItemError::TransactionConflictException(_)) => tries.pause(error.into()).await?,
+                    _ => return Err(error.into()),
+                },
+            }
+        }
+    }
+
+    /// Updates one item; tells whether the condition held.
+    pub(super) async fn update(&self, verb: &'static str, key: &Key, change: Change) -> Result<bool> {
+        self.update_within(self.tries(), verb, key, change).await
+    }
+
+    /// The same for a caller who needs an outcome by a certain time.
+    #[cfg_attr(not(feature = "fail-points"), expect(unused_variables, reason = "fail points are named after the verb"))]
+    pub(super) async fn update_within(
+        &self,
+        mut tries: Tries<'_>,
+        verb: &'static str,
+        key: &Key,
+        change: Change,
+    ) -> Result<bool> {
+        let change = Marked::new(change);
+        loop {
+            fail_point!(Before, verb);
+            let outcome = self.try_update(key, &change).await;
+            fail_point!(After, verb);
+            match outcome? {
+                Update::Done(held) => return Ok(held),
+                Update::Met(error) => tries.pause(error).await?,
+            }
+        }
+    }
+
+    async fn try_update(&self, key: &Key, change: &Marked) -> Result<Update> {
+        let request = self.client.update_item().table_name(&self.name).set_key(Some(key.attributes()));
+        let sent = request
+            .update_expression(&change.expression)
+            .set_condition_expression(Some(change.condition.to_owned()).filter(|condition| !condition.is_empty()))
+            .set_expression_attribute_values(Some(change.values.clone()).filter(|values| !values.is_empty()))
+            .return_values_on_condition_check_failure(AllOld)
+            .send()
+            .await;
+        let error = match sent {
+            Ok(_) => return Ok(Update::Done(true)),
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                let mark = refused.item().and_then(|item| item.get(MARK));
+                Ok(Update::Done(mark.is_some() && mark == change.values.get(":mark")))
+            }
+            Some(UpdateItemError::TransactionConflictException(_)) => Ok(Update::Met(error.into())),
+            _ => Err(error.into()),
+        }
+    }
+
+    /// Deletes one item; one that is not there is fine.
+    #[cfg_attr(not(feature = "fail-points"), expect(unused_variables, reason = "fail points are named after the verb"))]
+    pub(super) async fn delete(&self, verb: &'static str, key: &Key) -> Result<()> {
+        let mut tries = self.tries();
+        loop {
+            let request = self.client.delete_item().table_name(&self.name).set_key(Some(key.attributes()));
+            fail_point!(Before, verb);
+            let sent = request.send().await;
+            fail_point!(After, verb);
+            match sent {
+                Ok(_) => return Ok(()),
+                Err(error) => match error.as_service_error() {
+                    Some(DeleteItemError::TransactionConflictException(_)) => tries.pause(error.into()).await?,
+                    _ => return Err(error.into()),
+                },
+            }
+        }
+    }
+}
+
+/// What became of one try.
+enum Update {
+    /// It came to its end; whether its condition held.
+    Done(bool),
+    /// A transaction was in its way.
+    Met(Error),
+}
+
+/// A change as it is sent; with a mark where a repetition could be refused.
+struct Marked {
+    expression: String,
+    condition: &'static str,
+    values: Item,
+}
+
+impl Marked {
+    fn new(change: Change) -> Self {
+        let Change { expression, condition, values } = change;
+        let mut values: Item = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        if condition.is_empty() {
+            return Self { expression: expression.to_owned(), condition, values };
+        }
+        values.insert(":mark".to_owned(), text(uuid::Uuid::new_v4().simple()));
+        let expression = match expression.strip_prefix("SET ") {
+            Some(rest) => format!("SET {MARK} = :mark, {rest}"),
+            None => format!("SET {MARK} = :mark {expression}"),
+        };
+        Self { expression, condition, values }
+    }
+}
