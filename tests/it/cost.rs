@@ -58,6 +58,11 @@ async fn a_message_and_a_sweep_take_the_calls_that_the_operator_is_told_of() {
     assert_eq!(since(&before, &world), calls(&[("BatchGetItem", 1)], 1), "nothing waits, and the start is over");
 
     let before = count(&world);
+    assert!(world.stack.livechat.deliver_again("incoming_event"));
+    world.settle().await;
+    assert_eq!(since(&before, &world), calls(&[("BatchGetItem", 1)], 1), "a repeat writes nothing");
+
+    let before = count(&world);
     world.sweep().await;
     assert_eq!(since(&before, &world), calls(&[("GetItem", 1), ("PutItem", 1), ("Query", 2)], 0));
 }

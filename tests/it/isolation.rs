@@ -6,6 +6,7 @@ use sandbox::botpress::Escalation;
 use sandbox::faults::Fault;
 use serde_json::{Value, json};
 use shared::aws;
+use shared::clock::Clock;
 use shared::store::Table;
 use tests::{ANNA, World, message, text};
 
@@ -102,7 +103,7 @@ async fn words_of_an_erased_user_go_nowhere_in_a_process_that_remembers_them() {
     let (user_id, conversation_id) = (text(&session, "user_id"), text(&session, "conversation_id"));
     let url = world.stack.table.url();
     let (dynamodb, _) = aws::stand_ins(&url, &url).unwrap();
-    let table = Table::new(dynamodb, world.stack.table.name().to_owned());
+    let table = Table::new(dynamodb, world.stack.table.name().to_owned(), Clock::system());
     table.erase(&user_id.into(), &mut |_| ()).await.unwrap();
     let (before, items) = (world.sent_by_customers(), world.stack.table.items().unwrap());
     let words = message(conversation_id, "msg_1", "still there?", Some(user_id), world.now());

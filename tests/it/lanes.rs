@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use sandbox::botpress::Escalation;
 use sandbox::faults::Fault;
-use sandbox::table_proxy::throughput_exceeded;
+use sandbox::table_proxy::{
+    throughput_exceeded, transaction_invalid, transaction_over_throughput, transaction_throttled,
+};
 use serde_json::{Value, json};
 use tests::{ANNA, World, text};
 
@@ -48,6 +50,8 @@ async fn what_is_delivered_leaves_a_trail_without_words() {
         assert!(trail["expires_at"].as_i64() > Some(world.now().unix_seconds()));
     }
     assert!(world.items("trail").iter().all(|trail| !text(trail, "finished_at").is_empty()));
+    let ends = |item: &Value| item["expires_at"].as_i64() > Some(world.now().unix_seconds());
+    assert!(lanes(&world).len() == 2 && lanes(&world).iter().all(ends), "the lanes' own records disappear as well");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,6 +116,21 @@ async fn the_lane_of_an_invocation_that_died_is_taken_over_when_its_lease_has_en
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_item_that_cannot_be_read_is_parked_and_holds_nothing_up() {
+    let world = World::in_process().await;
+    with_a_waiting_message(&world).await;
+    let item = world.items("waiting").remove(0);
+    let unknown = json!({":unknown": {"M": {"kind": {"S": "hologram"}, "text": {"S": "from a newer version"}}}});
+    world.change_item(&item, "SET content = :unknown", unknown).await;
+    world.answers(ANNA, "two").await;
+    world.sweep_after(Duration::from_secs(60)).await;
+    assert_eq!(world.shown_by_agents(), ["two"]);
+    let parked = world.items("parked").remove(0);
+    assert_eq!((&parked["content"]["kind"], &parked["source_id"]), (&json!("hologram"), &item["source_id"]));
+    assert!(world.items("waiting").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sweeps_at_the_same_time_share_the_work() {
     let world = World::in_process().await;
     with_a_waiting_message(&world).await;
@@ -137,6 +156,45 @@ async fn what_is_left_out_of_a_batch_is_asked_for_alone() {
     faults.next(1, ".BatchGetItem", Fault::answer(200, part.to_string()));
     world.answers(ANNA, "hello").await;
     assert_eq!((world.shown_by_agents(), faults.spoiled().len()), (vec!["hello".to_owned()], 1));
+}
+
+/// A transaction that is cancelled for want of throughput is waited out; one that would be cancelled again is not repeated.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_transaction_is_sent_again_only_where_that_can_help() {
+    let world = World::of_instances(1, true).await;
+    let ann = world.escalated_user("Ann").await;
+    world.advance(Duration::from_secs(10));
+    let proxy = world.stack.table_proxy.as_ref().unwrap();
+    for passing in [transaction_throttled(), transaction_over_throughput()] {
+        // More often than anything but time would have it tried.
+        proxy.faults().next(12, ".TransactWriteItems", passing);
+    }
+    world.says(&ann, "hello").await;
+    assert_eq!(proxy.faults().spoiled().len(), 24);
+    assert_eq!(world.sent_by_customers()[1..], ["hello"]);
+
+    let called = world.count("operation_called");
+    proxy.faults().always(".TransactWriteItems", transaction_invalid());
+    drop(world.drive(world.stack.botpress.user_says(&ann.conversation_id, "is anybody there?")).await);
+    world.settle().await;
+    let calls = world.stack.journal.all("operation_called").split_off(called);
+    assert!(!calls.is_empty() && calls.iter().all(|call| call.detail["status"] == 500), "{calls:?}");
+    assert_eq!(proxy.faults().spoiled().len() - 24, calls.len(), "each call has tried once");
+    proxy.faults().clear();
+    world.settle().await;
+}
+
+/// The SDK repeats an update whose answer was lost, and then its condition fails because of itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_whose_answer_is_lost_is_known_for_its_own() {
+    let world = World::of_instances(1, true).await;
+    with_a_waiting_message(&world).await;
+    let faults = world.stack.table_proxy.as_ref().unwrap().faults();
+    faults.next(1, ".UpdateItem", Fault::LoseAnswer);
+    // The sweep takes the lane's lease by an update.
+    world.sweep_after(Duration::from_secs(21)).await;
+    assert_eq!(faults.spoiled().len(), 1);
+    assert_eq!(world.shown_by_agents(), ["one"], "the lease was taken, not left to whoever had it");
 }
 
 /// To look before something is put into a lane saves a trip, and is needed for nothing.

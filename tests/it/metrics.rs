@@ -62,6 +62,45 @@ async fn trouble_shows_as_errors_age_and_parked_items() {
     assert_eq!(total(&world, Metric::Parked, &lane("to_agent")), 1.0);
 }
 
+fn oldest(world: &World, of: &str) -> f64 {
+    values(world, Metric::UndeliveredAge, &lane(of)).into_iter().fold(0.0, f64::max)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_that_waits_for_a_named_time_is_measured_by_each_sweep() {
+    let world = World::in_process().await;
+    let ann = world.escalated_user("Ann").await;
+    let headers = [("retry-after".to_owned(), "3600".to_owned())].into();
+    let later = Fault::Answer { status: 429, headers, body: String::new() };
+    world.stack.livechat.faults().next(1, "customer/action/send_event", later);
+    world.says(&ann, "hello").await;
+    for minutes in 1..7 {
+        world.sweep_after(Duration::from_secs(60)).await;
+        let oldest = oldest(&world, "to_agent");
+        assert!(oldest >= f64::from(minutes) * 60.0 - 1.0, "after {minutes} minutes it is {oldest}");
+    }
+    assert_eq!(world.items("waiting").len(), 1, "and it still waits");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_that_cannot_be_read_is_counted_and_measured() {
+    let world = World::in_process().await;
+    let ann = world.escalated_user("Ann").await;
+    world.stack.livechat.faults().always("customer/action/send_event", Fault::answer(503, "down"));
+    world.says(&ann, "hello").await;
+    world.stack.livechat.faults().clear();
+    let session = world.items("session").remove(0);
+    world.change_item(&session, "SET session_state = :limbo", json!({":limbo": {"S": "limbo"}})).await;
+    world.sweep_after(Duration::from_secs(400)).await;
+    assert!(total(&world, Metric::Stuck, &lane("to_agent")) >= 1.0);
+    assert!(oldest(&world, "to_agent") >= 400.0, "{}", oldest(&world, "to_agent"));
+    assert!(total(&world, Metric::Stuck, &About::Stack) >= 1.0, "the session as well");
+    let known = json!({":active": {"S": "active"}});
+    world.change_item(&session, "SET session_state = :active", known).await;
+    world.sweep_after(Duration::from_secs(120)).await;
+    assert_eq!(world.sent_by_customers().last().map(String::as_str), Some("hello"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_start_and_a_refused_credential_are_counted() {
     let world = World::in_process().await;
@@ -94,4 +133,4 @@ fn every_metric_that_the_template_watches_is_recorded_and_in_the_handbook() {
 }
 
 /// What Lambda and API Gateway measure by themselves.
-const AWS_METRICS: [&str; 3] = ["Errors", "Throttles", "5xx"];
+const AWS_METRICS: [&str; 5] = ["Errors", "Throttles", "5xx", "4xx", "Count"];

@@ -41,6 +41,7 @@ scenarios! {
     what_happened_while_we_were_down_is_recovered = "down", 0.002;
     no_lost_answer_of_the_table_loses_or_doubles_anything = "lost-store-answers", 0.002;
     no_throttled_call_of_the_table_loses_or_doubles_anything = "table-throttled", 0.002;
+    writes_that_meet_lose_and_double_nothing = "conflicts", 0.002;
     displaced_arrivals_are_put_right_while_they_wait = "order", 0.002;
     nothing_is_lost_doubled_or_stuck_wherever_the_process_dies = "kills", 0.002;
     every_random_way_leads_back_to_the_bot = "random-walk", 0.0005;
@@ -59,6 +60,7 @@ scenarios! {
     what_happened_while_we_were_down_reaches_widgets = "botcopy-down", 0.002;
     no_lost_answer_of_the_table_loses_anything_of_botcopys = "botcopy-lost-store-answers", 0.002;
     no_throttled_call_of_the_table_loses_anything_of_botcopys = "botcopy-table-throttled", 0.002;
+    writes_that_meet_lose_nothing_of_botcopys = "botcopy-conflicts", 0.002;
     displaced_arrivals_are_put_right_before_they_are_pushed = "botcopy-order", 0.002;
     nothing_of_botcopys_is_lost_or_stuck_wherever_the_process_dies = "botcopy-kills", 0.002;
     every_random_way_leads_back_to_the_botcopy_bot = "botcopy-random-walk", 0.0005;

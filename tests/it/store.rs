@@ -9,10 +9,10 @@ use std::time::Duration;
 use sandbox::table::{EmbeddedTable, definition};
 use shared::aws;
 use shared::botcopy::Channel;
-use shared::clock::Timestamp;
+use shared::clock::{Clock, Timestamp};
 use shared::ids::{ChatId, ConversationId, CustomerId, GroupId, SessionId, ThreadId, UserId};
 use shared::store::lane::{
-    Accepted, Arrival, Completed, Contents, Done, Lane, Lease, Occupancy, Outcome, Position, Waiting,
+    Accepted, Arrival, Completed, Contents, Done, Known, Lane, Lease, Occupancy, Outcome, Position, Waiting,
 };
 use shared::store::{
     AgentTold, ChatPointer, Claim, Due, Heard, Platform, Session, State, Table, Thread, Timer, Wanted,
@@ -42,7 +42,7 @@ impl Store {
             }
         };
         let (dynamodb, _) = aws::stand_ins(&url, &url).unwrap();
-        Self { table: Table::new(dynamodb, name), _embedded: embedded }
+        Self { table: Table::new(dynamodb, name, Clock::system()), _embedded: embedded }
     }
 
     /// Everything of a lane, as its holder reads it.
@@ -61,7 +61,7 @@ impl Store {
         lease: &Lease,
         (arrivals, is_last): (u64, bool),
     ) -> Completed {
-        self.table.complete(&done(session_id, item, Outcome::Delivered), lease, arrivals, is_last).await.unwrap()
+        self.table.complete(&done(session_id, item, Outcome::Delivered), lease, known(arrivals, is_last)).await.unwrap()
     }
 
     async fn due(&self, by: u64, limit: i32) -> Vec<(String, Due)> {
@@ -96,7 +96,7 @@ const fn at(seconds: u64) -> Timestamp {
 }
 
 fn lease(holder: &str, until: u64) -> Lease {
-    Lease { holder: holder.to_owned(), until: at(until) }
+    Lease { holder: holder.to_owned(), until: at(until), deadline: at(until) }
 }
 
 /// An item named after its own time in seconds: `message:7`.
@@ -119,6 +119,10 @@ async fn accept(table: &Table, session_id: &SessionId, item: &str, received: u64
 
 fn done<'a>(session_id: &'a SessionId, item: &'a Waiting<String>, outcome: Outcome) -> Done<'a, String> {
     Done { session_id, lane: LANE, item, outcome, vendor_id: Some("v".to_owned()), finished_at: at(1) }
+}
+
+const fn known(arrivals: u64, is_last: bool) -> Known {
+    Known { arrivals, is_last, is_lively: false }
 }
 
 fn session(id: &str, user: &str) -> Session {
@@ -326,7 +330,7 @@ async fn what_is_parked_is_kept_put_back_once_and_thrown_away_once() {
     store.accept(&id, "message:1", 1, &lease("a", 10)).await;
     let item = store.contents(&id).await.waiting.remove(0);
     let parked = done(&id, &item, Outcome::Parked);
-    store.table.complete(&parked, &lease("a", 10), 1, true).await.unwrap();
+    store.table.complete(&parked, &lease("a", 10), known(1, true)).await.unwrap();
     assert!(store.contents(&id).await.waiting.is_empty());
     let list = async || store.table.parked(&mut |_| ()).await.unwrap();
     let [parked] = list().await.try_into().unwrap();
@@ -341,7 +345,7 @@ async fn what_is_parked_is_kept_put_back_once_and_thrown_away_once() {
 
     assert!(store.table.take_lease(&id, LANE, &lease("b", 20), at(2)).await.unwrap());
     let again = done(&id, &contents.waiting[0], Outcome::Parked);
-    store.table.complete(&again, &lease("b", 20), 2, true).await.unwrap();
+    store.table.complete(&again, &lease("b", 20), known(2, true)).await.unwrap();
     assert!(store.table.discard(&parked).await.unwrap());
     assert!(!store.table.discard(&parked).await.unwrap());
     assert_eq!(list().await, []);
@@ -383,7 +387,8 @@ async fn a_named_time_is_replaced_by_a_later_one_only() {
 async fn what_stands_around_a_lane_is_read_in_one_call() {
     let store = Store::new().await;
     let (id, ann) = (SessionId::from("s1"), UserId::from("ann"));
-    let wanted = Wanted { session_id: &id, lane: Some(LANE), user_id: Some(&ann), vendors: &["livechat"] };
+    let wanted =
+        Wanted { session_id: &id, lane: Some(LANE), user_id: Some(&ann), vendors: &["livechat"], source_ids: &[] };
     let nothing = store.table.surroundings(wanted).await.unwrap();
     assert!(nothing.session.is_none() && nothing.user.is_none() && nothing.named_times.is_empty());
     assert_eq!(nothing.occupancy, Occupancy::Idle { arrivals: 0 });
@@ -405,7 +410,8 @@ async fn what_stands_around_a_lane_is_read_in_one_call() {
 async fn a_pointer_and_where_it_is_taken_to_lead_are_read_in_one_call() {
     let store = Store::new().await;
     let (session, conversation, chat) = (session("s1", "ann"), ConversationId::from("conv"), ChatId::from("chat"));
-    let wanted = Wanted { session_id: &session.session_id, lane: Some(LANE), user_id: None, vendors: &[] };
+    let wanted =
+        Wanted { session_id: &session.session_id, lane: Some(LANE), user_id: None, vendors: &[], source_ids: &[] };
     let by_conversation = async |second: u64| {
         let (pointer, around) =
             store.table.find_by_conversation_and_look(&conversation, wanted, at(second)).await.unwrap();
@@ -432,7 +438,7 @@ async fn an_item_is_alone_only_in_a_lane_that_is_as_it_was_found() {
     let store = Store::new().await;
     let id = SessionId::from("s");
     let found = async || {
-        let wanted = Wanted { session_id: &id, lane: Some(LANE), user_id: None, vendors: &[] };
+        let wanted = Wanted { session_id: &id, lane: Some(LANE), user_id: None, vendors: &[], source_ids: &[] };
         store.table.surroundings(wanted).await.unwrap().occupancy
     };
     let put = async |item: &str, holder: &str, found: Occupancy| {
@@ -453,7 +459,7 @@ async fn an_item_is_alone_only_in_a_lane_that_is_as_it_was_found() {
     let (alone, others): (Vec<_>, Vec<_>) = accepted.into_iter().partition(|(one, _)| *one == Accepted::Alone);
     let [(_, winner)] = alone.try_into().unwrap();
     assert!(others.iter().all(|(one, _)| *one == Accepted::WithoutLease), "{others:?}");
-    assert_eq!(found().await, Occupancy::Busy, "somebody holds it, and something waits");
+    assert_eq!(found().await, Occupancy::Held { until: at(10) }, "somebody holds it, and something waits");
     assert_eq!(put("message:1", "a", new).await, Accepted::Duplicate);
 
     // Emptied and given back, it is idle again, and has been counted: what was found before is not so any more.

@@ -18,6 +18,7 @@ pub use raw::{SECRET_ID, http, text};
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sandbox::botpress::{Escalation, UpstreamUser};
@@ -60,12 +61,13 @@ pub struct World {
 struct Clocks {
     functions: ManualClock,
     simulators: ManualClock,
+    held_calls_sleep: AtomicBool,
 }
 
 impl Clocks {
     fn new() -> Self {
         let functions = ManualClock::new(BEGINNING);
-        Self { simulators: functions.with_own_sleepers(), functions }
+        Self { simulators: functions.with_own_sleepers(), functions, held_calls_sleep: AtomicBool::new(false) }
     }
 
     fn options(&self) -> Options<'static> {
@@ -75,7 +77,9 @@ impl Clocks {
     /// Whether every call under way has become an invocation, and every invocation waits for time to pass.
     fn all_sleep(&self, stack: &Stack) -> bool {
         let running = stack.running();
-        stack.underway.count() <= running && running <= self.functions.sleepers()
+        let in_table = stack.table_proxy.as_ref().map_or(0, |proxy| proxy.conflicts().waiting());
+        let held = if self.held_calls_sleep.load(Ordering::Relaxed) { stack.held_calls() } else { 0 };
+        stack.underway.count() <= running && running <= self.functions.sleepers() + in_table + held
     }
 
     /// To the next time that anybody waits for. A deadline counts only while a call is held back on purpose: else whoever
@@ -169,6 +173,8 @@ impl World {
         let options = Options {
             runtime: Runtime::Processes(folder),
             environment: variables,
+            // Writes meet there as they do at AWS.
+            table_proxy: true,
             instances: instances.max(SIDE_BY_SIDE),
             ..Options::in_process(Clock::system())
         };
@@ -195,6 +201,13 @@ impl World {
     /// Lets time pass at once.
     pub fn advance(&self, duration: Duration) {
         self.clock.as_ref().expect("only a world in this process has a clock to move").advance(duration);
+    }
+
+    /// From now on an invocation whose call is held back is known to wait: where each makes one call at a time.
+    pub(crate) fn held_calls_sleep(&self) {
+        if let Some(clock) = &self.clock {
+            clock.held_calls_sleep.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Waits for `work`; whenever all that is left of it is waiting, the clock jumps to the end of the shortest wait.

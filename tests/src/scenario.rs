@@ -2,6 +2,7 @@
 
 mod bot_side;
 mod botcopy;
+mod conflicts;
 mod down;
 mod duplicates;
 mod handling;
@@ -71,7 +72,7 @@ struct Kind {
 
 impl Kind {
     /// What is tried with every bot.
-    const EVERY: [Self; 17] = [
+    const EVERY: [Self; 18] = [
         Self {
             name: "duplicates-spread",
             shows: "10,000 agent messages, each delivered up to ten times and shuffled, are shown 10,000 times",
@@ -141,6 +142,11 @@ impl Kind {
             name: "table-throttled",
             shows: "10,000 calls of the table are refused for want of capacity: nothing is lost, nothing is doubled",
             play: |size, bot| Box::pin(store_answers::refused(size, bot)),
+        },
+        Self {
+            name: "conflicts",
+            shows: "writes meet as at AWS: 32 at one instant, lively talk, and 10,000 messages while half of all writes meet one",
+            play: |size, bot| Box::pin(conflicts::met(size, bot)),
         },
         Self {
             name: "order",

@@ -1,10 +1,11 @@
 //! Webhooks that overtake one another.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use sandbox::demo::Bot;
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::stage::Stage;
@@ -50,37 +51,21 @@ pub(super) async fn displaced(size: Size, bot: Bot) -> Report {
     arrivals.sort_by_key(|(at, ..)| *at);
     let deliveries = arrivals.len();
 
-    // Where the journal was when a message was first posted, and when it was first answered.
-    let [posted, answered]: [Arc<Mutex<HashMap<String, usize>>>; 2] = Default::default();
+    let watch = Watch::default();
     let mut posts = JoinSet::new();
     for (at, text, webhook) in arrivals {
         if stage.world.now() < at {
             stage.until(at).await;
         }
-        let (stage, posted, answered) = (stage.clone(), Arc::clone(&posted), Arc::clone(&answered));
-        posts.spawn(async move {
-            let begun = stage.world.stack.journal.len();
-            posted.lock().expect("nobody panics with the map in hand").entry(text.clone()).or_insert(begun);
-            let status = stage.post(&webhook).await;
-            let known = stage.world.stack.journal.len();
-            answered.lock().expect("nobody panics with the map in hand").entry(text).or_insert(known);
-            status == Some(200)
-        });
+        let (stage, watch) = (stage.clone(), watch.clone());
+        posts.spawn(async move { watch.post(&stage, text, &webhook).await });
     }
     let refused = stage.drive(posts.join_all()).await.into_iter().filter(|good| !good).count();
     stage.drain().await;
 
-    let posted = posted.lock().expect("nobody panics with the map in hand").clone();
-    let taken_up = taken_up(&stage, &posted);
-    let answered = answered.lock().expect("nobody panics with the map in hand").clone();
     let effects = stage.effects(&words);
     let expectations = Expectations { words, escalations: Some(sessions.len()), ..Expectations::default() };
-    let (overtaken, findings): (Vec<_>, Vec<_>) =
-        stage.findings(expectations).into_iter().partition(|finding| match finding {
-            // Known before the later words were taken up: those should have waited.
-            Finding::Reordered { words, after } => answered.get(&words.text) >= taken_up.get(after),
-            _ => false,
-        });
+    let (overtaken, findings) = watch.overtaken(&stage, stage.findings(expectations));
     let figure = format!(
         "{deliveries} deliveries displaced by up to 5 s had {effects} effects, {} came after later words had been shown",
         overtaken.len()
@@ -88,6 +73,39 @@ pub(super) async fn displaced(size: Size, bot: Bot) -> Report {
     let mut report = stage.report(figure, findings);
     report.findings.extend((refused > 0).then(|| format!("{refused} deliveries were not answered with 200")));
     report
+}
+
+/// Where the journal was when a message was first posted, and when it was first answered; copies watch together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Watch {
+    posted: Arc<Mutex<HashMap<String, usize>>>,
+    answered: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+impl Watch {
+    /// Delivers a webhook once; whether the answer was 200.
+    pub async fn post(&self, stage: &Stage, text: String, webhook: &Value) -> bool {
+        let begun = stage.world.stack.journal.len();
+        lock(&self.posted).entry(text.clone()).or_insert(begun);
+        let status = stage.post(webhook).await;
+        let known = stage.world.stack.journal.len();
+        lock(&self.answered).entry(text).or_insert(known);
+        status == Some(200)
+    }
+
+    /// Of these findings those about words that had to wait and did not, or that nobody knew of in time, and all others.
+    pub fn overtaken(&self, stage: &Stage, findings: Vec<Finding>) -> (Vec<Finding>, Vec<Finding>) {
+        let (taken_up, answered) = (taken_up(stage, &lock(&self.posted)), lock(&self.answered).clone());
+        findings.into_iter().partition(|finding| match finding {
+            // Known before the later words were taken up: those should have waited.
+            Finding::Reordered { words, after } => answered.get(&words.text) >= taken_up.get(after),
+            _ => false,
+        })
+    }
+}
+
+fn lock(map: &Mutex<HashMap<String, usize>>) -> MutexGuard<'_, HashMap<String, usize>> {
+    map.lock().expect("nobody panics with the map in hand")
 }
 
 /// Where the journal was at least when words were taken up: they had been posted, and the words before them shown.

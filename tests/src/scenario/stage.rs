@@ -35,6 +35,8 @@ pub(super) struct Stage {
     pub world: Arc<World>,
     pub side: BotSide,
     client: reqwest::Client,
+    /// The shortest step of time.
+    pub step: Duration,
 }
 
 /// A user who was handed over.
@@ -71,7 +73,7 @@ impl Stage {
     fn around(bot: Bot, world: World) -> Self {
         let world = Arc::new(world);
         let client = sandbox::server::client().expect("a client can be made");
-        Self { side: BotSide::new(bot, &world), world, client }
+        Self { side: BotSide::new(bot, &world), world, client, step: STEP }
     }
 
     /// Waits until nothing has happened for a moment, and every invocation waits for time to pass.
@@ -101,7 +103,7 @@ impl Stage {
             if let Some(clock) = &self.world.clock
                 && let Some(next) = clock.next_event(&self.world.stack)
             {
-                clock.advance(next.since(clock.now()).max(STEP));
+                clock.advance(next.since(clock.now()).max(self.step));
             }
         }
     }
@@ -111,7 +113,7 @@ impl Stage {
         let Some(clock) = &self.world.clock else { return };
         while clock.now() < time {
             self.quiet().await;
-            let next = clock.next_event(&self.world.stack).map_or(time, |wake| wake.max(clock.now() + STEP));
+            let next = clock.next_event(&self.world.stack).map_or(time, |wake| wake.max(clock.now() + self.step));
             clock.advance(next.min(time).since(clock.now()));
         }
         self.quiet().await;

@@ -3,7 +3,7 @@
 use sandbox::demo::Bot;
 use sandbox::faults::{Fault, Faults};
 use sandbox::livechat::Error;
-use sandbox::table_proxy::{throttled, throughput_exceeded};
+use sandbox::table_proxy::{throttled, throughput_exceeded, transaction_over_throughput, transaction_throttled};
 
 use super::stage::{Session, Stage, asking};
 use super::{Report, Size};
@@ -123,11 +123,21 @@ impl Play {
             let times = if self.random.bool() { 1 } else { TRIES };
             let fault = match self.trouble {
                 Trouble::Lost => Fault::LoseAnswer,
-                Trouble::Throttled if self.random.bool() => throttled(),
-                Trouble::Throttled => throughput_exceeded(),
+                Trouble::Throttled => self.throttling(operation),
             };
             self.faults().next(times, operation, fault);
         }
+    }
+
+    /// One of the forms in which a limit is said: by the call itself, or among the reasons for which a transaction is cancelled.
+    fn throttling(&mut self, operation: &str) -> Fault {
+        let forms = match operation {
+            ".TransactWriteItems" => {
+                [throttled, throughput_exceeded, transaction_throttled, transaction_over_throughput].as_slice()
+            }
+            _ => [throttled, throughput_exceeded].as_slice(),
+        };
+        self.random.choice(forms).map_or_else(throttled, |form| form())
     }
 
     /// Asks for a person until there is a thread for it; a Botcopy start may have been promised, and come to nothing.
