@@ -167,6 +167,24 @@ async fn a_left_conversation_hears_its_end_although_the_session_ended_before_it_
     assert!(world.items("waiting").is_empty() && world.items("parked").is_empty());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn words_whose_delivery_had_no_answer_before_a_move_are_not_shown_again_after_it() {
+    let world = World::in_process().await;
+    let first = world.escalated_user("Ann").await;
+    world.stack.botpress.faults().next(1, "messages/get-or-create", Fault::LoseAnswer);
+    world.stack.botpress.faults().always("messages/get-or-create", Fault::answer(503, ""));
+    world.answers(ANNA, "one").await;
+    assert_eq!(heard_by(&world, &first), ["one"], "nobody but Botpress knows");
+    let second = world.stack.botpress.new_conversation(&first.conversation_id).unwrap();
+    world.says(&second, "hello").await;
+    world.escalate(&second).await.unwrap();
+    world.stack.botpress.faults().clear();
+    world.answers(ANNA, "two").await;
+    world.catch_up().await;
+    assert_eq!((heard_by(&world, &first), heard_by(&world, &second)), (vec!["one".to_owned()], vec!["two".to_owned()]));
+    assert!(!is_with_agents(&world, &first) && is_with_agents(&world, &second));
+}
+
 /// A user for whom nobody comes, in the second session of a conversation, where the plugin's own limit is dead.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_waits_for_ever_for_an_agent() {

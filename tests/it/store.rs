@@ -142,6 +142,7 @@ fn session(id: &str, user: &str) -> Session {
         conversation_id: None,
         active_at: None,
         moves: 0,
+        left_conversations: Vec::new(),
         agent_told: None,
         earlier_agents: Vec::new(),
         announcements: 0,

@@ -11,7 +11,7 @@ use super::{
     Client, Conversation, Error, Install, Message, NewEvent, NewMessage, NewUser, RegisterSchedule, Result, User,
 };
 use crate::http::{Answer, Body, Call, Failure, Request, sensitive, url};
-use crate::ids::UserId;
+use crate::ids::{ConversationId, MessageId, UserId};
 use crate::redacted::Redacted;
 use crate::telemetry;
 
@@ -55,6 +55,11 @@ struct ConversationAnswer {
 struct MessageAnswer {
     message: Message,
     meta: Option<Meta>,
+}
+
+#[derive(Deserialize)]
+struct MessagesAnswer {
+    messages: Vec<Message>,
 }
 
 #[derive(Deserialize)]
@@ -142,6 +147,26 @@ impl<'a> Runtime<'a> {
         Ok(Message { created: answer.meta.and_then(|meta| meta.created), ..answer.message })
     }
 
+    /// Whether a conversation has a message with this value of the tag `id`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; an unknown conversation has none.
+    ///
+    /// See the Botpress API reference, "listMessages".
+    pub async fn find_message(&self, conversation_id: &ConversationId, tag: &str) -> Result<Option<MessageId>> {
+        let call = Call::repeatable("listMessages");
+        let mut request =
+            self.request(Method::GET, &["messages"], Body::Empty).map_err(|failure| Error::failed(call, failure))?;
+        request
+            .url
+            .query_pairs_mut()
+            .append_pair("conversationId", conversation_id.as_str())
+            .append_pair("tags.id", tag);
+        let answer: MessagesAnswer = decoded(call, &self.sent(call, request).await?)?;
+        Ok(answer.messages.into_iter().next().map(|message| message.id))
+    }
+
     /// Emits an event. There is no way to find out later whether it was emitted.
     ///
     /// # Errors
@@ -174,7 +199,11 @@ impl<'a> Runtime<'a> {
     async fn send(&self, call: Call, method: Method, path: &[&str], body: Result<Body, Failure>) -> Result<Answer> {
         let failed = |failure| Error::failed(call, failure);
         let request = body.and_then(|body| self.request(method, path, body)).map_err(failed)?;
-        let answer = self.client.http.send(request).await.map_err(failed)?;
+        self.sent(call, request).await
+    }
+
+    async fn sent(&self, call: Call, request: Request) -> Result<Answer> {
+        let answer = self.client.http.send(request).await.map_err(|failure| Error::failed(call, failure))?;
         if answer.status.is_success() { Ok(answer) } else { Err(Error::refused(call, &answer)) }
     }
 
@@ -318,6 +347,25 @@ mod tests {
         let changes = NewUser { name: Some("Anna".to_owned()), ..NewUser::default() };
         let user = client(&server).install(&install(), &token()).update_user(&"user_1".into(), &changes).await.unwrap();
         assert_eq!(user.name.as_deref(), Some("Anna"));
+    }
+
+    #[tokio::test]
+    async fn a_message_is_looked_for_in_its_conversation() {
+        use wiremock::matchers::query_param;
+        let server = MockServer::start().await;
+        for (tag, messages) in
+            [("event:1", json!([{"id": "msg_1", "tags": {"id": "event:1"}}])), ("event:2", json!([]))]
+        {
+            let asked =
+                call("GET", "messages").and(query_param("conversationId", "conv_1")).and(query_param("tags.id", tag));
+            let answer = ResponseTemplate::new(200).set_body_json(json!({"messages": messages, "meta": {}}));
+            asked.respond_with(answer).expect(1).mount(&server).await;
+        }
+        let (client, install, token) = (client(&server), install(), token());
+        let runtime = client.install(&install, &token);
+        let conversation_id = "conv_1".into();
+        assert_eq!(runtime.find_message(&conversation_id, "event:1").await.unwrap(), Some("msg_1".into()));
+        assert_eq!(runtime.find_message(&conversation_id, "event:2").await.unwrap(), None);
     }
 
     #[tokio::test]

@@ -174,6 +174,7 @@ impl Handoff {
             conversation_id: None,
             active_at: None,
             moves: 0,
+            left_conversations: Vec::new(),
             agent_told: None,
             earlier_agents: Vec::new(),
             announcements: 0,

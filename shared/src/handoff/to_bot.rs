@@ -99,7 +99,7 @@ impl Handoff {
         match &item.content {
             ToBot::Message { agent_id, content, revised } => {
                 let source_id = &item.position.source_id;
-                let shown = platform::show(self, session, agent_id, content, source_id).await?;
+                let shown = platform::show(self, session, agent_id, content, item).await?;
                 // What was there already is shown as it was, and its correction still has to follow.
                 if *revised && shown.is_new {
                     self.note_shown(session, source_id, content).await?;
@@ -162,7 +162,7 @@ impl Handoff {
             Some(Outcome::Dropped) | None => None,
         };
         let Some(content_now) = content_now else { return Ok(Delivered::dropped()) };
-        let shown = platform::show(self, session, agent_id, &content_now, &item.position.source_id).await?;
+        let shown = platform::show(self, session, agent_id, &content_now, item).await?;
         self.note_shown(session, of, content).await?;
         Ok(shown.into())
     }
@@ -177,7 +177,7 @@ impl Handoff {
             return Ok(Delivered::dropped());
         };
         let sentence = MessageContent::text(sentence);
-        Ok(platform::show(self, session, &agent_id, &sentence, &item.position.source_id).await?.into())
+        Ok(platform::show(self, session, &agent_id, &sentence, item).await?.into())
     }
 
     /// Notes which version of a message the user has seen.

@@ -67,12 +67,14 @@ impl Table {
 
 fn moved(session: &Session, from: &ConversationId, to: &ConversationId, now: Timestamp) -> Result<Change> {
     Ok(Change {
-        expression: "SET conversation_id = :to, active_at = :now, moves = :moves REMOVE agent_told, earlier_agents",
+        expression: "SET conversation_id = :to, active_at = :now, moves = :moves, left_conversations = :left \
+                     REMOVE agent_told, earlier_agents",
         condition: "session_state = :active AND conversation_id = :from",
         values: vec![
             (":to", text(to)),
             (":now", text(now)),
             (":moves", number(session.moves.saturating_add(1))),
+            (":left", value(&[session.left_conversations.as_slice(), std::slice::from_ref(from)].concat())?),
             (":active", value(&State::Active)?),
             (":from", text(from)),
         ],

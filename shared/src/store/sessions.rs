@@ -70,6 +70,9 @@ pub struct Session {
     /// How often the session has moved to a fresh conversation.
     #[serde(default)]
     pub moves: u32,
+    /// The conversations that it has left, the first one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_conversations: Vec<ConversationId>,
     /// The agent that the bot was told of last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_told: Option<AgentTold>,

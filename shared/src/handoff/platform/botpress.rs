@@ -10,9 +10,10 @@ use super::super::{Error, Handoff, Result};
 use super::Shown;
 use crate::botpress::{self, Install, Message, NewEvent, NewMessage, NewUser};
 use crate::bridge::to_botpress::{self, Form};
-use crate::bridge::{AgentProfile, MessageContent};
+use crate::bridge::{AgentProfile, MessageContent, ToBot};
 use crate::ids::{AgentId, ConversationId, UserId};
 use crate::redacted::Redacted;
+use crate::store::lane::Waiting;
 use crate::store::{AgentTold, Profile, Session, Thread, User};
 
 /// The channel of the HITL interface.
@@ -25,8 +26,14 @@ pub(super) async fn show(
     handoff: &Handoff,
     session: &mut Session,
     install: &Install,
-    (agent_id, content, source_id): (&AgentId, &MessageContent, &str),
+    (agent_id, content, item): (&AgentId, &MessageContent, &Waiting<ToBot>),
 ) -> Result<Shown> {
+    let source_id = &item.position.source_id;
+    if (item.outcome_unknown || item.attempts > 0)
+        && let Some(shown) = shown_before_move(handoff, session, install, source_id).await?
+    {
+        return Ok(shown);
+    }
     let user_id = speaker(handoff, session, install, agent_id).await?;
     let conversation_id = conversation_of(session)?;
     let mut message = NewMessage {
@@ -34,7 +41,7 @@ pub(super) async fn show(
         user_id,
         kind: String::new(),
         payload: json!({}),
-        tags: BTreeMap::from([("id".to_owned(), source_id.to_owned())]),
+        tags: BTreeMap::from([("id".to_owned(), source_id.clone())]),
     };
     let (best, plainer) = to_botpress::forms(content, handoff.words_for_user(session));
     let mut shown = handoff.post(install, &mut message, best).await;
@@ -49,6 +56,23 @@ pub(super) async fn show(
     }
     let shown = shown?;
     Ok(Shown { is_new: shown.created == Some(true), vendor_id: Some(shown.id.to_string()) })
+}
+
+/// A message that an earlier attempt has posted, without our knowing, into a conversation which the session has left since: it is
+/// not shown again in the new one.
+async fn shown_before_move(
+    handoff: &Handoff,
+    session: &Session,
+    install: &Install,
+    source_id: &str,
+) -> Result<Option<Shown>> {
+    for conversation_id in session.left_conversations.iter().rev() {
+        let mut bot = handoff.as_install(install).await?;
+        if let Some(message_id) = call!(bot.find_message(conversation_id, source_id))? {
+            return Ok(Some(Shown { vendor_id: Some(message_id.to_string()), is_new: false }));
+        }
+    }
+    Ok(None)
 }
 
 /// The Botpress user under whom an agent's words appear, announced before if that has not happened yet.

@@ -13,9 +13,10 @@ use super::drain::Delivered;
 use super::gates::Gate;
 use super::{Error, Handoff, Result};
 use crate::botcopy::ResumeReason;
-use crate::bridge::{AgentProfile, MessageContent};
+use crate::bridge::{AgentProfile, MessageContent, ToBot};
 use crate::ids::{AgentId, ConversationId, UserId};
 use crate::redacted::Redacted;
+use crate::store::lane::Waiting;
 use crate::store::{Platform, Session, Thread, Timer, User};
 
 /// A message that the user has before them.
@@ -39,10 +40,10 @@ pub(super) async fn show(
     session: &mut Session,
     agent_id: &AgentId,
     content: &MessageContent,
-    source_id: &str,
+    item: &Waiting<ToBot>,
 ) -> Result<Shown> {
     match session.platform.clone() {
-        Platform::Botpress(install) => botpress::show(handoff, session, &install, (agent_id, content, source_id)).await,
+        Platform::Botpress(install) => botpress::show(handoff, session, &install, (agent_id, content, item)).await,
         Platform::Botcopy(channel) => botcopy::show(handoff, session, &channel, agent_id, content).await,
     }
 }
