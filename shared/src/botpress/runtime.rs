@@ -59,7 +59,12 @@ struct MessageAnswer {
 
 #[derive(Deserialize)]
 struct MessagesAnswer {
-    messages: Vec<Message>,
+    messages: Vec<ListedMessage>,
+}
+
+#[derive(Deserialize)]
+struct ListedMessage {
+    id: MessageId,
 }
 
 #[derive(Deserialize)]

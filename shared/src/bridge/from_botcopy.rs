@@ -149,7 +149,7 @@ mod tests {
         let opening = Opening { title: None, description: None, history: &history, names: &names, wording: &wording };
         assert_eq!(
             opening.text().unwrap().expose(),
-            "Conversation so far:\nBot: Welcome\nUser: order 7\nBot: Look:\n[card]\nUser: [event BUY]\nAgent: Anna here\n[unreadable message]"
+            "Conversation so far:\nBot: Welcome\nUser: order 7\nBot: Look:\n> [card]\nUser: [event BUY]\nAgent: Anna here\n[unreadable message]"
         );
     }
 

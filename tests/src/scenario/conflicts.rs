@@ -25,6 +25,9 @@ const SLOWEST: Duration = Duration::from_secs(5);
 /// How many transactions a write may take in a lively talk.
 const MOST_TRANSACTIONS: f64 = 1.3;
 
+/// Of fewer messages than this, how many meet is chance.
+const LEAST_JUDGED: usize = 500;
+
 /// Far below the time for which a write holds its items.
 const STEP: Duration = Duration::from_millis(2);
 
@@ -137,7 +140,8 @@ async fn lively(size: Size, bot: Bot) -> Report {
         overtaken.len(),
     );
     let mut report = judged(&stage, figure, findings, refused);
-    report.findings.extend((ratio >= MOST_TRANSACTIONS).then(|| format!("{ratio:.2} transactions a write")));
+    let is_too_much = ratio >= MOST_TRANSACTIONS && count >= LEAST_JUDGED;
+    report.findings.extend(is_too_much.then(|| format!("{ratio:.2} transactions a write")));
     report
 }
 
