@@ -105,18 +105,18 @@ async fn an_es_bot_s_rich_answers_and_clicks_are_readable() {
     let (text, fields) = opening(history, response).await;
     let expected = "Conversation so far:\n\
         Bot: Welcome to the shop!\n\
-        [card] Shirts\nFrom 9 EUR\n[image] https://shop/shirt.png\n- https://shop/shirts: https://shop/shirts\n\
-        [card] Red\nwarm\n\
-        - Sizes\n- Delivery\n\
+        > [card] Shirts\n> From 9 EUR\n> [image] https://shop/shirt.png\n> - https://shop/shirts: https://shop/shirts\n\
+        > [card] Red\n> warm\n\
+        > - Sizes\n> - Delivery\n\
         User: Sizes\n\
-        Bot: Which size?\n- S\n- L\n\
-        [image] Table of sizes: https://shop/sizes.png\n\
-        [card] Shirt\nCotton\n[image] https://shop/1.png\n- Buy: https://shop/buy\n- Ask\n\
-        More\n[card] Trousers\nBlue\n\
+        Bot: Which size?\n> - S\n> - L\n\
+        > [image] Table of sizes: https://shop/sizes.png\n\
+        > [card] Shirt\n> Cotton\n> [image] https://shop/1.png\n> - Buy: https://shop/buy\n> - Ask\n\
+        > More\n> [card] Trousers\n> Blue\n\
         User: [event ADD_TO_CART]\n\
-        Bot: [link] https://shop/cart\nIn your cart\n\
+        Bot: [link] https://shop/cart\n> In your cart\n\
         User: a human please\n\
-        Bot: One moment.\n- Never mind";
+        Bot: One moment.\n> - Never mind";
     assert_eq!(text, expected);
     assert!(fields.to_string().contains(r#"{"size":"L"}"#) && !fields.to_string().contains("original"), "{fields}");
 }
@@ -137,12 +137,12 @@ async fn a_cx_bot_s_rich_answers_are_readable_and_diagnostics_weigh_nothing() {
     let (text, fields) = opening(history, response).await;
     let end = "User: hello\n\
         Bot: Hello!\n\
-        [image] A shop: https://shop/hello.png\n\
-        Opening hours\nMon to Fri\n9 to 5\n\
-        - Map\n[link] Map: https://shop/map\n\
-        [card] Returns\n30 days\nSend it back.\n\
+        > [image] A shop: https://shop/hello.png\n\
+        > Opening hours\n> Mon to Fri\n> 9 to 5\n\
+        > - Map\n> [link] Map: https://shop/map\n\
+        > [card] Returns\n> 30 days\n> Send it back.\n\
         User: a human please\n\
-        Bot: Listen to this\n[audio] https://shop/a.mp3\n+49 30 1234";
+        Bot: Listen to this\n> [audio] https://shop/a.mp3\n> +49 30 1234";
     assert!(text.ends_with(end), "{text}");
     assert!(!text.contains("Execution Sequence") && !text.contains("zzz"));
     assert!(fields.to_string().contains(r#"{"order":"4711"}"#) && !fields.to_string().contains("bcHuman"), "{fields}");

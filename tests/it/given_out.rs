@@ -7,6 +7,9 @@ use sandbox::faults::Fault;
 use serde_json::{Value, json};
 use tests::{ANNA, BEN, World};
 
+/// What comes at the same instant is under way at the same time; this is later.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// Whether agents' words reach the conversation of a user.
 fn heard_by(world: &World, user: &UpstreamUser) -> Vec<String> {
     let shown = world.entries("shown_to_user", "/conversation_id", &user.conversation_id);
@@ -81,6 +84,7 @@ async fn what_the_agent_wrote_before_a_move_could_be_told_is_shown_in_the_new_co
     let first = world.user("Ann").await;
     world.drive(world.stack.botpress.escalate(&first.conversation_id, Escalation::default())).await.unwrap();
     let (chat_id, _) = world.chat_and_thread();
+    world.advance(MOMENT);
     let second = world.stack.botpress.new_conversation(&first.conversation_id).unwrap();
     world.drive(world.stack.botpress.user_says(&second.conversation_id, "hello")).await.unwrap();
     // Within the settle time nothing has reached the first conversation.
@@ -102,6 +106,7 @@ async fn a_start_whose_answer_was_lost_leaves_no_conversation_handed_over() {
     world.stack.gateway_faults.next(1, "/botpress/", Fault::LoseAnswer);
     let lost = world.drive(world.stack.botpress.call_operation("action_triggered", &body, &[])).await;
     assert!(lost.is_err(), "{lost:?}");
+    world.advance(MOMENT);
     let second = world.operate("action_triggered", &body).await.json()["output"]["conversationId"].clone();
     let made: Vec<_> = world
         .stack
@@ -131,6 +136,7 @@ async fn two_clicks_are_one_start_although_the_second_finds_one_more_text_of_the
         assert_eq!(start(second_click).await.json()["output"], first["output"]);
     }
     assert_eq!((world.count("chat_started"), world.count("conversation_created")), (1, 1));
+    world.advance(MOMENT);
     assert_ne!(start(json!([user, text])).await.json()["output"], first["output"], "another conversation");
 }
 
@@ -141,6 +147,7 @@ async fn an_end_of_a_conversation_that_was_left_ends_nothing() {
     let user_id = user_id.pointer("/output/userId").and_then(Value::as_str).unwrap().to_owned();
     let input = json!({"userId": user_id, "messageHistory": []});
     let first = world.act("startHitl", input.clone()).await.json()["output"].clone();
+    world.advance(MOMENT);
     let second = world.act("startHitl", input).await.json()["output"].clone();
     assert_eq!(world.act("stopHitl", first).await.status, 200);
     world.catch_up().await;

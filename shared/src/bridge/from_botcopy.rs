@@ -1,6 +1,6 @@
 //! How what Botcopy tells reads to an agent.
 
-use super::split::MAX_BYTES;
+use super::split::{MAX_BYTES, split};
 use super::wording::Wording;
 use super::{ToAgent, voice};
 use crate::botcopy::{self, Part, ResumeEvents, Said};
@@ -10,11 +10,32 @@ use crate::redacted::Redacted;
 use crate::store::Heard;
 use crate::store::lane::Position;
 
-/// Everything that goes into the lane for what a user said, in parts where LiveChat takes no more at once.
+/// What agents are shown of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// The user's own words, in which nothing may look like ours.
+    Words(Redacted),
+    /// What we say of it.
+    Remark(Redacted),
+}
+
+impl Shown {
+    /// The text.
+    pub const fn text(&self) -> &Redacted {
+        match self {
+            Self::Words(text) | Self::Remark(text) => text,
+        }
+    }
+}
+
+/// Everything that goes into the lane for a call, in parts where LiveChat takes no more at once.
 ///
 /// A single item has the id under which the words were heard, several are numbered: `<id>#00`, `<id>#01`, ….
-pub fn items(text: &Redacted, heard: &Heard, wording: &Wording) -> Vec<(Position, ToAgent)> {
-    let parts = voice::own_parts(text.expose(), MAX_BYTES, wording);
+pub fn items(shown: &Shown, heard: &Heard, wording: &Wording) -> Vec<(Position, ToAgent)> {
+    let parts = match shown {
+        Shown::Words(text) => voice::own_parts(text.expose(), MAX_BYTES, wording),
+        Shown::Remark(text) => split(text.expose(), MAX_BYTES).into_iter().map(str::to_owned).collect(),
+    };
     let is_single = parts.len() == 1;
     let source_id = |number: usize| match is_single {
         true => heard.source_id.clone(),
@@ -28,18 +49,18 @@ pub fn items(text: &Redacted, heard: &Heard, wording: &Wording) -> Vec<(Position
 }
 
 /// How what a user said or did reads to an agent; nothing where that was nothing.
-pub fn said(said: &Said, wording: &Wording) -> Option<Redacted> {
+pub fn said(said: &Said, wording: &Wording) -> Option<Shown> {
     match said {
         Said::Nothing => None,
-        Said::Text(text) => Some(text.clone()),
+        Said::Text(text) => Some(Shown::Words(text.clone())),
         Said::Event { name, parameters } => {
             let mut text = wording.placeholder(&format!("event {}", name.expose()));
             for (name, value) in parameters {
                 text.push_str(&format!("\n- {name}: {}", value.expose()));
             }
-            Some(text.into())
+            Some(Shown::Remark(text.into()))
         }
-        Said::Unreadable => Some(wording.unreadable().into()),
+        Said::Unreadable => Some(Shown::Remark(wording.unreadable().into())),
     }
 }
 
@@ -157,7 +178,7 @@ mod tests {
     fn long_words_are_cut_into_numbered_parts() {
         let heard = Heard { heard_at: Timestamp::from_unix_millis(0), source_id: "said:1".to_owned() };
         let ids = |text: &str| -> Vec<String> {
-            items(&text.into(), &heard, &Wording::default())
+            items(&Shown::Words(text.into()), &heard, &Wording::default())
                 .into_iter()
                 .map(|(position, _)| position.source_id)
                 .collect()
@@ -170,7 +191,7 @@ mod tests {
     fn words_that_look_like_a_remark_are_marked_within_the_limit() {
         let heard = Heard { heard_at: Timestamp::from_unix_millis(0), source_id: "said:1".to_owned() };
         let long = "[Bot] x\n".repeat(MAX_BYTES);
-        for (_, item) in items(&long.into(), &heard, &Wording::default()) {
+        for (_, item) in items(&Shown::Words(long.into()), &heard, &Wording::default()) {
             let ToAgent::Message { text, .. } = item else { panic!("{item:?}") };
             assert!(text.expose().starts_with("> [Bot]") && text.expose().len() <= MAX_BYTES);
         }

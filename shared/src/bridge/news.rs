@@ -136,10 +136,17 @@ impl<'a> Session<'a> {
         (is_same && is_answered && is_clear).then_some(end + in_thread)
     }
 
-    /// How many messages in a row were said in the thread, in its order.
+    /// How many messages in a row were said in the thread; each of its texts stands for one message.
     fn said_in_thread(&self, turns: &[Turn]) -> usize {
-        let mut thread = self.thread.iter();
-        turns.iter().take_while(|turn| thread.any(|mark| turn.is(mark))).count()
+        let mut left = self.thread.clone();
+        let mut is_said = |turn: &&Turn| match left.iter().position(|mark| turn.is(mark)) {
+            Some(position) => {
+                left.remove(position);
+                true
+            }
+            None => false,
+        };
+        turns.iter().take_while(&mut is_said).count()
     }
 }
 
@@ -158,10 +165,24 @@ fn is_reply(mark: &str) -> bool {
 /// The latest message of the user is always new: it is what led to the handoff. In doubt agents are told again.
 pub fn news<'a>(user_id: &UserId, history: &'a [HistoryItem], known: &[String]) -> &'a [HistoryItem] {
     let turns = turns(user_id, history);
-    let sessions = known.split(|mark| mark == TRANSCRIPT).filter(|marks| !marks.is_empty()).map(Session::read);
-    let read = sessions.fold(Read::default(), |read, session| session.read_after(&turns, read)).surely;
-    let first_new = turns.get(read.min(turns.len().saturating_sub(1))).filter(|_| read > 0);
+    let read = read_of(&turns, known).min(turns.len().saturating_sub(1));
+    let first_new = turns.get(read).filter(|_| read > 0);
     first_new.and_then(|turn| history.get(turn.index..)).unwrap_or(history)
+}
+
+/// The same of a history that may hold nothing new, since the user is with the agents already.
+pub fn unread<'a>(user_id: &UserId, history: &'a [HistoryItem], known: &[String]) -> &'a [HistoryItem] {
+    let turns = turns(user_id, history);
+    match read_of(&turns, known) {
+        0 => history,
+        read => turns.get(read).and_then(|turn| history.get(turn.index..)).unwrap_or_default(),
+    }
+}
+
+/// How many of the user's messages agents have read for certain.
+fn read_of(turns: &[Turn], known: &[String]) -> usize {
+    let sessions = known.split(|mark| mark == TRANSCRIPT).filter(|marks| !marks.is_empty()).map(Session::read);
+    sessions.fold(Read::default(), |read, session| session.read_after(turns, read)).surely
 }
 
 fn turns(user_id: &UserId, history: &[HistoryItem]) -> Vec<Turn> {
@@ -201,8 +222,17 @@ pub fn with_thread(mut known: Vec<String>, thread: Vec<String>) -> Vec<String> {
 }
 
 /// What agents know once they have read `news` as the transcript of another session; of too much, the latest.
-pub fn with_news(user_id: &UserId, mut known: Vec<String>, news: &[HistoryItem]) -> Vec<String> {
-    known.push(TRANSCRIPT.to_owned());
+pub fn with_news(user_id: &UserId, known: Vec<String>, news: &[HistoryItem]) -> Vec<String> {
+    with(user_id, known, TRANSCRIPT, news)
+}
+
+/// What agents know once they have read `news` in the thread of the latest session; of too much, the latest.
+pub fn with_news_in_thread(user_id: &UserId, known: Vec<String>, news: &[HistoryItem]) -> Vec<String> {
+    with(user_id, known, THREAD, news)
+}
+
+fn with(user_id: &UserId, mut known: Vec<String>, place: &str, news: &[HistoryItem]) -> Vec<String> {
+    known.push(place.to_owned());
     known.extend(news.iter().filter_map(|item| mark_of(user_id, item)));
     known.split_off(known.len().saturating_sub(MOST_KEPT))
 }
@@ -293,6 +323,15 @@ mod tests {
         assert_news(&[(first.0, &[])], &other, &other);
         let equal = ["hello", "< welcome", HANDOFF];
         assert_news(&[first], &equal, &equal);
+    }
+
+    #[test]
+    fn of_a_user_who_is_with_the_agents_there_may_be_nothing_new() {
+        let known = known(&[(&["human", HANDOFF], &[])]);
+        let unread = |said: &[&str]| unread(&"u1".into(), &history(said), &known).to_vec();
+        assert_eq!(unread(&["human", HANDOFF]), history(&[]));
+        assert_eq!(unread(&["human", HANDOFF, "hello?", HANDOFF]), history(&["hello?", HANDOFF]));
+        assert_eq!(unread(&["other", HANDOFF]), history(&["other", HANDOFF]));
     }
 
     #[test]

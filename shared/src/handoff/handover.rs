@@ -24,7 +24,6 @@ use crate::bridge::{ToAgent, ToBot, from_botcopy, news};
 use crate::clock::Timestamp;
 use crate::ids::UserId;
 use crate::metrics::{About, Metric};
-use crate::redacted::Redacted;
 use crate::store::lane::{Lane, Lease, Outcome, Position, Trail};
 use crate::store::{Heard, Platform, Session, State, Surroundings};
 
@@ -154,7 +153,7 @@ impl Handoff {
             language: call.language.as_deref(),
             title: None,
             // Without a history the words that led here are all there is to tell.
-            description: said.as_ref().map(Redacted::expose).filter(|_| history.is_empty()),
+            description: said.as_ref().map(|said| said.text().expose()).filter(|_| history.is_empty()),
             history: &history,
             tags: &[],
             session_fields: &call.parameters,
@@ -261,14 +260,14 @@ impl Handoff {
         &self,
         session: &Session,
         known: Option<Heard>,
-        (said, text): (&Said, &Redacted),
+        (said, shown): (&Said, &from_botcopy::Shown),
     ) -> Result<Option<Trail>> {
         let heard = match known {
             Some(heard) => Some(heard),
             None => self.table.heard(&session.user_id, &digest(said)).await?,
         };
         let items = heard
-            .map(|heard| from_botcopy::items(text, &heard, self.words_for_agents(session.group_id)))
+            .map(|heard| from_botcopy::items(shown, &heard, self.words_for_agents(session.group_id)))
             .unwrap_or_default();
         let Some((last, _)) = items.last() else { return Ok(None) };
         Ok(self.table.trail(&session.session_id, Lane::ToAgent, &last.source_id, self.clock.now()).await?)
@@ -277,7 +276,7 @@ impl Handoff {
     async fn accept_said(
         &self,
         (session, around): (&Session, Surroundings),
-        (said, text): (&Said, &Redacted),
+        (said, shown): (&Said, &from_botcopy::Shown),
         heard: Option<Heard>,
         lease: &Lease,
     ) -> Result<(Heard, Intake<ToAgent>)> {
@@ -285,16 +284,21 @@ impl Handoff {
             Some(heard) => heard,
             None => self.hear(&session.user_id, said).await?,
         };
-        let items = from_botcopy::items(text, &heard, self.words_for_agents(session.group_id));
+        let items = from_botcopy::items(shown, &heard, self.words_for_agents(session.group_id));
         let intake = self.accept_seeing(around, &session.session_id, items, lease).await?;
         Ok((heard, intake))
     }
 
     /// What agents are shown of a call: what was said, or of a user who was back with the bot what was said there, which ends with that.
-    fn news_for_agents(&self, session: &Session, call: &Call, said_to_bot: &[HistoryItem]) -> Option<Redacted> {
+    fn news_for_agents(
+        &self,
+        session: &Session,
+        call: &Call,
+        said_to_bot: &[HistoryItem],
+    ) -> Option<from_botcopy::Shown> {
         let (words, names) = (self.words_for_agents(session.group_id), BTreeMap::new());
         let opening = Opening { title: None, description: None, history: said_to_bot, names: &names, wording: words };
-        opening.text().or_else(|| from_botcopy::said(&call.said, words))
+        opening.text().map(from_botcopy::Shown::Remark).or_else(|| from_botcopy::said(&call.said, words))
     }
 
     /// What a user who was back with the bot said there, and heard, as far as agents do not know it.
@@ -305,7 +309,7 @@ impl Handoff {
             Some(since) => Ok(from_botcopy::history(since, user_id, ours)),
             None => {
                 let known = self.table.told(user_id, self.clock.now()).await?;
-                Ok(news::news(user_id, &from_botcopy::history(&call.history, user_id, ours), &known).to_vec())
+                Ok(news::unread(user_id, &from_botcopy::history(&call.history, user_id, ours), &known).to_vec())
             }
         }
     }
@@ -315,7 +319,7 @@ impl Handoff {
     async fn continue_with(&self, session: &Session, told: &[HistoryItem], deadline: Timestamp) {
         let goes_on = async {
             let known = self.table.told(&session.user_id, self.clock.now()).await?;
-            self.remember_told(&session.user_id, known, told).await;
+            self.remember_told_in_session(&session.user_id, known, told).await;
             let position = Position { at: self.clock.now(), source_id: format!("continued:{}", fresh_holder()) };
             match session.agent_told.is_some() {
                 true => self.tell_bot(session, position, &ToBot::Continued, deadline + DELIVERY_TIME).await,

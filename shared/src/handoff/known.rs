@@ -52,7 +52,15 @@ impl Handoff {
 
     /// Keeps in mind what agents know from now on.
     pub(super) async fn remember_told(&self, user_id: &UserId, known: Vec<String>, told: &[HistoryItem]) {
-        let known = news::with_news(user_id, known, told);
+        self.remember(user_id, news::with_news(user_id, known, told)).await;
+    }
+
+    /// The same of what was told in the middle of a session.
+    pub(super) async fn remember_told_in_session(&self, user_id: &UserId, known: Vec<String>, told: &[HistoryItem]) {
+        self.remember(user_id, news::with_news_in_thread(user_id, known, told)).await;
+    }
+
+    async fn remember(&self, user_id: &UserId, known: Vec<String>) {
         let kept_until = self.retained_until(self.clock.now());
         if let Err(error) = self.table.put_told(user_id, known, kept_until).await {
             tracing::warn!(error = %error, "the user's next transcript may repeat this one");

@@ -136,7 +136,7 @@ impl Handoff {
                 _ => Err(Error::Busy),
             },
             (State::Active, Some(conversation_id)) if is_same => {
-                let was_under_way = session.active_at.is_none_or(|active_at| request.asked_at < active_at);
+                let was_under_way = session.active_at.is_none_or(|active_at| request.asked_at <= active_at);
                 let is_second_click = spoken(request.history).1 > session.handoff_texts;
                 match is_second_click || was_under_way || waited_for.as_ref() == Some(&session.session_id) {
                     true => Ok(Step::Answer(conversation_id.clone())),
