@@ -50,7 +50,7 @@ use transaction::built;
 /// Why the table could not do what was asked.
 ///
 /// A condition that does not hold is never an error: the verbs return it as one of their outcomes.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum Error {
     /// DynamoDB did not answer or refused; a later try may succeed.
     #[error("the table is not available ({reason})")]
@@ -63,6 +63,18 @@ pub enum Error {
     /// An item does not have the shape this version writes.
     #[error("an item of the table is malformed")]
     Malformed(#[source] Box<serde_dynamo::Error>),
+}
+
+/// Says no more than the error itself: whoever logs this form of it, as Lambda's runtime does, would show the service's sentence.
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unavailable { reason, .. } => {
+                f.debug_struct("Unavailable").field("reason", reason).finish_non_exhaustive()
+            }
+            Self::Malformed(_) => f.debug_tuple("Malformed").finish_non_exhaustive(),
+        }
+    }
 }
 
 impl<E, R> From<SdkError<E, R>> for Error
@@ -176,4 +188,19 @@ fn number(value: impl ToString) -> AttributeValue {
 
 fn value<T: Serialize>(record: &T) -> Result<AttributeValue> {
     Ok(serde_dynamo::to_attribute_value(record)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_form_of_an_error_shows_what_the_service_said() {
+        let error = Error::Unavailable { reason: "ValidationException".to_owned(), source: "canary".into() };
+        for shown in [format!("{error}"), format!("{error:?}"), format!("{error:#?}")] {
+            assert!(shown.contains("ValidationException") && !shown.contains("canary"), "{shown}");
+        }
+        let error = crate::secrets::Error::Unavailable("canary".into());
+        assert!(!format!("{error:?} {error}").contains("canary"));
+    }
 }
