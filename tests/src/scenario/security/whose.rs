@@ -84,6 +84,8 @@ impl Street {
     async fn live(mut self) -> Tally {
         for _ in 0..LENGTH {
             self.tally.events += 1;
+            // What comes at one instant is under way at the same time, and people take longer.
+            self.world.advance(Duration::from_millis(1));
             let answered = match self.random.u8(..12) {
                 0 | 1 => self.somebody_comes().await,
                 2 => self.somebody_begins_anew().await,
