@@ -99,12 +99,16 @@ pub(crate) enum Command {
     },
 
     /// List what could never be delivered and waits for a decision: `hitl redrive` or `hitl discard`.
+    ///
+    /// Each with its age, the cause, and whether the other side may have it all the same. What nobody decides on is deleted with
+    /// its text after RETENTION_DAYS.
     Parked,
 
     /// Try to deliver parked items again, once what was in their way is gone.
     ///
     /// What is repeated is delivered once, however often: towards Botpress by the event's tag, towards LiveChat by a look
-    /// at the thread. An item of a session that is over goes nowhere any more and stays parked: see `hitl discard`.
+    /// at the thread. Botcopy can be asked nothing: what may have arrived there may be shown twice. An item of a session that is
+    /// over goes nowhere any more and stays parked (see `hitl discard`), but for its end: a side that does not know is told.
     #[command(arg_required_else_help = true)]
     Redrive {
         /// An item, as `hitl parked` shows it.
@@ -121,10 +125,20 @@ pub(crate) enum Command {
         id: String,
     },
 
-    /// End a session: its bot resumes, and its chat is closed at LiveChat.
+    /// End a session: its bot resumes, and its chat is closed at LiveChat. The bot of a session that is over is told if it does
+    /// not know.
     Close {
         /// The session, as `hitl sessions` and the logs show it.
         session: String,
+    },
+
+    /// Lift the limits that a vendor has named, for all processes: the next call is made at once.
+    ///
+    /// Use it when the vendor says that it serves you again, or has named a time that cannot be right. One call a minute is tried
+    /// without it. Should the vendor refuse again, it is closed again.
+    Reopen {
+        /// Which.
+        vendor: Vendor,
     },
 
     /// Remove everything that the table holds of an end user: texts, name, e-mail, tokens, sessions and their trails.
@@ -202,6 +216,28 @@ pub(crate) struct BotpressOptions {
     /// Only ask Botpress whether it would take the definition; nothing is changed, here or there.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// A vendor that can be reopened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Vendor {
+    /// LiveChat.
+    Livechat,
+    /// Botpress.
+    Botpress,
+    /// Botcopy.
+    Botcopy,
+}
+
+impl Vendor {
+    /// The vendor as the table names it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Livechat => "LiveChat",
+            Self::Botpress => "Botpress",
+            Self::Botcopy => "Botcopy",
+        }
+    }
 }
 
 /// A credential that can be rotated.

@@ -110,6 +110,7 @@ async fn perform(arguments: Arguments, io: &mut Io<'_>) -> Result<Answer, Failur
         Command::Redrive { id, all } => operate::redrive(&target, id.as_deref().filter(|_| !all), io).await,
         Command::Discard { id } => operate::discard(&target, &id, io).await,
         Command::Close { session } => operate::close(&target, &session, io).await,
+        Command::Reopen { vendor } => operate::reopen(&target, vendor, io).await,
         Command::Erase { user } => operate::erase(&target, &user, io).await,
         Command::Rotate { what } => rotate::run(&target, what, io).await,
     }

@@ -13,6 +13,8 @@ use shared::store::lane::Outcome;
 use shared::store::{Erased, Kept, LifeEvent, Parked, Session, State};
 
 use crate::Io;
+use crate::arguments::Vendor;
+use crate::doctor::named;
 use crate::output::{Answer, Exit, Failure};
 use crate::target::Target;
 
@@ -231,8 +233,20 @@ fn step(event: LifeEvent, id: &str) -> Step {
 #[derive(Debug, Serialize)]
 struct ParkedRow {
     id: String,
+    /// How long ago it was put aside.
+    parked_for_seconds: u64,
+    /// When it is deleted with its text.
+    deleted_at: Option<Timestamp>,
     #[serde(flatten)]
     item: Parked,
+}
+
+impl ParkedRow {
+    fn new(item: Parked, now: Timestamp) -> Self {
+        let parked_at = item.parked_at.unwrap_or(item.position.at);
+        let deleted_at = item.expires_at.map(|seconds| Timestamp::from_unix_millis(seconds * 1_000));
+        Self { id: item.name(), parked_for_seconds: now.since(parked_at).as_secs(), deleted_at, item }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -245,21 +259,25 @@ impl fmt::Display for ParkedList {
         if self.parked.is_empty() {
             return write!(f, "Nothing is parked.");
         }
-        for ParkedRow { id, item } in &self.parked {
+        for ParkedRow { id, parked_for_seconds, deleted_at, item } in &self.parked {
             writeln!(f, "{}  {:<10} {id}", item.position.at, item.kind)?;
+            let cause = item.cause.as_deref().unwrap_or("the log says why");
+            let arrived = if item.outcome_unknown { "may have arrived" } else { "has not arrived" };
+            write!(f, "    parked for {}; {arrived}; {cause}", for_people(*parked_for_seconds))?;
+            match deleted_at {
+                Some(at) => writeln!(f, "; deleted at {at}")?,
+                None => writeln!(f)?,
+            }
         }
-        write!(
-            f,
-            "\n{} parked. The log says why (\"an item cannot be delivered and is parked\", with session.id and source.id).",
-            self.parked.len()
-        )
+        write!(f, "\n{} parked.", self.parked.len())
     }
 }
 
 /// `hitl parked`.
 pub(crate) async fn parked(target: &Target, io: &mut Io<'_>) -> Result<Answer, Failure> {
-    let parked = target.table()?.parked(&mut progress(io)).await?;
-    let parked = parked.into_iter().map(|item| ParkedRow { id: item.name(), item }).collect();
+    let now = io.clock.now();
+    let parked = target.table()?.parked(now, &mut progress(io)).await?;
+    let parked = parked.into_iter().map(|item| ParkedRow::new(item, now)).collect();
     Ok(Answer::done(&ParkedList { parked }))
 }
 
@@ -286,6 +304,7 @@ impl fmt::Display for RedrivenList {
                 Redriven::ParkedAgain => "refused as before, and parked again; the log says why",
                 Redriven::Waiting => "back in its lane; the sweep goes on with it",
                 Redriven::SessionOver => "its session is over: it stays parked; hitl discard removes it",
+                Redriven::NotTold => "is the end of a session that is over, and could not be told now; run this again",
                 Redriven::Gone => "was not parked any more",
             };
             writeln!(f, "{id}  {result}")?;
@@ -303,7 +322,8 @@ pub(crate) async fn redrive(target: &Target, id: Option<&str>, io: &mut Io<'_>) 
         let result = handoff.redrive(&item, io.clock.now() + PATIENCE).await?;
         redriven.push(RedrivenRow { id: item.name(), result });
     }
-    let settled = |row: &RedrivenRow| !matches!(row.result, Redriven::ParkedAgain | Redriven::SessionOver);
+    let settled =
+        |row: &RedrivenRow| !matches!(row.result, Redriven::ParkedAgain | Redriven::SessionOver | Redriven::NotTold);
     let exit = if redriven.iter().all(settled) { Exit::Done } else { Exit::Finding };
     Ok(Answer::new(exit, &RedrivenList { redriven }))
 }
@@ -318,13 +338,32 @@ pub(crate) async fn discard(target: &Target, id: &str, io: &mut Io<'_>) -> Resul
 }
 
 async fn chosen(target: &Target, id: Option<&str>, io: &mut Io<'_>) -> Result<Vec<Parked>, Failure> {
-    let mut parked = target.table()?.parked(&mut progress(io)).await?;
+    let now = io.clock.now();
+    let mut parked = target.table()?.parked(now, &mut progress(io)).await?;
     let Some(id) = id else { return Ok(parked) };
     parked.retain(|item| item.name() == id || item.position.source_id == id);
     match parked.is_empty() {
         true => Err(Failure::refused(format!("nothing parked is called {id}; hitl parked lists what there is."))),
         false => Ok(parked),
     }
+}
+
+/// `hitl reopen`.
+pub(crate) async fn reopen(target: &Target, vendor: Vendor, io: &mut Io<'_>) -> Result<Answer, Failure> {
+    let lifted = target.table()?.reopen(vendor.name(), io.clock.now()).await?;
+    let lines = lifted.iter().map(|(party, closure)| {
+        let name = named(vendor.name(), party.as_deref());
+        format!("{name} was closed since {} and until {}; it is open.", closure.since, closure.until)
+    });
+    let text = match lifted.is_empty() {
+        true => format!("{} was not closed.", vendor.name()),
+        false => lines.collect::<Vec<_>>().join("\n"),
+    };
+    let rows: Vec<_> = lifted
+        .iter()
+        .map(|(party, closure)| json!({ "party": party, "since": closure.since, "until": closure.until }))
+        .collect();
+    Ok(Answer { exit: Exit::Done, json: json!({ "vendor": vendor.name(), "lifted": rows }), text })
 }
 
 /// `hitl close`.
@@ -334,11 +373,15 @@ pub(crate) async fn close(target: &Target, session: &str, io: &mut Io<'_>) -> Re
         Closed::Closed => "The session is over: its bot resumes, and its chat is closed.",
         Closed::Closing => "The session is ending; a vendor could not be told yet, and the sweep goes on with it.",
         Closed::WasOver => "The session was over before.",
+        Closed::BotNotTold => {
+            "The session was over before; its bot does not know, and could not be told. Run this again."
+        }
         Closed::Unknown => {
             return Err(Failure::refused(format!("there is no session {session}; hitl sessions lists the open ones.")));
         }
     };
-    Ok(Answer { exit: Exit::Done, json: json!({"session_id": session, "result": closed}), text: text.to_owned() })
+    let exit = if closed == Closed::BotNotTold { Exit::Finding } else { Exit::Done };
+    Ok(Answer { exit, json: json!({"session_id": session, "result": closed}), text: text.to_owned() })
 }
 
 #[derive(Debug, Serialize)]

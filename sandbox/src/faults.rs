@@ -1,11 +1,18 @@
 //! Fault scripts: what a simulator does wrong, to which calls, and how often.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
 use shared::clock::Timestamp;
+
+/// How the line of a body begins that the simulator itself sends.
+const SENDS: &str = "sends ";
+
+/// Stands in a text where half an emoji is to be, until the text is JSON.
+const HALF: &str = "\u{f8ff}";
 
 /// One way for a call to go wrong.
 #[derive(Clone, Debug)]
@@ -23,6 +30,8 @@ pub enum Fault {
     Delay(Duration),
     /// The call goes on as usual, and its answer comes no sooner than this after the call: how slow a service is in all.
     Pace(Duration),
+    /// Nothing is done, and after this long by the sandbox's clock the connection breaks.
+    Hang(Duration),
     /// The connection breaks before anything is done.
     Reset,
     /// The call takes effect, then the connection breaks: the caller cannot know.
@@ -54,17 +63,148 @@ impl Fault {
         Self::Garble(Garble(Arc::new(spoil)))
     }
 
+    /// No answer for as long as the most patient caller waits, which is five seconds.
+    pub const fn hang() -> Self {
+        Self::Hang(Duration::from_secs(5))
+    }
+
+    /// A 429 without a body, whose header `name` says when to come back.
+    pub fn limited(name: &str, value: impl ToString) -> Self {
+        let headers = BTreeMap::from([(name.to_owned(), value.to_string())]);
+        Self::Answer { status: 429, headers, body: String::new() }
+    }
+
+    /// A body in which the field at a JSON pointer is another one, or is missing; `-` in the pointer is the last item of a list.
+    ///
+    /// A body that has no such place stays as it is.
+    pub fn odd_field(pointer: &str, value: Option<Value>) -> Self {
+        let pointer = pointer.to_owned();
+        Self::garble(move |body| edited(body, |json| set(json, &pointer, value.clone())))
+    }
+
+    /// A body in which the text at a JSON pointer (as in [`odd_field`](Self::odd_field)) is followed by `escapes`, such as
+    /// `\ud83d` alone: what is left of an emoji that somebody has cut in two.
+    pub fn half_emoji(pointer: &str, escapes: &str) -> Self {
+        let (pointer, escapes) = (pointer.to_owned(), escapes.to_owned());
+        Self::garble(move |body| {
+            let marked = edited(body, |json| {
+                if let Some(Value::String(text)) = place(json, &pointer) {
+                    text.push_str(HALF);
+                }
+            });
+            match String::from_utf8(marked) {
+                Ok(marked) => marked.replace(HALF, &escapes).into_bytes(),
+                Err(error) => error.into_bytes(),
+            }
+        })
+    }
+
     /// An answer with `status` and a body, without extra headers.
     pub fn answer(status: u16, body: impl Into<String>) -> Self {
         Self::Answer { status, headers: BTreeMap::new(), body: body.into() }
     }
 }
 
+/// A body after a change of its JSON; one that is none stays as it is.
+fn edited(body: Vec<u8>, change: impl FnOnce(&mut Value)) -> Vec<u8> {
+    match serde_json::from_slice(&body) {
+        Ok(mut json) => {
+            change(&mut json);
+            json.to_string().into_bytes()
+        }
+        Err(_) => body,
+    }
+}
+
+fn set(json: &mut Value, pointer: &str, value: Option<Value>) {
+    let Some((parent, name)) = pointer.rsplit_once('/') else { return };
+    match (place(json, parent), value) {
+        (Some(Value::Object(fields)), Some(value)) => drop(fields.insert(name.to_owned(), value)),
+        (Some(Value::Object(fields)), None) => drop(fields.remove(name)),
+        (Some(list @ Value::Array(_)), Some(value)) => {
+            if let Some(item) = place(list, &format!("/{name}")) {
+                *item = value;
+            }
+        }
+        _ => {}
+    }
+}
+
+fn place<'a>(json: &'a mut Value, pointer: &str) -> Option<&'a mut Value> {
+    pointer.split('/').skip(1).try_fold(json, |json, name| match json {
+        Value::Object(fields) => fields.get_mut(name),
+        Value::Array(items) => match name {
+            "-" => items.last_mut(),
+            number => items.get_mut(number.parse::<usize>().ok()?),
+        },
+        _ => None,
+    })
+}
+
 #[derive(Debug)]
 struct Rule {
     calls: String,
-    remaining: Option<u32>,
-    fault: Fault,
+    /// What a call has to contain, in a header or in its body, if it is not for all.
+    whose: Option<String>,
+    effect: Effect,
+}
+
+/// What a rule does to the calls that it is for.
+#[derive(Debug)]
+enum Effect {
+    Spoil { fault: Fault, remaining: Option<u32> },
+    Limit { most: usize, window: Duration, served: VecDeque<Timestamp> },
+}
+
+impl Rule {
+    fn fits(&self, request: &Request<'_>) -> bool {
+        !matches!(self.effect, Effect::Spoil { remaining: Some(0), .. })
+            && request.line.contains(&self.calls)
+            && self.whose.as_ref().is_none_or(|whose| request.contains(whose))
+    }
+
+    /// What becomes of a call that the rule is for: nothing while it is within its limit.
+    fn apply(&mut self, now: Timestamp) -> Option<Fault> {
+        match &mut self.effect {
+            Effect::Spoil { fault, remaining } => {
+                *remaining = remaining.map(|remaining| remaining - 1);
+                Some(fault.clone())
+            }
+            Effect::Limit { most, window, served } => {
+                while served.front().is_some_and(|at| *at + *window <= now) {
+                    served.pop_front();
+                }
+                if served.len() < *most {
+                    served.push_back(now);
+                    return None;
+                }
+                let left = served.front().map_or(*window, |first| (*first + *window).since(now));
+                Some(Fault::limited("retry-after", left.as_millis().div_ceil(1_000)))
+            }
+        }
+    }
+}
+
+/// A call, as far as rules look at it.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Method and path, such as `POST /v3.6/customer/action/send_event`.
+    pub line: &'a str,
+    /// Values of its headers.
+    pub headers: &'a [&'a str],
+    /// Its body.
+    pub body: &'a str,
+}
+
+impl<'a> Request<'a> {
+    /// A call of which only the request line is known.
+    pub const fn line(line: &'a str) -> Self {
+        Self { line, headers: &[], body: "" }
+    }
+
+    fn contains(&self, text: &str) -> bool {
+        self.body.contains(text) || self.headers.iter().any(|value| value.contains(text))
+    }
 }
 
 /// A call that went wrong as scripted.
@@ -81,6 +221,7 @@ pub struct Spoiled {
 #[derive(Debug, Default)]
 struct Script {
     usual_headers: BTreeMap<String, String>,
+    stamps: BTreeMap<String, String>,
     held: usize,
     rules: Vec<Rule>,
     spoiled: Vec<Spoiled>,
@@ -91,6 +232,10 @@ struct Script {
 /// A rule names calls by a part of their request line without the query, such as `customer/action/send_event` or
 /// `POST /v1/chat/events`. Calls of AWS all have the same path; there the operation follows it, as in
 /// `POST / DynamoDB_20120810.GetItem`. The oldest rule that fits and is not used up applies.
+///
+/// A rule that begins with `sends ` is about what the simulator itself sends, and can only [garble](Fault::Garble) it: LiveChat
+/// `sends incoming_event`, and so on for each webhook; Botpress `sends message_created text`, `sends action_triggered startHitl`,
+/// `sends register`; Botcopy `sends step_one`, `sends step_two` and `sends typing`. What is signed is signed as it is sent.
 #[derive(Clone, Debug, Default)]
 pub struct Faults(Arc<Mutex<Script>>);
 
@@ -107,17 +252,43 @@ impl Faults {
 
     /// Spoils the next `times` matching calls.
     pub fn next(&self, times: u32, calls: &str, fault: Fault) {
-        self.lock().rules.push(Rule { calls: calls.to_owned(), remaining: Some(times), fault });
+        self.add(calls, None, Effect::Spoil { fault, remaining: Some(times) });
     }
 
     /// Spoils every matching call until [`clear`](Self::clear).
     pub fn always(&self, calls: &str, fault: Fault) {
-        self.lock().rules.push(Rule { calls: calls.to_owned(), remaining: None, fault });
+        self.add(calls, None, Effect::Spoil { fault, remaining: None });
     }
 
-    /// Forgets all rules.
+    /// Spoils every matching call that contains `whose` in a header or in its body: a token, a chat, a bot, a user.
+    pub fn always_for(&self, whose: &str, calls: &str, fault: Fault) {
+        self.add(calls, Some(whose), Effect::Spoil { fault, remaining: None });
+    }
+
+    /// Serves at most `most` matching calls with `whose` in any `window`; the rest get a 429 whose `Retry-After` is true.
+    pub fn limit_for(&self, whose: &str, calls: &str, most: usize, window: Duration) {
+        self.add(calls, Some(whose), Effect::Limit { most, window, served: VecDeque::new() });
+    }
+
+    /// Puts headers onto every answer from now on, whatever it says, unless a script names them itself: rate headers, another `Date`.
+    pub fn stamp(&self, headers: &[(&str, &str)]) {
+        self.lock().stamps = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    }
+
+    /// The headers that every answer has.
+    pub fn stamps(&self) -> BTreeMap<String, String> {
+        self.lock().stamps.clone()
+    }
+
+    /// Forgets all rules and stamps.
     pub fn clear(&self) {
-        self.lock().rules.clear();
+        let mut script = self.lock();
+        script.rules.clear();
+        script.stamps.clear();
+    }
+
+    fn add(&self, calls: &str, whose: Option<&str>, effect: Effect) {
+        self.lock().rules.push(Rule { calls: calls.to_owned(), whose: whose.map(str::to_owned), effect });
     }
 
     /// Every call that went wrong so far, in the order of arrival.
@@ -136,22 +307,32 @@ impl Faults {
         Held(self)
     }
 
-    /// Takes the fault meant for the call with this request line (`POST /v3.6/…`) that comes in `now`, if any.
-    pub fn take(&self, request_line: &str, now: Timestamp) -> Option<Fault> {
+    /// Takes the fault meant for the call that comes in `now`, if any.
+    pub fn take(&self, request: &Request<'_>, now: Timestamp) -> Option<Fault> {
+        self.take_for(request, now, |_| true)
+    }
+
+    fn take_for(&self, request: &Request<'_>, now: Timestamp, is_meant: impl Fn(&Rule) -> bool) -> Option<Fault> {
         let mut script = self.lock();
-        let fits = |rule: &Rule| rule.remaining != Some(0) && request_line.contains(&rule.calls);
-        let rule = script.rules.iter_mut().find(|rule| fits(rule))?;
-        rule.remaining = rule.remaining.map(|remaining| remaining - 1);
-        let mut fault = rule.fault.clone();
+        let mut meant = script.rules.iter_mut().filter(|rule| rule.fits(request) && is_meant(rule));
+        let mut fault = meant.find_map(|rule| rule.apply(now))?;
         if let Fault::Answer { status, headers, .. } = &mut fault
             && *status != 429
         {
             let named = std::mem::replace(headers, script.usual_headers.clone());
             headers.extend(named);
         }
-        script.rules.retain(|rule| rule.remaining != Some(0));
-        script.spoiled.push(Spoiled { at: now, call: request_line.to_owned(), fault: fault.clone() });
+        script.rules.retain(|rule| !matches!(rule.effect, Effect::Spoil { remaining: Some(0), .. }));
+        script.spoiled.push(Spoiled { at: now, call: request.line.to_owned(), fault: fault.clone() });
         Some(fault)
+    }
+
+    /// What is sent in place of `body`, which a line such as `incoming_event` describes.
+    pub(crate) fn spoil(&self, line: &str, body: Vec<u8>, now: Timestamp) -> Vec<u8> {
+        match self.take_for(&Request::line(&format!("{SENDS}{line}")), now, |rule| rule.calls.starts_with(SENDS)) {
+            Some(Fault::Garble(garble)) => garble.apply(body),
+            _ => body,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Script> {
@@ -171,6 +352,8 @@ impl Drop for Held<'_> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -178,13 +361,45 @@ mod tests {
         let faults = Faults::default();
         let now = Timestamp::from_unix_millis(5);
         faults.next(2, "action/send_event", Fault::Reset);
-        assert!(faults.take("POST /v3.6/customer/action/start_chat", now).is_none());
-        assert!(faults.take("POST /v3.6/customer/action/send_event", now).is_some());
-        assert!(faults.take("POST /v3.6/customer/action/send_event", now).is_some());
-        assert!(faults.take("POST /v3.6/customer/action/send_event", now).is_none());
+        assert!(faults.take(&Request::line("POST /v3.6/customer/action/start_chat"), now).is_none());
+        assert!(faults.take(&Request::line("POST /v3.6/customer/action/send_event"), now).is_some());
+        assert!(faults.take(&Request::line("POST /v3.6/customer/action/send_event"), now).is_some());
+        assert!(faults.take(&Request::line("POST /v3.6/customer/action/send_event"), now).is_none());
         let spoiled = faults.spoiled();
         assert_eq!(spoiled.len(), 2);
         assert!(spoiled.iter().all(|call| call.at == now && call.call.ends_with("send_event")));
+    }
+
+    #[test]
+    fn a_field_is_spoiled_where_the_pointer_leads_and_nowhere_else() {
+        let spoiled = |fault: Fault, body: &str| {
+            let Fault::Garble(garble) = fault else { panic!("{fault:?}") };
+            String::from_utf8(garble.apply(body.into())).unwrap()
+        };
+        let body = r#"{"a":[{"b":"x"},{"b":"y"}]}"#;
+        for (pointer, value, expected) in [
+            ("/a/0/b", Some(json!(7)), r#"{"a":[{"b":7},{"b":"y"}]}"#),
+            ("/a/-/b", None, r#"{"a":[{"b":"x"},{}]}"#),
+            ("/a/1", Some(json!(null)), r#"{"a":[{"b":"x"},null]}"#),
+            ("/a", Some(json!("no list")), r#"{"a":"no list"}"#),
+            ("/z/b", Some(json!(7)), body),
+        ] {
+            assert_eq!(spoiled(Fault::odd_field(pointer, value), body), expected, "{pointer}");
+        }
+        let half = Fault::half_emoji("/a/0/b", "\\ud83d");
+        assert_eq!(spoiled(half, body), r#"{"a":[{"b":"x\ud83d"},{"b":"y"}]}"#);
+        assert_eq!(spoiled(Fault::odd_field("/a", None), "no json"), "no json");
+    }
+
+    #[test]
+    fn what_a_simulator_sends_is_spoiled_by_rules_for_that_alone() {
+        let (faults, now) = (Faults::default(), Timestamp::from_unix_millis(5));
+        faults.always("", Fault::garble(|_| Vec::new()));
+        assert_eq!(faults.spoil("incoming_event", b"{}".to_vec(), now), b"{}");
+        faults.next(1, "sends incoming_event", Fault::garble(|_| b"spoiled".to_vec()));
+        assert_eq!(faults.spoil("incoming_chat", b"{}".to_vec(), now), b"{}");
+        assert_eq!(faults.spoil("incoming_event", b"{}".to_vec(), now), b"spoiled");
+        assert_eq!(faults.spoil("incoming_event", b"{}".to_vec(), now), b"{}");
     }
 
     #[test]
@@ -192,10 +407,29 @@ mod tests {
         let faults = Faults::with_usual_headers(&[("ratelimit-reset", "1")]);
         for (status, expected) in [(500, Some("1")), (429, None)] {
             faults.next(1, "POST", Fault::answer(status, ""));
-            let Some(Fault::Answer { headers, .. }) = faults.take("POST /", Timestamp::from_unix_millis(5)) else {
+            let Some(Fault::Answer { headers, .. }) =
+                faults.take(&Request::line("POST /"), Timestamp::from_unix_millis(5))
+            else {
                 panic!("an answer was scripted");
             };
             assert_eq!(headers.get("ratelimit-reset").map(String::as_str), expected, "{status}");
         }
+    }
+
+    #[test]
+    fn a_limit_on_one_leaves_the_others_alone_and_says_when_it_ends() {
+        let faults = Faults::default();
+        faults.limit_for("token of Ann", "send_event", 2, Duration::from_secs(10));
+        let at = |second: i64| Timestamp::from_unix_millis(second * 1_000);
+        let say = |headers: &[&str], now| faults.take(&Request { line: "POST /send_event", headers, body: "{}" }, now);
+        for second in [0, 3] {
+            assert!(say(&["Bearer token of Ann"], at(second)).is_none());
+        }
+        let Some(Fault::Answer { status: 429, headers, .. }) = say(&["Bearer token of Ann"], at(4)) else {
+            panic!("the third is one too many");
+        };
+        assert_eq!(headers.get("retry-after").map(String::as_str), Some("6"));
+        assert!(say(&["Bearer token of Bob"], at(4)).is_none());
+        assert!(say(&["Bearer token of Ann"], at(10)).is_none());
     }
 }

@@ -10,8 +10,9 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::response::Response;
-use http::StatusCode;
 use http::header::CONTENT_LENGTH;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -21,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tower_service::Service;
 
-use crate::faults::{Fault, Faults};
+use crate::faults::{self, Fault, Faults};
 
 /// Longer delays are as good a little late.
 const EXACT_BELOW: Duration = Duration::from_millis(500);
@@ -114,9 +115,35 @@ async fn serve(stream: TcpStream, router: Router, faults: Faults, clock: Clock) 
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn answer(request: Request, mut router: Router, faults: Faults, clock: Clock) -> Result<Response, Broken> {
-    let request = whole(request).await?;
-    match faults.take(&request_line(&request), clock.now()) {
+async fn answer(request: Request, router: Router, faults: Faults, clock: Clock) -> Result<Response, Broken> {
+    let mut response = spoil(request, router, &faults, clock).await?;
+    for (name, value) in faults.stamps() {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            // The simulator's own rate headers give way to the script's; what a scripted answer names stays.
+            let is_scripted = response.extensions().get::<Scripted>().is_some();
+            if !(is_scripted && response.headers().contains_key(&name)) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+    }
+    Ok(response)
+}
+
+/// Marks an answer that the fault script has given.
+#[derive(Clone, Copy)]
+struct Scripted;
+
+async fn spoil(request: Request, mut router: Router, faults: &Faults, clock: Clock) -> Result<Response, Broken> {
+    let (head, body) = request.into_parts();
+    // Waits for the body: hyper drops a connection whose request is answered sooner, which the caller may want to use again.
+    let body = to_bytes(body, usize::MAX).await.map_err(|_| Broken)?;
+    let fault = {
+        let headers: Vec<_> = head.headers.values().filter_map(|value| value.to_str().ok()).collect();
+        let (line, text) = (request_line(&head), String::from_utf8_lossy(&body));
+        faults.take(&faults::Request { line: &line, headers: &headers, body: &text }, clock.now())
+    };
+    let request = Request::from_parts(head, Body::from(body));
+    match fault {
         None => {}
         Some(Fault::Answer { status, headers, body }) => return Ok(scripted(status, headers, body)),
         Some(Fault::Delay(duration)) => {
@@ -129,6 +156,11 @@ async fn answer(request: Request, mut router: Router, faults: Faults, clock: Clo
             let _held = faults.hold();
             wait(duration.saturating_sub(begin.elapsed()), &clock).await;
             return Ok(response);
+        }
+        Some(Fault::Hang(duration)) => {
+            let _held = faults.hold();
+            wait(duration, &clock).await;
+            return Err(Broken);
         }
         Some(Fault::Reset) => return Err(Broken),
         Some(Fault::LoseAnswer) => {
@@ -156,17 +188,10 @@ async fn wait(duration: Duration, clock: &Clock) {
     }
 }
 
-/// Waits for the body: hyper drops a connection whose request is answered sooner, which the caller may want to use again.
-async fn whole(request: Request) -> Result<Request, Broken> {
-    let (head, body) = request.into_parts();
-    let body = to_bytes(body, usize::MAX).await.map_err(|_| Broken)?;
-    Ok(Request::from_parts(head, Body::from(body)))
-}
-
 /// Method and path; for calls of AWS, whose path says nothing, also the operation.
-fn request_line(request: &Request) -> String {
-    let line = format!("{} {}", request.method(), request.uri().path());
-    match request.headers().get("x-amz-target").and_then(|target| target.to_str().ok()) {
+fn request_line(request: &Parts) -> String {
+    let line = format!("{} {}", request.method, request.uri.path());
+    match request.headers.get("x-amz-target").and_then(|target| target.to_str().ok()) {
         Some(target) => format!("{line} {target}"),
         None => line,
     }
@@ -177,6 +202,7 @@ fn scripted(status: u16, headers: impl IntoIterator<Item = (String, String)>, bo
     for (name, value) in headers {
         response = response.header(name, value);
     }
+    let response = response.extension(Scripted);
     response.body(Body::from(body)).unwrap_or_else(|_| {
         let mut invalid = Response::new(Body::from("the fault script holds an invalid status or header"));
         *invalid.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;

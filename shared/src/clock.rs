@@ -1,6 +1,6 @@
 //! Time as an argument: a [`Timestamp`] that sorts as text, and a [`Clock`] that tests can hold still.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -155,6 +155,17 @@ impl Clock {
         self.sleep_until(self.now() + duration).await;
     }
 
+    /// Waits for somebody outside of this process; a manual clock knows who does.
+    pub async fn outside<F: Future>(&self, work: F) -> F::Output {
+        match &self.0 {
+            Source::System => work.await,
+            Source::Manual(manual) => {
+                let _waiting = Asleep::register(&manual.outside, manual.now());
+                work.await
+            }
+        }
+    }
+
     /// Whether this is the machine's own clock.
     pub const fn is_system(&self) -> bool {
         matches!(self.0, Source::System)
@@ -189,18 +200,31 @@ pub struct ManualClock {
     now: watch::Sender<Timestamp>,
     sleepers: Arc<Mutex<Sleepers>>,
     deadlines: Arc<Mutex<Sleepers>>,
+    outside: Arc<Mutex<Sleepers>>,
 }
 
 #[derive(Debug, Default)]
 struct Sleepers {
     next_id: u64,
-    wake_times: BTreeMap<u64, Timestamp>,
+    /// When each wakes, and which task it belongs to.
+    wake_times: BTreeMap<u64, (Timestamp, Option<tokio::task::Id>)>,
+}
+
+impl Sleepers {
+    fn next_wake(&self) -> Option<Timestamp> {
+        self.wake_times.values().map(|(wake_at, _)| *wake_at).min()
+    }
 }
 
 impl ManualClock {
     /// Makes a clock that shows `start`.
     pub fn new(start: Timestamp) -> Self {
-        Self { now: watch::Sender::new(start), sleepers: Arc::default(), deadlines: Arc::default() }
+        Self {
+            now: watch::Sender::new(start),
+            sleepers: Arc::default(),
+            deadlines: Arc::default(),
+            outside: Arc::default(),
+        }
     }
 
     /// This clock, as the code under test takes it.
@@ -211,7 +235,7 @@ impl ManualClock {
     /// A clock that shows the same time but knows only those who wait by it.
     #[must_use]
     pub fn with_own_sleepers(&self) -> Self {
-        Self { now: self.now.clone(), sleepers: Arc::default(), deadlines: Arc::default() }
+        Self { now: self.now.clone(), sleepers: Arc::default(), deadlines: Arc::default(), outside: Arc::default() }
     }
 
     /// The time shown.
@@ -226,17 +250,22 @@ impl ManualClock {
 
     /// The earliest time that anybody waits for.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        lock(&self.sleepers).wake_times.values().min().copied()
+        lock(&self.sleepers).next_wake()
     }
 
     /// The earliest time at which somebody who is at work gives up; nobody waits for that to come.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        lock(&self.deadlines).wake_times.values().min().copied()
+        lock(&self.deadlines).next_wake()
     }
 
-    /// How many wait by this clock.
+    /// How many wait by this clock; those of one task count once.
     pub fn sleepers(&self) -> usize {
-        lock(&self.sleepers).wake_times.len()
+        count_tasks([&self.sleepers])
+    }
+
+    /// The same, with those who wait for somebody outside, and how many calls to the outside that are.
+    pub fn waiting(&self) -> (usize, usize) {
+        (count_tasks([&self.sleepers, &self.outside]), lock(&self.outside).wake_times.len())
     }
 
     async fn sleep_until(&self, wake_at: Timestamp) {
@@ -260,6 +289,19 @@ fn lock(sleepers: &Mutex<Sleepers>) -> MutexGuard<'_, Sleepers> {
     sleepers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn count_tasks<'a>(lists: impl IntoIterator<Item = &'a Arc<Mutex<Sleepers>>>) -> usize {
+    let (mut tasks, mut without) = (BTreeSet::new(), 0);
+    for list in lists {
+        for (_, task) in lock(list).wake_times.values() {
+            match task {
+                Some(task) => drop(tasks.insert(task.to_string())),
+                None => without += 1,
+            }
+        }
+    }
+    tasks.len() + without
+}
+
 /// Keeps a sleeper on the list for as long as it is polled.
 struct Asleep<'a> {
     sleepers: &'a Mutex<Sleepers>,
@@ -271,7 +313,7 @@ impl<'a> Asleep<'a> {
         let mut list = lock(sleepers);
         let id = list.next_id;
         list.next_id += 1;
-        list.wake_times.insert(id, wake_at);
+        list.wake_times.insert(id, (wake_at, tokio::task::try_id()));
         Self { sleepers, id }
     }
 }

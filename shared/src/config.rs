@@ -44,7 +44,7 @@ pub struct Config {
     pub order_pause: Duration,
     /// `SETTLE_MS`: how long after a start the first items towards the bot are held (3 s).
     pub settle: Duration,
-    /// `RETENTION_DAYS`: how long the text-free trail of an ended session is kept (30 days).
+    /// `RETENTION_DAYS`: how long the text-free trail of an ended session, and what is parked with its text, is kept (30 days).
     pub retention: Duration,
     /// `WORDING`, `LANGUAGE`: what we say in other words than our own, by language.
     pub wording: Wordings,
@@ -146,9 +146,11 @@ fn livechat_settings<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) ->
 fn botcopy_settings<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> Result<botcopy::Settings, Error> {
     /// A day: longer than any conversation, and far from where arithmetic ends.
     const LONGEST_PAUSE_MINUTES: u64 = 1_440;
+    /// The sweep renews a pause and comes once a minute, and one that fails must not let the pause lapse.
+    const SHORTEST_PAUSE_MINUTES: u64 = 3;
     let minutes = variables.number("BOTCOPY_PAUSE_MINUTES", 10)?;
-    if !(1..=LONGEST_PAUSE_MINUTES).contains(&minutes) {
-        return Err(Error::Malformed("BOTCOPY_PAUSE_MINUTES", "a whole number from 1 to 1440"));
+    if !(SHORTEST_PAUSE_MINUTES..=LONGEST_PAUSE_MINUTES).contains(&minutes) {
+        return Err(Error::Malformed("BOTCOPY_PAUSE_MINUTES", "a whole number from 3 to 1440"));
     }
     Ok(botcopy::Settings {
         api_url: variables.url("BOTCOPY_API_URL", botcopy::PUBLIC_API_URL)?,
@@ -317,6 +319,8 @@ mod tests {
             ("BOTPRESS_API_URL", "ftp://files"),
             ("MEDIA_HOSTS", "files.example,10.0.0.1"),
             ("BOTCOPY_PAUSE_MINUTES", "0"),
+            ("BOTCOPY_PAUSE_MINUTES", "1"),
+            ("BOTCOPY_PAUSE_MINUTES", "2"),
             ("BOTCOPY_PAUSE_MINUTES", "1441"),
             ("ASSIGN_TIMEOUT_SECONDS", "soon"),
             ("ORDER_PAUSE_MS", "2001"),

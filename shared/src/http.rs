@@ -4,8 +4,11 @@
 //! here.
 
 mod decode;
+mod field;
 mod refusal;
+mod repair;
 
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::mem;
 use std::sync::Arc;
@@ -17,15 +20,19 @@ use reqwest::Url;
 use reqwest::multipart::{Form, Part};
 use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use thiserror::Error;
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
 pub use decode::DecodeError;
-pub(crate) use decode::{decode, entries};
+pub(crate) use decode::{decode, fit};
+pub use field::OddFields;
+pub(crate) use field::{Field, Noted, read};
 pub use refusal::Refusal;
 pub(crate) use refusal::{cap, word};
+pub(crate) use repair::repaired;
 
+use crate::odd::Reporter;
 use crate::redacted::Redacted;
 
 pub(crate) const USER_AGENT: &str = concat!("livechat-hitl/", env!("CARGO_PKG_VERSION"));
@@ -43,6 +50,7 @@ const MAX_ANSWER_BYTES: usize = 4 << 20;
 #[derive(Clone, Debug)]
 pub struct Http {
     client: reqwest::Client,
+    reporter: Option<Reporter>,
 }
 
 /// The HTTP client could not be built.
@@ -78,7 +86,26 @@ impl Http {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()?;
-        Ok(Self { client })
+        Ok(Self { client, reporter: None })
+    }
+
+    /// The same, which reports fields of answers that are not as documented.
+    pub(crate) fn reporting(self, reporter: Reporter) -> Self {
+        Self { reporter: Some(reporter), ..self }
+    }
+
+    /// Reads an answer to `call` field by field, and reports what is odd in it.
+    pub(crate) fn read<T>(
+        &self,
+        (vendor, call): (&'static str, Call),
+        answer: &Answer,
+        read_it: impl FnOnce(&Field<'_>) -> Option<T>,
+    ) -> Result<T, Failure> {
+        let (value, odd) = read(&answer.body, read_it).map_err(Failure::Unreadable)?;
+        if let Some(reporter) = &self.reporter {
+            reporter.report(vendor, call.name, &odd);
+        }
+        value.ok_or_else(|| Failure::Unreadable(DecodeError::unreadable(&odd)))
     }
 
     /// Sends `request` and reads the whole answer, whatever its status.
@@ -198,8 +225,30 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Reads an object. A list is none, although it would pass for one that has our fields in their order.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        decode(&self.body).map_err(Failure::Unreadable)
+        match self.body.trim_ascii_start().first() {
+            Some(b'[') => Err(Failure::Unreadable(DecodeError::unexpected("a list"))),
+            _ => decode(&self.body).map_err(Failure::Unreadable),
+        }
+    }
+
+    /// Reads a success whose content does not matter: no body at all, or any JSON object. A page does not say that anything
+    /// was done.
+    pub fn acknowledged(&self) -> Result<(), Failure> {
+        match self.body.trim_ascii().is_empty() {
+            true => Ok(()),
+            false => self.decode::<BTreeMap<String, IgnoredAny>>().map(drop),
+        }
+    }
+
+    /// Reads a success of a vendor that does not say what it answers: anything but a page or the beginning of a JSON value.
+    pub fn acknowledged_somehow(&self) -> Result<(), Failure> {
+        match self.body.trim_ascii().first() {
+            Some(b'<') => Err(Failure::Unreadable(DecodeError::unexpected("a page"))),
+            Some(b'{' | b'[') => decode::<IgnoredAny>(&self.body).map(drop).map_err(Failure::Unreadable),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -275,9 +324,9 @@ impl Failure {
         }
     }
 
-    /// Whether the same request may succeed later.
+    /// Whether the same request may succeed later: a success that cannot be read is not the vendor's last word.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::NotConnected(_) | Self::TimedOut(_) | Self::Lost(_))
+        !matches!(self, Self::NotSendable(_))
     }
 
     /// Whether the vendor may have carried the request out.
@@ -393,7 +442,8 @@ mod tests {
         let server = MockServer::start().await;
         let endless = ResponseTemplate::new(200).set_body_bytes(vec![b' '; MAX_ANSWER_BYTES + 1]);
         Mock::given(method("GET")).respond_with(endless).mount(&server).await;
-        assert!(matches!(fail(&server.uri()).await, Failure::TooLarge));
+        let failure = fail(&server.uri()).await;
+        assert!(matches!(failure, Failure::TooLarge) && failure.is_transient() && failure.may_have_happened());
     }
 
     #[tokio::test]
@@ -420,6 +470,26 @@ mod tests {
             assert!(matches!(failure, Failure::Lost(_)), "{failure:?}");
             assert!(failure.is_transient() && failure.may_have_happened());
             server.await.unwrap();
+        }
+    }
+
+    #[test]
+    fn a_page_says_nothing_of_what_was_done() {
+        let cases = [
+            ("", true, true),
+            (" \n", true, true),
+            ("{}", true, true),
+            (r#"{"event":{"id":"evt_1"}}"#, true, true),
+            (r#"{"event":{"id":"ev"#, false, false),
+            ("<html>maintenance</html>", false, false),
+            ("\n<!doctype html>", false, false),
+            ("[]", false, true),
+            ("OK", false, true),
+        ];
+        for (body, as_documented, somehow) in cases {
+            let answer = Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: body.as_bytes().to_vec() };
+            assert_eq!(answer.acknowledged().is_ok(), as_documented, "{body}");
+            assert_eq!(answer.acknowledged_somehow().is_ok(), somehow, "{body}");
         }
     }
 

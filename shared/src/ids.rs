@@ -8,6 +8,16 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
+/// An id without the number at its end, and that number: `T_10` is the tenth of `T`. Two with the same beginning were counted by
+/// their owner; nothing else can be read from an id.
+pub fn numbered(id: &str) -> (&str, Option<u64>) {
+    let counted = id.rsplit_once(['_', '#']).filter(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()));
+    match counted.and_then(|(stem, number)| Some((stem, number.parse().ok()?))) {
+        Some((stem, number)) => (stem, Some(number)),
+        None => (id, None),
+    }
+}
+
 /// More than any vendor's id has, and so little that a key of the table takes two of them (1,024 bytes).
 pub(crate) const MAX_ID_BYTES: usize = 400;
 
@@ -160,6 +170,21 @@ mod tests {
         let read = |length: usize| serde_json::from_str::<ChatId>(&format!("\"{}\"", "x".repeat(length)));
         assert!(read(MAX_ID_BYTES).is_ok());
         assert!(read(MAX_ID_BYTES + 1).unwrap_err().to_string().contains("expected an id of at most 400 bytes"));
+    }
+
+    #[test]
+    fn a_number_at_the_end_is_a_count_and_anything_else_is_opaque() {
+        for (id, expected) in [
+            ("T_2", ("T", Some(2))),
+            ("event:T_10", ("event:T", Some(10))),
+            ("message:m_1#007", ("message:m_1", Some(7))),
+            ("b7eff798-f8df", ("b7eff798-f8df", None)),
+            ("T_", ("T_", None)),
+            ("T_1a", ("T_1a", None)),
+            ("T_99999999999999999999999", ("T_99999999999999999999999", None)),
+        ] {
+            assert_eq!(numbered(id), expected);
+        }
     }
 
     #[test]

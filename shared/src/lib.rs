@@ -27,6 +27,7 @@ pub mod ids;
 pub mod livechat;
 pub mod media;
 pub mod metrics;
+pub mod odd;
 pub mod redacted;
 pub mod route;
 pub mod secrets;

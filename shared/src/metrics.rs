@@ -47,6 +47,8 @@ pub enum Metric {
     CredentialsRefused,
     /// Calls of Botcopy that tell of something its documentation does not have.
     UnknownEvents,
+    /// Fields of a vendor that are not as documented.
+    OddFields,
     /// Runs of the sweep.
     Sweeps,
     /// Lanes, timers and sessions that a sweep could not work on, although it was their turn.
@@ -55,7 +57,7 @@ pub enum Metric {
 
 impl Metric {
     /// All of them, for whoever holds documents against the code.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Accepted,
         Self::Delivered,
         Self::Dropped,
@@ -70,6 +72,7 @@ impl Metric {
         Self::VendorErrors,
         Self::CredentialsRefused,
         Self::UnknownEvents,
+        Self::OddFields,
         Self::Sweeps,
         Self::Stuck,
     ];

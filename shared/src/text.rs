@@ -17,6 +17,34 @@ pub fn is_unseen(c: char) -> bool {
     is_format || (c.is_control() && !is_break(c) && c != '\t')
 }
 
+/// Whether nobody sees it by itself although it belongs to what stands beside it: joiners, variation selectors, and letters that only
+/// fill a place.
+pub const fn is_filler(c: char) -> bool {
+    matches!(
+        c,
+        '\u{34f}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{17b4}'
+            | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200c}'
+            | '\u{200d}'
+            | '\u{2800}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{ffa0}'
+            | '\u{1d159}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0100}'..='\u{e01ef}'
+    )
+}
+
+/// Whether a text shows nothing at all: it is told to nobody, and a name or title of this kind counts as absent.
+pub fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| c.is_whitespace() || is_break(c) || is_unseen(c) || is_filler(c))
+}
+
 /// A text as one line: each run of breaks and blanks is one blank, none at the ends, and what is unseen is left out.
 pub fn one_line(text: &str) -> String {
     let seen: String = text.chars().filter(|c| !is_unseen(*c)).map(|c| if is_break(c) { ' ' } else { c }).collect();
@@ -54,6 +82,35 @@ mod tests {
             assert_eq!(one_line(&format!("{end} a{end}{end}b\t ")), "a b", "{end:?}");
         }
         assert_eq!(lines("").count() + lines("a").count() + lines("a\n\n").count(), 3);
+    }
+
+    #[test]
+    fn a_text_is_blank_if_nobody_sees_anything_of_it() {
+        for blank in [
+            "",
+            " ",
+            "\t\r\n",
+            "\u{a0}\u{2003}\u{3000}",
+            "\u{200b}",
+            "\u{200c}\u{200d}",
+            "\u{2060}\u{2064}",
+            "\u{feff}",
+            "\u{ad}",
+            "\u{fe0e}\u{fe0f}\u{e0101}",
+            "\u{115f}\u{1160}\u{3164}\u{ffa0}",
+            "\u{180b}\u{180e}\u{180f}",
+            "\u{17b4}\u{17b5}\u{34f}\u{2800}",
+            "\u{1d159}\u{1d173}",
+            "\u{e0001}\u{e0020}\u{e007f}",
+            "\u{202e} \u{2028}\u{85}\u{0}\u{7f}",
+        ] {
+            assert!(is_blank(blank), "{blank:?}");
+            assert!(!is_blank(&format!("{blank}x{blank}")), "{blank:?}");
+        }
+        for seen in [".", "\u{301}e", "❤\u{fe0f}", "👩\u{200d}👧", "ᅡ", "0\u{fe0f}\u{20e3}", "\u{fffd}", "\u{fffc}"]
+        {
+            assert!(!is_blank(seen), "{seen:?}");
+        }
     }
 
     #[test]

@@ -38,7 +38,10 @@ async fn a_body_that_is_too_large_is_refused_before_anything_is_done_with_it() {
         (stack.webhook_url(), 256 * 1024),
     ] {
         let (status, body) = world.post(&url, "x".repeat(largest + 1)).await;
-        assert_eq!((status, body.as_str()), (413, "too large"), "{url}");
+        assert!(
+            status == 413 && body.contains("too large") | body.contains("larger than this integration"),
+            "{url}: {body}"
+        );
         let (status, _) = world.post(&url, "x".repeat(largest)).await;
         assert!([400, 401].contains(&status), "{url}: {status}");
         assert_eq!(world.post(&url, "x".repeat(10 * MEGABYTE + 1)).await.0, 413, "the gateway's own limit");
@@ -54,8 +57,7 @@ async fn a_vendor_that_answers_a_hundred_megabytes_is_cut_off_and_holds_up_nothi
     world.stack.botpress.faults().next(1, "/v1/chat/messages/get-or-create", huge);
     world.answers(ANNA, "hello").await;
     assert_eq!(world.stack.botpress.faults().spoiled().len(), 1, "the huge answer was given");
-    let parked = world.items("parked");
-    assert_eq!(parked.len(), 1, "whether the message has arrived cannot be told from it");
+    assert!(world.items("parked").is_empty(), "whether the message has arrived is looked up");
     world.answers(ANNA, "again").await;
     assert_eq!(world.shown_by_agents(), ["hello", "again"]);
 }

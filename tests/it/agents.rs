@@ -160,7 +160,8 @@ async fn a_new_name_is_shown_from_the_next_assignment_on_however_it_was_learned(
             true => ("user_added_to_chat", json!({"chat_id": chat_id, "thread_id": thread_id, "user": user})),
             false => ("chat_transferred", json!({"chat_id": chat_id, "transferred_to": {"agent_ids": [ANNA]}})),
         };
-        let chat = json!({"id": chat_id, "users": [user]}).to_string();
+        let thread = json!({"id": thread_id, "active": true, "events": []});
+        let chat = json!({"id": chat_id, "users": [user], "thread": thread}).to_string();
         world.stack.livechat.faults().always("agent/action/get_chat", Fault::answer(200, chat));
         assert_eq!(world.reports(action, payload).await, 200);
         let changed = faces(&world, "user_updated", ANNA).pop().unwrap();

@@ -29,7 +29,7 @@ async fn header_body_and_custom_header_all_have_to_fit() {
     wrong["accessToken"] = json!("wrong");
     assert_eq!(status(&world, &wrong, &[]).await, 401);
     assert_eq!(status(&world, &wrong, &[("authorization", Some("wrong"))]).await, 401, "equal is not enough");
-    for malformed in [json!({}), json!([]), json!({"accessToken": token, "userId": 7, "botId": "b"})] {
+    for malformed in [json!({}), json!([]), json!({"accessToken": token, "userId": ["u"], "botId": "b"})] {
         assert_eq!(status(&world, &malformed, &[]).await, 400, "{malformed}");
     }
 }

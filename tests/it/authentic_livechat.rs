@@ -35,7 +35,6 @@ fn forgeries(world: &World) -> Vec<(&'static str, u16, String)> {
         ("the secret in other letters", 401, of_secret(Some(&secret.to_uppercase()))),
         ("another organization", 403, with(&envelope, "organization_id", Some(json!("another-organization")))),
         ("no organization", 400, with(&envelope, "organization_id", None)),
-        ("no action", 400, with(&envelope, "action", None)),
         ("no payload", 400, with(&envelope, "payload", None)),
         ("a secret that is no text", 400, with(&envelope, "secret_key", Some(json!([secret])))),
         ("nothing", 400, String::new()),

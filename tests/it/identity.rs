@@ -108,13 +108,11 @@ async fn a_lost_customer_costs_the_session_but_not_the_next_one() {
             false => world.stack.livechat.expire_customer_tokens(),
         }
         world.says(&ann, "can you hear me?").await;
-        assert_eq!(world.items("parked").len(), 1, "by time: {by_time}");
         assert_eq!(world.sent_by_customers().len(), 1, "nobody else may say it");
-        world.answers(ANNA, "I hear nothing").await;
-        let told = "Your last message could not be delivered to the agent. Please send it in another form.";
-        assert_eq!(world.shown_by_agents(), ["I hear nothing", told]);
-        world.user_ends(&ann).await;
-        assert!(world.stack.livechat.open_chats().is_empty());
+        let told = "Sorry, our agents cannot be reached at the moment. You are back with the bot.";
+        assert_eq!(world.shown_by_agents(), [told], "by time: {by_time}");
+        assert!(!world.stack.botpress.is_escalated(&ann.conversation_id));
+        assert!(world.stack.livechat.open_chats().is_empty() && world.items("parked").is_empty());
 
         world.says(&ann, "again").await;
         world.escalate(&ann).await.unwrap();

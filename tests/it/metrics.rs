@@ -72,7 +72,7 @@ async fn a_lane_that_waits_for_a_named_time_is_measured_by_each_sweep() {
     let ann = world.escalated_user("Ann").await;
     let headers = [("retry-after".to_owned(), "3600".to_owned())].into();
     let later = Fault::Answer { status: 429, headers, body: String::new() };
-    world.stack.livechat.faults().next(1, "customer/action/send_event", later);
+    world.stack.livechat.faults().always("customer/action/send_event", later);
     world.says(&ann, "hello").await;
     for minutes in 1..7 {
         world.sweep_after(Duration::from_secs(60)).await;

@@ -191,3 +191,103 @@ async fn after_the_end_nothing_is_corrected_any_more() {
     world.sweep_after(Duration::from_secs(61)).await;
     assert_eq!((world.shown_by_agents(), world.count("dropped")), (vec!["teh".to_owned()], 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_goes_to_and_fro_ends_as_it_ends() {
+    let world = World::in_process().await;
+    world.escalated_user("Ann").await;
+    let event_id = writes(&world, "at six").await;
+    let mut expected = vec!["at six".to_owned()];
+    for text in ["at seven", "at six", "at seven", "at six", "at seven"] {
+        edits(&world, &event_id, text).await;
+        expected.push(format!("Correction: {text}"));
+        assert_eq!(world.shown_by_agents(), expected);
+        // Each webhook may come again, at once or later.
+        assert!(world.stack.livechat.deliver_again("event_updated"));
+        world.settle().await;
+        assert_eq!(world.shown_by_agents(), expected, "a repeat");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_widget_shows_the_last_of_many_changes_too() {
+    let world = World::in_process().await;
+    let user = world.handed_over_user().await;
+    let event_id = writes(&world, "at six").await;
+    for text in ["at seven", "at six", "at seven"] {
+        edits(&world, &event_id, text).await;
+        assert!(world.stack.livechat.deliver_again("event_updated"));
+        world.settle().await;
+    }
+    let shown = ["at six", "Correction: at seven", "Correction: at six", "Correction: at seven"];
+    assert_eq!(world.widget_shows(&user, "agent"), shown);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_earlier_version_that_is_reported_late_does_not_come_back() {
+    let world = World::in_process().await;
+    world.escalated_user("Ann").await;
+    let event_id = writes(&world, "one").await;
+    // The report of the first change gets through only with a repeat, after the second one.
+    world.stack.gateway_faults.next(1, "POST /livechat", Fault::answer(503, ""));
+    world.stack.livechat.agent_edits(&world.chat_id(), &event_id, "two").unwrap();
+    world.until(|world| !world.stack.gateway_faults.spoiled().is_empty()).await;
+    world.stack.livechat.agent_edits(&world.chat_id(), &event_id, "three").unwrap();
+    world.settle().await;
+    for _ in 0..5 {
+        world.advance(Duration::from_secs(20));
+        world.settle().await;
+    }
+    let reports = world.entries("webhook_delivered", "/action", "event_updated");
+    assert_eq!(reports.iter().filter(|report| report.detail["status"] == 200).count(), 2);
+    assert_eq!(world.shown_by_agents(), ["one", "Correction: three"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_to_and_fro_while_it_waits_is_shown_as_it_ends() {
+    let world = World::in_process().await;
+    world.escalated_user("Ann").await;
+    world.stack.botpress.faults().always("messages/get-or-create", Fault::answer(503, ""));
+    let event_id = writes(&world, "at six").await;
+    for text in ["at seven", "at six", "at seven"] {
+        edits(&world, &event_id, text).await;
+    }
+    world.stack.botpress.faults().clear();
+    world.catch_up().await;
+    assert_eq!(world.shown_by_agents(), ["at seven"]);
+    edits(&world, &event_id, "at six").await;
+    assert_eq!(world.shown_by_agents(), ["at seven", "Correction: at six"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_reports_of_a_change_at_once_show_it_once() {
+    let world = World::of_instances(4, false).await;
+    world.escalated_user("Ann").await;
+    let event_id = writes(&world, "one").await;
+    for text in ["two", "one", "two"] {
+        edits(&world, &event_id, text).await;
+        let (chat_id, thread_id) = world.chat_and_thread();
+        let event = json!({"id": event_id, "type": "message", "text": text, "author_id": ANNA, "visibility": "all",
+            "created_at": world.now().to_string()});
+        let report = json!({"chat_id": chat_id, "thread_id": thread_id, "event": event});
+        let answers = world.all((0..24).map(|_| world.reports("event_updated", report.clone()))).await;
+        assert!(answers.iter().all(|status| *status == 200));
+        world.settle().await;
+    }
+    world.catch_up().await;
+    assert_eq!(world.shown_by_agents(), ["one", "Correction: two", "Correction: one", "Correction: two"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thread_that_cannot_be_read_keeps_no_change_and_no_later_word_back() {
+    let world = World::in_process().await;
+    world.escalated_user("Ann").await;
+    let event_id = writes(&world, "teh").await;
+    world.stack.livechat.faults().always("agent/action/get_chat", Fault::answer(503, ""));
+    edits(&world, &event_id, "the").await;
+    world.answers(ANNA, "anything else?").await;
+    world.sweep_after(Duration::from_secs(20)).await;
+    world.stack.livechat.faults().clear();
+    world.catch_up().await;
+    assert_eq!(world.shown_by_agents(), ["teh", "Correction: the", "anything else?"]);
+}

@@ -38,6 +38,8 @@ scenarios! {
     words_survive_a_minute_of_broken_connections_at_livechat = "livechat-resets", 0.002;
     nobody_calls_livechat_before_the_time_it_named = "livechat-limits", 0.002;
     everything_is_accepted_while_both_vendors_are_down = "both-down", 0.002;
+    nobody_waits_for_vendors_that_fail = "both-fail", 0.002;
+    nobody_waits_for_vendors_that_hang = "both-hang", 0.002;
     what_happened_while_we_were_down_is_recovered = "down", 0.002;
     no_lost_answer_of_the_table_loses_or_doubles_anything = "lost-store-answers", 0.002;
     no_throttled_call_of_the_table_loses_or_doubles_anything = "table-throttled", 0.002;
@@ -45,6 +47,7 @@ scenarios! {
     displaced_arrivals_are_put_right_while_they_wait = "order", 0.002;
     nothing_is_lost_doubled_or_stuck_wherever_the_process_dies = "kills", 0.002;
     every_random_way_leads_back_to_the_bot = "random-walk", 0.0005;
+    what_vendors_have_been_seen_to_do_heals_by_itself = "field", 0.006;
     pairs_that_botpress_handles_side_by_side_stay_in_order = "side-by-side", 0.002;
     repeated_webhooks_have_one_effect_each_at_botcopy = "botcopy-duplicates-spread", 0.002;
     one_message_in_many_copies_at_once_has_one_effect_at_botcopy = "botcopy-duplicates-instant", 0.002;
@@ -57,6 +60,8 @@ scenarios! {
     words_of_widgets_survive_a_minute_of_broken_connections_at_livechat = "botcopy-livechat-resets", 0.002;
     nobody_calls_livechat_for_widgets_before_the_time_it_named = "botcopy-livechat-limits", 0.002;
     every_call_of_botcopy_is_accepted_while_both_vendors_are_down = "botcopy-both-down", 0.002;
+    no_widget_waits_for_vendors_that_fail = "botcopy-both-fail", 0.002;
+    no_widget_waits_for_vendors_that_hang = "botcopy-both-hang", 0.002;
     what_happened_while_we_were_down_reaches_widgets = "botcopy-down", 0.002;
     no_lost_answer_of_the_table_loses_anything_of_botcopys = "botcopy-lost-store-answers", 0.002;
     no_throttled_call_of_the_table_loses_anything_of_botcopys = "botcopy-table-throttled", 0.002;
@@ -64,6 +69,7 @@ scenarios! {
     displaced_arrivals_are_put_right_before_they_are_pushed = "botcopy-order", 0.002;
     nothing_of_botcopys_is_lost_or_stuck_wherever_the_process_dies = "botcopy-kills", 0.002;
     every_random_way_leads_back_to_the_botcopy_bot = "botcopy-random-walk", 0.0005;
+    what_vendors_have_been_seen_to_do_heals_by_itself_at_botcopy = "botcopy-field", 0.006;
     nobody_gets_in_whose_call_is_forged = "forged-calls", 0.02;
     nonsense_is_answered_and_breaks_nothing = "malformed", 0.001;
     vendors_nonsense_breaks_nothing = "malformed-answers", 0.005;

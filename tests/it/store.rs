@@ -12,10 +12,10 @@ use shared::botcopy::Channel;
 use shared::clock::{Clock, Timestamp};
 use shared::ids::{ChatId, ConversationId, CustomerId, GroupId, SessionId, ThreadId, UserId};
 use shared::store::lane::{
-    Accepted, Arrival, Completed, Contents, Done, Known, Lane, Lease, Occupancy, Outcome, Position, Waiting,
+    Accepted, Arrival, Completed, Contents, Done, Known, Lane, Lease, Occupancy, Outcome, Position, Reason, Waiting,
 };
 use shared::store::{
-    AgentTold, ChatPointer, Claim, Due, Heard, Platform, Session, State, Table, Thread, Timer, Wanted,
+    AgentTold, ChatPointer, Claim, Due, Heard, Limits, Platform, Session, State, Table, Thread, Timer, Trouble, Wanted,
 };
 use tokio::task::JoinSet;
 
@@ -118,11 +118,17 @@ async fn accept(table: &Table, session_id: &SessionId, item: &str, received: u64
 }
 
 fn done<'a>(session_id: &'a SessionId, item: &'a Waiting<String>, outcome: Outcome) -> Done<'a, String> {
-    Done { session_id, lane: LANE, item, outcome, vendor_id: Some("v".to_owned()), finished_at: at(1) }
+    let parked = (outcome == Outcome::Parked).then(|| Reason {
+        cause: "refused".to_owned(),
+        outcome_unknown: true,
+        expires_at: at(9_000),
+    });
+    let vendor_id = Some("v".to_owned());
+    Done { session_id, lane: LANE, item, outcome, vendor_id, finished_at: at(1), served_by: None, parked }
 }
 
 const fn known(arrivals: u64, is_last: bool) -> Known {
-    Known { arrivals, is_last, is_lively: false }
+    Known { arrivals, is_last, is_lively: false, last_number: None }
 }
 
 fn session(id: &str, user: &str) -> Session {
@@ -150,6 +156,7 @@ fn session(id: &str, user: &str) -> Session {
         paused_at: None,
         silent_reads: 0,
         must_read: false,
+        bot_told: None,
         failure: None,
     }
 }
@@ -298,7 +305,7 @@ async fn the_index_lists_what_is_due_longest_due_first_and_forgets_what_is_done(
     let (done, later) = (SessionId::from("a"), SessionId::from("b"));
     let item = store.contents(&done).await.waiting.remove(0);
     assert_eq!(store.complete(&done, &item, &lease("h", 10), (1, true)).await, Completed::Released);
-    store.table.postpone(&later, LANE, &lease("h", 20), at(35)).await.unwrap();
+    store.table.postpone(&later, LANE, &lease("h", 20), at(35), None).await.unwrap();
     assert_eq!(store.due(40, 10).await, [lane("c"), lane("b"), lane("d")]);
     assert_eq!(store.contents(&later).await.not_before, Some(at(35)));
 
@@ -333,7 +340,7 @@ async fn what_is_parked_is_kept_put_back_once_and_thrown_away_once() {
     let parked = done(&id, &item, Outcome::Parked);
     store.table.complete(&parked, &lease("a", 10), known(1, true)).await.unwrap();
     assert!(store.contents(&id).await.waiting.is_empty());
-    let list = async || store.table.parked(&mut |_| ()).await.unwrap();
+    let list = async || store.table.parked(at(2), &mut |_| ()).await.unwrap();
     let [parked] = list().await.try_into().unwrap();
     assert_eq!(store.table.outcome(&parked).await.unwrap(), Some(Outcome::Parked));
 
@@ -375,35 +382,79 @@ async fn what_is_said_twice_is_heard_once_within_its_window() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_named_time_is_replaced_by_a_later_one_only() {
+async fn limits_are_changed_by_those_who_know_them_and_lifted_by_anybody() {
     let store = Store::new().await;
-    for (second, expected) in [(10, 10), (5, 10), (20, 20)] {
-        store.table.note_named_time("livechat", at(second)).await.unwrap();
-        let [named] = store.table.named_times().await.unwrap().try_into().unwrap();
-        assert_eq!(named.opens_at, at(expected));
+    let minute = Duration::from_secs(60);
+    let mut limits = Limits::default();
+    for whose in ["ann", "bob"] {
+        limits.refuse("bot", whose, at(10), minute * 2);
     }
+    assert!(store.table.put_limits("livechat", &limits, 0).await.unwrap());
+    let tries = all_at_once(|_| {
+        let (table, mut limits) = (store.table.clone(), limits.clone());
+        async move {
+            assert!(limits.take_trial("bot", at(70)));
+            table.put_limits("livechat", &limits, 1).await.unwrap()
+        }
+    });
+    assert_eq!(tries.await.into_iter().filter(|done| *done).count(), 1, "one of them is first");
+    store.table.note_trouble("livechat", &Trouble { at: at(20), failures: 3, hung: false }).await.unwrap();
+    store.table.note_trouble("livechat", &Trouble { at: at(15), failures: 0, hung: false }).await.unwrap();
+    let state = store.table.vendor_state("livechat").await.unwrap();
+    assert_eq!((state.version, state.trouble.failures), (2, 3), "what is older changes nothing");
+    let lifted = store.table.reopen("livechat", at(30)).await.unwrap();
+    assert_eq!(lifted.len(), 1);
+    let [state] = store.table.vendor_states().await.unwrap().try_into().unwrap();
+    assert_eq!((state.limits, state.version, state.trouble.failures), (Limits::default(), 3, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_sweep_is_at_work_at_a_time_and_a_dead_one_is_forgotten() {
+    let store = Store::new().await;
+    let begin = |holder: &'static str, second| {
+        let table = store.table.clone();
+        async move { table.begin_sweep(holder, at(second), at(second + 59)).await.unwrap() }
+    };
+    let begun = all_at_once(|rival| {
+        let table = store.table.clone();
+        async move { table.begin_sweep(&format!("run {rival}"), at(0), at(59)).await.unwrap() }
+    });
+    assert_eq!(begun.await.into_iter().filter(|begun| *begun).count(), 1);
+    assert!(!begin("early", 58).await);
+    assert!(begin("next", 59).await);
+    store.table.end_sweep("somebody else").await.unwrap();
+    assert!(!begin("early", 60).await);
+    store.table.end_sweep("next").await.unwrap();
+    assert!(begin("at once", 60).await);
+    assert_eq!(store.table.sweeps().await.unwrap().unwrap().ran_at, at(60));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stands_around_a_lane_is_read_in_one_call() {
     let store = Store::new().await;
     let (id, ann) = (SessionId::from("s1"), UserId::from("ann"));
-    let wanted =
-        Wanted { session_id: &id, lane: Some(LANE), user_id: Some(&ann), vendors: &["livechat"], source_ids: &[] };
+    let wanted = Wanted {
+        session_id: &id,
+        lane: Some(LANE),
+        beside: None,
+        user_id: Some(&ann),
+        vendors: &["livechat"],
+        source_ids: &[],
+    };
     let nothing = store.table.surroundings(wanted).await.unwrap();
-    assert!(nothing.session.is_none() && nothing.user.is_none() && nothing.named_times.is_empty());
+    assert!(nothing.session.is_none() && nothing.user.is_none() && nothing.vendors.is_empty());
     assert_eq!(nothing.occupancy, Occupancy::Idle { arrivals: 0 });
     store.table.claim_start(&session("s1", "ann"), None).await.unwrap();
     for vendor in ["livechat", "botpress"] {
-        store.table.note_named_time(vendor, at(10)).await.unwrap();
+        store.table.put_limits(vendor, &Limits::default(), 0).await.unwrap();
     }
     let around = store.table.surroundings(wanted).await.unwrap();
     assert_eq!(around.session.unwrap().session_id, id);
     assert_eq!(around.user.unwrap().user_id, ann);
-    assert_eq!(around.named_times.iter().map(|named| named.vendor.as_str()).collect::<Vec<_>>(), ["livechat"]);
+    assert_eq!(around.vendors.iter().map(|state| state.vendor.as_str()).collect::<Vec<_>>(), ["livechat"]);
     let less = Wanted { lane: None, user_id: None, vendors: &[], ..wanted };
     let less = store.table.surroundings(less).await.unwrap();
-    assert!(less.user.is_none() && less.named_times.is_empty(), "nobody has asked for these");
+    assert!(less.user.is_none() && less.vendors.is_empty(), "nobody has asked for these");
     assert_eq!(less.occupancy, Occupancy::Busy, "nobody has looked");
 }
 
@@ -411,8 +462,14 @@ async fn what_stands_around_a_lane_is_read_in_one_call() {
 async fn a_pointer_and_where_it_is_taken_to_lead_are_read_in_one_call() {
     let store = Store::new().await;
     let (session, conversation, chat) = (session("s1", "ann"), ConversationId::from("conv"), ChatId::from("chat"));
-    let wanted =
-        Wanted { session_id: &session.session_id, lane: Some(LANE), user_id: None, vendors: &[], source_ids: &[] };
+    let wanted = Wanted {
+        session_id: &session.session_id,
+        lane: Some(LANE),
+        beside: None,
+        user_id: None,
+        vendors: &[],
+        source_ids: &[],
+    };
     let by_conversation = async |second: u64| {
         let (pointer, around) =
             store.table.find_by_conversation_and_look(&conversation, wanted, at(second)).await.unwrap();
@@ -439,7 +496,8 @@ async fn an_item_is_alone_only_in_a_lane_that_is_as_it_was_found() {
     let store = Store::new().await;
     let id = SessionId::from("s");
     let found = async || {
-        let wanted = Wanted { session_id: &id, lane: Some(LANE), user_id: None, vendors: &[], source_ids: &[] };
+        let wanted =
+            Wanted { session_id: &id, lane: Some(LANE), beside: None, user_id: None, vendors: &[], source_ids: &[] };
         store.table.surroundings(wanted).await.unwrap().occupancy
     };
     let put = async |item: &str, holder: &str, found: Occupancy| {

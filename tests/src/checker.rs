@@ -424,12 +424,22 @@ fn assignments(entries: &[Entry]) -> Vec<Finding> {
     findings
 }
 
-/// A call in the same moment as the refusal was under way already; any later one has been warned.
+/// A call in the same moment as the refusal was under way already; any later one has been warned, once so many refusals are in force
+/// that the limit is for all: two for each party, of which LiveChat has two, its customers and the agent token.
 fn before_reset(entries: &[Entry], refused: &[Refused]) -> Vec<Finding> {
     let answered = entries.iter().filter(|entry| entry.effect == "call_answered").map(|entry| (entry.vendor, entry.at));
     let calls = answered.chain(refused.iter().map(|one| (one.vendor, one.at)));
+    let windows: Vec<_> = refused.iter().filter_map(|one| Some((one.vendor, one.at, one.at + one.reset?))).collect();
+    let is_for_all = |index: usize, vendor: Vendor, at: Timestamp| {
+        let before = windows.iter().take(index + 1);
+        let in_force =
+            before.filter(|(named_by, from, until)| *named_by == vendor && *from <= at && at < *until).count();
+        in_force >= if vendor == Vendor::LiveChat { 4 } else { 2 }
+    };
+    let binding: Vec<_> =
+        windows.iter().enumerate().filter(|(index, (vendor, at, _))| is_for_all(*index, *vendor, *at)).collect();
     let too_early = |(vendor, at): (Vendor, Timestamp)| {
-        let windows = refused.iter().filter_map(|one| Some((one.vendor, one.at, one.at + one.reset?)));
+        let windows = binding.iter().map(|(_, window)| **window);
         let mut broken = windows.filter(|&(named_by, from, until)| named_by == vendor && from < at && at < until);
         broken.next().map(|(_, _, reset_at)| Finding::BeforeReset { vendor, at, reset_at })
     };

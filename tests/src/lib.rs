@@ -79,7 +79,12 @@ impl Clocks {
         let running = stack.running();
         let in_table = stack.table_proxy.as_ref().map_or(0, |proxy| proxy.conflicts().waiting());
         let held = if self.held_calls_sleep.load(Ordering::Relaxed) { stack.held_calls() } else { 0 };
-        stack.underway.count() <= running && running <= self.functions.sleepers() + in_table + held
+        let asleep = match self.functions.waiting() {
+            // Every call to a vendor is held back, so that nobody who waits for one is at work.
+            (asleep, calls) if held == 0 && calls > 0 && calls <= stack.held_calls() => asleep,
+            _ => self.functions.sleepers(),
+        };
+        stack.underway.count() <= running && running <= asleep + in_table + held
     }
 
     /// To the next time that anybody waits for. A deadline counts only while a call is held back on purpose: else whoever
@@ -232,7 +237,8 @@ impl World {
 
     /// How many looks in a row may find nothing new, before invocations that are at work are taken to be waiting.
     fn most_looks(&self) -> u32 {
-        if self.stack.holds_calls() { LOOKS } else { LOOKS_AT_WORK }
+        let is_known = self.clock.as_ref().is_some_and(|clock| clock.functions.waiting().1 > 0);
+        if self.stack.holds_calls() && !is_known { LOOKS } else { LOOKS_AT_WORK }
     }
 
     /// The next time that anybody waits for; nobody does where time passes by itself.

@@ -24,6 +24,12 @@ const TOLD: &str = "agent-closed-ticket";
 /// How many failed readings an end waits for before it leaves words behind that no webhook has brought.
 const READINGS: usize = 3;
 
+/// How words begin on which a vendor fails for ever: they may be put aside instead of arriving.
+pub(crate) const BAD_WORDS: &str = "bad words";
+
+/// What an agent adds to a message to mend it; it may have been shown before, or not.
+pub(crate) const MENDED: &str = ", mended";
+
 /// Where the journal was.
 type Position = usize;
 
@@ -42,6 +48,8 @@ pub(crate) struct Model {
     unanswered: HashSet<String>,
     /// How often such words were heard once more than they were said.
     heard_again: usize,
+    /// Whether LiveChat forgets customers: then the bot is told of an end first, and the thread is closed behind it.
+    pub customers_are_lost: bool,
     /// Words that were pushed once more, with the times of both pushes.
     pushed_again: Vec<(String, Timestamp, Timestamp)>,
 }
@@ -60,6 +68,8 @@ pub(crate) struct Session {
     /// When HITL ended, and whether by our word.
     ended: Option<(Position, Timestamp, bool)>,
     is_stop_heard: bool,
+    /// Whether its chat was deleted at the desk.
+    is_gone: bool,
     /// When our word of the end came last; a Botcopy bot may have had its turn before.
     told_at: Option<Timestamp>,
     /// Whether the bot was told of an end while the thread was open: only another start of the same user may do that.
@@ -175,6 +185,10 @@ impl Model {
         match entry.effect {
             "chat_started" | "chat_resumed" => self.opened(entry, thread),
             "chat_deactivated" => self.closed(entry, thread),
+            "chat_deleted" => {
+                self.vanished(entry);
+                Ok(())
+            }
             "conversation_created" => {
                 // A session that has moved has a further conversation: `<thread>#<number of the move>`.
                 let thread = entry.text("/tags/id");
@@ -236,6 +250,15 @@ impl Model {
         }
     }
 
+    /// A chat that is deleted at the desk is over for everybody in it, and nothing that was written there can be read any more.
+    fn vanished(&mut self, entry: &Entry) {
+        let chat_id = entry.text("/chat_id");
+        for session in self.sessions.values_mut().filter(|session| session.chat_id == chat_id) {
+            session.closed.get_or_insert((entry.number, By::People));
+            session.is_gone = true;
+        }
+    }
+
     fn started(&mut self, conversation: &str, person: &str) -> Result<(), String> {
         let thread = self.threads.get(conversation).cloned().unwrap_or_default();
         let before = self.with_agents.insert(person.to_owned(), conversation.to_owned());
@@ -282,6 +305,9 @@ impl Model {
     }
 
     fn write(&mut self, entry: &Entry, direction: Direction, text: &str, thread: &str, source: &str) {
+        if is_blank(text) {
+            return;
+        }
         let index = self.words.len();
         self.by_source.insert(source.to_owned(), index);
         self.by_text.entry((direction, text.to_owned())).or_default().push(index);
@@ -307,7 +333,9 @@ impl Model {
     }
 
     fn arrive(&mut self, direction: Direction, entry: &Entry, thread: &str) -> Result<(), String> {
-        let text = entry.text("/text").to_owned();
+        // What is left of an emoji that was cut in two; and what was mended before it was shown.
+        let text = entry.text("/text").trim_end_matches('\u{fffd}');
+        let text = text.strip_suffix(MENDED).unwrap_or(text).to_owned();
         let Some(index) = self.which(direction, &text, thread) else { return Ok(()) };
         let Some(word) = self.words.get_mut(index) else { return Ok(()) };
         if word.arrived.is_some() && word.direction == Direction::ToAgent && self.unanswered.contains(&text) {
@@ -332,8 +360,10 @@ impl Model {
         }
         let word = word.clone();
         let earlier = self.words.iter().take(index);
-        let mut earlier =
-            earlier.filter(|one| one.direction == direction && one.thread == word.thread && !one.is_through());
+        let mut earlier = earlier.filter(|one| {
+            let is_here = one.direction == direction && one.thread == word.thread;
+            is_here && !one.is_through() && !one.text.starts_with(BAD_WORDS)
+        });
         match earlier.find(|one| one.accepted.is_some_and(|position| position < word.written.0)) {
             // It was in the lane before the later words had even been written.
             Some(one) => Err(format!("\"{}\" overtook \"{}\"", word.text, one.text)),
@@ -409,6 +439,7 @@ impl Model {
             }
             let others = self.sessions.values().filter(|other| other.customer == session.customer);
             let is_superseded = session.closed.is_some_and(|(_, by)| by == By::Ourselves) && others.count() > 1;
+            let is_superseded = is_superseded || (self.customers_are_lost && session.closed.is_some());
             if !is_superseded {
                 wrong.push(format!("the bot was told of an end although thread {thread} was open"));
             }
@@ -435,7 +466,7 @@ impl Model {
     }
 
     fn is_owed(&self, word: &Word, unreadable: &[Timestamp]) -> bool {
-        if word.is_given_up {
+        if word.is_given_up || word.text.starts_with(BAD_WORDS) {
             return false;
         }
         let Some(session) = self.sessions.get(&word.thread) else {
@@ -455,11 +486,19 @@ impl Model {
                     unreadable.iter().filter(|at| word.written.1 <= **at && **at <= end).count()
                 });
                 let is_unread_end = is_after(ended_at) && failed_readings >= READINGS;
-                let is_lost = is_unread_end || self.was_never_known(&word.thread, session);
-                session.person.is_some() && !session.is_ended_by_bot() && !is_lost
+                // What is written between the bot's resuming and the closing of a thread whose customer is lost.
+                let is_too_late = self.customers_are_lost && session.is_told_early;
+                let is_lost = is_unread_end || is_too_late || self.was_never_known(&word.thread, session);
+                session.person.is_some() && !session.is_ended_by_bot() && !session.is_gone && !is_lost
             }
         }
     }
+}
+
+/// Whether a text leaves the screen empty.
+fn is_blank(text: &str) -> bool {
+    let is_unseen = |one| matches!(one, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{3164}' | '\u{feff}');
+    text.chars().all(|one| one.is_whitespace() || is_unseen(one))
 }
 
 /// The number of a webhook's delivery, by which it can be sent again.

@@ -129,7 +129,10 @@ impl World {
     /// The same in the background, while the clock stands still.
     pub fn posted(&self, url: &str, body: impl Into<String>) -> JoinHandle<(u16, String)> {
         let request = http().post(url).header("content-type", "application/json").body(body.into());
+        // Until the answer is here, time does not go on because others sleep.
+        let underway = self.stack.underway.begin();
         tokio::spawn(async move {
+            let _underway = underway;
             let answer = request.send().await.expect("an answer arrives");
             (answer.status().as_u16(), answer.text().await.expect("the answer is whole"))
         })
@@ -194,6 +197,12 @@ impl World {
             "Key": key_of(item),
         });
         self.call_table("UpdateItem", &call).await;
+    }
+
+    /// Removes an item, as the table does with one that has expired.
+    pub async fn remove_item(&self, item: &Value) {
+        let call = json!({"TableName": self.stack.table.name(), "Key": key_of(item)});
+        self.call_table("DeleteItem", &call).await;
     }
 
     /// LiveChat forgets its customers: their cookies no longer fit what it knows.

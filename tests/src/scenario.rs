@@ -5,6 +5,7 @@ mod botcopy;
 mod conflicts;
 mod down;
 mod duplicates;
+mod field;
 mod handling;
 mod kills;
 mod life;
@@ -72,7 +73,7 @@ struct Kind {
 
 impl Kind {
     /// What is tried with every bot.
-    const EVERY: [Self; 18] = [
+    const EVERY: [Self; 21] = [
         Self {
             name: "duplicates-spread",
             shows: "10,000 agent messages, each delivered up to ten times and shuffled, are shown 10,000 times",
@@ -126,7 +127,17 @@ impl Kind {
         Self {
             name: "both-down",
             shows: "both vendors are down for ten minutes: everything is accepted, and arrives afterwards",
-            play: |size, bot| Box::pin(outages::both(size, bot)),
+            play: |size, bot| Box::pin(outages::both(size, outages::Trouble::Resets, bot)),
+        },
+        Self {
+            name: "both-fail",
+            shows: "the same with answers 500; nobody who writes waits for more than two seconds, and hardly anybody for half of one",
+            play: |size, bot| Box::pin(outages::both(size, outages::Trouble::Internal, bot)),
+        },
+        Self {
+            name: "both-hang",
+            shows: "the same with vendors that do not answer",
+            play: |size, bot| Box::pin(outages::both(size, outages::Trouble::Hangs, bot)),
         },
         Self {
             name: "down",
@@ -162,6 +173,11 @@ impl Kind {
             name: "random-walk",
             shows: "200,000 steps of everything that can happen: one owner at each, and every way leads back to the bot",
             play: |size, bot| Box::pin(walk::random(size, bot)),
+        },
+        Self {
+            name: "field",
+            shows: "3,000 times what vendors have been seen to do: two minutes after it nothing is lost, doubled, locked out or stuck",
+            play: |size, bot| Box::pin(field::seen(size, bot)),
         },
     ];
 

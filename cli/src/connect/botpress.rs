@@ -10,7 +10,7 @@ use shared::redacted::Redacted;
 use shared::secrets::{BOTPRESS_PATH_KEY, BOTPRESS_SIGNING_SECRET, BOTPRESS_TOKEN};
 use shared::vault::{Contents, Version};
 
-use super::definition::{INTERFACE, base, complete, version};
+use super::definition::{INTERFACE, as_change, base, complete, version};
 use super::{ACCESS_KEY_ID, INTEGRATION_ID, NOTE, random_secret, store, workspace};
 use crate::Io;
 use crate::arguments::BotpressOptions;
@@ -89,7 +89,11 @@ pub(crate) async fn run(target: &Target, options: &BotpressOptions, io: &mut Io<
     let body = complete(&base, &interface, &name, &address)?;
     if options.dry_run {
         io.say("asking Botpress whether it would take the definition");
-        admin.validate_integration(existing.as_ref().map(|known| &known.id), &body).await.map_err(explained)?;
+        let tried = match &existing {
+            Some(known) => admin.validate_integration(Some(&known.id), &as_change(&body)).await,
+            None => admin.validate_integration(None, &body).await,
+        };
+        tried.map_err(explained)?;
         let done = if existing.is_some() { Done::WouldBeUpdated } else { Done::WouldBeCreated };
         return Ok(Answer::done(&Connected { name, version, done, integration_id: None, stored: Vec::new() }));
     }
@@ -114,7 +118,7 @@ async fn deploy(
         }
         Some(known) => {
             io.say("updating the integration");
-            Ok((Done::Updated, admin.update_integration(&known.id, body).await.map_err(explained)?))
+            Ok((Done::Updated, admin.update_integration(&known.id, &as_change(body)).await.map_err(explained)?))
         }
     }
 }

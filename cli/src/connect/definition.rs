@@ -69,6 +69,13 @@ pub(crate) fn complete(
     Ok(Value::Object(body))
 }
 
+/// The same as a change of an integration that exists: which one is said by the path, so its name and version are left out, as
+/// Botpress demands.
+pub(crate) fn as_change(body: &Value) -> Value {
+    let kept = body.as_object().into_iter().flatten().filter(|(key, _)| !["name", "version"].contains(&key.as_str()));
+    Value::Object(kept.map(|(key, value)| (key.clone(), value.clone())).collect())
+}
+
 /// With references to the interface's entity replaced by our entity's schema.
 fn resolved(value: &Value, entity: &Value) -> Result<Value, Failure> {
     Ok(match value {

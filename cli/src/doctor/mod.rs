@@ -6,6 +6,8 @@ mod botpress;
 mod livechat;
 mod stack;
 
+pub(crate) use stack::named;
+
 use std::fmt;
 
 use serde::Serialize;

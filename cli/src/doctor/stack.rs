@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use shared::clock::Timestamp;
+use shared::store::{Parked, VendorState};
 use shared::vault::{self, Contents};
 use shared::{secrets, store};
 
@@ -22,9 +24,9 @@ const SHORTEST_PATH_KEY: usize = 32;
 /// Whether the table answers at all.
 pub(super) async fn look_at_table(patient: &Patient<'_>, report: &mut Report) -> bool {
     let name = &patient.config.table_name;
-    let (read, listed) = (patient.table.last_sweep().await, patient.table.due(patient.now, 1).await);
+    let (read, listed) = (patient.table.sweeps().await, patient.table.due(patient.now, 1).await);
     let last_sweep = match (read, listed) {
-        (Ok(last_sweep), Ok(_)) => last_sweep,
+        (Ok(last), Ok(_)) => last.map(|last| last.ran_at),
         (Err(error), _) | (_, Err(error)) => {
             let says = causes(&error);
             let cure = match says.contains("ResourceNotFoundException") || says.contains("not have the specified index")
@@ -55,19 +57,43 @@ pub(super) async fn look_at_table(patient: &Patient<'_>, report: &mut Report) ->
              nothing is tried again. On the sandbox: curl -X POST …/sweep.",
         ),
     }
-    match patient.table.named_times().await {
-        Ok(times) => {
-            for time in times.iter().filter(|time| patient.now < time.opens_at) {
-                report.finding(
-                    "rate limit",
-                    format!("{} asked not to be called before {}", time.vendor, time.opens_at),
-                    "Wait until then; deliveries go on by themselves. If it comes again, ask the vendor for a higher limit.",
-                );
-            }
-        }
-        Err(error) => report.finding("rate limit", causes(&error), "Check the table."),
-    }
+    look_at_vendor_states(patient, report).await;
     true
+}
+
+/// Which vendors have asked not to be called, or fail.
+async fn look_at_vendor_states(patient: &Patient<'_>, report: &mut Report) {
+    /// For how long a failure that nothing has followed says anything.
+    const LATELY: Duration = Duration::from_secs(120);
+    let states = match patient.table.vendor_states().await {
+        Ok(states) => states,
+        Err(error) => return report.finding("rate limit", causes(&error), "Check the table."),
+    };
+    for VendorState { vendor, limits, trouble, .. } in &states {
+        for (party, closure) in limits.closures(patient.now) {
+            report.finding(
+                "rate limit",
+                format!("{} asked at {} not to be called before {}", named(vendor, party), closure.since, closure.until),
+                format!(
+                    "Wait until then: one call a minute is tried all the same, and deliveries go on as soon as one is served. \
+                     hitl reopen {} lifts the limit at once. If it comes again, ask the vendor for a higher one.",
+                    vendor.to_lowercase()
+                ),
+            );
+        }
+        if trouble.failures > 0 && patient.now.since(trouble.at) < LATELY {
+            report.finding(
+                "vendor",
+                format!("{vendor} fails; the last failure in a row was at {}", trouble.at),
+                "Look at the vendor's status page. Nothing is lost; what waits follows by itself.",
+            );
+        }
+    }
+}
+
+/// A vendor, and for whom it is closed if not for all.
+pub(crate) fn named(vendor: &str, party: Option<&str>) -> String {
+    party.map_or_else(|| vendor.to_owned(), |party| format!("{vendor} (for {party})"))
 }
 
 /// Reads the secret, and says what it lacks.
@@ -258,16 +284,23 @@ pub(super) async fn look_at_backlog(patient: &Patient<'_>, report: &mut Report, 
         Err(error) => report.finding("backlog", causes(&error), "Check the table."),
     }
     look_at_what_waits(patient, report, io).await;
-    let parked: Result<_, store::Error> = patient.table.parked(&mut progress(io)).await;
+    let parked: Result<_, store::Error> = patient.table.parked(patient.now, &mut progress(io)).await;
     match parked {
         Ok(parked) if parked.is_empty() => report.ok("parked", "nothing was given up"),
         Ok(parked) => report.finding(
             "parked",
-            format!("{} items could not be delivered", parked.len()),
-            "hitl parked lists them; hitl redrive tries them again once the cause is gone.",
+            say_what_is_parked(&parked, patient.now),
+            "hitl parked lists them with their causes; hitl redrive tries them again once the cause is gone. They are deleted with \
+             their text after RETENTION_DAYS.",
         ),
         Err(error) => {
             report.finding("parked", causes(&error), "Your AWS credentials need dynamodb:Scan on the table for this.")
         }
     }
+}
+
+fn say_what_is_parked(parked: &[Parked], now: Timestamp) -> String {
+    let since = parked.iter().map(|item| item.parked_at.unwrap_or(item.position.at)).min();
+    let hours = since.map_or(0, |at| now.since(at).as_secs() / 3_600);
+    format!("{} items could not be delivered; the oldest was put aside {hours} h ago", parked.len())
 }

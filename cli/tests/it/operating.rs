@@ -5,8 +5,9 @@ use std::time::Duration;
 use sandbox::botpress::UpstreamUser;
 use sandbox::faults::Fault;
 use serde_json::{Value, json};
-use tests::{ANNA, World, text};
+use tests::{ANNA, World, http, text};
 
+use crate::doctor::assert_found;
 use crate::operator::Operator;
 
 fn names(list: &Value, key: &str) -> Vec<String> {
@@ -188,6 +189,112 @@ async fn what_is_left_of_an_ended_session_stays_parked_until_it_is_discarded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_parked_message_shows_its_age_its_cause_and_its_end() {
+    let world = World::in_process().await;
+    let user = later(&world, "Ann").await;
+    with_parked_message(&world, &user, "canary").await;
+    world.advance(Duration::from_secs(3 * 3_600));
+    let mut operator = Operator::new(&world);
+    let listed = operator.does(&["parked", "--json"]).await.json()["parked"][0].clone();
+    assert_eq!(listed["cause"], "LiveChat refused send_event: validation, status 422");
+    assert_eq!(
+        (&listed["outcome_unknown"], &listed["parked_for_seconds"]),
+        (&json!(false), &json!(10_800)),
+        "{listed}"
+    );
+    let days =
+        world.stack.operator_environment().get("RETENTION_DAYS").and_then(|days| days.parse().ok()).unwrap_or(30);
+    let out = operator.does(&["parked"]).await.out;
+    let deleted_at = world.now() + Duration::from_secs(days * 86_400 - 10_800);
+    assert!(out.contains("parked for 3 h; has not arrived; LiveChat refused send_event"), "{out}");
+    assert!(out.contains(&deleted_at.to_string()[..16]), "{deleted_at}: {out}");
+    world.advance(Duration::from_secs(days * 86_400));
+    assert_eq!(operator.does(&["parked"]).await.out.trim(), "Nothing is parked.", "the table deletes it any time now");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_has_arrived_after_all_is_not_sent_again() {
+    let world = World::in_process().await;
+    let user = later(&world, "Ann").await;
+    // An answer that says nothing of what was done; then the item is refused and put aside.
+    world.stack.livechat.faults().next(1, "customer/action/send_event", Fault::answer(200, "<html></html>"));
+    world.stack.livechat.faults().next(1, "customer/action/send_event", refusal());
+    world.says(&user, "canary").await;
+    world.catch_up().await;
+    let mut operator = Operator::new(&world);
+    let listed = operator.does(&["parked"]).await.out;
+    assert!(listed.contains("may have arrived"), "{listed}");
+    // What was on its way turns up.
+    let (parked, session) = (world.items("parked").remove(0), world.items("session").remove(0));
+    let person = world.items("user").into_iter().find(|one| one["user_id"] == session["user_id"]).unwrap();
+    let event = json!({ "type": "message", "text": "canary", "custom_id": text(&parked, "source_id") });
+    let organization = &world.stack.livechat.account().organization_id;
+    let url = format!("{}/v3.6/customer/action/send_event?organization_id={organization}", world.stack.livechat.url());
+    let token = person["customer"]["access_token"].as_str().unwrap();
+    let call = http().post(url).bearer_auth(token).json(&json!({ "chat_id": world.chat_id(), "event": event })).send();
+    assert_eq!(world.drive(call).await.unwrap().status(), 200);
+    let redriven = operator.does(&["redrive", "--all", "--json"]).await.json();
+    assert_eq!(redriven["redriven"][0]["result"], "delivered");
+    world.settle().await;
+    assert_eq!(world.sent_by_customers().iter().filter(|text| *text == "canary").count(), 1);
+}
+
+/// The bot was never told of the end of a session, because it refused to hear of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bot_that_does_not_know_of_an_end_is_told_by_hand() {
+    let world = World::in_process().await;
+    let user = later(&world, "Ann").await;
+    let refused = json!({ "id": "err_1", "code": 400, "type": "InvalidPayload", "message": "no" }).to_string();
+    world.stack.botpress.faults().always("/v1/chat/events", Fault::answer(400, refused));
+    world.agent_closes(ANNA).await;
+    let session = world.items("session").remove(0);
+    let id = text(&session, "session_id");
+    assert_eq!((text(&session, "session_state"), world.bot_events("hitlStopped").len()), ("closed", 0));
+    let mut operator = Operator::new(&world);
+    let not_told = operator.run(&["close", id, "--json"]).await;
+    assert_eq!((not_told.status, &not_told.json()["result"]), (1, &json!("bot_not_told")));
+    world.stack.botpress.faults().clear();
+    assert_eq!(operator.does(&["close", id, "--json"]).await.json()["result"], "closed");
+    world.settle().await;
+    assert!(!world.stack.botpress.is_escalated(&user.conversation_id));
+    assert_eq!(operator.does(&["close", id, "--json"]).await.json()["result"], "was_over");
+    assert_eq!(world.bot_events("hitlStopped").len(), 1);
+}
+
+/// An earlier version parked ends and closed the session all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_end_of_an_earlier_version_is_told_by_redrive_and_by_close() {
+    for command in ["redrive", "close"] {
+        let world = World::in_process().await;
+        let user = later(&world, "Ann").await;
+        let session = world.items("session").remove(0);
+        let id = text(&session, "session_id");
+        let refused = json!({ "id": "err_1", "code": 400, "type": "InvalidPayload", "message": "no" }).to_string();
+        world.stack.botpress.faults().next(1, "messages/get-or-create", Fault::answer(400, refused));
+        answered(&world, &world.chat_id(), "refused").await;
+        world.stack.gateway_faults.always("POST /livechat", Fault::answer(200, "swallowed"));
+        world.agent_closes(ANNA).await;
+        let end = json!({ ":content": { "M": { "kind": { "S": "stopped" } } } });
+        let parked = world.items("parked").remove(0);
+        world.change_item(&parked, "SET content = :content REMOVE cause, parked_at, expires_at", end).await;
+        world.change_item(&session, "SET session_state = :over", json!({ ":over": { "S": "closed" } })).await;
+        let mut operator = Operator::new(&world);
+        match command {
+            "redrive" => {
+                let redriven = operator.does(&["redrive", "--all", "--json"]).await.json();
+                assert_eq!(redriven["redriven"][0]["result"], "delivered");
+            }
+            _ => assert_eq!(operator.does(&["close", id, "--json"]).await.json()["result"], "closed"),
+        }
+        world.settle().await;
+        assert!(!world.stack.botpress.is_escalated(&user.conversation_id), "{command}");
+        assert!(world.items("parked").is_empty(), "{command}");
+        assert_eq!(operator.does(&["close", id, "--json"]).await.json()["result"], "was_over");
+        assert_eq!(world.bot_events("hitlStopped").len(), 1, "{command}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_closed_for_both_sides() {
     let world = World::in_process().await;
     let user = later(&world, "Ann").await;
@@ -202,6 +309,35 @@ async fn a_session_is_closed_for_both_sides() {
     assert_eq!(operator.does(&["close", id, "--json"]).await.json()["result"], "was_over");
     assert_eq!(operator.run(&["close", "nobody"]).await.status, 1);
     world.escalate(&user).await.expect("the user is free to start another");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_named_time_is_shown_and_lifted_for_all() {
+    let world = World::in_process().await;
+    let (ann, bob) = (later(&world, "Ann").await, later(&world, "Bob").await);
+    let mut operator = Operator::new(&world);
+    assert!(operator.does(&["reopen", "livechat", "--json"]).await.json()["lifted"].as_array().unwrap().is_empty());
+    let faults = world.stack.livechat.faults();
+    faults.always("customer/action/send_event", Fault::limited("retry-after", 3_600));
+    for user in [&ann, &bob] {
+        world.says(user, "held up").await;
+    }
+    let since = world.now().to_string();
+    faults.clear();
+    assert_found(
+        &mut operator,
+        "rate limit",
+        &format!("LiveChat (for customers) asked at {since}"),
+        "hitl reopen livechat",
+    )
+    .await;
+    let lifted = operator.does(&["reopen", "livechat", "--json"]).await.json();
+    assert_eq!((&lifted["lifted"][0]["party"], &lifted["lifted"][0]["since"]), (&json!("customers"), &json!(since)));
+    world.says(&later(&world, "Carol").await, "at once").await;
+    assert!(world.sent_by_customers().iter().any(|text| text == "at once"));
+    world.catch_up().await;
+    assert_eq!(world.sent_by_customers().iter().filter(|text| *text == "held up").count(), 2);
+    assert_eq!(operator.run(&["reopen", "nobody"]).await.status, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,7 +50,8 @@ async fn answer(relay: Arc<Relay>, event: LambdaEvent<Value>) -> Result<Value, E
     let proof = BotpressProof { path_key, signature: header("x-bp-signature"), body: &request.body };
     // Boxed, since what follows nests deeper than the compiler cares to follow.
     Box::pin(relay.handoff.authenticate_botpress(proof)).await?;
-    let operation = Operation::decode(header("x-bp-operation").unwrap_or_default(), &request.body)?;
+    let now = relay.handoff.clock.now();
+    let (operation, _) = Operation::decode(header("x-bp-operation").unwrap_or_default(), &request.body, now)?;
     if let Operation::MessageCreated(message) = operation {
         let wording = relay.handoff.config.wording.of(None, relay.handoff.config.group_id);
         for (position, item) in to_livechat::items(&message, None, wording) {

@@ -30,6 +30,15 @@ pub fn invalid_payload(message: &str, now: Timestamp) -> Response<String> {
     json(StatusCode::BAD_REQUEST, &body)
 }
 
+/// A request that is longer than what can be taken.
+pub fn too_large(now: Timestamp) -> Response<String> {
+    const SENTENCE: &str = "The call is larger than this integration can take: 6 MB for an action, 2 MB for anything else. Hand the \
+                            conversation over with a shorter history, or send the message in parts.";
+    let body = ErrorBody::new(error_id(now), ErrorKind::InvalidPayload, SENTENCE);
+    tracing::warn!(error.id = body.id, "the request is too large");
+    json(StatusCode::PAYLOAD_TOO_LARGE, &body)
+}
+
 /// A call that is not authentic, or not for us; the caller learns no more than that.
 pub fn turned_away(rejection: &Rejection) -> Response<String> {
     tracing::warn!(reason = %rejection, "a call was turned away");

@@ -164,7 +164,8 @@ impl Platform {
             headers.retain(|(known, _)| known != name);
             headers.extend(value.map(|value| ((*name).to_owned(), value.to_owned())));
         }
-        let mut request = self.client.post(url).header("content-type", "application/json").body(body.to_string());
+        let body = self.faults.spoil(line(body), body.to_string().into_bytes(), self.now());
+        let mut request = self.client.post(url).header("content-type", "application/json").body(body);
         for (name, value) in headers {
             request = request.header(name, value);
         }
@@ -172,6 +173,15 @@ impl Platform {
         let response = request.send().await.map_err(|error| error.to_string())?;
         let status = response.status().as_u16();
         Ok(HandoverAnswer { status, body: response.text().await.map_err(|error| error.to_string())? })
+    }
+}
+
+/// What a call is, for the fault script.
+fn line(body: &Value) -> &'static str {
+    match (body.get("eventType").and_then(Value::as_str), body.get("dialogflowResponse")) {
+        (Some("user_typing"), _) => "typing",
+        (_, Some(_)) => "step_one",
+        (_, None) => "step_two",
     }
 }
 

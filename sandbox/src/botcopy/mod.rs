@@ -39,6 +39,7 @@ mod state;
 mod tests;
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -141,10 +142,12 @@ impl Simulator {
     pub async fn start(options: Options) -> io::Result<Self> {
         let (port, clock) = (options.port, options.clock.clone());
         let client = crate::server::client()?;
-        let platform = Arc::new(Platform { options, client, endpoint: Mutex::default(), world: Mutex::default() });
+        let faults = Faults::default();
+        let (endpoint, world, key_revoked) = Default::default();
+        let platform = Platform { options, client, faults: faults.clone(), endpoint, world, key_revoked };
+        let platform = Arc::new(platform);
         let router =
             Router::new().route("/webhooks/handover/push", post(push::answer)).with_state(Arc::clone(&platform));
-        let faults = Faults::default();
         let server = Server::start(port, router, faults.clone(), clock).await?;
         Ok(Self { platform, server, faults })
     }
@@ -164,6 +167,11 @@ impl Simulator {
         &self.platform.options
     }
 
+    /// Revokes the API key for pushes, or restores it.
+    pub fn set_api_key_revoked(&self, revoked: bool) {
+        self.platform.key_revoked.store(revoked, Ordering::SeqCst);
+    }
+
     /// Sets the portal's "Live Chat Endpoint Webhook URL".
     pub fn connect(&self, url: &str) {
         *lock(&self.platform.endpoint) = Some(url.to_owned());
@@ -175,8 +183,10 @@ impl Simulator {
 struct Platform {
     options: Options,
     client: reqwest::Client,
+    faults: Faults,
     endpoint: Mutex<Option<String>>,
     world: Mutex<World>,
+    key_revoked: AtomicBool,
 }
 
 impl Platform {

@@ -1,6 +1,7 @@
 //! `POST /webhooks/handover/push`: what the live-chat side tells the widget.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -54,7 +55,8 @@ pub(super) async fn answer(State(platform): State<Arc<Platform>>, headers: Heade
 
 fn take(platform: &Platform, headers: &HeaderMap, fields: &Map<String, Value>, number: u64) -> Result<(), Refusal> {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if header(header::AUTHORIZATION) != platform.options.api_key {
+    let is_revoked = platform.key_revoked.load(Ordering::SeqCst);
+    if is_revoked || header(header::AUTHORIZATION) != platform.options.api_key {
         return Err(Refusal(StatusCode::UNAUTHORIZED, "the API key is not valid".to_owned()));
     }
     if !header(header::CONTENT_TYPE).starts_with("application/json") || fields.is_empty() {

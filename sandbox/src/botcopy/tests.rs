@@ -284,6 +284,9 @@ async fn pushes_without_the_key_or_the_form_are_refused() {
     {
         assert_eq!(set.push_with(&good, key).await, 401, "{key}");
     }
+    set.botcopy.set_api_key_revoked(true);
+    assert_eq!(set.push(&good).await, 401, "the key is revoked");
+    set.botcopy.set_api_key_revoked(false);
     let profile = json!({"name": "Anna", "avatarUrl": ""});
     for (kind, fields) in [
         ("message", json!({"paused": true, "text": "Hi"})),

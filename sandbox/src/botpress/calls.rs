@@ -130,6 +130,8 @@ impl Platform {
         attempt: u64,
     ) -> Result<OperationAnswer, String> {
         let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let line = [Some(operation), subtype].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let bytes = self.faults.spoil(&line, bytes, self.now());
         let outcome = self.send(operation, &bytes, &[]).await;
         let (status, error) = match &outcome {
             Ok(answer) if answer.is_success() => (Some(answer.status), None),

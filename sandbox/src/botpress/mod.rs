@@ -50,6 +50,7 @@ mod handling;
 mod people;
 mod platform;
 mod plugin;
+mod recorded;
 mod relay;
 mod runtime;
 mod schema;
@@ -214,9 +215,9 @@ impl Simulator {
         let (port, clock) = (options.port, options.clock.clone());
         let client = vendor_client(calls::TIMEOUT, &options.clock)?;
         let files = FileHost::start(clock.clone(), options.journal.clone()).await?;
-        let platform = Arc::new(Platform::new(options, client));
-        let router = Router::new().fallback(entry).with_state(Arc::clone(&platform));
         let faults = Faults::with_usual_headers(&runtime::RATE_HEADERS);
+        let platform = Arc::new(Platform::new(options, client, faults.clone()));
+        let router = Router::new().fallback(entry).with_state(Arc::clone(&platform));
         let server = Server::start(port, router, faults.clone(), clock).await?;
         platform.address.get_or_init(|| server.url());
         Ok(Self { platform, server, faults, files })
@@ -283,6 +284,13 @@ impl Simulator {
     pub fn withdraw_access_keys(&self) {
         self.platform.access_key_valid.store(false, Ordering::SeqCst);
         self.platform.admin.withdraw_access_keys();
+    }
+
+    /// Refuses every call of the runtime API with this type, until it is given none: `Unauthorized` as for keys that were
+    /// revoked, `Forbidden` as for an integration that was removed from the bot, `PaymentRequired` or `QuotaExceeded` as for
+    /// a workspace that has not paid.
+    pub fn refuse_all(&self, error_type: Option<ErrorType>) {
+        *lock(&self.platform.refusing) = error_type;
     }
 
     /// Calls `register`, as an install, a change of the configuration, or the schedule does.
@@ -356,6 +364,7 @@ async fn entry(State(platform): State<Arc<Platform>>, request: Request) -> Respo
         let error = Error::new(ErrorType::PayloadTooLarge, format!("the body is larger than {REQUEST_BYTES} bytes"));
         return json_answer(StatusCode::PAYLOAD_TOO_LARGE, &error.body(platform.now()));
     };
+    recorded::note(&head.method, head.uri.path(), &body);
     let first = head.uri.path().split('/').nth(1).unwrap_or_default();
     if first == platform.options.install.webhook_id {
         relay::forward(&platform, &head.method, &head.uri, &head.headers, body).await

@@ -184,6 +184,23 @@ impl Simulator {
         }
     }
 
+    /// Deletes a user, as whoever owns the bot can; nobody is told.
+    pub fn delete_user(&self, user_id: &str) {
+        self.platform.world().users.remove(user_id);
+        self.platform.record("user_deleted", json!({"user_id": user_id}));
+    }
+
+    /// Deletes a conversation with its messages, likewise.
+    pub fn delete_conversation(&self, conversation_id: &str) {
+        let mut world = self.platform.world();
+        let removed = world.conversations.remove(conversation_id);
+        for message_id in removed.into_iter().flat_map(|conversation| conversation.messages) {
+            world.messages.remove(&message_id);
+        }
+        drop(world);
+        self.platform.record("conversation_deleted", json!({"conversation_id": conversation_id}));
+    }
+
     /// Whether HITL is active on a conversation, upstream or downstream.
     pub fn is_escalated(&self, conversation_id: &str) -> bool {
         self.platform.world().conversations.get(conversation_id).is_some_and(|conversation| conversation.hitl_active)

@@ -9,9 +9,11 @@ use shared::clock::{Clock, Timestamp};
 use tokio::sync::watch;
 
 use super::admin::Admin;
+use super::errors::ErrorType;
 use super::handling::{Posted, Schedule};
 use super::state::{Conversation, Message, User, World};
 use super::{InstallStatus, Options};
+use crate::faults::Faults;
 use crate::journal::Vendor;
 
 /// Shared by the server, the plugin and the people.
@@ -22,7 +24,11 @@ pub(super) struct Platform {
     pub admin: Admin,
     /// Whether the access key that the workspace began with still opens the runtime API.
     pub access_key_valid: AtomicBool,
+    /// How every call of the runtime API is refused at present.
+    pub refusing: Mutex<Option<ErrorType>>,
     pub client: reqwest::Client,
+    /// What goes wrong, also with what the platform sends.
+    pub faults: Faults,
     pub pending: Pending,
     /// When the plugin handles what the integration posts.
     pub schedule: Mutex<Schedule>,
@@ -35,7 +41,7 @@ pub(super) struct Platform {
 }
 
 impl Platform {
-    pub fn new(options: Options, client: reqwest::Client) -> Self {
+    pub fn new(options: Options, client: reqwest::Client, faults: Faults) -> Self {
         let mut world = World::default();
         world.add_user(options.clock.now(), "", Some(&options.install.bot_id));
         let admin = Admin::new(options.definition.clone(), options.signing_secret.clone());
@@ -43,7 +49,9 @@ impl Platform {
             options,
             admin,
             access_key_valid: AtomicBool::new(true),
+            refusing: Mutex::default(),
             client,
+            faults,
             pending: Pending::default(),
             schedule: Mutex::default(),
             address: OnceLock::new(),

@@ -12,6 +12,7 @@ pub(super) enum Shape {
     /// A string of at most so many characters.
     TextUpTo(usize),
     Number,
+    Flag,
     /// A whole number between these two.
     Whole(u64, u64),
     OneOf(&'static [&'static str]),
@@ -23,6 +24,8 @@ pub(super) enum Shape {
     Anything,
     Nullable(&'static Shape),
     List(&'static Shape),
+    /// An object of values that look like this.
+    Map(&'static Shape),
     /// An object with exactly these fields, given in groups so that types can share some.
     Closed(&'static [&'static [Field]]),
     /// `{type, payload}`, an item of a `bloc` message.
@@ -127,6 +130,7 @@ pub(super) fn check(value: &Value, shape: &Shape, path: &str) -> Result<(), Stri
             must(length(value).is_some_and(|length| length <= *max), &format!("be string of at most {max} characters"))
         }
         Shape::Number => must(value.is_number(), "be number"),
+        Shape::Flag => must(value.is_boolean(), "be boolean"),
         Shape::Whole(min, max) => {
             let fits = value.as_u64().is_some_and(|number| (*min..=*max).contains(&number));
             must(fits, &format!("be integer from {min} to {max}"))
@@ -146,6 +150,10 @@ pub(super) fn check(value: &Value, shape: &Shape, path: &str) -> Result<(), Stri
         Shape::List(shape) => {
             let items = value.as_array().ok_or_else(|| format!("{path} must be array"))?;
             items.iter().enumerate().try_for_each(|(index, item)| check(item, shape, &format!("{path}/{index}")))
+        }
+        Shape::Map(shape) => {
+            let object = value.as_object().ok_or_else(|| format!("{path} must be object"))?;
+            object.iter().try_for_each(|(name, member)| check(member, shape, &format!("{path}/{name}")))
         }
         Shape::Closed(groups) => check_object(value, groups, path).map(|_| ()),
         Shape::BlocItem => check_bloc_item(value, path),

@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use shared::clock::Timestamp;
 
-/// Reads a signing secret with or without padding.
+/// Reads a signing secret with or without padding, in either alphabet once it is put into this one.
 const SECRET: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -38,7 +38,9 @@ pub(super) fn sign_with_all(secrets: &[String], now: Timestamp, body: &[u8]) -> 
 }
 
 fn signature(secret: &str, now: Timestamp, body: &[u8]) -> Result<String, String> {
-    let key = SECRET.decode(secret).map_err(|error| format!("the signing secret is not base64url: {error}"))?;
+    let key = SECRET
+        .decode(secret.replace('+', "-").replace('/', "_"))
+        .map_err(|error| format!("the signing secret is not base64url: {error}"))?;
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).map_err(|error| error.to_string())?;
     let timestamp = now.unix_millis().to_string();
     mac.update(timestamp.as_bytes());
@@ -61,10 +63,11 @@ mod tests {
     }
 
     #[test]
-    fn a_padded_secret_is_the_same_secret_and_another_alphabet_is_refused() {
+    fn a_padded_secret_or_one_in_the_other_alphabet_is_the_same_secret() {
         let now = Timestamp::from_unix_millis(0);
         assert_eq!(sign("AAEC", now, BODY), sign("AAEC", now, BODY));
         assert_eq!(sign("AAE", now, BODY), sign("AAE=", now, BODY));
+        assert_eq!(sign("--__", now, BODY), sign("++//", now, BODY));
         assert!(sign("not base64!", now, BODY).is_err());
     }
 }

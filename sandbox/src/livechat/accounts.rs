@@ -93,6 +93,9 @@ fn issue_by_cookie(
     }
     check_redirect(state, call, fields)?;
     let cookies = call.headers.get(COOKIE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if let Some(code) = cookie(cookies, "__lc_cid").and_then(|id| state.refused_cookies.get(id)) {
+        return Err(Refusal::new(code, "the customer is not known"));
+    }
     let returning = cookie(cookies, "__lc_cid").zip(cookie(cookies, "__lc_cst")).and_then(|(id, secret)| {
         let customer = state.customers.get(id)?;
         (customer.cookie_secret == secret).then(|| id.to_owned())
@@ -231,7 +234,10 @@ fn transfer_identity(state: &mut State, step: &mut Step, call: &Call) -> Result<
 fn check_client(state: &State, fields: &Map<String, Value>) -> Result<(), Refusal> {
     match text(fields, "client_id") {
         None => Err(Refusal::new("invalid_request", "client_id is required")),
-        Some(id) if id != state.account.client_id => Err(Refusal::new("unauthorized_client", "client_id is not known")),
+        Some(_) if state.licence_expired => Err(Refusal::new("access_denied", "license expired")),
+        Some(id) if state.app_removed || id != state.account.client_id => {
+            Err(Refusal::new("unauthorized_client", "client_id is not known"))
+        }
         Some(_) => Ok(()),
     }
 }

@@ -67,7 +67,8 @@ fn list_chats(state: &State, requester: &Requester, params: &Params<'_>) -> Resu
     let limit = page.limit(10, 25)?;
     let chats = state.chat_of_customer(requester.id()).into_iter();
     let summaries = chats.map(|chat| view::chat_summary(state, chat, Audience::Customer)).collect();
-    Ok(page.answer("chats_summary", "total_chats", summaries, limit))
+    let name = if state.behaviour.lists_chats_as_next_version { "chats_info" } else { "chats_summary" };
+    Ok(page.answer(name, "total_chats", summaries, limit))
 }
 
 fn list_group_statuses(state: &State, params: &Params<'_>) -> Result<Value, Error> {

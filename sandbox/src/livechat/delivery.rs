@@ -6,12 +6,14 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http::header::CONTENT_TYPE;
 use serde_json::json;
 use shared::clock::{Clock, Timestamp};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::webhooks::Letter;
+use crate::faults::Faults;
 use crate::journal::{Journal, Vendor};
 use crate::server::vendor_client;
 use crate::underway::Underway;
@@ -43,6 +45,7 @@ struct Sender {
     clock: Clock,
     journal: Journal,
     underway: Underway,
+    faults: Faults,
     progress: watch::Sender<BTreeMap<u64, Progress>>,
 }
 
@@ -53,12 +56,13 @@ impl fmt::Debug for Sender {
 }
 
 impl Deliveries {
-    pub fn new(clock: Clock, journal: Journal, underway: Underway) -> io::Result<Self> {
+    pub fn new(clock: Clock, journal: Journal, underway: Underway, faults: Faults) -> io::Result<Self> {
         let sender = Sender {
             client: vendor_client(TIMEOUT, &clock)?,
             clock,
             journal,
             underway,
+            faults,
             progress: watch::Sender::default(),
         };
         Ok(Self { sender, sent: Mutex::default(), tasks: Mutex::default() })
@@ -135,7 +139,9 @@ impl Sender {
     /// The status of the answer; none when the receiver did not answer in time.
     async fn post(&self, letter: &Letter) -> Option<u16> {
         let _underway = self.underway.begin();
-        let answer = self.client.post(&letter.url).json(&letter.body).send().await.ok()?;
+        let body = self.faults.spoil(letter.action, letter.body.to_string().into_bytes(), self.clock.now());
+        let request = self.client.post(&letter.url).header(CONTENT_TYPE, "application/json").body(body);
+        let answer = request.send().await.ok()?;
         Some(answer.status().as_u16())
     }
 

@@ -20,6 +20,8 @@ pub enum Kind {
     Validation,
     /// The chat has no active thread.
     ChatInactive,
+    /// The chat was anonymized.
+    ChatAnonymized,
     /// No such resource, or no such action.
     NotFound,
     /// No such group.
@@ -40,6 +42,8 @@ pub enum Kind {
     MisdirectedRequest,
     /// No such organization.
     LicenseNotFound,
+    /// The organization has not paid.
+    LicenseExpired,
     /// The path names another version than 3.6.
     UnsupportedVersion,
 }
@@ -52,6 +56,7 @@ impl Kind {
             Self::MissingAccess => (403, "missing_access", "Missing access"),
             Self::Validation => (422, "validation", "Wrong format of request"),
             Self::ChatInactive => (422, "chat_inactive", "Chat is inactive"),
+            Self::ChatAnonymized => (422, "chat_anonymized", "Chat anonymized"),
             Self::NotFound => (404, "not_found", "Not found"),
             Self::GroupNotFound => (404, "group_not_found", "Group not found"),
             Self::LimitReached => (422, "limit_reached", "Limit reached"),
@@ -62,6 +67,7 @@ impl Kind {
             Self::EntityTooLarge => (413, "entity_too_large", "Upload limit exceeded (10MB)."),
             Self::MisdirectedRequest => (421, "misdirected_request", "Wrong region"),
             Self::UnsupportedVersion => (400, "unsupported_version", "Cannot call unsupported API versions."),
+            Self::LicenseExpired => (403, "license_expired", "License expired"),
             Self::LicenseNotFound => (404, "license_not_found", "License not found"),
         }
     }

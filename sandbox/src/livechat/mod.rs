@@ -15,7 +15,9 @@
 //! | Effect | Keys |
 //! |---|---|
 //! | `call_answered` | `call` (such as `customer/send_event`, `accounts/token`), `status`, `error_type`; not for scripted answers |
-//! | `customer_created` | `customer_id` |
+//! | `customer_created`, `customer_deleted` | `customer_id` |
+//! | `chat_deleted` | `chat_id`, `refused_as` |
+//! | `thread_deleted` | `chat_id`, `thread_id` |
 //! | `token_issued` | `customer_id`, `renewed` (whether for a customer who existed) |
 //! | `customer_updated` | `customer_id`, `name`, `email`, `avatar`, `session_fields` |
 //! | `customer_banned` | `customer_id`, `until` |
@@ -44,7 +46,8 @@
 //! - Cookies with a wrong secret count as none: a new customer is made.
 //! - Calls with a personal access token count as `other_clients` for the filter `source_type`.
 //! - `session_fields` are replaced, not merged.
-//! - Event times are strictly increasing, even while the clock stands still.
+//! - Event times are strictly increasing, even while the clock stands still, unless [`Behaviour::equal_times`] says otherwise.
+//! - What was deleted or anonymized is refused as [`Gone`] says; nobody is told of it by a webhook.
 //! - Webhook retries come 5, 20 and 50 seconds after the first try.
 
 mod account;
@@ -65,6 +68,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod upload;
+mod vanishing;
 mod view;
 mod webhooks;
 
@@ -81,6 +85,7 @@ pub use self::state::{
     Author, Chat, Customer, Event, Member, Properties, RoutingStatus, Target, Thread, UserKind, Visibility,
 };
 use self::state::{Source, State, Step};
+pub use self::vanishing::Gone;
 use self::webhooks::Registration;
 use crate::faults::Faults;
 use crate::journal::{Journal, Vendor};
@@ -123,10 +128,14 @@ pub struct Behaviour {
     pub rotate_cookie_secret: bool,
     /// Lifetime of customer tokens that do not ask for another by `expires_in`.
     pub token_lifetime: Duration,
+    /// Whether events get the clock's own time, so that several can have the same one.
+    pub equal_times: bool,
     /// Where the organization lives; calls to the other region are misdirected.
     pub region: Region,
     /// The stage of v3.6 and the date on which it ends (`YYYY-MM-DD`), once it is no longer stable.
     pub version_ends: Option<(Stage, String)>,
+    /// Whether `list_chats` answers customers as the developer preview 3.7 does.
+    pub lists_chats_as_next_version: bool,
 }
 
 /// Second chats are refused as `validation`, chats assigned at once, tokens live 8 hours, and v3.6 is stable.
@@ -137,8 +146,10 @@ impl Default for Behaviour {
             assignment: Assignment::Immediate,
             rotate_cookie_secret: false,
             token_lifetime: Duration::from_secs(8 * 3_600),
+            equal_times: false,
             region: Region::Dal,
             version_ends: None,
+            lists_chats_as_next_version: false,
         }
     }
 }
@@ -246,10 +257,10 @@ impl Simulator {
     /// When the port is taken, or no HTTP client for webhooks can be made.
     pub async fn start(options: Options) -> io::Result<Self> {
         let Options { port, clock, journal, account, behaviour, underway } = options;
-        let deliveries = Deliveries::new(clock.clone(), journal.clone(), underway)?;
+        let faults = Faults::default();
+        let deliveries = Deliveries::new(clock.clone(), journal.clone(), underway, faults.clone())?;
         let state = Mutex::new(State::new(account.clone(), behaviour, clock.now()));
         let inner = Arc::new(Inner { state, clock: clock.clone(), journal, deliveries });
-        let faults = Faults::default();
         let server = Server::start(port, router::routes(Arc::clone(&inner)), faults.clone(), clock).await?;
         inner.state().cdn_url = server.url();
         Ok(Self { inner, server, faults, account })

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::account::GroupStatus;
 use super::errors::{Error, Kind};
 use super::params::Params;
-use super::state::{Draft, Opening, Requester, RoutingStatus, Source, State, Step, Target, Transfer, Visibility};
+use super::state::{
+    Author, Draft, Opening, Requester, RoutingStatus, Source, State, Step, Target, Transfer, Visibility,
+};
 use super::{Simulator, ids};
 
 impl Simulator {
@@ -118,6 +120,20 @@ impl Simulator {
         self.inner.act(Source::Unnamed, |state, step| state.transfer(step, agent_id, chat_id, &transfer))
     }
 
+    /// An agent opens a closed chat again; the answer is the new thread's id.
+    ///
+    /// # Errors
+    ///
+    /// As `resume_chat`.
+    pub fn agent_resumes(&self, chat_id: &str, agent_id: &str) -> Result<String, Error> {
+        self.inner.act(Source::Unnamed, |state, step| {
+            let requester = Requester::Agent(agent_id.to_owned());
+            let asked = json!({"chat": {"access": {"group_ids": [1]}}});
+            let opening = Opening::read(state, &requester, step.now, &Params::of(&asked)?)?;
+            state.resume_chat(step, &requester, chat_id, opening).map(|opened| opened.thread_id)
+        })
+    }
+
     /// An agent closes the chat.
     ///
     /// # Errors
@@ -165,6 +181,25 @@ impl Simulator {
         Ok(chat_id)
     }
 
+    /// LiveChat notes in the chat what an AI agent does, or what was made of the thread, for agents to see: a `system` event with
+    /// a source, a subtype and a version, whose `details` travel as JSON in a text. The author is an AI agent's id, or nobody.
+    ///
+    /// Sources and subtypes: `ai_agents` with `custom_skill_started` and its like, `messaging` with `summary`, `cdp`.
+    ///
+    /// # Errors
+    ///
+    /// `chat_inactive` when there was never a thread.
+    pub fn system_reports(
+        &self,
+        chat_id: &str,
+        author: Option<&str>,
+        kind: (&str, &str, u32),
+        details: &Value,
+    ) -> Result<String, Error> {
+        let author = author.map_or(Author::System, |id| Author::Agent(id.to_owned()));
+        self.inner.act(Source::System, |state, step| state.add_system_event(step, chat_id, author, kind, details))
+    }
+
     /// Every customer token there is expires now.
     pub fn expire_customer_tokens(&self) {
         let now = self.inner.clock.now();
@@ -185,6 +220,20 @@ impl Simulator {
     /// Withdraws the personal access token, or brings it back.
     pub fn set_agent_token_valid(&self, valid: bool) {
         self.inner.state().agent_token_valid = valid;
+    }
+
+    /// Lets the licence expire, or renews it.
+    ///
+    /// Until then every call is refused: `license_expired` by the APIs, `access_denied` by the accounts service.
+    pub fn set_licence_expired(&self, expired: bool) {
+        self.inner.state().licence_expired = expired;
+    }
+
+    /// Removes the app from the developer console, or brings it back.
+    ///
+    /// Until then the accounts service refuses its client id (`unauthorized_client`); tokens that it has issued stay good.
+    pub fn set_app_removed(&self, removed: bool) {
+        self.inner.state().app_removed = removed;
     }
 
     /// Makes the personal access token one that was created with these scopes alone.

@@ -175,6 +175,9 @@ fn authorise(
 ) -> Result<(Requester, Source), Error> {
     let header = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
     check_region(state.behaviour.region, header(HeaderName::from_static("x-region")))?;
+    if state.licence_expired {
+        return Err(Kind::LicenseExpired.into());
+    }
     let credential = header(AUTHORIZATION).unwrap_or_default();
     match api {
         Api::Customer => {

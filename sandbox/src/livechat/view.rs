@@ -124,6 +124,12 @@ pub(crate) fn chat_summary(state: &State, chat: &Chat, audience: Audience) -> Va
             fields.insert("last_thread_summary".to_owned(), summary.into());
             fields.insert("is_followed".to_owned(), json!(false));
         }
+        Audience::Customer if state.behaviour.lists_chats_as_next_version => {
+            let per_type = fields.remove("last_event_per_type");
+            let info = json!({"id": last.id, "created_at": last.created_at, "last_event_per_type": per_type});
+            fields.insert("last_thread_info".to_owned(), info);
+            fields.insert("active".to_owned(), json!(last.active));
+        }
         Audience::Customer => {
             fields.insert("last_thread_id".to_owned(), json!(last.id));
             fields.insert("last_thread_created_at".to_owned(), json!(last.created_at));

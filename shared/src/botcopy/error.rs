@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::http::{Answer, Call, Failure, Refusal, word};
+use crate::http::{Answer, Call, Failure, Refusal, repaired, word};
 
 /// A push that did not succeed.
 ///
@@ -43,7 +43,7 @@ impl Error {
 
     /// Reads `{"error"}` or `{"message"}`, if there is either.
     pub(super) fn refused(call: Call, answer: &Answer) -> Self {
-        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let body: Value = serde_json::from_slice(&repaired(&answer.body)).unwrap_or_default();
         let message = ["message", "error"].iter().find_map(|name| body.get(name)?.as_str());
         Self::Refused { call, refusal: Box::new(Refusal::new(answer, None, message, None)) }
     }
@@ -58,7 +58,10 @@ impl Error {
     /// Whether the trouble is passing: the same push may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Refused { refusal, .. } => refusal.has_transient_status(),
+            // A page comes from somebody who stands before Botcopy, and says nothing of the push.
+            Self::Refused { refusal, .. } => {
+                refusal.has_transient_status() || refusal.status.is_redirection() || refusal.is_page
+            }
             Self::Failed { failure, .. } => failure.is_transient(),
         }
     }
@@ -74,6 +77,11 @@ impl Error {
     /// How long Botcopy asks to wait, at most one hour.
     pub fn retry_after(&self) -> Option<Duration> {
         self.refusal()?.retry_after
+    }
+
+    /// Whether Botcopy takes no more calls for a while.
+    pub fn is_rate_limited(&self) -> bool {
+        self.refusal().is_some_and(|refusal| refusal.status.as_u16() == 429)
     }
 
     /// Whether the API key is not accepted.
@@ -92,6 +100,7 @@ mod tests {
     fn statuses_are_taken_as_http_means_them() {
         // status, retryable, outcome unknown, about the key
         let cases = [
+            (302, true, false, false),
             (400, false, false, false),
             (401, false, false, true),
             (403, false, false, true),
@@ -103,6 +112,8 @@ mod tests {
         ];
         for (status, retryable, unknown, key) in cases {
             let status = StatusCode::from_u16(status).unwrap();
+            let page = Answer { status, headers: HeaderMap::new(), body: b"<html>".to_vec() };
+            assert!(Error::refused(Call::once("push"), &page).is_retryable(), "{status}");
             let answer = Answer { status, headers: HeaderMap::new(), body: Vec::new() };
             let error = Error::refused(Call::once("push"), &answer);
             let found = (error.is_retryable(), error.outcome_unknown(), error.is_authentication());

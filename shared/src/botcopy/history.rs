@@ -7,7 +7,9 @@ use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use super::rich;
+use crate::http::Field;
 use crate::redacted::Redacted;
+use crate::text::is_blank;
 
 /// One item of `messageHistory`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,8 +162,15 @@ impl<'de> Visitor<'de> for LeanVisitor {
 }
 
 /// Reads `messageHistory`; what is not even a list is no history.
-pub(super) fn read(items: &Value) -> Vec<HistoryItem> {
-    items.as_array().map(|items| items.iter().map(item).collect()).unwrap_or_default()
+pub(super) fn read(items: &Field<'_>) -> Vec<HistoryItem> {
+    let read = |field: Field<'_>| {
+        let item = item(field.value());
+        if item == HistoryItem::Unreadable {
+            field.note();
+        }
+        item
+    };
+    items.items().map(read).collect()
 }
 
 fn item(item: &Value) -> HistoryItem {
@@ -191,7 +200,7 @@ fn is_asked(payload: &Value) -> bool {
 }
 
 pub(super) fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
-    object.get(name)?.as_str().filter(|text| !text.trim().is_empty())
+    object.get(name)?.as_str().filter(|text| !is_blank(text))
 }
 
 fn said(author: Author, text: &str) -> HistoryItem {
@@ -221,6 +230,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn read(items: &Value) -> Vec<HistoryItem> {
+        super::read(&Field::root(items, &crate::http::Noted::default()))
+    }
 
     fn one(payload: Value) -> HistoryItem {
         let list = json!([{"_id": "1", "botPlatform": "dialogflowES", "direction": "out", "payload": payload,

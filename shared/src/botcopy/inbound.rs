@@ -1,12 +1,13 @@
 //! What Botcopy asks of a live-chat endpoint.
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::history::{self, Lean};
 use super::{Channel, HistoryItem};
-use crate::http::{DecodeError, decode};
+use crate::http::{DecodeError, Field, Noted, OddFields, decode};
 use crate::redacted::Redacted;
+use crate::text::is_blank;
 
 /// What a call has to show.
 #[derive(Clone, Copy, Debug)]
@@ -18,16 +19,11 @@ pub struct Proof<'a> {
 }
 
 /// A call whose access token has not been compared yet.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct UnverifiedCall {
     /// Messages repeat the token here; events of the user do not.
-    #[serde(default)]
     access_token: Option<Redacted>,
-    #[serde(default, deserialize_with = "event_type")]
-    event_type: EventType,
-    #[serde(flatten)]
-    fields: Fields,
+    call: Call,
+    odd: OddFields,
 }
 
 /// What a call tells of.
@@ -42,45 +38,27 @@ pub enum EventType {
     Unknown,
 }
 
-fn event_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<EventType, D::Error> {
-    Ok(match Value::deserialize(deserializer)?.as_str() {
-        None | Some("message") => EventType::Message,
-        Some("user_typing") => EventType::Typing,
-        Some(_) => EventType::Unknown,
-    })
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Fields {
-    #[serde(flatten)]
-    channel: WireChannel,
-    #[serde(default)]
-    query_input: Value,
-    #[serde(default)]
-    dialogflow_response: Lean,
-    #[serde(default)]
-    message_history: Lean,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireChannel {
-    #[serde(deserialize_with = "short")]
-    user_id: String,
-    #[serde(deserialize_with = "short")]
-    bot_id: String,
+impl EventType {
+    fn read(event: &Field<'_>) -> Self {
+        if !event.is_absent() && !event.value().is_string() {
+            event.note();
+        }
+        match event.value().as_str() {
+            None | Some("message") => Self::Message,
+            Some("user_typing") => Self::Typing,
+            Some(_) => Self::Unknown,
+        }
+    }
 }
 
 /// Both ids together become one of ours, escaped.
-fn short<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+fn short<T: From<String>>(id: &Field<'_>) -> Option<T> {
     const MAX_BYTES: usize = 90;
-    let id = String::deserialize(deserializer)?;
-    if id.len() <= MAX_BYTES {
-        Ok(id)
-    } else {
-        Err(de::Error::custom("invalid length, expected an id of at most 90 bytes"))
+    let short = id.id_or_number::<String>().filter(|id| id.len() <= MAX_BYTES);
+    if short.is_none() {
+        id.note();
     }
+    short.map(T::from)
 }
 
 /// The body is not what Botcopy always sends.
@@ -93,11 +71,22 @@ impl UnverifiedCall {
     ///
     /// [`Malformed`] when it is not JSON, or lacks the user, the bot, or in a message the token; everything else may be missing.
     pub fn parse(body: &[u8]) -> Result<Self, Malformed> {
-        let call: Self = decode(body)?;
-        match (&call.access_token, call.event_type) {
-            (None, EventType::Message) => Err(DecodeError::missing("accessToken")),
-            _ => Ok(call),
+        let Lean(document) = decode(body)?;
+        let noted = Noted::default();
+        let call = Call::read(&Field::root(&document, &noted));
+        let odd = OddFields::from(noted);
+        let call = call.ok_or_else(|| DecodeError::unreadable(&odd))?;
+        let access_token = document.get("accessToken").filter(|token| !token.is_null());
+        match (access_token.map(Value::as_str), call.event_type) {
+            (Some(Some(token)), _) => Ok(Self { access_token: Some(token.into()), call, odd }),
+            (None, EventType::Typing | EventType::Unknown) => Ok(Self { access_token: None, call, odd }),
+            (None, EventType::Message) | (Some(None), _) => Err(DecodeError::missing("accessToken")),
         }
+    }
+
+    /// What of the call is not as documented.
+    pub const fn odd(&self) -> &OddFields {
+        &self.odd
     }
 
     /// Whether the call carries `access_token` in the header, and `custom_header` where there is one; a message has to carry the
@@ -113,21 +102,12 @@ impl UnverifiedCall {
     /// Whether the call has the form of one of this bot: it names the bot, and shows one token in both places, whichever that is.
     pub fn seems_to_be_of(&self, bot_id: &str, authorization: &str) -> bool {
         let is_consistent = self.access_token.as_ref().is_some_and(|token| token.matches(authorization));
-        self.fields.channel.bot_id == bot_id && is_consistent
+        self.call.channel.bot_id.as_str() == bot_id && is_consistent
     }
 
     /// What is asked, once the caller is known.
     pub fn into_call(self) -> Call {
-        let Fields { channel, query_input, dialogflow_response, message_history } = self.fields;
-        Call {
-            channel: Channel { bot_id: channel.bot_id.into(), user_id: channel.user_id.into() },
-            event_type: self.event_type,
-            said: Said::read(&query_input),
-            language: language(&query_input),
-            is_trigger: !dialogflow_response.0.is_null(),
-            parameters: parameters(&dialogflow_response.0),
-            history: history::read(&message_history.0),
-        }
+        self.call
     }
 }
 
@@ -156,6 +136,27 @@ pub struct Call {
     pub history: Vec<HistoryItem>,
 }
 
+impl Call {
+    /// Reads a call; nothing where it does not tell whose it is.
+    fn read(fields: &Field<'_>) -> Option<Self> {
+        let (user_id, bot_id) = (short(&fields.get("userId")), short(&fields.get("botId")));
+        let (input, response) = (fields.get("queryInput"), fields.get("dialogflowResponse"));
+        let said = Said::read(input.value());
+        if said == Said::Unreadable || !(input.is_absent() || input.value().is_object()) {
+            input.note();
+        }
+        Some(Self {
+            channel: Channel { bot_id: bot_id?, user_id: user_id? },
+            event_type: EventType::read(&fields.get("eventType")),
+            said,
+            language: language(input.value()),
+            is_trigger: !response.is_absent(),
+            parameters: parameters(response.value()),
+            history: history::read(&fields.get("messageHistory")),
+        })
+    }
+}
+
 /// What a user said or did, as Dialogflow takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
@@ -176,8 +177,13 @@ pub enum Said {
 
 impl Said {
     fn read(input: &Value) -> Self {
-        let text =
-            |pointer: &str| input.pointer(pointer).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+        let text = |pointer: &str| match input.pointer(pointer)? {
+            Value::String(text) => Some(text.clone()).filter(|text| !is_blank(text)),
+            // As it was meant.
+            other @ (Value::Number(_) | Value::Bool(_)) => Some(other.to_string()),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        };
+        let is_odd = |pointer: &str| matches!(input.pointer(pointer), Some(Value::Array(_) | Value::Object(_)));
         // Dialogflow CX calls an event's name `event`.
         if let Some(name) = text("/event/name").or_else(|| text("/event/event")) {
             let parameters = input.pointer("/event/parameters").and_then(Value::as_object);
@@ -185,6 +191,15 @@ impl Said {
         }
         match (text("/text/text"), input) {
             (Some(text), _) => Self::Text(text.into()),
+            // A text may also stand where its object should.
+            (None, Value::Object(fields))
+                if fields.get("text").is_some_and(|text| !text.is_object() && !text.is_null()) =>
+            {
+                text("/text").map_or(Self::Unreadable, |text| Self::Text(text.into()))
+            }
+            (None, Value::Object(_)) if is_odd("/text/text") => Self::Unreadable,
+            (None, Value::String(text)) if !text.trim().is_empty() => Self::Text(text.as_str().into()),
+            (None, Value::Array(_) | Value::Number(_) | Value::Bool(_)) => Self::Unreadable,
             (None, Value::Object(fields))
                 if fields.keys().any(|key| !["text", "languageCode"].contains(&key.as_str())) =>
             {
@@ -203,7 +218,7 @@ pub(super) fn readable<'a>(parameters: impl Iterator<Item = (&'a String, &'a Val
             Value::String(text) => text.trim().to_owned(),
             other => other.to_string(),
         };
-        (!value.is_empty()).then(|| (name.clone(), value.into()))
+        (!is_blank(&value) && !is_blank(name)).then(|| (name.clone(), value.into()))
     });
     said.collect()
 }
@@ -229,7 +244,7 @@ fn parameters(response: &Value) -> Vec<(String, Redacted)> {
 
 fn language(input: &Value) -> Option<String> {
     let codes = ["/text/languageCode", "/event/languageCode", "/languageCode"].into_iter();
-    codes.filter_map(|pointer| input.pointer(pointer)?.as_str()).map(str::to_owned).find(|code| !code.trim().is_empty())
+    codes.filter_map(|pointer| input.pointer(pointer)?.as_str()).map(str::to_owned).find(|code| !is_blank(code))
 }
 
 /// What Botcopy is answered.
@@ -306,6 +321,7 @@ mod tests {
         for further in [
             json!({"queryInput": null}),
             json!({"queryInput": {"text": {"text": 7}}}),
+            json!({"userId": 7, "botId": 8}),
             json!({"queryInput": {"event": {"name": "x"}}}),
             json!({"eventType": 7}),
             json!({"messageHistory": {"a": 1}}),
@@ -313,7 +329,7 @@ mod tests {
         ] {
             assert!(call(&further).history.is_empty(), "{further}");
         }
-        for nothing in [json!(null), json!({}), json!({"text": {"text": " ", "languageCode": "en"}}), json!("x")] {
+        for nothing in [json!(null), json!({}), json!({"text": {"text": " ", "languageCode": "en"}})] {
             assert_eq!(call(&json!({"queryInput": nothing})).said, Said::Nothing, "{nothing}");
         }
     }
@@ -329,7 +345,13 @@ mod tests {
         let cx = said(json!({"event": {"event": "buy"}, "languageCode": "de"}));
         assert_eq!(cx, Said::Event { name: "buy".into(), parameters: Vec::new() });
         assert_eq!(said(json!({"intent": {"intent": "projects/1"}})), Said::Unreadable);
-        assert_eq!(said(json!({"event": {"name": 7}})), Said::Unreadable);
+        assert_eq!(said(json!({"event": {"name": ["BUY"]}})), Said::Unreadable);
+        for meant in [json!({"text": {"text": 7}}), json!({"text": 7}), json!({"text": "7"}), json!("7")] {
+            assert_eq!(said(meant.clone()), Said::Text("7".into()), "{meant}");
+        }
+        for odd in [json!({"text": {"text": ["a"]}}), json!({"text": ["a"]}), json!(["a"]), json!(7)] {
+            assert_eq!(said(odd.clone()), Said::Unreadable, "{odd}");
+        }
     }
 
     #[test]

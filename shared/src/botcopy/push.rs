@@ -102,7 +102,7 @@ impl Widget<'_> {
         let request = self.request(push).map_err(|failure| Error::failed(call, failure))?;
         let answer: Answer = self.client.http.send(request).await.map_err(|failure| Error::failed(call, failure))?;
         match answer.status.is_success() {
-            true => Ok(()),
+            true => answer.acknowledged_somehow().map_err(|failure| Error::failed(call, failure)),
             false => Err(Error::refused(call, &answer)),
         }
     }
@@ -213,6 +213,17 @@ mod tests {
         let error = client.widget(&channel(), &"key".into()).push(&message()).await.unwrap_err();
         assert_eq!(error.to_string(), "Botcopy refused push message: status 502");
         assert!(error.is_retryable() && error.outcome_unknown());
+    }
+
+    #[tokio::test]
+    async fn a_page_is_no_sign_that_a_push_was_shown() {
+        for body in ["<html>canary</html>", r#"{"success": tr"#] {
+            let server = serve(ResponseTemplate::new(200).set_body_string(body)).await;
+            let client = client(&server.uri(), testing::http());
+            let error = client.widget(&channel(), &"key".into()).push(&message()).await.unwrap_err();
+            assert!(error.is_retryable() && error.outcome_unknown(), "{error}");
+            assert!(!error.to_string().contains("canary"));
+        }
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::Part;
 use super::history::text;
 use crate::redacted::Redacted;
+use crate::text::is_blank;
 
 /// How much of a custom payload is shown.
 const MOST_PARTS: usize = 20;
@@ -178,7 +179,7 @@ fn is_address(text: &str) -> bool {
 }
 
 fn words(text: &str) -> Option<Part> {
-    (!text.trim().is_empty()).then(|| Part::Text(text.into()))
+    (!is_blank(text)).then(|| Part::Text(text.into()))
 }
 
 fn media(kind: &'static str, url: Option<&str>, title: Option<&str>) -> Option<Part> {
@@ -186,7 +187,7 @@ fn media(kind: &'static str, url: Option<&str>, title: Option<&str>) -> Option<P
 }
 
 fn choices<'a>(question: Option<&str>, options: impl Iterator<Item = &'a str>) -> Vec<Part> {
-    let options: Vec<Redacted> = options.map(Into::into).collect();
+    let options: Vec<Redacted> = options.filter(|option| !is_blank(option)).map(Into::into).collect();
     match (options.is_empty(), question) {
         (true, None) => Vec::new(),
         (true, Some(question)) => words(question).into_iter().collect(),

@@ -4,7 +4,7 @@
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use super::{Client, Error, Result};
@@ -27,11 +27,16 @@ pub struct Integration {
     /// The version's id.
     pub id: IntegrationId,
     /// Where its calls go; its last part is a credential.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub url: Option<Redacted>,
     /// What its calls are signed with; told only when it is new.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub signing_secret: Option<Redacted>,
+}
+
+/// A text; anything else is none.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Redacted>, D::Error> {
+    Ok(Value::deserialize(deserializer)?.as_str().map(Redacted::from))
 }
 
 /// An interface that integrations implement.

@@ -7,16 +7,17 @@
 use serde_json::Value;
 
 use crate::redacted::Redacted;
+use crate::text::is_blank;
 
 /// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// `text`: a text, not empty.
+    /// `text`: a text; blank where nothing was said.
     Text {
         /// The text.
         text: Redacted,
     },
-    /// `markdown`: a text with Markdown marks, not empty.
+    /// `markdown`: a text with Markdown marks.
     Markdown {
         /// The text.
         markdown: Redacted,
@@ -46,7 +47,7 @@ pub enum Content {
     },
     /// `choice` and `dropdown`: a question with answers to pick from.
     Choice {
-        /// The question.
+        /// The question; blank where there is none.
         text: Redacted,
         /// The labels of the answers.
         options: Vec<Redacted>,
@@ -66,7 +67,7 @@ pub enum Content {
 /// A heading with whatever stands below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Card {
-    /// The heading.
+    /// The heading; empty where there is none.
     pub title: Redacted,
     /// What stands below the heading.
     pub subtitle: Option<Redacted>,
@@ -89,14 +90,14 @@ impl Content {
     /// Reads the payload of a message of type `kind`.
     pub(super) fn read(kind: &str, payload: &Value) -> Self {
         let known = match kind {
-            "text" => text(payload, "text").map(|text| Self::Text { text }),
-            "markdown" => text(payload, "markdown").map(|markdown| Self::Markdown { markdown }),
+            "text" => words(payload, "text").map(|text| Self::Text { text }),
+            "markdown" => words(payload, "markdown").map(|markdown| Self::Markdown { markdown }),
             "image" => media(kind, payload, "imageUrl"),
             "audio" => media(kind, payload, "audioUrl"),
             "video" => media(kind, payload, "videoUrl"),
             "file" => media(kind, payload, "fileUrl"),
             "location" => location(payload),
-            "card" => card(payload).map(|card| Self::Cards { cards: vec![card] }),
+            "card" => card(payload).map(|card| cards(vec![card])),
             "carousel" => carousel(payload),
             "choice" | "dropdown" => choice(payload),
             "bloc" => bloc(payload),
@@ -106,8 +107,23 @@ impl Content {
     }
 }
 
+/// A text, be it blank; numbers, and yes or no, are read as they are written.
+fn words(payload: &Value, key: &str) -> Option<Redacted> {
+    match payload.get(key)? {
+        Value::String(text) => Some(text.as_str().into()),
+        other @ (Value::Number(_) | Value::Bool(_)) => Some(other.to_string().into()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// A text that says something.
 fn text(payload: &Value, key: &str) -> Option<Redacted> {
-    payload.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(Redacted::from)
+    words(payload, key).filter(|text| !is_blank(text.expose()))
+}
+
+/// What says nothing to anybody.
+fn nothing() -> Content {
+    Content::Text { text: String::new().into() }
 }
 
 /// A file by its address, with an optional `title`.
@@ -116,7 +132,10 @@ fn media(kind: &str, payload: &Value, key: &str) -> Option<Content> {
 }
 
 fn location(payload: &Value) -> Option<Content> {
-    let degrees = |key: &str| payload.get(key).and_then(Value::as_f64);
+    let degrees = |key: &str| {
+        let value = payload.get(key)?;
+        value.as_f64().or_else(|| value.as_str()?.trim().parse().ok().filter(|degrees: &f64| degrees.is_finite()))
+    };
     Some(Content::Location {
         coordinates: format!("{},{}", degrees("latitude")?, degrees("longitude")?).into(),
         title: text(payload, "title"),
@@ -127,7 +146,7 @@ fn location(payload: &Value) -> Option<Content> {
 fn card(payload: &Value) -> Option<Card> {
     let actions = payload.get("actions").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     Some(Card {
-        title: text(payload, "title")?,
+        title: words(payload, "title").map(|title| if is_blank(title.expose()) { "".into() } else { title })?,
         subtitle: text(payload, "subtitle"),
         image_url: text(payload, "imageUrl"),
         buttons: actions.iter().filter_map(button).collect(),
@@ -140,14 +159,24 @@ fn button(action: &Value) -> Option<Button> {
 }
 
 fn carousel(payload: &Value) -> Option<Content> {
-    let cards: Vec<_> = payload.get("items")?.as_array()?.iter().filter_map(card).collect();
-    (!cards.is_empty()).then_some(Content::Cards { cards })
+    let found: Vec<_> = payload.get("items")?.as_array()?.iter().filter_map(card).collect();
+    (!found.is_empty()).then(|| cards(found))
+}
+
+/// Those of the cards that show anything.
+fn cards(mut cards: Vec<Card>) -> Content {
+    cards.retain(|card| {
+        let has_more = card.subtitle.is_some() || card.image_url.is_some() || !card.buttons.is_empty();
+        has_more || !card.title.expose().is_empty()
+    });
+    if cards.is_empty() { nothing() } else { Content::Cards { cards } }
 }
 
 fn choice(payload: &Value) -> Option<Content> {
     let options = payload.get("options").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let options = options.iter().filter_map(|option| text(option, "label")).collect();
-    Some(Content::Choice { text: text(payload, "text")?, options })
+    let options: Vec<_> = options.iter().filter_map(|option| text(option, "label")).collect();
+    let text = words(payload, "text")?;
+    Some(if options.is_empty() { Content::Text { text } } else { Content::Choice { text, options } })
 }
 
 /// A bloc within a bloc does not exist.
@@ -198,6 +227,7 @@ mod tests {
             json!({"text": "Which?", "options": [{"label": "A", "value": "a"}, {"label": "B", "value": "b"}]});
         let cases = [
             ("text", json!({"text": "Hi", "extra": 1}), Content::Text { text: "Hi".into() }),
+            ("text", json!({"text": 5}), Content::Text { text: "5".into() }),
             ("markdown", json!({"markdown": "*Hi*"}), Content::Markdown { markdown: "*Hi*".into() }),
             ("image", json!({"imageUrl": "https://i"}), image(None)),
             ("image", json!({"imageUrl": "https://i", "title": "Cat"}), image(Some("Cat"))),
@@ -228,12 +258,11 @@ mod tests {
     #[test]
     fn what_is_not_as_documented_keeps_its_type() {
         for (kind, payload) in [
-            ("text", json!({"text": 5})),
-            ("text", json!({"text": ""})),
+            ("text", json!({"text": [5]})),
             ("markdown", json!({"text": "Hi"})),
             ("image", json!({"imageUrl": ""})),
             ("image", json!({"fileUrl": "https://i"})),
-            ("location", json!({"latitude": "52", "longitude": 13})),
+            ("location", json!({"latitude": "north", "longitude": 13})),
             ("card", json!({"subtitle": "no title"})),
             ("carousel", json!({"items": []})),
             ("choice", json!({"options": [{"label": "A"}]})),
@@ -243,6 +272,26 @@ mod tests {
         ] {
             assert_eq!(Content::read(kind, &payload), other(kind));
         }
+    }
+
+    #[test]
+    fn what_is_blank_is_absent_and_no_placeholder() {
+        for (kind, payload) in [
+            ("text", json!({"text": ""})),
+            ("text", json!({"text": "\u{200b}"})),
+            ("markdown", json!({"markdown": " \u{3164}"})),
+            ("card", json!({"title": " ", "subtitle": "\u{feff}", "actions": [{"action": "say", "label": "\u{ad}"}]})),
+            ("carousel", json!({"items": [{"title": "\u{fe0f}"}]})),
+            ("choice", json!({"text": " ", "options": [{"label": "\u{2800}"}]})),
+        ] {
+            let read = Content::read(kind, &payload);
+            let (Content::Text { text } | Content::Markdown { markdown: text }) = read else { panic!("{read:?}") };
+            assert!(is_blank(text.expose()), "{kind}");
+        }
+        assert_eq!(Content::read("image", &json!({"imageUrl": "https://i", "title": "\u{200d}"})), image(None));
+        let card = json!({"title": " ", "subtitle": "Green"});
+        let expected = Card { title: "".into(), subtitle: Some("Green".into()), image_url: None, buttons: Vec::new() };
+        assert_eq!(Content::read("card", &card), Content::Cards { cards: vec![expected] });
     }
 
     #[test]

@@ -12,8 +12,8 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::{Install, forms};
-use crate::http::{DecodeError, decode};
-use crate::ids::{GroupId, MAX_ID_BYTES, UserId};
+use crate::http::{DecodeError, decode, fit, repaired};
+use crate::ids::{GroupId, MAX_ID_BYTES};
 use crate::redacted::Redacted;
 
 /// Where an inbound call comes from, and what it wants.
@@ -21,10 +21,8 @@ use crate::redacted::Redacted;
 pub struct Context {
     /// The install (`x-bot-id`, `x-integration-id`, `x-integration-alias`, `x-webhook-id`).
     pub install: Install,
-    /// The bot's own user (`x-bot-user-id`).
-    pub bot_user_id: UserId,
-    /// What the bot's author configured (`x-bp-configuration`).
-    pub configuration: Configuration,
+    /// What the bot's author configured (`x-bp-configuration`); only a start and `register` need it.
+    pub configuration: Result<Configuration, ContextError>,
     /// The operation's name (`x-bp-operation`), for [`Operation::decode`](super::Operation::decode).
     pub operation: String,
     /// The W3C trace context, if there is one.
@@ -49,6 +47,11 @@ pub struct Configuration {
 }
 
 impl Configuration {
+    /// Reads a card that a start has brought along.
+    pub(super) fn read(card: &Value) -> Result<Self, DecodeError> {
+        fit(card)
+    }
+
     /// These values, with those of `fallback` where there are none; fields are put together, and these win.
     #[must_use]
     pub fn or(self, fallback: &Self) -> Self {
@@ -106,7 +109,7 @@ impl<'de> Visitor<'de> for FormVisitor {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Configuration, E> {
-        match serde_json::from_str::<Value>(text) {
+        match serde_json::from_slice::<Value>(&repaired(text.as_bytes())) {
             Ok(object @ Value::Object(_)) => Form::deserialize(object).map(Configuration::from).map_err(E::custom),
             _ => Ok(Configuration::default()),
         }
@@ -189,8 +192,7 @@ impl Context {
                 alias: id(headers, "x-integration-alias")?,
                 install_id: id(headers, "x-webhook-id")?,
             },
-            bot_user_id: id(headers, "x-bot-user-id")?,
-            configuration: configuration(required(headers, "x-bp-configuration")?)?,
+            configuration: required(headers, "x-bp-configuration").and_then(configuration),
             operation: required(headers, "x-bp-operation")?.to_owned(),
             traceparent: text(headers, "traceparent").map(str::to_owned),
         })
@@ -221,18 +223,18 @@ mod tests {
 
     use super::*;
 
-    const REQUIRED: [(&str, &str); 7] = [
+    const REQUIRED: [(&str, &str); 5] = [
         ("x-bot-id", "bot_1"),
-        ("x-bot-user-id", "user_bot"),
         ("x-integration-id", "intver_1"),
         ("x-integration-alias", "acme/livechat"),
         ("x-webhook-id", "webhook_1"),
         ("x-bp-operation", "ping"),
-        ("x-bp-configuration", "e30="),
     ];
 
+    const CONFIGURED: (&str, &str) = ("x-bp-configuration", "e30=");
+
     fn headers(changes: &[(&str, &str)]) -> HeaderMap {
-        let pairs = REQUIRED.iter().chain(changes);
+        let pairs = REQUIRED.iter().chain([&CONFIGURED]).chain(changes);
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             headers.insert(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
@@ -243,7 +245,7 @@ mod tests {
     fn configured(json: &str) -> Result<Option<GroupId>, ContextError> {
         let encoded = STANDARD_PAD_INDIFFERENT.encode(json);
         Context::from_headers(&headers(&[("x-bp-configuration", &encoded)]))
-            .map(|context| context.configuration.group_id)
+            .and_then(|context| context.configuration.map(|configuration| configuration.group_id))
     }
 
     #[test]
@@ -257,8 +259,7 @@ mod tests {
         };
         let expected = Context {
             install,
-            bot_user_id: "user_bot".into(),
-            configuration: Configuration::default(),
+            configuration: Ok(Configuration::default()),
             operation: "ping".to_owned(),
             traceparent: Some("00-1-2-01".to_owned()),
         };
@@ -307,7 +308,8 @@ mod tests {
 
     #[test]
     fn a_configuration_that_is_not_base64_json_is_an_error() {
-        let of = |value| Context::from_headers(&headers(&[("x-bp-configuration", value)]));
+        let of = |value| Context::from_headers(&headers(&[("x-bp-configuration", value)])).unwrap().configuration;
+        assert_eq!(of(""), Err(ContextError::MissingHeader("x-bp-configuration")));
         assert_eq!(of("{}"), Err(ContextError::NotBase64));
         assert!(matches!(of("bm90IGpzb24="), Err(ContextError::InvalidConfiguration(_))));
         assert!(of("e30").is_ok(), "missing padding is tolerated");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::http::{Answer, Call, Failure, Refusal, word};
+use crate::http::{Answer, Call, Failure, Refusal, repaired, word};
 
 /// A call to Botpress that did not succeed.
 #[derive(Debug, Error)]
@@ -41,9 +41,16 @@ impl Error {
 
     /// Reads `{"id","type","message"}`, or whatever of it is there.
     pub(super) fn refused(call: Call, answer: &Answer) -> Self {
-        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let body: Value = serde_json::from_slice(&repaired(&answer.body)).unwrap_or_default();
         let text = |name| body.get(name).and_then(Value::as_str);
         Self::Refused { call, refusal: Box::new(Refusal::new(answer, text("type"), text("message"), text("id"))) }
+    }
+
+    /// What was called.
+    pub const fn call(&self) -> Call {
+        match self {
+            Self::Refused { call, .. } | Self::Failed { call, .. } => *call,
+        }
     }
 
     /// What Botpress said, if it said anything.
@@ -59,7 +66,9 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         const LATER: [&str; 3] = ["OperationTimeout", "RateLimited", "ResourceLockedConflict"];
         match self {
-            Self::Refused { refusal, .. } => refusal.has_code(&LATER) || refusal.has_transient_status(),
+            Self::Refused { refusal, .. } => {
+                refusal.has_code(&LATER) || refusal.has_transient_status() || refusal.is_of_a_stranger()
+            }
             Self::Failed { failure, .. } => failure.is_transient(),
         }
     }
@@ -69,8 +78,16 @@ impl Error {
     /// Always false for calls whose repetition changes nothing, which is all but creating an event. A refused connection,
     /// a rate limit and a 502 are known outcomes: Botpress's own client repeats those whatever the call.
     pub fn outcome_unknown(&self) -> bool {
+        !self.call().repeatable && self.may_have_happened()
+    }
+
+    /// Whether the user may have been shown what was posted, or the bot told, although the call failed.
+    pub fn may_have_been_shown(&self) -> bool {
+        ["createEvent", "getOrCreateMessage"].contains(&self.call().name) && self.may_have_happened()
+    }
+
+    fn may_have_happened(&self) -> bool {
         match self {
-            Self::Refused { call, .. } | Self::Failed { call, .. } if call.repeatable => false,
             Self::Refused { refusal, .. } => refusal.status.is_server_error() && refusal.status.as_u16() != 502,
             Self::Failed { failure, .. } => failure.may_have_happened(),
         }
@@ -86,14 +103,39 @@ impl Error {
         self.is("Unauthorized", 401)
     }
 
+    /// Whether nobody may call for this bot at present: its workspace has not paid or is at the end of a quota, or the integration
+    /// is not installed there any more.
+    pub fn is_account_refused(&self) -> bool {
+        self.has_code(&["PaymentRequired", "QuotaExceeded"]) || self.is_forbidden()
+    }
+
+    /// Whether the key is genuine and does not open this: mostly the whole bot, but Botpress may also mean one object.
+    pub fn is_forbidden(&self) -> bool {
+        self.has_code(&["Forbidden"])
+    }
+
+    /// Whether Botpress takes no more calls for a while.
+    pub fn is_rate_limited(&self) -> bool {
+        self.is("RateLimited", 429)
+    }
+
     /// Whether the message or tag is not one that the integration's definition declares.
     pub fn is_invalid_payload(&self) -> bool {
         self.is("InvalidPayload", 400)
     }
 
-    /// Whether the user, conversation or bot does not exist.
+    /// Whether Botpress itself says that something which the call names does not exist, be it in the path or in the body.
+    pub fn is_gone(&self) -> bool {
+        self.has_code(&["ResourceNotFound", "ReferenceNotFound", "ResourceGone"])
+    }
+
+    /// Whether the user, conversation or bot does not exist. A page with the status 404 does not say so.
     pub fn is_not_found(&self) -> bool {
-        self.is("ResourceNotFound", 404)
+        self.has_code(&["ResourceNotFound"])
+    }
+
+    fn has_code(&self, codes: &[&str]) -> bool {
+        self.refusal().is_some_and(|refusal| refusal.has_code(codes))
     }
 
     /// The code decides; the status counts only when there is none.
@@ -139,11 +181,39 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_of_the_whole_bot_is_none_of_one_message() {
+        let call = Call::repeatable("getOrCreateMessage");
+        for (status, code, expected) in [
+            (402, "PaymentRequired", true),
+            (403, "QuotaExceeded", true),
+            (403, "Forbidden", true),
+            (400, "InvalidPayload", false),
+            (413, "LimitExceeded", false),
+            (401, "Unauthorized", false),
+        ] {
+            assert_eq!(refused(call, status, code).is_account_refused(), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_was_posted_may_be_shown_although_its_repetition_does_no_harm() {
+        let posted = |status, code| refused(Call::repeatable("getOrCreateMessage"), status, code);
+        assert!(posted(500, "Internal").may_have_been_shown() && !posted(500, "Internal").outcome_unknown());
+        assert!(!posted(429, "RateLimited").may_have_been_shown());
+        assert!(!refused(Call::repeatable("getUser"), 500, "Internal").may_have_been_shown());
+    }
+
+    #[test]
     fn a_bad_token_and_a_missing_object_are_told_apart() {
         let call = Call::repeatable("getUser");
         assert!(refused(call, 401, "Unauthorized").is_authentication());
         assert!(refused(call, 404, "ResourceNotFound").is_not_found());
         assert!(!refused(call, 403, "Forbidden").is_authentication());
         assert!(!refused(call, 400, "ReferenceNotFound").is_not_found());
+        for (code, status) in [("ResourceNotFound", 404), ("ReferenceNotFound", 400), ("ResourceGone", 410)] {
+            assert!(refused(call, status, code).is_gone());
+        }
+        let page = Answer { status: StatusCode::NOT_FOUND, headers: HeaderMap::new(), body: b"<html>".to_vec() };
+        assert!(!Error::refused(call, &page).is_gone(), "a page of somebody in between proves nothing");
     }
 }

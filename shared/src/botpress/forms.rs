@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value};
 
+use crate::http::repaired;
 use crate::ids::GroupId;
 use crate::redacted::Redacted;
-use crate::text::one_line;
+use crate::text::{is_blank, one_line};
 
 /// A text, a number, or yes or no, as a text; blank ones are none, and so is anything else.
 pub(super) fn text(value: &Value) -> Option<String> {
@@ -13,7 +14,7 @@ pub(super) fn text(value: &Value) -> Option<String> {
         Value::Number(_) | Value::Bool(_) => value.to_string(),
         Value::Null | Value::Array(_) | Value::Object(_) => String::new(),
     };
-    Some(text).filter(|text| !text.is_empty())
+    Some(text).filter(|text| !is_blank(text))
 }
 
 /// The number of a group: a whole number from 0, also as a text or as `5.0`; null and a blank text are none.
@@ -24,7 +25,7 @@ pub(super) fn text(value: &Value) -> Option<String> {
 pub(super) fn group_id(value: &Value) -> Result<Option<GroupId>, NotAGroup> {
     let number = match value {
         Value::Null => return Ok(None),
-        Value::String(text) if text.trim().is_empty() => return Ok(None),
+        Value::String(text) if is_blank(text) => return Ok(None),
         Value::String(text) => text.trim().parse().ok(),
         other => other.as_f64(),
     };
@@ -40,14 +41,14 @@ pub(super) struct NotAGroup;
 pub(super) fn tags(value: &Value) -> Vec<String> {
     let found = match value {
         Value::Array(items) => items.iter().filter_map(text).collect(),
-        Value::String(written) => match serde_json::from_str(written) {
+        Value::String(written) => match serde_json::from_slice(&repaired(written.as_bytes())) {
             Ok(Value::Array(items)) => items.iter().filter_map(text).collect(),
             _ => written.split(',').map(str::to_owned).collect(),
         },
         other => Vec::from_iter(text(other)),
     };
     let mut tags: Vec<String> = Vec::new();
-    for tag in found.iter().map(|tag| one_line(tag)).filter(|tag| !tag.is_empty()) {
+    for tag in found.iter().map(|tag| one_line(tag)).filter(|tag| !is_blank(tag)) {
         if !tags.contains(&tag) {
             tags.push(tag);
         }
@@ -60,7 +61,7 @@ pub(super) fn session_fields(value: &Value) -> Vec<(String, Redacted)> {
     match value {
         Value::Object(fields) => fields_of(fields),
         Value::Array(items) => items.iter().filter_map(Value::as_object).flat_map(fields_of).collect(),
-        Value::String(written) => match serde_json::from_str(written) {
+        Value::String(written) => match serde_json::from_slice(&repaired(written.as_bytes())) {
             Ok(Value::String(_)) | Err(_) => Vec::new(),
             Ok(value) => session_fields(&value),
         },
@@ -70,7 +71,7 @@ pub(super) fn session_fields(value: &Value) -> Vec<(String, Redacted)> {
 
 fn fields_of(fields: &Map<String, Value>) -> Vec<(String, Redacted)> {
     let filled = fields.iter().filter_map(|(name, value)| Some((one_line(name), one_line(&text(value)?))));
-    filled.filter(|(name, value)| !name.is_empty() && !value.is_empty()).map(|(n, v)| (n, v.into())).collect()
+    filled.filter(|(name, value)| !is_blank(name) && !is_blank(value)).map(|(n, v)| (n, v.into())).collect()
 }
 
 #[cfg(test)]

@@ -23,7 +23,9 @@ pub use content::{Button, Card, Content};
 pub use context::{Configuration, Context, ContextError};
 pub use error::Error;
 pub use model::{Conversation, Message, NewEvent, NewMessage, NewUser, RegisterSchedule, User};
-pub use operation::{Action, Author, HistoryItem, MessageCreated, Operation, OperationError, WebhookReceived};
+pub use operation::{
+    Action, Author, HistoryItem, MessageCreated, Operation, OperationError, UNREAD_SPEAKER, WebhookReceived,
+};
 pub use runtime::Runtime;
 
 use crate::http::Http;

@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::http::entries;
 use crate::ids::{ConversationId, MessageId, UserId};
 
 /// A user: the end user's mirror, or an agent.
@@ -18,15 +17,17 @@ use crate::ids::{ConversationId, MessageId, UserId};
 pub struct User {
     /// The user's id.
     pub id: UserId,
-    /// Our own tags, without prefix.
-    #[serde(default, deserialize_with = "entries")]
-    pub tags: BTreeMap<String, String>,
     /// The name to show.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub name: Option<String>,
     /// The picture's URL.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub picture_url: Option<String>,
+}
+
+/// A text; anything else is none.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Value::deserialize(deserializer)?.as_str().map(str::to_owned))
 }
 
 impl fmt::Debug for User {
@@ -81,9 +82,6 @@ impl fmt::Debug for NewUser {
 pub struct Conversation {
     /// The conversation's id.
     pub id: ConversationId,
-    /// Our own tags, without prefix.
-    #[serde(default, deserialize_with = "entries")]
-    pub tags: BTreeMap<String, String>,
 }
 
 /// A message of one of our conversations.
@@ -92,10 +90,6 @@ pub struct Conversation {
 pub struct Message {
     /// The message's id.
     pub id: MessageId,
-    /// The conversation it stands in.
-    pub conversation_id: ConversationId,
-    /// Who wrote it.
-    pub user_id: UserId,
     /// Whether the call has posted it, and not found it; older versions of the API do not tell.
     #[serde(skip)]
     pub created: Option<bool>,

@@ -9,6 +9,7 @@ use super::rich;
 use super::wording::Wording;
 use crate::livechat;
 use crate::redacted::Redacted;
+use crate::text::is_blank;
 
 /// How much of a fingerprint is kept: enough to tell two versions of one message apart.
 const REVISION_BYTES: usize = 6;
@@ -33,6 +34,8 @@ pub enum MessageContent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<Redacted>,
     },
+    /// Something that was said and cannot be read.
+    Unreadable,
     /// Something that cannot be shown.
     Placeholder {
         /// LiveChat's word for it.
@@ -85,19 +88,22 @@ impl MessageContent {
     /// What an event of LiveChat shows to a customer; system messages, forms and the like show nothing.
     pub fn of(content: &livechat::Content) -> Option<Self> {
         match content {
-            livechat::Content::Message { text } if is_blank(text) => None,
+            livechat::Content::Message { text } if is_blank(text.expose()) => None,
             livechat::Content::Message { text } => Some(Self::Text { text: text.clone() }),
-            livechat::Content::File { url, .. } if is_blank(url) => None,
+            livechat::Content::File { url, .. } if is_blank(url.expose()) => None,
             livechat::Content::File { url, name, content_type, alternative_text, .. } => Some(Self::Media {
                 kind: MediaKind::of(content_type.as_deref()),
                 url: absolute(url.expose()).into(),
-                name: [name, alternative_text].into_iter().flatten().find(|name| !is_blank(name)).cloned(),
+                name: [name, alternative_text].into_iter().flatten().find(|name| !is_blank(name.expose())).cloned(),
             }),
             livechat::Content::RichMessage { template_id, elements } => {
-                Some(rich::markdown(elements).map(Self::text).unwrap_or_else(|| Self::Placeholder {
-                    of: template_id.clone().unwrap_or_else(|| "rich_message".to_owned()),
-                }))
+                let placeholder =
+                    || Self::Placeholder { of: template_id.clone().unwrap_or_else(|| "rich_message".to_owned()) };
+                let shown = rich::markdown(elements).map(Self::text);
+                shown.or_else(|| (!rich::has_words(elements)).then(placeholder))
             }
+            livechat::Content::Unreadable { kind } if kind == "message" => Some(Self::Unreadable),
+            livechat::Content::Unreadable { kind } => Some(Self::Placeholder { of: kind.clone() }),
             livechat::Content::SystemMessage { .. } | livechat::Content::Other { .. } => None,
         }
     }
@@ -109,6 +115,7 @@ impl MessageContent {
             Self::Media { kind, url, name } => {
                 wording.link(kind.name(), name.as_ref().map(Redacted::expose), url.expose())
             }
+            Self::Unreadable => wording.unreadable(),
             Self::Placeholder { of } => wording.placeholder(of),
         }
     }
@@ -119,7 +126,7 @@ impl MessageContent {
         match self {
             // A file stands for itself.
             Self::Media { .. } => Some(self.clone()),
-            Self::Text { .. } | Self::Placeholder { .. } => Some(Self::text(announced)),
+            Self::Text { .. } | Self::Unreadable | Self::Placeholder { .. } => Some(Self::text(announced)),
         }
     }
 
@@ -128,6 +135,7 @@ impl MessageContent {
         let shown = match self {
             Self::Text { text } => ["text", text.expose()],
             Self::Media { kind, url, .. } => [kind.name(), url.expose()],
+            Self::Unreadable => ["unreadable", ""],
             Self::Placeholder { of } => ["placeholder", of],
         };
         let digest = Sha256::digest(shown.join("\0"));
@@ -142,10 +150,6 @@ pub(super) fn absolute(url: &str) -> String {
             && scheme.chars().all(|character| character.is_ascii_alphanumeric() || "+-".contains(character))
     });
     if has_scheme { url.to_owned() } else { format!("https://{}", url.trim_start_matches('/')) }
-}
-
-fn is_blank(text: &Redacted) -> bool {
-    text.expose().trim().is_empty()
 }
 
 #[cfg(test)]

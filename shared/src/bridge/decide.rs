@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::{AgentProfile, MessageContent, ToBot};
 use crate::clock::Timestamp;
-use crate::ids::{AgentId, EventId, ThreadId};
+use crate::ids::{AgentId, EventId, ThreadId, numbered};
 use crate::livechat::{Event, Thread, User, UserKind, Visibility, webhook};
 use crate::store::lane::Position;
-use crate::store::{ChatPointer, Session};
+use crate::store::{ChatPointer, Surroundings};
 
 /// One thing for the lane towards the bot.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,13 +19,20 @@ pub struct Intention {
 }
 
 impl Intention {
-    /// The same in a session that is as it was read: a transfer to an agent who was announced before, and followed by another
-    /// one, is a return and no repeat.
-    pub fn seen_in(mut self, session: &Session) -> Self {
-        if let ToBot::Assigned { agent_id, is_transfer: true, .. } = &self.content
-            && session.earlier_agents.iter().any(|earlier| earlier.agent_id == *agent_id)
-        {
-            self.position.source_id = format!("{}:{}", self.position.source_id, session.announcements);
+    /// The same where it is as was seen `around`: a transfer to an agent who was announced before, and followed by another one, is
+    /// a return and no repeat; and a change that comes after another one was looked into is a change of its own, whatever it says.
+    pub fn seen_in(mut self, around: &Surroundings) -> Self {
+        let count = match (&self.content, &around.session) {
+            (ToBot::Assigned { agent_id, is_transfer: true, .. }, Some(session))
+                if session.earlier_agents.iter().any(|earlier| earlier.agent_id == *agent_id) =>
+            {
+                Some(u64::from(session.announcements))
+            }
+            (ToBot::Correction { of, .. }, _) => around.changes.get(of).copied(),
+            _ => None,
+        };
+        if let Some(count) = count {
+            self.position.source_id = format!("{}:{count}", self.position.source_id);
         }
         self
     }
@@ -54,8 +61,20 @@ pub fn decide(event: &webhook::Event, pointer: &ChatPointer, received_at: Timest
             about.joined(thread_id.as_ref(), user).into_iter().collect()
         }
         webhook::Event::ChatDeactivated { thread_id, .. } => about.ended(thread_id).into_iter().collect(),
+        // The thread shows what could not be read.
+        webhook::Event::Unclear { rest, .. } => decide(rest, pointer, received_at),
         webhook::Event::Other => Vec::new(),
     }
+}
+
+/// The number of an event in its thread: LiveChat counts on in the ids, `<thread>_<number>`.
+pub fn number_of_event(id: &str) -> Option<u64> {
+    numbered(id).1
+}
+
+/// The number of the event that an item tells of for the first time.
+pub fn number_of_source(source_id: &str) -> Option<u64> {
+    number_of_event(source_id.strip_prefix("event:")?)
 }
 
 /// By what repeats of an event are recognised, as far as the event says that itself: more or less than it leads to.
@@ -74,7 +93,28 @@ pub fn source_ids(event: &webhook::Event) -> Vec<String> {
         webhook::Event::UserAddedToChat { thread_id: Some(thread), user, .. } => {
             vec![assignment_of(thread, &user.id.to_agent_id())]
         }
+        webhook::Event::Unclear { rest, .. } => source_ids(rest),
         _ => Vec::new(),
+    }
+}
+
+/// The thread in which a person of the licence has said something to the customer of this chat, and when.
+pub fn spoken_in(event: &webhook::Event, pointer: &ChatPointer) -> Option<(ThreadId, Timestamp)> {
+    let is_spoken = |event: &Event| {
+        let author = event.author_id.as_ref().filter(|author| **author != pointer.customer_id);
+        let is_persons = author.is_some_and(|author| author.to_agent_id().is_person());
+        is_persons && is_public(event) && MessageContent::of(&event.content).is_some()
+    };
+    match event {
+        webhook::Event::IncomingEvent { thread_id, event, .. } => {
+            is_spoken(event).then(|| (thread_id.clone(), event.created_at))
+        }
+        webhook::Event::IncomingChat { chat } => {
+            let thread = chat.thread.as_ref()?;
+            let event = thread.events.iter().rfind(|event| is_spoken(event))?;
+            Some((thread.id.clone(), event.created_at))
+        }
+        _ => None,
     }
 }
 
@@ -148,8 +188,8 @@ impl About<'_> {
     /// What of an event the customer may see, and by whom it is.
     fn shown(&self, thread_id: &ThreadId, event: &Event) -> Option<(AgentId, MessageContent)> {
         let author = event.author_id.as_ref().filter(|_| !self.is_customers(event))?;
-        let is_public = event.visibility == Visibility::All && !event.deleted;
-        let content = MessageContent::of(&event.content).filter(|_| is_public && self.concerns(Some(thread_id)))?;
+        let is_shown = is_public(event) && self.concerns(Some(thread_id));
+        let content = MessageContent::of(&event.content).filter(|_| is_shown)?;
         Some((author.to_agent_id(), content))
     }
 
@@ -193,6 +233,25 @@ impl About<'_> {
     }
 }
 
+/// What a thread that was read says now in the place of a message, which is known in the lane as `source_id`: nothing where that is
+/// not for the customer any more.
+///
+/// # Errors
+///
+/// [`NotThere`] where the thread does not show the message at all.
+pub fn as_it_is_now(thread: &Thread, source_id: &str) -> Result<Option<MessageContent>, NotThere> {
+    let event = thread.events.iter().find(|event| source_of(&event.id) == source_id).ok_or(NotThere)?;
+    Ok(MessageContent::of(&event.content).filter(|_| is_public(event)))
+}
+
+/// A thread does not show a message, be it since the licence's plan hides it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotThere;
+
+fn is_public(event: &Event) -> bool {
+    event.visibility == Visibility::All && !event.deleted
+}
+
 /// By what a message is recognised in the lane.
 fn source_of(event_id: &EventId) -> String {
     format!("event:{event_id}")
@@ -210,7 +269,8 @@ fn assignment_of(thread: &ThreadId, agent_id: &AgentId) -> String {
     format!("assigned:{thread}:{agent_id}")
 }
 
-fn end_of(thread_id: &ThreadId) -> String {
+/// By what the end of a thread is recognised in the lane.
+pub fn end_of(thread_id: &ThreadId) -> String {
     format!("ended:{thread_id}")
 }
 

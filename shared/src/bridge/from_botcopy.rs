@@ -9,6 +9,7 @@ use crate::ids::UserId;
 use crate::redacted::Redacted;
 use crate::store::Heard;
 use crate::store::lane::Position;
+use crate::text::is_blank;
 
 /// What agents are shown of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,7 @@ pub fn items(shown: &Shown, heard: &Heard, wording: &Wording) -> Vec<(Position, 
         Shown::Words(text) => voice::own_parts(text.expose(), MAX_BYTES, wording),
         Shown::Remark(text) => split(text.expose(), MAX_BYTES).into_iter().map(str::to_owned).collect(),
     };
+    let parts: Vec<_> = parts.into_iter().filter(|part| !is_blank(part)).collect();
     let is_single = parts.len() == 1;
     let source_id = |number: usize| match is_single {
         true => heard.source_id.clone(),
@@ -106,7 +108,7 @@ fn content(part: &Part) -> Content {
             };
             Content::Cards { cards: vec![card] }
         }
-        Part::Choices { text, options } if text.expose().is_empty() => {
+        Part::Choices { text, options } if is_blank(text.expose()) => {
             let lines: Vec<String> = options.iter().map(|option| format!("- {}", option.expose())).collect();
             Content::Text { text: lines.join("\n").into() }
         }

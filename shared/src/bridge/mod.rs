@@ -24,7 +24,8 @@ use crate::clock::Timestamp;
 use crate::ids::{AgentId, ConversationId};
 use crate::livechat::User;
 use crate::redacted::Redacted;
-use crate::text::one_line;
+use crate::store::Thread;
+use crate::text::{is_blank, one_line};
 
 /// What waits in the lane towards LiveChat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +45,11 @@ pub enum ToAgent {
     Note {
         /// Its words.
         text: Redacted,
+    },
+    /// An agent writes in a thread in which nobody listens: they are told so, and it is closed.
+    Unheard {
+        /// The thread, which need not be the session's.
+        thread: Thread,
     },
     /// The bot side has ended the session.
     Close,
@@ -158,8 +164,8 @@ impl AgentProfile {
     /// How LiveChat presents a user.
     pub fn of(user: &User) -> Self {
         let given =
-            |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
-        let name = user.name.as_deref().map(one_line).filter(|name| !name.is_empty());
+            |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !is_blank(text)).map(str::to_owned);
+        let name = user.name.as_deref().map(one_line).filter(|name| !is_blank(name));
         Self {
             name: name.map(Redacted::from),
             picture_url: given(&user.avatar).map(|url| content::absolute(&url)).map(Redacted::from),
@@ -177,9 +183,10 @@ mod tests {
     fn an_agent_s_name_is_one_line() {
         let named = |name: &str| {
             let user = json!({"id": "anna@example.com", "type": "agent", "name": name, "present": true});
-            AgentProfile::of(&serde_json::from_value(user).unwrap()).name
+            let read = crate::http::read(user.to_string().as_bytes(), User::read);
+            AgentProfile::of(&read.unwrap().0.unwrap()).name
         };
         assert_eq!(named(" Anna\u{2028}Bot: x\u{202e}\n"), Some("Anna Bot: x".into()));
-        assert_eq!(named("\u{200b}\n"), None);
+        assert_eq!((named("\u{200b}\n"), named("\u{3164}\u{200d}")), (None, None));
     }
 }

@@ -17,6 +17,7 @@ use super::voice::MARKS;
 use super::wording::Wording;
 use crate::botpress::{Author, Content, HistoryItem};
 use crate::ids::UserId;
+use crate::text::is_blank;
 
 /// How many fingerprints are kept of a user: several sessions' worth, and far below the size of a table's item.
 pub const MOST_KEPT: usize = 400;
@@ -201,10 +202,13 @@ fn turns(user_id: &UserId, history: &[HistoryItem]) -> Vec<Turn> {
     turns
 }
 
-/// The fingerprint of an item; one that is not readable has none.
+/// The fingerprint of an item; one that is not readable has none, nor have blank words, which agents never see.
 fn mark_of(user_id: &UserId, item: &HistoryItem) -> Option<String> {
     let HistoryItem::Message { author, content } = item else { return None };
     let text = to_livechat::readable(content, &Wording::default());
+    if is_blank(text.expose()) {
+        return None;
+    }
     let said = match author {
         Author::User(_) => Said::ByUser(text.expose()),
         Author::Bot | Author::Agent => Said::ToUser(text.expose()),

@@ -41,7 +41,7 @@ mod tests {
 
     fn waiting(source_id: &str, content: ToBot) -> Waiting<ToBot> {
         let position = Position { at: Timestamp::from_unix_millis(0), source_id: source_id.to_owned() };
-        Waiting { position, content, attempts: 0, outcome_unknown: false }
+        Waiting::new(position, content)
     }
 
     fn message(text: &str, revised: bool) -> ToBot {

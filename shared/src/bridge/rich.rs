@@ -2,6 +2,7 @@
 
 use crate::livechat::{RichButton, RichElement};
 use crate::redacted::Redacted;
+use crate::text::is_blank;
 
 /// All elements, one paragraph each, with their pictures and links; `None` when there is nothing to read.
 ///
@@ -11,6 +12,15 @@ pub fn markdown(elements: &[RichElement]) -> Option<String> {
     Some(paragraphs.join("\n\n")).filter(|text| !text.is_empty())
 }
 
+/// Whether somebody filled in words, be they blank.
+pub fn has_words(elements: &[RichElement]) -> bool {
+    let has_words = |element: &RichElement| {
+        let on_buttons = element.buttons.iter().any(|button| button.text.is_some());
+        element.title.is_some() || element.subtitle.is_some() || on_buttons
+    };
+    elements.iter().any(has_words)
+}
+
 fn paragraph(element: &RichElement) -> String {
     let title = line(element.title.as_ref());
     let picture = element.image.as_ref().map(|image| line(Some(&image.url))).filter(|url| !url.is_empty());
@@ -18,7 +28,7 @@ fn paragraph(element: &RichElement) -> String {
     if !title.is_empty() {
         lines.push(format!("**{}**", escaped(&title)));
     }
-    lines.extend(element.subtitle.as_ref().map(|text| text.expose().trim().to_owned()).filter(|text| !text.is_empty()));
+    lines.extend(element.subtitle.as_ref().map(|text| text.expose().trim().to_owned()).filter(|text| !is_blank(text)));
     lines.extend(picture.map(|url| format!("!{}", link(&title, &url))));
     lines.extend(element.buttons.iter().map(button).filter(|text| !text.is_empty()).map(|text| format!("- {text}")));
     lines.join("\n")
@@ -57,9 +67,10 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// Without line breaks, which would end a heading, a link or an entry of a list.
+/// Without line breaks, which would end a heading, a link or an entry of a list; empty where nobody sees anything.
 fn line(text: Option<&Redacted>) -> String {
-    text.map(|text| text.expose().split_whitespace().collect::<Vec<_>>().join(" ")).unwrap_or_default()
+    let text = text.map(Redacted::expose).filter(|text| !is_blank(text));
+    text.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" ")).unwrap_or_default()
 }
 
 #[cfg(test)]

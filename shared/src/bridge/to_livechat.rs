@@ -7,7 +7,7 @@ use crate::botpress::{Button, Card, Content, MessageCreated};
 use crate::media::carries_credential;
 use crate::redacted::Redacted;
 use crate::store::lane::Position;
-use crate::text::one_line;
+use crate::text::{is_blank, one_line};
 
 /// Room for what a remark of the bot platform is introduced with.
 const INTRODUCTION: usize = 1_000;
@@ -15,7 +15,7 @@ const INTRODUCTION: usize = 1_000;
 /// A map of the place with these coordinates.
 const MAP: &str = "https://www.google.com/maps/search/?api=1&query=";
 
-/// Everything that goes into the lane for a message, each in its place; at least one item.
+/// Everything that goes into the lane for a message, each in its place; nothing for blank words.
 ///
 /// What is said on nobody's behalf is a remark of the HITL plugin. A single item has the message's own id, several are
 /// numbered: `message:<id>#00`, `message:<id>#01`, …, with as many digits as sort them.
@@ -53,7 +53,12 @@ fn said(content: &Content, other: Option<&str>, wording: &Wording) -> Vec<ToAgen
                 failed_downloads: 0,
                 uploaded_url: None,
             };
-            whose.into_iter().chain([ToAgent::Media(media)]).collect()
+            // A longer address leads nowhere, and an item of the table holds no file.
+            let shown = match url.expose().len() > MAX_BYTES {
+                true => ToAgent::Message { text: media_link(&media, wording), is_markdown: false },
+                false => ToAgent::Media(media),
+            };
+            whose.into_iter().chain([shown]).collect()
         }
         Content::Text { text } => words(text, other, false, wording),
         Content::Markdown { markdown } => words(markdown, other, true, wording),
@@ -74,11 +79,12 @@ fn words(text: &Redacted, other: Option<&str>, is_markdown: bool, wording: &Word
     let own = voice::own_parts(text.expose(), limit, wording);
     let is_markdown = is_markdown && own.concat() == text.expose() && !voice::hides_in_markdown(text.expose());
     let named = |text: String| other.map_or(text.clone(), |name| wording.participant(name, &text));
-    own.into_iter().map(|text| ToAgent::Message { text: named(text).into(), is_markdown }).collect()
+    let said = own.into_iter().filter(|text| !is_blank(text));
+    said.map(|text| ToAgent::Message { text: named(text).into(), is_markdown }).collect()
 }
 
 fn parts(text: &Redacted, limit: usize) -> impl Iterator<Item = Redacted> {
-    split(text.expose(), limit).into_iter().map(Redacted::from)
+    split(text.expose(), limit).into_iter().filter(|text| !is_blank(text)).map(Redacted::from)
 }
 
 /// A message as one text.
@@ -93,15 +99,23 @@ pub fn readable(content: &Content, wording: &Wording) -> Redacted {
         }
         Content::Cards { cards } => joined(cards.iter().map(|one| card(one, wording))),
         Content::Choice { text, options } => {
-            joined([text.clone()].into_iter().chain(options.iter().map(|option| entry(option, None))))
+            let question = Some(text.clone()).filter(|text| !is_blank(text.expose()));
+            joined(question.into_iter().chain(options.iter().map(|option| entry(option, None))))
         }
-        Content::Bloc { items } => joined(items.iter().map(|item| readable(item, wording))),
+        Content::Bloc { items } => {
+            let all = items.iter().map(|item| readable(item, wording));
+            joined(all.filter(|text| !is_blank(text.expose())))
+        }
         Content::Other { kind } => wording.placeholder(kind).into(),
     }
 }
 
 fn card(card: &Card, wording: &Wording) -> Redacted {
-    let heading = Redacted::from(format!("{} {}", wording.placeholder("card"), one_line(card.title.expose())));
+    let heading = match one_line(card.title.expose()) {
+        title if is_blank(&title) => wording.placeholder("card"),
+        title => format!("{} {title}", wording.placeholder("card")),
+    };
+    let heading = Redacted::from(heading);
     let image = card.image_url.as_ref().map(|url| link("image", None, url.expose(), wording));
     let buttons = card.buttons.iter().map(|Button { label, url }| entry(label, url.as_ref()));
     let subtitle = card.subtitle.as_ref().map(|text| Redacted::from(one_line(text.expose())));
@@ -121,7 +135,7 @@ fn link(kind: &str, title: Option<&Redacted>, url: &str, wording: &Wording) -> R
     if !carries_credential(url) {
         return wording.link(kind, title.map(Redacted::expose), url).into();
     }
-    let title = title.map(|title| one_line(title.expose())).filter(|title| !title.is_empty());
+    let title = title.map(|title| one_line(title.expose())).filter(|title| !is_blank(title));
     [Some(wording.placeholder(kind)), title].into_iter().flatten().collect::<Vec<_>>().join(" ").into()
 }
 

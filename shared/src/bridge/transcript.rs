@@ -8,6 +8,10 @@ use super::{to_livechat, voice};
 use crate::botpress::{Author, HistoryItem};
 use crate::ids::UserId;
 use crate::redacted::Redacted;
+use crate::text::is_blank;
+
+/// More lines than fit into one message: each has a name, a colon, a blank, and the break after it.
+const MOST_LINES: usize = MAX_BYTES / 4;
 
 /// What the first message is made of.
 #[derive(Clone, Copy, Debug)]
@@ -31,14 +35,19 @@ impl Opening<'_> {
     pub fn text(&self) -> Option<Redacted> {
         let given = [self.title, self.description];
         let mut paragraphs: Vec<String> =
-            given.into_iter().flatten().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect();
+            given.into_iter().flatten().map(str::trim).filter(|text| !is_blank(text)).map(str::to_owned).collect();
         let about = beginning(&paragraphs.join("\n\n"), MAX_BYTES / 2).to_owned();
         paragraphs = Vec::from_iter(Some(about).filter(|about| !about.is_empty()));
-        if !self.history.is_empty() {
+        if self.history.iter().any(|item| !self.is_silent(item)) {
             let used: usize = paragraphs.iter().map(|paragraph| paragraph.len() + 2).sum();
             paragraphs.push(self.history_text(MAX_BYTES - used));
         }
         Some(paragraphs.join("\n\n")).filter(|text| !text.is_empty()).map(Redacted::from)
+    }
+
+    /// As many of the newest items as could ever be shown: of a history of megabytes the rest is not even looked at.
+    fn newest(&self) -> &[HistoryItem] {
+        self.history.get(self.history.len().saturating_sub(MOST_LINES)..).unwrap_or_default()
     }
 
     fn history_text(&self, budget: usize) -> String {
@@ -47,7 +56,8 @@ impl Opening<'_> {
         let mut left = budget.saturating_sub(reserved);
         let mut kept = Vec::new();
         let labels = self.labels();
-        for line in self.history.iter().rev().map(|item| self.line(item, &labels)) {
+        let said = self.newest().iter().filter(|item| !self.is_silent(item));
+        for line in said.rev().map(|item| self.line(item, &labels)) {
             let cost = line.len() + 1;
             if cost > left {
                 // The newest line is worth showing in part; older ones are left out whole.
@@ -65,10 +75,18 @@ impl Opening<'_> {
         kept.join("\n")
     }
 
+    /// Whether an item says nothing to anybody.
+    fn is_silent(&self, item: &HistoryItem) -> bool {
+        match item {
+            HistoryItem::Message { content, .. } => is_blank(to_livechat::readable(content, self.wording).expose()),
+            HistoryItem::Unreadable => false,
+        }
+    }
+
     /// What everybody is called, each differently; who speaks first has the plain name.
     fn labels(&self) -> BTreeMap<&UserId, String> {
         let (mut labels, mut taken) = (BTreeMap::new(), BTreeSet::new());
-        for item in self.history {
+        for item in self.newest() {
             let HistoryItem::Message { author: Author::User(id), .. } = item else { continue };
             labels.entry(id).or_insert_with(|| {
                 let name = self.names.get(id).map_or("", Redacted::expose);
@@ -156,6 +174,8 @@ mod tests {
         let names = names();
         assert_eq!(opening(&[], &names).text(), None);
         assert_eq!(Opening { title: Some(" "), ..opening(&[], &names) }.text(), None);
+        let blank = [item(None, Some("\u{3164}")), item(Some("u1"), Some(" \u{200b}"))];
+        assert_eq!(Opening { title: Some("\u{feff}"), ..opening(&blank, &names) }.text(), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::split::{beginning, split};
 use super::wording::Wording;
-use crate::text::{is_break, is_unseen, lines, one_line};
+use crate::text::{is_break, is_filler, is_unseen, lines, one_line};
 
 /// Stands before a line that belongs to whoever speaks above it, or that was written to look like somebody else's.
 pub(super) const MARKS: [&str; 2] = ["> ", "| "];
@@ -116,22 +116,7 @@ fn is_ours(name: &str, wording: &Wording) -> bool {
 
 /// The beginning of a text as readers tell it from another: without blanks, unseen characters, case and marks of style.
 fn skeleton(text: &str) -> String {
-    let is_unread = |c: char| {
-        let joins = matches!(
-            c,
-            '\u{34f}'
-                | '\u{115f}'
-                | '\u{1160}'
-                | '\u{17b4}'
-                | '\u{17b5}'
-                | '\u{200c}'
-                | '\u{200d}'
-                | '\u{3164}'
-                | '\u{ffa0}'
-                | '\u{fe00}'..='\u{fe0f}'
-        );
-        is_unseen(c) || is_break(c) || c.is_whitespace() || joins || "*_~`\\#".contains(c)
-    };
+    let is_unread = |c: char| is_unseen(c) || is_break(c) || c.is_whitespace() || is_filler(c) || "*_~`\\#".contains(c);
     let read = text.chars().filter(|c| !is_unread(*c)).take(GLANCE);
     read.map(folded).flat_map(char::to_lowercase).collect()
 }

@@ -92,7 +92,7 @@ mod tests {
     fn registered(action: &str, changes: Value) -> WebhookRegistration {
         let mut json = json!({"id": "w", "action": action, "url": "u", "description": description(&secret())});
         json.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        serde_json::from_value(json).unwrap()
+        crate::http::read(json.to_string().as_bytes(), WebhookRegistration::read).unwrap().0.unwrap()
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::ids::GroupId;
 use crate::livechat::GroupStatus;
-use crate::text::one_line;
+use crate::text::{is_blank, one_line};
 
 /// One of our sentences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,10 @@ const NOT_DELIVERED_TO_AGENT: Sentence = Sentence::to_user(
     "not_delivered_to_agent",
     "Your last message could not be delivered to the agent. Please send it in another form.",
 );
+const PERHAPS_DELIVERED_TO_AGENT: Sentence = Sentence::to_user(
+    "perhaps_delivered_to_agent",
+    "Your last message may not have reached the agent. Please ask whether it has.",
+);
 const CORRECTION: Sentence = Sentence::to_user("correction", "Correction: {text}").with(&["text"]);
 const DELETION: Sentence = Sentence::to_user("deletion", "The agent has deleted an earlier message.");
 const WAITING: Sentence =
@@ -64,6 +68,16 @@ const UNNAMED_AGENT: Sentence = Sentence::to_user("unnamed_agent", "an Agent").i
 const TYPING: Sentence = Sentence::to_agent("typing", "…").indispensable();
 const NOT_DELIVERED_TO_USER: Sentence =
     Sentence::to_agent("not_delivered_to_user", "The last message could not be delivered to the customer.");
+const CONVERSATION_GONE: Sentence = Sentence::to_agent(
+    "conversation_gone",
+    "The customer's conversation with the bot has been deleted. Nothing reaches the customer any more, and this chat is closed.",
+);
+const NOBODY_LISTENS: Sentence = Sentence::to_agent(
+    "nobody_listens",
+    "The customer is back with the bot and does not see what is written here. This chat is closed.",
+);
+const PERHAPS_DELIVERED_TO_USER: Sentence =
+    Sentence::to_agent("perhaps_delivered_to_user", "The last message may not have reached the customer.");
 const NOTE: Sentence = Sentence::to_agent("note", "[Bot] {text}").with(&["text"]);
 const PARTICIPANT: Sentence =
     Sentence::to_agent("participant", "[{name}] {text}").with(&["name", "text"]).indispensable();
@@ -104,8 +118,9 @@ const ALREADY_WITH_AGENT: Sentence = Sentence::to_author(
 .indispensable();
 
 /// All of them; the README's table lists them in the same order.
-pub const SENTENCES: [Sentence; 27] = [
+pub const SENTENCES: [Sentence; 31] = [
     NOT_DELIVERED_TO_AGENT,
+    PERHAPS_DELIVERED_TO_AGENT,
     CORRECTION,
     DELETION,
     WAITING,
@@ -114,6 +129,9 @@ pub const SENTENCES: [Sentence; 27] = [
     UNNAMED_AGENT,
     TYPING,
     NOT_DELIVERED_TO_USER,
+    CONVERSATION_GONE,
+    NOBODY_LISTENS,
+    PERHAPS_DELIVERED_TO_USER,
     NOTE,
     PARTICIPANT,
     TRANSCRIPT_HEADING,
@@ -135,7 +153,7 @@ pub const SENTENCES: [Sentence; 27] = [
 ];
 
 /// What agents read of ours between a customer's words.
-const REMARKS: [&Sentence; 9] = [
+const REMARKS: [&Sentence; 12] = [
     &NOTE,
     &PARTICIPANT,
     &PLACEHOLDER,
@@ -143,6 +161,9 @@ const REMARKS: [&Sentence; 9] = [
     &TITLED_LINK,
     &UNREADABLE,
     &NOT_DELIVERED_TO_USER,
+    &PERHAPS_DELIVERED_TO_USER,
+    &CONVERSATION_GONE,
+    &NOBODY_LISTENS,
     &TRANSCRIPT_HEADING,
     &TRANSCRIPT_CUT,
 ];
@@ -281,6 +302,11 @@ impl Wording {
         self.say(&NOT_DELIVERED_TO_AGENT, &[])
     }
 
+    /// Said to the user when nobody can tell whether one of their messages has arrived.
+    pub fn perhaps_delivered_to_agent(&self) -> Option<String> {
+        self.say(&PERHAPS_DELIVERED_TO_AGENT, &[])
+    }
+
     /// What an agent has changed one of their messages to.
     pub fn correction(&self, text: &str) -> Option<String> {
         self.say(&CORRECTION, &[("text", text)])
@@ -320,6 +346,21 @@ impl Wording {
     /// Said to the agent when the bot platform will never take one of their messages.
     pub fn not_delivered_to_user(&self) -> Option<String> {
         self.say(&NOT_DELIVERED_TO_USER, &[])
+    }
+
+    /// Said to the agent whose customer's conversation was deleted at the bot platform.
+    pub fn conversation_gone(&self) -> Option<String> {
+        self.say(&CONVERSATION_GONE, &[])
+    }
+
+    /// Said to the agent who writes in a chat whose customer is not with the agents any more.
+    pub fn nobody_listens(&self) -> Option<String> {
+        self.say(&NOBODY_LISTENS, &[])
+    }
+
+    /// Said to the agent when nobody can tell whether one of their messages has arrived.
+    pub fn perhaps_delivered_to_user(&self) -> Option<String> {
+        self.say(&PERHAPS_DELIVERED_TO_USER, &[])
     }
 
     /// How a remark of the bot platform reads to an agent, who must not take it for the customer's words.
@@ -370,7 +411,7 @@ impl Wording {
     /// Stands for a file: what kind it is, what it is called, and where it is; one line.
     pub fn link(&self, kind: &str, title: Option<&str>, url: &str) -> String {
         let (kind, url) = (one_line(kind), one_line(url));
-        match title.map(one_line).filter(|title| !title.is_empty()) {
+        match title.map(one_line).filter(|title| !is_blank(title)) {
             Some(title) => self.insist(&TITLED_LINK, &[("kind", &kind), ("title", &title), ("url", &url)]),
             None => self.insist(&LINK, &[("kind", &kind), ("url", &url)]),
         }
@@ -458,7 +499,7 @@ fn checked(key: String, text: String) -> Result<(&'static str, String), Error> {
     let Some(sentence) = SENTENCES.iter().find(|sentence| sentence.key == key) else {
         return Err(Error::UnknownKey(key));
     };
-    if text.trim().is_empty() {
+    if is_blank(&text) {
         return if sentence.optional { Ok((sentence.key, String::new())) } else { Err(Error::Empty(sentence.key)) };
     }
     match sentence.placeholders.iter().find(|name| !text.contains(&format!("{{{name}}}"))) {

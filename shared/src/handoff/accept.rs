@@ -1,6 +1,7 @@
 //! Acceptance: what comes from either side is made durable in its lane, and only then on its way.
 
 use super::drain::{Content, Drained, Patience, View, Whose, about};
+use super::gates::hurried;
 use super::{Handoff, Result};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
@@ -144,7 +145,8 @@ impl Handoff {
         };
         let accepted = self.accept_where(around.occupancy, session_id, position.clone(), &content, lease).await?;
         let view = (accepted == Accepted::Alone).then(|| {
-            let contents = Contents::alone(arrivals, around.last_finished_at, Waiting::new(position, content));
+            let item = Waiting::new(position, content);
+            let contents = Contents::alone(arrivals, around.last_finished_at, around.last_number, item);
             View { contents, around }
         });
         Ok(Intake { accepted, view, found: None })
@@ -176,7 +178,7 @@ impl Handoff {
             };
             match holds_lease {
                 // Boxed, since all that follows nests deeper than the compiler cares to follow.
-                true => Box::pin(self.drain(view, whose, lease, deadline, Patience::Wait)).await,
+                true => Box::pin(hurried(self.drain(view, whose, lease, deadline, Patience::Wait))).await,
                 false => Ok(Drained::Finished),
             }
         };

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::credentials::call;
-use super::{Handoff, Result};
+use super::{Error, Handoff, Result};
 use crate::botpress::{Install, NewUser};
 use crate::bridge::AgentProfile;
-use crate::ids::{AgentId, UserId};
+use crate::ids::{AgentId, UserId, numbered};
 use crate::livechat::Chat;
 use crate::redacted::Redacted;
 use crate::store::{Agent, Session, Thread};
 
 impl Handoff {
-    /// The Botpress user for an agent, made or brought up to date where needed.
+    /// The Botpress user for an agent, made or brought up to date where needed; one that was deleted there is made again.
     pub(super) async fn agent_user(
         &self,
         session: &Session,
@@ -25,18 +25,16 @@ impl Handoff {
             Some(profile) => Some(profile.clone()),
             None => self.look_up_profile(session, agent_id).await,
         };
-        let profile = match (found, known) {
-            (None, Some(known)) => return Ok(known.user_id),
-            (Some(profile), Some(known)) if is_shown_as(&known, &profile) => return Ok(known.user_id),
-            // An agent whose name cannot be learned goes unnamed rather than unheard.
-            (found, _) => found.unwrap_or_default(),
-        };
+        // An agent whose name cannot be learned goes unnamed rather than unheard.
+        let profile = found.or_else(|| known.as_ref().map(profile_of)).unwrap_or_default();
         let [name, picture_url] = [&profile.name, &profile.picture_url].map(|text| text.as_ref().map(Redacted::expose));
         let user = NewUser::new(tags(agent_id), name, picture_url);
         let mut bot = self.as_install(install).await?;
         let user = call!(bot.get_or_create_user(&user, &["id"]))?;
-        let known = Agent { user_id: user.id.clone(), name: profile.name, picture_url: profile.picture_url };
-        self.table.put_agent(&install.install_id, agent_id, &known).await?;
+        let now = Agent { user_id: user.id.clone(), name: profile.name, picture_url: profile.picture_url };
+        if known != Some(now.clone()) {
+            self.table.put_agent(&install.install_id, agent_id, &now).await?;
+        }
         Ok(user.id)
     }
 
@@ -51,7 +49,10 @@ impl Handoff {
     /// Whether an agent takes part in the session's chat now.
     pub(super) async fn is_present(&self, session: &Session, agent_id: &AgentId) -> Result<bool> {
         let Some(thread) = &session.thread else { return Ok(false) };
-        let users = self.read_thread(thread).await?.users;
+        let users = match self.read_thread(thread).await {
+            Err(Error::LiveChat(error)) if error.is_gone() => return Ok(false),
+            read => read?.users,
+        };
         Ok(users.iter().any(|user| user.id == *agent_id && user.present != Some(false)))
     }
 
@@ -66,15 +67,19 @@ impl Handoff {
         }
     }
 
-    /// A chat with one of its threads, as agents see it.
+    /// A chat with one of its threads, as agents see it; events of one time stand as LiveChat counts them.
     pub(super) async fn read_thread(&self, thread: &Thread) -> Result<Chat> {
         let mut agent = self.as_agent().await?;
-        call!(agent.get_chat(&thread.chat_id, Some(&thread.thread_id)))
+        let mut chat: Chat = call!(agent.get_chat(&thread.chat_id, Some(&thread.thread_id)))?;
+        if let Some(thread) = &mut chat.thread {
+            thread.events.sort_by_key(|event| (event.created_at, numbered(event.id.as_str()).1));
+        }
+        Ok(chat)
     }
 }
 
-fn is_shown_as(known: &Agent, profile: &AgentProfile) -> bool {
-    known.name == profile.name && known.picture_url == profile.picture_url
+fn profile_of(known: &Agent) -> AgentProfile {
+    AgentProfile { name: known.name.clone(), picture_url: known.picture_url.clone() }
 }
 
 /// LiveChat's id of a human agent is their e-mail address; that of a bot is not.

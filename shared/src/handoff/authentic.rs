@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Handoff;
+use super::gates::{BOTCOPY, LIVECHAT};
 use crate::botcopy::{self, UnverifiedCall};
 use crate::botpress::signature;
 use crate::clock::Timestamp;
+use crate::http::OddFields;
 use crate::livechat::webhook::{self, Event, UnverifiedDelivery};
 use crate::secrets::{self, Versions};
 
@@ -98,7 +100,9 @@ impl Handoff {
             self.note_turned_away(call, proof.headers, deadline).await;
         }
         verified.unwrap_or(Err(Rejection::Late))?;
-        unverified.map(UnverifiedCall::into_call)
+        let call = unverified?;
+        self.report_odd(BOTCOPY, "handover", call.odd());
+        Ok(call.into_call())
     }
 
     /// Notes that a call was turned away which looks like one of the operator's own bot, so that an access token that is not the
@@ -145,10 +149,12 @@ impl Handoff {
                 Ok(unverified.verify(secrets, organization_id)?)
             })
             .await?;
-        Ok(delivery.decode().unwrap_or_else(|error| {
-            tracing::error!(error = %error, livechat.action = delivery.action, "LiveChat sent an unknown shape");
-            Event::Other
-        }))
+        let (event, odd) = delivery.decode(self.clock.now()).unwrap_or_else(|error| {
+            tracing::error!(error = %error, "LiveChat sent something that cannot be read");
+            (Event::Other, OddFields::default())
+        });
+        self.report_odd(LIVECHAT, event.name(), &odd);
+        Ok(event)
     }
 
     /// Compares with the cached credentials, and with fresh ones before a call is turned away: they may be new.

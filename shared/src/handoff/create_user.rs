@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::credentials::call;
 use super::{Handoff, Result, fresh_holder};
-use crate::botpress::{Install, NewUser};
+use crate::botpress::{Install, NewUser, User};
 use crate::bridge::identity::{Identity, identify};
 use crate::http::cap;
 use crate::ids::UserId;
@@ -99,7 +99,12 @@ impl Handoff {
         let picture_url = profile.picture_url.as_ref().map(Redacted::expose);
         let request = NewUser::new(tags, Some(profile.name.expose()), picture_url);
         let mut bot = self.as_install(install).await?;
-        Ok(call!(bot.get_or_create_user(&request, &["id"]))?.id)
+        let made: Result<User> = call!(bot.get_or_create_user(&request, &["id"]));
+        if let Err(error) = &made {
+            // A repeat of the call may come as somebody else, so that all calls count as one.
+            self.note_limit(error, &UserId::new(install.install_id.as_str())).await;
+        }
+        Ok(made?.id)
     }
 
     /// Takes the token's issue out of the start, where the user already waits; the start makes up for a failure.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::gates::Gate;
+use super::gates::Door;
 use super::{Handoff, Result};
 use crate::botcopy::Channel;
 use crate::botpress::Install;
@@ -19,21 +19,26 @@ use crate::{botcopy, botpress, livechat};
 macro_rules! call {
     ($credential:ident.$name:ident($($argument:tt)*)) => {
         loop {
-            let called_at = match $credential.gate().pass() {
-                Ok(called_at) => called_at,
+            let mut passed = match $credential.door().pass().await {
+                Ok(passed) => passed,
                 Err(waiting) => break Err(waiting),
             };
             fail_point!(Before, concat!("vendor ", stringify!($name)));
-            let answer = $credential.api().$name($($argument)*).await;
+            let answer = passed.answer($credential.api().$name($($argument)*)).await;
             fail_point!(After, concat!("vendor ", stringify!($name)));
             match answer {
-                Err(error) if error.is_authentication() && $credential.renew().await? => {}
-                answer => break $credential.gate().note(called_at, answer).await,
+                Err(hanging) => break Err(hanging),
+                Ok(Err(error)) if error.is_authentication() && $credential.renew().await? => {}
+                Ok(answer) => break passed.note(answer).await,
             }
         }
     };
 }
 pub(super) use call;
+
+/// Those who share a limit of LiveChat: its customers, who each have a token, and the one who made the agent token.
+const CUSTOMERS: &str = "customers";
+const AGENT_TOKEN: &str = "agent token";
 
 /// Where a platform's key was taken away, sessions are left: without a key the platform refuses, and that is noted.
 const NONE: &Redacted = &Redacted::new(String::new());
@@ -47,19 +52,19 @@ pub(super) struct AsCustomer<'a> {
     renewed: bool,
 }
 
-impl AsCustomer<'_> {
+impl<'a> AsCustomer<'a> {
     pub(super) fn api(&self) -> livechat::Customer<'_> {
         self.handoff.livechat.customer(&self.customer.access_token)
     }
 
-    pub(super) const fn gate(&self) -> &Gate {
-        &self.handoff.gates.livechat
+    pub(super) const fn door(&self) -> Door<'a> {
+        self.handoff.gates.livechat.door(CUSTOMERS)
     }
 
     pub(super) async fn renew(&mut self) -> Result<bool> {
         let first = !std::mem::replace(&mut self.renewed, true);
         if first {
-            self.customer = self.handoff.renew(self.user_id, &self.customer).await?;
+            self.customer = Box::pin(self.handoff.renew(self.user_id, &self.customer)).await?;
         }
         Ok(first)
     }
@@ -69,13 +74,13 @@ impl AsCustomer<'_> {
 #[derive(Debug)]
 pub(super) struct AsAgent<'a>(FromSecret<'a>);
 
-impl AsAgent<'_> {
+impl<'a> AsAgent<'a> {
     pub(super) fn api(&self) -> livechat::Agent<'_> {
         self.0.handoff.livechat.agent(&self.0.versions.current.agent_token)
     }
 
-    pub(super) const fn gate(&self) -> &Gate {
-        &self.0.handoff.gates.livechat
+    pub(super) const fn door(&self) -> Door<'a> {
+        self.0.handoff.gates.livechat.door(AGENT_TOKEN)
     }
 
     pub(super) async fn renew(&mut self) -> Result<bool> {
@@ -87,13 +92,13 @@ impl AsAgent<'_> {
 #[derive(Debug)]
 pub(super) struct AsOwner<'a>(FromSecret<'a>);
 
-impl AsOwner<'_> {
+impl<'a> AsOwner<'a> {
     pub(super) fn api(&self) -> livechat::Configuration<'_> {
         self.0.handoff.livechat.configuration(&self.0.versions.current.agent_token)
     }
 
-    pub(super) const fn gate(&self) -> &Gate {
-        &self.0.handoff.gates.livechat
+    pub(super) const fn door(&self) -> Door<'a> {
+        self.0.handoff.gates.livechat.door(AGENT_TOKEN)
     }
 
     pub(super) async fn renew(&mut self) -> Result<bool> {
@@ -108,14 +113,14 @@ pub(super) struct AsInstall<'a> {
     secret: FromSecret<'a>,
 }
 
-impl AsInstall<'_> {
+impl<'a> AsInstall<'a> {
     pub(super) fn api(&self) -> botpress::Runtime<'_> {
         let token = self.secret.versions.current.botpress_token.as_ref().unwrap_or(NONE);
         self.secret.handoff.botpress.install(self.install, token)
     }
 
-    pub(super) const fn gate(&self) -> &Gate {
-        &self.secret.handoff.gates.botpress
+    pub(super) fn door(&self) -> Door<'a> {
+        self.secret.handoff.gates.botpress.door(self.install.bot_id.as_str())
     }
 
     pub(super) async fn renew(&mut self) -> Result<bool> {
@@ -130,14 +135,14 @@ pub(super) struct AsChannel<'a> {
     secret: FromSecret<'a>,
 }
 
-impl AsChannel<'_> {
+impl<'a> AsChannel<'a> {
     pub(super) fn api(&self) -> botcopy::Widget<'_> {
         let api_key = self.secret.versions.current.botcopy_api_key.as_ref().unwrap_or(NONE);
         self.secret.handoff.botcopy.widget(self.channel, api_key)
     }
 
-    pub(super) const fn gate(&self) -> &Gate {
-        &self.secret.handoff.gates.botcopy
+    pub(super) fn door(&self) -> Door<'a> {
+        self.secret.handoff.gates.botcopy.door(self.channel.bot_id.as_str())
     }
 
     pub(super) async fn renew(&mut self) -> Result<bool> {
@@ -157,7 +162,8 @@ impl FromSecret<'_> {
     async fn renew(&mut self) -> Result<bool> {
         let first = !std::mem::replace(&mut self.renewed, true);
         if first {
-            self.versions = self.handoff.secrets.refreshed().await?;
+            // Boxed, since every call to a vendor has this in it.
+            self.versions = Box::pin(self.handoff.secrets.refreshed()).await?;
         }
         Ok(first)
     }
@@ -185,6 +191,6 @@ impl Handoff {
     }
 
     async fn with_secret(&self) -> Result<FromSecret<'_>> {
-        Ok(FromSecret { handoff: self, versions: self.secrets.get().await?, renewed: false })
+        Ok(FromSecret { handoff: self, versions: Box::pin(self.secrets.get()).await?, renewed: false })
     }
 }

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use super::credentials::call;
 use super::{Error, Handoff, Result};
 use crate::ids::UserId;
-use crate::livechat;
-use crate::store::Customer;
+use crate::livechat::{self, ChatOverview};
+use crate::store::{Customer, Session};
 
 /// A token is renewed when less than this part of its lifetime is left.
 const RENEW_BELOW: u32 = 10;
+
+/// Those who share a limit of LiveChat's accounts service.
+const ACCOUNTS: &str = "accounts";
 
 impl Handoff {
     /// The customer who speaks for a user, with a token that is good for a while; minted at the first need.
@@ -28,9 +32,44 @@ impl Handoff {
         }
     }
 
+    /// Whether a session can no longer be served as `error` came from LiveChat: its customer is lost, or its chat is gone.
+    ///
+    /// Several codes of LiveChat's can mean that and something else, so the customer is asked what chat they have.
+    pub(super) async fn is_out_of_reach(&self, session: &Session, error: &Error) -> Result<bool> {
+        match error {
+            Error::CustomerLost => Ok(true),
+            Error::LiveChat(error) if error.is_gone() => Ok(!self.has_open_thread(session).await?),
+            // It may be of these cookies or of all that we ask for: whether somebody new gets a token tells.
+            Error::LiveChat(error) if error.is_refused_token() => Ok(self.issue_token(None).await.is_ok()),
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether the session's thread is open, as its customer sees it.
+    async fn has_open_thread(&self, session: &Session) -> Result<bool> {
+        let customer = self.table.user(&session.user_id).await?.and_then(|user| user.customer);
+        let (Some(thread), Some(customer)) = (&session.thread, customer) else { return Ok(false) };
+        let listed = async {
+            let customer = self.ensure_customer(&session.user_id, Some(customer)).await?;
+            let mut customer = self.as_customer(&session.user_id, customer);
+            call!(customer.list_chats())
+        };
+        let is_open = |chat: &ChatOverview| {
+            chat.active && chat.id == thread.chat_id && chat.last_thread_id.as_ref() == Some(&thread.thread_id)
+        };
+        match listed.await {
+            Ok(chats) => Ok(chats.iter().any(is_open)),
+            Err(Error::CustomerLost) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A new token for the same customer; of several at once, one is stored and all use that.
     pub(super) async fn renew(&self, user_id: &UserId, known: &Customer) -> Result<Customer> {
-        let issued = self.issue_token(Some(&known.cookies)).await?;
+        let issued = match self.issue_token(Some(&known.cookies)).await {
+            Err(Error::LiveChat(error)) if error.is_lost_customer() => return Err(Error::CustomerLost),
+            issued => issued?,
+        };
         if issued.customer_id != known.customer_id {
             return Err(Error::CustomerLost);
         }
@@ -48,11 +87,11 @@ impl Handoff {
     }
 
     async fn issue_token(&self, cookies: Option<&livechat::Cookies>) -> Result<livechat::IssuedToken> {
-        let called_at = self.gates.livechat.pass()?;
+        let mut passed = self.gates.livechat.door(ACCOUNTS).pass().await?;
         fail_point!(Before, "vendor issue_customer_token");
-        let issued = self.livechat.issue_customer_token(cookies).await;
+        let issued = passed.answer(self.livechat.issue_customer_token(cookies)).await;
         fail_point!(After, "vendor issue_customer_token");
-        self.gates.livechat.note(called_at, issued).await
+        passed.note(issued?).await
     }
 
     fn customer_of(&self, issued: livechat::IssuedToken, cookies: livechat::Cookies) -> Customer {

@@ -6,26 +6,39 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::alone::Judged;
 use super::gates::Gate;
+use super::gathering::Gathering;
 use super::{DELIVERY_TIME, Error, Handoff, Result, lease_until};
 use crate::bridge::decide::without_agent;
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, UserId};
 use crate::metrics::{About, Metric};
-use crate::store::lane::{Completed, Contents, Done, Known, Lane, Lease, Outcome, Waiting};
-use crate::store::{ConversationPointer, Session, Surroundings, User, Wanted};
+use crate::store::lane::{Completed, Contents, Done, Known, Lane, Lease, Outcome, Reason, Waiting};
+use crate::store::{ConversationPointer, Session, Surroundings, TRIAL_EVERY, User, Wanted};
 use crate::telemetry;
 
 /// The first pause after a failure that named none; it doubles from try to try.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// The longest pause that we choose ourselves; a vendor may name up to an hour.
+/// The longest pause that we choose ourselves; a vendor may name up to an hour, of which we keep to a minute between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+
+/// For how long a failure is taken for a blip by somebody who waits for an answer: most are gone half a second later.
+const BLIP: Duration = Duration::from_secs(1);
+
+/// How long an end waits for words of the same lane that a vendor refuses to this session alone because of a limit.
+const END_WAITS: Duration = Duration::from_secs(60);
+/// The longest pause while our credentials are refused; the shortest is half of it.
+const CREDENTIALS_PAUSE: Duration = Duration::from_secs(20);
 
 /// What one lane carries, and how it reaches the other side.
 pub(super) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
     /// The lane.
     const LANE: Lane;
+
+    /// Another lane, where what is delivered gets numbers of the same sequence.
+    const BESIDE: Option<Lane> = None;
 
     /// The vendors that a delivery may call.
     const VENDORS: &'static [&'static str];
@@ -43,8 +56,22 @@ pub(super) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
     /// Lets what waits be delivered as it is now, where it was changed meanwhile.
     fn apply_changes(_waiting: &mut [Waiting<Self>]) {}
 
+    /// The number of an item in the sequence of its thread; for what goes there it is known by what the other side calls it.
+    fn number(item: &Waiting<Self>, vendor_id: Option<&str>) -> Option<u64>;
+
     /// Whether this ends the session: it comes after everything else that waits, whatever the clocks of both sides say.
     fn is_end(&self) -> bool;
+
+    /// Whether it is never put aside, whoever refuses it.
+    fn is_never_parked(&self) -> bool {
+        self.is_end()
+    }
+
+    /// Whether its delivery shows that the vendor takes what people say.
+    fn is_spoken(&self) -> bool;
+
+    /// The vendor that takes the deliveries.
+    fn vendor(session: &Session) -> &'static str;
 
     /// What stands before the vendor that takes the deliveries.
     fn gate<'a>(handoff: &'a Handoff, session: &Session) -> &'a Gate;
@@ -65,8 +92,16 @@ pub(super) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
         item: &Waiting<Self>,
     ) -> Result<Attempt>;
 
-    /// Says to whoever wrote an item that it can never be delivered; safe to call again.
-    async fn tell_sender(handoff: &Handoff, session: &Session, item: &Waiting<Self>) -> Result<()>;
+    /// Looks whether an attempt has delivered an item although it seemed to fail.
+    async fn look(handoff: &Handoff, session: &Session, user: Option<&User>, item: &Waiting<Self>) -> Result<Look>;
+
+    /// Says to whoever wrote an item that it can never be delivered, or that it may not have arrived; safe to call again.
+    async fn tell_sender(
+        handoff: &Handoff,
+        session: &Session,
+        item: &Waiting<Self>,
+        may_have_arrived: bool,
+    ) -> Result<()>;
 }
 
 /// Whose lane is drained; whoever knows the session's user as well saves a trip to the table.
@@ -82,7 +117,8 @@ impl<'a> Whose<'a> {
     /// What somebody wants to know who has something for a lane.
     pub(super) fn wanted<C: Content>(self) -> Wanted<'a> {
         let Self { session_id, source_ids, .. } = self;
-        Wanted { session_id, lane: Some(C::LANE), user_id: C::sender(self), vendors: C::VENDORS, source_ids }
+        let (lane, beside) = (Some(C::LANE), C::BESIDE);
+        Wanted { session_id, lane, beside, user_id: C::sender(self), vendors: C::VENDORS, source_ids }
     }
 }
 
@@ -109,26 +145,48 @@ impl<'a> From<&'a ConversationPointer> for Whose<'a> {
 pub(super) struct Delivered {
     pub(super) outcome: Outcome,
     pub(super) vendor_id: Option<String>,
+    /// Why it is put aside, where it is.
+    pub(super) parked: Option<Reason>,
 }
 
 impl Delivered {
     pub(super) fn as_vendor_id(id: impl ToString) -> Self {
-        Self { outcome: Outcome::Delivered, vendor_id: Some(id.to_string()) }
+        Self { outcome: Outcome::Delivered, vendor_id: Some(id.to_string()), parked: None }
     }
 
     pub(super) const fn without_id() -> Self {
-        Self { outcome: Outcome::Delivered, vendor_id: None }
+        Self { outcome: Outcome::Delivered, vendor_id: None, parked: None }
     }
 
     pub(super) const fn dropped() -> Self {
-        Self { outcome: Outcome::Dropped, vendor_id: None }
+        Self { outcome: Outcome::Dropped, vendor_id: None, parked: None }
+    }
+
+    const fn parked(reason: Reason) -> Self {
+        Self { outcome: Outcome::Parked, vendor_id: None, parked: Some(reason) }
+    }
+}
+
+/// What a look for an item at the other side shows.
+#[derive(Debug)]
+pub(super) enum Look {
+    Arrived(Delivered),
+    Missing,
+    /// The other side can be asked nothing.
+    Impossible,
+}
+
+impl From<Option<Delivered>> for Look {
+    fn from(found: Option<Delivered>) -> Self {
+        found.map_or(Self::Missing, Self::Arrived)
     }
 }
 
 /// What a drain does when the next item may only be delivered later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Patience {
-    /// It waits, as long as its deadline allows and the vendor is not down: somebody is in the middle of a conversation.
+    /// It waits for what is due soon and for a blip, as long as its deadline allows, and not for a vendor that is down: somebody is in
+    /// the middle of a conversation.
     Wait,
     /// It leaves the lane: others are due as well.
     Leave,
@@ -141,6 +199,8 @@ pub(super) enum Drained {
     Finished,
     /// The same, and all that waited has been dealt with here; nothing was dropped.
     Delivered,
+    /// Nothing is left to do here, and what was put aside has left a word in the other lane.
+    Parked,
     /// The lane is due again at this time.
     Postponed(Timestamp),
 }
@@ -148,14 +208,29 @@ pub(super) enum Drained {
 /// What came of trying to deliver an item.
 #[derive(Debug)]
 pub(super) enum Attempt {
+    /// It needs no further attempt.
     Done(Delivered),
-    Later(Timestamp),
+    /// It may be tried from this time on.
+    Later(Timestamp, Delay),
 }
 
 impl From<Delivered> for Attempt {
     fn from(delivered: Delivered) -> Self {
         Self::Done(delivered)
     }
+}
+
+/// Why an item is delivered later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delay {
+    /// It is too early for it.
+    Early,
+    /// The vendor has failed before, or has named a time.
+    FailedBefore,
+    /// The vendor has failed on it.
+    Failed,
+    /// The same, and whoever waits would wait in vain: the vendor does not answer, or refuses our credentials.
+    FailedForLong,
 }
 
 /// A lane whose lease is held, and what stands around it, as of one moment.
@@ -170,8 +245,21 @@ pub(super) struct View<C> {
 struct Seen {
     /// Whether something was dropped.
     has_dropped: bool,
+    /// Whether something was put aside.
+    has_parked: bool,
     /// Whether items arrive while others are delivered.
     is_lively: bool,
+    /// Whether earlier words may be on their way.
+    gathering: Gathering,
+    /// Until when failures are a blip, since the first of them.
+    blip_ends: Option<Timestamp>,
+}
+
+impl Seen {
+    /// Whether something that is delayed by a failure comes too late for somebody who waits.
+    fn is_no_blip(&mut self, now: Timestamp, tried_again_at: Timestamp) -> bool {
+        tried_again_at > *self.blip_ends.get_or_insert(now + BLIP)
+    }
 }
 
 /// How far a pass over a lane came.
@@ -179,7 +267,7 @@ enum Pass {
     Released,
     LeaseLost,
     LookAgain,
-    WaitUntil(Timestamp),
+    WaitUntil(Timestamp, Delay),
 }
 
 impl Handoff {
@@ -215,8 +303,9 @@ impl Handoff {
                 Some(view) => view,
                 None => self.view(whose).await?,
             };
-            let Surroundings { session, user, named_times, .. } = around;
-            self.gates.learn(&named_times);
+            let Surroundings { session, user, vendors, last_number, .. } = around;
+            contents.last_number = contents.last_number.max(last_number);
+            self.gates.learn(&vendors);
             let Some(mut session) = session else { return Ok(Drained::Finished) };
             if !contents.unread.is_empty() {
                 if !self.park_unread(session_id, lease, &contents).await? {
@@ -228,7 +317,7 @@ impl Handoff {
                 let released = self.table.release(session_id, C::LANE, lease, contents.arrivals).await?;
                 // Empty, nothing new, and still not ours to give back: somebody else has taken the lane.
                 if released || seen_empty_at == Some(contents.arrivals) {
-                    return Ok(Drained::Finished);
+                    return Ok(if seen.has_parked { Drained::Parked } else { Drained::Finished });
                 }
                 seen_empty_at = Some(contents.arrivals);
                 continue;
@@ -238,26 +327,40 @@ impl Handoff {
                 self.table.note_interruption(session_id, C::LANE, &contents.waiting).await?;
                 continue;
             }
-            if patience == Patience::Wait && C::gate(self, &session).is_failing() {
-                return self.postpone::<C>(session_id, lease, self.clock.now()).await;
+            if patience == Patience::Wait && C::gate(self, &session).is_left_alone() {
+                return self.postpone::<C>(session_id, lease, self.clock.now(), None).await;
             }
             contents.waiting.sort_by_key(|item| item.content.is_end());
             C::apply_changes(&mut contents.waiting);
-            match self.pass((&mut session, user.as_ref()), &contents, lease, deadline, &mut seen).await? {
+            if patience == Patience::Wait
+                && let Some(time) = seen.gathering.look_again_at(&contents, self.clock.now())
+                && time + DELIVERY_TIME < deadline
+            {
+                self.clock.sleep_until(time).await;
+                continue;
+            }
+            let passed = self.pass((&mut session, user.as_ref()), &contents, lease, deadline, &mut seen).await?;
+            let (time, delay) = match passed {
+                Pass::Released | Pass::LeaseLost if seen.has_parked => return Ok(Drained::Parked),
                 Pass::Released if !seen.has_dropped => return Ok(Drained::Delivered),
                 Pass::Released | Pass::LeaseLost => return Ok(Drained::Finished),
-                Pass::LookAgain => {}
-                Pass::WaitUntil(time) => {
-                    let in_vain = time + DELIVERY_TIME > deadline || C::gate(self, &session).is_failing();
-                    if patience == Patience::Leave || in_vain {
-                        let oldest = contents.waiting.iter().map(|item| item.position.at).min();
-                        let age = oldest.map_or(0.0, |at| self.clock.now().since(at).as_secs_f64());
-                        self.record(&about::<C>(), &[(Metric::UndeliveredAge, age)]);
-                        return self.postpone::<C>(session_id, lease, time).await;
-                    }
-                    self.clock.sleep_until(time).await;
-                }
+                Pass::LookAgain => continue,
+                Pass::WaitUntil(time, delay) => (time, delay),
+            };
+            let too_late = match delay {
+                Delay::Early => false,
+                Delay::FailedBefore | Delay::Failed => seen.is_no_blip(self.clock.now(), time),
+                Delay::FailedForLong => true,
+            };
+            let in_vain = too_late || time + DELIVERY_TIME > deadline || C::gate(self, &session).is_failing();
+            if patience == Patience::Leave || in_vain {
+                let oldest = contents.waiting.iter().map(|item| item.position.at).min();
+                let age = oldest.map_or(0.0, |at| self.clock.now().since(at).as_secs_f64());
+                self.record(&about::<C>(), &[(Metric::UndeliveredAge, age)]);
+                let failed = matches!(delay, Delay::Failed | Delay::FailedForLong).then(|| C::vendor(&session));
+                return self.postpone::<C>(session_id, lease, time, failed).await;
             }
+            self.clock.sleep_until(time).await;
         }
     }
 
@@ -270,12 +373,13 @@ impl Handoff {
     ) -> Result<bool> {
         for unread in &contents.unread {
             let now = self.clock.now();
-            if !self.table.park_unread(session_id, C::LANE, lease, unread, now).await? {
+            let expires_at = self.retained_until(now);
+            if !self.table.park_unread(session_id, C::LANE, lease, unread, now, expires_at).await? {
                 return Ok(false);
             }
             self.record(&about::<C>(), &[(Metric::Parked, 1.0)]);
             tracing::error!(session.id = %session_id, lane = %C::LANE,
-                source.id = telemetry::id(&without_agent(&unread.position.source_id)),
+                source.id = telemetry::id(&without_agent(&unread.position.source_id)), kept.until = %expires_at,
                 "an item cannot be read by this version and is parked");
         }
         Ok(true)
@@ -312,8 +416,10 @@ impl Handoff {
         session_id: &SessionId,
         lease: &Lease,
         not_before: Timestamp,
+        failed: Option<&'static str>,
     ) -> Result<Drained> {
-        self.table.postpone(session_id, C::LANE, lease, not_before).await?;
+        let failed = failed.map(|vendor| (vendor, self.clock.now()));
+        self.table.postpone(session_id, C::LANE, lease, not_before, failed).await?;
         Ok(Drained::Postponed(not_before))
     }
 
@@ -327,22 +433,26 @@ impl Handoff {
         seen: &mut Seen,
     ) -> Result<Pass> {
         let (mut not_before, mut last_finished_at) = (contents.not_before, contents.last_finished_at);
+        let mut last_number = contents.last_number;
         for (index, item) in contents.waiting.iter().enumerate() {
             let now = self.clock.now();
             let follows_at = last_finished_at.map(|at| item.content.earliest(self, session, at));
-            let ready_at = not_before
-                .take()
-                .into_iter()
-                .chain(follows_at)
-                .fold(item.content.ready_at(self, session), Timestamp::max);
+            let planned_at = item.content.ready_at(self, session).max(follows_at.unwrap_or(now));
+            let ready_at = not_before.take().map_or(planned_at, |at| at.max(planned_at));
             if ready_at > now || now + DELIVERY_TIME > deadline {
-                return Ok(Pass::WaitUntil(ready_at.max(now)));
+                // What was postponed by much more than it had to wait anyway was postponed by a failure.
+                return Ok(match ready_at > planned_at + BLIP {
+                    true => Pass::WaitUntil(ready_at, Delay::FailedBefore),
+                    false => Pass::WaitUntil(ready_at.max(now), Delay::Early),
+                });
             }
-            let delivered = match self.attempt(session, user, item).await? {
+            let delivered = match self.attempt((session, user), item, end_since(contents), deadline).await? {
                 Attempt::Done(delivered) => delivered,
-                Attempt::Later(time) => return Ok(Pass::WaitUntil(time)),
+                Attempt::Later(time, delay) => return Ok(Pass::WaitUntil(time, delay)),
             };
             seen.has_dropped |= delivered.outcome == Outcome::Dropped;
+            seen.has_parked |= delivered.outcome == Outcome::Parked;
+            let is_served = delivered.outcome == Outcome::Delivered && item.content.is_spoken();
             let done = Done {
                 session_id: &session.session_id,
                 lane: C::LANE,
@@ -350,10 +460,13 @@ impl Handoff {
                 outcome: delivered.outcome,
                 vendor_id: delivered.vendor_id,
                 finished_at: self.clock.now(),
+                served_by: is_served.then(|| C::vendor(session)),
+                parked: delivered.parked,
             };
             last_finished_at = Some(done.finished_at);
+            last_number = last_number.max(C::number(item, done.vendor_id.as_deref()));
             let (arrivals, is_last) = (contents.arrivals, index + 1 == contents.waiting.len());
-            let known = Known { arrivals, is_last, is_lively: seen.is_lively };
+            let known = Known { arrivals, is_last, is_lively: seen.is_lively, last_number };
             let completed = self.table.complete(&done, lease, known).await?;
             if completed != Completed::LeaseLost {
                 self.record_finished(&done);
@@ -373,31 +486,78 @@ impl Handoff {
 
     async fn attempt<C: Content>(
         &self,
-        session: &mut Session,
-        user: Option<&User>,
+        (session, user): (&mut Session, Option<&User>),
         item: &Waiting<C>,
+        end_since: Option<Timestamp>,
+        deadline: Timestamp,
     ) -> Result<Attempt> {
         // Boxed, since all that follows nests deeper than the compiler cares to follow.
         let error = match Box::pin(C::deliver(self, session, user, item)).await {
             Ok(attempt) => return Ok(attempt),
             Err(error) => error,
         };
-        let now = self.clock.now();
         if let Error::Waiting { wait, .. } = error {
-            return Ok(Attempt::Later(now + wait));
+            return Ok(Attempt::Later(self.clock.now() + wait, Delay::FailedBefore));
         }
-        if error.is_retryable() {
-            self.table.note_attempt(&session.session_id, C::LANE, item, error.outcome_unknown()).await?;
-            tracing::warn!(error = %error, session.id = %session.session_id, lane = %C::LANE,
-                attempts = item.attempts + 1, "a delivery failed and is tried again");
-            return Ok(Attempt::Later(now + error.retry_after().unwrap_or_else(|| pause_after(item.attempts))));
+        self.note_limit(&error, &session.user_id).await;
+        let is_in_the_way = self.is_limited_alone(&error)
+            && !item.content.is_end()
+            && end_since.is_some_and(|since| since + END_WAITS <= self.clock.now())
+            && Box::pin(self.serves_others(session, &error)).await;
+        if !error.is_retryable() || is_in_the_way {
+            return Box::pin(self.put_aside(session, user, item, &error)).await;
         }
-        tracing::error!(error = %error, session.id = %session.session_id, lane = %C::LANE,
-            source.id = telemetry::id(&without_agent(&item.position.source_id)),
-            "an item cannot be delivered and is parked");
-        C::tell_sender(self, session, item).await?;
-        Ok(Attempt::Done(Delivered { outcome: Outcome::Parked, vendor_id: None }))
+        let Judged { failing, is_to_be_parked } = Box::pin(self.judge(session, user, item, &error, deadline)).await;
+        if is_to_be_parked {
+            return Box::pin(self.put_aside(session, user, item, &error)).await;
+        }
+        Box::pin(self.table.note_attempt(&session.session_id, C::LANE, item, failing)).await?;
+        tracing::warn!(error = %error, session.id = %session.session_id, lane = %C::LANE,
+            attempts = item.attempts + 1, "a delivery failed and is tried again");
+        let is_for_long = matches!(error, Error::Hanging { .. }) || error.is_authentication();
+        let delay = if is_for_long { Delay::FailedForLong } else { Delay::Failed };
+        Ok(Attempt::Later(self.clock.now() + pause_for(&error, item.attempts), delay))
     }
+
+    /// Puts an item aside that can never be delivered, unless it has arrived without our knowing, and tells its author.
+    async fn put_aside<C: Content>(
+        &self,
+        session: &Session,
+        user: Option<&User>,
+        item: &Waiting<C>,
+        error: &Error,
+    ) -> Result<Attempt> {
+        let source_id = without_agent(&item.position.source_id);
+        if item.content.is_never_parked() {
+            tracing::error!(error = %error, session.id = %session.session_id, lane = %C::LANE,
+                source.id = telemetry::id(&source_id), "an end is refused for good and counts as done");
+            return Ok(Delivered::dropped().into());
+        }
+        // Whatever it was that failed before, the other side may have it.
+        let outcome_unknown = item.outcome_unknown || item.failing_since.is_some() || error.may_have_arrived();
+        let mut may_have_arrived = outcome_unknown;
+        if outcome_unknown {
+            match Box::pin(C::look(self, session, user, item)).await {
+                Ok(Look::Arrived(delivered)) => return Ok(delivered.into()),
+                Ok(Look::Missing) => may_have_arrived = false,
+                Ok(Look::Impossible) => {}
+                Err(error) => {
+                    tracing::warn!(error = %error, session.id = %session.session_id, "whether an item has arrived is not known");
+                }
+            }
+        }
+        let expires_at = self.retained_until(self.clock.now());
+        tracing::error!(error = %error, session.id = %session.session_id, lane = %C::LANE,
+            source.id = telemetry::id(&source_id), outcome.unknown = outcome_unknown, kept.until = %expires_at,
+            "an item cannot be delivered and is parked");
+        Box::pin(C::tell_sender(self, session, item, may_have_arrived)).await?;
+        Ok(Delivered::parked(Reason { cause: error.to_string(), outcome_unknown, expires_at }).into())
+    }
+}
+
+/// Since when an end waits in a lane.
+fn end_since<C: Content>(contents: &Contents<C>) -> Option<Timestamp> {
+    contents.waiting.iter().filter(|item| item.content.is_end()).map(|item| item.position.at).min()
 }
 
 pub(super) fn about<C: Content>() -> About {
@@ -410,6 +570,14 @@ fn longest_pause_after(attempts: u32) -> Duration {
         ExponentialBuilder::default().with_min_delay(FIRST_PAUSE).with_max_delay(LONGEST_PAUSE).without_max_times();
     let index = usize::try_from(attempts.min(16)).unwrap_or_default();
     schedule.build().nth(index).unwrap_or(LONGEST_PAUSE)
+}
+
+/// When a delivery is tried again that has failed like this.
+fn pause_for(error: &Error, attempts: u32) -> Duration {
+    match error.retry_after() {
+        None if error.is_authentication() => CREDENTIALS_PAUSE.mul_f64(f64::midpoint(1.0, fastrand::f64())),
+        named => pause_after(attempts).max(named.unwrap_or_default()).min(TRIAL_EVERY),
+    }
 }
 
 /// Full jitter, so that lanes which failed together do not come back together: anything up to the longest pause.

@@ -33,9 +33,30 @@ pub enum Error {
         /// For how long from now.
         wait: Duration,
     },
+    /// A vendor has refused a call because of a limit.
+    #[error("{cause}")]
+    Limited {
+        /// Which.
+        vendor: &'static str,
+        /// On whose behalf it was made.
+        party: String,
+        /// How long the vendor asked to wait.
+        wait: Duration,
+        /// The refusal.
+        cause: Box<Error>,
+    },
+    /// A vendor did not answer while somebody was waiting who could not wait for longer.
+    #[error("{vendor} does not answer")]
+    Hanging {
+        /// Which.
+        vendor: &'static str,
+    },
     /// LiveChat answered a renewal with another customer, so the stored chat is out of reach.
     #[error("LiveChat no longer knows this customer; the next session starts with a new one")]
     CustomerLost,
+    /// The bot platform no longer has the session's conversation, so nothing reaches the user any more.
+    #[error("the bot platform no longer has this session's conversation")]
+    ConversationLost,
     /// The table failed.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -64,11 +85,16 @@ fn explain(advice: &str, cause: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Resu
 }
 
 impl Error {
-    /// Whether the same call may succeed later.
+    /// Whether the same call may succeed later. A refused credential says nothing of the call: it is an outage.
     pub fn is_retryable(&self) -> bool {
+        self.is_authentication() || self.is_passing()
+    }
+
+    fn is_passing(&self) -> bool {
         match self {
-            Self::Refused(_) | Self::Explained { .. } | Self::CustomerLost => false,
-            Self::Busy | Self::Waiting { .. } | Self::Store(_) | Self::Secrets(_) => true,
+            Self::Refused(_) | Self::Explained { .. } | Self::CustomerLost | Self::ConversationLost => false,
+            Self::Busy | Self::Waiting { .. } | Self::Limited { .. } | Self::Hanging { .. } => true,
+            Self::Store(_) | Self::Secrets(_) => true,
             Self::Media(error) => error.is_retryable(),
             Self::LiveChat(error) => error.is_retryable(),
             Self::Botpress(error) => error.is_retryable(),
@@ -79,6 +105,8 @@ impl Error {
     /// Whether the call may have taken effect although it failed.
     pub fn outcome_unknown(&self) -> bool {
         match self {
+            Self::Hanging { .. } => true,
+            Self::Limited { cause, .. } => cause.outcome_unknown(),
             Self::LiveChat(error) => error.outcome_unknown(),
             Self::Botpress(error) => error.outcome_unknown(),
             Self::Botcopy(error) => error.outcome_unknown(),
@@ -86,11 +114,19 @@ impl Error {
         }
     }
 
-    /// Whether a vendor has refused our credential.
+    /// Whether the other side may have what was sent although the call failed; also where a repetition would do no harm.
+    pub fn may_have_arrived(&self) -> bool {
+        match self {
+            Self::Botpress(error) => error.may_have_been_shown(),
+            other => other.outcome_unknown(),
+        }
+    }
+
+    /// Whether a vendor has refused our credential, or everything that we ask for.
     pub fn is_authentication(&self) -> bool {
         match self {
-            Self::LiveChat(error) => error.is_authentication(),
-            Self::Botpress(error) => error.is_authentication(),
+            Self::LiveChat(error) => error.is_authentication() || error.is_account_refused(),
+            Self::Botpress(error) => error.is_authentication() || error.is_account_refused(),
             Self::Botcopy(error) => error.is_authentication(),
             _ => false,
         }
@@ -99,7 +135,7 @@ impl Error {
     /// How long the vendor asked us to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Waiting { wait, .. } => Some(*wait),
+            Self::Waiting { wait, .. } | Self::Limited { wait, .. } => Some(*wait),
             Self::LiveChat(error) => error.retry_after(),
             Self::Botpress(error) => error.retry_after(),
             Self::Botcopy(error) => error.retry_after(),

@@ -1,12 +1,17 @@
-//! What stands before each vendor: the time it has named, before which nobody calls it, and whether it answers at all.
+//! What stands before each vendor: the limits that it has named, and whether it answers at all.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Error, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
+use super::{Error, Handoff, Result};
 use crate::clock::{Clock, Timestamp};
+use crate::ids::UserId;
 use crate::metrics::{About, Metric, Metrics};
-use crate::store::{NamedTime, Table};
+use crate::store::{Limits, Passage, TRIAL_EVERY, Table, Trouble, VendorState};
 
 /// The vendors, as gates and metrics name them.
 pub(super) const LIVECHAT: &str = "LiveChat";
@@ -16,8 +21,48 @@ pub(super) const BOTCOPY: &str = "Botcopy";
 /// So many failures in a row are more than a blip.
 const FAILURES_IN_A_ROW: u32 = 3;
 
+/// How much a call without an answer counts: two of them are more than a blip.
+const HANG_COUNTS: u32 = 2;
+
 /// For how long after such a failure nobody waits for the vendor; then one who is in a hurry may try again.
 const FAILING_FOR: Duration = Duration::from_secs(5);
+
+/// The same for a vendor whose calls cannot be looked up: a try that is given up may be shown twice, so that it is left to the sweep.
+const FAILING_FOR_WITHOUT_LOOK: Duration = Duration::from_secs(30);
+
+/// How long somebody who is in a hurry waits for the answer to one call. Longer than nearly all take, since what is given up has to be
+/// looked for; together with what comes before and after it stays below two seconds.
+pub(super) const HURRY: Duration = Duration::from_millis(1_200);
+
+/// The same where a call of the last minute has had no answer.
+const HURRY_IN_DOUBT: Duration = Duration::from_millis(400);
+
+/// For how long a call without an answer raises doubts about the next one.
+const DOUBT: Duration = Duration::from_secs(60);
+
+/// A call that was dropped after this time had no answer for too long.
+const HANGS_AFTER: Duration = Duration::from_secs(1);
+
+/// A process tells the others of failures no more often than this.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+
+/// How often a change of limits is tried that meets another one.
+const MOST_CHANGES: usize = 5;
+
+tokio::task_local! {
+    /// Whether somebody waits for this task who cannot wait for long.
+    static IN_A_HURRY: bool;
+}
+
+/// Does `work` for somebody who cannot wait for a vendor that hangs.
+pub(super) async fn hurried<F: Future>(work: F) -> F::Output {
+    IN_A_HURRY.scope(true, work).await
+}
+
+/// Does a part of it that takes as long as it takes.
+pub(super) async fn patiently<F: Future>(work: F) -> F::Output {
+    IN_A_HURRY.scope(false, work).await
+}
 
 /// One gate for each vendor.
 #[derive(Debug)]
@@ -40,29 +85,43 @@ impl Gates {
         Self { livechat: gate(LIVECHAT), botpress: gate(BOTPRESS), botcopy: gate(BOTCOPY), table: table.clone() }
     }
 
-    /// Learns what other invocations were told; costs one read, which is made beside others.
+    fn all(&self) -> [&Gate; 3] {
+        [&self.livechat, &self.botpress, &self.botcopy]
+    }
+
+    /// Learns what other invocations know; costs one read, which is made beside others.
     pub(super) async fn refresh(&self) -> Result<()> {
-        self.learn(&self.table.named_times().await?);
+        self.learn(&self.table.vendor_states().await?);
         Ok(())
     }
 
-    /// When the last of the gates opens that a vendor has had closed.
-    pub(super) fn last_to_open(&self) -> Option<Timestamp> {
-        [&self.livechat, &self.botpress, &self.botcopy].into_iter().filter_map(|gate| gate.seen().opens_at).max()
+    /// When the last closure ends that a vendor has asked for.
+    pub(super) fn last_to_open(&self, now: Timestamp) -> Option<Timestamp> {
+        let ends = |gate: &Gate| gate.seen().limits.closures(now).into_iter().map(|(_, one)| one.until).max();
+        self.all().into_iter().filter_map(ends).max()
     }
 
-    /// Closes gates until the times that others were told.
-    pub(super) fn learn(&self, named_times: &[NamedTime]) {
-        for named in named_times {
-            let gates = [&self.livechat, &self.botpress, &self.botcopy];
-            for gate in gates.into_iter().filter(|gate| gate.vendor == named.vendor) {
-                gate.close_until(named.opens_at);
-            }
+    /// Whether any vendor fails.
+    pub(super) fn any_is_failing(&self) -> bool {
+        self.all().into_iter().any(Gate::is_failing)
+    }
+
+    /// Learns what others know.
+    pub(super) fn learn(&self, states: &[VendorState]) {
+        for state in states {
+            self.all().into_iter().filter(|gate| gate.vendor == state.vendor).for_each(|gate| gate.learn(state));
+        }
+    }
+
+    /// Tells the other processes what they have to know of failures.
+    pub(super) async fn tell(&self) {
+        for gate in self.all() {
+            gate.tell().await;
         }
     }
 }
 
-/// Closed while a vendor has asked not to be called.
+/// What a process knows of a vendor.
 #[derive(Debug)]
 pub(super) struct Gate {
     vendor: &'static str,
@@ -72,48 +131,70 @@ pub(super) struct Gate {
     seen: Mutex<Seen>,
 }
 
-/// What this process knows of a vendor.
 #[derive(Debug, Default)]
 struct Seen {
-    opens_at: Option<Timestamp>,
-    failures_in_a_row: u32,
-    failed_at: Option<Timestamp>,
+    limits: Limits,
+    version: u64,
+    trouble: Trouble,
+    /// What the table says, as far as that is known.
+    told: Trouble,
 }
 
 impl Gate {
-    /// Lets a call through, and says when; or tells how long to wait.
-    pub(super) fn pass(&self) -> Result<Timestamp> {
-        let now = self.clock.now();
-        match self.seen().opens_at.filter(|opens_at| now < *opens_at) {
-            Some(opens_at) => Err(Error::Waiting { vendor: self.vendor, wait: opens_at.since(now) }),
-            None => Ok(now),
-        }
+    /// The way to the vendor for a party: those who share a credential, or a bot.
+    pub(super) const fn door<'a>(&'a self, party: &'a str) -> Door<'a> {
+        Door { gate: self, party }
     }
 
     /// Whether the vendor has failed again and again until just now: somebody who waits for it waits in vain.
     pub(super) fn is_failing(&self) -> bool {
-        let now = self.clock.now();
-        let seen = self.seen();
-        let lately = seen.failed_at.is_some_and(|failed_at| now < failed_at + FAILING_FOR);
-        lately && seen.failures_in_a_row >= FAILURES_IN_A_ROW
+        self.fails(&self.seen().trouble)
     }
 
-    /// Takes note of the answer to a call that was let through at `called_at`: one that names a time closes the gate until
-    /// then, for all invocations.
-    pub(super) async fn note<T, E: Into<Error>>(&self, called_at: Timestamp, answer: Result<T, E>) -> Result<T> {
-        let answer = answer.map_err(Into::into);
-        self.measure(called_at, answer.as_ref().err());
-        self.count(answer.as_ref().is_err_and(Error::is_retryable));
-        if let Err(error) = &answer
-            && let Some(wait) = error.retry_after()
-        {
-            let opens_at = self.clock.now() + wait;
-            self.close_until(opens_at);
-            if let Err(error) = self.table.note_named_time(self.vendor, opens_at).await {
-                tracing::warn!(error = %error, vendor = self.vendor, "others will have to be told by the vendor again");
-            }
+    /// The same; once that has become doubtful, the first who asks is to find out, and the others are told that it fails.
+    pub(super) fn is_left_alone(&self) -> bool {
+        let mut seen = self.seen();
+        let fails = self.fails(&seen.trouble);
+        if !fails && seen.trouble.failures >= FAILURES_IN_A_ROW {
+            seen.trouble.at = self.clock.now();
         }
-        answer
+        fails
+    }
+
+    fn fails(&self, trouble: &Trouble) -> bool {
+        trouble.failures >= FAILURES_IN_A_ROW && self.clock.now() < trouble.at + self.failing_for()
+    }
+
+    fn failing_for(&self) -> Duration {
+        if self.can_look_up() { FAILING_FOR } else { FAILING_FOR_WITHOUT_LOOK }
+    }
+
+    /// Whether it can be found out what became of a call without an answer.
+    fn can_look_up(&self) -> bool {
+        self.vendor != BOTCOPY
+    }
+
+    /// How long somebody in a hurry waits for an answer.
+    fn patience(&self) -> Duration {
+        let trouble = self.seen().trouble;
+        let doubtful = (trouble.hung || trouble.failures >= FAILURES_IN_A_ROW)
+            && self.can_look_up()
+            && self.clock.now() < trouble.at + DOUBT;
+        if doubtful { HURRY_IN_DOUBT } else { HURRY }
+    }
+
+    fn learn(&self, state: &VendorState) {
+        let mut seen = self.seen();
+        if state.version > seen.version {
+            seen.limits = state.limits.clone();
+            seen.version = state.version;
+        }
+        if state.trouble.at > seen.told.at {
+            seen.told = state.trouble;
+        }
+        if state.trouble.at > seen.trouble.at {
+            seen.trouble = state.trouble;
+        }
     }
 
     fn measure(&self, called_at: Timestamp, error: Option<&Error>) {
@@ -125,21 +206,219 @@ impl Gate {
         self.metrics.record(&self.clock, &About::Vendor(self.vendor), &values);
     }
 
-    fn count(&self, failed: bool) {
+    fn fail(&self, called_at: Timestamp) {
         let now = self.clock.now();
+        let hung = now.since(called_at) >= HANGS_AFTER;
+        let counts = match hung {
+            true if self.can_look_up() => HANG_COUNTS,
+            true => FAILURES_IN_A_ROW,
+            false => 1,
+        };
         let mut seen = self.seen();
-        seen.failures_in_a_row = if failed { seen.failures_in_a_row.saturating_add(1) } else { 0 };
-        seen.failed_at = failed.then_some(now);
+        let failures = seen.trouble.failures.saturating_add(counts);
+        seen.trouble = Trouble { at: now, failures, hung: hung || seen.trouble.hung };
     }
 
-    fn close_until(&self, opens_at: Timestamp) {
-        let mut seen = self.seen();
-        seen.opens_at = seen.opens_at.max(Some(opens_at));
+    /// Tells the other processes that the vendor fails, or that it does no longer.
+    async fn tell(&self) {
+        let trouble = {
+            let mut seen = self.seen();
+            let (now_known, told) = (seen.trouble, seen.told);
+            let matters = now_known.hung || now_known.failures >= FAILURES_IN_A_ROW;
+            let is_news = match (matters, told.failures > 0) {
+                (true, true) if told.failures < FAILURES_IN_A_ROW && now_known.failures >= FAILURES_IN_A_ROW => true,
+                (true, true) => told.at + TELL_EVERY <= now_known.at,
+                (true, false) => true,
+                (false, told_of_trouble) => told_of_trouble && now_known.failures == 0,
+            };
+            if !is_news {
+                return;
+            }
+            seen.told = now_known;
+            now_known
+        };
+        if let Err(error) = self.table.note_trouble(self.vendor, &trouble).await {
+            tracing::warn!(error = %error, vendor = self.vendor, "others will have to find out how the vendor is");
+        }
+    }
+
+    /// Changes the limits for all processes, if `change` says that it has changed anything.
+    ///
+    /// Where the table cannot be reached, this process keeps to them alone.
+    async fn change_limits(&self, change: impl Fn(&mut Limits) -> bool) -> Result<bool> {
+        for _ in 0..MOST_CHANGES {
+            let state = self.table.vendor_state(self.vendor).await?;
+            self.learn(&state);
+            let mut limits = state.limits;
+            if !change(&mut limits) {
+                return Ok(false);
+            }
+            if self.table.put_limits(self.vendor, &limits, state.version).await? {
+                self.learn(&VendorState { limits, version: state.version + 1, ..VendorState::default() });
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes note that the vendor has asked one of a party to wait.
+    async fn limit(&self, party: &str, whose: &str, wait: Duration) {
+        let now = self.clock.now();
+        let refuse = |limits: &mut Limits| {
+            limits.refuse(party, whose, now, wait);
+            true
+        };
+        if let Err(error) = self.change_limits(refuse).await {
+            tracing::warn!(error = %error, vendor = self.vendor, "others will have to be told by the vendor again");
+            refuse(&mut self.seen().limits);
+        }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A party's way to a vendor.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Door<'a> {
+    gate: &'a Gate,
+    party: &'a str,
+}
+
+impl<'a> Door<'a> {
+    /// Lets a call through, or tells how long to wait.
+    ///
+    /// Whatever time was named, one call a minute is let through: the vendor has to confirm it.
+    pub(super) async fn pass(self) -> Result<Passed<'a>> {
+        let Self { gate, party } = self;
+        let now = gate.clock.now();
+        let passage = gate.seen().limits.passage(party, now);
+        let closed_until = match passage {
+            Passage::Open => None,
+            Passage::Closed(until) => Some(until),
+            Passage::Trial => match gate.change_limits(|limits| limits.take_trial(party, now)).await {
+                Ok(true) => None,
+                // Somebody else tries; or there is nothing to wait for any more.
+                Ok(false) => match gate.seen().limits.passage(party, now) {
+                    Passage::Open => None,
+                    Passage::Trial => Some(now + TRIAL_EVERY),
+                    Passage::Closed(until) => Some(until),
+                },
+                Err(error) => return Err(error),
+            },
+        };
+        match closed_until {
+            Some(until) => Err(Error::Waiting { vendor: gate.vendor, wait: until.since(now) }),
+            None => Ok(Passed { door: self, called_at: now, is_answered: false }),
+        }
+    }
+}
+
+/// A call that was let through.
+#[derive(Debug)]
+pub(super) struct Passed<'a> {
+    door: Door<'a>,
+    called_at: Timestamp,
+    is_answered: bool,
+}
+
+impl Passed<'_> {
+    /// Waits for the answer to `call`; somebody in a hurry not for ever.
+    pub(super) async fn answer<F: Future>(&mut self, call: F) -> Result<F::Output> {
+        let gate = self.door.gate;
+        let call = gate.clock.outside(call);
+        let answer = match IN_A_HURRY.try_get() {
+            Ok(true) => gate.clock.within(self.called_at + gate.patience(), call).await,
+            Ok(false) | Err(_) => Some(call.await),
+        };
+        let error = match answer {
+            Some(answer) => {
+                self.is_answered = true;
+                return Ok(answer);
+            }
+            None => Error::Hanging { vendor: gate.vendor },
+        };
+        self.is_answered = true;
+        gate.measure(self.called_at, Some(&error));
+        gate.fail(self.called_at);
+        gate.tell().await;
+        Err(error)
+    }
+
+    /// Takes note of the answer: who is refused, who is served, who fails.
+    pub(super) async fn note<T, E: Into<Error>>(self, answer: Result<T, E>) -> Result<T> {
+        let Door { gate, party } = self.door;
+        let answer = answer.map_err(Into::into);
+        gate.measure(self.called_at, answer.as_ref().err());
+        let error = match answer {
+            Err(error) if error.is_retryable() || error.retry_after().is_some() => error,
+            answer => {
+                self.serve().await;
+                return answer;
+            }
+        };
+        match error.retry_after() {
+            Some(wait) => {
+                Err(Error::Limited { vendor: gate.vendor, party: party.to_owned(), wait, cause: Box::new(error) })
+            }
+            None => {
+                gate.fail(self.called_at);
+                gate.tell().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn serve(&self) {
+        let Door { gate, party } = self.door;
+        let (is_better, opens) = {
+            let mut seen = gate.seen();
+            let is_better = seen.trouble.failures > 0;
+            if is_better {
+                seen.trouble = Trouble { at: gate.clock.now().max(seen.trouble.at), failures: 0, hung: false };
+            }
+            (is_better, seen.limits.clone().serve(party, self.called_at))
+        };
+        if is_better {
+            gate.tell().await;
+        }
+        if opens && let Err(error) = gate.change_limits(|limits| limits.serve(party, self.called_at)).await {
+            tracing::warn!(error = %error, vendor = gate.vendor, "others will have to find out that the vendor serves");
+        }
+    }
+}
+
+/// A call that is dropped before its answer has come, because nobody waits any longer, may have hung.
+impl Drop for Passed<'_> {
+    fn drop(&mut self) {
+        let gate = self.door.gate;
+        if !self.is_answered && gate.clock.now().since(self.called_at) >= HANGS_AFTER {
+            gate.fail(self.called_at);
+        }
+    }
+}
+
+impl Handoff {
+    /// Whether `error` is a limit that, for all that is known, is on one session alone.
+    pub(super) fn is_limited_alone(&self, error: &Error) -> bool {
+        let Error::Limited { vendor, party, .. } = error else { return false };
+        let gate = self.gates.all().into_iter().find(|gate| gate.vendor == *vendor);
+        gate.is_some_and(|gate| gate.seen().limits.passage(party, gate.clock.now()) == Passage::Open)
+    }
+
+    /// Takes note of a limit that a vendor has named to somebody, if `error` is one.
+    pub(super) async fn note_limit(&self, error: &Error, user_id: &UserId) {
+        let Error::Limited { vendor, party, wait, .. } = error else { return };
+        if let Some(gate) = self.gates.all().into_iter().find(|gate| gate.vendor == *vendor) {
+            gate.limit(party, &fingerprint(user_id), *wait).await;
+        }
+    }
+}
+
+/// By what a user is told from another one in a record that outlives them.
+fn fingerprint(user_id: &UserId) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(user_id.as_str())).chars().take(12).collect()
 }
 
 #[cfg(test)]
@@ -159,35 +438,43 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_opens_at_the_latest_time_that_was_named() {
+    fn a_vendor_fails_once_it_has_failed_three_times_in_a_row_and_until_just_now() {
         let (gates, manual) = gates();
-        assert!(gates.livechat.pass().is_ok());
-        for seconds in [30, 5] {
-            gates.livechat.close_until(manual.now() + Duration::from_secs(seconds));
+        let gate = &gates.livechat;
+        for _ in 0..2 {
+            gate.fail(manual.now());
+            assert!(!gate.is_failing(), "a blip");
         }
-        manual.advance(Duration::from_secs(29));
-        let Err(Error::Waiting { wait, .. }) = gates.livechat.pass() else { panic!("the gate is open") };
-        assert_eq!(wait, Duration::from_secs(1));
-        assert!(gates.botpress.pass().is_ok(), "the other vendor has named no time");
-        manual.advance(Duration::from_secs(1));
-        assert!(gates.livechat.pass().is_ok());
+        gate.fail(manual.now());
+        assert!(gate.is_failing());
+        assert!(!gates.botpress.is_failing(), "the other vendor answers");
+        manual.advance(FAILING_FOR);
+        assert!(!gate.is_left_alone(), "somebody has to find out whether it still fails");
+        assert!(gate.is_left_alone(), "one, not all");
+        gate.learn(&VendorState {
+            trouble: Trouble { at: manual.now() + Duration::from_secs(1), failures: 0, hung: false },
+            ..VendorState::default()
+        });
+        assert!(!gate.is_failing() && !gate.is_left_alone());
     }
 
     #[test]
-    fn a_vendor_fails_once_it_has_failed_three_times_in_a_row_and_until_just_now() {
+    fn a_call_without_an_answer_makes_the_next_one_short_and_two_are_an_outage() {
         let (gates, manual) = gates();
-        for failed in [true, true, false, true, true] {
-            gates.livechat.count(failed);
-            assert!(!gates.livechat.is_failing(), "a blip");
-        }
-        gates.livechat.count(true);
-        assert!(gates.livechat.is_failing());
-        assert!(!gates.botpress.is_failing(), "the other vendor answers");
-        manual.advance(FAILING_FOR);
-        assert!(!gates.livechat.is_failing(), "somebody has to find out whether it still fails");
-        gates.livechat.count(true);
-        assert!(gates.livechat.is_failing());
-        gates.livechat.count(false);
-        assert!(!gates.livechat.is_failing());
+        let gate = &gates.livechat;
+        let hang = |gate: &Gate| {
+            let called_at = manual.now();
+            manual.advance(HURRY);
+            gate.fail(called_at);
+        };
+        assert_eq!(gate.patience(), HURRY);
+        hang(gate);
+        assert!(!gate.is_failing() && gate.patience() == HURRY_IN_DOUBT);
+        hang(gate);
+        assert!(gate.is_failing());
+        manual.advance(DOUBT);
+        assert_eq!(gate.patience(), HURRY);
+        hang(&gates.botcopy);
+        assert!(gates.botcopy.is_failing() && gates.botcopy.patience() == HURRY, "its pushes cannot be looked up");
     }
 }

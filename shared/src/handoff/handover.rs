@@ -245,7 +245,9 @@ impl Handoff {
             let session_now = async { Ok(self.table.session(&session.session_id).await?) };
             tokio::try_join!(self.trail_of(session, known, (&call.said, &text)), session_now)
         };
-        let (look, ()) = tokio::join!(self.clock.within(self.clock.now() + LOOK_TIME, look), note);
+        let look_until = self.clock.now() + LOOK_TIME;
+        let tell = self.clock.within(look_until, self.gates.tell());
+        let (look, (), _) = tokio::join!(self.clock.within(look_until, look), note, tell);
         match (look, said) {
             // The session ended while this was on its way, perhaps by this very call: the bot is to have it.
             (Some(Ok((Some(Trail { outcome: Some(Outcome::Dropped), .. }), _))), _) => Answer::NOT_PAUSED,
@@ -344,7 +346,7 @@ impl Handoff {
         }
         let left = async {
             if intake.accepted.holds_lease() {
-                self.table.postpone(id, Lane::ToAgent, lease, self.clock.now()).await?;
+                self.table.postpone(id, Lane::ToAgent, lease, self.clock.now(), None).await?;
             }
             self.resume_start(session.clone(), deadline + DELIVERY_TIME).await
         };

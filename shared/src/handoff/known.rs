@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::open::OPENING;
-use super::{Handoff, Result};
+use super::{Error, Handoff, Result};
 use crate::botpress::{Author, HistoryItem};
 use crate::bridge::news::{self, Said};
 use crate::ids::UserId;
@@ -23,6 +23,10 @@ impl Handoff {
         let thread = Thread { chat_id: thread.0, thread_id: thread.1 };
         let told = async { Ok(self.table.told(&user.user_id, self.clock.now()).await?) };
         let (told, said) = tokio::join!(told, self.said_in(&thread, user));
+        if matches!(&said, Err(Error::LiveChat(error)) if error.is_gone()) {
+            // Nor can they read there what they were told.
+            return Vec::new();
+        }
         let known = |what: &'static str, known: Result<Vec<String>>| {
             known.unwrap_or_else(|error| {
                 tracing::warn!(error = %error, missing = what, "a returning user's transcript may repeat itself");

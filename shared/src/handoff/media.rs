@@ -2,6 +2,7 @@
 
 use super::credentials::call;
 use super::drain::{Content as _, Delivered};
+use super::gates::patiently;
 use super::to_agent::Addressee;
 use super::{Error, Handoff, Result};
 use crate::bridge::{Media, ToAgent, to_livechat};
@@ -69,7 +70,8 @@ impl Handoff {
         let name = download.declared.name(media.title.as_ref().map(Redacted::expose), &media.media_type);
         let content_type = download.declared.content_type();
         let mut customer = self.as_addressed_customer(addressee).await?;
-        let uploaded: Result<String> = call!(customer.upload_file(&name, &content_type, download.content.clone()));
+        let upload = async { call!(customer.upload_file(&name, &content_type, download.content.clone())) };
+        let uploaded: Result<String> = patiently(upload).await;
         match uploaded {
             Ok(url) => {
                 let url = Redacted::from(url);

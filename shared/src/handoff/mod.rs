@@ -5,6 +5,7 @@
 
 mod accept;
 mod agents;
+mod alone;
 mod authentic;
 mod create_user;
 mod credentials;
@@ -13,6 +14,7 @@ mod drain;
 mod error;
 mod find;
 mod gates;
+mod gathering;
 mod handover;
 mod known;
 mod media;
@@ -30,6 +32,7 @@ mod sweep;
 mod timers;
 mod to_agent;
 mod to_bot;
+mod unheard;
 
 pub use authentic::{BotcopyProof, BotpressProof, Rejection};
 pub use error::{Error, Result};
@@ -47,10 +50,11 @@ use aws_sdk_secretsmanager::Client as SecretsManager;
 use crate::bridge::wording::Wording;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config};
-use crate::http::{self, Http};
+use crate::http::{self, Http, OddFields};
 use crate::ids::GroupId;
 use crate::media::{Fetcher, Policy};
 use crate::metrics::{About, Metric, Metrics};
+use crate::odd::Reporter;
 use crate::store::lane::Lease;
 use crate::store::{Session, Table};
 use crate::{aws, botpress, livechat, secrets};
@@ -85,6 +89,7 @@ pub struct Handoff {
     peeks: handover::Peeks,
     doors: authentic::Doors,
     metrics: Metrics,
+    reporter: Reporter,
 }
 
 impl Handoff {
@@ -115,7 +120,8 @@ impl Handoff {
         media: Policy,
     ) -> std::result::Result<Self, StartError> {
         let tls = http::tls().map_err(http::BuildError::from)?;
-        let http = Http::with_tls(VENDOR_TIMEOUT, tls.clone())?;
+        let reporter = Reporter::new(clock.clone(), metrics.clone());
+        let http = Http::with_tls(VENDOR_TIMEOUT, tls.clone())?.reporting(reporter.clone());
         let table = Table::new(dynamodb, config.table_name.clone(), clock.clone());
         Ok(Self {
             secrets: secrets::Cache::new(secrets_manager, config.secret_id.clone(), clock.clone()),
@@ -131,7 +137,13 @@ impl Handoff {
             config,
             clock,
             metrics,
+            reporter,
         })
+    }
+
+    /// Reports fields of a call that are not as its vendor documents them; `operation` is what was called.
+    pub fn report_odd(&self, vendor: &'static str, operation: &str, odd: &OddFields) {
+        self.reporter.report(vendor, operation, odd);
     }
 
     fn record(&self, about: &About, values: &[(Metric, f64)]) {

@@ -4,20 +4,29 @@ use std::collections::BTreeMap;
 
 use super::credentials::{AsCustomer, call};
 use super::start::StartRequest;
+use super::unheard::remark_in;
 use super::{Error, Handoff, Result};
 use crate::bridge::transcript::Opening;
 use crate::bridge::wording::Wording;
 use crate::config::WhenOffline;
+use crate::http::cap;
 use crate::ids::{ChatId, GroupId};
 use crate::livechat::{self, ChatOverview, NewChat, NewEvent};
 use crate::redacted::Redacted;
 use crate::store::{Introduction, Platform, Session, Thread, User};
+use crate::text::is_blank;
 
 /// What the custom id of a session's first event begins with.
 pub(super) const OPENING: &str = "opening:";
 
 /// LiveChat's limit.
 const MOST_FIELDS: usize = 100;
+
+/// Longer names and values are cut: all fields together are a part of one item of the table (400 KB).
+const MAX_FIELD_CHARS: usize = 500;
+
+/// The same for names.
+const MAX_FIELD_NAME_CHARS: usize = 100;
 
 /// Each costs a call, and the start waits for all.
 const MOST_TAGS: usize = 10;
@@ -26,26 +35,28 @@ impl Handoff {
     /// The customer who speaks for a user; a new one where LiveChat no longer knows the old one.
     pub(super) async fn customer_for<'a>(&'a self, user: &'a User) -> Result<AsCustomer<'a>> {
         let customer = match self.ensure_customer(&user.user_id, user.customer.clone()).await {
-            Err(Error::CustomerLost) => self.mint(&user.user_id, user.customer.as_ref()).await?,
+            Err(error) if user.customer.is_some() && may_be_lost(&error) => {
+                self.mint(&user.user_id, user.customer.as_ref()).await?
+            }
             known => known?,
         };
         Ok(self.as_customer(&user.user_id, customer))
     }
 
-    /// A new customer where `error` says that LiveChat no longer knows the old one.
+    /// A new customer where `error` says that LiveChat no longer knows the old one, or may say so: if it is not that, the new one is
+    /// refused likewise.
     pub(super) async fn replaced<'a>(
         &'a self,
         user: &'a User,
         lost: &AsCustomer<'_>,
         error: Error,
     ) -> Result<AsCustomer<'a>> {
-        match error {
-            Error::CustomerLost => {
-                let minted = self.mint(&user.user_id, Some(&lost.customer)).await?;
-                Ok(self.as_customer(&user.user_id, minted))
-            }
-            other => Err(other),
+        if !may_be_lost(&error) {
+            return Err(error);
         }
+        tracing::warn!(error = %error, "LiveChat no longer knows a customer, who is replaced by a new one");
+        let minted = self.mint(&user.user_id, Some(&lost.customer)).await?;
+        Ok(self.as_customer(&user.user_id, minted))
     }
 
     /// Tells LiveChat who the customer is, and learns whether anybody of the group is there to meet them; answers whether what
@@ -141,7 +152,14 @@ impl Handoff {
             events: self.opening(request, user, session).await.into_iter().collect(),
         };
         let known_chat = user.chat_id.as_ref().filter(|_| is_still(user, customer));
-        match self.open_chat(known_chat, &new_chat, customer).await {
+        let opened = match self.open_chat(known_chat, &new_chat, customer).await {
+            Err(Error::LiveChat(error)) if known_chat.is_some() && error.is_gone() => {
+                tracing::warn!(error = %error, "LiveChat no longer has a user's chat; another one is started");
+                self.open_chat(None, &new_chat, customer).await
+            }
+            opened => opened,
+        };
+        match opened {
             Err(Error::LiveChat(error)) if error.outcome_unknown() || error.is_chat_already_active_or_exists() => {
                 self.look_and_open(error, user, &new_chat, customer).await
             }
@@ -163,7 +181,8 @@ impl Handoff {
         new_chat: &NewChat,
         customer: &mut AsCustomer<'_>,
     ) -> Result<Thread> {
-        match self.find_open_thread(user, customer).await {
+        let opened = match self.find_open_thread(user, customer).await {
+            Err(Error::CustomerLost) => Err(Error::CustomerLost),
             Err(_) => Err(error.into()),
             Ok(Found::Open(thread)) => match self.adopt(thread, user, new_chat).await {
                 // Only this error tells the caller that something may be open and has to be closed.
@@ -171,7 +190,15 @@ impl Handoff {
                 adopted => adopted,
             },
             Ok(Found::Closed(chat_id)) => self.open_chat(Some(&chat_id), new_chat, customer).await,
-            Ok(Found::Nothing) => self.open_chat(None, new_chat, customer).await,
+            Ok(Found::Nothing) => match self.open_chat(None, new_chat, customer).await {
+                Err(Error::LiveChat(error)) if error.is_chat_already_active_or_exists() => Err(Error::CustomerLost),
+                opened => opened,
+            },
+        };
+        match opened {
+            // A customer has one chat for life, and this one's is not there any more.
+            Err(Error::LiveChat(error)) if error.is_gone() => Err(Error::CustomerLost),
+            opened => opened,
         }
     }
 
@@ -221,7 +248,13 @@ impl Handoff {
         let Some(chat) = chats.into_iter().next() else { return Ok(Found::Nothing) };
         match chat.last_thread_id.filter(|_| chat.active) {
             Some(thread_id) if Some(&thread_id) != user.thread_id.as_ref() => {
-                Ok(Found::Open(Thread { chat_id: chat.id, thread_id }))
+                let thread = Thread { chat_id: chat.id, thread_id };
+                // Its agent has been told that nobody listens there, and it is being closed.
+                if self.find_event(&thread, &remark_in(&thread.thread_id)).await?.is_some() {
+                    self.deactivate(&thread.chat_id).await?;
+                    return Ok(Found::Closed(thread.chat_id));
+                }
+                Ok(Found::Open(thread))
             }
             Some(_) => {
                 self.deactivate(&chat.id).await?;
@@ -229,6 +262,15 @@ impl Handoff {
             }
             None => Ok(Found::Closed(chat.id)),
         }
+    }
+}
+
+/// Whether LiveChat may no longer know the customer of whom it refused a token.
+fn may_be_lost(error: &Error) -> bool {
+    match error {
+        Error::CustomerLost => true,
+        Error::LiveChat(error) => error.is_refused_token(),
+        _ => false,
     }
 }
 
@@ -240,7 +282,7 @@ fn is_still(user: &User, customer: &AsCustomer<'_>) -> bool {
 /// An introduction as LiveChat takes it.
 fn profile(told: &Introduction) -> livechat::CustomerProfile {
     let Introduction { profile, session_fields } = told;
-    let plain = |text: &Redacted| Some(text.expose().to_owned()).filter(|text| !text.is_empty());
+    let plain = |text: &Redacted| Some(text.expose().to_owned()).filter(|text| !is_blank(text));
     let is_web = |url: &String| url.starts_with("https://") || url.starts_with("http://");
     livechat::CustomerProfile {
         name: plain(&profile.name),
@@ -263,7 +305,10 @@ impl StartRequest<'_> {
                 wording.field_botcopy_user().map(|name| (name, channel.user_id.as_str().into())),
             ],
         };
-        let fields = own.into_iter().flatten().chain(self.session_fields.iter().cloned());
+        let given = self.session_fields.iter().map(|(name, value)| {
+            (cap(name, MAX_FIELD_NAME_CHARS), Redacted::from(cap(value.expose(), MAX_FIELD_CHARS)))
+        });
+        let fields = own.into_iter().flatten().chain(given);
         Introduction { profile: user.profile.clone(), session_fields: fields.take(MOST_FIELDS).collect() }
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+
 use super::accept::Intake;
 use super::drain::Whose;
 use super::start::LOOK_AGAIN;
@@ -9,9 +11,10 @@ use super::{DELIVERY_TIME, Handoff, Result, lease_until, platform};
 use crate::bridge::ToBot;
 use crate::bridge::decide;
 use crate::clock::Timestamp;
+use crate::ids::{ChatId, ThreadId};
 use crate::livechat::webhook::Event;
 use crate::store::lane::Occupancy;
-use crate::store::{ChatPointer, State, Surroundings};
+use crate::store::{ChatPointer, State, Surroundings, Thread};
 
 /// How long an event may arrive before the start that opened its thread has recorded the thread.
 const START_HEAD_START: Duration = Duration::from_secs(1);
@@ -34,10 +37,47 @@ impl Handoff {
     ///
     /// [`Error`](super::Error) only when the event could not be made durable: LiveChat shall send it again.
     pub async fn receive(&self, event: &Event, deadline: Timestamp) -> Result<Received> {
+        match event {
+            Event::Unclear { chat_id, rest } => {
+                let read = match chat_id {
+                    Some(chat_id) => Box::pin(self.read_instead(chat_id, deadline)).await?,
+                    None => Received::NotOurs,
+                };
+                let rest = Box::pin(self.receive_clear(rest, deadline)).await?;
+                if chat_id.is_none() && rest == Received::NotOurs {
+                    // Nobody knows where it belongs.
+                    self.hasten_all(self.clock.now()).await?;
+                }
+                Ok(if rest == Received::NotOurs { read } else { rest })
+            }
+            clear => self.receive_clear(clear, deadline).await,
+        }
+    }
+
+    /// Reads the thread of an event that is not as documented: it shows what the event should have said.
+    async fn read_instead(&self, chat_id: &ChatId, deadline: Timestamp) -> Result<Received> {
+        let Some((pointer, _)) = self.find_chat(chat_id, &[]).await? else { return Ok(Received::NotOurs) };
+        let Some(session) = self.table.session(&pointer.session_id).await? else { return Ok(Received::NotOurs) };
+        if session.state != State::Active {
+            return Ok(Received::Ignored);
+        }
+        if let Err(error) = self.deliver_missed(&session, deadline).await {
+            tracing::warn!(error = %error, session.id = %session.session_id, "the thread of an odd event is read later");
+            self.table.hasten_read(&session.session_id, self.clock.now()).await?;
+        }
+        Ok(Received::Accepted)
+    }
+
+    async fn receive_clear(&self, event: &Event, deadline: Timestamp) -> Result<Received> {
         let source_ids = decide::source_ids(event);
         let Some((pointer, around)) = self.find_chat_of(event, &source_ids).await? else {
             return Ok(Received::NotOurs);
         };
+        let spoken_in = decide::spoken_in(event, &pointer);
+        let elsewhere = spoken_in.clone().filter(|(thread_id, _)| *thread_id != pointer.thread_id);
+        if let Some((thread_id, at)) = elsewhere {
+            return self.may_be_unheard(event, &pointer, thread_id, at, deadline).await;
+        }
         let intentions = decide::decide(event, &pointer, self.clock.now());
         if intentions.is_empty() && !matches!(event, Event::IncomingChat { .. }) {
             return Ok(Received::Ignored);
@@ -47,19 +87,37 @@ impl Handoff {
             Some(around) => around,
             None => self.look_around::<ToBot>(whose).await,
         };
+        let was_heard = source_ids.iter().any(|id| around.has_accepted(id, self.clock.now()));
+        if let Some((thread_id, at)) = spoken_in.filter(|_| is_over(&around) && !was_heard) {
+            return self.may_be_unheard(event, &pointer, thread_id, at, deadline).await;
+        }
         if intentions.is_empty() {
             self.bring_what_the_start_finds(whose, around, deadline).await;
             return Ok(Received::Ignored);
         }
         let lease = lease_until(deadline);
-        let seen = around.session.clone();
-        let intentions = intentions.into_iter().map(|intention| match &seen {
-            Some(session) => intention.seen_in(session).into_item(),
-            None => intention.into_item(),
-        });
+        let intentions: Vec<_> =
+            intentions.into_iter().map(|intention| intention.seen_in(&around).into_item()).collect();
         let intake = self.accept_seeing(around, &pointer.session_id, intentions, &lease).await?;
         self.drain_accepted::<ToBot>(whose, intake, &lease, deadline).await;
         Ok(Received::Accepted)
+    }
+
+    async fn may_be_unheard(
+        &self,
+        event: &Event,
+        pointer: &ChatPointer,
+        thread_id: ThreadId,
+        at: Timestamp,
+        deadline: Timestamp,
+    ) -> Result<Received> {
+        let Some(chat_id) = event.chat_id().cloned() else { return Ok(Received::Ignored) };
+        let thread = Thread { chat_id, thread_id };
+        // Boxed as what it is to its caller alone, since all that follows nests deeper than the compiler cares to follow.
+        Ok(match self.receive_unheard(pointer, (thread, at), deadline).boxed().await? {
+            true => Received::Accepted,
+            false => Received::Ignored,
+        })
     }
 
     /// Delivers what the start has found in its thread, or finds there before it is over: its caller cannot wait for that.
@@ -100,9 +158,17 @@ impl Handoff {
             // A returning user's pointer names the thread before until the start has recorded the new one.
             (Some(known), _) => event.thread_id().is_some_and(|thread_id| *thread_id != known.thread_id),
             (None, Event::IncomingChat { chat }) => {
-                chat.source_client_id() == Some(self.config.livechat.client_id.as_str())
+                chat.source_client_id.as_ref() == Some(&self.config.livechat.client_id)
             }
             (None, _) => false,
         }
+    }
+}
+
+/// Whether a session is over, or long forgotten, as far as that was looked at.
+fn is_over(around: &Surroundings) -> bool {
+    match &around.session {
+        Some(session) => session.state == State::Closed,
+        None => around.occupancy.is_idle(),
     }
 }

@@ -27,20 +27,23 @@ const OUTAGE: Duration = Duration::from_secs(150);
 const MOST_HASTENED: i32 = 1_000;
 
 impl Handoff {
-    /// After an outage of ours every session is due at once: nobody knows what was missed.
-    pub(super) async fn hasten_after_outage(&self, now: Timestamp) -> Result<()> {
-        if let Some(last) = self.table.last_sweep().await?
-            && now.since(last) > OUTAGE
-        {
+    /// After an outage of ours every session is due at once: nobody knows what was missed. The sweep `last` ran then.
+    pub(super) async fn hasten_after_outage(&self, last: Timestamp, now: Timestamp) -> Result<()> {
+        if now.since(last) > OUTAGE {
             tracing::warn!(outage.seconds = now.since(last).as_secs(), "the sweep has not run for a while");
-            for (_, session_id, due) in self.table.due(now + LONGEST_SILENCE, MOST_HASTENED).await? {
-                if due == Due::Session {
-                    self.table.hasten_read(&session_id, now).await?;
-                }
+            self.hasten_all(now).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes every session due: nobody knows in which of them something has happened.
+    pub(super) async fn hasten_all(&self, now: Timestamp) -> Result<()> {
+        for (_, session_id, due) in self.table.due(now + LONGEST_SILENCE, MOST_HASTENED).await? {
+            if due == Due::Session {
+                self.table.hasten_read(&session_id, now).await?;
             }
         }
-        // Last, so that a run that dies before leaves the outage to the next one.
-        Ok(self.table.note_sweep(now).await?)
+        Ok(())
     }
 
     /// Reads a silent session's thread and accepts what is new in it; tells whether it was this one's turn.
@@ -57,6 +60,7 @@ impl Handoff {
             return Ok(false);
         }
         if let Err(error) = self.deliver_missed(session, deadline).await {
+            self.note_limit(&error, &session.user_id).await;
             self.table.hasten_read(session_id, now + SILENCE).await?;
             return Err(error);
         }
@@ -65,7 +69,19 @@ impl Handoff {
 
     /// Accepts and delivers what no webhook has brought; a user who waits hears how the queue moves.
     pub(super) async fn deliver_missed(&self, session: &Session, deadline: Timestamp) -> Result<()> {
-        let Some((chat, pointer)) = self.read_session(session).await? else { return Ok(()) };
+        let read = match self.read_session(session).await {
+            Err(error) if is_gone(&error) => {
+                return match self.is_out_of_reach(session, &error).await? {
+                    true => self.end_out_of_reach(session, &error, deadline).await,
+                    false => {
+                        tracing::warn!(error = %error, session.id = %session.session_id, "a thread is not for the agent token");
+                        Ok(())
+                    }
+                };
+            }
+            read => read?,
+        };
+        let Some((chat, pointer)) = read else { return Ok(()) };
         let (session_id, lease) = (&session.session_id, lease_until(deadline));
         if self.tell_place(session, &chat, deadline).await? {
             self.table.hasten_read(session_id, self.clock.now() + SILENCE).await?;
@@ -150,4 +166,8 @@ impl Handoff {
             State::Closed => Ok(false),
         }
     }
+}
+
+fn is_gone(error: &super::Error) -> bool {
+    matches!(error, super::Error::LiveChat(error) if error.is_gone())
 }

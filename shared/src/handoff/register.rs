@@ -204,7 +204,7 @@ pub struct Repaired {
 
 /// A vendor's refusal as a sentence that says what to look at; passing troubles stay what they are.
 fn explained(advice: &str, error: Error) -> Error {
-    match error.is_retryable() {
+    match error.is_retryable() && !error.is_authentication() {
         true => error,
         false => Error::Explained { advice: advice.to_owned(), cause: Box::new(error) },
     }

@@ -1,7 +1,7 @@
 //! `message_created`: a user's words, on their way to the agent.
 
 use super::{Error, Handoff, Result, lease_until};
-use crate::botpress::MessageCreated;
+use crate::botpress::{MessageCreated, UNREAD_SPEAKER};
 use crate::bridge::{ToAgent, to_livechat};
 use crate::clock::Timestamp;
 use crate::ids::UserId;
@@ -33,7 +33,10 @@ impl Handoff {
 
     /// What the speaker is called, where that is somebody else than the session's user; empty where nobody knows.
     async fn participant(&self, message: &MessageCreated, user_id: &UserId) -> Option<Redacted> {
-        let speaker = message.on_behalf_of.as_ref().filter(|speaker| *speaker != user_id)?;
+        let speaker = message
+            .on_behalf_of
+            .as_ref()
+            .filter(|speaker| *speaker != user_id && speaker.as_str() != UNREAD_SPEAKER)?;
         let known = self.table.user(speaker).await.unwrap_or_else(|error| {
             tracing::warn!(error = %error, "somebody stays unnamed in a conversation");
             None

@@ -20,7 +20,7 @@ use crate::ids::{ConversationId, GroupId, SessionId, UserId};
 use crate::metrics::{About, Metric};
 use crate::redacted::Redacted;
 use crate::store::lane::Position;
-use crate::store::{ChatPointer, Claim, Introduction, Platform, Session, State, User};
+use crate::store::{ChatPointer, Claim, Introduction, Platform, Session, State, Thread, User};
 use crate::telemetry;
 
 /// How long a claimant may stay silent before somebody else takes the start over.
@@ -182,6 +182,7 @@ impl Handoff {
             paused_at: None,
             silent_reads: 0,
             must_read: false,
+            bot_told: None,
             failure: None,
         };
         if platform::outlives_caller(request.platform) {
@@ -225,7 +226,11 @@ impl Handoff {
     ) -> Result<ConversationId> {
         let is_taken_up_again = is_taken_up_again(&user, &session);
         // Boxed, as are its parts: together they are more than a thread's stack likes to hold.
-        match Box::pin(self.try_build(request, user, &mut session)).await {
+        let built = Box::pin(self.try_build(request, user, &mut session)).await;
+        if let Err(error) = &built {
+            self.note_limit(error, &session.user_id).await;
+        }
+        match built {
             Ok(conversation_id) => Ok(conversation_id),
             Err(Error::Busy) => Err(Error::Busy),
             // Tried again by the sweep, so that it can be promised now.
@@ -235,7 +240,7 @@ impl Handoff {
                     true => MayBeOpen::Yes,
                     false => MayBeOpen::No,
                 };
-                self.abandon(&session, &error, may_be_open, deadline).await;
+                Box::pin(self.abandon(&session, &error, may_be_open, deadline)).await;
                 Err(error)
             }
         }
@@ -274,7 +279,13 @@ impl Handoff {
     ) -> Result<ConversationId> {
         let thread = match session.thread.clone() {
             Some(thread) => thread,
-            None => Box::pin(self.open_thread(request, user, session, &mut customer)).await?,
+            None => match Box::pin(self.open_thread(request, user, session, &mut customer)).await {
+                Err(error @ Error::CustomerLost) => {
+                    customer = self.replaced(user, &customer, error).await?;
+                    Box::pin(self.open_as_another(request, user, session, &mut customer)).await?
+                }
+                opened => opened?,
+            },
         };
         session.thread = Some(thread.clone());
         let pointer = ChatPointer::to(session, &customer.customer.customer_id, &thread);
@@ -324,7 +335,11 @@ impl Handoff {
             asked_at: session.started_at,
         };
         let user = self.table.user(&user_id).await?.unwrap_or_else(|| User::unknown(&user_id));
-        match self.try_build(&request, user, &mut session).await {
+        let built = self.try_build(&request, user, &mut session).await;
+        if let Err(error) = &built {
+            self.note_limit(error, &user_id).await;
+        }
+        match built {
             Ok(_) => {
                 // Whatever was answered when the start was asked for, from here on the bot has to be silent.
                 let position = Position { at: self.clock.now(), source_id: "late_start".to_owned() };
@@ -359,6 +374,21 @@ impl Handoff {
 }
 
 impl Handoff {
+    /// Opens the thread as a customer whom LiveChat has to be told of first.
+    async fn open_as_another(
+        &self,
+        request: &StartRequest<'_>,
+        user: &User,
+        session: &Session,
+        customer: &mut AsCustomer<'_>,
+    ) -> Result<Thread> {
+        let introduction = request.introduction(user, self.words_for_agents(session.group_id));
+        if self.introduce(user, &introduction, session.group_id, customer).await? {
+            self.note_introduction(user, &introduction).await;
+        }
+        self.open_thread(request, user, session, customer).await
+    }
+
     /// The customer once LiveChat knows who they are, with what it has been told just now; a thread that is open already was not
     /// opened by a stranger.
     async fn introduced<'a>(

@@ -3,6 +3,8 @@
 use super::credentials::call;
 use super::drain::Delivered;
 use super::{Error, Handoff, Result, lease_until};
+use crate::botcopy::ResumeReason;
+use crate::bridge::decide::end_of;
 use crate::bridge::{ToAgent, ToBot};
 use crate::clock::Timestamp;
 use crate::ids::{ChatId, ConversationId, SessionId};
@@ -17,6 +19,26 @@ pub(super) enum MayBeOpen {
     Yes,
     /// It was refused before.
     No,
+}
+
+/// What each side has answered to being told that a session is over.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) bot: Result<()>,
+    pub(super) livechat: Result<()>,
+}
+
+/// Whether a side knows; a refusal for good is final, and whatever may pass is an error.
+fn knows(session: &Session, side: &'static str, told: Result<()>) -> Result<bool> {
+    match told {
+        Ok(()) => Ok(true),
+        Err(error) if error.is_retryable() => Err(error),
+        Err(error) => {
+            tracing::error!(error = %error, session.id = %session.session_id, side,
+                "a session ends although one side refuses to hear of it");
+            Ok(false)
+        }
+    }
 }
 
 impl Handoff {
@@ -69,7 +91,7 @@ impl Handoff {
             return Ok(());
         }
         match may_be_open {
-            MayBeOpen::Yes => self.close_from_bot(&session.session_id, deadline).await,
+            MayBeOpen::Yes => Box::pin(self.close_from_bot(&session.session_id, deadline)).await,
             MayBeOpen::No => Ok(self.table.close(session, self.retained_until(self.clock.now())).await?),
         }
     }
@@ -96,26 +118,48 @@ impl Handoff {
         }
     }
 
-    /// Marks a session as over once the other side knows, or can never be told: its user must be free to start another.
-    pub(super) async fn end(&self, session: &mut Session, told: Result<()>, reason: &'static str) -> Result<Delivered> {
-        match told {
-            Err(error) if error.is_retryable() => Err(error),
-            told => {
-                self.table.close(session, self.retained_until(self.clock.now())).await?;
-                session.state = State::Closed;
-                self.record(&About::Reason(reason), &[(Metric::SessionsEnded, 1.0)]);
-                tracing::info!(session.id = %session.session_id, reason, "a session is over");
-                told.map(|()| Delivered::without_id())
+    /// Marks a session as over once both sides know, or can never be told: its user must be free to start another.
+    pub(super) async fn end(&self, session: &mut Session, told: Told, reason: &'static str) -> Result<Delivered> {
+        let bot_told = knows(session, "bot", told.bot)?;
+        if let Err(error) = knows(session, "livechat", told.livechat) {
+            if bot_told && session.bot_told.is_none() {
+                Box::pin(self.table.note_bot_told(&session.session_id)).await?;
             }
+            return Err(error);
         }
+        session.bot_told = Some(bot_told);
+        self.table.close(session, self.retained_until(self.clock.now())).await?;
+        session.state = State::Closed;
+        self.record(&About::Reason(reason), &[(Metric::SessionsEnded, 1.0)]);
+        tracing::info!(session.id = %session.session_id, reason, "a session is over");
+        Ok(Delivered::without_id())
     }
 
     /// Closes the open thread of a chat; one that is closed or gone is fine.
     pub(super) async fn deactivate(&self, chat_id: &ChatId) -> Result<()> {
         let mut agent = self.as_agent().await?;
         match call!(agent.deactivate_chat(chat_id)) {
-            Err(Error::LiveChat(error)) if error.is_chat_inactive() || error.is_not_found() => Ok(()),
+            Err(Error::LiveChat(error)) if error.is_chat_inactive() || (error.is_gone() && !error.is_forbidden()) => {
+                Ok(())
+            }
             answer => answer,
+        }
+    }
+
+    /// Ends a session whose chat is gone, or whose customer is lost: the bot resumes, and what is still open is closed.
+    pub(super) async fn end_out_of_reach(&self, session: &Session, error: &Error, deadline: Timestamp) -> Result<()> {
+        let (Some(thread), State::Active) = (&session.thread, session.state) else { return Ok(()) };
+        tracing::warn!(error = %error, session.id = %session.session_id, "a session is out of reach at LiveChat and ends");
+        // A chat without its customer is still open at LiveChat.
+        match error {
+            Error::CustomerLost => self.give_up(session, ResumeReason::GivenUp, deadline).await,
+            Error::LiveChat(error) if error.is_refused_token() => {
+                self.give_up(session, ResumeReason::GivenUp, deadline).await
+            }
+            _ => {
+                let position = Position { at: self.clock.now(), source_id: end_of(&thread.thread_id) };
+                self.tell_bot(session, position, &ToBot::Stopped, deadline).await
+            }
         }
     }
 }

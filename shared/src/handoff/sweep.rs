@@ -6,7 +6,7 @@ use futures_util::stream::{self, StreamExt as _};
 
 use super::drain::{Content, Drained};
 use super::stop::MayBeOpen;
-use super::{DELIVERY_TIME, Handoff, Result, platform};
+use super::{DELIVERY_TIME, Handoff, Result, fresh_holder, platform};
 use crate::bridge::{ToAgent, ToBot};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
@@ -22,6 +22,9 @@ const AT_ONCE: usize = 16;
 
 /// How many entries of the index are looked through for lanes that wait for a named time.
 const MOST_MEASURED: i32 = 1_000;
+
+/// How soon a run looks again while a vendor fails.
+const LOOK_WHILE_FAILING: Duration = Duration::from_secs(5);
 
 /// A lane that is due within this time has been left for a later try: one that somebody is at is due when their lease
 /// ends, which is further off.
@@ -66,7 +69,7 @@ impl Look {
 
 impl Handoff {
     /// Delivers from every lane that is due, finishes or undoes starts that died, acts on timers, and reads threads that
-    /// have gone silent; two sweeps at once share the work.
+    /// have gone silent. A run that finds another at work leaves it the work, and ends.
     ///
     /// A run goes on as long as there is something to do before its deadline, also when a vendor that has failed is to be
     /// tried again before: so what an outage has held up follows soon after it, and an idle run is short.
@@ -75,9 +78,33 @@ impl Handoff {
     ///
     /// [`Error`](super::Error) when it could not be listed what is due.
     pub async fn sweep(&self, deadline: Timestamp) -> Result<Swept> {
-        if let Err(error) = self.hasten_after_outage(self.clock.now()).await {
-            tracing::warn!(error = %error, "an outage of ours may go unnoticed");
+        let holder = fresh_holder();
+        match self.begin_sweep(&holder, deadline).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(Swept::default()),
+            Err(error) => tracing::warn!(error = %error, "an outage of ours may go unnoticed"),
         }
+        let swept = self.sweep_alone(deadline).await;
+        if let Err(error) = self.table.end_sweep(&holder).await {
+            tracing::warn!(error = %error, "the next sweep may take this one to be at work");
+        }
+        swept
+    }
+
+    /// Begins a run, unless another one is at work; one that died is at work until its deadline.
+    async fn begin_sweep(&self, holder: &str, deadline: Timestamp) -> Result<bool> {
+        let now = self.clock.now();
+        if let Some(last) = self.table.sweeps().await? {
+            if last.lease_until.is_some_and(|until| now < until) {
+                return Ok(false);
+            }
+            // Before it is noted that this one runs: a run that dies here leaves the outage to the next one.
+            self.hasten_after_outage(last.ran_at, now).await?;
+        }
+        Ok(self.table.begin_sweep(holder, now, deadline).await?)
+    }
+
+    async fn sweep_alone(&self, deadline: Timestamp) -> Result<Swept> {
         self.gates.refresh().await?;
         self.record(&About::Stack, &[(Metric::Sweeps, 1.0)]);
         if let Err(error) = self.measure_what_waits(self.clock.now()).await {
@@ -91,6 +118,10 @@ impl Handoff {
             swept.done += look.done;
             let now = self.clock.now();
             due_again_at = due_again_at.into_iter().filter(|at| now < *at).chain(look.due_again_at).min();
+            if self.gates.any_is_failing() {
+                // Callers leave to the sweep what they have for such a vendor.
+                due_again_at = due_again_at.map(|at| at.min(now + LOOK_WHILE_FAILING));
+            }
             let there_is_more = look.done > 0 && look.due >= MOST_PER_LOOK.unsigned_abs() as usize;
             match (there_is_more, due_again_at) {
                 _ if now + DELIVERY_TIME > deadline => return Ok(swept),
@@ -149,7 +180,7 @@ impl Handoff {
 
     /// Records how long lanes have waited that are not due before the time that a vendor has named: no drain will say it.
     async fn measure_what_waits(&self, now: Timestamp) -> Result<()> {
-        let Some(opens_at) = self.gates.last_to_open().filter(|opens_at| now < *opens_at) else { return Ok(()) };
+        let Some(opens_at) = self.gates.last_to_open(now) else { return Ok(()) };
         let listed = self.table.due(opens_at + OUTLOOK, MOST_MEASURED).await?;
         let lanes = listed.into_iter().filter_map(|(due_at, session_id, due)| match due {
             Due::Lane(lane) if now < due_at => Some((session_id, lane)),
@@ -172,6 +203,8 @@ impl Handoff {
         Ok(match self.drain_if_free::<C>(session_id, deadline).await? {
             None => Work::None,
             Some(Drained::Finished | Drained::Delivered) => Work::Done,
+            // Its author is told by the other lane, which this look has not seen.
+            Some(Drained::Parked) => Work::DueAgain(self.clock.now()),
             Some(Drained::Postponed(due_again_at)) => Work::DueAgain(due_again_at),
         })
     }

@@ -35,10 +35,21 @@ impl Handoff {
         let next = if now < renewed.due_at { renewed.due_at } else { now + LOOK_AGAIN };
         let taken = self.table.take_timer(&session.session_id, Timer::Pause, now, next).await?;
         if taken && now >= renewed.due_at {
-            let position = Position { at: now, source_id: format!("renewal:{}", renewed.at) };
-            self.tell_bot(session, position, &ToBot::Renewal, deadline).await?;
+            let source_id = self.renewal_of(session, renewed.at).await?;
+            self.tell_bot(session, Position { at: now, source_id }, &ToBot::Renewal, deadline).await?;
         }
         Ok(taken)
+    }
+
+    /// The name of the renewal of a pause that began at `paused_at`: the same as long as it waits, another one once it has come to
+    /// nothing.
+    async fn renewal_of(&self, session: &Session, paused_at: Timestamp) -> Result<String> {
+        let (now, source_id) = (self.clock.now(), format!("renewal:{paused_at}"));
+        let trail = self.table.trail(&session.session_id, ToBot::LANE, &source_id, now).await?;
+        Ok(match trail.is_some_and(|trail| trail.outcome.is_some()) {
+            true => format!("{source_id}:{now}"),
+            false => source_id,
+        })
     }
 
     async fn expect_agent(&self, session: &Session, deadline: Timestamp) -> Result<bool> {

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+
 use super::credentials::{AsCustomer, call};
-use super::drain::{Attempt, Content, Delivered, Whose};
+use super::drain::{Attempt, Content, Delivered, Look, Whose};
 use super::gates::{Gate, LIVECHAT};
-use super::{Error, Handoff, Result};
+use super::stop::Told;
+use super::{DELIVERY_TIME, Error, Handoff, Result};
+use crate::bridge::decide::number_of_event;
 use crate::bridge::{MessageContent, ToAgent, ToBot};
 use crate::clock::Timestamp;
 use crate::ids::{ChatId, EventId, UserId};
@@ -24,8 +28,20 @@ impl Content for ToAgent {
         whose.user_id
     }
 
+    fn number(_: &Waiting<Self>, vendor_id: Option<&str>) -> Option<u64> {
+        number_of_event(vendor_id?)
+    }
+
     fn is_end(&self) -> bool {
         *self == Self::Close
+    }
+
+    fn is_spoken(&self) -> bool {
+        !self.is_end()
+    }
+
+    fn vendor(_: &Session) -> &'static str {
+        LIVECHAT
     }
 
     fn gate<'a>(handoff: &'a Handoff, _: &Session) -> &'a Gate {
@@ -45,32 +61,61 @@ impl Content for ToAgent {
         user: Option<&User>,
         item: &Waiting<Self>,
     ) -> Result<Attempt> {
+        if let Self::Unheard { thread } = &item.content {
+            return Box::pin(handoff.answer_unheard(&session.user_id, session.group_id, thread)).await;
+        }
         let delivered = match (&item.content, session.state) {
-            (_, State::Closed) => Ok(Delivered::dropped()),
-            (Self::Close, _) => handoff.deliver_close(session).await,
+            (_, State::Closed) | (Self::Unheard { .. }, _) => Ok(Delivered::dropped()),
+            // Boxed, as is all that delivers: a delivery is deep in the stack.
+            (Self::Close, _) => Box::pin(handoff.deliver_close(session)).await,
             (Self::Message { text, is_markdown }, _) => {
                 let event = NewEvent::text(text.clone(), &item.position.source_id);
-                handoff
-                    .deliver_words(session, user, item, if *is_markdown { event.with_markdown() } else { event })
-                    .await
+                let event = if *is_markdown { event.with_markdown() } else { event };
+                Box::pin(handoff.deliver_words(session, user, item, event)).await
             }
             (Self::Note { text }, _) => match handoff.words_for_agents(session.group_id).note(text.expose()) {
                 Some(note) => {
-                    handoff.deliver_words(session, user, item, NewEvent::text(note, &item.position.source_id)).await
+                    let event = NewEvent::text(note, &item.position.source_id);
+                    Box::pin(handoff.deliver_words(session, user, item, event)).await
                 }
                 None => Ok(Delivered::dropped()),
             },
             (Self::Media(media), _) => Box::pin(handoff.deliver_media((session, user), item, media)).await,
         };
-        delivered.map(Attempt::Done)
+        let error = match delivered {
+            Ok(delivered) => return Ok(delivered.into()),
+            Err(error) => error,
+        };
+        if item.content.is_end() || !Box::pin(handoff.is_out_of_reach(session, &error)).await? {
+            return Err(error);
+        }
+        let deadline = handoff.clock.now() + DELIVERY_TIME * 2;
+        // Boxed as what it is to its caller alone: the other lane's delivery within this one is too deep for the compiler.
+        handoff.end_out_of_reach(session, &error, deadline).boxed().await?;
+        Ok(Delivered::dropped().into())
     }
 
-    async fn tell_sender(handoff: &Handoff, session: &Session, item: &Waiting<Self>) -> Result<()> {
+    async fn look(handoff: &Handoff, session: &Session, user: Option<&User>, item: &Waiting<Self>) -> Result<Look> {
+        let Some(addressee) = handoff.addressee(session, user).await? else { return Ok(Look::Missing) };
+        handoff.look_for(&addressee, item).await.map(Look::from)
+    }
+
+    async fn tell_sender(
+        handoff: &Handoff,
+        session: &Session,
+        item: &Waiting<Self>,
+        may_have_arrived: bool,
+    ) -> Result<()> {
         // Without an agent there is nobody in whose place the user could be told anything.
         let (Self::Message { .. } | Self::Media(_), Some(agent)) = (&item.content, &session.agent_told) else {
             return Ok(());
         };
-        let Some(text) = handoff.words_for_user(session).not_delivered_to_agent() else { return Ok(()) };
+        let words = handoff.words_for_user(session);
+        let text = match may_have_arrived {
+            true => words.perhaps_delivered_to_agent(),
+            false => words.not_delivered_to_agent(),
+        };
+        let Some(text) = text else { return Ok(()) };
         let notice = ToBot::message(agent.agent_id.clone(), MessageContent::text(text));
         handoff.accept_notice(session, &notice, &item.position.source_id).await
     }
@@ -110,9 +155,13 @@ impl Handoff {
 
     /// An item whose last attempt had no answer may be in the thread already.
     pub(super) async fn found(&self, to: &Addressee, item: &Waiting<ToAgent>) -> Result<Option<Delivered>> {
-        if !item.outcome_unknown {
-            return Ok(None);
+        match item.outcome_unknown {
+            true => self.look_for(to, item).await,
+            false => Ok(None),
         }
+    }
+
+    async fn look_for(&self, to: &Addressee, item: &Waiting<ToAgent>) -> Result<Option<Delivered>> {
         let event_id = self.find_event(&to.thread, &item.position.source_id).await?;
         Ok(event_id.map(Delivered::as_vendor_id))
     }
@@ -146,29 +195,37 @@ impl Handoff {
     }
 
     async fn deliver_close(&self, session: &mut Session) -> Result<Delivered> {
-        let closed = self.close_thread_of(session).await;
-        self.end(session, closed, "bot").await
+        let livechat = Box::pin(self.close_thread_of(session)).await;
+        Box::pin(self.end(session, Told { bot: Ok(()), livechat }, "bot")).await
     }
 
     /// Closes what a session has open at LiveChat.
     pub(super) async fn close_thread_of(&self, session: &Session) -> Result<()> {
         match &session.thread {
-            Some(thread) => self.close_thread(session, thread).await,
+            Some(thread) => self.close_thread(&session.user_id, thread).await,
             None => self.close_whatever_was_opened(session).await,
         }
     }
 
-    /// Closes the session's thread; what the agent token may not do, the customer may, as long as they are in the chat.
-    async fn close_thread(&self, session: &Session, thread: &Thread) -> Result<()> {
+    /// Closes a user's thread; what the agent token may not do, the customer may, as long as they are in the chat.
+    pub(super) async fn close_thread(&self, user_id: &UserId, thread: &Thread) -> Result<()> {
         let refused = match self.deactivate(&thread.chat_id).await {
             Err(Error::LiveChat(error)) if error.is_forbidden() => error,
             answer => return answer,
         };
-        let customer = self.table.user(&session.user_id).await?.and_then(|user| user.customer);
-        let customer = self.ensure_customer(&session.user_id, Some(customer.ok_or(refused)?)).await?;
-        let mut customer = self.as_customer(&session.user_id, customer);
-        match call!(customer.deactivate_chat(&thread.chat_id)) {
-            Err(Error::LiveChat(error)) if error.is_chat_inactive() => Ok(()),
+        let customer = self.table.user(user_id).await?.and_then(|user| user.customer);
+        let customer = customer.ok_or(refused)?;
+        let closed = async {
+            let customer = self.ensure_customer(user_id, Some(customer)).await?;
+            let mut customer = self.as_customer(user_id, customer);
+            call!(customer.deactivate_chat(&thread.chat_id))
+        };
+        match closed.await {
+            Err(Error::LiveChat(error)) if error.is_chat_inactive() || error.is_gone() => Ok(()),
+            Err(error @ Error::CustomerLost) => {
+                tracing::warn!(error = %error, "a thread may stay open");
+                Ok(())
+            }
             answer => answer,
         }
     }
@@ -178,7 +235,11 @@ impl Handoff {
         let Some(user) = self.table.user(&session.user_id).await? else { return Ok(()) };
         let Some(customer) = user.customer else { return Ok(()) };
         let mut customer = self.as_customer(&user.user_id, customer);
-        let chats: Vec<ChatOverview> = call!(customer.list_chats())?;
+        let chats: Vec<ChatOverview> = match call!(customer.list_chats()) {
+            // Whom LiveChat no longer knows has nothing open.
+            Err(Error::CustomerLost) => Vec::new(),
+            listed => listed?,
+        };
         match chats.into_iter().find(|chat| chat.active) {
             Some(chat) => self.deactivate(&chat.id).await,
             None => Ok(()),

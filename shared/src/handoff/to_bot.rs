@@ -1,26 +1,49 @@
 //! Delivery to the bot, whichever platform it lives on.
 
-use super::drain::{Attempt, Content, Delivered};
+use super::drain::{Attempt, Content, Delay, Delivered, Look};
 use super::gates::{BOTCOPY, BOTPRESS, Gate, LIVECHAT};
+use super::stop::Told;
 use super::to_agent::STARTING_PAUSE;
 use super::{Error, Handoff, Result, platform};
 use crate::botcopy::ResumeReason;
+use crate::bridge::decide::{self, NotThere};
 use crate::bridge::{MessageContent, ToAgent, ToBot, revisions};
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, ConversationId};
-use crate::store::lane::{Lane, Outcome, Waiting};
+use crate::store::lane::{Lane, Outcome, Position, Waiting};
 use crate::store::{Session, State, User};
 
 /// How often an end waits for the thread to be readable.
 const READINGS_BEFORE_END: u32 = 3;
 
+/// How often a change waits for the thread to be readable.
+const READINGS_BEFORE_CHANGE: u32 = 3;
+
 impl Content for ToBot {
     const LANE: Lane = Lane::ToBot;
+    // What users say gets numbers of the same thread.
+    const BESIDE: Option<Lane> = Some(Lane::ToAgent);
     // The thread is read as well, for an agent's name or the last words.
     const VENDORS: &'static [&'static str] = &[LIVECHAT, BOTPRESS, BOTCOPY];
 
+    fn number(item: &Waiting<Self>, _: Option<&str>) -> Option<u64> {
+        decide::number_of_source(&item.position.source_id)
+    }
+
     fn is_end(&self) -> bool {
         matches!(self, Self::Stopped | Self::Superseded | Self::GivenUp { .. })
+    }
+
+    fn is_never_parked(&self) -> bool {
+        self.is_end() || matches!(self, Self::Left { .. })
+    }
+
+    fn is_spoken(&self) -> bool {
+        matches!(self, Self::Message { .. } | Self::Correction { .. } | Self::Deletion { .. } | Self::Notice { .. })
+    }
+
+    fn vendor(session: &Session) -> &'static str {
+        platform::vendor(session)
     }
 
     fn earliest(&self, handoff: &Handoff, session: &Session, last_finished_at: Timestamp) -> Timestamp {
@@ -65,29 +88,49 @@ impl Content for ToBot {
     ) -> Result<Attempt> {
         match (&item.content, session.state) {
             // However the session has ended, or goes on: this conversation is no longer a part of it.
-            (Self::Left { .. }, _) => handoff.carry_out(session, item).await.map(Attempt::Done),
+            (Self::Left { .. }, _) => Box::pin(handoff.carry_out(session, item)).await.map(Attempt::Done),
             (_, State::Closed) => Ok(Delivered::dropped().into()),
             // These two may end a session that never became active.
-            (Self::GivenUp { reason }, _) => handoff.end_from_here(session, *reason, "given_up").await,
-            (Self::Notice { .. }, _) => handoff.carry_out(session, item).await.map(Attempt::Done),
+            (Self::GivenUp { reason }, _) => Box::pin(handoff.end_from_here(session, *reason, "given_up")).await,
+            (Self::Notice { .. }, _) => Box::pin(handoff.carry_out(session, item)).await.map(Attempt::Done),
             (_, State::Starting | State::Closing) => Ok(Delivered::dropped().into()),
-            (Self::Stopped, State::Active) if handoff.found_last_words(session, item.attempts).await? => {
-                Ok(Attempt::Later(handoff.clock.now()))
+            (Self::Stopped, State::Active) if Box::pin(handoff.found_last_words(session, item.attempts)).await? => {
+                Ok(Attempt::Later(handoff.clock.now(), Delay::Early))
             }
             (Self::Stopped, State::Active) => {
-                let told = platform::resume(handoff, session, ResumeReason::AgentClosed).await;
-                handoff.end(session, told, "livechat").await.map(Attempt::Done)
+                let bot = Box::pin(platform::resume(handoff, session, ResumeReason::AgentClosed)).await;
+                Box::pin(handoff.end(session, Told { bot, livechat: Ok(()) }, "livechat")).await.map(Attempt::Done)
             }
             (Self::Superseded, State::Active) => {
-                handoff.end_from_here(session, ResumeReason::UserSide, "superseded").await
+                Box::pin(handoff.end_from_here(session, ResumeReason::UserSide, "superseded")).await
             }
-            (_, State::Active) => handoff.carry_out(session, item).await.map(Attempt::Done),
+            (_, State::Active) => match Box::pin(handoff.carry_out(session, item)).await {
+                Err(Error::ConversationLost) => {
+                    Box::pin(handoff.end_without_conversation(session)).await?;
+                    Ok(Delivered::dropped().into())
+                }
+                delivered => delivered.map(Attempt::Done),
+            },
         }
     }
 
-    async fn tell_sender(handoff: &Handoff, session: &Session, item: &Waiting<Self>) -> Result<()> {
+    async fn look(handoff: &Handoff, session: &Session, _: Option<&User>, item: &Waiting<Self>) -> Result<Look> {
+        platform::find_shown(handoff, session, &item.position.source_id).await
+    }
+
+    async fn tell_sender(
+        handoff: &Handoff,
+        session: &Session,
+        item: &Waiting<Self>,
+        may_have_arrived: bool,
+    ) -> Result<()> {
         let (Self::Message { .. } | Self::Correction { .. }) = item.content else { return Ok(()) };
-        let Some(text) = handoff.words_for_agents(session.group_id).not_delivered_to_user() else { return Ok(()) };
+        let words = handoff.words_for_agents(session.group_id);
+        let text = match may_have_arrived {
+            true => words.perhaps_delivered_to_user(),
+            false => words.not_delivered_to_user(),
+        };
+        let Some(text) = text else { return Ok(()) };
         let notice = ToAgent::Note { text: text.into() };
         handoff.accept_notice(session, &notice, &item.position.source_id).await
     }
@@ -97,14 +140,11 @@ impl Handoff {
     /// Shows or does what an item of an active session says, whichever platform it is for.
     async fn carry_out(&self, session: &mut Session, item: &Waiting<ToBot>) -> Result<Delivered> {
         match &item.content {
-            ToBot::Message { agent_id, content, revised } => {
-                let source_id = &item.position.source_id;
-                let shown = platform::show(self, session, agent_id, content, item).await?;
-                // What was there already is shown as it was, and its correction still has to follow.
-                if *revised && shown.is_new {
-                    self.note_shown(session, source_id, content).await?;
-                }
-                Ok(shown.into())
+            ToBot::Message { agent_id, content, revised: false } => {
+                Ok(platform::show(self, session, agent_id, content, item).await?.into())
+            }
+            ToBot::Message { agent_id, content, revised: true } => {
+                Box::pin(self.show_revised(session, item, (agent_id, content))).await
             }
             ToBot::Correction { agent_id, of, content } => {
                 Box::pin(self.correct(session, item, (agent_id, of, content))).await
@@ -140,9 +180,53 @@ impl Handoff {
     /// Gives the bot of a conversation that the session has left its turn back; a conversation that is gone needs nothing.
     async fn leave(&self, session: &Session, conversation_id: &ConversationId) -> Result<Delivered> {
         match platform::leave(self, session, conversation_id).await {
-            Err(Error::Botpress(error)) if error.is_not_found() => Ok(Delivered::dropped()),
+            Err(Error::Botpress(error)) if error.is_gone() => Ok(Delivered::dropped()),
             told => told.map(|()| Delivered::without_id()),
         }
+    }
+
+    /// Shows a message that was changed while it waited.
+    async fn show_revised(
+        &self,
+        session: &mut Session,
+        item: &Waiting<ToBot>,
+        (agent_id, content): (&AgentId, &MessageContent),
+    ) -> Result<Delivered> {
+        let source_id = &item.position.source_id;
+        let Some(content) = self.as_it_is_now(session, item, (source_id, content)).await? else {
+            return Ok(Delivered::dropped());
+        };
+        let shown = platform::show(self, session, agent_id, &content, item).await?;
+        // What was there already is shown as it was, and its correction still has to follow.
+        if shown.is_new {
+            self.note_shown(session, source_id, &content).await?;
+        }
+        Ok(shown.into())
+    }
+
+    /// What a message says now; nothing where there is nothing to show any more.
+    ///
+    /// LiveChat gives a change neither a number nor a time, and may report an earlier one late: only the thread tells which is the
+    /// last. Where it cannot be read soon, what was reported counts; so it does where the thread does not show the message.
+    async fn as_it_is_now(
+        &self,
+        session: &Session,
+        item: &Waiting<ToBot>,
+        (source_id, reported): (&str, &MessageContent),
+    ) -> Result<Option<MessageContent>> {
+        let Some(thread) = &session.thread else { return Ok(Some(reported.clone())) };
+        let read = match self.read_thread(thread).await {
+            // A time that LiveChat has named may be long, and holds up no word of the agents.
+            Err(error @ Error::Waiting { .. }) => Err(error),
+            Err(error) if error.is_retryable() && item.attempts < READINGS_BEFORE_CHANGE => return Err(error),
+            read => read,
+        };
+        let thread = read.map(|chat| chat.thread).unwrap_or_else(|error| {
+            tracing::warn!(error = %error, session.id = %session.session_id, "a change is shown as it was reported");
+            None
+        });
+        let now = thread.map_or(Err(NotThere), |thread| decide::as_it_is_now(&thread, source_id));
+        Ok(now.unwrap_or_else(|NotThere| Some(reported.clone())))
     }
 
     /// Shows what a message says now, unless that is what was shown last, or nothing was.
@@ -153,17 +237,30 @@ impl Handoff {
         (agent_id, of, content): (&AgentId, &str, &MessageContent),
     ) -> Result<Delivered> {
         let trail = self.table.trail(&session.session_id, ToBot::LANE, of, self.clock.now()).await?;
-        let Some(trail) = trail else { return Ok(Delivered::dropped()) };
-        let content_now = match trail.outcome {
-            Some(Outcome::Delivered) if trail.revision.as_ref() == Some(&content.revision()) => None,
-            Some(Outcome::Delivered) => content.corrected(self.words_for_user(session)),
-            // The message itself was refused; what it says now may be taken.
-            Some(Outcome::Parked) => Some(content.clone()),
-            Some(Outcome::Dropped) | None => None,
+        let Some(trail) = trail.filter(|trail| matches!(trail.outcome, Some(Outcome::Delivered | Outcome::Parked)))
+        else {
+            return Ok(Delivered::dropped());
         };
-        let Some(content_now) = content_now else { return Ok(Delivered::dropped()) };
-        let shown = platform::show(self, session, agent_id, &content_now, item).await?;
-        self.note_shown(session, of, content).await?;
+        // Before the thread is read: what is changed after that is reported as another change.
+        self.table.count_change(&session.session_id, ToBot::LANE, of).await?;
+        let Some(now) = self.as_it_is_now(session, item, (of, content)).await? else {
+            return Ok(Delivered::dropped());
+        };
+        let in_words = match trail.outcome {
+            // The message itself was refused; what it says now may be taken.
+            Some(Outcome::Parked) => Some(now.clone()),
+            _ if trail.revision.as_ref() == Some(&now.revision()) => None,
+            _ => now.corrected(self.words_for_user(session)),
+        };
+        let Some(in_words) = in_words else { return Ok(Delivered::dropped()) };
+        // Another version is another message: one that an earlier attempt has shown is not overwritten.
+        let source_id = match now == *content {
+            true => item.position.source_id.clone(),
+            false => format!("{}:{}", item.position.source_id, now.revision()),
+        };
+        let shown_as = Waiting { position: Position { source_id, ..item.position.clone() }, ..item.clone() };
+        let shown = platform::show(self, session, agent_id, &in_words, &shown_as).await?;
+        self.note_shown(session, of, &now).await?;
         Ok(shown.into())
     }
 
@@ -192,12 +289,34 @@ impl Handoff {
         resumes: ResumeReason,
         reason: &'static str,
     ) -> Result<Attempt> {
-        let told = match platform::resume(self, session, resumes).await {
-            Err(error) if error.is_retryable() => return Err(error),
-            told => told,
+        let bot = match session.bot_told {
+            // An earlier attempt has told it; some platforms would show a repeat.
+            Some(true) => Ok(()),
+            _ => Box::pin(platform::resume(self, session, resumes)).await,
         };
-        let closed = self.close_thread_of(session).await;
-        self.end(session, closed.and(told), reason).await.map(Attempt::Done)
+        if bot.as_ref().is_err_and(Error::is_retryable) {
+            return bot.map(|()| Delivered::without_id().into());
+        }
+        let livechat = Box::pin(self.close_thread_of(session)).await;
+        Box::pin(self.end(session, Told { bot, livechat }, reason)).await.map(Attempt::Done)
+    }
+
+    /// Ends a session whose conversation is gone, so that nothing of the agents reaches its user: they are told so, and the thread is
+    /// closed behind it.
+    async fn end_without_conversation(&self, session: &Session) -> Result<()> {
+        tracing::warn!(session.id = %session.session_id, "a session's conversation is gone, and it ends");
+        if let Err(error) = platform::resume(self, session, ResumeReason::UserSide).await {
+            tracing::warn!(error = %error, session.id = %session.session_id, "the bot could not be told that it resumes");
+        }
+        let (id, now) = (&session.session_id, self.clock.now());
+        if let Some(text) = self.words_for_agents(session.group_id).conversation_gone() {
+            let position = Position { at: now, source_id: "conversation_gone".to_owned() };
+            self.accept_for(now, id, position, &ToAgent::Note { text: text.into() }).await?;
+        }
+        let position = Position { at: now, source_id: "close".to_owned() };
+        self.accept_for(now, id, position, &ToAgent::Close).await?;
+        self.table.begin_closing(id).await?;
+        Ok(())
     }
 
     /// Whether anything was said that the user has not been shown yet; it comes before the end.
@@ -206,7 +325,10 @@ impl Handoff {
     /// is not held up for long by a thread that cannot be read.
     async fn found_last_words(&self, session: &Session, attempts: u32) -> Result<bool> {
         match self.accept_missed(session).await {
-            Err(error) if error.is_retryable() && attempts < READINGS_BEFORE_END => return Err(error),
+            // Nobody knows when refused credentials are cured; the user is given back to the bot meanwhile.
+            Err(error) if error.is_retryable() && !error.is_authentication() && attempts < READINGS_BEFORE_END => {
+                return Err(error);
+            }
             Err(error) => {
                 tracing::warn!(error = %error, session.id = %session.session_id, "a thread ends unread");
             }

@@ -1,13 +1,11 @@
 //! JSON into types, with errors that show where the text is wrong and nothing of what it says.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::cap;
+use super::{OddFields, cap, repaired};
 
 const MAX_PATH_CHARS: usize = 200;
 
@@ -21,13 +19,25 @@ pub struct DecodeError {
 }
 
 impl DecodeError {
+    /// The first place that could not be read, of which something could not be done without.
+    pub(crate) fn unreadable(odd: &OddFields) -> Self {
+        let path = odd.places().last().map_or(".", String::as_str).to_owned();
+        Self { path, problem: "unexpected or missing value".to_owned() }
+    }
+
     pub(crate) fn missing(field: &'static str) -> Self {
         Self { path: ".".to_owned(), problem: format!("missing field `{field}`") }
     }
 
-    /// Whether the place is this one or below it: `input.hitlSession`.
-    pub(crate) fn is_within(&self, place: &str) -> bool {
-        self.path.strip_prefix(place).is_some_and(|below| below.is_empty() || below.starts_with(['.', '[']))
+    /// The same of a part of a larger document that stands at `place`.
+    #[must_use]
+    pub(crate) fn below(self, place: &str) -> Self {
+        let path = if self.path == "." { place.to_owned() } else { format!("{place}.{}", self.path) };
+        Self { path, ..self }
+    }
+
+    pub(crate) fn unexpected(what: &'static str) -> Self {
+        Self { path: ".".to_owned(), problem: what.to_owned() }
     }
 }
 
@@ -39,33 +49,25 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// Reads one JSON value and nothing after it.
-pub(crate) fn decode<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Result<T, DecodeError> {
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
+/// Reads one JSON value and nothing after it; half an emoji in it becomes U+FFFD.
+pub(crate) fn decode<T: DeserializeOwned>(json: &[u8]) -> Result<T, DecodeError> {
+    let json = repaired(json);
+    let mut deserializer = serde_json::Deserializer::from_slice(&json);
     let value = serde_path_to_error::deserialize(&mut deserializer)
         .map_err(|error| DecodeError { path: place(error.inner(), error.path()), problem: problem(error.inner()) })?;
     deserializer.end().map_err(|error| DecodeError { path: ".".to_owned(), problem: problem(&error) })?;
     Ok(value)
 }
 
+/// Reads a part of a document that was read before.
+pub(crate) fn fit<T: DeserializeOwned>(value: &Value) -> Result<T, DecodeError> {
+    serde_path_to_error::deserialize(value)
+        .map_err(|error| DecodeError { path: place(error.inner(), error.path()), problem: problem(error.inner()) })
+}
+
 /// Where the text does not fit our types; where it is no JSON at all the path can lead through names that are not ours.
 fn place(error: &serde_json::Error, path: &serde_path_to_error::Path) -> String {
     if error.is_data() { cap(&path.to_string(), MAX_PATH_CHARS) } else { ".".to_owned() }
-}
-
-/// An object whose names are not ours: entries that do not fit are left out, so that no error leads through a name.
-///
-/// # Errors
-///
-/// Those of the text itself.
-pub(crate) fn entries<'de, D, T>(deserializer: D) -> Result<BTreeMap<String, T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: DeserializeOwned,
-{
-    let Value::Object(entries) = Value::deserialize(deserializer)? else { return Ok(BTreeMap::new()) };
-    let fitting = entries.into_iter().filter_map(|(name, value)| Some((name, serde_json::from_value(value).ok()?)));
-    Ok(fitting.collect())
 }
 
 /// The part of serde's message that comes from our types and not from the text.
@@ -86,14 +88,14 @@ fn problem(error: &serde_json::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     #[derive(Debug, Deserialize)]
     #[expect(dead_code, reason = "only the errors matter here")]
     struct Chat {
         threads: Vec<Thread>,
-        #[serde(default, deserialize_with = "entries")]
-        names: BTreeMap<String, String>,
         more: (),
     }
 
@@ -114,6 +116,7 @@ mod tests {
             (r#"{"threads":[{"position":canary}]}"#, "not valid JSON, line 1, column 25 (at .)"),
             (r#"{"canary":{"canary":[x]}}"#, "not valid JSON, line 1, column 22 (at .)"),
             (r#"{"threads":[],"names":{"canary":7}}"#, "missing field `more` (at .)"),
+            (r#"{"threads":[],"more":"canary"}"#, "unexpected value, expected unit (at more)"),
             (r#"{"threads":[],"more":null} canary"#, "not valid JSON, line 1, column 28 (at .)"),
             ("", "not valid JSON, line 1, column 0 (at .)"),
         ];

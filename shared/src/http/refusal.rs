@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use ::http::{HeaderMap, HeaderName, StatusCode, header};
+use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
@@ -14,6 +14,9 @@ const MAX_MESSAGE_CHARS: usize = 200;
 const MAX_CODE_CHARS: usize = 64;
 /// A vendor that asks for more patience than this is asked again anyway.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// How long to wait for a vendor that limits the rate and names no time.
+const UNNAMED_WAIT: Duration = Duration::from_secs(2);
 
 /// A vendor's answer that is not a success.
 ///
@@ -28,23 +31,40 @@ pub struct Refusal {
     pub message: Option<String>,
     /// The vendor's handle for its support.
     pub debug_id: Option<String>,
-    /// How long the vendor asks to wait, at most one hour.
+    /// Whether the body is a page, which no vendor's interface answers.
+    pub is_page: bool,
+    /// How long the vendor asks to wait, at most one hour; 2 s where it limits the rate and names no time.
     pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
     pub(crate) fn new(answer: &Answer, code: Option<&str>, message: Option<&str>, debug_id: Option<&str>) -> Self {
+        let limits = answer.status == StatusCode::TOO_MANY_REQUESTS || code == Some("too_many_requests");
         Self {
             status: answer.status,
             code: code.filter(|code| is_identifier(code)).map(str::to_owned),
             message: message.map(|message| cap(message, MAX_MESSAGE_CHARS)),
             debug_id: debug_id.filter(|id| is_identifier(id)).map(str::to_owned),
-            retry_after: retry_after(answer.status, &answer.headers),
+            is_page: answer.body.trim_ascii_start().first() == Some(&b'<'),
+            retry_after: retry_after(answer.status, &answer.headers).or(limits.then_some(UNNAMED_WAIT)),
         }
     }
 
     pub(crate) fn has_code(&self, codes: &[&str]) -> bool {
         self.code.as_deref().is_some_and(|code| codes.contains(&code))
+    }
+
+    /// Whether somebody who stands before the vendor has answered: a redirect, or a refusal without a reason of the vendor's own.
+    /// It says nothing of the call, which may succeed later. What concerns the credential or the size is taken from anybody.
+    pub(crate) fn is_of_a_stranger(&self) -> bool {
+        const FROM_ANYBODY: [StatusCode; 4] = [
+            StatusCode::UNAUTHORIZED,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            StatusCode::URI_TOO_LONG,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        ];
+        let refuses = self.status.is_redirection() || self.status.is_client_error();
+        self.code.is_none() && refuses && !FROM_ANYBODY.contains(&self.status)
     }
 
     /// Whether the status alone says "later".
@@ -91,25 +111,54 @@ pub(crate) fn cap(text: &str, max: usize) -> String {
     }
 }
 
-/// The wait a vendor asks for: with a 429 `RateLimit-Reset`, else `X-RateLimit-Reset`, else `Retry-After`; with a 503
-/// `Retry-After`.
+/// The wait a vendor asks for. Only three answers ask for one: a 429, a 503 with `Retry-After`, and another refusal that may pass, or
+/// a 403, with `Remaining: 0`.
 ///
 /// With any other answer the rate headers say when a window ends, and nobody has to wait for that.
 fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
-    const NAMES: [HeaderName; 3] =
-        [HeaderName::from_static("ratelimit-reset"), HeaderName::from_static("x-ratelimit-reset"), header::RETRY_AFTER];
-    let names: &[HeaderName] = match status {
-        StatusCode::TOO_MANY_REQUESTS => &NAMES,
-        StatusCode::SERVICE_UNAVAILABLE => &[header::RETRY_AFTER],
-        _ => &[],
+    const RESETS: [HeaderName; 2] =
+        [HeaderName::from_static("ratelimit-reset"), HeaderName::from_static("x-ratelimit-reset")];
+    let named = |names: &[HeaderName]| names.iter().find_map(|name| wait(headers.get(name)?, headers));
+    let is_used_up = || {
+        (status.is_server_error() || [StatusCode::REQUEST_TIMEOUT, StatusCode::FORBIDDEN].contains(&status))
+            && REMAINING.iter().any(|name| headers.get(name).is_some_and(|left| left.as_bytes() == b"0"))
     };
-    let value = names.iter().find_map(|name| headers.get(name))?.to_str().ok()?.trim();
-    let wait = match value.parse() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
-        // A date counts from the answer's own date, so that a wrong clock on either side does not matter.
-        Err(_) => date(value)?.checked_sub(date(headers.get(header::DATE)?.to_str().ok()?)?)?,
+    let wait = match status {
+        StatusCode::TOO_MANY_REQUESTS => named(&RESETS).or_else(|| named(&[header::RETRY_AFTER])),
+        StatusCode::SERVICE_UNAVAILABLE => named(&[header::RETRY_AFTER]),
+        _ => None,
     };
-    Some(wait.min(MAX_RETRY_AFTER))
+    let wait = wait.or_else(|| if is_used_up() { named(&RESETS) } else { None });
+    Some(wait?.min(MAX_RETRY_AFTER))
+}
+
+/// The headers that say how many calls are left.
+const REMAINING: [HeaderName; 2] =
+    [HeaderName::from_static("ratelimit-remaining"), HeaderName::from_static("x-ratelimit-remaining")];
+
+/// Reads a wait in any of its forms: seconds, milliseconds, an HTTP date, or a Unix time in seconds or milliseconds. A number is
+/// whichever of them it can plausibly be.
+///
+/// A moment counts from the answer's own date, so that a wrong clock on either side does not matter.
+fn wait(value: &HeaderValue, headers: &HeaderMap) -> Option<Duration> {
+    /// No wait in seconds is longer: a larger number is one of milliseconds.
+    const LONGEST_IN_SECONDS: f64 = 86_400.0;
+    /// Numbers from here on are moments (1973 in seconds, three years in milliseconds).
+    const EARLIEST_MOMENT: f64 = 1e8;
+    /// And from here on (5138 in seconds, 1973 in milliseconds) they are in milliseconds.
+    const EARLIEST_IN_MILLIS: f64 = 1e11;
+    let value = value.to_str().ok()?.trim();
+    let seconds = |number: f64| Duration::try_from_secs_f64(number).ok();
+    let moment = match value.parse::<f64>() {
+        Ok(number) if number <= LONGEST_IN_SECONDS => return seconds(number),
+        Ok(number) if number < EARLIEST_MOMENT => return seconds(number / 1_000.0),
+        Ok(number) if number < EARLIEST_IN_MILLIS => seconds(number)?,
+        Ok(number) => seconds(number / 1_000.0)?,
+        Err(_) => date(value)?,
+    };
+    let wait = moment.checked_sub(date(headers.get(header::DATE)?.to_str().ok()?)?)?;
+    // Clocks that are days apart say nothing of each other.
+    Some(wait).filter(|wait| wait.as_secs_f64() <= LONGEST_IN_SECONDS)
 }
 
 /// An HTTP date as time since the Unix epoch.
@@ -129,18 +178,29 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_is_read_from_seconds_and_dates_and_is_bounded() {
+    fn the_wait_is_read_in_every_form_and_is_bounded() {
         const DATE: (&str, &str) = ("date", "Wed, 21 Oct 2026 07:28:00 GMT");
         let seconds = |seconds| Some(Duration::from_secs(seconds));
-        let cases: [(&[(&'static str, &'static str)], _); 10] = [
+        let cases: [(&[(&'static str, &'static str)], _); 21] = [
             (&[("retry-after", "7")], seconds(7)),
             (&[("retry-after", "7"), ("x-ratelimit-reset", "5")], seconds(5)),
             (&[("retry-after", "7"), ("x-ratelimit-reset", "5"), ("ratelimit-reset", "3")], seconds(3)),
+            (&[("retry-after", "7"), ("ratelimit-reset", "soon")], seconds(7)),
             (&[("retry-after", "0.5")], Some(Duration::from_millis(500))),
             (&[("retry-after", "86400")], seconds(3600)),
+            (&[("retry-after", "90000")], seconds(90)),
             (&[DATE, ("retry-after", "Wed, 21 Oct 2026 07:28:30 GMT")], seconds(30)),
             (&[DATE, ("retry-after", "Wed, 21 Oct 2026 07:27:30 GMT")], None),
+            (&[DATE, ("x-ratelimit-reset", "1792567710")], seconds(30)),
+            (&[DATE, ("x-ratelimit-reset", "1792567710000")], seconds(30)),
+            (&[DATE, ("retry-after", "1792567710.5")], Some(Duration::from_millis(30_500))),
+            (&[DATE, ("x-ratelimit-reset", "1792567650")], None),
+            (&[DATE, ("x-ratelimit-reset", "1892567710")], None),
+            (&[("x-ratelimit-reset", "1792567710")], None),
+            (&[("date", "Thu, 01 Jan 1970 00:00:00 GMT"), ("x-ratelimit-reset", "1792567710")], None),
+            (&[("date", "today"), ("retry-after", "Wed, 21 Oct 2026 07:28:30 GMT")], None),
             (&[("retry-after", "-1")], None),
+            (&[("retry-after", "inf")], None),
             (&[("retry-after", "soon")], None),
             (&[], None),
         ];
@@ -151,14 +211,21 @@ mod tests {
 
     #[test]
     fn the_end_of_a_rate_limit_s_window_is_no_wait() {
-        let all = headers(&[("ratelimit-limit", "100"), ("ratelimit-reset", "9"), ("x-ratelimit-reset", "8")]);
+        let all = headers(&[("ratelimit-remaining", "99"), ("ratelimit-reset", "9"), ("x-ratelimit-reset", "8")]);
         let later = headers(&[("ratelimit-reset", "9"), ("retry-after", "7")]);
-        for (status, without, with) in
-            [(429, Some(9), Some(9)), (503, None, Some(7)), (500, None, None), (400, None, None)]
-        {
+        let used_up = headers(&[("x-ratelimit-remaining", "0"), ("ratelimit-reset", "9")]);
+        for (status, of_all, of_later, of_used_up) in [
+            (429, Some(9), Some(9), Some(9)),
+            (503, None, Some(7), Some(9)),
+            (500, None, None, Some(9)),
+            (403, None, None, Some(9)),
+            (400, None, None, None),
+            (422, None, None, None),
+        ] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(retry_after(status, &all), without.map(Duration::from_secs), "{status}");
-            assert_eq!(retry_after(status, &later), with.map(Duration::from_secs), "{status}");
+            for (headers, expected) in [(&all, of_all), (&later, of_later), (&used_up, of_used_up)] {
+                assert_eq!(retry_after(status, headers), expected.map(Duration::from_secs), "{status} {headers:?}");
+            }
         }
     }
 
@@ -175,6 +242,23 @@ mod tests {
             "validation, status 400 (debug id d1)",
             "the log has no sentence of the vendor"
         );
+    }
+
+    #[test]
+    fn a_refusal_without_a_reason_is_a_stranger_s() {
+        for (status, code, expected) in [
+            (302, None, true),
+            (403, None, true),
+            (404, None, true),
+            (404, Some("not_found"), false),
+            (401, None, false),
+            (413, None, false),
+            (500, None, false),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let answer = Answer { status, headers: HeaderMap::new(), body: Vec::new() };
+            assert_eq!(Refusal::new(&answer, code, None, None).is_of_a_stranger(), expected, "{status} {code:?}");
+        }
     }
 
     #[test]

@@ -6,8 +6,9 @@ use ::http::{HeaderMap, Method, header};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::error::TOKEN_CALL;
 use super::{Client, Error, Result};
-use crate::http::{Body, Call, Failure, Request, sensitive, url};
+use crate::http::{Body, Call, Failure, Request, missing, sensitive, url};
 use crate::ids::CustomerId;
 use crate::redacted::Redacted;
 
@@ -43,13 +44,12 @@ pub struct IssuedToken {
 struct TokenAnswer {
     access_token: Redacted,
     entity_id: CustomerId,
-    #[serde(default = "eight_hours")]
-    expires_in: u64,
+    #[serde(default)]
+    expires_in: serde_json::Value,
 }
 
-const fn eight_hours() -> u64 {
-    8 * 60 * 60
-}
+/// In seconds: how long a token is valid unless LiveChat says otherwise.
+const EIGHT_HOURS: u64 = 8 * 60 * 60;
 
 impl Client {
     /// Issues a token by the cookie grant: for the customer of `cookies`, or for a new customer.
@@ -62,7 +62,7 @@ impl Client {
     /// See LiveChat Docs, "Customer authorization flow".
     pub async fn issue_customer_token(&self, cookies: Option<&Cookies>) -> Result<IssuedToken> {
         // A repetition without cookies makes one more customer; one without a chat bothers nobody.
-        let call = Call::repeatable("customer/token");
+        let call = Call::repeatable(TOKEN_CALL);
         let failed = |failure| Error::failed(call, failure);
         let request = self.token_request(cookies).map_err(failed)?;
         let answer = self.shared.http.send(request).await.map_err(failed)?;
@@ -70,11 +70,16 @@ impl Client {
             return Err(Error::refused_by_accounts(call, &answer));
         }
         let token: TokenAnswer = answer.decode().map_err(failed)?;
+        let set = cookies_set(&answer.headers, &token.entity_id);
+        if cookies.is_none() && set.is_none() {
+            // Nobody could ever renew the token for the same customer.
+            return Err(failed(missing(SECRET_COOKIE)));
+        }
         Ok(IssuedToken {
-            cookies: cookies_set(&answer.headers, &token.entity_id),
+            cookies: set,
             access_token: token.access_token,
             customer_id: token.entity_id,
-            expires_in: Duration::from_secs(token.expires_in),
+            expires_in: Duration::from_secs(token.expires_in.as_u64().unwrap_or(EIGHT_HOURS)),
         })
     }
 
@@ -192,7 +197,20 @@ mod tests {
             format!("{error:#}"),
             "LiveChat refused customer/token: unauthorized_client, status 401: bad redirect"
         );
-        assert!(!error.is_retryable() && !error.is_authentication());
+        assert!(!error.is_retryable() && !error.is_authentication() && error.is_account_refused());
+    }
+
+    #[tokio::test]
+    async fn a_token_of_a_new_customer_without_cookies_is_as_good_as_no_answer() {
+        let server = MockServer::start().await;
+        for (answer, expected) in
+            [(issued(), "__lc_cst"), (ResponseTemplate::new(200).set_body_string("<html>"), "not valid JSON")]
+        {
+            server.reset().await;
+            token_call().respond_with(answer).mount(&server).await;
+            let error = client(&server.uri()).issue_customer_token(None).await.unwrap_err();
+            assert!(error.is_retryable() && error.to_string().contains(expected), "{error}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Action, Api, Client, Result};
-use crate::http::Call;
+use crate::http::{Call, Field};
 use crate::ids::{GroupId, WebhookRegistrationId};
 use crate::redacted::Redacted;
 
@@ -78,7 +78,7 @@ pub enum SourceType {
 }
 
 /// A registered webhook; its secret is not told.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookRegistration {
     /// The registration.
     pub id: WebhookRegistrationId,
@@ -87,23 +87,52 @@ pub struct WebhookRegistration {
     /// Where it is reported to.
     pub url: String,
     /// `license` or `bot`.
-    #[serde(rename = "type", default)]
     pub kind: Option<String>,
     /// What the console shows.
-    #[serde(default)]
     pub description: Option<String>,
     /// Which occurrences are left out.
-    #[serde(default)]
     pub filters: WebhookFilters,
 }
 
+impl WebhookRegistration {
+    pub(crate) fn read(webhook: &Field<'_>) -> Option<Self> {
+        let [id, action, url, filters] = ["id", "action", "url", "filters"].map(|name| webhook.get(name));
+        let read = serde_json::from_value(filters.value().clone()).ok();
+        if read.is_none() && !filters.is_absent() {
+            filters.note();
+        }
+        Some(Self {
+            id: id.needed(id.id())?,
+            action: action.needed(action.text())?,
+            url: url.needed(url.text())?,
+            kind: webhook.get("type").text(),
+            description: webhook.get("description").text(),
+            filters: read.unwrap_or_default(),
+        })
+    }
+}
+
 /// A group of agents.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// Its number.
     pub id: GroupId,
     /// What the console shows.
     pub name: String,
+}
+
+impl Group {
+    fn read(group: &Field<'_>) -> Option<Self> {
+        let id = group.get("id");
+        let number = id.needed(id.number())?;
+        Some(Self { id: GroupId(u32::try_from(number).ok()?), name: group.get("name").text().unwrap_or_default() })
+    }
+}
+
+/// A list whose items are read one by one; what is no list is no answer.
+fn read_list<T>(list: &Field<'_>, read: impl Fn(&Field<'_>) -> Option<T>) -> Option<Vec<T>> {
+    list.needed(list.value().as_array())?;
+    Some(list.items().filter_map(|item| read(&item)).collect())
 }
 
 #[derive(Serialize)]
@@ -123,11 +152,6 @@ struct Registered {
     id: WebhookRegistrationId,
 }
 
-#[derive(Deserialize)]
-struct LicenseWebhooksState {
-    license_webhooks_enabled: bool,
-}
-
 impl<'a> Configuration<'a> {
     pub(super) const fn new(client: &'a Client, token: &'a Redacted) -> Self {
         Self { client, token }
@@ -142,7 +166,8 @@ impl<'a> Configuration<'a> {
     /// See LiveChat Docs, "List Webhooks".
     pub async fn list_webhooks(&self) -> Result<Vec<WebhookRegistration>> {
         let body = json!({"owner_client_id": self.owner()});
-        self.client.fetch(self.action(Call::repeatable("list_webhooks"), &body)?).await
+        let action = self.action(Call::repeatable("list_webhooks"), &body)?;
+        self.client.read(action, |list| read_list(list, WebhookRegistration::read)).await
     }
 
     /// Registers a webhook for the whole licence. A repetition registers another one; LiveChat allows three per action.
@@ -188,8 +213,11 @@ impl<'a> Configuration<'a> {
     pub async fn license_webhooks_enabled(&self) -> Result<bool> {
         let body = json!({"owner_client_id": self.owner()});
         let call = Call::repeatable("get_license_webhooks_state");
-        let state: LicenseWebhooksState = self.client.fetch(self.action(call, &body)?).await?;
-        Ok(state.license_webhooks_enabled)
+        let read = |state: &Field<'_>| {
+            let enabled = state.get("license_webhooks_enabled");
+            enabled.needed(enabled.flag())
+        };
+        self.client.read(self.action(call, &body)?, read).await
     }
 
     /// Makes the licence send our webhooks; needed only after somebody turned them off.
@@ -212,7 +240,8 @@ impl<'a> Configuration<'a> {
     ///
     /// See LiveChat Docs, "List Channels".
     pub async fn list_channels_once(&self) -> Result<()> {
-        self.client.perform(self.action(Call::repeatable("list_channels"), &json!({}))?).await
+        let action = self.action(Call::repeatable("list_channels"), &json!({}))?;
+        self.client.read(action, |list| read_list(list, |_| Some(()))).await.map(drop)
     }
 
     /// All groups of the licence.
@@ -223,7 +252,8 @@ impl<'a> Configuration<'a> {
     ///
     /// See LiveChat Docs, "List Groups".
     pub async fn list_groups(&self) -> Result<Vec<Group>> {
-        self.client.fetch(self.action(Call::repeatable("list_groups"), &json!({}))?).await
+        let action = self.action(Call::repeatable("list_groups"), &json!({}))?;
+        self.client.read(action, |list| read_list(list, Group::read)).await
     }
 
     fn owner(&self) -> &'a str {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Action, Api, Chat, Client, Error, NewEvent, Result};
 use crate::clock::Timestamp;
-use crate::http::{Body, Call, File, entries};
+use crate::http::{Body, Call, Field, File};
 use crate::ids::{ChatId, EventId, GroupId, ThreadId};
 use crate::redacted::Redacted;
 
@@ -43,29 +43,44 @@ pub struct StartedChat {
     pub chat_id: ChatId,
     /// Its new thread.
     pub thread_id: ThreadId,
-    /// The ids of the events it was opened with, in order.
-    pub event_ids: Vec<EventId>,
 }
 
 /// A chat without its content.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatOverview {
     /// The chat.
     pub id: ChatId,
     /// Its latest thread.
-    #[serde(default)]
     pub last_thread_id: Option<ThreadId>,
     /// When that thread was opened.
-    #[serde(default)]
     pub last_thread_created_at: Option<Timestamp>,
     /// Whether that thread is open.
-    #[serde(default)]
     pub active: bool,
 }
 
+impl ChatOverview {
+    /// Reads an entry of `list_chats`: version 3.7 has the thread's id and time in `last_thread_info`.
+    fn read(chat: &Field<'_>) -> Option<Self> {
+        let (id, info) = (chat.get("id"), chat.get("last_thread_info"));
+        Some(Self {
+            id: id.needed(id.id())?,
+            last_thread_id: chat.get("last_thread_id").id().or_else(|| info.get("id").id()),
+            last_thread_created_at: chat.get("last_thread_created_at").time().or_else(|| info.get("created_at").time()),
+            active: chat.get("active").flag().unwrap_or_default(),
+        })
+    }
+
+    /// Reads the list, which version 3.7 calls `chats_info`. One that has neither name is none.
+    fn read_all(answer: &Field<'_>) -> Option<Vec<Self>> {
+        let (summary, info) = (answer.get("chats_summary"), answer.get("chats_info"));
+        let list = if info.is_absent() { &summary } else { &info };
+        list.needed(list.value().as_array())?;
+        Some(list.items().filter_map(|chat| Self::read(&chat)).collect())
+    }
+}
+
 /// Whether a group takes chats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupStatus {
     /// Somebody is free.
     Online,
@@ -73,9 +88,31 @@ pub enum GroupStatus {
     OnlineForQueue,
     /// Nobody is there.
     Offline,
-    /// A status that LiveChat did not document.
-    #[serde(other)]
+    /// A status that LiveChat did not document, or one that cannot be read.
     Other,
+}
+
+impl GroupStatus {
+    fn read(status: &Value) -> Self {
+        match status.as_str() {
+            Some("online") => Self::Online,
+            Some("online_for_queue") => Self::OnlineForQueue,
+            Some("offline") => Self::Offline,
+            _ => Self::Other,
+        }
+    }
+
+    /// Reads `{"groups_status":{"<id>":"online"}}`; where that is nothing of the kind, nobody knows anything of the groups `asked` for.
+    fn read_all(answer: &Field<'_>, asked: &[GroupId]) -> BTreeMap<GroupId, Self> {
+        let statuses = answer.get("groups_status");
+        let Some(known) = statuses.needed(statuses.object()) else {
+            return asked.iter().map(|id| (*id, Self::Other)).collect();
+        };
+        if known.values().any(|status| !status.is_string()) {
+            statuses.note();
+        }
+        known.iter().filter_map(|(id, status)| Some((GroupId(id.parse().ok()?), Self::read(status)))).collect()
+    }
 }
 
 /// What agents see about a customer; what is `None` or empty stays as it is.
@@ -129,26 +166,11 @@ struct OpeningChat<'a> {
 struct Opened {
     chat_id: Option<ChatId>,
     thread_id: ThreadId,
-    #[serde(default)]
-    event_ids: Vec<EventId>,
 }
 
 #[derive(Deserialize)]
 struct Sent {
     event_id: EventId,
-}
-
-#[derive(Deserialize)]
-struct Chats {
-    // Version 3.7 calls it `chats_info`.
-    #[serde(alias = "chats_info")]
-    chats_summary: Vec<ChatOverview>,
-}
-
-#[derive(Deserialize)]
-struct GroupStatuses {
-    #[serde(deserialize_with = "entries")]
-    groups_status: BTreeMap<String, GroupStatus>,
 }
 
 #[derive(Deserialize)]
@@ -200,7 +222,7 @@ impl<'a> Customer<'a> {
         // A resumed chat is not named again; a started one always is.
         let chat_id = opened.chat_id.or_else(|| resumed.cloned());
         let chat_id = chat_id.ok_or_else(|| Error::failed(call, crate::http::missing("chat_id")))?;
-        Ok(StartedChat { chat_id, thread_id: opened.thread_id, event_ids: opened.event_ids })
+        Ok(StartedChat { chat_id, thread_id: opened.thread_id })
     }
 
     /// Says or shows something in the open thread.
@@ -236,8 +258,8 @@ impl<'a> Customer<'a> {
     ///
     /// See LiveChat Docs, "List Chats" (Customer Chat Web API).
     pub async fn list_chats(&self) -> Result<Vec<ChatOverview>> {
-        let chats: Chats = self.fetch(Call::repeatable("list_chats"), &json!({})).await?;
-        Ok(chats.chats_summary)
+        let action = Action::json(Api::Customer, Call::repeatable("list_chats"), self.token, &json!({}))?;
+        self.client.read(action, ChatOverview::read_all).await
     }
 
     /// The chat with the thread asked for, or with the latest. Agents stand in it under opaque ids, not e-mail addresses.
@@ -248,7 +270,9 @@ impl<'a> Customer<'a> {
     ///
     /// See LiveChat Docs, "Get Chat" (Customer Chat Web API).
     pub async fn get_chat(&self, chat_id: &ChatId, thread_id: Option<&ThreadId>) -> Result<Chat> {
-        self.fetch(Call::repeatable("get_chat"), &super::agent::GetChat { chat_id, thread_id }).await
+        let body = super::agent::GetChat { chat_id, thread_id };
+        let action = Action::json(Api::Customer, Call::repeatable("get_chat"), self.token, &body)?;
+        self.client.read(action, |chat| Chat::read(chat, (Some(chat_id), thread_id))).await
     }
 
     /// Tells agents who the customer is.
@@ -271,9 +295,8 @@ impl<'a> Customer<'a> {
     /// See LiveChat Docs, "List Group Statuses".
     pub async fn list_group_statuses(&self, group_ids: &[GroupId]) -> Result<BTreeMap<GroupId, GroupStatus>> {
         let call = Call::repeatable("list_group_statuses");
-        let statuses: GroupStatuses = self.fetch(call, &json!({"group_ids": group_ids})).await?;
-        let by_id = |(id, status): (String, _)| Some((GroupId(id.parse().ok()?), status));
-        Ok(statuses.groups_status.into_iter().filter_map(by_id).collect())
+        let action = Action::json(Api::Customer, call, self.token, &json!({"group_ids": group_ids}))?;
+        self.client.read(action, |answer| Some(GroupStatus::read_all(answer, group_ids))).await
     }
 
     /// Closes the open thread, as the customer.
@@ -345,10 +368,10 @@ mod tests {
             },
             "continuous": true,
         });
-        let answer = json!({"chat_id": "C", "thread_id": "T", "event_ids": ["T_1"], "new_field": {}});
+        let answer = json!({"chat_id": "C", "thread_id": "T", "event_ids": 7, "new_field": {}});
         let server = serve("start_chat", expected, answer).await;
         let started = client(&server.uri()).customer(&token()).start_chat(&new_chat()).await.unwrap();
-        let expected = StartedChat { chat_id: "C".into(), thread_id: "T".into(), event_ids: vec!["T_1".into()] };
+        let expected = StartedChat { chat_id: "C".into(), thread_id: "T".into() };
         assert_eq!(started, expected);
     }
 
@@ -365,7 +388,7 @@ mod tests {
         let server = serve("resume_chat", expected, json!({"thread_id": "T2"})).await;
         let chat = NewChat { continuous: false, events: Vec::new(), ..new_chat() };
         let started = client(&server.uri()).customer(&token()).resume_chat(&"C".into(), &chat).await.unwrap();
-        assert_eq!(started, StartedChat { chat_id: "C".into(), thread_id: "T2".into(), event_ids: Vec::new() });
+        assert_eq!(started, StartedChat { chat_id: "C".into(), thread_id: "T2".into() });
     }
 
     #[tokio::test]
@@ -374,7 +397,7 @@ mod tests {
         let answer = ResponseTemplate::new(200).set_body_json(json!({"thread_id": "T"}));
         Mock::given(method("POST")).respond_with(answer).mount(&server).await;
         let error = client(&server.uri()).customer(&token()).start_chat(&new_chat()).await.unwrap_err();
-        assert!(error.outcome_unknown() && !error.is_retryable(), "{error}");
+        assert!(error.outcome_unknown() && error.is_retryable(), "{error}");
         assert_eq!(
             error.to_string(),
             "LiveChat did not answer start_chat: the answer is not as documented: missing field `chat_id` (at .)"
@@ -391,12 +414,13 @@ mod tests {
 
     #[tokio::test]
     async fn the_customers_chats_are_listed_in_the_form_of_this_and_the_next_version() {
-        for list in ["chats_summary", "chats_info"] {
-            let answer = json!({list: [
-                {"id": "C", "last_thread_id": "T", "last_thread_created_at": "2026-05-11T09:40:00.100000Z", "active": true,
-                 "users": [], "last_event_per_type": {}},
-                {"id": "D", "active": false},
-            ], "total_chats": 2});
+        let at = "2026-05-11T09:40:00.100000Z";
+        let this = json!({"last_thread_id": "T", "last_thread_created_at": at, "last_event_per_type": {}});
+        let next = json!({"last_thread_info": {"id": "T", "created_at": at, "last_event_per_type": {}}});
+        for (list, thread) in [("chats_summary", &this), ("chats_info", &this), ("chats_info", &next)] {
+            let mut first = json!({"id": "C", "active": true, "users": []});
+            first.as_object_mut().unwrap().extend(thread.as_object().unwrap().clone());
+            let answer = json!({list: [first, {"id": "D", "active": false}, {"id": null}, 7], "total_chats": 2});
             let server = serve("list_chats", json!({}), answer).await;
             let chats = client(&server.uri()).customer(&token()).list_chats().await.unwrap();
             let first = ChatOverview {
@@ -437,7 +461,7 @@ mod tests {
 
     #[tokio::test]
     async fn group_statuses_keep_unknown_values_and_leave_out_unknown_groups() {
-        let answer = json!({"groups_status": {"1": "online", "2": "offline", "3": "online_for_queue", "4": "napping"}});
+        let answer = json!({"groups_status": {"1": "online", "2": "offline", "3": "online_for_queue", "4": 7}});
         let server = serve("list_group_statuses", json!({"group_ids": [1, 2, 3, 4, 5]}), answer).await;
         let ids = [1, 2, 3, 4, 5].map(GroupId);
         let statuses = client(&server.uri()).customer(&token()).list_group_statuses(&ids).await.unwrap();

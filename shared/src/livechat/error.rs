@@ -7,7 +7,10 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::Region;
-use crate::http::{Answer, Call, Failure, Refusal, word};
+use crate::http::{Answer, Call, Failure, Refusal, repaired, word};
+
+/// The accounts service's only call.
+pub(super) const TOKEN_CALL: &str = "customer/token";
 
 /// A call to LiveChat that did not succeed.
 ///
@@ -47,7 +50,7 @@ impl Error {
 
     /// Reads `{"error":{"type","message","data":{"region"}}}`, or whatever of it is there.
     pub(super) fn refused(call: Call, answer: &Answer) -> Self {
-        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let body: Value = serde_json::from_slice(&repaired(&answer.body)).unwrap_or_default();
         let text = |pointer| body.pointer(pointer).and_then(Value::as_str);
         let debug_id = answer.headers.get("x-debug-id").and_then(|id| id.to_str().ok());
         let refusal = Refusal::new(answer, text("/error/type"), text("/error/message"), debug_id);
@@ -57,11 +60,18 @@ impl Error {
 
     /// Reads the flat form of the accounts service: `{"oauth_exception","exception_description"}`.
     pub(super) fn refused_by_accounts(call: Call, answer: &Answer) -> Self {
-        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let body: Value = serde_json::from_slice(&repaired(&answer.body)).unwrap_or_default();
         let text = |name| body.get(name).and_then(Value::as_str);
         let debug_id = answer.headers.get("x-debug-id").and_then(|id| id.to_str().ok());
         let refusal = Refusal::new(answer, text("oauth_exception"), text("exception_description"), debug_id);
         Self::Refused { call, refusal: Box::new(refusal), region: None }
+    }
+
+    /// What was called.
+    pub const fn call(&self) -> Call {
+        match self {
+            Self::Refused { call, .. } | Self::Failed { call, .. } => *call,
+        }
     }
 
     /// What LiveChat said, if it said anything.
@@ -84,7 +94,9 @@ impl Error {
             "too_many_requests",
         ];
         match self {
-            Self::Refused { refusal, .. } => refusal.has_code(&LATER) || refusal.has_transient_status(),
+            Self::Refused { refusal, .. } => {
+                refusal.has_code(&LATER) || refusal.has_transient_status() || refusal.is_of_a_stranger()
+            }
             Self::Failed { failure, .. } => failure.is_transient(),
         }
     }
@@ -116,14 +128,49 @@ impl Error {
         self.is("authentication", 401)
     }
 
-    /// Whether the chat or other resource does not exist.
+    /// Whether nobody of the account may call at present, or none of our calls is taken: the licence, the app, or the version.
+    ///
+    /// Whatever the accounts service refuses is about our client id, redirect URI or organization, unless it says that it is about
+    /// one customer's cookies (`invalid_grant`).
+    pub fn is_account_refused(&self) -> bool {
+        const BY_THE_APIS: [&str; 4] =
+            ["license_expired", "license_not_found", "unsupported_version", "wrong_product_version"];
+        const BY_THE_ACCOUNTS_SERVICE: [&str; 3] = ["access_denied", "invalid_client", "unauthorized_client"];
+        let is_of_us = self.is_refused_token() && !self.is_lost_customer();
+        let is_named = self.has_code(&BY_THE_APIS) || self.has_code(&BY_THE_ACCOUNTS_SERVICE);
+        is_named || is_of_us || self.misdirected_region().is_some()
+    }
+
+    /// Whether LiveChat takes no more calls for a while.
+    pub fn is_rate_limited(&self) -> bool {
+        self.is("too_many_requests", 429)
+    }
+
+    /// Whether the chat or other resource does not exist. A page with the status 404 does not say so.
     pub fn is_not_found(&self) -> bool {
-        self.is("not_found", 404)
+        self.has_code(&["not_found"])
     }
 
     /// Whether the credential is genuine but may not do this: a scope, a role or a group is missing.
     pub fn is_forbidden(&self) -> bool {
         self.has_code(&["authorization", "missing_access"])
+    }
+
+    /// Whether what the call names is said not to be there any more, or not for its caller: deleted, anonymized, or out of a group's
+    /// reach. None of the codes tells which, so it is a reason to look and no proof.
+    pub fn is_gone(&self) -> bool {
+        self.has_code(&["chat_anonymized", "not_found", "missing_access", "authorization"])
+            || self.says(&["not found", "does not exist", "anonymized"])
+    }
+
+    /// Whether the accounts service refused a token; in whatever words, as it documents hardly any.
+    pub fn is_refused_token(&self) -> bool {
+        matches!(self, Self::Refused { call, .. } if call.name == TOKEN_CALL) && !self.is_retryable()
+    }
+
+    /// Whether the accounts service says that the customer of the cookies is none of its any more.
+    pub fn is_lost_customer(&self) -> bool {
+        self.is_refused_token() && self.has_code(&["invalid_grant", "resource_not_found"])
     }
 
     /// Whether LiveChat did not like a parameter.
@@ -236,6 +283,34 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_of_the_whole_account_is_none_of_one_call() {
+        let cases = [
+            ("license_expired", 403, true),
+            ("license_not_found", 404, true),
+            ("unsupported_version", 400, true),
+            ("unauthorized_client", 401, true),
+            ("access_denied", 401, true),
+            ("authorization", 403, false),
+            ("missing_access", 403, false),
+            ("customer_banned", 403, false),
+            ("invalid_grant", 401, false),
+            ("authentication", 401, false),
+        ];
+        for (code, status, expected) in cases {
+            assert_eq!(refused(ONCE, status, code, "").is_account_refused(), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_not_what_livechat_says_whatever_its_status() {
+        for status in [302, 400, 403, 404, 422] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let error = Error::refused(ONCE, &Answer { status, headers: HeaderMap::new(), body: b"<html>".to_vec() });
+            assert!(error.is_retryable() && !error.is_not_found() && !error.outcome_unknown(), "{error}");
+        }
+    }
+
+    #[test]
     fn the_code_decides_before_the_status() {
         assert!(refused(ONCE, 400, "authentication", "").is_authentication());
         assert!(!refused(ONCE, 401, "validation", "").is_authentication());
@@ -256,6 +331,33 @@ mod tests {
         for (code, message, expected) in cases {
             assert_eq!(refused(ONCE, 422, code, message).is_chat_inactive(), expected, "{code} {message}");
         }
+    }
+
+    #[test]
+    fn every_form_of_something_that_is_gone_is_recognised() {
+        for (code, message, expected) in [
+            ("not_found", "Not found", true),
+            ("chat_anonymized", "Chat anonymized", true),
+            ("missing_access", "Missing access", true),
+            ("authorization", "Requester is not user of the chat", true),
+            ("validation", "Chat `C1` not found", true),
+            ("validation", "`text` is too long", false),
+            ("chat_inactive", "Chat is inactive", false),
+            ("customer_banned", "Customer is banned", false),
+            ("group_not_found", "Group not found", false),
+            ("license_expired", "License expired", false),
+        ] {
+            assert_eq!(refused(ONCE, 422, code, message).is_gone(), expected, "{code}");
+        }
+        let of_accounts = |code: &str| {
+            let body = json!({"oauth_exception": code}).to_string().into_bytes();
+            let answer = Answer { status: StatusCode::UNAUTHORIZED, headers: HeaderMap::new(), body };
+            Error::refused_by_accounts(Call::repeatable(TOKEN_CALL), &answer)
+        };
+        for (code, is_lost) in [("invalid_grant", true), ("resource_not_found", true), ("unauthorized_client", false)] {
+            assert_eq!((of_accounts(code).is_refused_token(), of_accounts(code).is_lost_customer()), (true, is_lost));
+        }
+        assert!(!refused(ONCE, 401, "invalid_grant", "").is_lost_customer());
     }
 
     #[test]

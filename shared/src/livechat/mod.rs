@@ -29,12 +29,12 @@ pub use configuration::{
 pub use customer::{ChatOverview, Customer, CustomerProfile, GroupStatus, NewChat, StartedChat};
 pub use error::Error;
 pub use model::{
-    Access, Chat, Content, Event, NewEvent, ParticipantId, RichButton, RichElement, RichImage, Thread, User, UserKind,
+    Chat, Content, Event, NewEvent, ParticipantId, RichButton, RichElement, RichImage, Thread, User, UserKind,
     Visibility,
 };
 pub use region::Region;
 
-use crate::http::{Answer, Body, Call, Failure, Http, Request, sensitive, url};
+use crate::http::{Answer, Body, Call, Failure, Field, Http, Request, sensitive, url};
 use crate::ids::OrganizationId;
 use crate::redacted::Redacted;
 
@@ -44,6 +44,9 @@ pub const PUBLIC_API_URL: &str = "https://api.livechatinc.com";
 pub const PUBLIC_ACCOUNTS_URL: &str = "https://accounts.livechat.com";
 /// The API version that this module speaks, as it stands in the path.
 pub const API_VERSION: &str = "v3.6";
+
+/// What metrics and the log call LiveChat.
+pub(crate) const VENDOR: &str = "LiveChat";
 
 /// The outcome of a call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -118,9 +121,17 @@ impl Client {
         answer.decode().map_err(|failure| Error::failed(action.call, failure))
     }
 
+    /// Makes a call whose answer is read field by field.
+    async fn read<T>(&self, action: Action<'_>, read: impl FnOnce(&Field<'_>) -> Option<T>) -> Result<T> {
+        let answer = self.execute(&action).await?;
+        let read = self.shared.http.read((VENDOR, action.call), &answer, read);
+        read.map_err(|failure| Error::failed(action.call, failure))
+    }
+
     /// Makes a call whose success says all; the body may be `{}` or empty.
     async fn perform(&self, action: Action<'_>) -> Result<()> {
-        self.execute(&action).await.map(drop)
+        let answer = self.execute(&action).await?;
+        answer.acknowledged().map_err(|failure| Error::failed(action.call, failure))
     }
 
     /// Makes a call, a second time if LiveChat names another data centre.

@@ -89,7 +89,20 @@ async fn a_success_that_cannot_be_read_names_the_place_and_leaves_the_outcome_op
         "LiveChat did not answer send_event: the answer is not as documented: unexpected value, expected a string \
          (at event_id)"
     );
-    assert!(!error.is_retryable() && error.outcome_unknown());
+    assert!(error.is_retryable() && error.outcome_unknown());
+}
+
+#[tokio::test]
+async fn a_page_is_no_sign_that_a_chat_was_closed() {
+    for (answer, expected) in [("{}", true), ("", true), ("<html>maintenance</html>", false), ("{\"chat", false)] {
+        let server = MockServer::start().await;
+        Mock::given(method("POST"))
+            .respond_with(ResponseTemplate::new(200).set_body_string(answer))
+            .mount(&server)
+            .await;
+        let closed = client(&server.uri()).agent(&"token".into()).deactivate_chat(&"C".into()).await;
+        assert_eq!(closed.is_ok(), expected, "{answer}");
+    }
 }
 
 #[tokio::test]

@@ -7,12 +7,14 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{Chat, ParticipantId, User};
-use crate::http::{DecodeError, decode as decode_json};
-use crate::ids::{AgentId, ChatId, EventId, GroupId, OrganizationId, ThreadId};
+use crate::clock::Timestamp;
+use crate::http::{DecodeError, Field, OddFields, decode as decode_json, read};
+use crate::ids::{AgentId, ChatId, EventId, OrganizationId, ThreadId};
 use crate::redacted::Redacted;
 
 /// A delivery whose sender is not known yet.
@@ -25,10 +27,15 @@ pub struct UnverifiedDelivery {
     pub secret_key: Redacted,
     /// The organization the sender claims to speak of.
     pub organization_id: OrganizationId,
-    /// What happened, such as `incoming_event`.
+    /// What happened, such as `incoming_event`; empty where that cannot be read.
+    #[serde(default, deserialize_with = "word")]
     pub action: String,
     /// The details, not yet read.
     pub payload: Box<RawValue>,
+}
+
+fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Value::deserialize(deserializer)?.as_str().unwrap_or_default().to_owned())
 }
 
 impl fmt::Debug for UnverifiedDelivery {
@@ -96,13 +103,13 @@ impl UnverifiedDelivery {
 }
 
 impl Delivery<'_> {
-    /// What happened, in detail.
+    /// What happened, in detail, and what of it is not as documented; `received_at` stands in for a time that cannot be read.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when the payload is not as documented for its action.
-    pub fn decode(&self) -> Result<Event, DecodeError> {
-        decode(self.action, self.payload)
+    /// [`DecodeError`] when the payload is no JSON.
+    pub fn decode(&self, received_at: Timestamp) -> Result<(Event, OddFields), DecodeError> {
+        decode(self.action, self.payload, received_at)
     }
 }
 
@@ -153,8 +160,6 @@ pub enum Event {
         reason: TransferReason,
         /// The agents it went to.
         agent_ids: Vec<AgentId>,
-        /// The groups it went to.
-        group_ids: Vec<GroupId>,
         /// Whether it waits in a queue now.
         queued: bool,
     },
@@ -180,13 +185,19 @@ pub enum Event {
         /// Who closed it; absent when LiveChat's routing did.
         user_id: Option<ParticipantId>,
     },
+    /// Something that is not as documented: the thread shows what it should have said.
+    Unclear {
+        /// The chat, unless that cannot be read either.
+        chat_id: Option<ChatId>,
+        /// What could be read; [`Other`](Self::Other) where that is nothing.
+        rest: Box<Self>,
+    },
     /// Any other action: nothing to do.
     Other,
 }
 
 /// Why a chat was transferred.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TransferReason {
     /// An agent or app did it.
     Manual,
@@ -198,65 +209,24 @@ pub enum TransferReason {
     Unassigned,
     /// LiveChat's own `other`, and anything it did not document.
     #[default]
-    #[serde(other)]
     Other,
 }
 
-#[derive(Deserialize)]
-struct WireIncomingChat {
-    chat: Chat,
-}
-
-#[derive(Deserialize)]
-struct WireIncomingEvent {
-    chat_id: ChatId,
-    thread_id: ThreadId,
-    event: super::Event,
-}
-
-#[derive(Deserialize)]
-struct WireEventDeleted {
-    chat_id: ChatId,
-    thread_id: ThreadId,
-    event_id: EventId,
-}
-
-#[derive(Deserialize)]
-struct WireChatTransferred {
-    chat_id: ChatId,
-    thread_id: Option<ThreadId>,
-    requester_id: Option<ParticipantId>,
-    #[serde(default)]
-    reason: TransferReason,
-    transferred_to: Option<WireTransferTarget>,
-    queue: Option<serde::de::IgnoredAny>,
-}
-
-#[derive(Default, Deserialize)]
-struct WireTransferTarget {
-    agent_ids: Option<Vec<ParticipantId>>,
-    group_ids: Option<Vec<GroupId>>,
-}
-
-#[derive(Deserialize)]
-struct WireUserAddedToChat {
-    chat_id: ChatId,
-    thread_id: Option<ThreadId>,
-    user: User,
-    reason: Option<String>,
-    requester_id: Option<ParticipantId>,
-}
-
-#[derive(Deserialize)]
-struct WireChatDeactivated {
-    chat_id: ChatId,
-    thread_id: ThreadId,
-    user_id: Option<ParticipantId>,
+impl TransferReason {
+    fn read(reason: &Field<'_>) -> Self {
+        match reason.value().as_str() {
+            Some("manual") => Self::Manual,
+            Some("inactive") => Self::Inactive,
+            Some("assigned") => Self::Assigned,
+            Some("unassigned") => Self::Unassigned,
+            _ => Self::Other,
+        }
+    }
 }
 
 impl Event {
     /// The chat it is about.
-    pub const fn chat_id(&self) -> Option<&ChatId> {
+    pub fn chat_id(&self) -> Option<&ChatId> {
         match self {
             Self::IncomingChat { chat } => Some(&chat.id),
             Self::IncomingEvent { chat_id, .. }
@@ -265,6 +235,7 @@ impl Event {
             | Self::ChatTransferred { chat_id, .. }
             | Self::UserAddedToChat { chat_id, .. }
             | Self::ChatDeactivated { chat_id, .. } => Some(chat_id),
+            Self::Unclear { chat_id, .. } => chat_id.as_ref(),
             Self::Other => None,
         }
     }
@@ -278,12 +249,13 @@ impl Event {
             | Self::EventDeleted { thread_id, .. }
             | Self::ChatDeactivated { thread_id, .. } => Some(thread_id),
             Self::ChatTransferred { thread_id, .. } | Self::UserAddedToChat { thread_id, .. } => thread_id.as_ref(),
+            Self::Unclear { rest, .. } => rest.thread_id(),
             Self::Other => None,
         }
     }
 
     /// LiveChat's name of the kind of event, for the log.
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::IncomingChat { .. } => "incoming_chat",
             Self::IncomingEvent { .. } => "incoming_event",
@@ -292,59 +264,103 @@ impl Event {
             Self::ChatTransferred { .. } => "chat_transferred",
             Self::UserAddedToChat { .. } => "user_added_to_chat",
             Self::ChatDeactivated { .. } => "chat_deactivated",
+            Self::Unclear { rest, .. } => rest.name(),
             Self::Other => "other",
         }
     }
 }
 
-/// Reads the payload of `action`.
+/// Reads the payload of `action`, and what of it is not as documented.
 ///
 /// # Errors
 ///
-/// [`DecodeError`] when the payload is not as documented for its action.
-pub fn decode(action: &str, payload: &RawValue) -> Result<Event, DecodeError> {
-    let json = payload.get().as_bytes();
-    Ok(match action {
-        "incoming_chat" => {
-            let WireIncomingChat { chat } = decode_json(json)?;
-            Event::IncomingChat { chat }
-        }
+/// [`DecodeError`] when the payload is no JSON.
+pub fn decode(action: &str, payload: &RawValue, received_at: Timestamp) -> Result<(Event, OddFields), DecodeError> {
+    if !OURS.contains(&action) && !action.is_empty() {
+        return Ok((Event::Other, OddFields::default()));
+    }
+    let ((chat_id, event), odd) = read(payload.get().as_bytes(), |payload| {
+        let event = read_event(action, payload, received_at);
+        let whole = payload.get("chat");
+        let [named, nested] = [payload.get("chat_id"), whole.get("id")];
+        // An id that is no text may have been read as it was meant, and may not.
+        let chat_id = [named, nested].iter().filter(|id| id.value().is_string()).find_map(Field::id);
+        (chat_id, event)
+    })?;
+    let event = event.unwrap_or(Event::Other);
+    match odd.is_empty() && !action.is_empty() {
+        true => Ok((event, odd)),
+        false => Ok((Event::Unclear { chat_id, rest: Box::new(event) }, odd)),
+    }
+}
+
+/// The actions that a handoff cares for.
+const OURS: [&str; 7] = [
+    "incoming_chat",
+    "incoming_event",
+    "event_updated",
+    "event_deleted",
+    "chat_transferred",
+    "user_added_to_chat",
+    "chat_deactivated",
+];
+
+/// What happened; nothing where what it cannot do without is not there.
+fn read_event(action: &str, payload: &Field<'_>, received_at: Timestamp) -> Option<Event> {
+    if action == "incoming_chat" {
+        return Chat::read(&payload.get("chat"), (None, None)).map(|chat| Event::IncomingChat { chat });
+    }
+    let (chat, thread) = (payload.get("chat_id"), payload.get("thread_id"));
+    let chat_id = chat.needed(chat.id())?;
+    let thread_id: Option<ThreadId> = thread.id();
+    let requester_id = || payload.get("requester_id").id();
+    Some(match action {
         "incoming_event" => {
-            let WireIncomingEvent { chat_id, thread_id, event } = decode_json(json)?;
+            let (thread_id, event) = said(payload, thread.needed(thread_id), received_at)?;
             Event::IncomingEvent { chat_id, thread_id, event }
         }
         "event_updated" => {
-            let WireIncomingEvent { chat_id, thread_id, event } = decode_json(json)?;
+            let (thread_id, event) = said(payload, thread.needed(thread_id), received_at)?;
             Event::EventUpdated { chat_id, thread_id, event }
         }
         "event_deleted" => {
-            let WireEventDeleted { chat_id, thread_id, event_id } = decode_json(json)?;
-            Event::EventDeleted { chat_id, thread_id, event_id }
+            let event = payload.get("event_id");
+            let event_id = event.needed(event.id())?;
+            Event::EventDeleted { chat_id, thread_id: thread.needed(thread_id)?, event_id }
         }
-        "chat_transferred" => transferred(decode_json(json)?),
+        "chat_transferred" => {
+            let target = payload.get("transferred_to");
+            let agents = target.get("agent_ids");
+            let agent_ids = agents.items().filter_map(|agent| agent.id::<ParticipantId>());
+            Event::ChatTransferred {
+                chat_id,
+                thread_id,
+                requester_id: requester_id(),
+                reason: TransferReason::read(&payload.get("reason")),
+                agent_ids: agent_ids.map(|agent| agent.to_agent_id()).collect(),
+                queued: !payload.get("queue").is_absent(),
+            }
+        }
         "user_added_to_chat" => {
-            let WireUserAddedToChat { chat_id, thread_id, user, reason, requester_id } = decode_json(json)?;
-            Event::UserAddedToChat { chat_id, thread_id, user, reason, requester_id }
+            let user = User::read(&payload.get("user"))?;
+            let reason = payload.get("reason").text();
+            Event::UserAddedToChat { chat_id, thread_id, user, reason, requester_id: requester_id() }
         }
         "chat_deactivated" => {
-            let WireChatDeactivated { chat_id, thread_id, user_id } = decode_json(json)?;
-            Event::ChatDeactivated { chat_id, thread_id, user_id }
+            let user_id = payload.get("user_id").id();
+            Event::ChatDeactivated { chat_id, thread_id: thread.needed(thread_id)?, user_id }
         }
-        _ => Event::Other,
+        _ => return None,
     })
 }
 
-fn transferred(wire: WireChatTransferred) -> Event {
-    let target = wire.transferred_to.unwrap_or_default();
-    Event::ChatTransferred {
-        chat_id: wire.chat_id,
-        thread_id: wire.thread_id,
-        requester_id: wire.requester_id,
-        reason: wire.reason,
-        agent_ids: target.agent_ids.unwrap_or_default().iter().map(ParticipantId::to_agent_id).collect(),
-        group_ids: target.group_ids.unwrap_or_default(),
-        queued: wire.queue.is_some(),
-    }
+/// The event of a payload with its thread, which its id begins with as well.
+fn said(payload: &Field<'_>, thread_id: Option<ThreadId>, received_at: Timestamp) -> Option<(ThreadId, super::Event)> {
+    let event = payload.get("event");
+    let id = event.get("id");
+    let id: EventId = id.needed(id.id())?;
+    let thread_id = thread_id.or_else(|| super::model::thread_of(&id))?;
+    Some((thread_id, super::Event::read(&event, id, received_at)))
 }
 
 #[cfg(test)]
@@ -354,6 +370,7 @@ mod tests {
     use super::super::{Content, UserKind};
     use super::*;
 
+    const NOW: Timestamp = Timestamp::from_unix_millis(1_778_492_460_000);
     const ORGANIZATION: &str = "390e44e6-f1e6-4c62-9d1c-5f9d4a3a6a11";
 
     fn delivery(secret: &str) -> UnverifiedDelivery {
@@ -365,7 +382,7 @@ mod tests {
     }
 
     fn event(action: &str, payload: &Value) -> Event {
-        decode(action, &to_raw_value(payload).unwrap()).unwrap()
+        decode(action, &to_raw_value(payload).unwrap(), NOW).unwrap().0
     }
 
     fn verify<'a>(sent: &'a UnverifiedDelivery, ours: &[&str]) -> Result<Delivery<'a>, Rejection> {
@@ -379,7 +396,7 @@ mod tests {
             let sent = delivery("s3cr3t");
             let opened = verify(&sent, &ours).unwrap();
             let expected = Event::ChatDeactivated { chat_id: "C".into(), thread_id: "T".into(), user_id: None };
-            assert_eq!(opened.decode().unwrap(), expected);
+            assert_eq!(opened.decode(NOW).unwrap().0, expected);
         }
     }
 
@@ -459,7 +476,6 @@ mod tests {
             requester_id: Some("bob@example.com".into()),
             reason: TransferReason::Manual,
             agent_ids: vec!["anna@example.com".into()],
-            group_ids: vec![GroupId(1)],
             queued: true,
         };
         assert_eq!(event("chat_transferred", &full), expected);
@@ -470,7 +486,6 @@ mod tests {
             requester_id: None,
             reason: TransferReason::Other,
             agent_ids: Vec::new(),
-            group_ids: Vec::new(),
             queued: false,
         };
         for payload in [json!({"chat_id": "C"}), json!({"chat_id": "C", "reason": "whim", "transferred_to": {}})] {
@@ -496,10 +511,33 @@ mod tests {
         assert_eq!(event("something_new", &json!(null)), Event::Other);
     }
 
+    fn unclear(action: &str, payload: &Value) -> (Option<ChatId>, Event, Vec<String>) {
+        let (event, odd) = decode(action, &to_raw_value(payload).unwrap(), NOW).unwrap();
+        let Event::Unclear { chat_id, rest } = event else { panic!("{action} {payload} is clear: {event:?}") };
+        (chat_id, *rest, odd.places().to_vec())
+    }
+
     #[test]
-    fn a_payload_that_is_not_as_documented_is_an_error_that_names_the_place() {
-        let payload = to_raw_value(&json!({"chat_id": "C", "event": {}})).unwrap();
-        let error = decode("incoming_event", &payload).unwrap_err();
-        assert_eq!(error.to_string(), "missing field `id` (at event)");
+    fn a_payload_that_is_not_as_documented_is_read_as_far_as_it_goes() {
+        let (chat_id, rest, odd) = unclear("incoming_event", &json!({"chat_id": "C", "event": {}}));
+        assert_eq!((chat_id, rest), (Some("C".into()), Event::Other));
+        assert_eq!(odd, ["thread_id", "event.id"]);
+
+        let event_of = |event: Value| json!({"chat_id": "C", "thread_id": null, "event": event});
+        let event =
+            json!({"id": "T_3", "type": "message", "text": 7, "author_id": ["anna"], "created_at": "yesterday"});
+        let (_, rest, odd) = unclear("incoming_event", &event_of(event));
+        let Event::IncomingEvent { thread_id, event, .. } = rest else { panic!("{rest:?}") };
+        assert_eq!((thread_id, event.created_at), ("T".into(), NOW));
+        assert_eq!(event.content, Content::Message { text: "7".into() });
+        assert!(event.author_id.is_some());
+        assert_eq!(odd, ["thread_id", "event.text", "event.author_id", "event.created_at"]);
+
+        for payload in [json!(7), json!({"chat_id": {"canary": 1}, "event": 7}), json!([])] {
+            let (chat_id, rest, _) = unclear("chat_deactivated", &payload);
+            assert_eq!((chat_id, rest), (None, Event::Other), "{payload}");
+        }
+        let (chat_id, ..) = unclear("", &json!({"chat": {"id": "C"}}));
+        assert_eq!(chat_id, Some("C".into()), "the action itself cannot be read");
     }
 }

@@ -4,6 +4,8 @@ use http::{HeaderMap, HeaderName, header};
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
+use crate::text::is_blank;
+
 const UNKNOWN_TYPE: &str = "application/octet-stream";
 
 /// The longest name, in bytes; file systems take little more.
@@ -85,7 +87,7 @@ impl Declared {
     /// there is any.
     pub fn name(&self, title: Option<&str>, kind: &str) -> String {
         let candidates = title.into_iter().chain(self.names()).chain([kind]).map(clean);
-        let name = candidates.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        let name = candidates.into_iter().find(|name| !is_blank(name)).unwrap_or_default();
         let usual =
             || TYPES.iter().find(|(_, known)| Some(*known) == self.content_type.as_deref()).map(|(known, _)| *known);
         let wanted = self.names().find_map(extension).or_else(usual);
@@ -113,7 +115,7 @@ fn extension(name: &str) -> Option<&str> {
     let (stem, extension) = name.trim_end().rsplit_once('.')?;
     let is_plain = extension.chars().all(|c| c.is_ascii_alphanumeric());
     let has_letter = extension.contains(|c: char| c.is_ascii_alphabetic());
-    (!stem.trim().is_empty() && extension.len() <= 8 && is_plain && has_letter).then_some(extension)
+    (!is_blank(stem) && extension.len() <= 8 && is_plain && has_letter).then_some(extension)
 }
 
 /// `type/subtype` of a content type, if it is one.
@@ -136,7 +138,7 @@ fn file_name(value: &str) -> Option<String> {
         let encoded = parts.nth(1)?;
         is_utf8.then(|| percent_decode_str(encoded).decode_utf8_lossy().into_owned())
     });
-    extended.or_else(|| named("filename").cloned()).filter(|name| !name.trim().is_empty())
+    extended.or_else(|| named("filename").cloned()).filter(|name| !is_blank(name))
 }
 
 /// `name=value` pairs after the first semicolon; a value can be quoted, and then hold semicolons and escapes.

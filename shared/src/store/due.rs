@@ -1,10 +1,11 @@
 //! What the sweep looks for: the sparse index `due`.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::keys::{DUE_SHARD, Key};
 use super::lane::Lane;
 use super::timers::Timer;
+use super::transaction::Change;
 use super::{Item, Result, Table, text};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
@@ -40,30 +41,52 @@ impl Table {
     }
 }
 
-/// When the sweep last ran.
-#[derive(Serialize, Deserialize)]
-struct LastSweep {
-    ran_at: Timestamp,
+/// The runs of the sweep.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Sweeps {
+    /// When one last began.
+    pub ran_at: Timestamp,
+    /// Until when one is at work, unless it ends before.
+    #[serde(default)]
+    pub lease_until: Option<Timestamp>,
 }
 
 impl Table {
-    /// Notes that the sweep runs now.
+    /// Begins a run of the sweep, unless another one is at work; `until` is when this one has ended even if it dies.
     ///
     /// # Errors
     ///
-    /// See [`Error`](super::Error).
-    pub async fn note_sweep(&self, now: Timestamp) -> Result<()> {
-        self.put(&Key::sweep(), "sweep", &LastSweep { ran_at: now }).await
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn begin_sweep(&self, holder: &str, now: Timestamp, until: Timestamp) -> Result<bool> {
+        let change = Change {
+            expression: "SET ran_at = :now, lease_holder = :holder, lease_until = :until",
+            condition: "attribute_not_exists(lease_until) OR lease_until <= :now",
+            values: vec![(":now", text(now)), (":holder", text(holder)), (":until", text(until))],
+        };
+        self.update("table begin_sweep", &Key::sweep(), change).await
     }
 
-    /// When the sweep last ran.
+    /// Ends a run of the sweep.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn end_sweep(&self, holder: &str) -> Result<()> {
+        let change = Change {
+            expression: "REMOVE lease_holder, lease_until",
+            condition: "lease_holder = :holder",
+            values: vec![(":holder", text(holder))],
+        };
+        self.update("table end_sweep", &Key::sweep(), change).await.map(drop)
+    }
+
+    /// The last run of the sweep.
     ///
     /// # Errors
     ///
     /// As all reads: see [`Error`](super::Error).
-    pub async fn last_sweep(&self) -> Result<Option<Timestamp>> {
-        let last: Option<LastSweep> = self.get(&Key::sweep()).await?;
-        Ok(last.map(|last| last.ran_at))
+    pub async fn sweeps(&self) -> Result<Option<Sweeps>> {
+        self.get(&Key::sweep()).await
     }
 }
 

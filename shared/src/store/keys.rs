@@ -21,8 +21,8 @@
 //! | install | `INSTALLS` | `INSTALL#<install id>` | register, unregister |
 //!
 //! `<lane>` is `to_agent` or `to_bot`; `<timer>` is `pause` or `assignment`; `<time>` is the source's own time, in the fixed width of
-//! [`Timestamp`], so that a query returns a lane's items oldest first. All reads by key are
-//! consistent; the index `due` (`due_shard`, `due_at`) only tells the sweep where to look. `expires_at` (seconds) is the
+//! [`Timestamp`], so that a query returns a lane's items oldest first; items of one time are put in order when they are read
+//! ([`in_order`](super::lane::in_order)). All reads by key are consistent; the index `due` (`due_shard`, `due_at`) only tells the sweep where to look. `expires_at` (seconds) is the
 //! table's TTL attribute.
 
 use std::collections::HashMap;

@@ -1,15 +1,16 @@
 //! What a lane is made of; the verbs are on [`Table`](super::Table).
 //!
 //! An item is accepted once per source id, waits in the order of its source's time, and is delivered by whoever holds the
-//! lane's lease.
+//! lane's lease. Items of one time stand in the order in which their source counts them, else in that of their arrival.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::Item;
 use crate::clock::Timestamp;
-use crate::ids::SessionId;
+use crate::ids::{SessionId, numbered};
 
 /// A direction of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +45,26 @@ pub struct Position {
     pub at: Timestamp,
     /// The source's own id, unique within the lane.
     pub source_id: String,
+}
+
+/// Puts what was found in a lane in its order; each with its position and the time of its arrival, where that is known.
+///
+/// What one source counts stands together, where the first of it has arrived: so the order is the same whichever items are
+/// compared first.
+pub fn in_order<T>(found: Vec<(Position, Option<Timestamp>, T)>) -> Vec<T> {
+    let of_source = |position: &Position| (position.at, numbered(&position.source_id).0.to_owned());
+    let mut first_arrivals = HashMap::new();
+    for (position, arrived_at, _) in &found {
+        let first = first_arrivals.entry(of_source(position)).or_insert(*arrived_at);
+        *first = (*first).min(*arrived_at);
+    }
+    let mut found = found;
+    found.sort_by_cached_key(|(position, arrived_at, _)| {
+        let (at, stem) = of_source(position);
+        let first_arrival = first_arrivals.get(&(at, stem.clone())).copied().flatten();
+        (at, first_arrival, stem, numbered(&position.source_id).1, *arrived_at)
+    });
+    found.into_iter().map(|(.., item)| item).collect()
 }
 
 /// The right to deliver from a lane.
@@ -119,13 +140,58 @@ pub struct Waiting<T> {
     pub attempts: u32,
     /// Whether an attempt ended without an answer, so that it may have taken effect.
     pub outcome_unknown: bool,
+    /// Since when it fails at the vendor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Timestamp>,
+    /// Since when it is seen to fail alone, while the vendor serves others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alone_since: Option<Timestamp>,
 }
 
 impl<T> Waiting<T> {
     /// An item that nobody has tried to deliver.
     pub const fn new(position: Position, content: T) -> Self {
-        Self { position, content, attempts: 0, outcome_unknown: false }
+        Self { position, content, attempts: 0, outcome_unknown: false, failing_since: None, alone_since: None }
     }
+}
+
+/// What is noted of an item that a vendor has failed on once more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Failing {
+    /// Whether that attempt may have taken effect.
+    pub outcome_unknown: bool,
+    /// Since when it fails.
+    pub since: Option<Timestamp>,
+    /// Since when it is seen to fail alone.
+    pub alone_since: Option<Timestamp>,
+}
+
+/// Why an item was put aside, and for how long it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// The error in its plain form, which has nothing of the text: `LiveChat refused send_event: validation, status 422`.
+    pub cause: String,
+    /// Whether the other side may have the item.
+    pub outcome_unknown: bool,
+    /// Until when it is kept, with its text.
+    pub expires_at: Timestamp,
+}
+
+/// How the lane of one session has fared lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Fares {
+    /// When its vendor last took an item.
+    #[serde(default)]
+    pub served_at: Option<Timestamp>,
+    /// Which that was.
+    #[serde(default)]
+    pub served_by: Option<String>,
+    /// When it was last left because its vendor had failed.
+    #[serde(default)]
+    pub failed_at: Option<Timestamp>,
+    /// Which that was.
+    #[serde(default)]
+    pub failed_by: Option<String>,
 }
 
 /// A lane as its lease holder sees it.
@@ -137,6 +203,8 @@ pub struct Contents<T> {
     pub not_before: Option<Timestamp>,
     /// When an item last left the lane.
     pub last_finished_at: Option<Timestamp>,
+    /// The highest number of an item that has left the lane, where its source numbers what follows one another.
+    pub last_number: Option<u64>,
     /// Whether the lane was taken over from a holder that died: what waits may have been delivered already.
     pub was_interrupted: bool,
     /// What waits, oldest first.
@@ -162,11 +230,17 @@ impl fmt::Debug for Unread {
 
 impl<T> Contents<T> {
     /// What the holder of the lease knows of a lane that was idle after so many `arrivals`, until `item` came.
-    pub fn alone(arrivals: u64, last_finished_at: Option<Timestamp>, item: Waiting<T>) -> Self {
+    pub fn alone(
+        arrivals: u64,
+        last_finished_at: Option<Timestamp>,
+        last_number: Option<u64>,
+        item: Waiting<T>,
+    ) -> Self {
         Self {
             arrivals: arrivals + 1,
             not_before: None,
             last_finished_at,
+            last_number,
             was_interrupted: false,
             waiting: vec![item],
             unread: Vec::new(),
@@ -195,6 +269,8 @@ pub struct Known {
     pub is_last: bool,
     /// Whether items have kept arriving lately, so that a look saves a transaction that would be refused.
     pub is_lively: bool,
+    /// The highest number of an item that has left the lane, this one included.
+    pub last_number: Option<u64>,
 }
 
 /// How a lane stands after an item has left it.
@@ -255,4 +331,49 @@ pub struct Done<'a, T> {
     pub vendor_id: Option<String>,
     /// When.
     pub finished_at: Timestamp,
+    /// The vendor that took it, where that shows that it takes what others send.
+    pub served_by: Option<&'static str>,
+    /// Why it is put aside, where it is.
+    pub parked: Option<Reason>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(items: &[(i64, &str, Option<i64>)]) -> Vec<String> {
+        let time = Timestamp::from_unix_millis;
+        let found = items.iter().map(|(at, source_id, arrived_at)| {
+            let position = Position { at: time(*at), source_id: (*source_id).to_owned() };
+            (position, arrived_at.map(time), (*source_id).to_owned())
+        });
+        in_order(found.collect())
+    }
+
+    #[test]
+    fn items_of_one_time_stand_as_they_were_counted_or_as_they_arrived() {
+        let found = [
+            (5, "event:T_10", Some(6)),
+            (5, "event:T_2", Some(9)),
+            (5, "message:z", Some(7)),
+            (5, "message:a", Some(8)),
+            (4, "event:T_11", Some(9)),
+            (5, "said:x", None),
+        ];
+        let expected = ["event:T_11", "said:x", "event:T_2", "event:T_10", "message:z", "message:a"];
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..100 {
+            let mut found = found;
+            random.shuffle(&mut found);
+            assert_eq!(order(&found), expected);
+        }
+    }
+
+    #[test]
+    fn parts_of_a_message_are_counted_however_many_digits_they_have() {
+        let found = [(1, "message:m_7#100", Some(1)), (1, "message:m_7#09", Some(1)), (1, "message:m_7#99", Some(1))];
+        assert_eq!(order(&found), ["message:m_7#09", "message:m_7#99", "message:m_7#100"]);
+    }
 }

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::{DUE_SHARD, Key};
 use super::lane::{
-    Accepted, Arrival, Completed, Contents, Done, Known, Lane, Lease, Occupancy, Outcome, Unread, Waiting,
+    Accepted, Arrival, Completed, Contents, Done, Failing, Known, Lane, Lease, Occupancy, Outcome, Position, Reason,
+    Unread, Waiting, in_order,
 };
 use super::operator::Raw;
 use super::retry::Tries;
@@ -26,16 +27,26 @@ pub(super) const TRAIL_WRITE: usize = 0;
 /// How many writes an arrival takes.
 pub(super) const ARRIVAL_WRITES: usize = 3;
 
+/// Why an item is put aside that this version does not know.
+const UNREADABLE: &str = "this version cannot read it";
+
 /// Stands for the holder that a lane was not taken from.
 const NOBODY: &str = "nobody";
 
 /// Nobody holds the lease, or somebody has died with it.
 const FREE: &str = "attribute_not_exists(lease_until) OR lease_until <= :now";
 
-const GO_ON: &str = "SET last_finished_at = :now REMOVE not_before";
+const GO_ON: &str = "SET last_finished_at = :now, last_number = :number REMOVE not_before";
 
-const GO_ON_AND_RELEASE: &str =
-    "SET last_finished_at = :now REMOVE lease_holder, lease_until, not_before, due_shard, due_at";
+const GO_ON_AND_RELEASE: &str = "SET last_finished_at = :now, last_number = :number \
+     REMOVE lease_holder, lease_until, not_before, due_shard, due_at";
+
+/// The same after what shows that the vendor takes what is sent.
+const GO_ON_SERVED: &str = "SET last_finished_at = :now, last_number = :number, served_at = :now, served_by = :vendor \
+     REMOVE not_before, failed_at";
+
+const GO_ON_SERVED_AND_RELEASE: &str = "SET last_finished_at = :now, last_number = :number, served_at = :now, served_by = :vendor \
+     REMOVE lease_holder, lease_until, not_before, due_shard, due_at, failed_at";
 
 const RELEASE: &str = "REMOVE lease_holder, lease_until, not_before, due_shard, due_at";
 
@@ -47,6 +58,14 @@ struct Trail<'a> {
     expires_at: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<&'a str>,
+}
+
+/// An item as it is first written.
+#[derive(Serialize)]
+struct Arriving<T> {
+    #[serde(flatten)]
+    waiting: Waiting<T>,
+    arrived_at: Timestamp,
 }
 
 /// One way into a lane, and what has become of the item that went it.
@@ -75,6 +94,8 @@ struct LaneRecord {
     interrupted_holder: Option<String>,
     #[serde(default)]
     last_finished_at: Option<Timestamp>,
+    #[serde(default)]
+    last_number: Option<u64>,
     #[serde(default)]
     lease_holder: Option<String>,
 }
@@ -170,6 +191,7 @@ impl Table {
             revision: arrival.revision.as_deref(),
         };
         let waiting = Waiting::new(position.clone(), arrival.content.clone());
+        let waiting = Arriving { waiting, arrived_at: arrival.received_at };
         self.transaction()
             .create_over_expired(
                 &Key::trail(session_id, *lane, &position.source_id),
@@ -213,16 +235,25 @@ impl Table {
             items.into_iter().partition(|item| item.get("sk") == Some(&text(&key.sk)));
         let record: LaneRecord = lanes.into_iter().next().map(serde_dynamo::from_item).transpose()?.unwrap_or_default();
         let was_interrupted = record.interrupted_holder.is_some_and(|holder| holder != NOBODY);
-        let LaneRecord { arrivals, not_before, last_finished_at, .. } = record;
-        let (waiting_items, nothing) = (waiting, Vec::new());
-        let mut contents =
-            Contents { arrivals, not_before, last_finished_at, was_interrupted, waiting: Vec::new(), unread: nothing };
-        for item in waiting_items {
-            match serde_dynamo::from_item(item.clone()) {
-                Ok(read) => contents.waiting.push(read),
+        let LaneRecord { arrivals, not_before, last_finished_at, last_number, .. } = record;
+        let mut contents = Contents {
+            arrivals,
+            not_before,
+            last_finished_at,
+            last_number,
+            was_interrupted,
+            waiting: Vec::new(),
+            unread: Vec::new(),
+        };
+        let mut read: Vec<(Position, Option<Timestamp>, Waiting<T>)> = Vec::new();
+        for item in waiting {
+            let arrived_at = item.get("arrived_at").and_then(|at| Timestamp::parse(at.as_s().ok()?));
+            match serde_dynamo::from_item::<_, Waiting<T>>(item.clone()) {
+                Ok(waiting) => read.push((waiting.position.clone(), arrived_at, waiting)),
                 Err(error) => contents.unread.push(unread(lane, item).ok_or(error)?),
             }
         }
+        contents.waiting = in_order(read);
         Ok(contents)
     }
 
@@ -239,9 +270,13 @@ impl Table {
         lease: &Lease,
         unread: &Unread,
         now: Timestamp,
+        expires_at: Timestamp,
     ) -> Result<bool> {
         let Unread { position, item } = unread;
-        let mut item = item.clone();
+        let outcome_unknown = item.get("outcome_unknown").and_then(|known| known.as_bool().ok()).copied();
+        let reason =
+            Reason { cause: UNREADABLE.to_owned(), outcome_unknown: outcome_unknown.unwrap_or(true), expires_at };
+        let mut item = put_aside(item.clone(), now, &reason);
         // By these it is listed, whatever else it lacks.
         item.insert("at".to_owned(), text(position.at));
         item.insert("source_id".to_owned(), text(&position.source_id));
@@ -252,7 +287,7 @@ impl Table {
             values: vec![(":outcome", outcome), (":now", text(now))],
         };
         let ours = Change {
-            expression: GO_ON,
+            expression: "SET last_finished_at = :now REMOVE not_before",
             condition: "lease_holder = :holder",
             values: vec![(":holder", text(&lease.holder)), (":now", text(now))],
         };
@@ -302,18 +337,24 @@ impl Table {
     ///
     /// As all writes: see [`Error`](super::Error).
     pub async fn complete<T: Serialize>(&self, done: &Done<'_, T>, lease: &Lease, known: Known) -> Result<Completed> {
-        let (expression, completed) = match known.is_last {
-            true => (GO_ON_AND_RELEASE, Completed::Released),
-            false => (GO_ON, Completed::MoreToDo),
+        let (expression, completed) = match (known.is_last, done.served_by) {
+            (true, None) => (GO_ON_AND_RELEASE, Completed::Released),
+            (true, Some(_)) => (GO_ON_SERVED_AND_RELEASE, Completed::Released),
+            (false, None) => (GO_ON, Completed::MoreToDo),
+            (false, Some(_)) => (GO_ON_SERVED, Completed::MoreToDo),
         };
         let holder = (":holder", text(&lease.holder));
         let now = (":now", text(done.finished_at));
+        let vendor = done.served_by.map(|vendor| (":vendor", text(vendor)));
+        let last = (":number", known.last_number.map_or(AttributeValue::Null(true), number));
+        let values: Vec<_> = [holder, now, last].into_iter().chain(vendor).collect();
         let unless_new = Change {
             expression,
             condition: "lease_holder = :holder AND arrivals = :arrivals",
-            values: vec![holder.clone(), (":arrivals", number(known.arrivals)), now.clone()],
+            values: values.iter().cloned().chain([(":arrivals", number(known.arrivals))]).collect(),
         };
-        let anyway = Change { expression: GO_ON, condition: "lease_holder = :holder", values: vec![holder, now] };
+        let go_on = if done.served_by.is_some() { GO_ON_SERVED } else { GO_ON };
+        let anyway = Change { expression: go_on, condition: "lease_holder = :holder", values };
         let (mut nothing_new, mut look) = (true, known.is_lively);
         let mut tries = self.tries_until(lease.until);
         loop {
@@ -356,8 +397,10 @@ impl Table {
             .delete(&Key::waiting(session_id, *lane, &item.position))?
             .update(&Key::trail(session_id, *lane, &item.position.source_id), trail)?
             .update(&Key::lane(session_id, *lane), lane_change)?;
-        if *outcome == Outcome::Parked {
-            transaction = transaction.put(&Key::parked(session_id, *lane, &item.position), "parked", item)?;
+        if let Some(reason) = &done.parked {
+            let item = put_aside(serde_dynamo::to_item(item)?, done.finished_at, reason);
+            transaction =
+                transaction.put(&Key::parked(session_id, *lane, &done.item.position), "parked", &Raw(item))?;
         }
         Ok(transaction)
     }
@@ -378,15 +421,29 @@ impl Table {
 
     /// Gives the lease back with items still waiting: nobody delivers before `not_before`, then the sweep looks here.
     ///
+    /// `failed` is the vendor that has just failed on the first of them, and when.
+    ///
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error).
-    pub async fn postpone(&self, id: &SessionId, lane: Lane, lease: &Lease, not_before: Timestamp) -> Result<()> {
-        let change = Change {
+    pub async fn postpone(
+        &self,
+        id: &SessionId,
+        lane: Lane,
+        lease: &Lease,
+        not_before: Timestamp,
+        failed: Option<(&str, Timestamp)>,
+    ) -> Result<()> {
+        let mut change = Change {
             expression: "SET not_before = :then, due_at = :then REMOVE lease_holder, lease_until",
             condition: "lease_holder = :holder",
             values: vec![(":then", text(not_before)), (":holder", text(&lease.holder))],
         };
+        if let Some((vendor, at)) = failed {
+            change.expression = "SET not_before = :then, due_at = :then, failed_at = :at, failed_by = :vendor \
+                                 REMOVE lease_holder, lease_until";
+            change.values.extend([(":at", text(at)), (":vendor", text(vendor))]);
+        }
         self.update_within(self.tries_until(lease.until), "table postpone", &Key::lane(id, lane), change).await?;
         Ok(())
     }
@@ -416,24 +473,30 @@ impl Table {
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error).
-    pub async fn note_attempt<T>(
-        &self,
-        id: &SessionId,
-        lane: Lane,
-        item: &Waiting<T>,
-        outcome_unknown: bool,
-    ) -> Result<()> {
+    pub async fn note_attempt<T>(&self, id: &SessionId, lane: Lane, item: &Waiting<T>, failing: Failing) -> Result<()> {
+        let or_null = |at: Option<Timestamp>| at.map_or(AttributeValue::Null(true), text);
         let change = Change {
-            expression: "SET attempts = :attempts, outcome_unknown = :unknown",
+            expression: "SET attempts = :attempts, outcome_unknown = :unknown, failing_since = :since, alone_since = :alone",
             condition: "attribute_exists(pk)",
             values: vec![
                 (":attempts", number(item.attempts + 1)),
-                (":unknown", AttributeValue::Bool(outcome_unknown || item.outcome_unknown)),
+                (":unknown", AttributeValue::Bool(failing.outcome_unknown || item.outcome_unknown)),
+                (":since", or_null(failing.since)),
+                (":alone", or_null(failing.alone_since)),
             ],
         };
         self.update("table note_attempt", &Key::waiting(id, lane, &item.position), change).await?;
         Ok(())
     }
+}
+
+/// An item as it is kept for an operator: with the reason, and until its text has to go.
+fn put_aside(mut item: Item, now: Timestamp, reason: &Reason) -> Item {
+    item.insert("outcome_unknown".to_owned(), AttributeValue::Bool(reason.outcome_unknown));
+    item.insert("cause".to_owned(), text(&reason.cause));
+    item.insert("parked_at".to_owned(), text(now));
+    item.insert("expires_at".to_owned(), number(reason.expires_at.unix_seconds()));
+    item
 }
 
 fn unread(lane: Lane, item: Item) -> Option<Unread> {

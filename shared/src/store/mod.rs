@@ -6,6 +6,7 @@
 
 mod agents;
 mod due;
+mod fares;
 mod gates;
 mod heard;
 mod installs;
@@ -26,8 +27,8 @@ mod transaction;
 mod users;
 
 pub use agents::Agent;
-pub use due::Due;
-pub use gates::NamedTime;
+pub use due::{Due, Sweeps};
+pub use gates::{Closure, Limits, Passage, TRIAL_EVERY, Trouble, VendorState};
 pub use heard::Heard;
 pub use operator::{Erased, Kept, LifeEvent, Parked};
 pub use sessions::{AgentTold, ChatPointer, Claim, ConversationPointer, Platform, Session, State, Thread};

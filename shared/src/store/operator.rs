@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::keys::{DUE_SHARD, Key};
 use super::lane::{Lane, Outcome, Position};
 use super::transaction::Change;
-use super::{Item, Result, Session, State, Table, User, number, text};
+use super::{Item, Result, Session, State, Table, User, has_expired, number, text};
 use crate::clock::Timestamp;
 use crate::ids::{BotcopyBotId, SessionId, UserId};
 
@@ -31,6 +31,14 @@ pub struct Parked {
     pub kind: String,
     /// How often it was tried, the last time aside.
     pub attempts: u32,
+    /// When it was put aside; earlier versions did not note it.
+    pub parked_at: Option<Timestamp>,
+    /// Why, without anything of its text; earlier versions did not note it.
+    pub cause: Option<String>,
+    /// Whether the other side may have it all the same.
+    pub outcome_unknown: bool,
+    /// When it is deleted, in Unix seconds; nobody deletes what earlier versions have put aside.
+    pub expires_at: Option<i64>,
 }
 
 impl Parked {
@@ -82,7 +90,19 @@ pub struct Kept {
 }
 
 /// What an item is, without what it says.
-const SUMMARY: &[&str] = &["pk", "sk", "entity", "at", "source_id", "attempts", "content.kind"];
+const SUMMARY: &[&str] = &[
+    "pk",
+    "sk",
+    "entity",
+    "at",
+    "source_id",
+    "attempts",
+    "content.kind",
+    "parked_at",
+    "cause",
+    "outcome_unknown",
+    "expires_at",
+];
 
 /// What is noted of callers who were turned away.
 #[derive(Deserialize, Serialize)]
@@ -182,11 +202,22 @@ impl Table {
     /// # Errors
     ///
     /// As all reads: see [`Error`](super::Error).
-    pub async fn parked(&self, seen: Seen<'_>) -> Result<Vec<Parked>> {
+    pub async fn parked(&self, now: Timestamp, seen: Seen<'_>) -> Result<Vec<Parked>> {
         let items = self.scan(&[Wanted::Is("entity", "parked")], SUMMARY, seen).await?;
-        let mut parked: Vec<Parked> = items.iter().filter_map(read_parked).collect();
+        let kept = items.iter().filter(|item| !has_expired(item, now));
+        let mut parked: Vec<Parked> = kept.filter_map(read_parked).collect();
         parked.sort_by(|one, other| one.position.cmp(&other.position));
         Ok(parked)
+    }
+
+    /// What is parked of one session.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn parked_of(&self, id: &SessionId) -> Result<Vec<Parked>> {
+        let items = self.query(&Key::session(id).pk, "PARKED#").await?;
+        Ok(items.iter().filter_map(read_parked).collect())
     }
 
     /// Everything that a session has accepted, in order of its acceptance.
@@ -253,10 +284,13 @@ impl Table {
         let Parked { session_id, lane, position, .. } = parked;
         let key = Key::parked(session_id, *lane, position);
         let Some(mut item) = self.get_item(&key).await? else { return Ok(false) };
-        for name in ["pk", "sk", "entity"] {
+        // What it waits for is another delivery: it must not be deleted meanwhile, and it has not failed yet. What is known of its
+        // outcome stays.
+        for name in ["pk", "sk", "entity", "parked_at", "cause", "expires_at", "failing_since", "alone_since"] {
             item.remove(name);
         }
         item.insert("attempts".to_owned(), number(0));
+        item.insert("outcome_unknown".to_owned(), AttributeValue::Bool(parked.outcome_unknown));
         let trail = Change {
             expression: "SET source_id = :source, expires_at = if_not_exists(expires_at, :expires) \
                          REMOVE outcome, finished_at, vendor_id",
@@ -447,6 +481,10 @@ fn count(item: &Item, name: &str) -> u32 {
     item.get(name).and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok()).unwrap_or_default()
 }
 
+fn flag(item: &Item, name: &str) -> bool {
+    item.get(name).and_then(|value| value.as_bool().ok()).copied().unwrap_or_default()
+}
+
 fn kind(item: &Item) -> Option<String> {
     item.get("content")?.as_m().ok()?.get("kind")?.as_s().ok().cloned()
 }
@@ -460,6 +498,11 @@ fn read_parked(item: &Item) -> Option<Parked> {
         position: Position { at: time(item, "at")?, source_id: source_id.to_owned() },
         kind: kind(item).unwrap_or_default(),
         attempts: count(item, "attempts"),
+        parked_at: time(item, "parked_at"),
+        cause: part(item, "cause").map(str::to_owned),
+        // Earlier versions did not note what the last attempt had left open.
+        outcome_unknown: part(item, "cause").is_none() || flag(item, "outcome_unknown"),
+        expires_at: item.get("expires_at").and_then(|value| value.as_n().ok()?.parse().ok()),
     })
 }
 

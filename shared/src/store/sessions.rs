@@ -94,6 +94,9 @@ pub struct Session {
     /// Whether the thread has to be read whatever has arrived lately: after an outage of ours.
     #[serde(default)]
     pub must_read: bool,
+    /// Whether the bot knows that the session is over, once it is; not known of sessions that an earlier version has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bot_told: Option<bool>,
     /// The sentence with which the start failed, for those who waited for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
@@ -481,6 +484,20 @@ impl Table {
         self.update("table begin_undoing", &Key::session(&session.session_id), change).await
     }
 
+    /// Notes that the bot knows of a session's end.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn note_bot_told(&self, id: &SessionId) -> Result<()> {
+        let change = Change {
+            expression: "SET bot_told = :told",
+            condition: "attribute_exists(pk)",
+            values: vec![(":told", value(&true)?)],
+        };
+        self.update("table note_bot_told", &Key::session(id), change).await.map(drop)
+    }
+
     /// Marks a session as over on both sides; what is left of it disappears at `expires_at`.
     ///
     /// # Errors
@@ -489,9 +506,14 @@ impl Table {
     pub async fn close(&self, session: &Session, expires_at: Timestamp) -> Result<()> {
         let expires = number(expires_at.unix_seconds());
         let change = Change {
-            expression: "SET session_state = :closed, expires_at = :expires REMOVE opening, due_shard, due_at",
+            expression: "SET session_state = :closed, expires_at = :expires, bot_told = :told \
+                         REMOVE opening, due_shard, due_at",
             condition: "",
-            values: vec![(":closed", value(&State::Closed)?), (":expires", expires.clone())],
+            values: vec![
+                (":closed", value(&State::Closed)?),
+                (":expires", expires.clone()),
+                (":told", value(&session.bot_told)?),
+            ],
         };
         let expiry =
             Change { expression: "SET expires_at = :expires", condition: "", values: vec![(":expires", expires)] };

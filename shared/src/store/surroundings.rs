@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::keys::Key;
 use super::lane::{Lane, Occupancy};
-use super::{ChatPointer, ConversationPointer, Item, NamedTime, Result, Session, Table, User, has_expired};
+use super::{ChatPointer, ConversationPointer, Item, Result, Session, Table, User, VendorState, has_expired};
 use crate::clock::Timestamp;
 use crate::ids::{ChatId, ConversationId, SessionId, UserId};
 
@@ -17,6 +17,8 @@ pub struct Wanted<'a> {
     pub session_id: &'a SessionId,
     /// The lane, unless it is read for itself.
     pub lane: Option<Lane>,
+    /// Another lane, whose numbers go on in this one.
+    pub beside: Option<Lane>,
     /// A user, where that matters.
     pub user_id: Option<&'a UserId>,
     /// The vendors that may be called.
@@ -32,14 +34,18 @@ pub struct Surroundings {
     pub occupancy: Occupancy,
     /// When an item last left the lane.
     pub last_finished_at: Option<Timestamp>,
+    /// The highest number of an item that has left the lane or the one beside it.
+    pub last_number: Option<u64>,
     /// Its session.
     pub session: Option<Session>,
     /// The user, if asked for.
     pub user: Option<User>,
-    /// The latest time that each of the vendors has named, past or to come.
-    pub named_times: Vec<NamedTime>,
+    /// What is known of each of the vendors.
+    pub vendors: Vec<VendorState>,
     /// Those of the source ids that the lane has accepted before, and the times at which that is forgotten (in Unix seconds).
     pub receipts: HashMap<String, i64>,
+    /// How often changes of one of the source ids have been looked into, where they have been.
+    pub changes: HashMap<String, u64>,
 }
 
 impl Surroundings {
@@ -55,6 +61,8 @@ struct Receipt {
     source_id: String,
     #[serde(default = "never")]
     expires_at: i64,
+    #[serde(default)]
+    changes_seen: Option<u64>,
 }
 
 const fn never() -> i64 {
@@ -74,11 +82,13 @@ struct LaneRecord {
     #[serde(default)]
     last_finished_at: Option<Timestamp>,
     #[serde(default)]
+    last_number: Option<u64>,
+    #[serde(default)]
     lease_until: Option<Timestamp>,
 }
 
 impl Table {
-    /// Reads a lane's record, its session, the times that vendors have named, and a user.
+    /// Reads a lane's record, its session, what is known of vendors, and a user.
     ///
     /// # Errors
     ///
@@ -127,14 +137,16 @@ impl Table {
     }
 
     async fn surroundings_and(&self, pointer: Option<Key>, wanted: Wanted<'_>) -> Result<(Option<Item>, Surroundings)> {
-        let Wanted { session_id, lane, user_id, vendors, source_ids } = wanted;
+        let Wanted { session_id, lane, beside, user_id, vendors, source_ids } = wanted;
         let receipts = lane.into_iter().flat_map(|lane| {
             source_ids.iter().take(MOST_RECEIPTS).map(move |source_id| Key::trail(session_id, lane, source_id))
         });
         let receipts: Vec<_> = receipts.collect();
         let lane = lane.map(|lane| Key::lane(session_id, lane));
         let gates = vendors.iter().map(|vendor| Key::gate(vendor));
-        let around_session = [Key::session(session_id)].into_iter().chain(lane.clone()).chain(user_id.map(Key::user));
+        let beside = beside.map(|beside| Key::lane(session_id, beside));
+        let lanes = lane.clone().into_iter().chain(beside.clone());
+        let around_session = [Key::session(session_id)].into_iter().chain(lanes).chain(user_id.map(Key::user));
         let keys: Vec<_> = around_session.chain(gates).chain(pointer).chain(receipts).collect();
         // A lane that has never had anything has no record.
         let occupancy = lane.map_or(Occupancy::Busy, |_| Occupancy::Idle { arrivals: 0 });
@@ -142,35 +154,45 @@ impl Table {
         let mut pointer = None;
         for item in self.get_all(&keys).await? {
             let sk = item.get("sk").and_then(|sk| sk.as_s().ok()).map(String::as_str).unwrap_or_default();
+            let is_beside = beside.as_ref().is_some_and(|beside| beside.sk == sk);
             match sk.split_once('#').map_or(sk, |(entity, _)| entity) {
                 "SESSION" => around.session = Some(serde_dynamo::from_item(item)?),
                 "USER" => around.user = Some(serde_dynamo::from_item(item)?),
                 "LANE" => {
-                    around.last_finished_at = last_finished_at(&item)?;
-                    around.occupancy = occupancy_of(item)?;
+                    let record: LaneRecord = serde_dynamo::from_item(item)?;
+                    around.last_number = around.last_number.max(record.last_number);
+                    if !is_beside {
+                        around.last_finished_at = record.last_finished_at;
+                        around.occupancy = record.occupancy();
+                    }
                 }
                 "TRAIL" => {
                     let receipt: Receipt = serde_dynamo::from_item(item)?;
+                    if let Some(changes_seen) = receipt.changes_seen {
+                        around.changes.insert(receipt.source_id.clone(), changes_seen);
+                    }
                     around.receipts.insert(receipt.source_id, receipt.expires_at);
                 }
                 "CONVERSATION" | "CHAT" => pointer = Some(item),
-                _ => around.named_times.push(serde_dynamo::from_item(item)?),
+                _ => around.vendors.push(serde_dynamo::from_item(item)?),
             }
         }
         Ok((pointer, around))
     }
 }
 
-fn last_finished_at(record: &Item) -> Result<Option<Timestamp>> {
-    Ok(serde_dynamo::from_item::<_, LaneRecord>(record.clone())?.last_finished_at)
+impl LaneRecord {
+    /// Whatever waits, or is being delivered, makes its lane due.
+    const fn occupancy(&self) -> Occupancy {
+        match (&self.due_at, self.lease_until) {
+            (None, _) => Occupancy::Idle { arrivals: self.arrivals },
+            (Some(_), Some(until)) => Occupancy::Held { until },
+            (Some(_), None) => Occupancy::Busy,
+        }
+    }
 }
 
-/// How a lane is by its record. Whatever waits, or is being delivered, makes its lane due.
+/// How a lane is by its record.
 pub(super) fn occupancy_of(record: Item) -> Result<Occupancy> {
-    let record: LaneRecord = serde_dynamo::from_item(record)?;
-    Ok(match (record.due_at, record.lease_until) {
-        (None, _) => Occupancy::Idle { arrivals: record.arrivals },
-        (Some(_), Some(until)) => Occupancy::Held { until },
-        (Some(_), None) => Occupancy::Busy,
-    })
+    Ok(serde_dynamo::from_item::<_, LaneRecord>(record)?.occupancy())
 }

@@ -3,7 +3,7 @@
 use super::keys::Key;
 use super::lane::{Lane, Trail};
 use super::transaction::Change;
-use super::{Result, Table, text};
+use super::{Result, Table, number, text};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
 
@@ -15,6 +15,21 @@ impl Table {
     /// As all reads: see [`Error`](super::Error).
     pub async fn trail(&self, id: &SessionId, lane: Lane, source_id: &str, now: Timestamp) -> Result<Option<Trail>> {
         self.get_unexpired(&Key::trail(id, lane, source_id), now).await
+    }
+
+    /// Counts one more change of an item that is looked into: whatever is reported from now on is another one.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn count_change(&self, id: &SessionId, lane: Lane, source_id: &str) -> Result<()> {
+        let change = Change {
+            expression: "ADD changes_seen :one",
+            condition: "attribute_exists(pk)",
+            values: vec![(":one", number(1))],
+        };
+        self.update("table count_change", &Key::trail(id, lane, source_id), change).await?;
+        Ok(())
     }
 
     /// Notes which version of an item the other side has been told.

@@ -168,7 +168,8 @@ impl Table {
         Ok(())
     }
 
-    /// Stores a new or renewed customer unless somebody else has replaced `known` meanwhile; tells which one counts.
+    /// Stores a new or renewed customer unless somebody else has replaced `known` meanwhile; tells which one counts. What belonged to
+    /// another customer is forgotten with them: their chat, and what LiveChat was told of them.
     ///
     /// # Errors
     ///
@@ -178,8 +179,12 @@ impl Table {
             None => "attribute_not_exists(customer)",
             Some(_) => "customer.issued_at = :known",
         };
+        let is_another = known.is_some_and(|known| known.customer_id != new.customer_id);
         let known = known.map(|known| (":known", text(known.issued_at)));
-        let expression = "SET user_id = :id, entity = :entity, customer = :new";
+        let expression = match is_another {
+            true => "SET user_id = :id, entity = :entity, customer = :new REMOVE chat_id, thread_id, profile_sent",
+            false => "SET user_id = :id, entity = :entity, customer = :new",
+        };
         if self.change_user(id, expression, condition, value(&new)?, known).await? {
             return Ok(new);
         }

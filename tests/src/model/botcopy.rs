@@ -4,7 +4,7 @@
 use sandbox::journal::Entry;
 use serde_json::Value;
 
-use super::{Model, Word};
+use super::{Model, Word, is_blank};
 use crate::checker::Direction;
 
 impl Model {
@@ -40,6 +40,9 @@ impl Model {
     }
 
     fn wrote(&mut self, entry: &Entry, person: &str) {
+        if is_blank(entry.text("/text")) {
+            return;
+        }
         // Closed by people, a thread takes no words any more, but until we say so they are for nobody else.
         let thread = self.threads.get(person).filter(|thread| {
             self.sessions.get(*thread).is_some_and(|session| session.is_open() || session.awaits_our_word())

@@ -135,8 +135,10 @@ async fn counts(who: &Who) -> Vec<(&'static str, u32)> {
     };
     let (first_from_user, from_user) = (say("msg_1").await, say("msg_2").await);
     let (chat_id, thread_id) = world.chat_and_thread();
+    // The next one of the thread: a number that is missing would be waited for.
+    let events = world.stack.livechat.thread(&chat_id).map(|thread| thread.events).unwrap_or_default();
     let event = json!({
-        "id": format!("{thread_id}_900"), "created_at": world.now(), "type": "message", "text": "answer",
+        "id": format!("{thread_id}_{}", events.len() + 1), "created_at": world.now(), "type": "message", "text": "answer",
         "author_id": ANNA, "visibility": "all",
     });
     let webhook = world.envelope("incoming_event", json!({"chat_id": chat_id, "thread_id": thread_id, "event": event}));

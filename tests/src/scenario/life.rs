@@ -28,6 +28,8 @@ pub(super) struct Life {
     pub deliveries: BTreeSet<u64>,
     /// Every message that the bot platform has delivered.
     pub messages: Vec<String>,
+    /// How many items may be parked.
+    pub may_be_parked: usize,
     /// What no user may see.
     pub private: Vec<String>,
     running: JoinSet<()>,
@@ -58,6 +60,7 @@ impl Life {
             model: Model::default(),
             deliveries: BTreeSet::new(),
             messages: Vec::new(),
+            may_be_parked: 0,
             private: Vec::new(),
             running: JoinSet::new(),
             read: 0,
@@ -188,10 +191,10 @@ impl Life {
     }
 
     fn left_over(&self) -> Option<String> {
-        let items = ["waiting", "parked"].into_iter().flat_map(|entity| self.world.items(entity));
-        let mut keys =
-            items.map(|item| format!("{} of {} is left", crate::text(&item, "sk"), crate::text(&item, "pk")));
-        keys.next()
+        let parked = self.world.items("parked");
+        let too_many = if parked.len() > self.may_be_parked { parked } else { Vec::new() };
+        let left = self.world.items("waiting").into_iter().chain(too_many).next()?;
+        Some(format!("{} of {} is left", crate::text(&left, "sk"), crate::text(&left, "pk")))
     }
 
     /// From wherever things have led, everybody comes back to the bot, can be handed over again, and comes back again.

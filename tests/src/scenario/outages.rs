@@ -27,7 +27,10 @@ const AFTER: Duration = Duration::from_secs(30);
 const DRAINED_WITHIN: Duration = Duration::from_secs(60);
 
 /// What an acceptance may take, as 99 of 100 callers see it.
-const ACCEPTED_WITHIN: Duration = Duration::from_millis(250);
+const ACCEPTED_WITHIN: Duration = Duration::from_millis(500);
+
+/// What an acceptance may take at most.
+const LONGEST_ACCEPTANCE: Duration = Duration::from_secs(2);
 
 /// How many acceptances may be slow in a run of any size: until each vendor is known to be down, some wait for it.
 const FIRST_FAILURES: usize = 8;
@@ -41,12 +44,22 @@ pub(super) enum Trouble {
     Resets,
     /// It answers 429, and says when it may be called again.
     Limits,
+    /// It answers 500.
+    Internal,
+    /// It does not answer.
+    Hangs,
 }
 
 impl Trouble {
     fn fault(self, vendor: Vendor, left: Duration) -> Fault {
         match (self, vendor) {
             (Self::Resets, _) => Fault::Reset,
+            (Self::Hangs, _) => Fault::hang(),
+            (Self::Internal, Vendor::LiveChat) => Fault::answer(
+                500,
+                json!({"error": {"type": "internal", "message": "Internal server error"}}).to_string(),
+            ),
+            (Self::Internal, _) => Fault::answer(500, ""),
             (Self::Errors, _) => Fault::answer(503, "<html>Service Unavailable</html>"),
             (Self::Limits, Vendor::Botpress) => {
                 let body = json!({"id": "err_20260511094100x00000000", "code": 429, "type": "RateLimited", "message": "Too many requests"});
@@ -80,11 +93,11 @@ pub(super) async fn livechat(size: Size, trouble: Trouble, bot: Bot) -> Report {
 }
 
 /// Both are down, and both sides write.
-pub(super) async fn both(size: Size, bot: Bot) -> Report {
+pub(super) async fn both(size: Size, trouble: Trouble, bot: Bot) -> Report {
     let down = &[Down::LiveChat, Down::Platform];
     // A small run is small in every respect.
     let lasts = Duration::from_secs(if size.scale < 0.01 { 90 } else { 600 });
-    let outage = Outage { bot, down, trouble: Trouble::Resets, lasts };
+    let outage = Outage { bot, down, trouble, lasts };
     outage.play(size, &[Direction::ToUser, Direction::ToAgent], Senders::Measured).await
 }
 
@@ -95,12 +108,12 @@ enum Down {
     Platform,
 }
 
-/// Who delivers the agents' messages.
+/// Who delivers messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Senders {
-    /// LiveChat, which repeats what was refused.
+    /// The platforms, which repeat what was refused.
     Simulators,
-    /// We ourselves, with a watch in hand and without a second try.
+    /// The same with a watch in hand; for agents we ourselves, without a second try.
     Measured,
 }
 
@@ -156,7 +169,11 @@ impl Outage {
                     speaker.says(words.clone(), senders, &mut running);
                 }
             }
-            self.set_faults(&stage, begin);
+            // Nobody shall slip through between an outage and the same outage.
+            let changes = happening == Happening::Up || (happening == Happening::Down && at == BEFORE);
+            if changes || self.trouble == Trouble::Limits {
+                self.set_faults(&stage, begin);
+            }
         }
         let failed: Vec<_> = stage.drive(running.join_all()).await.into_iter().filter_map(Result::err).collect();
         stage.drain().await;
@@ -252,12 +269,15 @@ impl Outage {
         own.extend(refused_acceptances(stage, begin).map(|detail| format!("not accepted: {detail}")));
         if !waits.is_empty() {
             let (accepted, real, told) = percentiles(waits);
+            let longest = waits.iter().map(|wait| wait.told).max().unwrap_or_default();
             figure += &format!(
-                ", {accepted} of {} accepted, p99 {:.0} ms by a watch and {:.1} s by the clock",
+                ", {accepted} of {} accepted, p99 {:.0} ms by a watch and {:.1} s by the clock, the longest {:.1} s",
                 waits.len(),
                 real.as_secs_f64() * 1_000.0,
                 told.as_secs_f64(),
+                longest.as_secs_f64(),
             );
+            own.extend((longest > LONGEST_ACCEPTANCE).then(|| format!("an acceptance took {longest:?}")));
             own.extend((accepted < waits.len()).then(|| format!("{} were not accepted", waits.len() - accepted)));
             let slow = waits.iter().filter(|wait| wait.told > ACCEPTED_WITHIN).count();
             let may_be_slow = (waits.len() / 100).max(FIRST_FAILURES);
@@ -307,22 +327,36 @@ struct Speaker {
 impl Speaker {
     fn says(self, words: Words, senders: Senders, running: &mut JoinSet<Result<(), String>>) {
         let Self { stage, session, number, waits } = self;
+        let written_at = stage.world.now();
+        // Time does not go on before the words are on their way.
+        let underway = stage.world.stack.underway.begin();
+        let note = move |status: Option<u16>, watch: Instant, told: Duration| {
+            let wait = Wait { status, real: watch.elapsed(), told };
+            waits.lock().expect("nobody panics with the list in hand").push(wait);
+        };
         match (words.direction, senders) {
             (Direction::ToAgent, _) => {
-                running.spawn(async move { stage.side.says(&session.person, &words.text).await });
+                running.spawn(async move {
+                    let watch = Instant::now();
+                    drop(underway);
+                    let said = stage.side.says(&session.person, &words.text).await;
+                    if senders == Senders::Measured {
+                        note(said.is_ok().then_some(200), watch, stage.world.now().since(written_at));
+                    }
+                    said
+                });
             }
             (Direction::ToUser, Senders::Simulators) => {
                 let sent = stage.world.stack.livechat.agent_sends_text(&session.chat_id, ANNA, &words.text);
                 sent.expect("the agent can write");
             }
             (Direction::ToUser, Senders::Measured) => {
-                let written_at = stage.world.now();
                 let webhook = stage.message_webhook(&session, number, &words.text, written_at);
                 running.spawn(async move {
                     let watch = Instant::now();
+                    drop(underway);
                     let status = stage.post(&webhook).await;
-                    let wait = Wait { status, real: watch.elapsed(), told: stage.world.now().since(written_at) };
-                    waits.lock().expect("nobody panics with the list in hand").push(wait);
+                    note(status, watch, stage.world.now().since(written_at));
                     Ok(())
                 });
             }

@@ -267,7 +267,9 @@ fn refused(vendor: Vendor, spoiled: Vec<Spoiled>) -> impl Iterator<Item = Refuse
     spoiled.into_iter().map(move |Spoiled { at, fault, .. }| {
         let named = match &fault {
             Fault::Answer { headers, .. } => headers.get("ratelimit-reset").or_else(|| headers.get("retry-after")),
-            Fault::Delay(_) | Fault::Pace(_) | Fault::Reset | Fault::LoseAnswer | Fault::Garble(_) => None,
+            Fault::Delay(_) | Fault::Pace(_) | Fault::Hang(_) | Fault::Reset | Fault::LoseAnswer | Fault::Garble(_) => {
+                None
+            }
         };
         // Whole seconds are rounded up, and the moment that is meant may be almost a second earlier.
         let reset = named.and_then(|seconds| seconds.parse::<u64>().ok()?.checked_sub(1)).map(Duration::from_secs);
@@ -277,8 +279,13 @@ fn refused(vendor: Vendor, spoiled: Vec<Spoiled>) -> impl Iterator<Item = Refuse
 
 /// When an answer was lost that would have said what had become of a push, or of the note of it.
 pub(super) fn doubts(world: &World) -> impl Iterator<Item = Doubt> {
-    let pushes =
-        world.stack.botcopy.faults().spoiled().into_iter().filter(|one| matches!(one.fault, Fault::LoseAnswer));
+    let pushes = world
+        .stack
+        .botcopy
+        .faults()
+        .spoiled()
+        .into_iter()
+        .filter(|one| matches!(one.fault, Fault::LoseAnswer | Fault::Garble(_)));
     let notes = world.stack.table_proxy.iter().flat_map(|proxy| proxy.faults().spoiled());
     pushes.chain(notes).map(|one| Doubt::at(one.at))
 }

@@ -14,8 +14,11 @@ use shared::telemetry;
 
 use crate::answer;
 
-/// Botpress's own limit for a request is 1 MB; a start's history comes close to it.
+/// Far more than any message has.
 const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
+
+/// All that Lambda passes on: of a long history agents read the newest part, so its length is no reason to refuse a start.
+const MAX_ACTION_BYTES: usize = 6 * 1024 * 1024;
 
 /// The gateway gives a call up after so long; whatever it says to have got before is another clock's time.
 const LONGEST_WAY: Duration = Duration::from_secs(30);
@@ -30,8 +33,9 @@ const STOP_PAUSE: Duration = Duration::from_millis(500);
 pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: Timestamp) -> Response<String> {
     let asked_at = asked_at(handoff, request);
     let body = request.body.as_slice();
-    if body.len() > MAX_BODY_BYTES {
-        return text(StatusCode::PAYLOAD_TOO_LARGE, "too large");
+    let is_action = request.headers.get("x-bp-operation").is_some_and(|operation| operation == "action_triggered");
+    if body.len() > if is_action { MAX_ACTION_BYTES } else { MAX_BODY_BYTES } {
+        return answer::too_large(handoff.clock.now());
     }
     let signature = request.headers.get("x-bp-signature").map(|value| value.to_str().unwrap_or_default());
     if let Err(rejection) = handoff.authenticate_botpress(BotpressProof { path_key: key, signature, body }).await {
@@ -46,9 +50,10 @@ pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: 
     if !allowed.is_empty() && !allowed.contains(&context.install.integration_id) {
         return answer::turned_away(&Rejection::Foreign);
     }
-    match Operation::decode(&context.operation, body) {
-        Ok(operation) => {
+    match Operation::decode(&context.operation, body, asked_at) {
+        Ok((operation, odd)) => {
             let name = operation.name();
+            handoff.report_odd("Botpress", name, &odd);
             let work = perform(handoff, request, &context, operation, (asked_at, deadline));
             let response = telemetry::traced(context.traceparent.as_deref(), work).await;
             let duration_ms = handoff.clock.now().since(now).as_secs_f64() * 1_000.0;
@@ -83,10 +88,11 @@ async fn perform(
         Operation::Action(action) => return act(handoff, context, action, (asked_at, deadline)).await,
         Operation::WebhookReceived(relayed) => return receive(handoff, relayed, deadline).await,
         Operation::MessageCreated(message) => handoff.send(&message, deadline).await,
-        Operation::Register { .. } => {
-            handoff.register(install, context.configuration.group_id, &livechat_url(request)).await
-        }
-        Operation::Unregister { .. } => handoff.unregister(install, &livechat_url(request)).await,
+        Operation::Register => match &context.configuration {
+            Ok(configuration) => handoff.register(install, configuration.group_id, &livechat_url(request)).await,
+            Err(error) => return answer::invalid_payload(&error.to_string(), handoff.clock.now()),
+        },
+        Operation::Unregister => handoff.unregister(install, &livechat_url(request)).await,
         Operation::Ping
         | Operation::MessageUpdated
         | Operation::ConversationUpdated
@@ -111,7 +117,10 @@ async fn act(
             create_user(handoff, install, name, email, picture_url).await
         }
         Action::StartHitl { user_id, title, description, hitl_session, message_history } => {
-            let settings = hitl_session.or(&context.configuration);
+            let settings = match &context.configuration {
+                Ok(configuration) => hitl_session.or(configuration),
+                Err(error) => return answer::invalid_payload(&error.to_string(), handoff.clock.now()),
+            };
             let request = StartRequest {
                 platform: &Platform::Botpress(install.clone()),
                 user_id: &user_id,

@@ -1,40 +1,10 @@
-//! What an integration's definition may hold: the closed body, closed schemas, and a whole `hitl` interface.
+//! What an integration's definition may hold: closed schemas, and a whole `hitl` interface.
 
 use serde_json::{Map, Value};
 
 use super::super::errors::{Error, ErrorType};
 use super::super::tags::Definition;
 use super::{interface, names};
-
-const KEYS: &[&str] = &[
-    "name",
-    "version",
-    "title",
-    "description",
-    "configuration",
-    "configurations",
-    "states",
-    "events",
-    "actions",
-    "entities",
-    "channels",
-    "user",
-    "interfaces",
-    "identifier",
-    "attributes",
-    "extraOperations",
-    "secrets",
-    "code",
-    "url",
-    "dev",
-    "icon",
-    "readme",
-    "visibility",
-    "public",
-    "sdkVersion",
-    "layers",
-    "maxExecutionTime",
-];
 
 /// Texts with the number of characters they may have.
 const TEXTS: &[(&str, usize)] = &[("name", 200), ("version", 200), ("title", 64), ("description", 256), ("url", 2_000)];
@@ -43,9 +13,6 @@ const MOST_TAGS: usize = 50;
 
 /// Checks a body as a whole.
 pub(super) fn check_body(body: &Map<String, Value>) -> Result<(), Error> {
-    if let Some(key) = body.keys().find(|key| !KEYS.contains(&key.as_str())) {
-        return Err(Error::invalid(format!("body must NOT have additional properties (\"{key}\")")));
-    }
     for (key, most) in TEXTS {
         let Some(value) = body.get(*key).filter(|value| !value.is_null()) else { continue };
         let length = value.as_str().map(|text| text.chars().count());

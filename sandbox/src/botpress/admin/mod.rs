@@ -4,6 +4,7 @@
 //! the bot: its id is that of [`Install`](super::Install), its address is where the platform calls, its tags are those
 //! that the runtime API takes, and its access keys open the runtime API.
 
+mod body;
 mod definition;
 mod interface;
 
@@ -198,11 +199,7 @@ fn read(headers: &HeaderMap, body: &Bytes) -> Result<Map<String, Value>, Error> 
 }
 
 fn checked_new(platform: &Platform, body: Map<String, Value>) -> Result<Map<String, Value>, Error> {
-    for key in ["name", "version"] {
-        if !body.get(key).is_some_and(Value::is_string) {
-            return Err(Error::invalid(format!("body must have required property '{key}'")));
-        }
-    }
+    body::check_new(&body)?;
     let name = text(&body, "name");
     let handle = format!("{}/", platform.admin.workspace_handle);
     if name.strip_prefix(&handle).is_none_or(str::is_empty) {
@@ -239,17 +236,12 @@ fn create(platform: &Platform, body: Map<String, Value>) -> Result<Value, Error>
 }
 
 fn checked_changes(platform: &Platform, id: &str, body: Map<String, Value>) -> Result<Map<String, Value>, Error> {
+    body::check_change(&body)?;
     let state = platform.admin.state();
     let integration = state.integrations.iter().find(|one| one.id == id);
     let integration = integration.ok_or_else(|| Error::not_found("Integration", id))?;
     let mut changed = integration.body.clone();
-    for (key, value) in body {
-        let renamed = ["name", "version"].contains(&key.as_str()) && changed.get(&key) != Some(&value);
-        if renamed {
-            return Err(Error::invalid(format!("body must NOT change \"{key}\"")));
-        }
-        changed.insert(key, value);
-    }
+    changed.extend(body);
     definition::check_body(&changed)?;
     definition::check_compatible(&integration.body, &changed)?;
     Ok(changed)

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use self::call::Call;
 use super::errors::{Error, ErrorType};
 use super::json_answer;
-use super::platform::Platform;
+use super::platform::{Platform, lock};
 
 /// A status and a body.
 type Answer = (u16, Value);
@@ -97,6 +97,9 @@ fn route(method: &str, segments: &[String]) -> Option<(&'static str, Handler)> {
 
 /// Checks the access key and the three headers that select the install.
 fn authenticate(platform: &Platform, headers: &HeaderMap) -> Result<(), Error> {
+    if let Some(error_type) = *lock(&platform.refusing) {
+        return Err(Error::new(error_type, "nothing is allowed at present"));
+    }
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let token = header("authorization").and_then(|value| value.strip_prefix("Bearer "));
     let install = &platform.options.install;

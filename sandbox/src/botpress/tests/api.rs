@@ -34,6 +34,17 @@ async fn a_call_needs_the_access_key_and_the_headers_of_the_install() {
 }
 
 #[tokio::test]
+async fn while_the_workspace_refuses_everything_no_call_is_taken() {
+    let stack = Stack::start().await;
+    for error_type in [ErrorType::Unauthorized, ErrorType::Forbidden, ErrorType::PaymentRequired] {
+        stack.simulator.refuse_all(Some(error_type));
+        assert_refused(&stack.api.get("users").await, error_type);
+    }
+    stack.simulator.refuse_all(None);
+    assert_eq!(stack.api.get("users").await.0, 200);
+}
+
+#[tokio::test]
 async fn a_user_is_created_read_changed_and_deleted() {
     let stack = Stack::start().await;
     let body = json!({"tags": {"id": "7", "email": "ada@x"}, "name": "Ada", "pictureUrl": "https://x/a.png"});

@@ -187,6 +187,26 @@ impl State {
         self.append(step, chat_id, Author::System, draft).map(|_event| ())
     }
 
+    /// Adds a `system` event, which agents see and customers do not, to the last thread.
+    pub fn add_system_event(
+        &mut self,
+        step: &mut Step,
+        chat_id: &str,
+        author: Author,
+        (source, subtype, version): (&str, &str, u32),
+        details: &Value,
+    ) -> Result<String, Error> {
+        let content = json!({"source": source, "subtype": subtype, "version": version, "details": details.to_string()});
+        let draft = Draft {
+            kind: "system".to_owned(),
+            visibility: Visibility::Agents,
+            custom_id: None,
+            properties: Properties::new(),
+            content: content.as_object().cloned().unwrap_or_default(),
+        };
+        self.append(step, chat_id, author, draft).map(|event| event.id)
+    }
+
     fn append(&mut self, step: &mut Step, chat_id: &str, author: Author, draft: Draft) -> Result<Event, Error> {
         let (thread_id, event) = self.store(step, chat_id, author, draft)?;
         let payload =

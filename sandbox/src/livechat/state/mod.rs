@@ -33,6 +33,10 @@ pub(crate) struct State {
     pub account: Account,
     pub behaviour: Behaviour,
     pub agent_token_valid: bool,
+    /// Whether the licence has expired; then nothing works any more.
+    pub licence_expired: bool,
+    /// Whether the app is gone from the developer console; then no customer gets a token.
+    pub app_removed: bool,
     /// What the personal access token may do; none means everything.
     pub agent_token_scopes: Option<BTreeSet<String>>,
     /// The host of file URLs; known once the listener is.
@@ -45,6 +49,10 @@ pub(crate) struct State {
     pub registered_properties: BTreeMap<String, Value>,
     pub tags: Vec<Value>,
     pub registrations: Registrations,
+    /// How calls that name a deleted or anonymized chat are refused.
+    pub gone_chats: BTreeMap<String, Kind>,
+    /// With which code the cookies of a customer are refused.
+    pub refused_cookies: BTreeMap<String, &'static str>,
     chats: Vec<Chat>,
     last_moment: Timestamp,
 }
@@ -168,6 +176,8 @@ impl State {
             account,
             behaviour,
             agent_token_valid: true,
+            licence_expired: false,
+            app_removed: false,
             agent_token_scopes: None,
             cdn_url: String::new(),
             customers: BTreeMap::new(),
@@ -178,14 +188,18 @@ impl State {
             registered_properties: BTreeMap::new(),
             tags: Vec::new(),
             registrations: Registrations::default(),
+            gone_chats: BTreeMap::new(),
+            refused_cookies: BTreeMap::new(),
             chats: Vec::new(),
             last_moment: now,
         }
     }
 
-    /// A time no earlier than `now` and later than every one given before, as the vendor's microseconds in effect are.
+    /// A time no earlier than `now` and later than every one given before, as the vendor's microseconds in effect are; or the same
+    /// one, where times may be equal.
     fn moment(&mut self, now: Timestamp) -> Timestamp {
-        self.last_moment = now.max(self.last_moment + Duration::from_micros(1));
+        let step = if self.behaviour.equal_times { Duration::ZERO } else { Duration::from_micros(1) };
+        self.last_moment = now.max(self.last_moment + step);
         self.last_moment
     }
 
@@ -205,6 +219,9 @@ impl State {
     ///
     /// A customer who names another's chat and one who names a chat that does not exist hear the same.
     pub fn visible_chat(&self, requester: &Requester, id: &str) -> Result<&Chat, Error> {
+        if let Some(kind) = self.gone_chats.get(id) {
+            return Err((*kind).into());
+        }
         let chat = self.chat(id);
         match requester {
             Requester::Agent(_) => chat.ok_or_else(|| Kind::NotFound.into()),
@@ -214,7 +231,12 @@ impl State {
         }
     }
 
-    fn chat_mut(&mut self, id: &str) -> Result<&mut Chat, Error> {
+    /// Removes a chat; nobody hears of it.
+    pub fn remove_chat(&mut self, id: &str) {
+        self.chats.retain(|chat| chat.id != id);
+    }
+
+    pub fn chat_mut(&mut self, id: &str) -> Result<&mut Chat, Error> {
         self.chats.iter_mut().find(|chat| chat.id == id).ok_or_else(|| Kind::NotFound.into())
     }
 

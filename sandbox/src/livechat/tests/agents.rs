@@ -237,3 +237,29 @@ async fn a_person_in_the_app_is_bound_by_the_same_rules() {
     assert_eq!(world.simulator.agent_closes(&chat_id, BEN).unwrap_err().kind(), Kind::ChatInactive);
     assert_eq!(world.simulator.router_closes(&chat_id).unwrap_err().kind(), Kind::ChatInactive);
 }
+
+#[tokio::test]
+async fn while_the_licence_has_expired_every_call_is_refused_as_such() {
+    let world = World::new().await;
+    let identity = world.identity().await;
+    world.simulator.set_licence_expired(true);
+    world.agent("list_chats", json!({})).await.refused(403, "license_expired");
+    world.configuration("list_groups", json!({})).await.refused(403, "license_expired");
+    world.customer(&identity, "list_chats", json!({})).await.refused(403, "license_expired");
+    let token = Answer::read(world.token(&world.cookie_grant(), &[]).await).await;
+    assert_eq!((token.status.as_u16(), &token.body["oauth_exception"]), (401, &json!("access_denied")));
+    world.simulator.set_licence_expired(false);
+    world.agent("list_chats", json!({})).await.ok();
+}
+
+#[tokio::test]
+async fn without_the_app_nobody_gets_a_token_and_those_there_are_stay_good() {
+    let world = World::new().await;
+    let identity = world.identity().await;
+    world.simulator.set_app_removed(true);
+    let token = Answer::read(world.token(&world.cookie_grant(), &[]).await).await;
+    assert_eq!((token.status.as_u16(), &token.body["oauth_exception"]), (401, &json!("unauthorized_client")));
+    world.customer(&identity, "list_chats", json!({})).await.ok();
+    world.simulator.set_app_removed(false);
+    assert_eq!(world.token(&world.cookie_grant(), &[]).await.status(), 200);
+}

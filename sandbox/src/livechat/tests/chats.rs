@@ -285,3 +285,31 @@ async fn properties_are_merged_and_only_the_writable_ones_accepted() {
         world.journal.all("event_sent").iter().map(|entry| entry.text("/system_message_type").to_owned()).collect();
     assert_eq!(types, ["rating.chat_rated", "rating.chat_commented"]);
 }
+
+#[tokio::test]
+async fn what_is_deleted_or_anonymized_is_refused_and_nobody_is_told() {
+    for (gone, status, kind, may_start) in [
+        (Gone::NotFound, 404, "not_found", true),
+        (Gone::Anonymized, 422, "chat_anonymized", false),
+        (Gone::MissingAccess, 403, "missing_access", true),
+        (Gone::Authorization, 403, "authorization", true),
+    ] {
+        let world = World::new().await;
+        let (identity, chat_id) = world.chat().await;
+        world.simulator.delete_chat(&chat_id, gone).unwrap();
+        let event = json!({"chat_id": chat_id, "event": {"type": "message", "text": "hello?"}});
+        world.customer(&identity, "send_event", event).await.refused(status, kind);
+        world.customer(&identity, "resume_chat", json!({"chat": {"id": chat_id}})).await.refused(status, kind);
+        let chats = world.customer(&identity, "list_chats", json!({})).await.ok();
+        assert_eq!(chats["total_chats"], json!(usize::from(!may_start)), "{gone:?}");
+        let started = world.customer(&identity, "start_chat", starting_in(1)).await;
+        if may_start {
+            started.ok();
+        } else {
+            started.refused(422, "validation");
+        }
+        world.simulator.delete_customer(&identity.id, Some("invalid_grant"));
+        world.customer(&identity, "list_chats", json!({})).await.refused(401, "authentication");
+        assert!(world.simulator.open_chats().is_empty());
+    }
+}

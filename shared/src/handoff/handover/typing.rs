@@ -76,9 +76,9 @@ impl Handoff {
             return Ok(());
         }
         let text = self.words_for_agents(session.group_id).typing();
-        let called_at = self.gates.livechat.pass()?;
         let customer = self.as_customer(&session.user_id, customer);
-        let shown = customer.api().send_sneak_peek(&thread.chat_id, &text).await;
-        self.gates.livechat.note(called_at, shown).await
+        let mut passed = customer.door().pass().await?;
+        let shown = passed.answer(customer.api().send_sneak_peek(&thread.chat_id, &text)).await?;
+        passed.note(shown).await
     }
 }

@@ -11,7 +11,7 @@ use super::Shown;
 use crate::botcopy::{AgentProfile, Channel, Push, ResumeReason};
 use crate::bridge::{self, MessageContent};
 use crate::clock::Timestamp;
-use crate::ids::{AgentId, ConversationId};
+use crate::ids::{AgentId, BotcopyUserId, ConversationId};
 use crate::redacted::Redacted;
 use crate::store::{AgentTold, Session, Timer};
 
@@ -95,6 +95,12 @@ pub(super) async fn announce(
 pub(super) async fn resume(handoff: &Handoff, channel: &Channel, reason: ResumeReason) -> Result<()> {
     let mut widget = handoff.as_channel(channel).await?;
     call!(widget.push(&Push::Left(reason)))
+}
+
+/// Lets the bot resume for a user whom it does not have, which nobody sees.
+pub(in super::super) async fn push_to_nobody(handoff: &Handoff, channel: &Channel) -> Result<()> {
+    let nobody = Channel { user_id: BotcopyUserId::from("hitl-probe"), ..channel.clone() };
+    resume(handoff, &nobody, ResumeReason::UserSide).await
 }
 
 /// There is nothing to open in a widget; what can lapse is timed from here on.

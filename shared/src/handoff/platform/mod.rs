@@ -5,12 +5,13 @@
 mod botcopy;
 mod botpress;
 
-pub(super) use botcopy::Renewed;
+pub(super) use botcopy::{Renewed, push_to_nobody};
+pub(super) use botpress::ask as ask_botpress;
 
 use std::time::Duration;
 
-use super::drain::Delivered;
-use super::gates::Gate;
+use super::drain::{Delivered, Look};
+use super::gates::{BOTCOPY, BOTPRESS, Gate};
 use super::{Error, Handoff, Result};
 use crate::botcopy::ResumeReason;
 use crate::bridge::{AgentProfile, MessageContent, ToBot};
@@ -173,6 +174,22 @@ pub(super) const fn gate<'a>(handoff: &'a Handoff, session: &Session) -> &'a Gat
     match &session.platform {
         Platform::Botpress(_) => &handoff.gates.botpress,
         Platform::Botcopy(_) => &handoff.gates.botcopy,
+    }
+}
+
+/// The vendor that takes the deliveries.
+pub(super) const fn vendor(session: &Session) -> &'static str {
+    match &session.platform {
+        Platform::Botpress(_) => BOTPRESS,
+        Platform::Botcopy(_) => BOTCOPY,
+    }
+}
+
+/// Looks whether a message is shown already.
+pub(super) async fn find_shown(handoff: &Handoff, session: &Session, source_id: &str) -> Result<Look> {
+    match &session.platform {
+        Platform::Botpress(install) => botpress::find_shown(handoff, session, install, source_id).await.map(Look::from),
+        Platform::Botcopy(_) => Ok(Look::Impossible),
     }
 }
 

@@ -12,13 +12,15 @@ use shared::bridge::split::MAX_BYTES;
 use shared::bridge::transcript::Opening;
 use shared::bridge::wording::Wording;
 use shared::bridge::{ToAgent, to_livechat};
+use shared::clock::Timestamp;
 use shared::livechat::webhook::UnverifiedDelivery;
 
 fuzz_target!(|call: &[u8]| {
     let mut parts = call.splitn(3, |byte| *byte == b'\n').chain([&b""[..], b""]);
     let [operation, configuration, body] = [(); 3].map(|()| parts.next().unwrap_or_default());
     let Some(context) = context(operation, configuration) else { return };
-    let Ok(operation) = Operation::decode(&context.operation, body) else { return };
+    let now = Timestamp::from_unix_millis(1_778_492_460_000);
+    let Ok((operation, _)) = Operation::decode(&context.operation, body, now) else { return };
     let wording = Wording::default();
     match operation {
         Operation::MessageCreated(message) => {
@@ -29,7 +31,7 @@ fuzz_target!(|call: &[u8]| {
             }
         }
         Operation::Action(Action::StartHitl { title, description, hitl_session, message_history, .. }) => {
-            let _ = hitl_session.or(&context.configuration);
+            let _ = context.configuration.map(|configuration| hitl_session.or(&configuration));
             let opening = Opening {
                 title: title.as_ref().map(|title| title.expose()),
                 description: description.as_ref().map(|description| description.expose()),

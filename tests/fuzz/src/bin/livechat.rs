@@ -13,8 +13,8 @@ fuzz_target!(|body: &[u8]| {
     let Ok(unverified) = UnverifiedDelivery::parse(body) else { return };
     // Whoever gets this far knows the secret: the one that they have sent.
     let Ok(delivery) = unverified.verify([&unverified.secret_key], &unverified.organization_id) else { return };
-    let Ok(event) = delivery.decode() else { return };
     let now = Timestamp::from_unix_millis(1_778_492_460_000);
+    let Ok((event, _)) = delivery.decode(now) else { return };
     let pointer =
         ChatPointer { session_id: "S".into(), user_id: "U".into(), customer_id: "C".into(), thread_id: "T".into() };
     let mut intentions = decide(&event, &pointer, now);

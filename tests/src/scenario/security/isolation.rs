@@ -278,7 +278,7 @@ fn judge(
         let unverified = UnverifiedDelivery::parse(body.to_string().as_bytes()).map_err(|error| error.to_string())?;
         match unverified.verify([&Redacted::from(SECRET)], &OrganizationId::new(ORGANIZATION)) {
             Ok(delivery) if happening.is_ours => {
-                let event = delivery.decode().map_err(|error| error.to_string())?;
+                let (event, _) = delivery.decode(now).map_err(|error| error.to_string())?;
                 decided(&event, pointers, now)
             }
             Ok(_) => return Err("a foreign tenant is believed".to_owned()),

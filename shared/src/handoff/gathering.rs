@@ -1,0 +1,103 @@
+//! Words of one moment: LiveChat numbers what is written in a thread, and brings its webhooks side by side.
+//!
+//! Numbers that are missing may be words on their way, and come before what is there. Most are not: notes, and remarks of the system,
+//! have numbers too and go into no lane. So a gap is waited for as briefly as nobody notices, and longer only where a look finds that
+//! things are arriving.
+
+use std::time::Duration;
+
+use super::drain::Content;
+use crate::clock::Timestamp;
+use crate::store::lane::Contents;
+
+/// How long a gap is waited for while nothing else arrives.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// The same once something has: as long as the last of 32 writes that meet may take.
+const BURST: Duration = Duration::from_secs(2);
+
+/// How often the lane is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What one drain knows of the gaps in its lane.
+#[derive(Debug, Default)]
+pub(super) struct Gathering {
+    /// Since when a gap is waited for, and how many items the lane had ever accepted by then.
+    began: Option<(Timestamp, u64)>,
+    /// Up to this number, what is missing has been waited for.
+    given_up: Option<u64>,
+}
+
+impl Gathering {
+    /// When to look at the lane again before anything is delivered; nothing if all that can be expected is there.
+    pub(super) fn look_again_at<C: Content>(&mut self, contents: &Contents<C>, now: Timestamp) -> Option<Timestamp> {
+        let numbers = contents.waiting.iter().filter_map(|item| C::number(item, None));
+        self.after(contents.last_number, numbers.collect(), contents.arrivals, now)
+    }
+
+    fn after(&mut self, last: Option<u64>, mut numbers: Vec<u64>, arrivals: u64, now: Timestamp) -> Option<Timestamp> {
+        numbers.sort_unstable();
+        if !has_gap(last.max(self.given_up), &numbers) {
+            self.began = None;
+            return None;
+        }
+        let (began, arrivals_then) = *self.began.get_or_insert((now, arrivals));
+        let until = began + if arrivals == arrivals_then { QUIET } else { BURST };
+        if now >= until {
+            (self.began, self.given_up) = (None, numbers.last().copied());
+            return None;
+        }
+        Some(until.min(now + LOOK))
+    }
+}
+
+/// Whether a number is missing after `last`, or among the `numbers`; before the first one that is known, none is.
+fn has_gap(last: Option<u64>, numbers: &[u64]) -> bool {
+    let mut expected = last.map(|last| last.saturating_add(1));
+    numbers.iter().any(|number| {
+        let is_early = expected.is_some_and(|expected| expected < *number);
+        expected = expected.max(Some(number.saturating_add(1)));
+        is_early
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_a_number_that_is_missing_after_one_that_is_known() {
+        for (last, numbers, expected) in [
+            (None, &[][..], false),
+            (None, &[7], false),
+            (Some(6), &[7, 8], false),
+            (Some(5), &[7], true),
+            (None, &[7, 9], true),
+            // Late words, and those that were said twice, leave no gap.
+            (Some(9), &[7, 8], false),
+            (Some(9), &[8, 8, 10], false),
+            (Some(u64::MAX), &[u64::MAX], false),
+        ] {
+            assert_eq!(has_gap(last, numbers), expected, "{last:?} {numbers:?}");
+        }
+    }
+
+    #[test]
+    fn a_lonely_gap_is_waited_for_briefly_and_one_in_a_burst_until_it_is_filled() {
+        let (begin, mut lonely, mut burst) =
+            (Timestamp::from_unix_millis(0), Gathering::default(), Gathering::default());
+        let at = |millis| begin + Duration::from_millis(millis);
+        assert_eq!(lonely.after(Some(5), vec![7], 1, at(0)), Some(at(100)));
+        assert_eq!(lonely.after(Some(5), vec![7], 1, at(250)), Some(at(300)));
+        assert_eq!(lonely.after(Some(5), vec![7], 1, at(300)), None);
+        assert_eq!(lonely.after(Some(5), vec![7, 8], 2, at(310)), None, "it is not waited for again");
+
+        assert_eq!(burst.after(Some(5), vec![9], 1, at(0)), Some(at(100)));
+        for (numbers, arrivals, millis) in [(vec![7, 9], 2, 100), (vec![7, 8, 9], 3, 1_000)] {
+            assert_eq!(burst.after(Some(5), numbers, arrivals, at(millis)), Some(at(millis + 100)));
+        }
+        assert_eq!(burst.after(Some(5), vec![6, 7, 8, 9], 4, at(1_100)), None);
+        assert_eq!(burst.after(Some(9), vec![11], 5, at(1_200)), Some(at(1_300)), "another gap begins anew");
+        assert_eq!(burst.after(Some(9), vec![11, 13], 6, at(3_200)), None, "and is not waited for for ever");
+    }
+}

@@ -1,0 +1,29 @@
+//! Fields that are not as their owner documents them: counted, and logged by their place.
+
+use crate::clock::Clock;
+use crate::http::OddFields;
+use crate::metrics::{About, Metric, Metrics};
+
+/// Where odd fields are reported; clones report to the same place.
+#[derive(Clone, Debug)]
+pub struct Reporter {
+    clock: Clock,
+    metrics: Metrics,
+}
+
+impl Reporter {
+    /// Reports to the log and to these metrics.
+    pub const fn new(clock: Clock, metrics: Metrics) -> Self {
+        Self { clock, metrics }
+    }
+
+    /// Reports what was odd in `document` of `vendor`, such as an answer of `get_chat`; nothing of what the fields hold.
+    pub fn report(&self, vendor: &'static str, document: &str, odd: &OddFields) {
+        if odd.is_empty() {
+            return;
+        }
+        tracing::warn!(vendor, document, fields = odd.places().join(", "), "fields are not as documented");
+        let number = u32::try_from(odd.len()).unwrap_or(u32::MAX);
+        self.metrics.record(&self.clock, &About::Vendor(vendor), &[(Metric::OddFields, f64::from(number))]);
+    }
+}

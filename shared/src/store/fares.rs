@@ -1,0 +1,40 @@
+//! How the lanes of other sessions fare: whether a vendor that fails on one item serves others.
+
+use std::time::Duration;
+
+use super::keys::Key;
+use super::lane::{Fares, Lane};
+use super::{Result, Table};
+use crate::clock::Timestamp;
+use crate::ids::SessionId;
+
+/// Every live session is due for something within this time.
+const OUTLOOK: Duration = Duration::from_secs(960);
+
+/// How many entries of the index are looked through for sessions.
+const MOST_ENTRIES: i32 = 200;
+
+/// How many other sessions are compared with, which is what one call brings at most.
+const MOST_COMPARED: usize = 100;
+
+impl Table {
+    /// How a lane fares in other sessions than this one; in a sample of them, those first that have been due for longest.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn how_others_fare(&self, id: &SessionId, lane: Lane, now: Timestamp) -> Result<Vec<Fares>> {
+        let mut others: Vec<SessionId> = Vec::new();
+        for (_, other, _) in self.due(now + OUTLOOK, MOST_ENTRIES).await? {
+            if other != *id && !others.contains(&other) && others.len() < MOST_COMPARED {
+                others.push(other);
+            }
+        }
+        if others.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<_> = others.iter().map(|other| Key::lane(other, lane)).collect();
+        let records = self.get_all(&keys).await?;
+        Ok(records.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>()?)
+    }
+}
