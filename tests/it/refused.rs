@@ -178,6 +178,7 @@ async fn a_start_is_refused_clearly_and_what_it_opened_is_closed_after_the_cure(
 async fn an_end_that_is_refused_for_good_counts_as_done() {
     let world = World::in_process().await;
     let ann = world.escalated_user("Ann").await;
+    world.answers(ANNA, "hello").await;
     let gone = sandbox::botpress::Error::new(ErrorType::InvalidPayload, "no such event").fault(world.now());
     world.stack.botpress.faults().always("/v1/chat/events", gone);
     world.agent_closes(ANNA).await;

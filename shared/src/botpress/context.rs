@@ -170,6 +170,9 @@ pub enum ContextError {
     /// A header that names something is longer than any name.
     #[error("The header {0} is too long. Only Botpress calls this address.")]
     TooLong(&'static str),
+    /// A header that names something is there more than once.
+    #[error("The header {0} is there more than once. Only Botpress calls this address.")]
+    Repeated(&'static str),
     /// The configuration is not base64.
     #[error("The header x-bp-configuration is not base64. Only Botpress calls this address.")]
     NotBase64,
@@ -210,7 +213,12 @@ fn required<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, C
 
 fn id<'a, T: From<&'a str>>(headers: &'a HeaderMap, name: &'static str) -> Result<T, ContextError> {
     let id = required(headers, name)?;
-    if id.len() <= MAX_ID_BYTES { Ok(id.into()) } else { Err(ContextError::TooLong(name)) }
+    match id.len() <= MAX_ID_BYTES {
+        // API Gateway joins headers of one name.
+        true if id.contains(',') => Err(ContextError::Repeated(name)),
+        true => Ok(id.into()),
+        false => Err(ContextError::TooLong(name)),
+    }
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
