@@ -230,11 +230,18 @@ impl Death {
             }
             Flow::Start | Flow::Return => drop(self.escalates().await),
             Flow::FailedStart => {
-                let refusal = Fault::answer(400, "{}");
                 match self.life.side.bot {
-                    Bot::Botpress => world.stack.botpress.faults().next(1, "conversations/get-or-create", refusal),
+                    Bot::Botpress => {
+                        let refused = json!({"id": "err_1", "code": 400, "type": "InvalidPayload", "message": "no"});
+                        let refusal = Fault::answer(400, refused.to_string());
+                        world.stack.botpress.faults().next(1, "conversations/get-or-create", refusal);
+                    }
                     // There is nothing to open in a widget.
-                    Bot::Botcopy => world.stack.livechat.faults().next(1, "action/start_chat", refusal),
+                    Bot::Botcopy => {
+                        let refused = json!({"error": {"type": "validation", "message": "no"}});
+                        let refusal = Fault::answer(422, refused.to_string());
+                        world.stack.livechat.faults().next(1, "action/start_chat", refusal);
+                    }
                 }
                 drop(self.escalates().await);
             }
