@@ -26,6 +26,24 @@ async fn with_a_waiting_message(world: &World) {
     assert_eq!((world.items("waiting").len(), world.shown_by_agents().len()), (1, 0));
 }
 
+/// A process that was frozen, or had to wait for the table, finds its deadline behind it, and so the time before which the vendor
+/// wanted no call.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_comes_to_its_lane_after_its_deadline_leaves_it_to_the_sweep() {
+    let world = World::with_table_proxy(&[]).await;
+    with_a_waiting_message(&world).await;
+    world.advance(Duration::from_secs(25));
+    let table = world.stack.table_proxy.as_ref().unwrap();
+    table.faults().next(1, ".Query", Fault::Delay(Duration::from_secs(60)));
+    let before = table.calls();
+    world.answers(ANNA, "two").await;
+    let queries = |calls: &std::collections::BTreeMap<String, usize>| calls.get("Query").copied().unwrap_or_default();
+    assert!(queries(&table.calls()) - queries(&before) <= 2, "the lane is not read again and again");
+    assert!(world.shown_by_agents().is_empty());
+    world.sweep_after(Duration::from_secs(60)).await;
+    assert_eq!(world.shown_by_agents(), ["one", "two"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_delivered_leaves_a_trail_without_words() {
     let world = World::start().await;

@@ -29,6 +29,7 @@ const BLIP: Duration = Duration::from_secs(1);
 
 /// How long an end waits for words of the same lane that a vendor refuses to this session alone because of a limit.
 const END_WAITS: Duration = Duration::from_secs(60);
+
 /// The longest pause while our credentials are refused; the shortest is half of it.
 const CREDENTIALS_PAUSE: Duration = Duration::from_secs(20);
 
@@ -441,10 +442,8 @@ impl Handoff {
             let ready_at = not_before.take().map_or(planned_at, |at| at.max(planned_at));
             if ready_at > now || now + DELIVERY_TIME > deadline {
                 // What was postponed by much more than it had to wait anyway was postponed by a failure.
-                return Ok(match ready_at > planned_at + BLIP {
-                    true => Pass::WaitUntil(ready_at, Delay::FailedBefore),
-                    false => Pass::WaitUntil(ready_at.max(now), Delay::Early),
-                });
+                let delay = if ready_at > planned_at + BLIP { Delay::FailedBefore } else { Delay::Early };
+                return Ok(Pass::WaitUntil(ready_at.max(now), delay));
             }
             let delivered = match self.attempt((session, user), item, end_since(contents), deadline).await? {
                 Attempt::Done(delivered) => delivered,
