@@ -100,15 +100,15 @@ pub(crate) enum Command {
 
     /// List what could never be delivered and waits for a decision: `hitl redrive` or `hitl discard`.
     ///
-    /// Each with its age, the cause, and whether the other side may have it all the same. What nobody decides on is deleted with
-    /// its text after RETENTION_DAYS.
+    /// Each is printed with its age, its cause and whether the other side may have received it. An item that is neither redriven nor
+    /// discarded is deleted with its text after RETENTION_DAYS.
     Parked,
 
     /// Try to deliver parked items again, once what was in their way is gone.
     ///
-    /// What is repeated is delivered once, however often: towards Botpress by the event's tag, towards LiveChat by a look
-    /// at the thread. Botcopy can be asked nothing: what may have arrived there may be shown twice. An item of a session that is
-    /// over goes nowhere any more and stays parked (see `hitl discard`), but for its end: a side that does not know is told.
+    /// An item is delivered once, however often this runs: Botpress recognises its tag, and at LiveChat the thread is read
+    /// first. Botcopy cannot be asked, so a message that may have arrived there may be shown twice. An item of a closed session
+    /// stays parked (see `hitl discard`), except for its end: it is still sent to a side that has not received it.
     #[command(arg_required_else_help = true)]
     Redrive {
         /// An item, as `hitl parked` shows it.

@@ -45,6 +45,18 @@ impl Size {
     }
 }
 
+/// One of `choices` by chance, each as often as its weight says; none of no choices.
+fn by_weight<T: Copy>(random: &mut fastrand::Rng, choices: &[(T, u32)]) -> Option<T> {
+    let total = choices.iter().map(|(_, weight)| weight).sum::<u32>();
+    let mut left = random.u32(..total.max(1));
+    let chosen = choices.iter().find(|(_, weight)| {
+        let is_here = left < *weight;
+        left = left.saturating_sub(*weight);
+        is_here
+    });
+    chosen.map(|(choice, _)| *choice)
+}
+
 /// How a run went.
 #[derive(Clone, Debug)]
 pub struct Report {

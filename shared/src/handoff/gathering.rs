@@ -13,8 +13,11 @@ use crate::store::lane::Contents;
 /// How long a gap is waited for while nothing else arrives.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// The same once something has: as long as the last of 32 writes that meet may take.
-const BURST: Duration = Duration::from_secs(2);
+/// The same once something has, from the last arrival on: the longest pause between two tries of a write that meets others.
+const CALM: Duration = Duration::from_secs(1);
+
+/// The longest wait for one gap: whoever waits still has to answer within five seconds.
+const BURST: Duration = Duration::from_secs(4);
 
 /// How often the lane is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(100);
@@ -22,10 +25,30 @@ const LOOK: Duration = Duration::from_millis(100);
 /// What one drain knows of the gaps in its lane.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
-    /// Since when a gap is waited for, and how many items the lane had ever accepted by then.
-    began: Option<(Timestamp, u64)>,
+    /// The gap that is waited for.
+    gap: Option<Gap>,
     /// Up to this number, what is missing has been waited for.
     given_up: Option<u64>,
+}
+
+/// A gap, and what has arrived since it was seen.
+#[derive(Debug)]
+struct Gap {
+    began: Timestamp,
+    /// How many items the lane had ever accepted at the last look.
+    arrivals: u64,
+    /// When a look first found the last of them.
+    arrived_at: Option<Timestamp>,
+}
+
+impl Gap {
+    /// Until when it is waited for.
+    fn until(&self) -> Timestamp {
+        match self.arrived_at {
+            Some(at) => (at + CALM).min(self.began + BURST),
+            None => self.began + QUIET,
+        }
+    }
 }
 
 impl Gathering {
@@ -38,24 +61,27 @@ impl Gathering {
     fn after(&mut self, last: Option<u64>, mut numbers: Vec<u64>, arrivals: u64, now: Timestamp) -> Option<Timestamp> {
         numbers.sort_unstable();
         if !has_gap(last.max(self.given_up), &numbers) {
-            self.began = None;
+            self.gap = None;
             return None;
         }
-        let (began, arrivals_then) = *self.began.get_or_insert((now, arrivals));
-        let until = began + if arrivals == arrivals_then { QUIET } else { BURST };
+        let gap = self.gap.get_or_insert(Gap { began: now, arrivals, arrived_at: None });
+        if arrivals != gap.arrivals {
+            (gap.arrivals, gap.arrived_at) = (arrivals, Some(now));
+        }
+        let until = gap.until();
         if now >= until {
-            (self.began, self.given_up) = (None, numbers.last().copied());
+            (self.gap, self.given_up) = (None, numbers.last().copied());
             return None;
         }
         Some(until.min(now + LOOK))
     }
 }
 
-/// Whether a number is missing after `last`, or among the `numbers`; before the first one that is known, none is.
+/// Whether a number is missing after `last`, or among the `numbers`; without a `last`, the first words of a session may be on their way.
 fn has_gap(last: Option<u64>, numbers: &[u64]) -> bool {
     let mut expected = last.map(|last| last.saturating_add(1));
     numbers.iter().any(|number| {
-        let is_early = expected.is_some_and(|expected| expected < *number);
+        let is_early = expected.is_none_or(|expected| expected < *number);
         expected = expected.max(Some(number.saturating_add(1)));
         is_early
     })
@@ -66,10 +92,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gap_is_a_number_that_is_missing_after_one_that_is_known() {
+    fn a_gap_is_a_number_that_is_missing_or_that_nothing_known_comes_before() {
         for (last, numbers, expected) in [
             (None, &[][..], false),
-            (None, &[7], false),
+            (None, &[7], true),
             (Some(6), &[7, 8], false),
             (Some(5), &[7], true),
             (None, &[7, 9], true),
@@ -98,6 +124,11 @@ mod tests {
         }
         assert_eq!(burst.after(Some(5), vec![6, 7, 8, 9], 4, at(1_100)), None);
         assert_eq!(burst.after(Some(9), vec![11], 5, at(1_200)), Some(at(1_300)), "another gap begins anew");
-        assert_eq!(burst.after(Some(9), vec![11, 13], 6, at(3_200)), None, "and is not waited for for ever");
+        assert_eq!(burst.after(Some(9), vec![11, 13], 6, at(2_000)), Some(at(2_100)));
+        assert_eq!(burst.after(Some(9), vec![11, 13], 6, at(3_000)), None, "calm has come");
+        for (arrivals, millis) in (10..).zip((4_000..8_000).step_by(500)) {
+            assert!(burst.after(Some(13), vec![15], arrivals, at(millis)).is_some());
+        }
+        assert_eq!(burst.after(Some(13), vec![15], 20, at(8_000)), None, "and no gap is waited for for ever");
     }
 }

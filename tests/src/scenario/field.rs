@@ -14,7 +14,7 @@ use sandbox::livechat::Target;
 use self::troubles::{Scene, Trouble};
 use super::life::{Life, MINUTE};
 use super::side_by_side::side_by_side;
-use super::{Report, Size};
+use super::{Report, Size, by_weight};
 use crate::model::{BAD_WORDS, Excused, MENDED};
 use crate::{ANNA, BEN};
 
@@ -211,7 +211,7 @@ impl Field {
         let end = self.life.world.now() + duration;
         let mut tick = self.life.world.now() + MINUTE;
         while self.life.world.now() < end {
-            let step = self.pick();
+            let step = by_weight(&mut self.random, &STEPS_BY_WEIGHT).unwrap_or(Step::UserSays);
             let told = self.take(step);
             self.steps.push(format!("{} {step:?} {told}", self.life.world.now()));
             // Most things happen one after another, some at the same time.
@@ -227,18 +227,6 @@ impl Field {
             }
         }
         self.life.settle().await.map(drop)
-    }
-
-    fn pick(&mut self) -> Step {
-        let total: u32 = STEPS_BY_WEIGHT.iter().map(|(_, weight)| weight).sum();
-        let mut left = self.random.u32(..total);
-        for (step, weight) in STEPS_BY_WEIGHT {
-            if left < weight {
-                return step;
-            }
-            left -= weight;
-        }
-        Step::UserSays
     }
 
     /// Does one thing; the answer says who.

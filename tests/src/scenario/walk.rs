@@ -11,7 +11,7 @@ use shared::fail_point::Place;
 
 use super::life::{Life, MINUTE};
 use super::side_by_side::side_by_side;
-use super::{Report, Size};
+use super::{Report, Size, by_weight};
 use crate::model::Excused;
 use crate::{ANNA, BEN};
 
@@ -154,7 +154,7 @@ impl Walk {
 
     async fn go(&mut self, steps: usize) -> Result<(), String> {
         for number in 0..steps {
-            let step = self.pick();
+            let step = by_weight(&mut self.random, &STEPS_BY_WEIGHT).unwrap_or(Step::Wait);
             let told = self.take(step).await?;
             self.steps.push_back(format!("{number}: {step:?} {told}"));
             if self.steps.len() > TOLD {
@@ -188,18 +188,6 @@ impl Walk {
             plan.clear();
         }
         Ok(())
-    }
-
-    fn pick(&mut self) -> Step {
-        let total: u32 = STEPS_BY_WEIGHT.iter().map(|(_, weight)| weight).sum();
-        let mut left = self.random.u32(..total);
-        for (step, weight) in STEPS_BY_WEIGHT {
-            if left < weight {
-                return step;
-            }
-            left -= weight;
-        }
-        Step::Wait
     }
 
     /// Does one thing; the answer says to whom.
