@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
-use shared::clock::Timestamp;
+use shared::clock::{Clock, Timestamp};
+use tokio::sync::watch;
 
 /// How the line of a body begins that the simulator itself sends.
 const SENDS: &str = "sends ";
@@ -36,6 +37,13 @@ pub enum Fault {
     Reset,
     /// The call takes effect, then the connection breaks: the caller cannot know.
     LoseAnswer,
+    /// The connection breaks after a while, and the call takes effect later, with nobody there to learn of it.
+    Late {
+        /// How long the caller waits in vain, by the sandbox's clock.
+        breaks_after: Duration,
+        /// How long after the call it takes effect.
+        takes_effect_after: Duration,
+    },
     /// The call takes effect, and its answer arrives spoiled.
     Garble(Garble),
 }
@@ -66,6 +74,12 @@ impl Fault {
     /// No answer for as long as the most patient caller waits, which is five seconds.
     pub const fn hang() -> Self {
         Self::Hang(Duration::from_secs(5))
+    }
+
+    /// The connection breaks at once, and the call takes effect this much later all the same: a gateway gave up sooner than the
+    /// service behind it. LiveChat works on a call for up to 15 seconds.
+    pub const fn late(takes_effect_after: Duration) -> Self {
+        Self::Late { breaks_after: Duration::ZERO, takes_effect_after }
     }
 
     /// A 429 without a body, whose header `name` says when to come back.
@@ -237,7 +251,11 @@ struct Script {
 /// `sends incoming_event`, and so on for each webhook; Botpress `sends message_created text`, `sends action_triggered startHitl`,
 /// `sends register`; Botcopy `sends step_one`, `sends step_two` and `sends typing`. What is signed is signed as it is sent.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Arc<Mutex<Script>>);
+pub struct Faults {
+    script: Arc<Mutex<Script>>,
+    /// When each call takes effect whose caller has gone.
+    late: watch::Sender<BTreeMap<u64, Timestamp>>,
+}
 
 impl Faults {
     /// An empty script of a vendor whose scripted answers have these headers too, unless they set them themselves.
@@ -307,6 +325,28 @@ impl Faults {
         Held(self)
     }
 
+    /// Notes that a call takes effect at this time; it has done so when the returned value is dropped.
+    pub fn take_effect_at(&self, at: Timestamp) -> Late {
+        let mut id = 0;
+        self.late.send_modify(|late| {
+            id = late.keys().next_back().map_or(0, |last| last + 1);
+            late.insert(id, at);
+        });
+        Late { late: self.late.clone(), id }
+    }
+
+    /// When the next call takes effect whose caller has gone: not after `now` while one does so at this moment.
+    pub fn next_late(&self) -> Option<Timestamp> {
+        self.late.borrow().values().min().copied()
+    }
+
+    /// Waits until every late call has taken effect whose time has come.
+    pub async fn settled(&self, clock: &Clock) {
+        let mut late = self.late.subscribe();
+        // Fails only when the sender is gone, and `self` holds it.
+        let _ = late.wait_for(|late| late.values().all(|at| *at > clock.now())).await;
+    }
+
     /// Takes the fault meant for the call that comes in `now`, if any.
     pub fn take(&self, request: &Request<'_>, now: Timestamp) -> Option<Fault> {
         self.take_for(request, now, |_| true)
@@ -336,7 +376,7 @@ impl Faults {
     }
 
     fn lock(&self) -> MutexGuard<'_, Script> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -347,6 +387,21 @@ pub struct Held<'a>(&'a Faults);
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         self.0.lock().held -= 1;
+    }
+}
+
+/// A call that takes effect although its caller has gone.
+#[derive(Debug)]
+pub struct Late {
+    late: watch::Sender<BTreeMap<u64, Timestamp>>,
+    id: u64,
+}
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        self.late.send_modify(|late| {
+            late.remove(&self.id);
+        });
     }
 }
 

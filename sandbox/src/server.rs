@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use reqwest::dns::{Name, Resolve, Resolving};
-use shared::clock::Clock;
+use shared::clock::{Clock, Timestamp};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tower_service::Service;
@@ -167,6 +167,13 @@ async fn spoil(request: Request, mut router: Router, faults: &Faults, clock: Clo
             let Ok(_lost) = router.call(request).await;
             return Err(Broken);
         }
+        Some(Fault::Late { breaks_after, takes_effect_after }) => {
+            // A task of its own: this one ends with its connection.
+            tokio::spawn(carry_out(request, router, faults.clone(), clock.now() + takes_effect_after, clock.clone()));
+            let _held = faults.hold();
+            wait(breaks_after, &clock).await;
+            return Err(Broken);
+        }
         Some(Fault::Garble(garble)) => {
             let Ok(response) = router.call(request).await;
             let (mut head, body) = response.into_parts();
@@ -177,6 +184,23 @@ async fn spoil(request: Request, mut router: Router, faults: &Faults, clock: Clo
     }
     let Ok(response) = router.call(request).await;
     Ok(response)
+}
+
+/// Lets a call whose caller has gone take effect at this time.
+fn carry_out(
+    request: Request,
+    mut router: Router,
+    faults: Faults,
+    at: Timestamp,
+    clock: Clock,
+) -> impl Future<Output = ()> {
+    // Noted before this runs: nobody may move the clock past it.
+    let late = faults.take_effect_at(at);
+    async move {
+        clock.sleep_until(at).await;
+        let Ok(_unseen) = router.call(request).await;
+        drop(late);
+    }
 }
 
 /// Waits as exactly as the machine can: timers of the runtime come up to two milliseconds late, which is much of a short delay.
@@ -224,6 +248,9 @@ impl std::error::Error for Broken {}
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use shared::clock::ManualClock;
     use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
     use super::*;
@@ -242,6 +269,28 @@ mod tests {
             connection.write_all(b"{}").await.unwrap();
             assert_eq!(first_line(&mut connection).await, "HTTP/1.1 401 Unauthorized\r\n");
         }
+    }
+
+    #[tokio::test]
+    async fn a_late_call_takes_effect_at_its_time_although_its_caller_has_gone() {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
+        let count = move || async move {
+            counted.fetch_add(1, Ordering::SeqCst);
+        };
+        let (faults, manual) = (Faults::default(), ManualClock::new(Timestamp::from_unix_millis(0)));
+        let router = Router::new().route("/", axum::routing::post(count));
+        let server = Server::start(0, router, faults.clone(), manual.clock()).await.unwrap();
+        faults.next(1, "POST /", Fault::late(Duration::from_secs(15)));
+        let client = client().unwrap();
+        assert!(client.post(server.url()).send().await.is_err(), "nobody answers");
+        drop(client);
+        for (second, expected) in [(14, 0), (15, 1)] {
+            manual.advance(Timestamp::from_unix_millis(second * 1_000).since(manual.now()));
+            faults.settled(&manual.clock()).await;
+            assert_eq!(calls.load(Ordering::SeqCst), expected, "after {second} s");
+        }
+        assert_eq!(faults.next_late(), None);
     }
 
     #[tokio::test]

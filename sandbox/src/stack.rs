@@ -11,7 +11,7 @@ use aws_smithy_http_client::Builder;
 use http::Method;
 use serde_json::{Value, json};
 use shared::bridge::webhooks as own_webhooks;
-use shared::clock::Clock;
+use shared::clock::{Clock, Timestamp};
 use shared::config::Config;
 use shared::fail_point::Plan;
 use shared::handoff::Handoff;
@@ -371,10 +371,19 @@ impl Stack {
 
     /// How many calls fault scripts hold back at this moment.
     pub fn held_calls(&self) -> usize {
+        self.fault_scripts().map(Faults::held).sum()
+    }
+
+    /// When the next call takes effect whose caller has gone.
+    pub fn next_late(&self) -> Option<Timestamp> {
+        self.fault_scripts().filter_map(Faults::next_late).min()
+    }
+
+    fn fault_scripts(&self) -> impl Iterator<Item = &Faults> {
         let proxy = self.table_proxy.as_ref().map(TableProxy::faults);
         let vendors = [self.livechat.faults(), self.botpress.faults(), self.botcopy.faults()];
         let others = [&self.gateway_faults, self.secrets_manager.faults()];
-        vendors.into_iter().chain(others).chain(proxy).map(Faults::held).sum()
+        vendors.into_iter().chain(others).chain(proxy)
     }
 
     /// What LiveChat puts into each webhook.
@@ -448,6 +457,9 @@ impl Stack {
         // What settles at one vendor can start something at the other; quiet is when a round has changed nothing.
         while seen != Some(self.journal.len()) {
             seen = Some(self.journal.len());
+            for script in self.fault_scripts() {
+                script.settled(&self.clock).await;
+            }
             self.livechat.settled().await;
             self.botpress.settled().await;
         }

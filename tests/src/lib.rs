@@ -84,7 +84,8 @@ impl Clocks {
             (asleep, calls) if held == 0 && calls > 0 && calls <= stack.held_calls() => asleep,
             _ => self.functions.sleepers(),
         };
-        stack.underway.count() <= running && running <= asleep + in_table + held
+        let is_late_due = stack.next_late().is_some_and(|at| at <= self.now());
+        !is_late_due && stack.underway.count() <= running && running <= asleep + in_table + held
     }
 
     /// To the next time that anybody waits for. A deadline counts only while a call is held back on purpose: else whoever
@@ -97,7 +98,8 @@ impl Clocks {
 
     fn next_event(&self, stack: &Stack) -> Option<Timestamp> {
         let deadline = self.functions.next_deadline().into_iter().chain(self.simulators.next_deadline()).min();
-        self.next_wake().into_iter().chain(deadline.filter(|_| stack.holds_calls())).min()
+        let deadline = deadline.filter(|_| stack.holds_calls());
+        self.next_wake().into_iter().chain(deadline).chain(stack.next_late()).min()
     }
 
     fn now(&self) -> Timestamp {
@@ -243,7 +245,7 @@ impl World {
 
     /// The next time that anybody waits for; nobody does where time passes by itself.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        self.clock.as_ref()?.next_wake()
+        self.clock.as_ref()?.next_wake().into_iter().chain(self.stack.next_late()).min()
     }
 
     /// Whether every invocation waits for time to pass.

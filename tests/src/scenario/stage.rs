@@ -267,9 +267,8 @@ fn refused(vendor: Vendor, spoiled: Vec<Spoiled>) -> impl Iterator<Item = Refuse
     spoiled.into_iter().map(move |Spoiled { at, fault, .. }| {
         let named = match &fault {
             Fault::Answer { headers, .. } => headers.get("ratelimit-reset").or_else(|| headers.get("retry-after")),
-            Fault::Delay(_) | Fault::Pace(_) | Fault::Hang(_) | Fault::Reset | Fault::LoseAnswer | Fault::Garble(_) => {
-                None
-            }
+            Fault::Delay(_) | Fault::Pace(_) | Fault::Hang(_) | Fault::Reset => None,
+            Fault::LoseAnswer | Fault::Late { .. } | Fault::Garble(_) => None,
         };
         // Whole seconds are rounded up, and the moment that is meant may be almost a second earlier.
         let reset = named.and_then(|seconds| seconds.parse::<u64>().ok()?.checked_sub(1)).map(Duration::from_secs);
@@ -285,7 +284,7 @@ pub(super) fn doubts(world: &World) -> impl Iterator<Item = Doubt> {
         .faults()
         .spoiled()
         .into_iter()
-        .filter(|one| matches!(one.fault, Fault::LoseAnswer | Fault::Garble(_)));
+        .filter(|one| matches!(one.fault, Fault::LoseAnswer | Fault::Late { .. } | Fault::Garble(_)));
     let notes = world.stack.table_proxy.iter().flat_map(|proxy| proxy.faults().spoiled());
     pushes.chain(notes).map(|one| Doubt::at(one.at))
 }
