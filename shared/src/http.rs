@@ -329,6 +329,11 @@ impl Failure {
         !matches!(self, Self::NotSendable(_))
     }
 
+    /// Whether the vendor may still be at work on the request; what has been answered, however badly, is done with.
+    pub const fn may_be_unfinished(&self) -> bool {
+        matches!(self, Self::TimedOut(_) | Self::Lost(_))
+    }
+
     /// Whether the vendor may have carried the request out.
     pub const fn may_have_happened(&self) -> bool {
         !matches!(self, Self::NotSendable(_) | Self::NotConnected(_))

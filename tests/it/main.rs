@@ -38,6 +38,7 @@ mod identity;
 mod isolation;
 mod kills;
 mod lanes;
+mod late;
 mod links;
 mod media;
 mod metrics;

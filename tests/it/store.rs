@@ -146,6 +146,7 @@ fn session(id: &str, user: &str) -> Session {
         started_at: at(0),
         thread: None,
         conversation_id: None,
+        in_doubt_until: None,
         active_at: None,
         moves: 0,
         left_conversations: Vec::new(),
@@ -201,7 +202,7 @@ async fn a_claim_holds_only_against_what_was_seen() {
     let thread = Thread { chat_id: ChatId::from("c"), thread_id: ThreadId::from("t") };
     let pointer = ChatPointer::to(&second, &CustomerId::from("u"), &thread);
     assert!(!store.table.open_thread(&second, &thread, &pointer).await.unwrap(), "the claim is another's");
-    assert!(!store.table.begin_undoing(&second, None).await.unwrap(), "nor may its loser undo the start");
+    assert!(!store.table.begin_undoing(&second, None, at(40)).await.unwrap(), "nor may its loser undo the start");
     assert_eq!(store.table.session(&second.session_id).await.unwrap().unwrap().state, State::Starting);
     assert!(store.table.find_by_chat(&thread.chat_id).await.unwrap().is_none(), "nor is there a pointer");
     let second = Session { claim, ..second };

@@ -210,6 +210,14 @@ impl World {
         self.clock.as_ref().expect("only a world in this process has a clock to move").advance(duration);
     }
 
+    /// Waits for time to pass that somebody else moves.
+    pub async fn sleep(&self, duration: Duration) {
+        match &self.clock {
+            Some(clock) => clock.clock().sleep(duration).await,
+            None => Clock::system().sleep(duration).await,
+        }
+    }
+
     /// From now on an invocation whose call is held back is known to wait: where each makes one call at a time.
     pub(crate) fn held_calls_sleep(&self) {
         if let Some(clock) = &self.clock {

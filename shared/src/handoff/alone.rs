@@ -116,7 +116,8 @@ impl Handoff {
             return Judged { failing: Failing { outcome_unknown, ..Failing::default() }, is_to_be_parked: false };
         }
         let since = item.failing_since.unwrap_or(now);
-        let failing = Failing { outcome_unknown, since: Some(since), alone_since: item.alone_since };
+        let alone_since = item.alone_since;
+        let failing = Failing { outcome_unknown, since: Some(since), alone_since, ..Failing::default() };
         let is_due = now.since(since) >= FAILS_FOR && item.attempts + 1 >= FEWEST_TRIES;
         let was_just_seen = item.alone_since.is_some_and(|at| now.since(at) < SEEN_AGAIN_AFTER);
         if !is_due || was_just_seen || now + DELIVERY_TIME > deadline {

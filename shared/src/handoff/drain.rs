@@ -7,14 +7,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::alone::Judged;
-use super::gates::Gate;
+use super::doubt::{AT_WORK, next_look};
+use super::gates::{Gate, while_held};
 use super::gathering::Gathering;
 use super::{DELIVERY_TIME, Error, Handoff, Result, lease_until};
 use crate::bridge::decide::without_agent;
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, UserId};
 use crate::metrics::{About, Metric};
-use crate::store::lane::{Completed, Contents, Done, Known, Lane, Lease, Outcome, Reason, Waiting};
+use crate::store::lane::{Completed, Contents, Done, Failing, Known, Lane, Lease, Outcome, Reason, Waiting};
 use crate::store::{ConversationPointer, Session, Surroundings, TRIAL_EVERY, User, Wanted};
 use crate::telemetry;
 
@@ -325,7 +326,8 @@ impl Handoff {
             }
             // Before anything else: once the lease is given back, nobody knows any more that its holder died.
             if contents.was_interrupted {
-                self.table.note_interruption(session_id, C::LANE, &contents.waiting).await?;
+                let in_doubt_until = contents.interrupted_until.map(|at| at + AT_WORK);
+                self.table.note_interruption(session_id, C::LANE, &contents.waiting, in_doubt_until).await?;
                 continue;
             }
             if patience == Patience::Wait && C::gate(self, &session).is_left_alone() {
@@ -445,7 +447,8 @@ impl Handoff {
                 let delay = if ready_at > planned_at + BLIP { Delay::FailedBefore } else { Delay::Early };
                 return Ok(Pass::WaitUntil(ready_at.max(now), delay));
             }
-            let delivered = match self.attempt((session, user), item, end_since(contents), deadline).await? {
+            let attempt = self.attempt((session, user), item, end_since(contents), deadline);
+            let delivered = match while_held(lease.until, attempt).await? {
                 Attempt::Done(delivered) => delivered,
                 Attempt::Later(time, delay) => return Ok(Pass::WaitUntil(time, delay)),
             };
@@ -495,8 +498,16 @@ impl Handoff {
             Ok(attempt) => return Ok(attempt),
             Err(error) => error,
         };
-        if let Error::Waiting { wait, .. } = error {
-            return Ok(Attempt::Later(self.clock.now() + wait, Delay::FailedBefore));
+        let now = self.clock.now();
+        match error {
+            Error::Waiting { wait, .. } => return Ok(Attempt::Later(now + wait, Delay::FailedBefore)),
+            // There is nothing to look for after an end.
+            Error::InDoubt { until } if item.content.is_end() => {
+                return Ok(Attempt::Later(until, Delay::FailedBefore));
+            }
+            Error::InDoubt { until } => return Ok(Attempt::Later(next_look(until, now), Delay::FailedBefore)),
+            Error::LeaseOver => return Ok(Attempt::Later(now, Delay::FailedBefore)),
+            _ => {}
         }
         self.note_limit(&error, &session.user_id).await;
         let is_in_the_way = self.is_limited_alone(&error)
@@ -510,6 +521,8 @@ impl Handoff {
         if is_to_be_parked {
             return Box::pin(self.put_aside(session, user, item, &error)).await;
         }
+        let in_doubt_until = error.may_be_at_work().then(|| now + AT_WORK);
+        let failing = Failing { in_doubt_until, ..failing };
         Box::pin(self.table.note_attempt(&session.session_id, C::LANE, item, failing)).await?;
         tracing::warn!(error = %error, session.id = %session.session_id, lane = %C::LANE,
             attempts = item.attempts + 1, "a delivery failed and is tried again");
@@ -538,7 +551,7 @@ impl Handoff {
         if outcome_unknown {
             match Box::pin(C::look(self, session, user, item)).await {
                 Ok(Look::Arrived(delivered)) => return Ok(delivered.into()),
-                Ok(Look::Missing) => may_have_arrived = false,
+                Ok(Look::Missing) => may_have_arrived = self.require_certainty(item).is_err(),
                 Ok(Look::Impossible) => {}
                 Err(error) => {
                     tracing::warn!(error = %error, session.id = %session.session_id, "whether an item has arrived is not known");

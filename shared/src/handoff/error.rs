@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::clock::Timestamp;
 use crate::{botcopy, botpress, livechat, media, secrets, store};
 
 /// What verbs return.
@@ -51,6 +52,15 @@ pub enum Error {
         /// Which.
         vendor: &'static str,
     },
+    /// LiveChat has not answered a call that must happen once, and may still be at work on it.
+    #[error("whether LiveChat has carried out a call is not known yet; call again later")]
+    InDoubt {
+        /// Until then at the latest.
+        until: Timestamp,
+    },
+    /// The lane was held for so long that a call could outlast the lease: its next holder goes on.
+    #[error("the lane's next holder goes on")]
+    LeaseOver,
     /// LiveChat answered a renewal with another customer, so the stored chat is out of reach.
     #[error("LiveChat no longer knows this customer; the next session starts with a new one")]
     CustomerLost,
@@ -94,7 +104,7 @@ impl Error {
         match self {
             Self::Refused(_) | Self::Explained { .. } | Self::CustomerLost | Self::ConversationLost => false,
             Self::Busy | Self::Waiting { .. } | Self::Limited { .. } | Self::Hanging { .. } => true,
-            Self::Store(_) | Self::Secrets(_) => true,
+            Self::InDoubt { .. } | Self::LeaseOver | Self::Store(_) | Self::Secrets(_) => true,
             Self::Media(error) => error.is_retryable(),
             Self::LiveChat(error) => error.is_retryable(),
             Self::Botpress(error) => error.is_retryable(),
@@ -105,7 +115,7 @@ impl Error {
     /// Whether the call may have taken effect although it failed.
     pub fn outcome_unknown(&self) -> bool {
         match self {
-            Self::Hanging { .. } => true,
+            Self::Hanging { .. } | Self::InDoubt { .. } => true,
             Self::Limited { cause, .. } => cause.outcome_unknown(),
             Self::LiveChat(error) => error.outcome_unknown(),
             Self::Botpress(error) => error.outcome_unknown(),

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-use super::{Error, Handoff, Result};
+use super::{Error, Handoff, Result, VENDOR_TIMEOUT};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::UserId;
 use crate::metrics::{About, Metric, Metrics};
@@ -52,6 +52,13 @@ const MOST_CHANGES: usize = 5;
 tokio::task_local! {
     /// Whether somebody waits for this task who cannot wait for long.
     static IN_A_HURRY: bool;
+    /// When the lease ends under which this task delivers.
+    static LEASE_UNTIL: Timestamp;
+}
+
+/// Does `work` of a lane whose lease ends then: no call is made that could outlast it.
+pub(super) async fn while_held<F: Future>(lease_until: Timestamp, work: F) -> F::Output {
+    LEASE_UNTIL.scope(lease_until, work).await
 }
 
 /// Does `work` for somebody who cannot wait for a vendor that hangs.
@@ -183,6 +190,14 @@ impl Gate {
         if doubtful { HURRY_IN_DOUBT } else { HURRY }
     }
 
+    /// How long a call may take at most.
+    fn longest_call(&self) -> Duration {
+        match IN_A_HURRY.try_get() {
+            Ok(true) => self.patience(),
+            Ok(false) | Err(_) => VENDOR_TIMEOUT,
+        }
+    }
+
     fn learn(&self, state: &VendorState) {
         let mut seen = self.seen();
         if state.version > seen.version {
@@ -293,6 +308,9 @@ impl<'a> Door<'a> {
     pub(super) async fn pass(self) -> Result<Passed<'a>> {
         let Self { gate, party } = self;
         let now = gate.clock.now();
+        if LEASE_UNTIL.try_get().is_ok_and(|until| until < now + gate.longest_call()) {
+            return Err(Error::LeaseOver);
+        }
         let passage = gate.seen().limits.passage(party, now);
         let closed_until = match passage {
             Passage::Open => None,

@@ -10,6 +10,7 @@ mod authentic;
 mod create_user;
 mod credentials;
 mod customer;
+mod doubt;
 mod drain;
 mod error;
 mod find;

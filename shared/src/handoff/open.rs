@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::credentials::{AsCustomer, call};
+use super::doubt::next_look;
 use super::start::StartRequest;
 use super::unheard::remark_in;
-use super::{Error, Handoff, Result};
+use super::{DELIVERY_TIME, Error, Handoff, Result};
 use crate::bridge::transcript::Opening;
 use crate::bridge::wording::Wording;
+use crate::clock::Timestamp;
 use crate::config::WhenOffline;
 use crate::http::cap;
 use crate::ids::{ChatId, GroupId};
@@ -142,8 +144,9 @@ impl Handoff {
         &self,
         request: &StartRequest<'_>,
         user: &User,
-        session: &Session,
+        session: &mut Session,
         customer: &mut AsCustomer<'_>,
+        deadline: Timestamp,
     ) -> Result<Thread> {
         let new_chat = NewChat {
             group_id: session.group_id,
@@ -151,17 +154,16 @@ impl Handoff {
             continuous: true,
             events: self.opening(request, user, session).await.into_iter().collect(),
         };
-        let known_chat = user.chat_id.as_ref().filter(|_| is_still(user, customer));
-        let opened = match self.open_chat(known_chat, &new_chat, customer).await {
-            Err(Error::LiveChat(error)) if known_chat.is_some() && error.is_gone() => {
-                tracing::warn!(error = %error, "LiveChat no longer has a user's chat; another one is started");
-                self.open_chat(None, &new_chat, customer).await
-            }
-            opened => opened,
+        let now = self.clock.now();
+        session.in_doubt_until = session.in_doubt_until.max(user.closing_until).filter(|until| now < *until);
+        let opened = match session.in_doubt_until {
+            Some(until) => Err(Error::InDoubt { until }),
+            None => self.open_known_chat(user, session, &new_chat, customer, deadline).await,
         };
         match opened {
-            Err(Error::LiveChat(error)) if error.outcome_unknown() || error.is_chat_already_active_or_exists() => {
-                self.look_and_open(error, user, &new_chat, customer).await
+            Err(error) if error.outcome_unknown() || is_open_already(&error) => {
+                session.raise_doubt(&error, self.clock.now());
+                self.look_and_open((user, session), &new_chat, customer, deadline).await
             }
             Err(Error::LiveChat(error)) if error.is_group_unavailable() => {
                 Err(Error::Refused(self.words_for_agents(session.group_id).group_offline(session.group_id)))
@@ -173,40 +175,71 @@ impl Handoff {
         }
     }
 
-    /// Opens a thread where `error` says that one is open, or does not say.
-    async fn look_and_open(
+    /// Opens a thread in the user's chat; in another one where LiveChat no longer has it.
+    async fn open_known_chat(
         &self,
-        error: livechat::Error,
         user: &User,
+        session: &mut Session,
         new_chat: &NewChat,
         customer: &mut AsCustomer<'_>,
+        deadline: Timestamp,
     ) -> Result<Thread> {
-        let opened = match self.find_open_thread(user, customer).await {
-            Err(Error::CustomerLost) => Err(Error::CustomerLost),
-            Err(_) => Err(error.into()),
-            Ok(Found::Open(thread)) => match self.adopt(thread, user, new_chat).await {
-                // Only this error tells the caller that something may be open and has to be closed.
-                Err(_) if error.outcome_unknown() => Err(error.into()),
-                adopted => adopted,
-            },
-            Ok(Found::Closed(chat_id)) => self.open_chat(Some(&chat_id), new_chat, customer).await,
-            Ok(Found::Nothing) => match self.open_chat(None, new_chat, customer).await {
-                Err(Error::LiveChat(error)) if error.is_chat_already_active_or_exists() => Err(Error::CustomerLost),
-                opened => opened,
-            },
-        };
-        match opened {
-            // A customer has one chat for life, and this one's is not there any more.
-            Err(Error::LiveChat(error)) if error.is_gone() => Err(Error::CustomerLost),
+        self.keep_claim(session, deadline).await?;
+        let known_chat = user.chat_id.as_ref().filter(|_| is_still(user, customer));
+        match self.open_chat(known_chat, new_chat, customer).await {
+            Err(Error::LiveChat(error)) if known_chat.is_some() && error.is_gone() => {
+                tracing::warn!(error = %error, "LiveChat no longer has a user's chat; another one is started");
+                self.open_chat(None, new_chat, customer).await
+            }
             opened => opened,
         }
     }
 
+    /// Opens a thread where LiveChat has said that one is open, or has said nothing; not before it can no longer be at work on that.
+    async fn look_and_open(
+        &self,
+        (user, session): (&User, &mut Session),
+        new_chat: &NewChat,
+        customer: &mut AsCustomer<'_>,
+        deadline: Timestamp,
+    ) -> Result<Thread> {
+        loop {
+            let doubt = session.in_doubt_until.filter(|until| self.clock.now() < *until);
+            let found = self.find_open_thread(user, customer).await;
+            self.keep_claim(session, deadline).await?;
+            let opened = match (found, doubt) {
+                (Ok(Found::Open(thread)), _) => self.adopt(thread, user, new_chat, doubt).await,
+                (Ok(Found::Closed(_) | Found::Nothing), Some(until)) => Err(Error::InDoubt { until }),
+                (Ok(Found::Closed(chat_id)), None) => self.open_chat(Some(&chat_id), new_chat, customer).await,
+                (Ok(Found::Nothing), None) => match self.open_chat(None, new_chat, customer).await {
+                    Err(error) if is_open_already(&error) => Err(Error::CustomerLost),
+                    opened => opened,
+                },
+                (Err(failed), _) => Err(failed),
+            };
+            let error = match opened {
+                Err(doubtful) if doubtful.may_be_at_work() || matches!(doubtful, Error::InDoubt { .. }) => doubtful,
+                // A customer has one chat for life, and this one's is not there any more.
+                Err(Error::LiveChat(error)) if error.is_gone() => return Err(Error::CustomerLost),
+                opened => return opened,
+            };
+            session.raise_doubt(&error, self.clock.now());
+            let now = self.clock.now();
+            let look_at = session.in_doubt_until.map_or(now, |until| next_look(until, now));
+            if look_at + DELIVERY_TIME > deadline {
+                return Err(error);
+            }
+            self.clock.sleep_until(look_at).await;
+        }
+    }
+
     /// Takes a thread that is already open for this session; its opening words are added unless they are in it.
-    async fn adopt(&self, thread: Thread, user: &User, new_chat: &NewChat) -> Result<Thread> {
+    async fn adopt(&self, thread: Thread, user: &User, new_chat: &NewChat, doubt: Option<Timestamp>) -> Result<Thread> {
         for event in &new_chat.events {
-            if self.find_event(&thread, event.custom_id()).await?.is_none() {
-                self.send_event(user, &thread.chat_id, event).await?;
+            match (self.find_event(&thread, event.custom_id()).await?, doubt) {
+                (Some(_), _) => {}
+                (None, Some(until)) => return Err(Error::InDoubt { until }),
+                (None, None) => drop(self.send_event(user, &thread.chat_id, event).await?),
             }
         }
         Ok(thread)
@@ -272,6 +305,11 @@ fn may_be_lost(error: &Error) -> bool {
         Error::LiveChat(error) => error.is_refused_token(),
         _ => false,
     }
+}
+
+/// Whether LiveChat refuses to open a thread because one is open, or because there is a chat.
+fn is_open_already(error: &Error) -> bool {
+    matches!(error, Error::LiveChat(error) if error.is_chat_already_active_or_exists())
 }
 
 /// Whether the customer is the one that the user's chat and profile were recorded with.

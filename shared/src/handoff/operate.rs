@@ -82,7 +82,7 @@ impl Handoff {
     ///
     /// [`Error`](super::Error) when the end could not be made durable.
     pub async fn close_session(&self, id: &SessionId, deadline: Timestamp) -> Result<Closed> {
-        let Some(session) = self.table.session(id).await? else { return Ok(Closed::Unknown) };
+        let Some(mut session) = self.table.session(id).await? else { return Ok(Closed::Unknown) };
         let ended = match session.state {
             State::Closed => {
                 return Ok(match Box::pin(self.tell_end_if_missing(&session)).await {
@@ -94,7 +94,10 @@ impl Handoff {
                     }
                 });
             }
-            State::Starting => self.undo(&session, None, MayBeOpen::Yes, deadline).await,
+            State::Starting => {
+                session.in_doubt_until = Some(session.doubt_of_claim());
+                self.undo(&session, None, MayBeOpen::Yes, deadline).await
+            }
             State::Active => self.supersede(&session, deadline).await,
             State::Closing => self.finish_closing(&session, deadline).await,
         };
@@ -160,7 +163,7 @@ impl Handoff {
         let Some(thread) = &session.thread else { return Ok(()) };
         let is_open = self.read_thread(thread).await?.thread.is_some_and(|thread| thread.active);
         match is_open {
-            true => self.deactivate(&thread.chat_id).await,
+            true => self.close_beside_starts(&session.user_id, thread, None).await,
             false => Ok(()),
         }
     }

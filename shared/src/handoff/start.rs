@@ -32,6 +32,9 @@ const CLAIM_MARGIN: Duration = Duration::from_secs(1);
 /// How often somebody who waits for a start looks how far it has come.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
+/// The same for a start that waits for the end of the session before: each look tries to bring it about.
+const LOOK_AFTER_END: Duration = Duration::from_secs(1);
+
 /// Where the bot keeps its sessions, an equal request within this time is a repeat.
 const REPEAT_WINDOW: Duration = Duration::from_secs(120);
 
@@ -87,8 +90,8 @@ impl Handoff {
             match self.step(&request, digest, user, session, &mut waited_for, deadline).await? {
                 Step::Answer(conversation_id) => return Ok(conversation_id),
                 Step::LookAgain => {}
-                Step::Wait if self.clock.now() + LOOK_AGAIN < deadline => self.clock.sleep(LOOK_AGAIN).await,
-                Step::Wait => return Err(Error::Busy),
+                Step::Wait(pause) if self.clock.now() + pause < deadline => self.clock.sleep(pause).await,
+                Step::Wait(_) => return Err(Error::Busy),
             }
         }
     }
@@ -119,15 +122,14 @@ impl Handoff {
             (State::Closed, _) => self.claim(request, digest, user, deadline).await,
             (State::Closing, _) => {
                 if !self.tell_all(&session.session_id, deadline).await? {
-                    return Ok(Step::Wait);
+                    return Ok(Step::Wait(LOOK_AGAIN));
                 }
-                self.finish_closing(&session, deadline).await?;
-                Ok(Step::LookAgain)
+                after_end(self.finish_closing(&session, deadline).await)
             }
             (State::Starting, _) if !is_same && platform::outlives_caller(request.platform) => Err(Error::Busy),
             (State::Starting, _) if now < session.claim.until => {
                 *waited_for = Some(session.session_id);
-                Ok(Step::Wait)
+                Ok(Step::Wait(LOOK_AGAIN))
             }
             (State::Starting, _) => self.take_over(request, user, session, deadline).await,
             // The user of a bot that keeps its sessions goes on in the one there is.
@@ -143,10 +145,7 @@ impl Handoff {
                     false => self.move_to_fresh_conversation(session, waited_for, deadline).await,
                 }
             }
-            (State::Active, _) => {
-                self.supersede(&session, deadline).await?;
-                Ok(Step::LookAgain)
-            }
+            (State::Active, _) => after_end(self.supersede(&session, deadline).await),
         }
     }
 
@@ -172,6 +171,7 @@ impl Handoff {
             started_at: now,
             thread: None,
             conversation_id: None,
+            in_doubt_until: None,
             active_at: None,
             moves: 0,
             left_conversations: Vec::new(),
@@ -206,6 +206,7 @@ impl Handoff {
         if !self.table.take_over_start(&session, &claim).await? {
             return Ok(Step::LookAgain);
         }
+        session.in_doubt_until = Some(session.doubt_of_claim());
         session.claim = claim;
         Box::pin(self.build(request, user, session, deadline)).await.map(Step::Answer)
     }
@@ -226,7 +227,7 @@ impl Handoff {
     ) -> Result<ConversationId> {
         let is_taken_up_again = is_taken_up_again(&user, &session);
         // Boxed, as are its parts: together they are more than a thread's stack likes to hold.
-        let built = Box::pin(self.try_build(request, user, &mut session)).await;
+        let built = Box::pin(self.try_build(request, user, &mut session, deadline)).await;
         if let Err(error) = &built {
             self.note_limit(error, &session.user_id).await;
         }
@@ -236,7 +237,9 @@ impl Handoff {
             // Tried again by the sweep, so that it can be promised now.
             Err(error) if error.is_retryable() && platform::outlives_caller(&session.platform) => Err(error),
             Err(error) => {
-                let may_be_open = match is_taken_up_again || session.thread.is_some() || error.outcome_unknown() {
+                session.raise_doubt(&error, self.clock.now());
+                let is_doubtful = session.in_doubt_until.is_some();
+                let may_be_open = match is_taken_up_again || session.thread.is_some() || is_doubtful {
                     true => MayBeOpen::Yes,
                     false => MayBeOpen::No,
                 };
@@ -246,7 +249,13 @@ impl Handoff {
         }
     }
 
-    async fn try_build(&self, request: &StartRequest<'_>, user: User, session: &mut Session) -> Result<ConversationId> {
+    async fn try_build(
+        &self,
+        request: &StartRequest<'_>,
+        user: User,
+        session: &mut Session,
+        deadline: Timestamp,
+    ) -> Result<ConversationId> {
         let mut customer = self.customer_for(&user).await?;
         if is_taken_up_again(&user, session) && session.thread.is_none() {
             match self.find_left_behind(&user, session, &mut customer).await {
@@ -264,7 +273,8 @@ impl Handoff {
                 self.note_introduction(&user, told).await;
             }
         };
-        let (opened, ()) = tokio::join!(Box::pin(self.open_both_sides(request, &user, session, customer, known)), note);
+        let opened = Box::pin(self.open_both_sides(request, &user, session, (customer, known), deadline));
+        let (opened, ()) = tokio::join!(opened, note);
         opened
     }
 
@@ -274,15 +284,15 @@ impl Handoff {
         request: &StartRequest<'_>,
         user: &User,
         session: &mut Session,
-        mut customer: AsCustomer<'_>,
-        known: Vec<String>,
+        (mut customer, known): (AsCustomer<'_>, Vec<String>),
+        deadline: Timestamp,
     ) -> Result<ConversationId> {
         let thread = match session.thread.clone() {
             Some(thread) => thread,
-            None => match Box::pin(self.open_thread(request, user, session, &mut customer)).await {
+            None => match Box::pin(self.open_thread(request, user, session, &mut customer, deadline)).await {
                 Err(error @ Error::CustomerLost) => {
                     customer = self.replaced(user, &customer, error).await?;
-                    Box::pin(self.open_as_another(request, user, session, &mut customer)).await?
+                    Box::pin(self.open_as_another(request, user, session, &mut customer, deadline)).await?
                 }
                 opened => opened?,
             },
@@ -335,7 +345,7 @@ impl Handoff {
             asked_at: session.started_at,
         };
         let user = self.table.user(&user_id).await?.unwrap_or_else(|| User::unknown(&user_id));
-        let built = self.try_build(&request, user, &mut session).await;
+        let built = self.try_build(&request, user, &mut session, deadline).await;
         if let Err(error) = &built {
             self.note_limit(error, &user_id).await;
         }
@@ -379,14 +389,15 @@ impl Handoff {
         &self,
         request: &StartRequest<'_>,
         user: &User,
-        session: &Session,
+        session: &mut Session,
         customer: &mut AsCustomer<'_>,
+        deadline: Timestamp,
     ) -> Result<Thread> {
         let introduction = request.introduction(user, self.words_for_agents(session.group_id));
         if self.introduce(user, &introduction, session.group_id, customer).await? {
             self.note_introduction(user, &introduction).await;
         }
-        self.open_thread(request, user, session, customer).await
+        self.open_thread(request, user, session, customer, deadline).await
     }
 
     /// The customer once LiveChat knows who they are, with what it has been told just now; a thread that is open already was not
@@ -479,5 +490,15 @@ fn is_taken_up_again(user: &User, session: &Session) -> bool {
 pub(super) enum Step {
     Answer(ConversationId),
     LookAgain,
-    Wait,
+    /// Another look after this long.
+    Wait(Duration),
+}
+
+/// How a start goes on after it has tried to end the session before: one that is not over yet is waited for.
+fn after_end(ended: Result<()>) -> Result<Step> {
+    match ended {
+        Ok(()) => Ok(Step::LookAgain),
+        Err(Error::Busy) => Ok(Step::Wait(LOOK_AFTER_END)),
+        Err(error) => Err(error),
+    }
 }

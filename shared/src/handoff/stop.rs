@@ -87,7 +87,8 @@ impl Handoff {
         deadline: Timestamp,
     ) -> Result<()> {
         // Marked first: a close in the lane of a start that others may still take over would end what they have begun.
-        if !self.table.begin_undoing(session, failure).await? {
+        let in_doubt_until = session.in_doubt_until.unwrap_or_else(|| self.clock.now());
+        if !self.table.begin_undoing(session, failure, in_doubt_until).await? {
             return Ok(());
         }
         match may_be_open {

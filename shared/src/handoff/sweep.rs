@@ -237,6 +237,7 @@ impl Handoff {
         let claim = self.new_claim(deadline);
         let taken = self.table.take_over_start(&session, &claim).await?;
         if taken {
+            session.in_doubt_until = Some(session.doubt_of_claim());
             session.claim = claim;
             match platform::outlives_caller(&session.platform) {
                 true => self.finish_start(session, deadline).await?,

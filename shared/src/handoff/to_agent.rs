@@ -62,12 +62,13 @@ impl Content for ToAgent {
         item: &Waiting<Self>,
     ) -> Result<Attempt> {
         if let Self::Unheard { thread } = &item.content {
-            return Box::pin(handoff.answer_unheard(&session.user_id, session.group_id, thread)).await;
+            let (user_id, group_id, doubt) = (&session.user_id, session.group_id, item.in_doubt_until);
+            return Box::pin(handoff.answer_unheard(user_id, group_id, thread, doubt)).await;
         }
         let delivered = match (&item.content, session.state) {
             (_, State::Closed) | (Self::Unheard { .. }, _) => Ok(Delivered::dropped()),
             // Boxed, as is all that delivers: a delivery is deep in the stack.
-            (Self::Close, _) => Box::pin(handoff.deliver_close(session)).await,
+            (Self::Close, _) => Box::pin(handoff.deliver_close(session, item)).await,
             (Self::Message { text, is_markdown }, _) => {
                 let event = NewEvent::text(text.clone(), &item.position.source_id);
                 let event = if *is_markdown { event.with_markdown() } else { event };
@@ -153,11 +154,16 @@ impl Handoff {
         Ok(user.map(|user| Addressee { thread, user }))
     }
 
-    /// An item whose last attempt had no answer may be in the thread already.
+    /// An item whose last attempt had no answer may be in the thread already, or may still come there.
     pub(super) async fn found(&self, to: &Addressee, item: &Waiting<ToAgent>) -> Result<Option<Delivered>> {
-        match item.outcome_unknown {
-            true => self.look_for(to, item).await,
-            false => Ok(None),
+        if !item.outcome_unknown {
+            return Ok(None);
+        }
+        // Before the look: what comes after it is not seen.
+        let is_certain = self.require_certainty(item);
+        match self.look_for(to, item).await? {
+            None => is_certain.map(|()| None),
+            found => Ok(found),
         }
     }
 
@@ -194,8 +200,8 @@ impl Handoff {
         Ok(found.map(|event| event.id))
     }
 
-    async fn deliver_close(&self, session: &mut Session) -> Result<Delivered> {
-        let livechat = Box::pin(self.close_thread_of(session)).await;
+    async fn deliver_close(&self, session: &mut Session, item: &Waiting<ToAgent>) -> Result<Delivered> {
+        let livechat = Box::pin(self.close_for_good(session, item)).await;
         Box::pin(self.end(session, Told { bot: Ok(()), livechat }, "bot")).await
     }
 
@@ -205,6 +211,12 @@ impl Handoff {
             Some(thread) => self.close_thread(&session.user_id, thread).await,
             None => self.close_whatever_was_opened(session).await,
         }
+    }
+
+    /// The same, and waits until no earlier call of the kind can close the thread that comes next.
+    pub(super) async fn close_for_good<T: Sync>(&self, session: &Session, item: &Waiting<T>) -> Result<()> {
+        self.close_thread_of(session).await?;
+        self.require_certainty(item)
     }
 
     /// Closes a user's thread; what the agent token may not do, the customer may, as long as they are in the chat.
@@ -235,6 +247,8 @@ impl Handoff {
         let Some(user) = self.table.user(&session.user_id).await? else { return Ok(()) };
         let Some(customer) = user.customer else { return Ok(()) };
         let mut customer = self.as_customer(&user.user_id, customer);
+        let in_doubt_until = session.in_doubt_until.unwrap_or_else(|| session.doubt_of_claim());
+        let looked_at = self.clock.now();
         let chats: Vec<ChatOverview> = match call!(customer.list_chats()) {
             // Whom LiveChat no longer knows has nothing open.
             Err(Error::CustomerLost) => Vec::new(),
@@ -242,6 +256,7 @@ impl Handoff {
         };
         match chats.into_iter().find(|chat| chat.active) {
             Some(chat) => self.deactivate(&chat.id).await,
+            None if looked_at < in_doubt_until => Err(Error::InDoubt { until: in_doubt_until }),
             None => Ok(()),
         }
     }

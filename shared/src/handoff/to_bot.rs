@@ -1,5 +1,7 @@
 //! Delivery to the bot, whichever platform it lives on.
 
+use std::time::Duration;
+
 use super::drain::{Attempt, Content, Delay, Delivered, Look};
 use super::gates::{BOTCOPY, BOTPRESS, Gate, LIVECHAT};
 use super::stop::Told;
@@ -15,6 +17,9 @@ use crate::store::{Session, State, User};
 
 /// How often an end waits for the thread to be readable.
 const READINGS_BEFORE_END: u32 = 3;
+
+/// For how long an end waits where LiveChat has named a time, which may be an hour.
+const WAIT_BEFORE_END: Duration = Duration::from_secs(3);
 
 /// How often a change waits for the thread to be readable.
 const READINGS_BEFORE_CHANGE: u32 = 3;
@@ -91,7 +96,7 @@ impl Content for ToBot {
             (Self::Left { .. }, _) => Box::pin(handoff.carry_out(session, item)).await.map(Attempt::Done),
             (_, State::Closed) => Ok(Delivered::dropped().into()),
             // These two may end a session that never became active.
-            (Self::GivenUp { reason }, _) => Box::pin(handoff.end_from_here(session, *reason, "given_up")).await,
+            (Self::GivenUp { reason }, _) => Box::pin(handoff.end_from_here(session, item, *reason, "given_up")).await,
             (Self::Notice { .. }, _) => Box::pin(handoff.carry_out(session, item)).await.map(Attempt::Done),
             (_, State::Starting | State::Closing) => Ok(Delivered::dropped().into()),
             (Self::Stopped, State::Active) if Box::pin(handoff.found_last_words(session, item.attempts)).await? => {
@@ -102,7 +107,7 @@ impl Content for ToBot {
                 Box::pin(handoff.end(session, Told { bot, livechat: Ok(()) }, "livechat")).await.map(Attempt::Done)
             }
             (Self::Superseded, State::Active) => {
-                Box::pin(handoff.end_from_here(session, ResumeReason::UserSide, "superseded")).await
+                Box::pin(handoff.end_from_here(session, item, ResumeReason::UserSide, "superseded")).await
             }
             (_, State::Active) => match Box::pin(handoff.carry_out(session, item)).await {
                 Err(Error::ConversationLost) => {
@@ -286,6 +291,7 @@ impl Handoff {
     async fn end_from_here(
         &self,
         session: &mut Session,
+        item: &Waiting<ToBot>,
         resumes: ResumeReason,
         reason: &'static str,
     ) -> Result<Attempt> {
@@ -297,7 +303,7 @@ impl Handoff {
         if bot.as_ref().is_err_and(Error::is_retryable) {
             return bot.map(|()| Delivered::without_id().into());
         }
-        let livechat = Box::pin(self.close_thread_of(session)).await;
+        let livechat = Box::pin(self.close_for_good(session, item)).await;
         Box::pin(self.end(session, Told { bot, livechat }, reason)).await.map(Attempt::Done)
     }
 
@@ -325,11 +331,9 @@ impl Handoff {
     /// is not held up for long by a thread that cannot be read.
     async fn found_last_words(&self, session: &Session, attempts: u32) -> Result<bool> {
         match self.accept_missed(session).await {
-            // Nobody knows when refused credentials are cured; the user is given back to the bot meanwhile.
-            Err(error) if error.is_retryable() && !error.is_authentication() && attempts < READINGS_BEFORE_END => {
-                return Err(error);
-            }
+            Err(error) if is_worth_waiting(&error) && attempts < READINGS_BEFORE_END => return Err(error),
             Err(error) => {
+                self.note_limit(&error, &session.user_id).await;
                 tracing::warn!(error = %error, session.id = %session.session_id, "a thread ends unread");
             }
             Ok(()) => {}
@@ -337,4 +341,11 @@ impl Handoff {
         let contents = self.table.lane::<ToBot>(&session.session_id, ToBot::LANE).await?;
         Ok(contents.waiting.iter().any(|item| !item.content.is_end()))
     }
+}
+
+/// Whether an end waits until its thread can be read after this error. Nobody knows when refused credentials are cured; the user is
+/// given back to the bot meanwhile.
+fn is_worth_waiting(error: &Error) -> bool {
+    let is_soon = error.retry_after().is_none_or(|wait| wait <= WAIT_BEFORE_END);
+    error.is_retryable() && !error.is_authentication() && is_soon
 }

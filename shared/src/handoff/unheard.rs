@@ -47,7 +47,7 @@ impl Handoff {
             let is_first =
                 self.table.first_asked(&remark_in(&thread.thread_id), asked.clone(), AT_ONCE).await? == asked;
             if is_first {
-                self.answer_unheard(&pointer.user_id, self.config.group_id, &thread).await?;
+                self.answer_unheard(&pointer.user_id, self.config.group_id, &thread, None).await?;
             }
             return Ok(is_first);
         };
@@ -62,8 +62,15 @@ impl Handoff {
         Ok(true)
     }
 
-    /// Tells agents in a thread that nobody listens, and closes it; safe to call again after any failure.
-    pub(super) async fn answer_unheard(&self, user_id: &UserId, group_id: GroupId, thread: &Thread) -> Result<Attempt> {
+    /// Tells agents in a thread that nobody listens, and closes it; safe to call again after any failure, of which LiveChat may be at
+    /// work until then.
+    pub(super) async fn answer_unheard(
+        &self,
+        user_id: &UserId,
+        group_id: GroupId,
+        thread: &Thread,
+        in_doubt_until: Option<Timestamp>,
+    ) -> Result<Attempt> {
         let Listener::Nobody(earlier) = self.listener_in(user_id, thread).await? else {
             return self.wait_for_listener(user_id, thread).await;
         };
@@ -82,7 +89,7 @@ impl Handoff {
         let Listener::Nobody(_) = self.listener_in(user_id, thread).await? else {
             return self.wait_for_listener(user_id, thread).await;
         };
-        self.close_thread(user_id, thread).await?;
+        self.close_beside_starts(user_id, thread, in_doubt_until).await?;
         tracing::warn!("an agent wrote where nobody listens; the thread is closed");
         Ok(Delivered::without_id().into())
     }

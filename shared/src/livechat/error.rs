@@ -101,6 +101,18 @@ impl Error {
         }
     }
 
+    /// Whether LiveChat may still be at work on a call that opens, fills or closes a thread: its answer is missing, or somebody before
+    /// it has answered. What LiveChat itself has answered it has done with.
+    pub fn may_be_at_work(&self) -> bool {
+        let matters = |call: &Call| !call.repeatable || call.name == "deactivate_chat";
+        match self {
+            Self::Refused { call, refusal, .. } => {
+                matters(call) && refusal.code.is_none() && refusal.status.is_server_error()
+            }
+            Self::Failed { call, failure } => matters(call) && failure.may_be_unfinished(),
+        }
+    }
+
     /// Whether LiveChat may have carried out a call that must not happen twice, so that the chat has to be read before
     /// anything is sent again.
     ///

@@ -140,6 +140,9 @@ pub struct Waiting<T> {
     pub attempts: u32,
     /// Whether an attempt ended without an answer, so that it may have taken effect.
     pub outcome_unknown: bool,
+    /// Until when a vendor may still be at work on such an attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_doubt_until: Option<Timestamp>,
     /// Since when it fails at the vendor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing_since: Option<Timestamp>,
@@ -151,7 +154,15 @@ pub struct Waiting<T> {
 impl<T> Waiting<T> {
     /// An item that nobody has tried to deliver.
     pub const fn new(position: Position, content: T) -> Self {
-        Self { position, content, attempts: 0, outcome_unknown: false, failing_since: None, alone_since: None }
+        Self {
+            position,
+            content,
+            attempts: 0,
+            outcome_unknown: false,
+            in_doubt_until: None,
+            failing_since: None,
+            alone_since: None,
+        }
     }
 }
 
@@ -160,6 +171,8 @@ impl<T> Waiting<T> {
 pub struct Failing {
     /// Whether that attempt may have taken effect.
     pub outcome_unknown: bool,
+    /// Until when a vendor may still be at work on it.
+    pub in_doubt_until: Option<Timestamp>,
     /// Since when it fails.
     pub since: Option<Timestamp>,
     /// Since when it is seen to fail alone.
@@ -207,6 +220,8 @@ pub struct Contents<T> {
     pub last_number: Option<u64>,
     /// Whether the lane was taken over from a holder that died: what waits may have been delivered already.
     pub was_interrupted: bool,
+    /// When the lease ended that the lane was taken over with: until then its holder may have called.
+    pub interrupted_until: Option<Timestamp>,
     /// What waits, oldest first.
     pub waiting: Vec<Waiting<T>>,
     /// What waits and is in a form that this version does not know.
@@ -242,6 +257,7 @@ impl<T> Contents<T> {
             last_finished_at,
             last_number,
             was_interrupted: false,
+            interrupted_until: None,
             waiting: vec![item],
             unread: Vec::new(),
         }

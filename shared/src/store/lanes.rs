@@ -93,6 +93,8 @@ struct LaneRecord {
     #[serde(default)]
     interrupted_holder: Option<String>,
     #[serde(default)]
+    interrupted_until: Option<Timestamp>,
+    #[serde(default)]
     last_finished_at: Option<Timestamp>,
     #[serde(default)]
     last_number: Option<u64>,
@@ -210,7 +212,8 @@ impl Table {
     /// As all writes: see [`Error`](super::Error).
     pub async fn take_lease(&self, id: &SessionId, lane: Lane, lease: &Lease, now: Timestamp) -> Result<bool> {
         let change = Change {
-            expression: "SET interrupted_holder = if_not_exists(lease_holder, :nobody), lease_holder = :holder, \
+            expression: "SET interrupted_holder = if_not_exists(lease_holder, :nobody), \
+                         interrupted_until = if_not_exists(lease_until, :now), lease_holder = :holder, \
                          lease_until = :until, due_at = :until",
             condition: "attribute_exists(due_at) AND (attribute_not_exists(lease_until) OR lease_until <= :now)",
             values: vec![
@@ -235,13 +238,14 @@ impl Table {
             items.into_iter().partition(|item| item.get("sk") == Some(&text(&key.sk)));
         let record: LaneRecord = lanes.into_iter().next().map(serde_dynamo::from_item).transpose()?.unwrap_or_default();
         let was_interrupted = record.interrupted_holder.is_some_and(|holder| holder != NOBODY);
-        let LaneRecord { arrivals, not_before, last_finished_at, last_number, .. } = record;
+        let LaneRecord { arrivals, not_before, last_finished_at, last_number, interrupted_until, .. } = record;
         let mut contents = Contents {
             arrivals,
             not_before,
             last_finished_at,
             last_number,
             was_interrupted,
+            interrupted_until,
             waiting: Vec::new(),
             unread: Vec::new(),
         };
@@ -448,17 +452,26 @@ impl Table {
         Ok(())
     }
 
-    /// Notes that a lane's last holder died, so that whatever waits may have been delivered already.
+    /// Notes that a lane's last holder died, so that whatever waits may have been delivered already, or may be until `in_doubt_until`.
     ///
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error).
-    pub async fn note_interruption<T>(&self, id: &SessionId, lane: Lane, waiting: &[Waiting<T>]) -> Result<()> {
+    pub async fn note_interruption<T>(
+        &self,
+        id: &SessionId,
+        lane: Lane,
+        waiting: &[Waiting<T>],
+        in_doubt_until: Option<Timestamp>,
+    ) -> Result<()> {
         for item in waiting {
             let doubt = Change {
-                expression: "SET outcome_unknown = :unknown",
+                expression: "SET outcome_unknown = :unknown, in_doubt_until = :doubt",
                 condition: "attribute_exists(pk)",
-                values: vec![(":unknown", AttributeValue::Bool(true))],
+                values: vec![
+                    (":unknown", AttributeValue::Bool(true)),
+                    (":doubt", or_null(in_doubt_until.max(item.in_doubt_until))),
+                ],
             };
             let key = Key::waiting(id, lane, &item.position);
             self.update("table note_interruption", &key, doubt).await?;
@@ -474,13 +487,14 @@ impl Table {
     ///
     /// As all writes: see [`Error`](super::Error).
     pub async fn note_attempt<T>(&self, id: &SessionId, lane: Lane, item: &Waiting<T>, failing: Failing) -> Result<()> {
-        let or_null = |at: Option<Timestamp>| at.map_or(AttributeValue::Null(true), text);
         let change = Change {
-            expression: "SET attempts = :attempts, outcome_unknown = :unknown, failing_since = :since, alone_since = :alone",
+            expression: "SET attempts = :attempts, outcome_unknown = :unknown, in_doubt_until = :doubt, \
+                         failing_since = :since, alone_since = :alone",
             condition: "attribute_exists(pk)",
             values: vec![
                 (":attempts", number(item.attempts + 1)),
                 (":unknown", AttributeValue::Bool(failing.outcome_unknown || item.outcome_unknown)),
+                (":doubt", or_null(failing.in_doubt_until.max(item.in_doubt_until))),
                 (":since", or_null(failing.since)),
                 (":alone", or_null(failing.alone_since)),
             ],
@@ -488,6 +502,10 @@ impl Table {
         self.update("table note_attempt", &Key::waiting(id, lane, &item.position), change).await?;
         Ok(())
     }
+}
+
+fn or_null(at: Option<Timestamp>) -> AttributeValue {
+    at.map_or(AttributeValue::Null(true), text)
 }
 
 /// An item as it is kept for an operator: with the reason, and until its text has to go.
@@ -519,7 +537,8 @@ fn while_idle<T>(arrival: &Arrival<'_, T>, lease: &Lease, arrivals: u64) -> Chan
 /// An arrival that makes its bringer the holder of a free lease.
 fn with_lease<T>(arrival: &Arrival<'_, T>, lease: &Lease) -> Change {
     Change {
-        expression: "SET interrupted_holder = if_not_exists(lease_holder, :nobody), lease_holder = :holder, \
+        expression: "SET interrupted_holder = if_not_exists(lease_holder, :nobody), \
+                     interrupted_until = if_not_exists(lease_until, :now), lease_holder = :holder, \
                      lease_until = :until, due_shard = :shard, due_at = :until, session_id = :session, \
                      arrived_at = :now ADD arrivals :one",
         condition: FREE,

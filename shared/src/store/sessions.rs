@@ -64,6 +64,9 @@ pub struct Session {
     /// The bot side, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation_id: Option<ConversationId>,
+    /// Until when LiveChat may still be at work on a call of the start; known once the start is undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_doubt_until: Option<Timestamp>,
     /// When the start was finished: the settle time counts from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_at: Option<Timestamp>,
@@ -468,15 +471,21 @@ impl Table {
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error). `false` means that the claim was lost: the start is somebody else's.
-    pub async fn begin_undoing(&self, session: &Session, failure: Option<&str>) -> Result<bool> {
+    pub async fn begin_undoing(
+        &self,
+        session: &Session,
+        failure: Option<&str>,
+        in_doubt_until: Timestamp,
+    ) -> Result<bool> {
         let mut values = vec![
             (":closing", value(&State::Closing)?),
             (":starting", value(&State::Starting)?),
             (":holder", text(&session.claim.holder)),
+            (":doubt", text(in_doubt_until)),
         ];
-        let mut expression = "SET session_state = :closing REMOVE opening";
+        let mut expression = "SET session_state = :closing, in_doubt_until = :doubt REMOVE opening";
         if let Some(failure) = failure {
-            expression = "SET session_state = :closing, failure = :failure REMOVE opening";
+            expression = "SET session_state = :closing, in_doubt_until = :doubt, failure = :failure REMOVE opening";
             values.push((":failure", text(failure)));
         }
         let condition = "session_state = :starting AND claim.holder = :holder";

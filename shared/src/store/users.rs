@@ -33,6 +33,9 @@ pub struct User {
     /// The thread of the latest session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread_id: Option<ThreadId>,
+    /// Until when a call may close the open thread of the chat, whichever that is then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing_until: Option<Timestamp>,
     /// How many users of the bot stand behind this one; several can where e-mail addresses count as identities.
     #[serde(default)]
     pub upstream_users: u32,
@@ -51,6 +54,7 @@ impl User {
             customer: None,
             chat_id: None,
             thread_id: None,
+            closing_until: None,
             upstream_users: 0,
             session_id: None,
         }
@@ -155,6 +159,17 @@ impl Table {
                 return Ok(before);
             }
         }
+    }
+
+    /// Records until when a call may close the open thread of the user's chat.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn put_closing_until(&self, id: &UserId, until: Timestamp) -> Result<()> {
+        self.change_user(id, "SET user_id = :id, entity = :entity, closing_until = :new", "", text(until), None)
+            .await?;
+        Ok(())
     }
 
     /// Records what LiveChat has been told about the user.
