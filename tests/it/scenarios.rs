@@ -48,6 +48,7 @@ scenarios! {
     nothing_is_lost_doubled_or_stuck_wherever_the_process_dies = "kills", 0.002;
     every_random_way_leads_back_to_the_bot = "random-walk", 0.0005;
     what_vendors_have_been_seen_to_do_heals_by_itself = "field", 0.006;
+    what_livechat_finishes_late_happens_once = "late", 0.002;
     pairs_that_botpress_handles_side_by_side_stay_in_order = "side-by-side", 0.002;
     repeated_webhooks_have_one_effect_each_at_botcopy = "botcopy-duplicates-spread", 0.002;
     one_message_in_many_copies_at_once_has_one_effect_at_botcopy = "botcopy-duplicates-instant", 0.002;
@@ -70,6 +71,7 @@ scenarios! {
     nothing_of_botcopys_is_lost_or_stuck_wherever_the_process_dies = "botcopy-kills", 0.002;
     every_random_way_leads_back_to_the_botcopy_bot = "botcopy-random-walk", 0.0005;
     what_vendors_have_been_seen_to_do_heals_by_itself_at_botcopy = "botcopy-field", 0.006;
+    what_livechat_finishes_late_for_widgets_happens_once = "botcopy-late", 0.002;
     nobody_gets_in_whose_call_is_forged = "forged-calls", 0.02;
     nonsense_is_answered_and_breaks_nothing = "malformed", 0.001;
     vendors_nonsense_breaks_nothing = "malformed-answers", 0.005;

@@ -8,6 +8,7 @@ mod duplicates;
 mod field;
 mod handling;
 mod kills;
+mod late;
 mod life;
 mod order;
 mod outages;
@@ -85,7 +86,7 @@ struct Kind {
 
 impl Kind {
     /// What is tried with every bot.
-    const EVERY: [Self; 21] = [
+    const EVERY: [Self; 22] = [
         Self {
             name: "duplicates-spread",
             shows: "10,000 agent messages, each delivered up to ten times and shuffled, are shown 10,000 times",
@@ -190,6 +191,11 @@ impl Kind {
             name: "field",
             shows: "3,000 times what vendors have been seen to do: two minutes after it nothing is lost, doubled, locked out or stuck",
             play: |size, bot| Box::pin(field::seen(size, bot)),
+        },
+        Self {
+            name: "late",
+            shows: "LiveChat carries out one call in 20 of 10,000 up to 15 s late: nothing is lost, doubled, out of order or closed by mistake",
+            play: |size, bot| Box::pin(late::finished(size, bot)),
         },
     ];
 

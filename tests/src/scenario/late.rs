@@ -1,0 +1,160 @@
+//! LiveChat carries calls out after their callers have gone.
+
+use std::time::Duration;
+
+use sandbox::demo::Bot;
+use sandbox::faults::Fault;
+use tokio::task::JoinSet;
+
+use super::stage::{Stage, asking};
+use super::{Report, Size};
+use crate::ANNA;
+use crate::checker::{Direction, Expectations, Words};
+
+/// How many users there are at once.
+const AT_ONCE: usize = 20;
+
+/// What a user writes in a session.
+const TEXTS: usize = 3;
+
+/// One of so many calls finishes late.
+const ONE_IN: u32 = 20;
+
+/// How long LiveChat works on a call at most, and how long a caller waits at most.
+const LONGEST: u64 = 15_000;
+const PATIENCE: u64 = 5_000;
+
+/// Who talks to agents, and what has been written.
+struct Talk {
+    stage: Stage,
+    random: fastrand::Rng,
+    words: Vec<Words>,
+    asked: usize,
+    refused: usize,
+}
+
+/// Every user is handed over, writes, ends the session, and comes back at once for another one.
+pub(super) async fn finished(size: Size, bot: Bot) -> Report {
+    let users = size.of(1_000, 8);
+    let stage = Stage::in_process(bot, 1).await;
+    let mut talk = Talk { stage, random: size.random(), words: Vec::new(), asked: 0, refused: 0 };
+    for first in (0..users).step_by(AT_ONCE) {
+        let numbers = first..users.min(first + AT_ONCE);
+        let mut people: Vec<_> = numbers.map(|number| talk.stage.side.new_person(number)).collect();
+        for session in 0..2 {
+            people = talk.ask(people).await;
+            talk.write(&people).await;
+            if session == 1 {
+                talk.stage.drain().await;
+            }
+            talk.end(&people).await;
+        }
+        talk.stage.drain().await;
+    }
+    talk.judge(users)
+}
+
+impl Talk {
+    /// Perhaps the next such call is carried out late.
+    fn perhaps_late(&mut self, call: &str) {
+        if self.random.u32(..ONE_IN) == 0 {
+            let takes_effect_after = Duration::from_millis(self.random.u64(..=LONGEST));
+            let breaks_after = Duration::from_millis(self.random.u64(..=PATIENCE)).min(takes_effect_after);
+            let late = Fault::Late { breaks_after, takes_effect_after };
+            self.stage.world.stack.livechat.faults().next(1, call, late);
+        }
+    }
+
+    /// All ask for a person; the answer is who has one, or is promised one.
+    async fn ask(&mut self, people: Vec<String>) -> Vec<String> {
+        let mut asking_now = JoinSet::new();
+        for person in people {
+            self.perhaps_late("customer/action/start_chat");
+            self.perhaps_late("customer/action/resume_chat");
+            let (side, text) = (self.stage.side.clone(), asking(self.asked));
+            self.asked += 1;
+            asking_now.spawn(async move { side.asks(&person, &text).await.map(|()| person) });
+        }
+        let answers = self.stage.drive(asking_now.join_all()).await;
+        let asked = answers.len();
+        let with_agent: Vec<_> = answers.into_iter().filter_map(Result::ok).collect();
+        self.refused += asked - with_agent.len();
+        self.stage.pass(Duration::from_secs(5)).await;
+        with_agent
+    }
+
+    /// All write, and are answered if an agent has their chat.
+    async fn write(&mut self, people: &[String]) {
+        for _ in 0..TEXTS {
+            let mut writing = JoinSet::new();
+            for person in people {
+                self.perhaps_late("customer/action/send_event");
+                let words = self.words(person, Direction::ToAgent);
+                let (side, person) = (self.stage.side.clone(), person.clone());
+                writing.spawn(async move { side.says(&person, &words.text).await });
+            }
+            drop(self.stage.drive(writing.join_all()).await);
+            for session in self.stage.located(people) {
+                let open = self.stage.world.stack.livechat.open_chats();
+                if open.iter().any(|chat| chat.id == session.chat_id && chat.public_agent() == Some(ANNA)) {
+                    let words = self.words(&session.person, Direction::ToUser);
+                    let sent = self.stage.world.stack.livechat.agent_sends_text(&session.chat_id, ANNA, &words.text);
+                    sent.expect("an agent can write in an open chat");
+                }
+            }
+            let pause = Duration::from_millis(self.random.u64(..10_000));
+            self.stage.pass(pause).await;
+        }
+    }
+
+    fn words(&mut self, person: &str, direction: Direction) -> Words {
+        let text = format!("text {}", self.words.len());
+        let words = Words { person: person.to_owned(), direction, text };
+        self.words.push(words.clone());
+        words
+    }
+
+    /// All sessions end: by their users, where these can; else by agents.
+    async fn end(&mut self, people: &[String]) {
+        if self.stage.side.bot == Bot::Botcopy {
+            // What was promised is kept, and what was written is delivered, before anybody ends it.
+            self.stage.drain().await;
+            for chat in self.stage.world.stack.livechat.open_chats() {
+                let agent = chat.public_agent().unwrap_or(ANNA).to_owned();
+                drop(self.stage.world.stack.livechat.agent_closes(&chat.id, &agent));
+            }
+            return self.stage.pass(Duration::from_secs(5)).await;
+        }
+        let mut ending = JoinSet::new();
+        for person in people {
+            self.perhaps_late("agent/action/deactivate_chat");
+            let (world, person) = (std::sync::Arc::clone(&self.stage.world), person.clone());
+            ending.spawn(async move { world.stack.botpress.user_ends(&person).await });
+        }
+        drop(self.stage.drive(ending.join_all()).await);
+    }
+
+    fn judge(self, users: usize) -> Report {
+        let Self { stage, words, asked, refused, .. } = self;
+        let journal = &stage.world.stack.journal;
+        let count = |effect: &str, once: &[&str]| {
+            journal.all(effect).iter().filter(|entry| once.contains(&entry.text("/call"))).count()
+        };
+        let calls = ["customer/start_chat", "customer/resume_chat", "customer/send_event", "agent/deactivate_chat"];
+        let late = stage.world.stack.livechat.faults().spoiled().len();
+        let figure = format!(
+            "{users} users asked {asked} times, {refused} in vain, and wrote or were told {} texts; LiveChat finished {late} of {} \
+             calls late",
+            words.len(),
+            count("call_answered", &calls),
+        );
+        let mut own: Vec<_> = stage.left_over().into_iter().collect();
+        let open = stage.world.stack.livechat.open_chats().len();
+        own.extend((open > 0).then(|| format!("{open} chats are open")));
+        let expected = Expectations { words, escalations: Some(asked), ..Expectations::default() };
+        let findings = stage.findings(expected);
+        let mut report = stage.report(figure, findings);
+        report.findings.extend(own);
+        report
+    }
+}
