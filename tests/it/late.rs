@@ -5,6 +5,7 @@ use std::time::Duration;
 use sandbox::botpress::{Escalation, UpstreamUser};
 use sandbox::faults::Fault;
 use serde_json::Value;
+use shared::fail_point::{Place, Side};
 use tests::{ANNA, ASK, World};
 
 const SEND: &str = "customer/action/send_event";
@@ -115,9 +116,12 @@ async fn words_that_livechat_never_took_are_sent_again_once_that_is_certain() {
 async fn the_next_holder_of_a_short_lease_does_not_repeat_what_the_one_before_may_have_sent() {
     let world = World::in_process().await;
     let widget = world.handed_over_user().await;
-    world.stack.livechat.faults().next(1, SEND, hanging(seconds(10)));
-    // Dropped in the middle of the call: nothing of it is noted.
-    world.drive(world.stack.botcopy.user_says(&widget, "said")).await.unwrap();
+    world.stack.livechat.faults().next(1, SEND, Fault::late(seconds(12)));
+    world.fail_points.kill_at(Place { step: "vendor send_event", side: Side::After }, 1);
+    drop(world.drive(world.stack.botcopy.user_says(&widget, "said")).await);
+    assert!(world.fail_points.has_killed());
+    world.fail_points.clear();
+    // Four seconds later the lease is over.
     pass(&world, seconds(4)).await;
     world.sweep().await;
     catch_up(&world).await;
@@ -252,6 +256,22 @@ async fn the_late_close_of_a_thread_without_a_session_does_not_close_the_next() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_remark_that_livechat_takes_late_is_made_once() {
+    let world = World::in_process().await;
+    world.escalated_user("Ann").await;
+    let chat_id = world.chat_id();
+    world.agent_closes(ANNA).await;
+    pass(&world, MINUTE).await;
+    world.stack.livechat.agent_resumes(&chat_id, ANNA).unwrap();
+    world.stack.livechat.faults().next(1, SEND, Fault::late(seconds(12)));
+    world.stack.livechat.agent_sends_text(&chat_id, ANNA, "one more thing").unwrap();
+    world.settle().await;
+    catch_up(&world).await;
+    assert_eq!(sent(&world, "[Bot] The customer is back").len(), 1);
+    assert!(world.stack.livechat.open_chats().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_sends_whose_lease_has_ended_while_they_looked() {
     let world = World::of_instances(2, false).await;
     let ann = world.escalated_user("Ann").await;
@@ -260,7 +280,7 @@ async fn nobody_sends_whose_lease_has_ended_while_they_looked() {
     world.says(&ann, "said").await;
     faults.clear();
     // The first sweep looks for the message, and sees that it is not there; by then another one has sent it.
-    faults.next(1, "agent/action/get_chat", Fault::Delay(seconds(110)));
+    faults.next(1, "agent/action/get_chat", Fault::Pace(seconds(110)));
     let next = async {
         world.sleep(seconds(82)).await;
         world.stack.sweep().await

@@ -74,6 +74,7 @@ impl Handoff {
         let Listener::Nobody(earlier) = self.listener_in(user_id, thread).await? else {
             return self.wait_for_listener(user_id, thread).await;
         };
+        let doubt = in_doubt_until.filter(|until| self.clock.now() < *until);
         let read = match self.read_thread(thread).await {
             Err(Error::LiveChat(error)) if error.is_gone() => None,
             read => read?.thread,
@@ -83,8 +84,10 @@ impl Handoff {
             self.end_earlier(&earlier).await?;
         }
         let remark = remark_in(&thread.thread_id);
-        if !read.events.iter().any(|event| event.custom_id.as_ref() == Some(&remark)) {
-            self.say_that_nobody_listens(user_id, group_id, thread, remark).await?;
+        match (read.events.iter().any(|event| event.custom_id.as_ref() == Some(&remark)), doubt) {
+            (true, _) => {}
+            (false, Some(until)) => return Err(Error::InDoubt { until }),
+            (false, None) => self.say_that_nobody_listens(user_id, group_id, thread, remark).await?,
         }
         let Listener::Nobody(_) = self.listener_in(user_id, thread).await? else {
             return self.wait_for_listener(user_id, thread).await;
