@@ -7,19 +7,21 @@ use std::thread::{self, JoinHandle};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use dynoxide::actions::delete_item::DeleteItemRequest;
 use dynoxide::actions::query::QueryRequest;
 use dynoxide::actions::scan::ScanRequest;
 use dynoxide::types::{AttributeValue, Item};
 use dynoxide::{Database, DynoxideError};
 use serde_json::{Value, json};
+use shared::clock::Timestamp;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 /// One table in a database of its own; both are gone when this value is dropped.
 ///
 /// The table is the one that `template.yaml` declares: string keys `pk` and `sk`, TTL on `expires_at`, on-demand billing,
-/// and the sparse index `due` (`due_shard`, `due_at`; keys only). Nothing expires here, as nothing can be relied upon to
-/// expire there.
+/// and the sparse index `due` (`due_shard`, `due_at`; keys only). Nothing expires here by itself, as nothing can be relied upon to
+/// expire there; [`delete_expired`](EmbeddedTable::delete_expired) plays what TTL does whenever it comes.
 pub struct EmbeddedTable {
     name: String,
     database: Database,
@@ -79,6 +81,35 @@ impl EmbeddedTable {
         format!("http://{}", self.address)
     }
 
+    /// Deletes what TTL deletes when it takes the time to be `now`; returns how many items that were.
+    ///
+    /// DynamoDB deletes late, by up to days (a `now` that is past), early where its clock is ahead of the functions' (a `now` to come),
+    /// or never (no call). It deletes in no order and not all at once: `chooses` picks from the expired items.
+    ///
+    /// # Errors
+    ///
+    /// As [`items`](Self::items).
+    pub fn delete_expired(&self, now: Timestamp, mut chooses: impl FnMut(&Value) -> bool) -> Result<usize, Error> {
+        let condition = "expires_at <= :now";
+        let now = Item::from([(":now".to_owned(), AttributeValue::N(now.unix_seconds().to_string()))]);
+        let mut deleted = 0;
+        for item in self.scan(Some((condition, &now)))? {
+            if !chooses(&item) {
+                continue;
+            }
+            let key = ["pk", "sk"].map(|name| (name.to_owned(), AttributeValue::S(text(&item, name))));
+            self.database.delete_item(DeleteItemRequest {
+                table_name: self.name.clone(),
+                key: key.into(),
+                condition_expression: Some(condition.to_owned()),
+                expression_attribute_values: Some(now.clone()),
+                ..DeleteItemRequest::default()
+            })?;
+            deleted += 1;
+        }
+        Ok(deleted)
+    }
+
     /// Everything in the table, ordered by key, as plain JSON: `{"pk":"…","sk":"…","attempts":2}`.
     ///
     /// Binary values are base64 text, sets are arrays.
@@ -87,6 +118,10 @@ impl EmbeddedTable {
     ///
     /// When the engine cannot scan, for instance because somebody deleted the table.
     pub fn items(&self) -> Result<Vec<Value>, Error> {
+        self.scan(None)
+    }
+
+    fn scan(&self, filter: Option<(&str, &Item)>) -> Result<Vec<Value>, Error> {
         let mut items = Vec::new();
         let mut start = None;
         loop {
@@ -94,6 +129,8 @@ impl EmbeddedTable {
                 table_name: self.name.clone(),
                 consistent_read: Some(true),
                 exclusive_start_key: start.take(),
+                filter_expression: filter.map(|(condition, _)| condition.to_owned()),
+                expression_attribute_values: filter.map(|(_, values)| values.clone()),
                 ..ScanRequest::default()
             })?;
             items.extend(page.items.unwrap_or_default().iter().map(plain_item));
@@ -258,6 +295,27 @@ mod tests {
         assert_eq!(items[1]["due_at"], "2026-05-11");
         let [due] = table.due().unwrap().try_into().unwrap();
         assert_eq!((&due["pk"], &due["sk"]), (&json!("LANE#1"), &json!("b")));
+    }
+
+    #[tokio::test]
+    async fn ttl_deletes_by_its_own_clock_and_what_it_chooses() {
+        let table = EmbeddedTable::start("handoff").unwrap();
+        let client = client(&table);
+        for (pk, expires_at) in
+            [("kept", None), ("early", Some("1000")), ("middle", Some("2000")), ("late", Some("3000"))]
+        {
+            let put = client.put_item().table_name("handoff").item("pk", S(pk.to_owned())).item("sk", S(pk.to_owned()));
+            let put = expires_at.into_iter().fold(put, |put, at| put.item("expires_at", N(at.to_owned())));
+            put.send().await.unwrap();
+        }
+        let left = || table.items().unwrap().iter().map(|item| text(item, "pk")).collect::<Vec<_>>();
+
+        assert_eq!(table.delete_expired(Timestamp::from_unix_millis(999_999), |_| true).unwrap(), 0, "TTL is late");
+        let of_middle = |item: &Value| text(item, "pk") == "middle";
+        assert_eq!(table.delete_expired(Timestamp::from_unix_millis(2_000_000), of_middle).unwrap(), 1);
+        assert_eq!(left(), ["early", "kept", "late"], "TTL deletes in no order");
+        assert_eq!(table.delete_expired(Timestamp::from_unix_millis(9_000_000), |_| true).unwrap(), 2, "TTL is early");
+        assert_eq!(left(), ["kept"]);
     }
 
     #[tokio::test]
