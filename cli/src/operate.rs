@@ -1,6 +1,6 @@
 //! Looking at sessions and messages, and acting on them by hand.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use shared::clock::Timestamp;
 use shared::handoff::{Closed, Redriven};
 use shared::ids::{SessionId, UserId};
 use shared::store::lane::Outcome;
-use shared::store::{Erased, Kept, LifeEvent, Parked, Session, State};
+use shared::store::{Erased, Kept, LifeEvent, Parked, Session, State, User};
 
 use crate::Io;
 use crate::arguments::Vendor;
@@ -399,7 +399,13 @@ impl fmt::Display for Erasure {
         writeln!(f, "Removed: {}.", if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") })?;
         match self.kept.as_slice() {
             [] => writeln!(f, "The whole table was read: nothing in it mentions the user any more.")?,
-            kept => writeln!(f, "The whole table was read: {} items still mention the user: {kept:?}", kept.len())?,
+            kept => {
+                let items: usize = kept.iter().map(|kept| kept.items).sum();
+                writeln!(f, "The whole table was read: {items} items still mention the user: {kept:?}")?;
+            }
+        }
+        if self.erased.expired > 0 {
+            writeln!(f, "{} expired records of sessions were removed as well.", self.erased.expired)?;
         }
         if !self.erased.held_by_vendors.is_empty() {
             writeln!(f, "\nStill at the vendors, to be erased there:")?;
@@ -407,47 +413,35 @@ impl fmt::Display for Erasure {
                 writeln!(f, "  {held}")?;
             }
         }
-        write!(f, "\nPoint-in-time backups of the table keep what they hold for up to 35 days.")
+        write!(
+            f,
+            "\nNot looked at: point-in-time backups of the table, which keep what they hold for up to 35 days; exports and backups of \
+             your own; the functions' logs, which have ids only; and what the vendors hold."
+        )
     }
 }
 
 /// `hitl erase`.
 pub(crate) async fn erase(target: &Target, user: &str, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let (table, user_id) = (target.table()?, UserId::from(user));
-    let known = table.user(&user_id).await?;
-    let sessions = table.sessions_of(&user_id, &mut progress(io)).await?;
-    if known.is_none() && sessions.is_empty() {
-        return Err(Failure::refused(format!(
-            "there is no user {user}; give the id that hitl sessions shows: Botpress's own, or botcopy:<bot>:<user>."
-        )));
-    }
-    for session in sessions.iter().filter(|session| session.state != State::Closed) {
-        io.say(&format!("ending session {}", session.session_id));
-        let closed = target.handoff()?.close_session(&session.session_id, io.clock.now() + PATIENCE).await?;
-        if closed == Closed::Closing {
-            return Err(Failure::refused(format!(
-                "session {} could not be ended yet: a vendor does not answer. Run this again when it has ended.",
-                session.session_id
-            )));
-        }
-    }
-    let mut words = vec![user.to_owned()];
-    let customer = known.as_ref().and_then(|known| known.customer.as_ref());
-    words.extend(customer.map(|customer| customer.customer_id.to_string()));
-    words.extend(customer.map(|customer| customer.access_token.expose().to_owned()));
-    words.extend(customer.map(|customer| customer.cookies.secret.expose().to_owned()));
-    words.extend(known.as_ref().and_then(|known| known.profile.email.as_ref()).map(|email| email.expose().to_owned()));
-    words.extend(sessions.iter().map(|session| session.session_id.to_string()));
-    words.retain(|word| !word.is_empty());
-
-    let mut erased = Erased { removed: BTreeMap::new(), ..Erased::default() };
+    let mut words = BTreeSet::from([user.to_owned()]);
+    let mut known = BTreeSet::new();
+    let mut erased = Erased::default();
     let mut kept = Vec::new();
     for _ in 0..ERASURES {
+        words.extend(table.user(&user_id).await?.iter().flat_map(words_about));
+        let sessions = table.sessions_of(&user_id, &mut progress(io)).await?;
+        known.extend(sessions.iter().map(|session| session.session_id.clone()));
+        words.extend(known.iter().map(ToString::to_string));
+        for session in sessions.iter().filter(|session| session.state != State::Closed) {
+            end_before_erasure(target, &session.session_id, io).await?;
+        }
         io.say("removing what belongs to the user");
-        let more = table.erase(&user_id, &mut progress(io)).await?;
+        let more = table.erase(&user_id, &known, io.clock.now(), &mut progress(io)).await?;
         for (entity, count) in more.removed {
             *erased.removed.entry(entity).or_default() += count;
         }
+        erased.expired += more.expired;
         erased.held_by_vendors.extend(more.held_by_vendors);
         io.say("reading the whole table for what is left");
         kept = table.mentions(&words, &mut progress(io)).await?;
@@ -455,6 +449,34 @@ pub(crate) async fn erase(target: &Target, user: &str, io: &mut Io<'_>) -> Resul
             break;
         }
     }
+    if erased.removed.is_empty() && kept.is_empty() {
+        return Err(Failure::refused(format!(
+            "there is no user {user}; give the id that hitl sessions shows: Botpress's own, or botcopy:<bot>:<user>."
+        )));
+    }
     let exit = if kept.is_empty() { Exit::Done } else { Exit::Finding };
     Ok(Answer::new(exit, &Erasure { user_id: user.to_owned(), erased, kept }))
+}
+
+/// By what a user can be recognised in the table.
+fn words_about(user: &User) -> Vec<String> {
+    let customer = user.customer.as_ref();
+    let of_customer = customer.map(|customer| {
+        let secrets = [&customer.access_token, &customer.cookies.secret].map(|secret| secret.expose().to_owned());
+        secrets.into_iter().chain([customer.customer_id.to_string()])
+    });
+    let email = user.profile.email.as_ref().map(|email| email.expose().to_owned());
+    of_customer.into_iter().flatten().chain(email).filter(|word| !word.is_empty()).collect()
+}
+
+async fn end_before_erasure(target: &Target, session_id: &SessionId, io: &mut Io<'_>) -> Result<(), Failure> {
+    io.say(&format!("ending session {session_id}"));
+    let handoff = target.handoff()?;
+    // Boxed, since an end is deep in the stack.
+    match Box::pin(handoff.close_session(session_id, io.clock.now() + PATIENCE)).await? {
+        Closed::Closing => Err(Failure::refused(format!(
+            "session {session_id} could not be ended yet: a vendor does not answer. Run this again when it has ended."
+        ))),
+        _ => Ok(()),
+    }
 }

@@ -32,7 +32,7 @@ const OUTPUTS: [(&str, &str); 3] =
     [("TableName", "TABLE_NAME"), ("SecretArn", "SECRET_ID"), ("LiveChatWebhookUrl", "HITL_URL")];
 
 /// Parameters of `template.yaml`, and the variables they become.
-const PARAMETERS: [(&str, &str); 14] = [
+const PARAMETERS: [(&str, &str); 15] = [
     ("LiveChatClientId", "LIVECHAT_CLIENT_ID"),
     ("LiveChatOrganizationId", "LIVECHAT_ORGANIZATION_ID"),
     ("LiveChatRedirectUri", "LIVECHAT_REDIRECT_URI"),
@@ -44,6 +44,7 @@ const PARAMETERS: [(&str, &str); 14] = [
     ("MediaHosts", "MEDIA_HOSTS"),
     ("BotcopyPauseMinutes", "BOTCOPY_PAUSE_MINUTES"),
     ("BotcopyResumeEvent", "BOTCOPY_RESUME_EVENT"),
+    ("BotcopySilenceHours", "BOTCOPY_SILENCE_HOURS"),
     ("BotcopyTyping", "BOTCOPY_TYPING"),
     ("Wording", "WORDING"),
     ("Language", "LANGUAGE"),
@@ -64,7 +65,7 @@ pub(crate) struct Target {
 }
 
 /// Everything that is looked up in the environment.
-const VARIABLES: [&str; 34] = [
+const VARIABLES: [&str; 35] = [
     "TABLE_NAME",
     "SECRET_ID",
     "HITL_URL",
@@ -94,6 +95,7 @@ const VARIABLES: [&str; 34] = [
     "BOTCOPY_API_URL",
     "BOTCOPY_PAUSE_MINUTES",
     "BOTCOPY_RESUME_EVENT",
+    "BOTCOPY_SILENCE_HOURS",
     "BOTCOPY_TYPING",
     "BOTCOPY_BOT_ID",
     "BOTCOPY_HEADER_NAME",

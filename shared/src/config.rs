@@ -26,7 +26,7 @@ pub struct Config {
     pub livechat: livechat::Settings,
     /// `BOTPRESS_API_URL`: where Botpress is.
     pub botpress: botpress::Settings,
-    /// `BOTCOPY_*`: where Botcopy is, how long bots stay paused (10 min), and how they resume (`default`).
+    /// `BOTCOPY_*`: where Botcopy is, how long bots stay paused (10 min) and silence lasts (24 h), and how they resume (`default`).
     pub botcopy: botcopy::Settings,
     /// `ASSIGN_TIMEOUT_SECONDS`: how long a user waits for an agent before the bot takes over again (0: for ever).
     pub assign_timeout: Option<Duration>,
@@ -44,7 +44,7 @@ pub struct Config {
     pub order_pause: Duration,
     /// `SETTLE_MS`: how long after a start the first items towards the bot are held (3 s).
     pub settle: Duration,
-    /// `RETENTION_DAYS`: how long the text-free trail of an ended session, and what is parked with its text, is kept (30 days).
+    /// `RETENTION_DAYS`: how long what the table has of a session and its user is kept after the session's end (30 days).
     pub retention: Duration,
     /// `WORDING`, `LANGUAGE`: what we say in other words than our own, by language.
     pub wording: Wordings,
@@ -152,7 +152,14 @@ fn botcopy_settings<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> 
     if !(SHORTEST_PAUSE_MINUTES..=LONGEST_PAUSE_MINUTES).contains(&minutes) {
         return Err(Error::Malformed("BOTCOPY_PAUSE_MINUTES", "a whole number from 3 to 1440"));
     }
+    /// Thirty days.
+    const LONGEST_SILENCE_HOURS: u64 = 720;
+    let silence_hours = variables.number("BOTCOPY_SILENCE_HOURS", 24)?;
+    if !(1..=LONGEST_SILENCE_HOURS).contains(&silence_hours) {
+        return Err(Error::Malformed("BOTCOPY_SILENCE_HOURS", "a whole number from 1 to 720"));
+    }
     Ok(botcopy::Settings {
+        silence: Duration::from_secs(silence_hours * 3_600),
         api_url: variables.url("BOTCOPY_API_URL", botcopy::PUBLIC_API_URL)?,
         pause: Duration::from_secs(minutes * 60),
         shows_typing: match variables.optional("BOTCOPY_TYPING").as_deref() {
@@ -164,7 +171,7 @@ fn botcopy_settings<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> 
             Error::Malformed(
                 "BOTCOPY_RESUME_EVENT",
                 "an event for all ends, and events for single ones: default,nobody_came=EVENT (the reasons are agent_closed, \
-                 nobody_came, given_up and user_side)",
+                 nobody_came, given_up, abandoned and user_side)",
             )
         })?,
     })
@@ -326,6 +333,8 @@ mod tests {
             ("ORDER_PAUSE_MS", "2001"),
             ("VERIFIED_EMAILS", "maybe"),
             ("BOTCOPY_TYPING", "yes"),
+            ("BOTCOPY_SILENCE_HOURS", "0"),
+            ("BOTCOPY_SILENCE_HOURS", "721"),
             ("BOTCOPY_RESUME_EVENT", "nobody=EVENT"),
             ("BOTCOPY_RESUME_EVENT", "nobody_came="),
             ("BOTCOPY_RESUME_EVENT", "one,two"),

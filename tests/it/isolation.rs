@@ -1,5 +1,6 @@
 //! Nothing crosses between chats, and chats that are not ours are not touched.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sandbox::botpress::Escalation;
@@ -104,7 +105,7 @@ async fn words_of_an_erased_user_go_nowhere_in_a_process_that_remembers_them() {
     let url = world.stack.table.url();
     let (dynamodb, _) = aws::stand_ins(&url, &url).unwrap();
     let table = Table::new(dynamodb, world.stack.table.name().to_owned(), Clock::system());
-    table.erase(&user_id.into(), &mut |_| ()).await.unwrap();
+    table.erase(&user_id.into(), &BTreeSet::new(), world.now(), &mut |_| ()).await.unwrap();
     let (before, items) = (world.sent_by_customers(), world.stack.table.items().unwrap());
     let words = message(conversation_id, "msg_1", "still there?", Some(user_id), world.now());
     let answer = world.drive(world.stack.botpress.call_operation("message_created", &words, &[])).await.unwrap();

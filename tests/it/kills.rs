@@ -11,7 +11,7 @@ use tests::scenario::{Flow, places};
 const NAMES: [(&str, &str); 3] = [("\"table ", "table "), ("fail_point!(Before, \"", ""), ("call!(", "vendor ")];
 
 /// Calls and writes that no flow passes, since they need what no flow has.
-const NOT_PASSED: [&str; 18] = [
+const NOT_PASSED: [&str; 21] = [
     // Files, corrections and deletions die in `content_kills`.
     "media fetch",
     "vendor upload_file",
@@ -28,6 +28,10 @@ const NOT_PASSED: [&str; 18] = [
     "table hasten_read",
     "table release",
     "vendor list_chats",
+    // A session that has been open for a day, or has gone; whoever dies there is followed by the next sweep.
+    "table keep",
+    "table bury",
+    "table expire_lane",
     // A move between two attempts.
     "vendor find_message",
     // LiveChat cannot be told of an end of which the bot knows; whoever dies before the note tells the bot again.

@@ -50,6 +50,7 @@ mod reconcile;
 mod refused;
 mod register;
 mod request_forgery;
+mod retention;
 mod revisions;
 mod routing;
 mod scenarios;

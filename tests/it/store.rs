@@ -4,6 +4,7 @@
 //! `DYNAMODB_ENDPOINT=http://127.0.0.1:4566 cargo test -p tests --test it store::`. Each test has a table of its own.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use sandbox::table::{EmbeddedTable, definition};
@@ -11,11 +12,14 @@ use shared::aws;
 use shared::botcopy::Channel;
 use shared::clock::{Clock, Timestamp};
 use shared::ids::{ChatId, ConversationId, CustomerId, GroupId, SessionId, ThreadId, UserId};
+use shared::livechat::Cookies;
 use shared::store::lane::{
-    Accepted, Arrival, Completed, Contents, Done, Known, Lane, Lease, Occupancy, Outcome, Position, Reason, Waiting,
+    Accepted, Arrival, Completed, Contents, Done, Failing, Known, Lane, Lease, Occupancy, Outcome, Position, Reason,
+    Waiting,
 };
 use shared::store::{
-    AgentTold, ChatPointer, Claim, Due, Heard, Limits, Platform, Session, State, Table, Thread, Timer, Trouble, Wanted,
+    AgentTold, ChatPointer, Claim, Customer, Due, Heard, Introduction, Limits, Platform, Profile, Session, State,
+    Table, Thread, Timer, Trouble, Wanted,
 };
 use tokio::task::JoinSet;
 
@@ -117,6 +121,9 @@ async fn accept(table: &Table, session_id: &SessionId, item: &str, received: u64
     table.accept(&arrival(session_id, item, &item.to_owned(), received), lease, Occupancy::Busy).await.unwrap()
 }
 
+/// Whose session every lane is here.
+static USER: LazyLock<UserId> = LazyLock::new(|| UserId::from("user"));
+
 fn done<'a>(session_id: &'a SessionId, item: &'a Waiting<String>, outcome: Outcome) -> Done<'a, String> {
     let parked = (outcome == Outcome::Parked).then(|| Reason {
         cause: "refused".to_owned(),
@@ -124,7 +131,18 @@ fn done<'a>(session_id: &'a SessionId, item: &'a Waiting<String>, outcome: Outco
         expires_at: at(9_000),
     });
     let vendor_id = Some("v".to_owned());
-    Done { session_id, lane: LANE, item, outcome, vendor_id, finished_at: at(1), served_by: None, parked }
+    Done {
+        session_id,
+        user_id: &USER,
+        lane: LANE,
+        item,
+        outcome,
+        vendor_id,
+        finished_at: at(1),
+        served_by: None,
+        parked,
+        expires_at: at(9_000),
+    }
 }
 
 const fn known(arrivals: u64, is_last: bool) -> Known {
@@ -158,6 +176,7 @@ fn session(id: &str, user: &str) -> Session {
         silent_reads: 0,
         must_read: false,
         bot_told: None,
+        kept_at: None,
         failure: None,
     }
 }
@@ -613,9 +632,60 @@ async fn a_scan_finds_everything_of_a_user_on_every_page_and_erases_it() {
     }
     let (ann, nothing) = (UserId::from("ann"), &mut |_: usize| ());
     assert_eq!(store.table.open_sessions(nothing).await.unwrap().len(), 2);
-    let erased = store.table.erase(&ann, nothing).await.unwrap();
+    let erased = store.table.erase(&ann, &BTreeSet::new(), at(1), nothing).await.unwrap();
     assert_eq!((erased.removed["session"], erased.removed["user"], erased.removed["waiting"]), (1, 1, 4));
-    assert_eq!(store.table.mentions(&["ann".to_owned()], nothing).await.unwrap(), []);
+    assert_eq!(store.table.mentions(&["ann".to_owned()].into(), nothing).await.unwrap(), []);
     let bob = store.contents(&SessionId::from("session of bob")).await;
     assert_eq!(bob.waiting.len(), 4);
+}
+
+/// What was erased, or has expired, is brought back by no update.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_of_what_is_gone_makes_nothing() {
+    let store = Store::new().await;
+    let (table, gone) =
+        (&store.table, Session { left_conversations: vec!["conv".into()], ..session("gone", "nobody") });
+    let (id, user_id, lease) = (&gone.session_id, &gone.user_id, lease("a", 10));
+    let thread = Thread { chat_id: ChatId::from("c"), thread_id: ThreadId::from("t") };
+    let pointer = ChatPointer::to(&gone, &CustomerId::from("u"), &thread);
+    let gone = Session { thread: Some(thread.clone()), conversation_id: Some("conv2".into()), ..gone.clone() };
+    let introduction = Introduction { profile: Profile::default(), session_fields: Vec::new() };
+    let customer = Customer {
+        customer_id: CustomerId::from("u"),
+        cookies: Cookies { customer_id: "u".into(), secret: "s".into() },
+        access_token: "t".into(),
+        issued_at: at(1),
+        expires_at: at(2),
+    };
+    let item = Waiting::new(Position { at: at(1), source_id: "message:1".to_owned() }, "text".to_owned());
+    table.put_paused_at(id, at(1)).await.unwrap();
+    table.note_bot_told(id).await.unwrap();
+    table.hasten_read(id, at(1)).await.unwrap();
+    assert!(!table.take_read(id, at(9), at(10), 0).await.unwrap());
+    assert!(!table.begin_closing(id).await.unwrap());
+    assert!(!table.begin_undoing(&gone, None, gone.started_at).await.unwrap());
+    assert!(!table.take_over_start(&gone, &gone.claim).await.unwrap());
+    assert!(!table.open_thread(&gone, &thread, &pointer).await.unwrap());
+    assert!(!table.activate(&gone, &ConversationId::from("conv"), at(1), at(2)).await.unwrap());
+    table.close(&gone, at(100)).await.unwrap();
+    table.keep(&gone, at(1), at(100)).await.unwrap();
+    table.expire_lane(id, LANE, at(100)).await.unwrap();
+    table.note_interruption(id, LANE, std::slice::from_ref(&item), None).await.unwrap();
+    table.note_attempt(id, LANE, &item, Failing::default()).await.unwrap();
+    table.note_progress(id, LANE, &item.position, &"text").await.unwrap();
+    table.note_revision(id, LANE, "message:1", "r").await.unwrap();
+    table.count_change(id, LANE, "message:1").await.unwrap();
+    table.postpone(id, LANE, &lease, at(1), None).await.unwrap();
+    assert!(!table.release(id, LANE, &lease, 0).await.unwrap());
+    assert!(!table.take_lease(id, LANE, &lease, at(1)).await.unwrap());
+    assert_eq!(store.complete(id, &item, &lease, (1, true)).await, Completed::LeaseLost);
+    assert!(!table.take_timer(id, Timer::Pause, at(9), at(10)).await.unwrap());
+    table.put_profile_sent(user_id, &introduction).await.unwrap();
+    table.put_closing_until(user_id, at(1)).await.unwrap();
+    assert_eq!(table.put_customer(user_id, None, customer.clone()).await.unwrap(), customer, "which is kept nowhere");
+    table.note_answered(user_id, "said:1", at(1)).await.unwrap();
+    let mut looked_at = 0;
+    let nothing_said = BTreeSet::new();
+    table.mentions(&nothing_said, &mut |seen| looked_at = seen).await.unwrap();
+    assert_eq!(looked_at, 0, "the table is as empty as it was");
 }

@@ -412,3 +412,33 @@ async fn erasing_a_user_leaves_nothing_of_them_and_everything_of_others() {
     assert_eq!((again.status, again.progress.contains("there is no user")), (1, true), "{}", again.progress);
     world.escalate(&user).await.expect("the user may come back, as somebody new");
 }
+
+/// TTL deletes in no order: of an ended session all may have gone but what was parked.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_parked_of_a_session_that_has_gone_is_erased() {
+    let world = World::in_process().await;
+    let user = later(&world, "Annabel").await;
+    with_parked_message(&world, &user, "canary").await;
+    let id = text(&world.items("session")[0], "user_id").to_owned();
+    world.user_ends(&user).await;
+    let of_annabel = |item: &Value| text(item, "entity") != "parked";
+    world.stack.table.delete_expired(world.now() + Duration::from_secs(32 * 86_400), of_annabel).unwrap();
+    assert_eq!((world.items("session").len(), world.items("parked").len()), (0, 1));
+    let erased = Operator::new(&world).does(&["erase", &id, "--json"]).await.json();
+    assert_eq!((&erased["removed"]["parked"], &erased["kept"]), (&json!(1), &json!([])), "{erased}");
+    assert!(world.items("parked").is_empty());
+}
+
+/// Earlier versions did not note whose a parked item is.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_expired_is_erased_whosever_it_was() {
+    let world = World::in_process().await;
+    let (user, other) = (later(&world, "Annabel").await, later(&world, "Bobby").await);
+    with_parked_message(&world, &other, "canary").await;
+    let parked = world.items("parked").remove(0);
+    world.change_item(&parked, "REMOVE user_id SET expires_at = :past", json!({ ":past": { "N": "1" } })).await;
+    let id = world.stack.botpress.downstream_user(&user.user_id).unwrap();
+    let erased = Operator::new(&world).does(&["erase", &id, "--json"]).await.json();
+    assert_eq!((&erased["expired"], world.items("parked").len()), (&json!(1), 0), "{erased}");
+    assert!(!world.items("session").is_empty(), "the other user's session goes on");
+}

@@ -36,6 +36,8 @@ pub struct Settings {
     pub api_url: String,
     /// How long a bot stays paused after the last sign of life; whole minutes.
     pub pause: Duration,
+    /// After how long without a word of either side a session is given up.
+    pub silence: Duration,
     /// Whether agents see that a user types; LiveChat charges for each time.
     pub shows_typing: bool,
     /// What the bot does when it resumes.

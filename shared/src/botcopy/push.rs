@@ -140,6 +140,7 @@ mod tests {
         let settings = Settings {
             api_url: api_url.to_owned(),
             pause: Duration::from_secs(600),
+            silence: Duration::from_secs(86_400),
             shows_typing: false,
             resume_events: super::super::ResumeEvents::always("agent_left"),
         };

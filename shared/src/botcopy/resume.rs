@@ -15,6 +15,8 @@ pub enum ResumeReason {
     /// LiveChat could not be reached.
     #[default]
     GivenUp,
+    /// Neither side has said anything for a long time.
+    Abandoned,
     /// The session was ended from the user's side of the stack: by its operator, or by another start.
     UserSide,
 }
@@ -26,6 +28,7 @@ impl ResumeReason {
             "agent_closed" => Self::AgentClosed,
             "nobody_came" => Self::NobodyCame,
             "given_up" => Self::GivenUp,
+            "abandoned" => Self::Abandoned,
             "user_side" => Self::UserSide,
             _ => return None,
         })

@@ -64,6 +64,10 @@ const NOBODY_CAME: Sentence =
     Sentence::to_user("nobody_came", "Sorry, no agent is free at the moment. You are back with the bot.");
 const NOT_REACHED: Sentence =
     Sentence::to_user("not_reached", "Sorry, our agents cannot be reached at the moment. You are back with the bot.");
+const ABANDONED: Sentence = Sentence::to_user(
+    "abandoned",
+    "Nobody has written here for a long time, so this chat is closed. You are back with the bot.",
+);
 const UNNAMED_AGENT: Sentence = Sentence::to_user("unnamed_agent", "an Agent").indispensable();
 const TYPING: Sentence = Sentence::to_agent("typing", "…").indispensable();
 const NOT_DELIVERED_TO_USER: Sentence =
@@ -118,7 +122,7 @@ const ALREADY_WITH_AGENT: Sentence = Sentence::to_author(
 .indispensable();
 
 /// All of them; the README's table lists them in the same order.
-pub const SENTENCES: [Sentence; 31] = [
+pub const SENTENCES: [Sentence; 32] = [
     NOT_DELIVERED_TO_AGENT,
     PERHAPS_DELIVERED_TO_AGENT,
     CORRECTION,
@@ -126,6 +130,7 @@ pub const SENTENCES: [Sentence; 31] = [
     WAITING,
     NOBODY_CAME,
     NOT_REACHED,
+    ABANDONED,
     UNNAMED_AGENT,
     TYPING,
     NOT_DELIVERED_TO_USER,
@@ -331,6 +336,11 @@ impl Wording {
     /// Said to the user whom the bot takes back because the agents could not be reached.
     pub fn not_reached(&self) -> Option<String> {
         self.say(&NOT_REACHED, &[])
+    }
+
+    /// Said to the user whom the bot takes back because neither side has said anything for a long time.
+    pub fn abandoned(&self) -> Option<String> {
+        self.say(&ABANDONED, &[])
     }
 
     /// An agent's name where none is known; stands in "You are now chatting with …".

@@ -66,7 +66,7 @@ impl Handoff {
         content: &'a C,
     ) -> Arrival<'a, C> {
         let received_at = self.clock.now();
-        let expires_at = self.retained_until(received_at);
+        let expires_at = self.kept_until(received_at);
         let revision = content.revision();
         Arrival { session_id, lane: C::LANE, position, content, received_at, expires_at, revision }
     }

@@ -20,7 +20,8 @@ impl Handoff {
         agent_id: &AgentId,
         profile: Option<&AgentProfile>,
     ) -> Result<UserId> {
-        let known = self.table.agent(&install.install_id, agent_id).await?;
+        let now = self.clock.now();
+        let known = self.table.agent(&install.install_id, agent_id, now).await?;
         let found = match profile {
             Some(profile) => Some(profile.clone()),
             None => self.look_up_profile(session, agent_id).await,
@@ -31,16 +32,16 @@ impl Handoff {
         let user = NewUser::new(tags(agent_id), name, picture_url);
         let mut bot = self.as_install(install).await?;
         let user = call!(bot.get_or_create_user(&user, &["id"]))?;
-        let now = Agent { user_id: user.id.clone(), name: profile.name, picture_url: profile.picture_url };
-        if known != Some(now.clone()) {
-            self.table.put_agent(&install.install_id, agent_id, &now).await?;
+        let agent = Agent { user_id: user.id.clone(), name: profile.name, picture_url: profile.picture_url };
+        if known.as_ref() != Some(&agent) {
+            self.table.put_agent(&install.install_id, agent_id, &agent, self.kept_until(now)).await?;
         }
         Ok(user.id)
     }
 
     /// The Botpress user for a bot of the licence, which is never announced; it is asked about once.
     pub(super) async fn bot_user(&self, session: &Session, install: &Install, bot_id: &AgentId) -> Result<UserId> {
-        match self.table.agent(&install.install_id, bot_id).await? {
+        match self.table.agent(&install.install_id, bot_id, self.clock.now()).await? {
             Some(known) => Ok(known.user_id),
             None => self.agent_user(session, install, bot_id, None).await,
         }

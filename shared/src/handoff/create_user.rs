@@ -59,9 +59,9 @@ impl Handoff {
         };
         let name = cap(profile.name.expose(), MAX_NAME_CHARS).into();
         let picture_url = profile.picture_url.filter(|url| url.expose().len() <= MAX_URL_BYTES);
-        let profile = Profile { name, email, picture_url };
-        let (stored, ()) =
-            tokio::join!(self.table.put_profile(&user_id, &profile), Box::pin(self.prepare_customer(&user_id)));
+        let (profile, kept_until) = (Profile { name, email, picture_url }, self.kept_until(self.clock.now()));
+        let stored = self.table.put_profile(&user_id, &profile, kept_until);
+        let (stored, ()) = tokio::join!(stored, Box::pin(self.prepare_customer(&user_id)));
         stored?;
         Ok(user_id)
     }

@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::ids::{SessionId, UserId};
 use crate::metrics::{About, Metric};
 use crate::store::lane::{Completed, Contents, Done, Failing, Known, Lane, Lease, Outcome, Reason, Waiting};
-use crate::store::{ConversationPointer, Session, Surroundings, TRIAL_EVERY, User, Wanted};
+use crate::store::{ConversationPointer, Session, State, Surroundings, TRIAL_EVERY, User, Wanted};
 use crate::telemetry;
 
 /// The first pause after a failure that named none; it doubles from try to try.
@@ -308,9 +308,12 @@ impl Handoff {
             let Surroundings { session, user, vendors, last_number, .. } = around;
             contents.last_number = contents.last_number.max(last_number);
             self.gates.learn(&vendors);
-            let Some(mut session) = session else { return Ok(Drained::Finished) };
+            let Some(mut session) = session else { return self.bury(session_id).await };
+            if session.state == State::Closed && !contents.expires {
+                self.table.expire_lane(session_id, C::LANE, self.kept_until(self.clock.now())).await?;
+            }
             if !contents.unread.is_empty() {
-                if !self.park_unread(session_id, lease, &contents).await? {
+                if !self.park_unread(&session, lease, &contents).await? {
                     return Ok(Drained::Finished);
                 }
                 continue;
@@ -368,16 +371,13 @@ impl Handoff {
     }
 
     /// Parks what this version cannot read: it would hold up all that is behind it. `false` when somebody else has taken the lane.
-    async fn park_unread<C: Content>(
-        &self,
-        session_id: &SessionId,
-        lease: &Lease,
-        contents: &Contents<C>,
-    ) -> Result<bool> {
+    async fn park_unread<C: Content>(&self, session: &Session, lease: &Lease, contents: &Contents<C>) -> Result<bool> {
         for unread in &contents.unread {
             let now = self.clock.now();
-            let expires_at = self.retained_until(now);
-            if !self.table.park_unread(session_id, C::LANE, lease, unread, now, expires_at).await? {
+            let (session_id, expires_at) = (&session.session_id, self.retained_until(now));
+            let parked =
+                self.table.park_unread(session_id, C::LANE, lease, unread, now, expires_at, &session.user_id).await?;
+            if !parked {
                 return Ok(false);
             }
             self.record(&about::<C>(), &[(Metric::Parked, 1.0)]);
@@ -386,6 +386,13 @@ impl Handoff {
                 "an item cannot be read by this version and is parked");
         }
         Ok(true)
+    }
+
+    /// Forgets what has come for a session that is forgotten: it has expired, or its user was erased.
+    async fn bury(&self, session_id: &SessionId) -> Result<Drained> {
+        tracing::warn!(session.id = %session_id, "something has come for a session that is forgotten");
+        self.table.bury(session_id).await?;
+        Ok(Drained::Finished)
     }
 
     async fn view<C: Content>(&self, whose: Whose<'_>) -> Result<View<C>> {
@@ -457,6 +464,7 @@ impl Handoff {
             let is_served = delivered.outcome == Outcome::Delivered && item.content.is_spoken();
             let done = Done {
                 session_id: &session.session_id,
+                user_id: &session.user_id,
                 lane: C::LANE,
                 item,
                 outcome: delivered.outcome,
@@ -464,6 +472,7 @@ impl Handoff {
                 finished_at: self.clock.now(),
                 served_by: is_served.then(|| C::vendor(session)),
                 parked: delivered.parked,
+                expires_at: self.kept_until(self.clock.now()),
             };
             last_finished_at = Some(done.finished_at);
             last_number = last_number.max(C::number(item, done.vendor_id.as_deref()));

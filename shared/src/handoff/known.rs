@@ -65,7 +65,7 @@ impl Handoff {
     }
 
     async fn remember(&self, user_id: &UserId, known: Vec<String>) {
-        let kept_until = self.retained_until(self.clock.now());
+        let kept_until = self.kept_until(self.clock.now());
         if let Err(error) = self.table.put_told(user_id, known, kept_until).await {
             tracing::warn!(error = %error, "the user's next transcript may repeat this one");
         }

@@ -70,6 +70,10 @@ const DELIVERY_TIME: Duration = Duration::from_millis(5_500);
 /// How much longer a lease lasts than its holder's deadline: a delivery that began in time may make four calls.
 const LEASE_MARGIN: Duration = Duration::from_secs(20);
 
+/// How much longer than the retention what belongs to an open session is kept from the time when it is written; within this time
+/// it is kept again. So the retention counts from the session's end, and a session that ends on its first day takes no write for it.
+const KEEPING: Duration = Duration::from_secs(86_400);
+
 /// Everything a verb needs, built once per process.
 #[derive(Debug)]
 pub struct Handoff {
@@ -161,9 +165,14 @@ impl Handoff {
         self.config.wording.of(None, group_id)
     }
 
-    /// Until when the text-free trail of something that ends at `now` is kept.
+    /// Until when what is put aside at `now` is kept with its text.
     fn retained_until(&self, now: Timestamp) -> Timestamp {
         now + self.config.retention
+    }
+
+    /// Until when what is written at `now` about a session or its user is kept.
+    fn kept_until(&self, now: Timestamp) -> Timestamp {
+        self.retained_until(now) + KEEPING
     }
 }
 

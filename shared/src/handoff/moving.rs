@@ -30,8 +30,7 @@ impl Handoff {
         let ready_at = session.active_at.unwrap_or(session.started_at) + platform::settle(self, &session);
         let farewell = ToBot::Left { conversation_id: from, ready_at };
         let arrival = self.arrival(&session.session_id, position, &farewell);
-        let expires_at = self.retained_until(self.clock.now());
-        let Some(accepted) = self.table.move_session(&session, &to, &arrival, &lease, expires_at).await? else {
+        let Some(accepted) = self.table.move_session(&session, &to, &arrival, &lease).await? else {
             // Another call has moved it at the same time, and this one shares its answer; or the session has ended.
             *waited_for = Some(session.session_id);
             return Ok(Step::LookAgain);

@@ -61,7 +61,7 @@ impl Handoff {
             None => return Ok(Redriven::SessionOver),
         }
         let now = self.clock.now();
-        if !self.table.unpark(parked, now, self.retained_until(now)).await? {
+        if !self.table.unpark(parked, now, self.kept_until(now)).await? {
             return Ok(Redriven::Gone);
         }
         match parked.lane {

@@ -12,7 +12,7 @@ use crate::bridge::decide::{self, Intention};
 use crate::clock::Timestamp;
 use crate::livechat::Chat;
 use crate::store::lane::{Accepted, Position};
-use crate::store::{ChatPointer, Due, Session, State, Thread};
+use crate::store::{ChatPointer, Due, KEPT_AGAIN_AFTER, Session, State, Thread};
 
 /// How long a thread may be silent before it is read.
 pub(super) const SILENCE: Duration = Duration::from_secs(60);
@@ -151,6 +151,17 @@ impl Handoff {
         Some((position, ToBot::Notice { text }))
     }
 
+    /// Keeps the records of a session that has been open for long: what they have accepted would be new once they have expired.
+    async fn keep(&self, session: &Session) {
+        let now = self.clock.now();
+        if now.since(session.kept_at.unwrap_or(session.started_at)) < KEPT_AGAIN_AFTER {
+            return;
+        }
+        if let Err(error) = Box::pin(self.table.keep(session, now, self.kept_until(now))).await {
+            tracing::warn!(error = %error, session.id = %session.session_id, "the records of a session are kept later");
+        }
+    }
+
     fn told_by(&self, chat: Chat, pointer: &ChatPointer) -> Vec<(Position, ToBot)> {
         let decided = chat.thread.map(|read| decide::decide_from_thread(&read, &chat.users, pointer, self.clock.now()));
         decided.unwrap_or_default().into_iter().map(Intention::into_item).collect()
@@ -160,7 +171,10 @@ impl Handoff {
     pub(super) async fn look_after(&self, session: Session, deadline: Timestamp) -> Result<bool> {
         match session.state {
             State::Starting => self.resume_start(session, deadline).await,
-            State::Active => self.reconcile(&session, deadline).await,
+            State::Active => {
+                self.keep(&session).await;
+                self.reconcile(&session, deadline).await
+            }
             // Only the undoing of a start is due by itself; what is left of any other end waits in a lane.
             State::Closing => self.close_from_bot(&session.session_id, deadline).await.map(|()| true),
             State::Closed => Ok(false),

@@ -9,6 +9,7 @@ use crate::bridge::webhooks;
 use crate::ids::{GroupId, UserId, WebhookRegistrationId};
 use crate::livechat::{GroupStatus, NewWebhook, WebhookRegistration};
 use crate::redacted::Redacted;
+use crate::store::Profile;
 
 /// The customer that checks are made with, so that a check does not leave a new customer behind each time.
 const PROBE_USER: &str = "registration-check";
@@ -72,7 +73,11 @@ impl Handoff {
     pub async fn check_app(&self) -> Result<()> {
         let probe = UserId::from(PROBE_USER);
         let issued = match self.table.user(&probe).await?.and_then(|user| user.customer) {
-            None => self.mint(&probe, None).await,
+            None => {
+                let kept_until = self.kept_until(self.clock.now());
+                self.table.put_profile(&probe, &Profile::default(), kept_until).await?;
+                self.mint(&probe, None).await
+            }
             Some(known) => match self.renew(&probe, &known).await {
                 Err(Error::CustomerLost) => self.mint(&probe, Some(&known)).await,
                 renewed => renewed,

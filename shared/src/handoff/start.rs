@@ -183,6 +183,7 @@ impl Handoff {
             silent_reads: 0,
             must_read: false,
             bot_told: None,
+            kept_at: None,
             failure: None,
         };
         if platform::outlives_caller(request.platform) {

@@ -93,7 +93,7 @@ impl Handoff {
         }
         match may_be_open {
             MayBeOpen::Yes => Box::pin(self.close_from_bot(&session.session_id, deadline)).await,
-            MayBeOpen::No => Ok(self.table.close(session, self.retained_until(self.clock.now())).await?),
+            MayBeOpen::No => Ok(self.table.close(session, self.kept_until(self.clock.now())).await?),
         }
     }
 
@@ -129,7 +129,7 @@ impl Handoff {
             return Err(error);
         }
         session.bot_told = Some(bot_told);
-        self.table.close(session, self.retained_until(self.clock.now())).await?;
+        self.table.close(session, self.kept_until(self.clock.now())).await?;
         session.state = State::Closed;
         self.record(&About::Reason(reason), &[(Metric::SessionsEnded, 1.0)]);
         tracing::info!(session.id = %session.session_id, reason, "a session is over");

@@ -34,11 +34,20 @@ impl Handoff {
         // Not yet the next renewal's time: this one may still fail.
         let next = if now < renewed.due_at { renewed.due_at } else { now + LOOK_AGAIN };
         let taken = self.table.take_timer(&session.session_id, Timer::Pause, now, next).await?;
-        if taken && now >= renewed.due_at {
+        if taken && self.is_abandoned(session).await? {
+            tracing::info!(session.id = %session.session_id, "a session in which nobody says anything is given up");
+            self.give_up(session, ResumeReason::Abandoned, deadline).await?;
+        } else if taken && now >= renewed.due_at {
             let source_id = self.renewal_of(session, renewed.at).await?;
             self.tell_bot(session, Position { at: now, source_id }, &ToBot::Renewal, deadline).await?;
         }
         Ok(taken)
+    }
+
+    /// Whether neither side has said anything for so long that the user is not waited for any more.
+    async fn is_abandoned(&self, session: &Session) -> Result<bool> {
+        let last = self.table.last_words_at(&session.session_id).await?.unwrap_or(session.started_at);
+        Ok(self.clock.now().since(last) >= self.config.botcopy.silence)
     }
 
     /// The name of the renewal of a pause that began at `paused_at`: the same as long as it waits, another one once it has come to
@@ -87,7 +96,11 @@ impl Handoff {
     /// Gives a session up, started or not: the user is told why, the bot resumes, and LiveChat's side is closed.
     pub(super) async fn give_up(&self, session: &Session, reason: ResumeReason, deadline: Timestamp) -> Result<()> {
         let words = self.words_for_user(session);
-        let sentence = if reason == ResumeReason::NobodyCame { words.nobody_came() } else { words.not_reached() };
+        let sentence = match reason {
+            ResumeReason::NobodyCame => words.nobody_came(),
+            ResumeReason::Abandoned => words.abandoned(),
+            _ => words.not_reached(),
+        };
         let now = self.clock.now();
         let lease = lease_until(deadline);
         let mut accepted = Accepted::Duplicate;

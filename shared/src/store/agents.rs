@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::Key;
 use super::{Result, Table};
+use crate::clock::Timestamp;
 use crate::ids::{AgentId, InstallId, UserId};
 use crate::redacted::Redacted;
 
@@ -20,22 +21,36 @@ pub struct Agent {
     pub picture_url: Option<Redacted>,
 }
 
+#[derive(Serialize)]
+struct Record<'a> {
+    #[serde(flatten)]
+    agent: &'a Agent,
+    expires_at: i64,
+}
+
 impl Table {
     /// Reads what an install knows about an agent.
     ///
     /// # Errors
     ///
     /// As all reads: see [`Error`](super::Error).
-    pub async fn agent(&self, install: &InstallId, agent: &AgentId) -> Result<Option<Agent>> {
-        self.get(&Key::agent(install, agent)).await
+    pub async fn agent(&self, install: &InstallId, agent: &AgentId, now: Timestamp) -> Result<Option<Agent>> {
+        self.get_unexpired(&Key::agent(install, agent), now).await
     }
 
-    /// Records what an install knows about an agent.
+    /// Records what an install knows about an agent, until `expires_at`; then Botpress is asked again.
     ///
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error).
-    pub async fn put_agent(&self, install: &InstallId, agent: &AgentId, known: &Agent) -> Result<()> {
-        self.put(&Key::agent(install, agent), "agent", known).await
+    pub async fn put_agent(
+        &self,
+        install: &InstallId,
+        agent: &AgentId,
+        known: &Agent,
+        expires_at: Timestamp,
+    ) -> Result<()> {
+        let record = Record { agent: known, expires_at: expires_at.unix_seconds() };
+        self.put(&Key::agent(install, agent), "agent", &record).await
     }
 }

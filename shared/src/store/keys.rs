@@ -20,6 +20,10 @@
 //! | door | `DOOR` | `DOOR` | doctor, to learn that Botcopy's calls are turned away |
 //! | install | `INSTALLS` | `INSTALL#<install id>` | register, unregister |
 //!
+//! How long each lives, and what ends it, stands in the table of `docs/design.md` ("The retention counts from a session's end"): nothing of an
+//! open session expires, everything of an ended one and of its user does, at the same time, and what arrives afterwards is removed with its
+//! partition ([`bury`](super::Table::bury)). Waiting items, timers and lanes of open sessions have no `expires_at`.
+//!
 //! `<lane>` is `to_agent` or `to_bot`; `<timer>` is `pause` or `assignment`; `<time>` is the source's own time, in the fixed width of
 //! [`Timestamp`], so that a query returns a lane's items oldest first; items of one time are put in order when they are read
 //! ([`in_order`](super::lane::in_order)). All reads by key are consistent; the index `due` (`due_shard`, `due_at`) only tells the sweep where to look. `expires_at` (seconds) is the
@@ -119,6 +123,11 @@ impl Key {
 
     pub(super) fn gate(vendor: &str) -> Self {
         Self::new(GATES.to_owned(), format!("GATE#{vendor}"))
+    }
+
+    /// Whether this is the sort key of a lane itself.
+    pub(super) fn is_lane(sk: &str) -> bool {
+        sk.strip_prefix("LANE#").is_some_and(|lane| Lane::parse(lane).is_some())
     }
 
     /// The key that an item of the table has.

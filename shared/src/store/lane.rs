@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Item;
 use crate::clock::Timestamp;
-use crate::ids::{SessionId, numbered};
+use crate::ids::{SessionId, UserId, numbered};
 
 /// A direction of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -222,6 +222,8 @@ pub struct Contents<T> {
     pub was_interrupted: bool,
     /// When the lease ended that the lane was taken over with: until then its holder may have called.
     pub interrupted_until: Option<Timestamp>,
+    /// Whether the record of the lane is to go at some time, as it is once its session is over.
+    pub expires: bool,
     /// What waits, oldest first.
     pub waiting: Vec<Waiting<T>>,
     /// What waits and is in a form that this version does not know.
@@ -258,6 +260,7 @@ impl<T> Contents<T> {
             last_number,
             was_interrupted: false,
             interrupted_until: None,
+            expires: false,
             waiting: vec![item],
             unread: Vec::new(),
         }
@@ -337,6 +340,8 @@ pub struct Trail {
 pub struct Done<'a, T> {
     /// The session.
     pub session_id: &'a SessionId,
+    /// Its user.
+    pub user_id: &'a UserId,
     /// The direction.
     pub lane: Lane,
     /// The item.
@@ -351,6 +356,8 @@ pub struct Done<'a, T> {
     pub served_by: Option<&'static str>,
     /// Why it is put aside, where it is.
     pub parked: Option<Reason>,
+    /// Until when its trail is kept, where that has gone.
+    pub expires_at: Timestamp,
 }
 
 #[cfg(test)]

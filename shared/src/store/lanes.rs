@@ -19,7 +19,7 @@ use super::surroundings::occupancy_of;
 use super::transaction::{Attempt, Change, Outcome as Refusable, Transaction};
 use super::{Item, Result, Table, has_expired, number, text};
 use crate::clock::Timestamp;
-use crate::ids::SessionId;
+use crate::ids::{SessionId, UserId};
 
 /// Position of the trail in the transaction of [`Table::accept`].
 pub(super) const TRAIL_WRITE: usize = 0;
@@ -100,6 +100,10 @@ struct LaneRecord {
     last_number: Option<u64>,
     #[serde(default)]
     lease_holder: Option<String>,
+    #[serde(default)]
+    served_at: Option<Timestamp>,
+    #[serde(default)]
+    expires_at: Option<i64>,
 }
 
 impl Table {
@@ -238,7 +242,8 @@ impl Table {
             items.into_iter().partition(|item| item.get("sk") == Some(&text(&key.sk)));
         let record: LaneRecord = lanes.into_iter().next().map(serde_dynamo::from_item).transpose()?.unwrap_or_default();
         let was_interrupted = record.interrupted_holder.is_some_and(|holder| holder != NOBODY);
-        let LaneRecord { arrivals, not_before, last_finished_at, last_number, interrupted_until, .. } = record;
+        let LaneRecord { arrivals, not_before, last_finished_at, last_number, interrupted_until, expires_at, .. } =
+            record;
         let mut contents = Contents {
             arrivals,
             not_before,
@@ -246,6 +251,7 @@ impl Table {
             last_number,
             was_interrupted,
             interrupted_until,
+            expires: expires_at.is_some(),
             waiting: Vec::new(),
             unread: Vec::new(),
         };
@@ -275,20 +281,27 @@ impl Table {
         unread: &Unread,
         now: Timestamp,
         expires_at: Timestamp,
+        user_id: &UserId,
     ) -> Result<bool> {
         let Unread { position, item } = unread;
         let outcome_unknown = item.get("outcome_unknown").and_then(|known| known.as_bool().ok()).copied();
         let reason =
             Reason { cause: UNREADABLE.to_owned(), outcome_unknown: outcome_unknown.unwrap_or(true), expires_at };
-        let mut item = put_aside(item.clone(), now, &reason);
+        let mut item = put_aside(item.clone(), now, &reason, user_id);
         // By these it is listed, whatever else it lacks.
         item.insert("at".to_owned(), text(position.at));
         item.insert("source_id".to_owned(), text(&position.source_id));
         let outcome = super::value(&Outcome::Parked)?;
         let trail = Change {
-            expression: "SET outcome = :outcome, finished_at = :now",
+            expression: "SET outcome = :outcome, finished_at = :now, source_id = :source, \
+                         expires_at = if_not_exists(expires_at, :expires)",
             condition: "",
-            values: vec![(":outcome", outcome), (":now", text(now))],
+            values: vec![
+                (":outcome", outcome),
+                (":now", text(now)),
+                (":source", text(&position.source_id)),
+                (":expires", number(expires_at.unix_seconds())),
+            ],
         };
         let ours = Change {
             expression: "SET last_finished_at = :now REMOVE not_before",
@@ -330,6 +343,37 @@ impl Table {
     pub async fn last_arrival(&self, id: &SessionId, lane: Lane) -> Result<Option<Timestamp>> {
         let record: Option<LaneRecord> = self.get(&Key::lane(id, lane)).await?;
         Ok(record.and_then(|record| record.arrived_at))
+    }
+
+    /// When anybody in a session last said anything, as far as it has arrived; what the user says counts when it is accepted.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn last_words_at(&self, id: &SessionId) -> Result<Option<Timestamp>> {
+        let (to_agent, to_bot) = (Key::lane(id, Lane::ToAgent), Key::lane(id, Lane::ToBot));
+        let mut last = None;
+        for item in self.get_all(&[to_agent.clone(), to_bot]).await? {
+            let is_users = item.get("sk") == Some(&text(&to_agent.sk));
+            let record: LaneRecord = serde_dynamo::from_item(item)?;
+            // Renewals arrive in the lane towards the bot, too.
+            last = last.max(record.served_at).max(record.arrived_at.filter(|_| is_users));
+        }
+        Ok(last)
+    }
+
+    /// Lets the record of a lane go that a stray item has made after the end of its session.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn expire_lane(&self, id: &SessionId, lane: Lane, expires_at: Timestamp) -> Result<()> {
+        let change = Change {
+            expression: "SET expires_at = :expires",
+            condition: "attribute_exists(pk) AND attribute_not_exists(expires_at)",
+            values: vec![(":expires", number(expires_at.unix_seconds()))],
+        };
+        self.update("table expire_lane", &Key::lane(id, lane), change).await.map(drop)
     }
 
     /// Takes a delivered item out of its lane and notes in its trail what became of it.
@@ -387,9 +431,12 @@ impl Table {
     fn leave<T: Serialize>(&self, done: &Done<'_, T>, lane_change: Change) -> Result<Transaction<'_>> {
         let Done { session_id, lane, item, outcome, .. } = done;
         let trail = Change {
-            expression: "SET outcome = :outcome, finished_at = :now, attempts = :attempts, vendor_id = :vendor",
+            expression: "SET outcome = :outcome, finished_at = :now, attempts = :attempts, vendor_id = :vendor, \
+                         source_id = :source, expires_at = if_not_exists(expires_at, :expires)",
             condition: "",
             values: vec![
+                (":source", text(&item.position.source_id)),
+                (":expires", number(done.expires_at.unix_seconds())),
                 (":outcome", super::value(outcome)?),
                 (":now", text(done.finished_at)),
                 (":attempts", number(item.attempts + 1)),
@@ -402,7 +449,7 @@ impl Table {
             .update(&Key::trail(session_id, *lane, &item.position.source_id), trail)?
             .update(&Key::lane(session_id, *lane), lane_change)?;
         if let Some(reason) = &done.parked {
-            let item = put_aside(serde_dynamo::to_item(item)?, done.finished_at, reason);
+            let item = put_aside(serde_dynamo::to_item(item)?, done.finished_at, reason, done.user_id);
             transaction =
                 transaction.put(&Key::parked(session_id, *lane, &done.item.position), "parked", &Raw(item))?;
         }
@@ -476,7 +523,8 @@ impl Table {
             let key = Key::waiting(id, lane, &item.position);
             self.update("table note_interruption", &key, doubt).await?;
         }
-        let known = Change { expression: "REMOVE interrupted_holder", condition: "", values: Vec::new() };
+        let known =
+            Change { expression: "REMOVE interrupted_holder", condition: "attribute_exists(pk)", values: Vec::new() };
         self.update("table note_interruption", &Key::lane(id, lane), known).await?;
         Ok(())
     }
@@ -508,8 +556,9 @@ fn or_null(at: Option<Timestamp>) -> AttributeValue {
     at.map_or(AttributeValue::Null(true), text)
 }
 
-/// An item as it is kept for an operator: with the reason, and until its text has to go.
-fn put_aside(mut item: Item, now: Timestamp, reason: &Reason) -> Item {
+/// An item as it is kept for an operator: with the reason, the user it is of, and until its text has to go.
+fn put_aside(mut item: Item, now: Timestamp, reason: &Reason, user_id: &UserId) -> Item {
+    item.insert("user_id".to_owned(), text(user_id));
     item.insert("outcome_unknown".to_owned(), AttributeValue::Bool(reason.outcome_unknown));
     item.insert("cause".to_owned(), text(&reason.cause));
     item.insert("parked_at".to_owned(), text(now));

@@ -17,7 +17,7 @@ impl Table {
     /// Moves `session` from the conversation that it was read with to `to`, and puts `farewell`, which tells the old one, into
     /// its lane; both or neither.
     ///
-    /// The old conversation leads to the session until `expires_at`, marked as left. Nobody is announced in the new one yet.
+    /// The old conversation leads to the session as long as there is one, marked as left. Nobody is announced in the new one yet.
     ///
     /// # Errors
     ///
@@ -28,13 +28,12 @@ impl Table {
         to: &ConversationId,
         farewell: &Arrival<'_, T>,
         lease: &Lease,
-        expires_at: Timestamp,
     ) -> Result<Option<Accepted>> {
         let Some(from) = &session.conversation_id else { return Ok(None) };
         let Way { mut change, mut accepted } = entrance(farewell, lease, Occupancy::Busy);
         let mut tries = self.tries_until(lease.deadline);
         loop {
-            match self.moving(session, (from, to), farewell, change, expires_at)?.attempt("table move_session").await? {
+            match self.moving(session, (from, to), farewell, change)?.attempt("table move_session").await? {
                 Attempt::Through(outcome) if outcome.is_done() => return Ok(Some(accepted)),
                 Attempt::Through(outcome) if outcome.refused(SESSION_WRITE) => return Ok(None),
                 Attempt::Through(_) => {}
@@ -51,16 +50,11 @@ impl Table {
         (from, to): (&ConversationId, &ConversationId),
         farewell: &Arrival<'_, T>,
         lane_change: Change,
-        expires_at: Timestamp,
     ) -> Result<Transaction<'_>> {
-        let left = Change {
-            expression: "SET has_moved = :yes, expires_at = :expires",
-            condition: "",
-            values: vec![(":yes", value(&true)?), (":expires", number(expires_at.unix_seconds()))],
-        };
+        let left = ConversationPointer { has_moved: true, ..ConversationPointer::to(session) };
         self.arrive(farewell, lane_change)?
             .update(&Key::session(&session.session_id), moved(session, from, to, farewell.received_at)?)?
-            .update(&Key::conversation(from), left)?
+            .put(&Key::conversation(from), "conversation", &left)?
             .put(&Key::conversation(to), "conversation", &ConversationPointer::to(session))
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 
@@ -76,17 +77,21 @@ pub struct LifeEvent {
 pub struct Erased {
     /// How many items were removed, by their entity.
     pub removed: BTreeMap<String, usize>,
+    /// How many expired records of sessions were removed beside them, whosever they were.
+    pub expired: usize,
     /// What the vendors still hold of the user: LiveChat's customers and chats, the bot platform's users and conversations.
     pub held_by_vendors: BTreeSet<String>,
 }
 
-/// An item that still mentions an erased user.
+/// Items that still mention an erased user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Kept {
-    /// Its entity.
+    /// Their entity.
     pub entity: String,
-    /// Which of its attributes does.
+    /// Which of their attributes does.
     pub attribute: String,
+    /// How many they are.
+    pub items: usize,
 }
 
 /// What an item is, without what it says.
@@ -349,47 +354,72 @@ impl Table {
         Ok(sessions.map(serde_dynamo::from_item).collect::<Result<_, _>>()?)
     }
 
-    /// Removes everything that belongs to an end user. What leads to the user goes first, so that nothing new is accepted.
+    /// Removes everything that belongs to an end user, also what their sessions in `known` have left or have just accepted. What leads
+    /// to the user goes first, so that nothing new is accepted.
+    ///
+    /// Whose an expired record was cannot be told once its session has gone; so all expired records of sessions go, too.
     ///
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error). Safe to repeat.
-    pub async fn erase(&self, user_id: &UserId, seen: Seen<'_>) -> Result<Erased> {
+    pub async fn erase(
+        &self,
+        user_id: &UserId,
+        known: &BTreeSet<SessionId>,
+        now: Timestamp,
+        seen: Seen<'_>,
+    ) -> Result<Erased> {
         let mut erased = Erased::default();
-        let items = self.scan(&[Wanted::Is("user_id", user_id.as_str())], &[], seen).await?;
+        let mut own: Vec<Item> = Vec::new();
+        let mut pages = self.pages(&[Wanted::Is("user_id", user_id.as_str()), Wanted::Expired(now)], &[]);
+        while let Some(items) = pages.next(seen).await? {
+            let (of_user, expired): (Vec<_>, Vec<_>) =
+                items.into_iter().partition(|item| part(item, "user_id") == Some(user_id.as_str()));
+            own.extend(of_user);
+            for key in expired.iter().filter_map(key_of).filter(|key| Key::session_of(&key.pk).is_some()) {
+                erased.expired += usize::from(self.delete_expired("table erase", &key, now).await?);
+            }
+        }
         let (pointers, others): (Vec<_>, Vec<_>) =
-            items.iter().partition(|item| matches!(part(item, "entity"), Some("chat" | "conversation")));
+            own.iter().partition(|item| matches!(part(item, "entity"), Some("chat" | "conversation")));
         for item in &pointers {
             self.remove(item, &mut erased).await?;
         }
-        for item in others {
-            erased.held_by_vendors.extend(held_by_vendors(item));
-            // A user's and a session's partition hold nothing of anybody else.
-            for item in self.partition(part(item, "pk").unwrap_or_default()).await? {
+        erased.held_by_vendors.extend(others.iter().flat_map(|item| held_by_vendors(item)));
+        // A user's and a session's partition hold nothing of anybody else.
+        let found = others.iter().filter_map(|item| part(item, "pk").map(str::to_owned));
+        let sessions = known.iter().map(|id| Key::session(id).pk);
+        for partition in found.chain(sessions).chain([Key::user(user_id).pk]).collect::<BTreeSet<_>>() {
+            for item in self.partition(&partition).await? {
                 self.remove(&item, &mut erased).await?;
             }
         }
         Ok(erased)
     }
 
-    /// Every item in which one of these words stands, in whatever attribute; the proof of an erasure.
+    /// Where one of these words stands, in whatever attribute; the proof of an erasure.
+    ///
+    /// The table is read page by page, and of a page nothing is kept but where a word was found.
     ///
     /// # Errors
     ///
     /// As all reads: see [`Error`](super::Error).
-    pub async fn mentions(&self, words: &[String], seen: Seen<'_>) -> Result<Vec<Kept>> {
-        let items = self.scan(&[], &[], seen).await?;
-        let kept = items.iter().filter_map(|item| {
-            let (attribute, _) = item.iter().find(|(_, value)| contains(value, words))?;
-            let entity = part(item, "entity").unwrap_or("unknown").to_owned();
-            Some(Kept { entity, attribute: attribute.clone() })
-        });
-        Ok(kept.collect())
+    pub async fn mentions(&self, words: &BTreeSet<String>, seen: Seen<'_>) -> Result<Vec<Kept>> {
+        let mut kept: BTreeMap<(String, String), usize> = BTreeMap::new();
+        let mut pages = self.pages(&[], &[]);
+        while let Some(items) = pages.next(seen).await? {
+            for item in &items {
+                let Some((attribute, _)) = item.iter().find(|(_, value)| contains(value, words)) else { continue };
+                let entity = part(item, "entity").unwrap_or("unknown").to_owned();
+                *kept.entry((entity, attribute.clone())).or_default() += 1;
+            }
+        }
+        Ok(kept.into_iter().map(|((entity, attribute), items)| Kept { entity, attribute, items }).collect())
     }
 
     async fn remove(&self, item: &Item, erased: &mut Erased) -> Result<()> {
-        let (Some(pk), Some(sk)) = (part(item, "pk"), part(item, "sk")) else { return Ok(()) };
-        self.delete("table erase", &Key::of(pk, sk)).await?;
+        let Some(key) = key_of(item) else { return Ok(()) };
+        self.delete("table erase", &key).await?;
         *erased.removed.entry(part(item, "entity").unwrap_or("lane").to_owned()).or_default() += 1;
         Ok(())
     }
@@ -409,9 +439,18 @@ impl Table {
     }
 
     /// The items of which one of `fields` has its value, or all; `wanted` attributes of them, or all.
+    async fn scan(&self, fields: &[Wanted<'_>], wanted: &[&str], seen: Seen<'_>) -> Result<Vec<Item>> {
+        let (mut items, mut pages) = (Vec::new(), self.pages(fields, wanted));
+        while let Some(page) = pages.next(seen).await? {
+            items.extend(page);
+        }
+        Ok(items)
+    }
+
+    /// The same page by page.
     ///
     /// Names are replaced by placeholders, since many of them are reserved words.
-    async fn scan(&self, fields: &[Wanted<'_>], wanted: &[&str], seen: Seen<'_>) -> Result<Vec<Item>> {
+    fn pages(&self, fields: &[Wanted<'_>], wanted: &[&str]) -> Pages {
         let mut names = HashMap::new();
         let mut placed = |path: &str| {
             let parts = path.split('.').map(|part| {
@@ -424,30 +463,47 @@ impl Table {
         let conditions = fields.iter().enumerate().map(|(index, field)| match field {
             Wanted::Is(path, _) => format!("{} = :v{index}", placed(path)),
             Wanted::Begins(path, _) => format!("begins_with({}, :v{index})", placed(path)),
+            Wanted::Expired(_) => format!("{} <= :v{index}", placed("expires_at")),
         });
         let conditions: Vec<_> = conditions.collect();
         let wanted: Vec<_> = wanted.iter().map(|path| placed(path)).collect();
         let values = fields.iter().enumerate().map(|(index, field)| {
-            let (Wanted::Is(_, value) | Wanted::Begins(_, value)) = field;
-            (format!(":v{index}"), text(value))
+            let value = match field {
+                Wanted::Is(_, value) | Wanted::Begins(_, value) => text(value),
+                Wanted::Expired(now) => number(now.unix_seconds()),
+            };
+            (format!(":v{index}"), value)
         });
         let values: HashMap<_, _> = values.collect();
         let request = self.client.scan().table_name(&self.name).consistent_read(true);
-        let mut pages = request
+        let request = request
             .set_filter_expression(Some(conditions.join(" OR ")).filter(|text| !text.is_empty()))
             .set_projection_expression(Some(wanted.join(", ")).filter(|text| !text.is_empty()))
             .set_expression_attribute_names(Some(names).filter(|names| !names.is_empty()))
-            .set_expression_attribute_values(Some(values).filter(|values| !values.is_empty()))
-            .into_paginator()
-            .send();
-        let (mut items, mut looked_at) = (Vec::new(), 0);
-        while let Some(page) = pages.next().await {
-            let page = page?;
-            looked_at += usize::try_from(page.scanned_count).unwrap_or_default();
-            seen(looked_at);
-            items.extend(page.items.unwrap_or_default());
+            .set_expression_attribute_values(Some(values).filter(|values| !values.is_empty()));
+        Pages { request, from: None, is_over: false, looked_at: 0 }
+    }
+}
+
+/// A look over the whole table, of which one page at a time is in memory.
+struct Pages {
+    request: ScanFluentBuilder,
+    from: Option<Item>,
+    is_over: bool,
+    looked_at: usize,
+}
+
+impl Pages {
+    async fn next(&mut self, seen: &mut (dyn FnMut(usize) + Send)) -> Result<Option<Vec<Item>>> {
+        if self.is_over {
+            return Ok(None);
         }
-        Ok(items)
+        let page = self.request.clone().set_exclusive_start_key(self.from.take()).send().await?;
+        self.looked_at += usize::try_from(page.scanned_count).unwrap_or_default();
+        seen(self.looked_at);
+        self.from = page.last_evaluated_key;
+        self.is_over = self.from.is_none();
+        Ok(Some(page.items.unwrap_or_default()))
     }
 }
 
@@ -456,6 +512,8 @@ impl Table {
 enum Wanted<'a> {
     Is(&'a str, &'a str),
     Begins(&'a str, &'a str),
+    /// `expires_at` is past.
+    Expired(Timestamp),
 }
 
 /// An item that is written as it was read.
@@ -467,6 +525,10 @@ impl Serialize for Raw {
         let value: serde_json::Value = serde_dynamo::from_item(item).map_err(serde::ser::Error::custom)?;
         value.serialize(serializer)
     }
+}
+
+fn key_of(item: &Item) -> Option<Key> {
+    Some(Key::of(part(item, "pk")?, part(item, "sk")?))
 }
 
 fn part<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
@@ -548,7 +610,7 @@ fn held_by_vendors(item: &Item) -> Vec<String> {
     held
 }
 
-fn contains(value: &AttributeValue, words: &[String]) -> bool {
+fn contains(value: &AttributeValue, words: &BTreeSet<String>) -> bool {
     match value {
         AttributeValue::S(text) => words.iter().any(|word| text.contains(word.as_str())),
         AttributeValue::M(members) => members.values().any(|member| contains(member, words)),

@@ -100,6 +100,9 @@ pub struct Session {
     /// Whether the bot knows that the session is over, once it is; not known of sessions that an earlier version has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bot_told: Option<bool>,
+    /// When the session's records were last kept from expiring; not before its first day is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_at: Option<Timestamp>,
     /// The sentence with which the start failed, for those who waited for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
@@ -277,7 +280,8 @@ impl Table {
                 "session_id = :previous"
             }
         };
-        let expression = "SET user_id = :id, entity = :entity, session_id = :session";
+        // Nothing of a user in a session expires.
+        let expression = "SET user_id = :id, entity = :entity, session_id = :session REMOVE expires_at";
         let transaction = self
             .transaction()
             .create(&Key::session(&session.session_id), "session", &Claimed::new(session))?
@@ -333,8 +337,12 @@ impl Table {
         };
         let user_change = Change {
             expression: "SET chat_id = :chat, thread_id = :thread",
-            condition: "",
-            values: vec![(":chat", text(&thread.chat_id)), (":thread", text(&thread.thread_id))],
+            condition: "session_id = :session",
+            values: vec![
+                (":chat", text(&thread.chat_id)),
+                (":thread", text(&thread.thread_id)),
+                (":session", text(&session.session_id)),
+            ],
         };
         let transaction = self
             .transaction()
@@ -441,8 +449,11 @@ impl Table {
     ///
     /// As all writes: see [`Error`](super::Error).
     pub async fn put_paused_at(&self, id: &SessionId, paused_at: Timestamp) -> Result<()> {
-        let change =
-            Change { expression: "SET paused_at = :at", condition: "", values: vec![(":at", text(paused_at))] };
+        let change = Change {
+            expression: "SET paused_at = :at",
+            condition: "attribute_exists(pk)",
+            values: vec![(":at", text(paused_at))],
+        };
         self.update("table put_paused_at", &Key::session(id), change).await?;
         Ok(())
     }
@@ -507,34 +518,56 @@ impl Table {
         self.update("table note_bot_told", &Key::session(id), change).await.map(drop)
     }
 
-    /// Marks a session as over on both sides; what is left of it disappears at `expires_at`.
+    /// Marks a session as over on both sides; what is left of it disappears at `expires_at`, and so does its user, unless they come
+    /// back. A session that was erased stays erased.
     ///
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error).
     pub async fn close(&self, session: &Session, expires_at: Timestamp) -> Result<()> {
-        let expires = number(expires_at.unix_seconds());
-        let change = Change {
+        let id = &session.session_id;
+        let expires = (":expires", number(expires_at.unix_seconds()));
+        let expiry = |condition| {
+            let of_session = (condition == OF_SESSION).then(|| (":session", text(id)));
+            let values = [expires.clone()].into_iter().chain(of_session).collect();
+            Change { expression: "SET expires_at = :expires", condition, values }
+        };
+        for left in &session.left_conversations {
+            self.update("table close", &Key::conversation(left), expiry("attribute_exists(pk)")).await?;
+        }
+        let closed = Change {
             expression: "SET session_state = :closed, expires_at = :expires, bot_told = :told \
                          REMOVE opening, due_shard, due_at",
-            condition: "",
-            values: vec![
-                (":closed", value(&State::Closed)?),
-                (":expires", expires.clone()),
-                (":told", value(&session.bot_told)?),
-            ],
+            condition: "attribute_exists(pk)",
+            values: vec![(":closed", value(&State::Closed)?), expires.clone(), (":told", value(&session.bot_told)?)],
         };
-        let expiry =
-            Change { expression: "SET expires_at = :expires", condition: "", values: vec![(":expires", expires)] };
-        let mut transaction = self
-            .transaction()
-            .update(&Key::session(&session.session_id), change)?
-            .update(&Key::lane(&session.session_id, Lane::ToAgent), expiry.clone())?
-            .update(&Key::lane(&session.session_id, Lane::ToBot), expiry.clone())?;
-        if let Some(conversation_id) = &session.conversation_id {
-            transaction = transaction.update(&Key::conversation(conversation_id), expiry)?;
+        let user = Some((Key::user(&session.user_id), OF_SESSION));
+        let chat = session.thread.as_ref().map(|thread| (Key::chat(&thread.chat_id), OF_SESSION));
+        let conversation = session.conversation_id.as_ref().map(|id| (Key::conversation(id), "attribute_exists(pk)"));
+        let mut leading: Vec<_> = user.into_iter().chain(chat).chain(conversation).collect();
+        loop {
+            let mut transaction = self
+                .transaction()
+                .update(&Key::session(id), closed.clone())?
+                .update(&Key::lane(id, Lane::ToAgent), expiry(""))?
+                .update(&Key::lane(id, Lane::ToBot), expiry(""))?;
+            for (key, condition) in &leading {
+                transaction = transaction.update(key, expiry(*condition))?;
+            }
+            let outcome = transaction.commit("table close", self.tries()).await?;
+            if outcome.is_done() || outcome.refused(0) {
+                return Ok(());
+            }
+            // What does not lead to this session any more has a life of its own.
+            let refused = |index: usize| outcome.refused(index + OWN_WRITES);
+            leading =
+                leading.into_iter().enumerate().filter(|(index, _)| !refused(*index)).map(|(_, one)| one).collect();
         }
-        transaction.commit("table close", self.tries()).await?;
-        Ok(())
     }
 }
+
+/// How many writes of [`Table::close`] are of the session itself.
+const OWN_WRITES: usize = 3;
+
+/// What leads to a user's latest session.
+const OF_SESSION: &str = "session_id = :session";

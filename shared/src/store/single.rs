@@ -13,7 +13,8 @@ use serde::Serialize;
 use super::keys::Key;
 use super::retry::Tries;
 use super::transaction::Change;
-use super::{Error, Item, Result, Table, item, text};
+use super::{Error, Item, Result, Table, item, number, text};
+use crate::clock::Timestamp;
 
 /// The attribute with the mark of the last conditional update.
 const MARK: &str = "last_write";
@@ -86,17 +87,31 @@ impl Table {
     }
 
     /// Deletes one item; one that is not there is fine.
-    #[cfg_attr(not(feature = "fail-points"), expect(unused_variables, reason = "fail points are named after the verb"))]
     pub(super) async fn delete(&self, verb: &'static str, key: &Key) -> Result<()> {
+        self.delete_if(verb, key, None).await.map(drop)
+    }
+
+    /// Deletes an item that has expired by `now`, as TTL does; tells whether it still had.
+    pub(super) async fn delete_expired(&self, verb: &'static str, key: &Key, now: Timestamp) -> Result<bool> {
+        let seconds = Item::from([(":now".to_owned(), number(now.unix_seconds()))]);
+        self.delete_if(verb, key, Some(("expires_at <= :now", seconds))).await
+    }
+
+    #[cfg_attr(not(feature = "fail-points"), expect(unused_variables, reason = "fail points are named after the verb"))]
+    async fn delete_if(&self, verb: &'static str, key: &Key, condition: Option<(&str, Item)>) -> Result<bool> {
+        let (condition, values) = condition.unzip();
         let mut tries = self.tries();
         loop {
             let request = self.client.delete_item().table_name(&self.name).set_key(Some(key.attributes()));
+            let request = request.set_condition_expression(condition.map(str::to_owned));
+            let request = request.set_expression_attribute_values(values.clone());
             fail_point!(Before, verb);
             let sent = request.send().await;
             fail_point!(After, verb);
             match sent {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(true),
                 Err(error) => match error.as_service_error() {
+                    Some(DeleteItemError::ConditionalCheckFailedException(_)) => return Ok(false),
                     Some(DeleteItemError::TransactionConflictException(_)) => tries.pause(error.into()).await?,
                     _ => return Err(error.into()),
                 },

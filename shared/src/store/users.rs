@@ -110,14 +110,25 @@ impl Table {
         self.get(&Key::user(id)).await
     }
 
-    /// Records how agents shall see the user, creating the user if need be.
+    /// Records how agents shall see the user, creating the user if need be; one who is in no session goes at `expires_at`.
     ///
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error).
-    pub async fn put_profile(&self, id: &UserId, profile: &Profile) -> Result<()> {
-        self.change_user(id, "SET user_id = :id, entity = :entity, profile = :new", "", value(profile)?, None).await?;
-        Ok(())
+    pub async fn put_profile(&self, id: &UserId, profile: &Profile, expires_at: Timestamp) -> Result<()> {
+        let expires = (":expires", number(expires_at.unix_seconds()));
+        loop {
+            let alone = "attribute_not_exists(session_id) OR attribute_exists(expires_at)";
+            let expression = "SET user_id = :id, entity = :entity, profile = :new, expires_at = :expires";
+            if self.change_user(id, expression, alone, value(profile)?, Some(expires.clone())).await? {
+                return Ok(());
+            }
+            let expression = "SET user_id = :id, entity = :entity, profile = :new";
+            let in_session = "attribute_exists(session_id) AND attribute_not_exists(expires_at)";
+            if self.change_user(id, expression, in_session, value(profile)?, None).await? {
+                return Ok(());
+            }
+        }
     }
 
     /// Counts one more user of the bot behind this one.
@@ -167,8 +178,8 @@ impl Table {
     ///
     /// As all writes: see [`Error`](super::Error).
     pub async fn put_closing_until(&self, id: &UserId, until: Timestamp) -> Result<()> {
-        self.change_user(id, "SET user_id = :id, entity = :entity, closing_until = :new", "", text(until), None)
-            .await?;
+        let expression = "SET user_id = :id, entity = :entity, closing_until = :new";
+        self.change_user(id, expression, "attribute_exists(pk)", text(until), None).await?;
         Ok(())
     }
 
@@ -178,20 +189,20 @@ impl Table {
     ///
     /// As all writes: see [`Error`](super::Error).
     pub async fn put_profile_sent(&self, id: &UserId, told: &Introduction) -> Result<()> {
-        self.change_user(id, "SET user_id = :id, entity = :entity, profile_sent = :new", "", value(told)?, None)
-            .await?;
+        let expression = "SET user_id = :id, entity = :entity, profile_sent = :new";
+        self.change_user(id, expression, "attribute_exists(pk)", value(told)?, None).await?;
         Ok(())
     }
 
     /// Stores a new or renewed customer unless somebody else has replaced `known` meanwhile; tells which one counts. What belonged to
-    /// another customer is forgotten with them: their chat, and what LiveChat was told of them.
+    /// another customer is forgotten with them: their chat, and what LiveChat was told of them. A user who was erased stays erased.
     ///
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error).
     pub async fn put_customer(&self, id: &UserId, known: Option<&Customer>, new: Customer) -> Result<Customer> {
         let condition = match known {
-            None => "attribute_not_exists(customer)",
+            None => "attribute_exists(pk) AND attribute_not_exists(customer)",
             Some(_) => "customer.issued_at = :known",
         };
         let is_another = known.is_some_and(|known| known.customer_id != new.customer_id);
