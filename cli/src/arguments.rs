@@ -158,6 +158,15 @@ pub(crate) enum Command {
     Rotate {
         /// Which.
         what: What,
+
+        /// Cut the present one off at once, because it has leaked.
+        ///
+        /// Nothing is waited for, and calls with the old one are refused. Running functions drop it with the next call in which they
+        /// read the table, and all within five minutes. What it costs: LiveChat's webhooks are refused until it knows the new secret, up to two
+        /// minutes, and what they report comes later, when the thread is read; calls of Botpress that are under way with the old path key
+        /// fail, and Botpress does not repeat them. A new signing secret and a new access key cost nothing.
+        #[arg(long)]
+        now: bool,
     },
 }
 

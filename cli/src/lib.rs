@@ -112,6 +112,6 @@ async fn perform(arguments: Arguments, io: &mut Io<'_>) -> Result<Answer, Failur
         Command::Close { session } => operate::close(&target, &session, io).await,
         Command::Reopen { vendor } => operate::reopen(&target, vendor, io).await,
         Command::Erase { user } => operate::erase(&target, &user, io).await,
-        Command::Rotate { what } => rotate::run(&target, what, io).await,
+        Command::Rotate { what, now } => rotate::run(&target, what, now, io).await,
     }
 }

@@ -50,6 +50,11 @@ impl Failure {
         Self { exit: Exit::Finding, sentence: sentence.into() }
     }
 
+    /// The same with one sentence more.
+    pub fn and(self, more: &str) -> Self {
+        Self { sentence: format!("{} {more}", self.sentence), ..self }
+    }
+
     pub fn stopped(sentence: impl Into<String>) -> Self {
         Self { exit: Exit::Stopped, sentence: sentence.into() }
     }
@@ -86,6 +91,11 @@ impl From<store::Error> for Failure {
 
 impl From<vault::Error> for Failure {
     fn from(error: vault::Error) -> Self {
+        if matches!(error, vault::Error::Changed) {
+            let sentence = "somebody else has stored another version of the secret since this command has read it. Nothing was stored: run \
+                            this again, and it starts from what is there now.";
+            return Self::refused(sentence);
+        }
         Self::stopped(format!(
             "{}. Check the secret's name, the region and your AWS credentials; `hitl doctor` says more.",
             causes(&error)

@@ -1,12 +1,14 @@
 //! `hitl rotate`: another credential while calls go on.
 //!
-//! The functions accept from callers what the secret's present version says and what the one before said, and look again at
+//! The functions accept from callers what the secret's present version says and, for an overlap, what the one before said, and look again at
 //! most every [`REFRESH_COOLDOWN`] when a call does not fit. So whatever a caller shows has to be stored first, and
-//! nothing may be stored that drops a value which callers still show: [`store`] waits for that.
+//! nothing may be stored that drops a value which callers still show: [`store`] waits for that. A credential that has leaked
+//! is cut off without any of these waits.
 
 use std::fmt;
 use std::time::Duration;
 
+use clap::ValueEnum as _;
 use serde::Serialize;
 use shared::clock::Timestamp;
 use shared::ids::IntegrationId;
@@ -17,7 +19,7 @@ use shared::secrets::{
 use shared::vault::{Contents, Vault};
 
 use crate::Io;
-use crate::arguments::What;
+use crate::arguments::{Vendor, What};
 use crate::connect::botpress::explained;
 use crate::connect::definition::{base, version};
 use crate::connect::{ACCESS_KEY_ID, INTEGRATION_ID, NOTE, Workspace, random_secret, store, workspace};
@@ -33,28 +35,78 @@ struct Rotated {
     what: &'static str,
     /// Whether an earlier run had been interrupted, and this one has done the rest of it.
     finished_earlier: bool,
+    /// Until when callers may show the one before; none where they may not.
+    previous_accepted_until: Option<Timestamp>,
+    /// Whether the one before was cut off.
+    cut_off: bool,
 }
 
 impl fmt::Display for Rotated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.finished_earlier {
-            true => write!(f, "The rotation of the {} that was interrupted is finished now.", self.what),
-            false => write!(f, "The {} is a new one.", self.what),
+            true => write!(f, "The rotation of the {} that was interrupted is finished now.", self.what)?,
+            false => write!(f, "The {} is a new one.", self.what)?,
+        }
+        match self.previous_accepted_until {
+            Some(until) => write!(f, " The one before is accepted until {until}."),
+            None if self.cut_off => write!(
+                f,
+                " The one before is cut off: a running function drops it with the next call in which it reads the table, and all do within {} \
+                 minutes. {}",
+                TIME_TO_LIVE.as_secs() / 60,
+                self.cost()
+            ),
+            None => Ok(()),
         }
     }
 }
 
-/// Rotates one credential, or finishes an interrupted rotation of it.
-pub(crate) async fn run(target: &Target, what: What, io: &mut Io<'_>) -> Result<Answer, Failure> {
-    let vault = target.vault()?;
-    let contents = vault.read().await?;
-    let (what, finished_earlier) = match what {
-        What::WebhookSecret => ("webhook secret", webhook_secret(target, &vault, contents, io).await?),
-        What::PathKey => ("path key", path_key(target, &vault, contents, io).await?),
-        What::SigningSecret => ("signing secret", signing_secret(target, &vault, contents, io).await?),
-        What::AccessKey => ("access key", access_key(target, &vault, contents, io).await?),
+impl Rotated {
+    /// What cutting it off costs.
+    fn cost(&self) -> &'static str {
+        match self.what {
+            WEBHOOK_SECRET_NAME => {
+                "Webhooks that LiveChat sends with it in the next two minutes are refused; what they report comes when the thread is read."
+            }
+            PATH_KEY_NAME => {
+                "Calls of Botpress that were under way with it have failed, and Botpress does not repeat them."
+            }
+            ACCESS_KEY_NAME => "What a function could not deliver with it is repeated by the sweep.",
+            _ => "Calls that Botpress signs with the new one are not affected.",
+        }
+    }
+}
+
+const WEBHOOK_SECRET_NAME: &str = "webhook secret";
+const PATH_KEY_NAME: &str = "path key";
+const SIGNING_SECRET_NAME: &str = "signing secret";
+const ACCESS_KEY_NAME: &str = "access key";
+
+/// Rotates one credential, or finishes an interrupted rotation of it; `at_once` where the present one has leaked.
+pub(crate) async fn run(target: &Target, what: What, at_once: bool, io: &mut Io<'_>) -> Result<Answer, Failure> {
+    let rotation = Rotation { target, vault: target.vault()?, at_once };
+    let contents = rotation.vault.read().await?;
+    let (name, key) = match what {
+        What::WebhookSecret => (WEBHOOK_SECRET_NAME, WEBHOOK_SECRET),
+        What::PathKey => (PATH_KEY_NAME, BOTPRESS_PATH_KEY),
+        What::SigningSecret => (SIGNING_SECRET_NAME, BOTPRESS_SIGNING_SECRET),
+        What::AccessKey => (ACCESS_KEY_NAME, BOTPRESS_TOKEN),
     };
-    Ok(Answer::done(&Rotated { what, finished_earlier }))
+    let rotated = match what {
+        What::WebhookSecret => rotation.webhook_secret(contents, io).await,
+        What::PathKey => rotation.path_key(contents, io).await,
+        What::SigningSecret => rotation.signing_secret(contents, io).await,
+        What::AccessKey => rotation.access_key(contents, io).await,
+    };
+    let previous_accepted_until = rotation.vault.read().await?.accepted_until(key, io.clock.now());
+    match (rotated, previous_accepted_until) {
+        (Ok(finished_earlier), previous_accepted_until) => {
+            Ok(Answer::done(&Rotated { what: name, finished_earlier, previous_accepted_until, cut_off: at_once }))
+        }
+        (Err(failure), Some(until)) => Err(failure
+            .and(&format!("The {name} before the stored one is accepted until {until}: run this again before then."))),
+        (Err(failure), None) => Err(failure),
+    }
 }
 
 /// Until when some instance may hold an older version and not look again although a call does not fit.
@@ -62,23 +114,138 @@ fn known_everywhere(stored_at: Timestamp) -> Timestamp {
     stored_at + REFRESH_COOLDOWN + PROPAGATION
 }
 
-/// Stores a new secret, then lets LiveChat use it: new webhooks beside the old ones, then the old ones go.
-async fn webhook_secret(target: &Target, vault: &Vault, contents: Contents, io: &mut Io<'_>) -> Result<bool, Failure> {
-    let webhook_url = format!("{}/livechat", target.require_url()?);
-    // Webhooks that carry another secret than the stored one are left from an interrupted rotation.
-    let finished = !in_order(target, &contents, &webhook_url).await?;
-    let contents = match finished {
-        true => contents,
-        false => {
-            store(vault, &contents, &[(WEBHOOK_SECRET, random_secret())], io).await?;
-            vault.read().await?
+/// One rotation.
+struct Rotation<'a> {
+    target: &'a Target,
+    vault: Vault,
+    /// Whether the present credential has leaked: nothing is waited for then, and it is not accepted any longer.
+    at_once: bool,
+}
+
+impl Rotation<'_> {
+    /// Stores new values; answers with the secret as it is then.
+    async fn store(
+        &self,
+        contents: &Contents,
+        changes: &[(&str, Redacted)],
+        io: &mut Io<'_>,
+    ) -> Result<Contents, Failure> {
+        if !self.at_once {
+            store(&self.vault, contents, changes, io).await?;
+            return Ok(self.vault.read().await?);
         }
-    };
-    let stored_at = contents.changed_at().unwrap_or_else(|| io.clock.now());
-    io.wait_until(known_everywhere(stored_at), "letting every function learn the new secret").await;
-    io.say("registering the webhooks with it, then removing those with the old one");
-    target.handoff_with(contents.current.incomplete()?)?.repair_webhooks(&webhook_url).await?;
-    Ok(finished)
+        self.vault.write(&contents.current, &contents.current.clone().with(changes)).await?;
+        self.vault.withdraw(&contents.current).await?;
+        let contents = self.vault.read().await?;
+        let table = self.target.table()?;
+        for vendor in Vendor::value_variants() {
+            if let Some(since) = contents.changed_at() {
+                table.recall_secrets(vendor.name(), since).await?;
+            }
+        }
+        Ok(contents)
+    }
+
+    /// Waits until every instance knows what is stored.
+    async fn wait_until_known(&self, contents: &Contents, why: &str, io: &mut Io<'_>) {
+        if !self.at_once {
+            let stored_at = contents.changed_at().unwrap_or_else(|| io.clock.now());
+            io.wait_until(known_everywhere(stored_at), why).await;
+        }
+    }
+
+    /// Stores a new secret, then lets LiveChat use it: new webhooks beside the old ones, then the old ones go.
+    async fn webhook_secret(&self, contents: Contents, io: &mut Io<'_>) -> Result<bool, Failure> {
+        let webhook_url = format!("{}/livechat", self.target.require_url()?);
+        // Webhooks that carry another secret than the stored one are left from an interrupted rotation.
+        let is_left = !in_order(self.target, &contents, &webhook_url).await?;
+        let finished = is_left && !self.at_once;
+        let contents = match finished {
+            true => contents,
+            false => self.store(&contents, &[(WEBHOOK_SECRET, random_secret())], io).await?,
+        };
+        self.wait_until_known(&contents, "letting every function learn the new secret", io).await;
+        io.say("registering the webhooks with it, then removing those with the old one");
+        self.target.handoff_with(contents.current.incomplete()?)?.repair_webhooks(&webhook_url).await?;
+        Ok(finished)
+    }
+
+    /// Stores a new key, then gives Botpress the new address.
+    async fn path_key(&self, contents: Contents, io: &mut Io<'_>) -> Result<bool, Failure> {
+        let url = self.target.require_url()?;
+        let at = integration(self.target, &contents, io).await?;
+        let client = self.target.botpress();
+        let admin = client.admin(&at.workspace.token, &at.workspace.id);
+        let address = |key: Option<Redacted>| {
+            key.map(|key| Redacted::from(format!("{url}/botpress/{}", key.expose())))
+                .ok_or_else(|| Failure::refused("there is no path key yet: hitl connect botpress makes one."))
+        };
+        let present = address(contents.current.text(BOTPRESS_PATH_KEY))?;
+        let known = match &at.name {
+            Some(name) => admin.find_integration(name, &at.version).await.map_err(explained)?.and_then(|one| one.url),
+            None => None,
+        };
+        // Botpress may still show the key before: then that one must not be dropped, and this rotation is the end of the last.
+        let has_changed = contents.has_changed(BOTPRESS_PATH_KEY) && !self.at_once;
+        let finished = has_changed && known.as_ref().is_some_and(|known| *known != present);
+        if has_changed && known.is_none() {
+            self.wait_until_known(&contents, "letting every function learn the present key", io).await;
+            admin.redirect_integration(&at.id, &present).await.map_err(explained)?;
+        }
+        let contents = match finished {
+            true => contents,
+            false => self.store(&contents, &[(BOTPRESS_PATH_KEY, random_secret())], io).await?,
+        };
+        self.wait_until_known(&contents, "letting every function learn the new key", io).await;
+        io.say("giving Botpress the new address");
+        let address = address(contents.current.text(BOTPRESS_PATH_KEY))?;
+        admin.redirect_integration(&at.id, &address).await.map_err(explained)?;
+        Ok(finished)
+    }
+
+    /// Lets Botpress make a new secret, and stores it at once: until then the one before, valid for a day, proves its calls.
+    async fn signing_secret(&self, contents: Contents, io: &mut Io<'_>) -> Result<bool, Failure> {
+        let at = integration(self.target, &contents, io).await?;
+        // Nothing may stand between the two steps below.
+        if let Some(settles_at) = contents.settles_at().filter(|_| !self.at_once) {
+            io.wait_until(settles_at, "callers may still use what the last change replaced").await;
+        }
+        let client = self.target.botpress();
+        io.say("letting Botpress make a new signing secret");
+        let admin = client.admin(&at.workspace.token, &at.workspace.id);
+        let secret = admin.rotate_signing_secret(&at.id).await.map_err(explained)?;
+        self.store(&contents, &[(BOTPRESS_SIGNING_SECRET, secret)], io).await.map_err(|failure| {
+            Failure::refused(format!(
+                "Botpress has a new signing secret that could not be stored ({failure}). Its calls are also signed with the one \
+                 before for 24 hours: run this again within that time."
+            ))
+        })?;
+        Ok(false)
+    }
+
+    /// Stores a new key, then withdraws the one before once no function can still use it.
+    async fn access_key(&self, contents: Contents, io: &mut Io<'_>) -> Result<bool, Failure> {
+        let at = integration(self.target, &contents, io).await?;
+        let client = self.target.botpress();
+        let admin = client.admin(&at.workspace.token, &at.workspace.id);
+        io.say("issuing a new access key");
+        let key = admin.issue_access_key(&at.id, NOTE).await.map_err(explained)?;
+        let old = [Some(&contents.current), contents.previous.as_ref()];
+        let old: Vec<_> = old.into_iter().flatten().filter_map(|version| version.plain(ACCESS_KEY_ID)).collect();
+        self.store(&contents, &[(BOTPRESS_TOKEN, key.value), (ACCESS_KEY_ID, key.id.clone().into())], io).await?;
+        if !self.at_once {
+            let unused = io.clock.now() + TIME_TO_LIVE + PROPAGATION;
+            io.wait_until(unused, "functions may still use the key before").await;
+        }
+        for id in old.iter().filter(|id| **id != key.id) {
+            io.say(&format!("withdrawing the key before ({id})"));
+            admin.withdraw_access_key(id).await.map_err(explained)?;
+        }
+        if old.is_empty() {
+            io.say("the key before was not issued by this command: withdraw it in Botpress if nobody else uses it");
+        }
+        Ok(false)
+    }
 }
 
 async fn in_order(target: &Target, contents: &Contents, webhook_url: &str) -> Result<bool, Failure> {
@@ -96,85 +263,6 @@ async fn in_order(target: &Target, contents: &Contents, webhook_url: &str) -> Re
     registered.retain(|one| one.url == webhook_url);
     let carries_other = |one| shared::bridge::webhooks::carries(one, &secrets.webhook_secret) == Some(false);
     Ok(!registered.iter().any(carries_other))
-}
-
-/// Stores a new key, then gives Botpress the new address.
-async fn path_key(target: &Target, vault: &Vault, contents: Contents, io: &mut Io<'_>) -> Result<bool, Failure> {
-    let url = target.require_url()?;
-    let at = integration(target, &contents, io).await?;
-    let client = target.botpress();
-    let admin = client.admin(&at.workspace.token, &at.workspace.id);
-    let address = |key: Option<Redacted>| {
-        key.map(|key| Redacted::from(format!("{url}/botpress/{}", key.expose())))
-            .ok_or_else(|| Failure::refused("there is no path key yet: hitl connect botpress makes one."))
-    };
-    let present = address(contents.current.text(BOTPRESS_PATH_KEY))?;
-    let known = match &at.name {
-        Some(name) => admin.find_integration(name, &at.version).await.map_err(explained)?.and_then(|one| one.url),
-        None => None,
-    };
-    // Botpress may still show the key before: then that one must not be dropped, and this rotation is the end of the last.
-    let finished = contents.has_changed(BOTPRESS_PATH_KEY) && known.as_ref().is_some_and(|known| *known != present);
-    if !finished && known.is_none() && contents.has_changed(BOTPRESS_PATH_KEY) {
-        let stored_at = contents.changed_at().unwrap_or_else(|| io.clock.now());
-        io.wait_until(known_everywhere(stored_at), "letting every function learn the present key").await;
-        admin.redirect_integration(&at.id, &present).await.map_err(explained)?;
-    }
-    let contents = match finished {
-        true => contents,
-        false => {
-            store(vault, &contents, &[(BOTPRESS_PATH_KEY, random_secret())], io).await?;
-            vault.read().await?
-        }
-    };
-    let stored_at = contents.changed_at().unwrap_or_else(|| io.clock.now());
-    io.wait_until(known_everywhere(stored_at), "letting every function learn the new key").await;
-    io.say("giving Botpress the new address");
-    let address = address(contents.current.text(BOTPRESS_PATH_KEY))?;
-    admin.redirect_integration(&at.id, &address).await.map_err(explained)?;
-    Ok(finished)
-}
-
-/// Lets Botpress make a new secret, and stores it at once: until then the one before, valid for a day, proves its calls.
-async fn signing_secret(target: &Target, vault: &Vault, contents: Contents, io: &mut Io<'_>) -> Result<bool, Failure> {
-    let at = integration(target, &contents, io).await?;
-    // Nothing may stand between the two steps below.
-    if let Some(settles_at) = contents.settles_at() {
-        io.wait_until(settles_at, "callers may still use what the last change replaced").await;
-    }
-    let client = target.botpress();
-    io.say("letting Botpress make a new signing secret");
-    let admin = client.admin(&at.workspace.token, &at.workspace.id);
-    let secret = admin.rotate_signing_secret(&at.id).await.map_err(explained)?;
-    store(vault, &contents, &[(BOTPRESS_SIGNING_SECRET, secret)], io).await.map_err(|failure| {
-        Failure::refused(format!(
-            "Botpress has a new signing secret that could not be stored ({failure}). Its calls are also signed with the one \
-             before for 24 hours: run this again within that time."
-        ))
-    })?;
-    Ok(false)
-}
-
-/// Stores a new key, then withdraws the one before once no function can still use it.
-async fn access_key(target: &Target, vault: &Vault, contents: Contents, io: &mut Io<'_>) -> Result<bool, Failure> {
-    let at = integration(target, &contents, io).await?;
-    let client = target.botpress();
-    let admin = client.admin(&at.workspace.token, &at.workspace.id);
-    io.say("issuing a new access key");
-    let key = admin.issue_access_key(&at.id, NOTE).await.map_err(explained)?;
-    let old = [Some(&contents.current), contents.previous.as_ref()];
-    let old: Vec<_> = old.into_iter().flatten().filter_map(|version| version.plain(ACCESS_KEY_ID)).collect();
-    store(vault, &contents, &[(BOTPRESS_TOKEN, key.value), (ACCESS_KEY_ID, key.id.clone().into())], io).await?;
-    let unused = io.clock.now() + TIME_TO_LIVE + PROPAGATION;
-    io.wait_until(unused, "functions may still use the key before").await;
-    for id in old.iter().filter(|id| **id != key.id) {
-        io.say(&format!("withdrawing the key before ({id})"));
-        admin.withdraw_access_key(id).await.map_err(explained)?;
-    }
-    if old.is_empty() {
-        io.say("the key before was not issued by this command: withdraw it in Botpress if nobody else uses it");
-    }
-    Ok(false)
 }
 
 /// The integration at Botpress, and who may change it.

@@ -25,7 +25,8 @@ const PREVIOUS: &str = "AWSPREVIOUS";
 
 /// A running stand-in; it stops when dropped.
 ///
-/// It answers `GetSecretValue` and `PutSecretValue` (JSON 1.1, `POST /`), which is what the functions and a rotation need.
+/// It answers `GetSecretValue`, `PutSecretValue` and `UpdateSecretVersionStage` (JSON 1.1, `POST /`), which is what the functions
+/// and a rotation need.
 /// All calls share the request line `POST /`, so that is what a fault script names.
 ///
 /// See [AWS Docs/Secrets Manager API Reference](https://docs.aws.amazon.com/secretsmanager/latest/apireference/).
@@ -145,6 +146,46 @@ impl Secret {
         }
         self.versions.push(Version { id, value, stages, created_at });
     }
+
+    fn version(&mut self, id: &str) -> Result<&mut Version, Refusal> {
+        let found = self.versions.iter_mut().find(|version| version.id == id);
+        found.ok_or_else(|| Refusal::not_found(&format!(" value for VersionId: {id}")))
+    }
+
+    /// Takes `stage` from the version `from` and gives it to the version `to`.
+    ///
+    /// Who moves a stage has to name the version that has it. `AWSCURRENT` cannot be taken away; the version that loses it
+    /// becomes `AWSPREVIOUS`.
+    fn move_stage(&mut self, stage: &str, from: Option<&str>, to: Option<&str>) -> Result<(), Refusal> {
+        for id in from.into_iter().chain(to) {
+            self.version(id)?;
+        }
+        let holder =
+            self.versions.iter().find(|version| version.stages.contains(stage)).map(|version| version.id.clone());
+        let is_there_already = holder.as_deref() == to && from.is_none();
+        if holder.as_deref() != from && !is_there_already {
+            let holder = holder.as_deref().unwrap_or("no version");
+            return Err(Refusal::invalid(&format!(
+                "The staging label {stage} is attached to {holder}, so RemoveFromVersionId must name it."
+            )));
+        }
+        if stage == CURRENT && to.is_none() {
+            return Err(Refusal::invalid("The staging label AWSCURRENT can only be moved to another version."));
+        }
+        if let Some(from) = from {
+            self.version(from)?.stages.remove(stage);
+        }
+        if let Some(to) = to {
+            self.version(to)?.stages.insert(stage.to_owned());
+        }
+        if let Some(from) = from.filter(|from| stage == CURRENT && Some(*from) != to) {
+            for version in &mut self.versions {
+                version.stages.remove(PREVIOUS);
+            }
+            self.version(from)?.stages.insert(PREVIOUS.to_owned());
+        }
+        Ok(())
+    }
 }
 
 fn current() -> BTreeSet<String> {
@@ -172,7 +213,17 @@ struct PutSecretValue {
     version_stages: Option<BTreeSet<String>>,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct UpdateSecretVersionStage {
+    secret_id: String,
+    version_stage: String,
+    remove_from_version_id: Option<String>,
+    move_to_version_id: Option<String>,
+}
+
 /// What the service says when it refuses.
+#[derive(Debug)]
 struct Refusal {
     error_type: &'static str,
     message: String,
@@ -183,6 +234,10 @@ impl Refusal {
         let message = format!("Secrets Manager can't find the specified secret{what}");
         Self { error_type: "ResourceNotFoundException", message }
     }
+
+    fn invalid(message: &str) -> Self {
+        Self { error_type: "InvalidParameterException", message: message.to_owned() }
+    }
 }
 
 async fn answer(State(vault): State<Vault>, headers: HeaderMap, body: Bytes) -> Response {
@@ -190,6 +245,7 @@ async fn answer(State(vault): State<Vault>, headers: HeaderMap, body: Bytes) -> 
     let outcome = match target {
         "secretsmanager.GetSecretValue" => parse(&body).and_then(|request| get(&vault, request)),
         "secretsmanager.PutSecretValue" => parse(&body).and_then(|request| put(&vault, request)),
+        "secretsmanager.UpdateSecretVersionStage" => parse(&body).and_then(|request| restage(&vault, request)),
         _ => Err(Refusal { error_type: "UnknownOperationException", message: String::new() }),
     };
     let (status, body) = match outcome {
@@ -202,8 +258,7 @@ async fn answer(State(vault): State<Vault>, headers: HeaderMap, body: Bytes) -> 
 }
 
 fn parse<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body)
-        .map_err(|error| Refusal { error_type: "InvalidParameterException", message: error.to_string() })
+    serde_json::from_slice(body).map_err(|error| Refusal::invalid(&error.to_string()))
 }
 
 fn get(vault: &Vault, request: GetSecretValue) -> Result<Value, Refusal> {
@@ -237,6 +292,9 @@ fn put(vault: &Vault, request: PutSecretValue) -> Result<Value, Refusal> {
     let secret = secrets.values_mut().find(|secret| secret.is_called(&request.secret_id));
     let secret = secret.ok_or_else(|| Refusal::not_found("."))?;
     let token = request.client_request_token.unwrap_or_else(random_token);
+    if !(32..=64).contains(&token.len()) {
+        return Err(Refusal::invalid("ClientRequestToken must have 32 to 64 characters."));
+    }
     let existing = secret.versions.iter().find(|version| version.id == token).map(|version| version.value.clone());
     match existing {
         None => {
@@ -262,6 +320,15 @@ fn put(vault: &Vault, request: PutSecretValue) -> Result<Value, Refusal> {
         "VersionId": version.id,
         "VersionStages": version.stages,
     }))
+}
+
+fn restage(vault: &Vault, request: UpdateSecretVersionStage) -> Result<Value, Refusal> {
+    let mut secrets = vault.lock();
+    let secret = secrets.values_mut().find(|secret| secret.is_called(&request.secret_id));
+    let secret = secret.ok_or_else(|| Refusal::not_found("."))?;
+    let (from, to) = (request.remove_from_version_id.as_deref(), request.move_to_version_id.as_deref());
+    secret.move_stage(&request.version_stage, from, to)?;
+    Ok(json!({ "ARN": secret.arn, "Name": secret.name }))
 }
 
 #[cfg(test)]
@@ -348,6 +415,30 @@ mod tests {
         pending.send().await.unwrap();
         assert_eq!(read(&client, "hitl", None).await.as_deref(), Ok("2"));
         assert_eq!(read(&client, "hitl", Some("AWSPENDING")).await.as_deref(), Ok("4"));
+    }
+
+    #[tokio::test]
+    async fn a_stage_is_moved_only_by_one_who_names_the_version_that_has_it() {
+        let (manager, _, client) = start().await;
+        manager.put("hitl", json!(1));
+        let first = client.get_secret_value().secret_id("hitl").send().await.unwrap().version_id.unwrap();
+        let put = client.put_secret_value().secret_id("hitl").secret_string("2").version_stages("AWSPENDING");
+        let second = put.send().await.unwrap().version_id.unwrap();
+        let restage = |stage: &str, from: Option<&str>, to: Option<&str>| {
+            let call = client.update_secret_version_stage().secret_id("hitl").version_stage(stage);
+            let own = |id: Option<&str>| id.map(str::to_owned);
+            call.set_remove_from_version_id(own(from)).set_move_to_version_id(own(to)).send()
+        };
+        for from in [None, Some(second.as_str())] {
+            let refused = restage(CURRENT, from, Some(&second)).await.unwrap_err().into_service_error();
+            assert!(refused.is_invalid_parameter_exception(), "{refused:?}");
+        }
+        assert!(restage(CURRENT, Some(&first), None).await.is_err(), "there is always a current version");
+        restage(CURRENT, Some(&first), Some(&second)).await.unwrap();
+        assert_eq!(read(&client, "hitl", None).await.as_deref(), Ok("2"));
+        assert_eq!(read(&client, "hitl", Some(PREVIOUS)).await.as_deref(), Ok("1"));
+        restage(PREVIOUS, Some(&first), None).await.unwrap();
+        assert!(read(&client, "hitl", Some(PREVIOUS)).await.is_err());
     }
 
     #[tokio::test]

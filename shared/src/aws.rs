@@ -8,11 +8,14 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::Client as DynamoDb;
 use aws_sdk_dynamodb::config::{Credentials, SharedHttpClient};
 use aws_sdk_secretsmanager::Client as SecretsManager;
+use aws_sdk_secretsmanager::primitives::DateTime;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, HttpClientError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+
+use crate::clock::Timestamp;
 
 /// As long as any of these connections is used again: over a longer pause, which a frozen process does not notice, it may have died.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,6 +25,11 @@ const MOST_IDLE: usize = 2;
 
 /// One more than there can be dead connections, and one for what else may go wrong.
 const ATTEMPTS: u32 = 4;
+
+/// The time of an answer.
+pub(crate) fn timestamp(date: DateTime) -> Timestamp {
+    Timestamp::from_unix_micros(i64::try_from(date.as_nanos().div_euclid(1_000)).unwrap_or(i64::MAX))
+}
 
 /// Why AWS cannot be reached from here.
 #[derive(Debug, thiserror::Error)]

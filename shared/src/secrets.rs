@@ -1,6 +1,7 @@
 //! The stack's credentials and the cache in front of Secrets Manager.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client;
@@ -8,11 +9,19 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
+use crate::aws;
 use crate::clock::{Clock, Timestamp};
 use crate::redacted::Redacted;
 
 /// How long fetched credentials are used without asking again.
 pub const TIME_TO_LIVE: Duration = Duration::from_secs(300);
+
+/// How long callers may still show a credential after it was replaced: LiveChat takes two minutes to change a webhook, and
+/// repeats a delivery for one more.
+pub const OVERLAP: Duration = Duration::from_secs(300);
+
+/// The same for Botpress's signing secret: Botpress keeps the one before for a day.
+pub const SIGNING_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long a refused credential is tried before Secrets Manager is asked out of turn again.
 pub const REFRESH_COOLDOWN: Duration = Duration::from_secs(10);
@@ -165,14 +174,51 @@ fn is_blank(secret: &Redacted) -> bool {
 pub struct Versions {
     /// Stage `AWSCURRENT`: what we use towards vendors.
     pub current: Secrets,
-    /// Stage `AWSPREVIOUS`, where there is one: still accepted from callers.
+    /// Stage `AWSPREVIOUS`, where there is one: accepted from callers for an overlap.
     pub previous: Option<Secrets>,
+    /// When the current version was created, which is when the one before was replaced.
+    pub changed_at: Option<Timestamp>,
 }
 
 impl Versions {
     /// The credentials that callers may prove themselves with, newest first.
-    pub fn accepted(&self) -> impl Iterator<Item = &Secrets> {
-        std::iter::once(&self.current).chain(&self.previous)
+    pub fn accepted(&self, now: Timestamp) -> impl Iterator<Item = &Secrets> {
+        self.within(OVERLAP, now)
+    }
+
+    /// The same for those whose signing secrets count.
+    pub fn accepted_signers(&self, now: Timestamp) -> impl Iterator<Item = &Secrets> {
+        self.within(SIGNING_OVERLAP, now)
+    }
+
+    /// The present credentials, and those before while their overlap lasts; one whose end is unknown is over.
+    fn within(&self, overlap: Duration, now: Timestamp) -> impl Iterator<Item = &Secrets> {
+        let overlaps = self.changed_at.is_some_and(|changed_at| now < changed_at + overlap);
+        std::iter::once(&self.current).chain(self.previous.iter().filter(move |_| overlaps))
+    }
+}
+
+/// The time since when the credentials must have been stored, because those before are known to others.
+///
+/// An operator notes it in the table (`hitl rotate --now`), and each process learns it with what it reads there anyway. It is
+/// Secrets Manager's own time of a version.
+#[derive(Clone, Debug)]
+pub struct Recall(Arc<AtomicI64>);
+
+impl Default for Recall {
+    fn default() -> Self {
+        Self(Arc::new(AtomicI64::new(i64::MIN)))
+    }
+}
+
+impl Recall {
+    /// Learns that credentials stored before `since` are recalled.
+    pub fn learn(&self, since: Timestamp) {
+        self.0.fetch_max(since.unix_micros(), Ordering::Relaxed);
+    }
+
+    fn concerns(&self, versions: &Versions) -> bool {
+        versions.changed_at.is_some_and(|changed_at| changed_at.unix_micros() < self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -183,6 +229,7 @@ pub struct Cache {
     secret_id: String,
     clock: Clock,
     cached: Mutex<Option<Cached>>,
+    recall: Recall,
     /// Never asked for again: they are not in Secrets Manager yet.
     given: Option<Arc<Versions>>,
 }
@@ -206,13 +253,18 @@ impl Cached {
 impl Cache {
     /// Makes an empty cache; nothing is fetched yet.
     pub fn new(client: Client, secret_id: String, clock: Clock) -> Self {
-        Self { client, secret_id, clock, cached: Mutex::default(), given: None }
+        Self { client, secret_id, clock, cached: Mutex::default(), recall: Recall::default(), given: None }
+    }
+
+    /// What recalls cached credentials.
+    pub fn recall(&self) -> Recall {
+        self.recall.clone()
     }
 
     /// The same with credentials that are not looked up: an operator tries them before they are stored.
     #[must_use]
     pub fn with_given(self, secrets: Secrets) -> Self {
-        Self { given: Some(Arc::new(Versions { current: secrets, previous: None })), ..self }
+        Self { given: Some(Arc::new(Versions { current: secrets, previous: None, changed_at: None })), ..self }
     }
 
     /// The credentials, fetched when there are none or they are five minutes old.
@@ -245,7 +297,11 @@ impl Cache {
         // Held over the fetch, so that concurrent requests wait for one answer instead of asking each.
         let mut cached = self.cached.lock().await;
         let now = self.clock.now();
-        if let Some(good) = cached.as_ref().filter(|cached| cached.is_good(age, now)) {
+        let age_of = |cached: &Cached| match self.recall.concerns(&cached.versions) {
+            true => age.min(REFRESH_COOLDOWN),
+            false => age,
+        };
+        if let Some(good) = cached.as_ref().filter(|cached| cached.is_good(age_of(cached), now)) {
             return Ok(Arc::clone(&good.versions));
         }
         let Some(stale) = cached.as_mut() else {
@@ -268,15 +324,21 @@ impl Cache {
 
     async fn fetch(&self) -> Result<Versions, Error> {
         let (current, previous) = tokio::join!(self.fetch_stage("AWSCURRENT"), self.fetch_stage("AWSPREVIOUS"));
-        let current = current?.ok_or(Error::Malformed("SECRET_ID names no secret that has a current version"))?;
+        let (current, changed_at) =
+            current?.ok_or(Error::Malformed("SECRET_ID names no secret that has a current version"))?;
         // A previous version that is absent or no longer valid only means that there is no rotation to bridge.
-        Ok(Versions { current, previous: previous.ok().flatten() })
+        let previous = previous.ok().flatten().map(|(secrets, _)| secrets);
+        Ok(Versions { current, previous, changed_at })
     }
 
-    async fn fetch_stage(&self, stage: &str) -> Result<Option<Secrets>, Error> {
+    async fn fetch_stage(&self, stage: &str) -> Result<Option<(Secrets, Option<Timestamp>)>, Error> {
         let request = self.client.get_secret_value().secret_id(&self.secret_id).version_stage(stage);
         match request.send().await {
-            Ok(answer) => answer.secret_string().map(Secrets::parse).transpose(),
+            Ok(answer) => {
+                let created_at = answer.created_date().map(|date| aws::timestamp(*date));
+                let secrets = answer.secret_string().map(Secrets::parse).transpose()?;
+                Ok(secrets.map(|secrets| (secrets, created_at)))
+            }
             Err(error) => match error.into_service_error() {
                 missing if missing.is_resource_not_found_exception() => Ok(None),
                 other => Err(Error::Unavailable(Box::new(other))),

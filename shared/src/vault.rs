@@ -3,22 +3,25 @@
 //! The functions read the same secret through [`secrets::Cache`], which wants it complete.
 
 use std::fmt;
-use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use serde_json::{Map, Value};
 
+use crate::aws;
 use crate::clock::Timestamp;
 use crate::redacted::Redacted;
-use crate::secrets::{self, BOTPRESS_PATH_KEY, BOTPRESS_SIGNING_SECRET, Secrets, WEBHOOK_SECRET};
+use crate::secrets::{
+    self, BOTPRESS_PATH_KEY, BOTPRESS_SIGNING_SECRET, OVERLAP, SIGNING_OVERLAP, Secrets, WEBHOOK_SECRET,
+};
 
-/// What callers prove themselves with; the version before stays good for them.
+/// What callers prove themselves with; the version before stays good for them for a while.
 const SHOWN_BY_CALLERS: [&str; 4] = [WEBHOOK_SECRET, BOTPRESS_PATH_KEY, BOTPRESS_SIGNING_SECRET, "botcopyAccessToken"];
 
-/// How long a caller may still show a value after it was replaced: LiveChat takes two minutes to change a webhook, and
-/// repeats a delivery for one more.
-pub const OVERLAP: Duration = Duration::from_secs(300);
+/// The stage of a version that is stored and not in force yet.
+const PENDING: &str = "AWSPENDING";
+const CURRENT: &str = "AWSCURRENT";
+const PREVIOUS: &str = "AWSPREVIOUS";
 
 /// Why the secret cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +37,9 @@ pub enum Error {
         /// The SDK's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The version in force is not the one that was read: somebody else has stored another since.
+    #[error("the secret was changed meanwhile")]
+    Changed,
     /// It is not a JSON object.
     #[error("the secret is not a JSON object")]
     Malformed,
@@ -47,6 +53,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Version {
     values: Map<String, Value>,
     created_at: Option<Timestamp>,
+    /// Which version it is, or was before its values were replaced.
+    id: Option<String>,
 }
 
 /// Says which keys there are, never what they hold.
@@ -107,9 +115,9 @@ impl Version {
         self.values.get(key).filter(|value| !value.is_null())
     }
 
-    fn parse(text: &str, created_at: Option<Timestamp>) -> Result<Self> {
+    fn parse(text: &str, created_at: Option<Timestamp>, id: Option<String>) -> Result<Self> {
         let values = serde_json::from_str(text).map_err(|_| Error::Malformed)?;
-        Ok(Self { values, created_at })
+        Ok(Self { values, created_at, id })
     }
 }
 
@@ -134,6 +142,14 @@ impl Contents {
         let replaced = |key: &&str| previous.text(key).is_some() && self.has_changed(key);
         SHOWN_BY_CALLERS.iter().find(|key| replaced(key))?;
         Some(self.current.created_at? + OVERLAP)
+    }
+
+    /// Until when callers may show the value of a key that the version in force has replaced; none if they may not at `now`.
+    pub fn accepted_until(&self, key: &str, now: Timestamp) -> Option<Timestamp> {
+        let is_shown = SHOWN_BY_CALLERS.contains(&key);
+        self.previous.as_ref().filter(|previous| is_shown && self.has_changed(key) && previous.text(key).is_some())?;
+        let overlap = if key == BOTPRESS_SIGNING_SECRET { SIGNING_OVERLAP } else { OVERLAP };
+        Some(self.current.created_at? + overlap).filter(|until| now < *until)
     }
 
     /// When the version in force was stored.
@@ -161,8 +177,8 @@ impl Vault {
     ///
     /// [`Error`]; a secret without any value is empty, not an error.
     pub async fn read(&self) -> Result<Contents> {
-        let current = self.version("AWSCURRENT").await?;
-        let previous = match self.version("AWSPREVIOUS").await {
+        let current = self.version(CURRENT).await?;
+        let previous = match self.version(PREVIOUS).await {
             Ok(version) => Some(version),
             Err(Error::NotFound | Error::Malformed) => None,
             Err(error) => return Err(error),
@@ -170,24 +186,49 @@ impl Vault {
         Ok(Contents { current, previous })
     }
 
-    /// Makes `version` the one in force; what was in force becomes the version before.
+    /// Makes `version` the one in force instead of `seen`, which becomes the version before.
+    ///
+    /// The stage `AWSCURRENT` is moved in a second call, since only that call takes the version that must have it so far.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Changed`] when `seen` is no longer in force; then nothing has changed.
+    pub async fn write(&self, seen: &Version, version: &Version) -> Result<()> {
+        let text = Value::Object(version.values.clone()).to_string();
+        let put = self.client.put_secret_value().secret_id(&self.secret_id).secret_string(text);
+        let stored = put.version_stages(PENDING).send().await.map_err(refused)?;
+        let id = stored.version_id().map(str::to_owned);
+        let restage = self.client.update_secret_version_stage().secret_id(&self.secret_id).version_stage(CURRENT);
+        let restage = restage.set_remove_from_version_id(seen.id.clone()).set_move_to_version_id(id.clone());
+        let Err(error) = restage.send().await else { return Ok(()) };
+        match self.version(CURRENT).await?.id {
+            // An answer was lost, and the call repeated.
+            current if current == id => Ok(()),
+            current if current != seen.id => Err(Error::Changed),
+            _ => Err(refused(error)),
+        }
+    }
+
+    /// Lets nobody show the values of `replaced`, the version before the one in force, any longer.
     ///
     /// # Errors
     ///
     /// [`Error`].
-    pub async fn write(&self, version: &Version) -> Result<()> {
-        let text = Value::Object(version.values.clone()).to_string();
-        let request = self.client.put_secret_value().secret_id(&self.secret_id).secret_string(text);
-        request.send().await.map(drop).map_err(refused)
+    pub async fn withdraw(&self, replaced: &Version) -> Result<()> {
+        let restage = self.client.update_secret_version_stage().secret_id(&self.secret_id).version_stage(PREVIOUS);
+        let withdrawn = restage.set_remove_from_version_id(replaced.id.clone()).send().await;
+        match (withdrawn, self.version(PREVIOUS).await) {
+            (Ok(_), _) | (Err(_), Err(Error::NotFound)) => Ok(()),
+            (Err(error), _) => Err(refused(error)),
+        }
     }
 
     async fn version(&self, stage: &str) -> Result<Version> {
         let request = self.client.get_secret_value().secret_id(&self.secret_id).version_stage(stage);
         let answer = request.send().await.map_err(refused)?;
-        let created_at = answer.created_date().map(|date| {
-            Timestamp::from_unix_micros(i64::try_from(date.as_nanos().div_euclid(1_000)).unwrap_or(i64::MAX))
-        });
-        Version::parse(answer.secret_string().unwrap_or_default(), created_at)
+        let created_at = answer.created_date().map(|date| aws::timestamp(*date));
+        let id = answer.version_id().map(str::to_owned);
+        Version::parse(answer.secret_string().unwrap_or_default(), created_at, id)
     }
 }
 
@@ -209,7 +250,7 @@ mod tests {
     use super::*;
 
     fn version(text: &str, seconds: i64) -> Version {
-        Version::parse(text, Some(Timestamp::from_unix_millis(seconds * 1_000))).unwrap()
+        Version::parse(text, Some(Timestamp::from_unix_millis(seconds * 1_000)), None).unwrap()
     }
 
     #[test]
@@ -226,6 +267,24 @@ mod tests {
             assert_eq!(contents.settles_at(), expected, "{after}");
         }
         assert_eq!(Contents { current: before, previous: None }.settles_at(), None);
+    }
+
+    #[test]
+    fn a_signing_secret_is_accepted_for_a_day_after_it_was_replaced_and_the_others_for_five_minutes() {
+        let before = version(r#"{"webhookSecret":"a","botpressSigningSecret":"s","botpressToken":"x"}"#, 0);
+        let current = version(r#"{"webhookSecret":"b","botpressSigningSecret":"t","botpressToken":"y"}"#, 1_000);
+        let contents = Contents { current, previous: Some(before) };
+        let at = |seconds: i64| Timestamp::from_unix_millis(seconds * 1_000);
+        for (key, now, until) in [
+            (WEBHOOK_SECRET, 1_299, Some(1_300)),
+            (WEBHOOK_SECRET, 1_300, None),
+            (BOTPRESS_SIGNING_SECRET, 1_300, Some(87_400)),
+            (BOTPRESS_SIGNING_SECRET, 87_400, None),
+            ("botpressToken", 1_000, None),
+            (BOTPRESS_PATH_KEY, 1_000, None),
+        ] {
+            assert_eq!(contents.accepted_until(key, at(now)), until.map(at), "{key} at {now}");
+        }
     }
 
     #[test]

@@ -67,9 +67,11 @@ async fn a_token_that_has_just_been_replaced_is_still_good() {
     let mut secret = world.stack.secret();
     secret["botcopyAccessToken"] = json!("the new one");
     world.stack.secrets_manager.rotate(SECRET_ID, secret);
-    world.advance(std::time::Duration::from_secs(600));
+    world.advance(std::time::Duration::from_secs(240));
     assert_eq!(status(&world, &body, &[]).await, 200);
     let mut new = body.clone();
     new["accessToken"] = json!("the new one");
     assert_eq!(status(&world, &new, &[("authorization", Some("the new one"))]).await, 200);
+    world.advance(std::time::Duration::from_secs(60));
+    assert_eq!(status(&world, &body, &[]).await, 401, "the overlap is over");
 }

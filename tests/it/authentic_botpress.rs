@@ -192,6 +192,28 @@ async fn during_a_rotation_the_old_and_the_new_secrets_are_accepted_at_once() {
     assert_eq!(webhook_status_with(&world, world.stack.webhook_secret()).await, 401);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rotation_has_replaced_is_accepted_for_its_overlap_alone() {
+    let world = World::in_process().await;
+    let (key, secret) = (path_key(&world), world.secret(&[]));
+    let old_secret = secret["botpressSigningSecret"].as_str().unwrap();
+    rotate(&world, "new-key", OTHER_SIGNING_SECRET, "new-webhook-secret");
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    world.advance(minutes(5) - Duration::from_secs(10));
+    assert_eq!(status_with(&world, &key, old_secret).await, 200);
+    assert_eq!(webhook_status_with(&world, world.stack.webhook_secret()).await, 200);
+    // Whatever is looked at in between: no instance takes it for longer.
+    world.advance(Duration::from_secs(10));
+    assert_eq!(status_with(&world, &key, old_secret).await, 401);
+    assert_eq!(webhook_status_with(&world, world.stack.webhook_secret()).await, 401);
+    assert_eq!(status_with(&world, "new-key", old_secret).await, 200, "Botpress's overlap is a day");
+    world.advance(minutes(24 * 60 - 5) - Duration::from_secs(10));
+    assert_eq!(status_with(&world, "new-key", old_secret).await, 200);
+    world.advance(Duration::from_secs(10));
+    assert_eq!(status_with(&world, "new-key", old_secret).await, 401);
+    assert_eq!(status_with(&world, "new-key", OTHER_SIGNING_SECRET).await, 200);
+}
+
 fn rotate(world: &World, key: &str, signing_secret: &str, webhook_secret: &str) {
     let changes =
         [("botpressPathKey", key), ("botpressSigningSecret", signing_secret), ("webhookSecret", webhook_secret)];

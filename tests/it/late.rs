@@ -263,9 +263,14 @@ async fn a_remark_that_livechat_takes_late_is_made_once() {
     world.agent_closes(ANNA).await;
     pass(&world, MINUTE).await;
     world.stack.livechat.agent_resumes(&chat_id, ANNA).unwrap();
-    world.stack.livechat.faults().next(1, SEND, Fault::late(seconds(12)));
+    let faults = world.stack.livechat.faults();
+    faults.next(1, SEND, Fault::late(seconds(12)));
+    // Once the thread is closed nothing could be seen of it.
+    faults.always(CLOSE, Fault::answer(503, "down"));
     world.stack.livechat.agent_sends_text(&chat_id, ANNA, "one more thing").unwrap();
     world.settle().await;
+    world.sweep().await;
+    faults.clear();
     catch_up(&world).await;
     assert_eq!(sent(&world, "[Bot] The customer is back").len(), 1);
     assert!(world.stack.livechat.open_chats().is_empty());

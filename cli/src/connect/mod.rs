@@ -53,7 +53,7 @@ pub(crate) async fn store_version(
     if let Some(settles_at) = contents.settles_at() {
         io.wait_until(settles_at, "callers may still use what the last change replaced").await;
     }
-    vault.write(version).await?;
+    vault.write(&contents.current, version).await?;
     Ok(true)
 }
 

@@ -114,8 +114,8 @@ pub(super) async fn look_at_secret(patient: &Patient<'_>, report: &mut Report) -
                                            that was deleted can be restored for some days: aws secretsmanager restore-secret."
                     .to_owned(),
                 vault::Error::Malformed => "Put a JSON object in: see the README, \"The secret\".".to_owned(),
-                vault::Error::Unavailable { .. } => {
-                    "Check AWS_REGION and your AWS credentials; they need GetSecretValue and PutSecretValue.".to_owned()
+                vault::Error::Unavailable { .. } | vault::Error::Changed => {
+                    "Check AWS_REGION and your AWS credentials; they need GetSecretValue, PutSecretValue and UpdateSecretVersionStage.".to_owned()
                 }
             };
             report.finding("secret", format!("{id}: {}", causes(&error)), cure);

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use sandbox::botpress::UpstreamUser;
 use sandbox::faults::Fault;
-use serde_json::Value;
+use serde_json::{Value, json};
+use shared::clock::Timestamp;
 use tests::{ANNA, SECRET_ID, World};
 
 use crate::operator::{Operator, Ran};
@@ -283,6 +284,83 @@ async fn an_interrupted_rotation_of_the_path_key_is_finished_by_the_next() {
     let url = busy.world.stack.botpress.deployed_definition().unwrap()["url"].clone();
     assert!(url.as_str().unwrap().ends_with(stored["botpressPathKey"].as_str().unwrap()));
     busy.assert_flawless();
+}
+
+/// The statuses of a webhook and of a Botpress call that show what a secret holds.
+async fn let_in(busy: &Busy, secret: &Value) -> (u16, u16) {
+    let world = &busy.world;
+    let mut webhook = world.envelope("chat_deactivated", json!({ "chat_id": "UNKNOWN001", "thread_id": "UNKNOWN002" }));
+    webhook["secret_key"] = secret["webhookSecret"].clone();
+    let by_livechat = world.posted(&world.stack.webhook_url(), webhook.to_string()).await.unwrap().0;
+    let address = format!("{}/botpress/{}", world.stack.gateway.url(), secret["botpressPathKey"].as_str().unwrap());
+    let by_botpress = world.posted(&address, "").await.unwrap().0;
+    (by_livechat, by_botpress)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_says_when_the_one_before_ends() {
+    let busy = Busy::new().await;
+    let mut operator = Operator::new(&busy.world);
+    for (what, overlap) in [("webhook-secret", 300), ("signing-secret", 24 * 60 * 60)] {
+        let ran = operator.does(&["rotate", what, "--json"]).await;
+        let until: Timestamp = serde_json::from_value(ran.json()["previous_accepted_until"].clone()).unwrap();
+        let left = until.since(busy.world.now()).as_secs();
+        assert!((overlap - 60..=overlap).contains(&left), "{what}: {left} s");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leaked_credential_is_cut_off_at_once() {
+    let busy = Busy::new().await;
+    let before = busy.secret();
+    busy.say(0).await;
+    busy.world.settle().await;
+    assert_eq!(let_in(&busy, &before).await.0, 200);
+    let mut operator = Operator::new(&busy.world);
+    let begun = busy.world.now();
+    for what in ["webhook-secret", "path-key", "signing-secret", "access-key"] {
+        let ran = operator.does(&["rotate", what, "--now", "--json"]).await;
+        assert_eq!((&ran.json()["cut_off"], &ran.json()["previous_accepted_until"]), (&true.into(), &Value::Null));
+    }
+    let took = busy.world.now().since(begun);
+    assert!(took < Duration::from_secs(5), "nothing is waited for, but it took {took:?}");
+    assert_eq!(busy.world.count("access_key_withdrawn"), 1);
+    // Each instance reads the table with what it is sent, and learns it so.
+    busy.world.advance(Duration::from_secs(11));
+    for round in 1..=INSTANCES {
+        busy.say(round).await;
+        busy.world.settle().await;
+    }
+    busy.world.advance(Duration::from_secs(11));
+    for _ in 0..2 * INSTANCES {
+        assert_eq!(let_in(&busy, &before).await, (401, 401), "no instance takes the old ones");
+    }
+    busy.world.sweep().await;
+    Operator::new(&busy.world).does(&["doctor"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_operators_the_later_one_is_told_to_look_again() {
+    let busy = Busy::new().await;
+    let secret = busy.secret();
+    // While the first one waits for LiveChat, another one stores something by hand.
+    let faults = busy.world.stack.livechat.faults();
+    faults.next(1, "configuration/action/list_webhooks", Fault::Delay(Duration::from_secs(3)));
+    let mut operator = Operator::new(&busy.world);
+    let other = async {
+        busy.world.clock().sleep(Duration::from_secs(1)).await;
+        let mut changed = secret.clone();
+        changed["note"] = "by hand".into();
+        busy.world.stack.secrets_manager.rotate(SECRET_ID, changed);
+    };
+    let (ran, ()) =
+        busy.world.drive(async { tokio::join!(operator.undriven(&["rotate", "webhook-secret"]), other) }).await;
+    assert_eq!((ran.status, ran.progress.contains("run this again")), (1, true), "{}{}", ran.out, ran.progress);
+    assert_eq!(busy.secret()["note"], "by hand", "the other one's change is there");
+    assert_eq!(busy.secret()["webhookSecret"], secret["webhookSecret"]);
+    operator.does(&["rotate", "webhook-secret"]).await;
+    assert_eq!(busy.secret()["note"], "by hand");
+    assert_ne!(busy.secret()["webhookSecret"], secret["webhookSecret"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

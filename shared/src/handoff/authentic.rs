@@ -88,14 +88,14 @@ impl Handoff {
         deadline: Timestamp,
     ) -> Result<botcopy::Call, Rejection> {
         let unverified = UnverifiedCall::parse(proof.body).map_err(|_| Rejection::Malformed);
-        let verify = |versions: &Versions| {
+        let verify = |versions: &Versions, now: Timestamp| {
             if versions.current.botcopy_access_token.is_none() {
                 return Err(Rejection::NotServed);
             }
             let Ok(call) = &unverified else { return Err(Rejection::Malformed) };
-            is_from_botcopy(versions, call, proof.headers).then_some(()).ok_or(Rejection::Unauthentic)
+            is_from_botcopy(versions, call, proof.headers, now).then_some(()).ok_or(Rejection::Unauthentic)
         };
-        let verified = self.clock.within(deadline, self.authenticate(|versions, _| verify(versions))).await;
+        let verified = self.clock.within(deadline, self.authenticate(verify)).await;
         if let (Some(Err(Rejection::Unauthentic)), Ok(call)) = (&verified, &unverified) {
             self.note_turned_away(call, proof.headers, deadline).await;
         }
@@ -144,8 +144,8 @@ impl Handoff {
         let unverified = UnverifiedDelivery::parse(body).map_err(|_| Rejection::Malformed)?;
         let organization_id = &self.config.livechat.organization_id;
         let delivery = self
-            .authenticate(|versions, _| {
-                let secrets = versions.accepted().map(|secrets| &secrets.webhook_secret);
+            .authenticate(|versions, now| {
+                let secrets = versions.accepted(now).map(|secrets| &secrets.webhook_secret);
                 Ok(unverified.verify(secrets, organization_id)?)
             })
             .await?;
@@ -193,11 +193,11 @@ impl From<webhook::Rejection> for Rejection {
     }
 }
 
-fn is_from_botcopy(versions: &Versions, call: &UnverifiedCall, headers: &http::HeaderMap) -> bool {
+fn is_from_botcopy(versions: &Versions, call: &UnverifiedCall, headers: &http::HeaderMap, now: Timestamp) -> bool {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let authorization = header("authorization").unwrap_or_default();
     // All are compared, so that the time taken does not tell which one matched.
-    versions.accepted().fold(false, |fits, secrets| {
+    versions.accepted(now).fold(false, |fits, secrets| {
         let custom = secrets.botcopy_header.as_ref();
         let proof = botcopy::Proof { authorization, custom_header: custom.and_then(|custom| header(&custom.name)) };
         let token = secrets.botcopy_access_token.as_ref();
@@ -209,8 +209,8 @@ fn is_from_botcopy(versions: &Versions, call: &UnverifiedCall, headers: &http::H
 fn is_from_botpress(versions: &Versions, proof: BotpressProof<'_>, now: Timestamp) -> bool {
     let key_required = versions.current.botpress_path_key.is_some();
     let signature_required = versions.current.botpress_signing_secret.is_some();
-    let path_keys = versions.accepted().filter_map(|secrets| secrets.botpress_path_key.as_ref());
-    let signing_secrets = versions.accepted().filter_map(|secrets| secrets.botpress_signing_secret.as_ref());
+    let path_keys = versions.accepted(now).filter_map(|secrets| secrets.botpress_path_key.as_ref());
+    let signing_secrets = versions.accepted_signers(now).filter_map(|secrets| secrets.botpress_signing_secret.as_ref());
     // All are compared, so that the time taken does not tell which one matched.
     let key_fits = path_keys.fold(false, |found, ours| found | ours.matches(proof.path_key));
     if (key_required && !key_fits) || !(key_required || signature_required) {

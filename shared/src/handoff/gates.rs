@@ -11,6 +11,7 @@ use super::{Error, Handoff, Result, VENDOR_TIMEOUT};
 use crate::clock::{Clock, Timestamp};
 use crate::ids::UserId;
 use crate::metrics::{About, Metric, Metrics};
+use crate::secrets::Recall;
 use crate::store::{Limits, Passage, TRIAL_EVERY, Table, Trouble, VendorState};
 
 /// The vendors, as gates and metrics name them.
@@ -78,10 +79,11 @@ pub(super) struct Gates {
     pub(super) botpress: Gate,
     pub(super) botcopy: Gate,
     table: Table,
+    recall: Recall,
 }
 
 impl Gates {
-    pub(super) fn new(clock: &Clock, table: &Table, metrics: &Metrics) -> Self {
+    pub(super) fn new(clock: &Clock, table: &Table, metrics: &Metrics, recall: Recall) -> Self {
         let gate = |vendor: &'static str| Gate {
             vendor,
             clock: clock.clone(),
@@ -89,7 +91,8 @@ impl Gates {
             metrics: metrics.clone(),
             seen: Mutex::new(Seen::default()),
         };
-        Self { livechat: gate(LIVECHAT), botpress: gate(BOTPRESS), botcopy: gate(BOTCOPY), table: table.clone() }
+        let table = table.clone();
+        Self { livechat: gate(LIVECHAT), botpress: gate(BOTPRESS), botcopy: gate(BOTCOPY), table, recall }
     }
 
     fn all(&self) -> [&Gate; 3] {
@@ -116,6 +119,7 @@ impl Gates {
     /// Learns what others know.
     pub(super) fn learn(&self, states: &[VendorState]) {
         for state in states {
+            state.secret_since.into_iter().for_each(|since| self.recall.learn(since));
             self.all().into_iter().filter(|gate| gate.vendor == state.vendor).for_each(|gate| gate.learn(state));
         }
     }
@@ -450,7 +454,12 @@ mod tests {
         let manual = ManualClock::new(Timestamp::from_unix_millis(0));
         let nowhere = Client::from_conf(Config::builder().behavior_version_latest().build());
         (
-            Gates::new(&manual.clock(), &Table::new(nowhere, "table".to_owned(), manual.clock()), &Metrics::kept()),
+            Gates::new(
+                &manual.clock(),
+                &Table::new(nowhere, "table".to_owned(), manual.clock()),
+                &Metrics::kept(),
+                Recall::default(),
+            ),
             manual,
         )
     }

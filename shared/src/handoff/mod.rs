@@ -128,13 +128,15 @@ impl Handoff {
         let reporter = Reporter::new(clock.clone(), metrics.clone());
         let http = Http::with_tls(VENDOR_TIMEOUT, tls.clone())?.reporting(reporter.clone());
         let table = Table::new(dynamodb, config.table_name.clone(), clock.clone());
+        let secrets = secrets::Cache::new(secrets_manager, config.secret_id.clone(), clock.clone());
+        let recall = secrets.recall();
         Ok(Self {
-            secrets: secrets::Cache::new(secrets_manager, config.secret_id.clone(), clock.clone()),
+            secrets,
             livechat: livechat::Client::new(config.livechat.clone(), http.clone()),
             botpress: botpress::Client::new(config.botpress.clone(), http.clone()),
             botcopy: crate::botcopy::Client::new(config.botcopy.clone(), http),
             media: Fetcher::new(media, tls)?,
-            gates: gates::Gates::new(&clock, &table, &metrics),
+            gates: gates::Gates::new(&clock, &table, &metrics, recall),
             memory: find::Memory::default(),
             peeks: handover::Peeks::default(),
             doors: authentic::Doors::default(),

@@ -84,10 +84,11 @@ impl Handoff {
             self.end_earlier(&earlier).await?;
         }
         let remark = remark_in(&thread.thread_id);
-        match (read.events.iter().any(|event| event.custom_id.as_ref() == Some(&remark)), doubt) {
-            (true, _) => {}
-            (false, Some(until)) => return Err(Error::InDoubt { until }),
-            (false, None) => self.say_that_nobody_listens(user_id, group_id, thread, remark).await?,
+        if !read.events.iter().any(|event| event.custom_id.as_ref() == Some(&remark)) {
+            if let Some(until) = doubt {
+                return Err(Error::InDoubt { until });
+            }
+            self.say_that_nobody_listens(user_id, group_id, thread, remark).await?;
         }
         let Listener::Nobody(_) = self.listener_in(user_id, thread).await? else {
             return self.wait_for_listener(user_id, thread).await;

@@ -30,6 +30,11 @@ pub struct VendorState {
     /// How it fails.
     #[serde(default)]
     pub trouble: Trouble,
+    /// When the oldest version of the secret was stored that is still good; none where none was recalled.
+    ///
+    /// It stands here since this is read before every effect.
+    #[serde(default)]
+    pub secret_since: Option<Timestamp>,
 }
 
 /// The failures in a row that a vendor's calls have ended with.
@@ -263,6 +268,24 @@ impl Table {
             ],
         };
         self.update("table note_trouble", &Key::gate(vendor), change).await.map(drop)
+    }
+
+    /// Notes that versions of the secret which were stored before `since` are recalled.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn recall_secrets(&self, vendor: &str, since: Timestamp) -> Result<()> {
+        let change = Change {
+            expression: "SET vendor = :vendor, secret_since = :since, opens_at = if_not_exists(opens_at, :never)",
+            condition: "attribute_not_exists(secret_since) OR secret_since < :since",
+            values: vec![
+                (":vendor", text(vendor)),
+                (":since", text(since)),
+                (":never", text(Timestamp::from_unix_millis(0))),
+            ],
+        };
+        self.update("table recall_secrets", &Key::gate(vendor), change).await.map(drop)
     }
 
     /// Lifts every limit of a vendor, for all processes; answers with those that were in force.
