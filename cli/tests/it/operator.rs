@@ -28,6 +28,7 @@ pub struct Operator<'a> {
     world: &'a World,
     environment: BTreeMap<String, String>,
     answers: VecDeque<String>,
+    meanwhile: Option<Box<dyn FnOnce() + Send + 'a>>,
     file: PathBuf,
 }
 
@@ -35,7 +36,7 @@ impl<'a> Operator<'a> {
     pub fn new(world: &'a World) -> Self {
         let name = format!("hitl-{:016x}{:016x}.json", fastrand::u64(..), fastrand::u64(..));
         let file = std::env::temp_dir().join(name);
-        Self { world, environment: world.stack.operator_environment(), answers: VecDeque::new(), file }
+        Self { world, environment: world.stack.operator_environment(), answers: VecDeque::new(), meanwhile: None, file }
     }
 
     /// With another value for one variable.
@@ -48,6 +49,12 @@ impl<'a> Operator<'a> {
     pub fn asked(mut self, variable: &str, answer: &str) -> Self {
         self.environment.remove(variable);
         self.answers.push_back(answer.to_owned());
+        self
+    }
+
+    /// What happens while the command waits for an answer.
+    pub fn meanwhile(mut self, happens: impl FnOnce() + Send + 'a) -> Self {
+        self.meanwhile = Some(Box::new(happens));
         self
     }
 
@@ -69,8 +76,13 @@ impl<'a> Operator<'a> {
         let mut line: Vec<OsString> = vec!["hitl".into(), "--sandbox".into(), file.into()];
         line.extend(arguments.iter().map(OsString::from));
         let (mut out, mut progress) = (Vec::new(), Vec::new());
-        let answers = &mut self.answers;
-        let mut ask = |_: &str| Ok(answers.pop_front().unwrap_or_default());
+        let (answers, meanwhile) = (&mut self.answers, &mut self.meanwhile);
+        let mut ask = |_: &str| {
+            if let Some(happens) = meanwhile.take() {
+                happens();
+            }
+            Ok(answers.pop_front().unwrap_or_default())
+        };
         let nothing = |_: &str| None;
         let mut io = Io {
             out: &mut out,

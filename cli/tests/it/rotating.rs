@@ -341,26 +341,23 @@ async fn a_leaked_credential_is_cut_off_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_operators_the_later_one_is_told_to_look_again() {
+    const TOKEN: &str = "BOTPRESS_PERSONAL_ACCESS_TOKEN";
     let busy = Busy::new().await;
     let secret = busy.secret();
-    // While the first one waits for LiveChat, another one stores something by hand.
-    let faults = busy.world.stack.livechat.faults();
-    faults.next(1, "configuration/action/list_webhooks", Fault::Delay(Duration::from_secs(3)));
-    let mut operator = Operator::new(&busy.world);
-    let other = async {
-        busy.world.clock().sleep(Duration::from_secs(1)).await;
-        let mut changed = secret.clone();
-        changed["note"] = "by hand".into();
-        busy.world.stack.secrets_manager.rotate(SECRET_ID, changed);
-    };
-    let (ran, ()) =
-        busy.world.drive(async { tokio::join!(operator.undriven(&["rotate", "webhook-secret"]), other) }).await;
+    let mut changed = secret.clone();
+    changed["note"] = "by hand".into();
+    let token = busy.world.stack.operator_environment()[TOKEN].clone();
+    // The command has read the secret before it asks.
+    let secrets_manager = &busy.world.stack.secrets_manager;
+    let mut operator =
+        Operator::new(&busy.world).asked(TOKEN, &token).meanwhile(move || secrets_manager.rotate(SECRET_ID, changed));
+    let ran = operator.run(&["rotate", "path-key"]).await;
     assert_eq!((ran.status, ran.progress.contains("run this again")), (1, true), "{}{}", ran.out, ran.progress);
     assert_eq!(busy.secret()["note"], "by hand", "the other one's change is there");
-    assert_eq!(busy.secret()["webhookSecret"], secret["webhookSecret"]);
-    operator.does(&["rotate", "webhook-secret"]).await;
+    assert_eq!(busy.secret()["botpressPathKey"], secret["botpressPathKey"]);
+    Operator::new(&busy.world).does(&["rotate", "path-key"]).await;
     assert_eq!(busy.secret()["note"], "by hand");
-    assert_ne!(busy.secret()["webhookSecret"], secret["webhookSecret"]);
+    assert_ne!(busy.secret()["botpressPathKey"], secret["botpressPathKey"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
