@@ -49,6 +49,7 @@ mod oversize;
 mod reconcile;
 mod refused;
 mod register;
+mod replays;
 mod request_forgery;
 mod retention;
 mod revisions;

@@ -109,11 +109,12 @@ async fn a_call_that_cannot_be_understood_is_an_invalid_payload() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_required_header_is_missed_and_the_configuration_has_to_be_readable() {
     let world = World::start().await;
+    let webhook_url = json!({ "webhookUrl": world.stack.botpress.webhook_url() });
     let required = ["x-bot-id", "x-integration-id", "x-integration-alias", "x-webhook-id", "x-bp-operation"];
     for operation in OPERATIONS {
         let needs_configuration = Some("x-bp-configuration").filter(|_| operation == "register");
         for header in required.into_iter().chain(needs_configuration) {
-            let answer = world.operate_with(operation, &json!({}), &[(header, None)]).await;
+            let answer = world.operate_with(operation, &webhook_url, &[(header, None)]).await;
             assert_error(&answer, 400, "InvalidPayload", header);
             assert!(answer.json()["message"].as_str().unwrap().contains(header), "{header}");
         }
@@ -121,7 +122,7 @@ async fn every_required_header_is_missed_and_the_configuration_has_to_be_readabl
     for configuration in ["%%%".to_owned(), STANDARD.encode("not json"), STANDARD.encode(r#"{"groupId":"one"}"#)] {
         let header = ("x-bp-configuration", Some(configuration.as_str()));
         assert_error(
-            &world.operate_with("register", &json!({}), &[header]).await,
+            &world.operate_with("register", &webhook_url, &[header]).await,
             400,
             "InvalidPayload",
             &configuration,

@@ -134,7 +134,7 @@ async fn the_last_install_takes_our_webhooks_along_and_only_ours() {
     let world = World::start().await;
     let other = "http://127.0.0.1:9/somebody-else";
     world.stack.livechat.register_webhooks(other, "s", &["incoming_chat", "chat_deactivated"]).unwrap();
-    let webhook_url = json!({ "webhookUrl": world.stack.botpress.webhook_url() });
+    let webhook_url = json!({ "webhookUrl": "https://webhook.botpress.example/webhook_second" });
     let second = [("x-webhook-id", Some("webhook_second"))];
     assert_eq!(world.operate_with("register", &webhook_url, &second).await.status, 200);
 

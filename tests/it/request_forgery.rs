@@ -73,7 +73,12 @@ async fn no_address_in_what_callers_send_is_asked_for_anything() {
         world.settle().await;
     }
     for operation in ["register", "unregister"] {
-        world.operate(operation, &json!({ "webhookUrl": bait })).await;
+        world
+            .operate(
+                operation,
+                &json!({ "webhookUrl": format!("{bait}/{}", world.stack.botpress.options().install.webhook_id) }),
+            )
+            .await;
     }
     let (chat_id, thread_id) = world.chat_and_thread();
     let events = [

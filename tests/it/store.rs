@@ -228,8 +228,8 @@ async fn a_claim_holds_only_against_what_was_seen() {
     assert!(store.table.open_thread(&second, &thread, &pointer).await.unwrap());
     assert_eq!(store.table.find_by_chat(&thread.chat_id).await.unwrap().unwrap().session_id, second.session_id);
     let conversation = ConversationId::from("conv");
-    assert!(store.table.activate(&second, &conversation, at(3), at(63)).await.unwrap());
-    assert!(!store.table.activate(&second, &conversation, at(3), at(63)).await.unwrap(), "it is active already");
+    assert!(store.table.activate(&second, &conversation, at(3), at(63), None).await.unwrap());
+    assert!(!store.table.activate(&second, &conversation, at(3), at(63), None).await.unwrap(), "it is active already");
     let stored = store.table.session(&second.session_id).await.unwrap().unwrap();
     assert_eq!((stored.state, stored.thread.as_ref(), stored.active_at), (State::Active, Some(&thread), Some(at(3))));
     assert!(store.table.begin_closing(&second.session_id).await.unwrap());
@@ -500,7 +500,7 @@ async fn a_pointer_and_where_it_is_taken_to_lead_are_read_in_one_call() {
     let thread = Thread { chat_id: chat.clone(), thread_id: ThreadId::from("t1") };
     let pointer = ChatPointer::to(&session, &CustomerId::from("customer"), &thread);
     assert!(store.table.open_thread(&session, &thread, &pointer).await.unwrap());
-    assert!(store.table.activate(&session, &conversation, at(1), at(60)).await.unwrap());
+    assert!(store.table.activate(&session, &conversation, at(1), at(60), None).await.unwrap());
     assert_eq!(by_conversation(1).await, (Some(session.session_id.clone()), true));
     let (pointer, around) = store.table.find_by_chat_and_look(&chat, wanted).await.unwrap();
     assert_eq!((pointer.unwrap().thread_id, around.session.is_some()), (thread.thread_id, true));
@@ -666,7 +666,7 @@ async fn an_update_of_what_is_gone_makes_nothing() {
     assert!(!table.begin_undoing(&gone, None, gone.started_at).await.unwrap());
     assert!(!table.take_over_start(&gone, &gone.claim).await.unwrap());
     assert!(!table.open_thread(&gone, &thread, &pointer).await.unwrap());
-    assert!(!table.activate(&gone, &ConversationId::from("conv"), at(1), at(2)).await.unwrap());
+    assert!(!table.activate(&gone, &ConversationId::from("conv"), at(1), at(2), None).await.unwrap());
     table.close(&gone, at(100)).await.unwrap();
     table.keep(&gone, at(1), at(100)).await.unwrap();
     table.expire_lane(id, LANE, at(100)).await.unwrap();

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use shared::clock::Timestamp;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -98,6 +100,15 @@ impl Platform {
         Ok(OperationAnswer { status, headers, body })
     }
 
+    /// The time of a signature: the present one, but a later one than that of the call before, which makes every call a new one
+    /// also where the clock stands still.
+    fn signing_time(&self) -> Timestamp {
+        let now = self.now().unix_millis();
+        let next = |last: i64| Some(now.max(last.saturating_add(1)));
+        let before = self.signed_at.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
+        Timestamp::from_unix_millis(before.ok().and_then(next).unwrap_or(now))
+    }
+
     fn headers(&self, operation: &str, body: &[u8]) -> Result<BTreeMap<String, String>, String> {
         let install = &self.options.install;
         let trace = Uuid::new_v4().simple().to_string();
@@ -116,7 +127,7 @@ impl Platform {
         // An empty body cannot be verified by the vendor's own package, so a `ping` goes unsigned.
         let secrets = self.admin.signing_secrets(self.now());
         if !secrets.is_empty() && !body.is_empty() {
-            headers.insert("x-bp-signature", sign_with_all(&secrets, self.now(), body)?);
+            headers.insert("x-bp-signature", sign_with_all(&secrets, self.signing_time(), body)?);
         }
         Ok(headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }

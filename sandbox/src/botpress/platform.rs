@@ -1,7 +1,7 @@
 //! The simulated cloud as one value: its state, its clock, its journal, and what is under way.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
@@ -37,6 +37,8 @@ pub(super) struct Platform {
     /// Where the integration answers, while it is installed.
     pub integration_url: Mutex<Option<String>>,
     pub install_status: Mutex<InstallStatus>,
+    /// The time of the last signature, in Unix milliseconds.
+    pub signed_at: AtomicI64,
     world: Mutex<World>,
 }
 
@@ -57,6 +59,7 @@ impl Platform {
             address: OnceLock::new(),
             integration_url: Mutex::default(),
             install_status: Mutex::default(),
+            signed_at: AtomicI64::default(),
             world: Mutex::new(world),
         }
     }

@@ -58,6 +58,14 @@ pub struct Install {
     pub install_id: InstallId,
 }
 
+impl Install {
+    /// Whether a public address, as Botpress tells it, is that of this install: its id is a part of the path.
+    pub fn is_reached_at(&self, webhook_url: &str) -> bool {
+        let address = webhook_url.split(['?', '#']).next().unwrap_or_default();
+        address.split('/').any(|part| part == self.install_id.as_str())
+    }
+}
+
 /// Botpress's API; clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {

@@ -23,10 +23,10 @@ use crate::text::one_line;
 pub enum Operation {
     /// Are you there?
     Ping,
-    /// The integration was installed, enabled or changed; also repeated on a schedule.
-    Register,
-    /// The integration was removed or disabled.
-    Unregister,
+    /// The integration was installed, enabled or changed; also repeated on a schedule. With the install's public address.
+    Register(String),
+    /// The integration was removed or disabled. With the install's public address.
+    Unregister(String),
     /// An action of the interface `hitl`.
     Action(Action),
     /// A message for the agents.
@@ -168,8 +168,8 @@ impl Operation {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Ping => "ping",
-            Self::Register => "register",
-            Self::Unregister => "unregister",
+            Self::Register(_) => "register",
+            Self::Unregister(_) => "unregister",
             Self::Action(Action::CreateUser { .. }) => "createUser",
             Self::Action(Action::StartHitl { .. }) => "startHitl",
             Self::Action(Action::StopHitl { .. }) => "stopHitl",
@@ -192,8 +192,8 @@ impl Operation {
         let plain = |operation| Ok((operation, OddFields::default()));
         match name {
             "ping" => plain(Self::Ping),
-            "register" => plain(Self::Register),
-            "unregister" => plain(Self::Unregister),
+            "register" => read_or_say("register", body, webhook_url).map(|(url, odd)| (Self::Register(url), odd)),
+            "unregister" => read_or_say("unregister", body, webhook_url).map(|(url, odd)| (Self::Unregister(url), odd)),
             "action_triggered" => Action::decode(body).map(|(action, odd)| (Self::Action(action), odd)),
             "message_created" => {
                 let stand_in = StandIn { body, received_at };
@@ -216,6 +216,11 @@ impl Operation {
             _ => Err(OperationError::UnknownOperation),
         }
     }
+}
+
+fn webhook_url(body: &Field<'_>) -> Option<String> {
+    let url = body.get("webhookUrl");
+    url.needed(url.text())
 }
 
 /// Reads a body; what it cannot do without is told by its place.
@@ -423,8 +428,6 @@ mod tests {
     fn operations_whose_body_does_not_matter_are_read_whatever_it_is() {
         for (name, expected) in [
             ("ping", Operation::Ping),
-            ("register", Operation::Register),
-            ("unregister", Operation::Unregister),
             ("message_updated", Operation::MessageUpdated),
             ("conversation_updated", Operation::ConversationUpdated),
             ("create_user", Operation::CreateUser),
@@ -434,6 +437,16 @@ mod tests {
                 let decoded = Operation::decode(name, body.as_bytes(), NOW).map(|(operation, _)| operation);
                 assert_eq!(decoded, Ok(expected.clone()), "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn an_install_comes_and_goes_by_its_public_address() {
+        let body = json!({"webhookUrl": "https://webhook.botpress.cloud/w"});
+        assert_eq!(decode("register", &body), Operation::Register("https://webhook.botpress.cloud/w".to_owned()));
+        assert_eq!(decode("unregister", &body), Operation::Unregister("https://webhook.botpress.cloud/w".to_owned()));
+        for body in ["{}", "nonsense", r#"{"type":"createUser","input":{"name":"Ada"}}"#] {
+            assert!(Operation::decode("unregister", body.as_bytes(), NOW).is_err(), "{body}");
         }
     }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::alphabet;
-use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::clock::Timestamp;
@@ -45,9 +45,29 @@ pub enum Rejection {
     UnusableSecret,
 }
 
+/// What a signature covers: the moment and the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedCall {
+    /// A fingerprint of both, the same for every form of the header; the body cannot be read from it.
+    pub id: String,
+    /// The time until which the signature is accepted.
+    pub valid_until: Timestamp,
+}
+
+impl SignedCall {
+    /// Reads a call whose signature has been verified.
+    pub fn read(header: &str, body: &[u8]) -> Option<Self> {
+        let (timestamp, _) = header.split_once(',')?;
+        let signed_at = Timestamp::from_unix_millis(timestamp.parse().ok()?);
+        let hash = Sha256::new().chain_update("livechat-hitl call\n").chain_update(timestamp).chain_update(".");
+        let id = URL_SAFE_NO_PAD.encode(hash.chain_update(body).finalize());
+        Some(Self { id, valid_until: signed_at + MAX_AGE })
+    }
+}
+
 /// Accepts `body` if any signature of `header` fits it under any of `secrets` (there are two during a rotation).
 ///
-/// Signatures are compared in constant time. The scheme has no nonce: a call can be replayed for five minutes.
+/// Signatures are compared in constant time. The scheme has no nonce: a replay is recognised by its [`SignedCall`].
 ///
 /// # Errors
 ///
@@ -134,6 +154,18 @@ mod tests {
 
     fn vector() -> String {
         format!("1700000000000,{SIGNATURE}")
+    }
+
+    #[test]
+    fn a_call_is_known_by_its_time_and_body_in_every_form_of_the_header() {
+        let call = SignedCall::read(&vector(), BODY).unwrap();
+        assert_eq!(call.valid_until, NOW + MAX_AGE);
+        assert_eq!(SignedCall::read(&format!("1700000000000,{OTHER},{SIGNATURE}"), BODY), Some(call.clone()));
+        let others = [
+            SignedCall::read(&format!("1700000000001,{SIGNATURE}"), BODY).unwrap(),
+            SignedCall::read(&vector(), b"{}").unwrap(),
+        ];
+        assert!(others.iter().all(|other| other.id != call.id));
     }
 
     #[test]

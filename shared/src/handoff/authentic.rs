@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Handoff;
 use super::gates::{BOTCOPY, LIVECHAT};
 use crate::botcopy::{self, UnverifiedCall};
-use crate::botpress::signature;
+use crate::botpress::signature::{self, SignedCall};
 use crate::clock::Timestamp;
 use crate::http::OddFields;
 use crate::livechat::webhook::{self, Event, UnverifiedDelivery};
@@ -121,16 +121,21 @@ impl Handoff {
         }
     }
 
-    /// Checks that a call comes from Botpress.
+    /// Checks that a call comes from Botpress; answers with what its signature covers, where it has to be signed.
     ///
     /// # Errors
     ///
     /// [`Rejection::Unauthentic`], [`Rejection::NotServed`] where the stack has no credentials for Botpress, or
     /// [`Rejection::Secrets`] when that cannot be told.
-    pub async fn authenticate_botpress(&self, proof: BotpressProof<'_>) -> Result<(), Rejection> {
+    pub async fn authenticate_botpress(&self, proof: BotpressProof<'_>) -> Result<Option<SignedCall>, Rejection> {
         self.authenticate(|versions, now| match versions.current.botpress_token {
             None => Err(Rejection::NotServed),
-            Some(_) => is_from_botpress(versions, proof, now).then_some(()).ok_or(Rejection::Unauthentic),
+            Some(_) if !is_from_botpress(versions, proof, now) => Err(Rejection::Unauthentic),
+            Some(_) => {
+                let is_signed = versions.current.botpress_signing_secret.is_some();
+                let signature = proof.signature.filter(|_| is_signed);
+                Ok(signature.and_then(|signature| SignedCall::read(signature, proof.body)))
+            }
         })
         .await
     }

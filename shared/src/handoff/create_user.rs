@@ -9,12 +9,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::credentials::call;
 use super::{Handoff, Result, fresh_holder};
+use crate::botpress::signature::SignedCall;
 use crate::botpress::{Install, NewUser, User};
 use crate::bridge::identity::{Identity, identify};
 use crate::http::cap;
 use crate::ids::UserId;
 use crate::redacted::Redacted;
-use crate::store::{Heard, Profile, State};
+use crate::store::{FirstAnswer, Heard, Profile, State};
 
 /// What Botpress keeps of a name.
 const MAX_NAME_CHARS: usize = 200;
@@ -36,37 +37,48 @@ impl Handoff {
     /// instant. A real address stands for a mailbox: only calls with equal input within seconds give one user, unless the bot's
     /// author vouches for addresses. Without any address there is nothing to recognise a person by, and each call makes a user.
     ///
+    /// A replay of a signed `call` gives the user of the first. Without an address it makes another user, whom nobody uses: two calls
+    /// that say the same in the same millisecond may be of two people.
+    ///
     /// # Errors
     ///
     /// [`Error`](super::Error) when Botpress or the table failed. That LiveChat failed is left for the start to say.
-    pub async fn create_user(&self, install: &Install, profile: Profile) -> Result<UserId> {
+    pub async fn create_user(&self, install: &Install, profile: Profile, call: Option<&SignedCall>) -> Result<UserId> {
         let identity = identify(profile.email.as_ref().map(Redacted::expose));
+        let call = call.filter(|_| identity != Identity::Unknown);
         let whose = async {
             match &identity {
-                Identity::Upstream(address) => Ok((tag(address.expose()), false)),
+                Identity::Upstream(_) => Ok((WHOEVER_HAS_THE_ADDRESS.to_owned(), false)),
                 Identity::Mailbox(address) => self.whose_mailbox(install, address, &profile).await,
-                Identity::Unknown => Ok((tag(&fresh_holder()), false)),
+                Identity::Unknown => Ok((fresh_holder(), false)),
             }
         };
-        let ((tag, is_one_more), ()) = tokio::try_join!(whose, self.gates.refresh())?;
-        let user_id = self.user_tagged(install, &tag, &profile).await?;
+        let ((whose, is_one_more), (), answered) =
+            tokio::try_join!(whose, self.gates.refresh(), self.first_answer(call))?;
+        if let Some(FirstAnswer::Given(first)) = answered {
+            return self.user_tagged(install, &tag_of(&first, &identity), &profile).await;
+        }
+        let user_id = self.user_tagged(install, &tag_of(&whose, &identity), &profile).await?;
         if is_one_more {
             self.table.count_upstream_user(&user_id).await?;
         }
-        let email = match identity {
-            Identity::Mailbox(address) => Some(address),
+        let email = match &identity {
+            Identity::Mailbox(address) => Some(address.clone()),
             Identity::Upstream(_) | Identity::Unknown => None,
         };
         let name = cap(profile.name.expose(), MAX_NAME_CHARS).into();
         let picture_url = profile.picture_url.filter(|url| url.expose().len() <= MAX_URL_BYTES);
         let (profile, kept_until) = (Profile { name, email, picture_url }, self.kept_until(self.clock.now()));
-        let stored = self.table.put_profile(&user_id, &profile, kept_until);
-        let (stored, ()) = tokio::join!(stored, Box::pin(self.prepare_customer(&user_id)));
+        let (stored, (), ()) = tokio::join!(
+            self.table.put_profile(&user_id, &profile, kept_until),
+            Box::pin(self.prepare_customer(&user_id)),
+            self.remember_answer(call, || FirstAnswer::Given(whose))
+        );
         stored?;
         Ok(user_id)
     }
 
-    /// The tag of a user with a real address: one for each call, apart from repeats; or that of the user whom the address stands
+    /// Whose a real address is: one user for each call, apart from repeats; or the user whom the address stands
     /// for, where the bot's author vouches for that, and the user is not with an agent at this moment. Tells whether one more
     /// user of the bot is behind it, where several can be.
     async fn whose_mailbox(&self, install: &Install, address: &Redacted, profile: &Profile) -> Result<(String, bool)> {
@@ -80,11 +92,8 @@ impl Handoff {
         }
         let asked = Heard { heard_at: self.clock.now(), source_id: whose };
         let first = self.table.first_asked(&digest(install, &address, profile), asked.clone(), REPEAT_WINDOW).await?;
-        let user_tag = match first.source_id.as_str() {
-            WHOEVER_HAS_THE_ADDRESS => tag(&address),
-            own => tag(own),
-        };
-        Ok((user_tag, self.config.verified_emails && first == asked))
+        let is_one_more = self.config.verified_emails && first == asked;
+        Ok((first.source_id, is_one_more))
     }
 
     async fn has_live_session(&self, user_id: &UserId) -> Result<bool> {
@@ -116,6 +125,15 @@ impl Handoff {
         if let Err(error) = prepared.await {
             tracing::warn!(error = %error, "the LiveChat customer is not ready yet");
         }
+    }
+}
+
+/// The tag of the user that `whose` stands for in the records of calls, which hold no address.
+fn tag_of(whose: &str, identity: &Identity) -> String {
+    match identity {
+        Identity::Upstream(address) if whose == WHOEVER_HAS_THE_ADDRESS => tag(address.expose()),
+        Identity::Mailbox(address) if whose == WHOEVER_HAS_THE_ADDRESS => tag(&address.expose().to_lowercase()),
+        _ => tag(whose),
     }
 }
 

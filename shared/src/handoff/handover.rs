@@ -159,6 +159,7 @@ impl Handoff {
             session_fields: &call.parameters,
             prepared: None,
             repeat_key: Some(&repeat_key),
+            call: None,
             asked_at: self.clock.now(),
         };
         // Boxed, since all that follows nests deeper than the compiler cares to follow.

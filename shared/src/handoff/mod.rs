@@ -26,6 +26,7 @@ mod platform;
 mod receive;
 mod reconcile;
 mod register;
+mod replays;
 mod send;
 mod start;
 mod stop;

@@ -12,6 +12,7 @@ use super::reconcile::SILENCE;
 use super::stop::MayBeOpen;
 use super::{Error, Handoff, Result, fresh_holder, platform};
 use crate::botcopy::ResumeReason;
+use crate::botpress::signature::SignedCall;
 use crate::botpress::{Author, HistoryItem};
 use crate::bridge::wording::{self, Wording};
 use crate::bridge::{ToAgent, ToBot, news, to_livechat};
@@ -20,7 +21,7 @@ use crate::ids::{ConversationId, GroupId, SessionId, UserId};
 use crate::metrics::{About, Metric};
 use crate::redacted::Redacted;
 use crate::store::lane::Position;
-use crate::store::{ChatPointer, Claim, Introduction, Platform, Session, State, Thread, User};
+use crate::store::{ChatPointer, Claim, FirstAnswer, Introduction, Platform, Session, State, Thread, User};
 use crate::telemetry;
 
 /// How long a claimant may stay silent before somebody else takes the start over.
@@ -66,6 +67,8 @@ pub struct StartRequest<'a> {
     pub prepared: Option<&'a Redacted>,
     /// By what a repeat is known, where not everything that is asked for counts.
     pub repeat_key: Option<&'a str>,
+    /// By what a replay of the call is known, where it was signed.
+    pub call: Option<&'a SignedCall>,
     /// When the call reached the stack: calls that were under way at the same time share an answer.
     pub asked_at: Timestamp,
 }
@@ -82,13 +85,27 @@ impl Handoff {
         let digest = &digest;
         let mut waited_for = None;
         loop {
-            let (user, ()) = tokio::try_join!(self.known_user(&request), self.gates.refresh())?;
+            let first_answer = self.first_answer(request.call);
+            let (user, (), answered) = tokio::try_join!(self.known_user(&request), self.gates.refresh(), first_answer)?;
+            match answered {
+                Some(FirstAnswer::Given(conversation_id)) => return Ok(ConversationId::new(conversation_id)),
+                Some(FirstAnswer::Refused(sentence)) => return Err(Error::Refused(sentence)),
+                None => {}
+            }
             let session = match &user.session_id {
                 Some(id) => self.table.session(id).await?,
                 None => None,
             };
-            match self.step(&request, digest, user, session, &mut waited_for, deadline).await? {
-                Step::Answer(conversation_id) => return Ok(conversation_id),
+            let step = self.step(&request, digest, user, session, &mut waited_for, deadline).await;
+            if let Err(error) = &step {
+                self.remember_refusal(request.call, error).await;
+            }
+            match step? {
+                Step::Opened(conversation_id) => return Ok(conversation_id),
+                Step::Answer(conversation_id) => {
+                    self.remember_answer(request.call, || FirstAnswer::Given(conversation_id.to_string())).await;
+                    return Ok(conversation_id);
+                }
                 Step::LookAgain => {}
                 Step::Wait(pause) if self.clock.now() + pause < deadline => self.clock.sleep(pause).await,
                 Step::Wait(_) => return Err(Error::Busy),
@@ -190,7 +207,7 @@ impl Handoff {
             session.opening = request.opening_text(&user, self.words_for_agents(session.group_id));
         }
         if self.table.claim_start(&session, user.session_id.as_ref()).await? {
-            Box::pin(self.build(request, user, session, deadline)).await.map(Step::Answer)
+            Box::pin(self.build(request, user, session, deadline)).await.map(Step::Opened)
         } else {
             Ok(Step::LookAgain)
         }
@@ -209,7 +226,7 @@ impl Handoff {
         }
         session.in_doubt_until = Some(session.doubt_of_claim());
         session.claim = claim;
-        Box::pin(self.build(request, user, session, deadline)).await.map(Step::Answer)
+        Box::pin(self.build(request, user, session, deadline)).await.map(Step::Opened)
     }
 
     /// A claim for whoever is gone at `deadline` at the latest.
@@ -311,7 +328,7 @@ impl Handoff {
         let conversation_id = opened?;
         // Nothing may take long from here on: the platform's settle time has begun before the caller has its answer.
         let now = self.clock.now();
-        let activate = self.table.activate(session, &conversation_id, now, now + SILENCE);
+        let activate = self.table.activate(session, &conversation_id, now, now + SILENCE, request.call);
         // Only now: a start that fails is told again by the next one.
         let remember = Box::pin(self.remember_told(&user.user_id, known, request.history));
         let (activated, ()) = tokio::join!(activate, remember);
@@ -343,6 +360,7 @@ impl Handoff {
             session_fields: &[],
             prepared: opening.as_ref(),
             repeat_key: None,
+            call: None,
             asked_at: session.started_at,
         };
         let user = self.table.user(&user_id).await?.unwrap_or_else(|| User::unknown(&user_id));
@@ -489,6 +507,8 @@ fn is_taken_up_again(user: &User, session: &Session) -> bool {
 
 /// What a look at the user's present session leads to.
 pub(super) enum Step {
+    /// The answer, which is noted for replays together with what was opened.
+    Opened(ConversationId),
     Answer(ConversationId),
     LookAgain,
     /// Another look after this long.

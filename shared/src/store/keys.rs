@@ -12,6 +12,7 @@
 //! | timer | `SESSION#<session id>` | `TIMER#<timer>` | sweep |
 //! | heard | `USER#<user id>` | `HEARD` | whoever may be told something twice without an id |
 //! | asked | `ASKED#<digest of the input>` | `ASKED` | `createUser`, to recognise a call that is repeated within seconds |
+//! | call | `CALL#<digest of time and body>` | `CALL` | effects of signed calls, to recognise a replay while its signature is valid |
 //! | conversation | `CONVERSATION#<conversation id>` | `CONVERSATION` | everything Botpress calls |
 //! | chat | `CHAT#<chat id>` | `CHAT` | everything LiveChat calls |
 //! | agent | `AGENT#<install id>#<agent id>` | `AGENT` | delivery to the bot |
@@ -95,6 +96,10 @@ impl Key {
 
     pub(super) fn asked(digest: &str) -> Self {
         Self::new(format!("ASKED#{digest}"), "ASKED")
+    }
+
+    pub(super) fn call(id: &str) -> Self {
+        Self::new(format!("CALL#{id}"), "CALL")
     }
 
     pub(super) fn conversation(id: &ConversationId) -> Self {

@@ -5,6 +5,7 @@
 //! how long a write that met another one is tried again.
 
 mod agents;
+mod calls;
 mod due;
 mod fares;
 mod gates;
@@ -28,6 +29,7 @@ mod transaction;
 mod users;
 
 pub use agents::Agent;
+pub use calls::FirstAnswer;
 pub use due::{Due, Sweeps};
 pub use gates::{Closure, Limits, Passage, TRIAL_EVERY, Trouble, VendorState};
 pub use heard::Heard;

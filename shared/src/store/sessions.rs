@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::calls::{CallRecord, FirstAnswer};
 use super::keys::{DUE_SHARD, Key};
 use super::lane::Lane;
 use super::transaction::{Attempt, Change};
 use super::{Result, Table, number, text, value};
 use crate::botcopy::Channel;
 use crate::botpress::Install;
+use crate::botpress::signature::SignedCall;
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, ChatId, ConversationId, CustomerId, GroupId, SessionId, ThreadId, UserId};
 use crate::redacted::Redacted;
@@ -363,6 +365,7 @@ impl Table {
         conversation_id: &ConversationId,
         now: Timestamp,
         first_read_at: Timestamp,
+        call: Option<&SignedCall>,
     ) -> Result<bool> {
         let pointer = ConversationPointer::to(session);
         let change = Change {
@@ -378,11 +381,15 @@ impl Table {
                 (":holder", text(&session.claim.holder)),
             ],
         };
-        let transaction = self.transaction().update(&Key::session(&session.session_id), change)?.put(
+        let mut transaction = self.transaction().update(&Key::session(&session.session_id), change)?.put(
             &Key::conversation(conversation_id),
             "conversation",
             &pointer,
         )?;
+        if let Some(call) = call {
+            let record = CallRecord::new(call, FirstAnswer::Given(conversation_id.to_string()));
+            transaction = transaction.put(&Key::call(&call.id), "call", &record)?;
+        }
         Ok(transaction.commit("table activate", self.tries_until(session.claim.until)).await?.is_done())
     }
 

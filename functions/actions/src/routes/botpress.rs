@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
-use shared::botpress::{Action, Context, Install, Operation, WebhookReceived, reply};
+use shared::botpress::signature::SignedCall;
+use shared::botpress::{Action, Context, Operation, WebhookReceived, reply};
 use shared::clock::Timestamp;
 use shared::gateway::{Request, text};
-use shared::handoff::{BotpressProof, Handoff, Rejection, Result, StartRequest};
+use shared::handoff::{BotpressProof, Handoff, Rejection, StartRequest};
 use shared::ids::ConversationId;
-use shared::store::{Platform, Profile};
+use shared::store::{FirstAnswer, Platform, Profile};
 use shared::telemetry;
 
 use crate::answer;
@@ -38,9 +39,10 @@ pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: 
         return answer::too_large(handoff.clock.now());
     }
     let signature = request.headers.get("x-bp-signature").map(|value| value.to_str().unwrap_or_default());
-    if let Err(rejection) = handoff.authenticate_botpress(BotpressProof { path_key: key, signature, body }).await {
-        return answer::turned_away(&rejection);
-    }
+    let call = match handoff.authenticate_botpress(BotpressProof { path_key: key, signature, body }).await {
+        Ok(call) => call,
+        Err(rejection) => return answer::turned_away(&rejection),
+    };
     let now = handoff.clock.now();
     let context = match Context::from_headers(&request.headers) {
         Ok(context) => context,
@@ -54,7 +56,7 @@ pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: 
         Ok((operation, odd)) => {
             let name = operation.name();
             handoff.report_odd("Botpress", name, &odd);
-            let work = perform(handoff, request, &context, operation, (asked_at, deadline));
+            let work = perform(handoff, request, &context, call.as_ref(), operation, (asked_at, deadline));
             let response = telemetry::traced(context.traceparent.as_deref(), work).await;
             let duration_ms = handoff.clock.now().since(now).as_secs_f64() * 1_000.0;
             tracing::info!(
@@ -80,19 +82,17 @@ async fn perform(
     handoff: &Handoff,
     request: &Request,
     context: &Context,
+    call: Option<&SignedCall>,
     operation: Operation,
     (asked_at, deadline): (Timestamp, Timestamp),
 ) -> Response<String> {
-    let install = &context.install;
     let done = match operation {
-        Operation::Action(action) => return act(handoff, context, action, (asked_at, deadline)).await,
+        Operation::Action(action) => return act(handoff, context, call, action, (asked_at, deadline)).await,
         Operation::WebhookReceived(relayed) => return receive(handoff, relayed, deadline).await,
         Operation::MessageCreated(message) => handoff.send(&message, deadline).await,
-        Operation::Register => match &context.configuration {
-            Ok(configuration) => handoff.register(install, configuration.group_id, &livechat_url(request)).await,
-            Err(error) => return answer::invalid_payload(&error.to_string(), handoff.clock.now()),
-        },
-        Operation::Unregister => handoff.unregister(install, &livechat_url(request)).await,
+        Operation::Register(_) | Operation::Unregister(_) => {
+            return lifecycle(handoff, request, context, call, &operation).await;
+        }
         Operation::Ping
         | Operation::MessageUpdated
         | Operation::ConversationUpdated
@@ -105,16 +105,58 @@ async fn perform(
     }
 }
 
+/// An install comes or goes. Neither operation nor headers are signed, so the body has to name the install, and a replay does nothing,
+/// whatever operation it is said to be.
+async fn lifecycle(
+    handoff: &Handoff,
+    request: &Request,
+    context: &Context,
+    call: Option<&SignedCall>,
+    operation: &Operation,
+) -> Response<String> {
+    let (Operation::Register(webhook_url) | Operation::Unregister(webhook_url)) = operation else {
+        return answer::json(StatusCode::OK, &reply::empty());
+    };
+    let install = &context.install;
+    if !install.is_reached_at(webhook_url) {
+        return answer::turned_away(&Rejection::Foreign);
+    }
+    match handoff.first_answer(call).await {
+        Ok(None) => {}
+        Ok(Some(_)) => return answer::json(StatusCode::OK, &reply::empty()),
+        Err(error) => return answer::failure(&error, handoff.clock.now()),
+    }
+    let done = match (operation, &context.configuration) {
+        (Operation::Register(_), Ok(configuration)) => {
+            handoff.register(install, configuration.group_id, &livechat_url(request)).await
+        }
+        (Operation::Register(_), Err(error)) => {
+            return answer::invalid_payload(&error.to_string(), handoff.clock.now());
+        }
+        _ => handoff.unregister(install, &livechat_url(request)).await,
+    };
+    match done {
+        Ok(()) => {
+            handoff.remember_answer(call, || FirstAnswer::Given(String::new())).await;
+            answer::json(StatusCode::OK, &reply::empty())
+        }
+        Err(error) => answer::failure(&error, handoff.clock.now()),
+    }
+}
+
 async fn act(
     handoff: &Handoff,
     context: &Context,
+    call: Option<&SignedCall>,
     action: Action,
     (asked_at, deadline): (Timestamp, Timestamp),
 ) -> Response<String> {
     let install = &context.install;
     let output = match action {
         Action::CreateUser { name, picture_url, email } => {
-            create_user(handoff, install, name, email, picture_url).await
+            let profile =
+                Profile { name: name.into(), email: email.map(Into::into), picture_url: picture_url.map(Into::into) };
+            handoff.create_user(install, profile, call).await.map(|id| json!({ "userId": id }))
         }
         Action::StartHitl { user_id, title, description, hitl_session, message_history } => {
             let settings = match &context.configuration {
@@ -133,6 +175,7 @@ async fn act(
                 session_fields: &settings.session_fields,
                 prepared: None,
                 repeat_key: None,
+                call,
                 asked_at,
             };
             handoff.start(request, deadline).await.map(|id| json!({ "conversationId": id }))
@@ -143,17 +186,6 @@ async fn act(
         Ok(output) => answer::json(StatusCode::OK, &reply::action_output(output)),
         Err(error) => answer::failure(&error, handoff.clock.now()),
     }
-}
-
-async fn create_user(
-    handoff: &Handoff,
-    install: &Install,
-    name: String,
-    email: Option<String>,
-    picture_url: Option<String>,
-) -> Result<Value> {
-    let profile = Profile { name: name.into(), email: email.map(Into::into), picture_url: picture_url.map(Into::into) };
-    handoff.create_user(install, profile).await.map(|id| json!({ "userId": id }))
 }
 
 /// An error here would leave the user without the bot's goodbye and the bot without its turn, so there is none; what could

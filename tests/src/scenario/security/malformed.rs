@@ -106,7 +106,7 @@ impl Bases {
             "messageHistory": history});
         let profile =
             json!({"name": "Ann", "email": format!("ann-{}@example.com", random.u8(..)), "pictureUrl": media});
-        let address = json!({"webhookUrl": "https://webhook.example/1"});
+        let address = json!({"webhookUrl": world.stack.botpress.webhook_url()});
         let operations = [
             ("message_created", written),
             ("action_triggered", json!({"type": "startHitl", "input": start})),

@@ -1,0 +1,53 @@
+//! What signed calls were answered with, so that a replay gets the same answer and has no effect.
+
+use serde::{Deserialize, Serialize};
+
+use super::keys::Key;
+use super::{Result, Table};
+use crate::botpress::signature::SignedCall;
+use crate::clock::Timestamp;
+
+/// The first answer to a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FirstAnswer {
+    /// What was made for it: the conversation of a start, or what tells one user of a mailbox from the others.
+    Given(String),
+    /// The sentence of a refusal for good.
+    Refused(String),
+}
+
+/// Until when it is needed, in Unix seconds.
+#[derive(Serialize, Deserialize)]
+pub(super) struct CallRecord {
+    answer: FirstAnswer,
+    expires_at: i64,
+}
+
+impl CallRecord {
+    pub(super) fn new(call: &SignedCall, answer: FirstAnswer) -> Self {
+        // A signature is good to the millisecond, a record to the second before.
+        Self { answer, expires_at: call.valid_until.unix_seconds() + 2 }
+    }
+}
+
+impl Table {
+    /// What a call was answered with, if it is a replay.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn first_answer(&self, call: &SignedCall, now: Timestamp) -> Result<Option<FirstAnswer>> {
+        let record: Option<CallRecord> = self.get_unexpired(&Key::call(&call.id), now).await?;
+        Ok(record.map(|record| record.answer))
+    }
+
+    /// Notes what a call is answered with.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn put_first_answer(&self, call: &SignedCall, answer: FirstAnswer) -> Result<()> {
+        self.put(&Key::call(&call.id), "call", &CallRecord::new(call, answer)).await
+    }
+}
