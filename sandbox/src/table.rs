@@ -155,8 +155,16 @@ impl EmbeddedTable {
             "KeyConditionExpression": "due_shard = :shard",
             "ExpressionAttributeValues": { ":shard": { "S": "0" } },
         });
-        let request: QueryRequest = serde_json::from_value(request)?;
-        Ok(self.database.query(request)?.items.unwrap_or_default().iter().map(plain_item).collect())
+        let (mut items, mut start) = (Vec::new(), None);
+        loop {
+            let request: QueryRequest = serde_json::from_value(request.clone())?;
+            let page = self.database.query(QueryRequest { exclusive_start_key: start, ..request })?;
+            items.extend(page.items.unwrap_or_default().iter().map(plain_item));
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(items);
+            }
+        }
     }
 }
 

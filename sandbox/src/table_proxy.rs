@@ -1,6 +1,7 @@
 //! A proxy in front of the table, through which its calls go wrong as scripted, and writes meet as they do at AWS.
 
 mod conflicts;
+mod pages;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,15 +13,17 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use serde_json::{Map, Value, json};
 use shared::clock::Clock;
 
 pub use conflicts::{Conflicts, Pace, Tally};
+pub use pages::Pages;
 
 use crate::faults::{Fault, Faults};
 use crate::server::{Server, client};
 use conflicts::{Entry, Write, cancellation};
+use pages::Read;
 
 /// DynamoDB takes 16 MB at most.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
@@ -35,6 +38,7 @@ pub struct TableProxy {
     calls: Calls,
     units: Units,
     conflicts: Conflicts,
+    pages: Pages,
     refused: Arc<AtomicUsize>,
     without_tokens: Arc<AtomicBool>,
 }
@@ -49,6 +53,7 @@ impl TableProxy {
     /// When the machine has no port left.
     pub async fn start(table_url: String, clock: Clock) -> io::Result<Self> {
         let (faults, calls, units) = (Faults::default(), Calls::default(), Units::default());
+        let pages = Pages::default();
         let (refused, without_tokens) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
         let conflicts = Conflicts::new(if clock.is_system() { Pace::REALISTIC } else { Pace::AS_THE_TABLE });
         let table = Upstream {
@@ -57,13 +62,14 @@ impl TableProxy {
             calls: calls.clone(),
             units: units.clone(),
             conflicts: conflicts.clone(),
+            pages: pages.clone(),
             clock: clock.clone(),
             refused: Arc::clone(&refused),
             without_tokens: Arc::clone(&without_tokens),
         };
         let router = Router::new().fallback(forward).with_state(table);
         let server = Server::start(0, router, faults.clone(), clock).await?;
-        Ok(Self { server, faults, calls, units, conflicts, refused, without_tokens })
+        Ok(Self { server, faults, calls, units, conflicts, pages, refused, without_tokens })
     }
 
     /// `http://127.0.0.1:<port>`: what takes the place of the table's own address.
@@ -79,6 +85,11 @@ impl TableProxy {
     /// How writes meet.
     pub const fn conflicts(&self) -> &Conflicts {
         &self.conflicts
+    }
+
+    /// Which pages end early; none unless that is asked for.
+    pub const fn pages(&self) -> &Pages {
+        &self.pages
     }
 
     /// Takes the token from every transaction from now on.
@@ -100,7 +111,7 @@ impl TableProxy {
     }
 
     /// The capacity units that all calls so far have cost, reads and writes in one: what the table says, and what it does not say,
-    /// which is what cancelled transactions cost.
+    /// which is what cancelled transactions and writes cost whose condition did not hold.
     pub fn units(&self) -> f64 {
         *self.units.lock()
     }
@@ -184,6 +195,12 @@ impl Units {
         *self.lock() += 2.0 * kilobytes.sum::<f64>();
     }
 
+    /// Adds what a plain write costs whose condition did not hold: one unit for each begun KB of the item that is there, which is taken
+    /// to be small. Source: "DynamoDB read and write operations", *Write operation consumption*.
+    fn add_condition_failed(&self) {
+        *self.lock() += 1.0;
+    }
+
     fn lock(&self) -> MutexGuard<'_, f64> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -196,6 +213,7 @@ struct Upstream {
     calls: Calls,
     units: Units,
     conflicts: Conflicts,
+    pages: Pages,
     clock: Clock,
     refused: Arc<AtomicUsize>,
     without_tokens: Arc<AtomicBool>,
@@ -212,18 +230,32 @@ async fn forward(State(table): State<Upstream>, request: Request) -> Response {
     }
     let without_token = table.without_tokens.load(Ordering::Relaxed).then(|| without_token(&body)).flatten();
     let body = without_token.as_deref().unwrap_or(&body);
-    let request = table.client.request(head.method, &table.url).headers(head.headers).body(asking_for_units(body));
-    let call = serde_json::from_slice(body).unwrap_or_default();
+    let mut call: Value = serde_json::from_slice(body).unwrap_or_default();
+    let (mut shortened, mut left_out) = (None, None);
+    match table.pages.read(&operation, &call) {
+        Some(Read::Empty(page)) => {
+            return ([(CONTENT_TYPE, "application/x-amz-json-1.0")], page.to_string()).into_response();
+        }
+        Some(Read::Made { call: made, unprocessed }) => {
+            (shortened, left_out) = (serde_json::to_vec(&made).ok(), unprocessed);
+            call = made;
+        }
+        None => {}
+    }
+    let body = asking_for_units(shortened.as_deref().unwrap_or(body));
+    let request = table.client.request(head.method, &table.url).headers(head.headers).body(body);
     let answer = match Write::read(&operation, &call) {
         Some(write) => written(&table, write, request).await,
-        None => answer(request, &table.units).await,
+        None => answer(request, &table.units, left_out).await,
     };
     match answer {
         Ok(answer) => {
             let is_refused = answer.status().is_client_error();
             table.refused.fetch_add(usize::from(is_refused), Ordering::Relaxed);
-            if is_refused && operation == "TransactWriteItems" {
-                table.units.add_cancelled(&call);
+            match operation.as_str() {
+                "TransactWriteItems" if is_refused => table.units.add_cancelled(&call),
+                "PutItem" | "UpdateItem" | "DeleteItem" if is_refused => table.units.add_condition_failed(),
+                _ => {}
             }
             answer
         }
@@ -238,7 +270,7 @@ async fn written(table: &Upstream, write: Write, request: reqwest::RequestBuilde
         Entry::Free(held) => held,
     };
     let begin = table.clock.now();
-    let answer = answer(request, &table.units).await?;
+    let answer = answer(request, &table.units, None).await?;
     if let Some(held) = held {
         held.finish(begin, &table.clock, answer.status().is_success()).await;
     }
@@ -260,7 +292,8 @@ fn asking_for_units(body: &[u8]) -> Vec<u8> {
     }
 }
 
-async fn answer(request: reqwest::RequestBuilder, units: &Units) -> reqwest::Result<Response> {
+/// Makes a call; `left_out` is added to its answer as what was not processed.
+async fn answer(request: reqwest::RequestBuilder, units: &Units, left_out: Option<Value>) -> reqwest::Result<Response> {
     let answer = request.send().await?;
     let (status, mut headers) = (answer.status(), answer.headers().clone());
     for name in [CONTENT_LENGTH, CONNECTION, TRANSFER_ENCODING] {
@@ -268,9 +301,19 @@ async fn answer(request: reqwest::RequestBuilder, units: &Units) -> reqwest::Res
     }
     let body = answer.bytes().await?;
     units.add(&body);
+    let body = match left_out.filter(|_| status.is_success()) {
+        Some(left_out) => with_left_out(&body, left_out),
+        None => body.into(),
+    };
     let mut response = Response::new(Body::from(body));
     (*response.status_mut(), *response.headers_mut()) = (status, headers);
     Ok(response)
+}
+
+fn with_left_out(answer: &[u8], left_out: Value) -> Vec<u8> {
+    let mut answer: Map<String, Value> = serde_json::from_slice(answer).unwrap_or_default();
+    answer.insert("UnprocessedKeys".to_owned(), left_out);
+    Value::Object(answer).to_string().into_bytes()
 }
 
 #[cfg(test)]
@@ -324,7 +367,7 @@ mod tests {
         assert_eq!(proxy.calls(), BTreeMap::from([("GetItem".to_owned(), 1), ("PutItem".to_owned(), 2)]));
         assert!(put(&client).condition_expression("attribute_not_exists(pk)").send().await.is_err());
         assert_eq!(proxy.refused(), 1);
-        assert!((proxy.units() - 2.5).abs() < 0.01, "{}", proxy.units());
+        assert!((proxy.units() - 3.5).abs() < 0.01, "{}", proxy.units());
     }
 
     #[tokio::test]
@@ -482,5 +525,32 @@ mod tests {
         assert!((70..130).contains(&met), "{met} of 200");
         proxy.conflicts().turn_off();
         assert!(put(&client).send().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn pages_end_early_and_hide_nothing() {
+        let (_table, proxy, client) = start(1).await;
+        for sk in 0..40 {
+            let put = client.put_item().table_name("handoff").item("pk", S("a".to_owned()));
+            put.item("sk", S(format!("{sk:02}"))).send().await.unwrap();
+        }
+        proxy.pages().end_early(1.0, 7);
+        let query = || client.query().table_name("handoff").key_condition_expression("pk = :pk");
+        let mut pages = query().expression_attribute_values(":pk", S("a".to_owned())).into_paginator().send();
+        let mut sizes = Vec::new();
+        while let Some(page) = pages.next().await {
+            sizes.push(page.unwrap().items().len());
+        }
+        assert_eq!(sizes.iter().sum::<usize>(), 40, "{sizes:?}");
+        assert!(sizes.contains(&0) && sizes.iter().filter(|size| **size > 0).count() > 3, "{sizes:?}");
+
+        proxy.pages().end_early(1.0, 7);
+        let keys = (0..9).map(|sk| [key("00")[0].clone(), ("sk".to_owned(), S(format!("{sk:02}")))].into()).collect();
+        let wanted = aws_sdk_dynamodb::types::KeysAndAttributes::builder().set_keys(Some(keys)).build().unwrap();
+        let answer = client.batch_get_item().request_items("handoff", wanted).send().await.unwrap();
+        let left_out = answer.unprocessed_keys().unwrap()["handoff"].keys().len();
+        assert!((1..9).contains(&left_out));
+        assert_eq!(answer.responses().unwrap()["handoff"].len() + left_out, 9);
+        assert!(proxy.pages().ended_early() > 0);
     }
 }

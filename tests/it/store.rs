@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use sandbox::table::{EmbeddedTable, definition};
+use sandbox::table_proxy::TableProxy;
 use shared::aws;
 use shared::botcopy::Channel;
 use shared::clock::{Clock, Timestamp};
@@ -688,4 +689,46 @@ async fn an_update_of_what_is_gone_makes_nothing() {
     let nothing_said = BTreeSet::new();
     table.mentions(&nothing_said, &mut |seen| looked_at = seen).await.unwrap();
     assert_eq!(looked_at, 0, "the table is as empty as it was");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_end_early_hide_nothing() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let store = Store::new().await;
+    let Some(embedded) = &store._embedded else { return };
+    let proxy = TableProxy::start(embedded.url(), Clock::system()).await.unwrap();
+    let (dynamodb, _) = aws::stand_ins(&proxy.url(), &proxy.url()).unwrap();
+    let short = Store { table: Table::new(dynamodb, embedded.name().to_owned(), Clock::system()), _embedded: None };
+    let ids: Vec<_> = (0..12).map(|number| SessionId::from(format!("s{number:02}").as_str())).collect();
+    for (number, id) in (0..).zip(&ids) {
+        store.table.claim_start(&session(id.as_str(), id.as_str()), None).await.unwrap();
+        for item in ["message:1", "message:2", "message:3"] {
+            store.accept(id, item, 1, &lease("h", 10 + number)).await;
+        }
+    }
+    proxy.pages().end_early(0.8, seed);
+    for id in &ids {
+        assert_eq!(short.contents(id).await.waiting.len(), 3);
+        assert_eq!(short.table.oldest_waiting(id, LANE).await.unwrap(), Some(at(1)));
+        let source_ids = ["message:1", "message:2", "message:4"].map(str::to_owned);
+        let user_id = UserId::from(id.as_str());
+        let wanted = Wanted {
+            session_id: id,
+            lane: Some(LANE),
+            beside: None,
+            user_id: Some(&user_id),
+            vendors: &[],
+            source_ids: &source_ids,
+        };
+        let around = short.table.surroundings(wanted).await.unwrap();
+        assert_eq!((around.receipts.len(), around.session.is_some(), around.user.is_some()), (2, true, true));
+    }
+    let lanes = |due: Vec<(String, Due)>| due.into_iter().filter(|(_, due)| *due == Due::Lane(LANE)).count();
+    for _ in 0..5 {
+        assert_eq!(lanes(short.due(100, 100).await), ids.len());
+        assert_eq!(short.due(100, 7).await, store.due(100, 7).await);
+    }
+    assert_eq!(short.table.open_sessions(&mut |_| ()).await.unwrap().len(), ids.len());
+    assert!(proxy.pages().ended_early() > 50, "{}", proxy.pages().ended_early());
 }

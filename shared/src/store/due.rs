@@ -31,13 +31,21 @@ impl Table {
     /// As all reads: see [`Error`](super::Error).
     pub async fn due(&self, by: Timestamp, limit: i32) -> Result<Vec<(Timestamp, SessionId, Due)>> {
         let request = self.client.query().table_name(&self.name).index_name("due").limit(limit);
-        let answer = request
+        let mut pages = request
             .key_condition_expression("due_shard = :shard AND due_at <= :by")
             .expression_attribute_values(":shard", text(DUE_SHARD))
             .expression_attribute_values(":by", text(by))
-            .send()
-            .await?;
-        Ok(answer.items().iter().filter_map(read).collect())
+            .into_paginator()
+            .send();
+        let (mut due, most) = (Vec::new(), usize::try_from(limit).unwrap_or_default());
+        // A page may end early: only one that leads no further is the last.
+        while due.len() < most
+            && let Some(page) = pages.next().await
+        {
+            due.extend(page?.items().iter().filter_map(read));
+        }
+        due.truncate(most);
+        Ok(due)
     }
 }
 

@@ -325,14 +325,20 @@ impl Table {
     pub async fn oldest_waiting(&self, id: &SessionId, lane: Lane) -> Result<Option<Timestamp>> {
         let key = Key::lane(id, lane);
         let request = self.client.query().table_name(&self.name).limit(1).projection_expression("sk");
-        let answer = request
+        let mut pages = request
             .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
             .expression_attribute_values(":pk", text(&key.pk))
             .expression_attribute_values(":prefix", text(format!("{}#", key.sk)))
-            .send()
-            .await?;
-        let sk = answer.items().first().and_then(|item| item.get("sk")?.as_s().ok());
-        Ok(sk.and_then(|sk| Key::position_of(lane, sk)).map(|position| position.at))
+            .into_paginator()
+            .send();
+        // The first page may be empty although something waits.
+        while let Some(page) = pages.next().await {
+            let page = page?;
+            let Some(item) = page.items().first() else { continue };
+            let position = item.get("sk").and_then(|sk| Key::position_of(lane, sk.as_s().ok()?));
+            return Ok(position.map(|position| position.at));
+        }
+        Ok(None)
     }
 
     /// When something last arrived in a lane.
