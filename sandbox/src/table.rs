@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use dynoxide::actions::delete_item::DeleteItemRequest;
+use dynoxide::actions::put_item::PutItemRequest;
 use dynoxide::actions::query::QueryRequest;
 use dynoxide::actions::scan::ScanRequest;
 use dynoxide::types::{AttributeValue, Item};
@@ -108,6 +109,26 @@ impl EmbeddedTable {
             deleted += 1;
         }
         Ok(deleted)
+    }
+
+    /// Puts items into the table behind everybody's back; each is given by its attributes, all of them texts.
+    ///
+    /// # Errors
+    ///
+    /// As [`items`](Self::items).
+    pub fn fill<const N: usize>(
+        &self,
+        items: impl IntoIterator<Item = [(&'static str, String); N]>,
+    ) -> Result<(), Error> {
+        for item in items {
+            let item = item.map(|(name, value)| (name.to_owned(), AttributeValue::S(value)));
+            self.database.put_item(PutItemRequest {
+                table_name: self.name.clone(),
+                item: item.into(),
+                ..PutItemRequest::default()
+            })?;
+        }
+        Ok(())
     }
 
     /// Everything in the table, ordered by key, as plain JSON: `{"pk":"…","sk":"…","attempts":2}`.

@@ -49,6 +49,7 @@ scenarios! {
     every_random_way_leads_back_to_the_bot = "random-walk", 0.0005;
     what_vendors_have_been_seen_to_do_heals_by_itself = "field", 0.006;
     what_livechat_finishes_late_happens_once = "late", 0.002;
+    nothing_grows_repeats_itself_or_is_due_for_ever_in_years = "years", 0.003;
     pairs_that_botpress_handles_side_by_side_stay_in_order = "side-by-side", 0.002;
     repeated_webhooks_have_one_effect_each_at_botcopy = "botcopy-duplicates-spread", 0.002;
     one_message_in_many_copies_at_once_has_one_effect_at_botcopy = "botcopy-duplicates-instant", 0.002;

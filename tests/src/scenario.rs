@@ -18,6 +18,7 @@ mod stage;
 mod starts;
 mod store_answers;
 mod walk;
+mod years;
 
 pub use kills::{Flow, places};
 
@@ -214,11 +215,18 @@ impl Kind {
     ];
 
     /// What only Botpress does, or may do.
-    const BOTPRESS: [Self; 1] = [Self {
-        name: "side-by-side",
-        shows: "2,000 sessions at a Botpress that handles things side by side: in order with the pause, and not without",
-        play: |size, _| Box::pin(handling::side_by_side_at_botpress(size)),
-    }];
+    const BOTPRESS: [Self; 2] = [
+        Self {
+            name: "side-by-side",
+            shows: "2,000 sessions at a Botpress that handles things side by side: in order with the pause, and not without",
+            play: |size, _| Box::pin(handling::side_by_side_at_botpress(size)),
+        },
+        Self {
+            name: "years",
+            shows: "1,000 users for two years, with each retention and TTL: nothing grows, repeats itself or is due for ever",
+            play: |size, _| Box::pin(years::lived(size)),
+        },
+    ];
 
     /// Hostile input, whatever it pretends to be.
     const HOSTILE: [Self; 5] = [

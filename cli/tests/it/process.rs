@@ -2,8 +2,9 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::World;
 
 use crate::operator::Operator;
@@ -69,4 +70,57 @@ async fn usage_settings_and_refusals_have_their_own_status() {
     let file = operator.file().to_str().unwrap();
     let (status, _, progress) = hitl(&["--sandbox", file, "trace", "nobody"], "").await;
     assert_eq!((status, progress.contains("nobody")), (1, true), "{progress}");
+}
+
+/// The most memory that a process has had, in megabytes; looked at until it is gone.
+fn peak_megabytes(process_id: u32) -> f64 {
+    let mut peak = 0.0;
+    while let Ok(status) = std::fs::read_to_string(format!("/proc/{process_id}/status")) {
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        // A process that has ended, and that nobody has asked for yet, has no memory any more.
+        let Some(kilobytes) = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok()) else {
+            break;
+        };
+        peak = f64::max(peak, kilobytes / 1_024.0);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    peak
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_any_size_is_read_in_little_memory() {
+    erases_in_little_memory(10_000, 4_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes where the embedded table is not optimised"]
+async fn a_table_of_100_000_items_is_read_in_little_memory() {
+    erases_in_little_memory(100_000, 1_000).await;
+}
+
+/// An erasure reads the whole table three times.
+async fn erases_in_little_memory(items: usize, bytes: usize) {
+    let world = World::in_real_time().await;
+    let filler = "x".repeat(bytes);
+    let item = |number: usize| {
+        let pk = format!("SESSION#{number:06}");
+        [("pk", pk), ("sk", "TRAIL#to_bot#x".to_owned()), ("entity", "trail".to_owned()), ("text", filler.clone())]
+    };
+    world.stack.table.fill((0..items).map(item)).unwrap();
+    let user = [("pk", "USER#ann"), ("sk", "USER"), ("entity", "user"), ("user_id", "ann")];
+    world.stack.table.fill([user.map(|(name, value)| (name, value.to_owned()))]).unwrap();
+    let operator = Operator::new(&world);
+    let file = operator.file().to_str().unwrap().to_owned();
+    let erase = move || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hitl"));
+        let command = command.args(["--sandbox", &file, "erase", "ann", "--json"]).env_clear();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let peak = peak_megabytes(child.id());
+        (child.wait_with_output().unwrap(), peak)
+    };
+    let (output, peak) = tokio::task::spawn_blocking(erase).await.unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&answer["removed"]["user"], &answer["kept"]), (&json!(1), &json!([])), "{answer}");
+    println!("{items} items of {bytes} bytes: {peak:.1} MB");
+    assert!((1.0..50.0).contains(&peak), "{peak} MB");
 }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -310,7 +312,7 @@ impl Handoff {
             self.gates.learn(&vendors);
             let Some(mut session) = session else { return self.bury(session_id).await };
             if session.state == State::Closed && !contents.expires {
-                self.table.expire_lane(session_id, C::LANE, self.kept_until(self.clock.now())).await?;
+                self.expire_lane(session_id, C::LANE).await?;
             }
             if !contents.unread.is_empty() {
                 if !self.park_unread(&session, lease, &contents).await? {
@@ -345,7 +347,9 @@ impl Handoff {
                 self.clock.sleep_until(time).await;
                 continue;
             }
-            let passed = self.pass((&mut session, user.as_ref()), &contents, lease, deadline, &mut seen).await?;
+            // Boxed, since a drain can lead to another one, and its own size counts several times in the stack of its callers.
+            let passed =
+                Box::pin(self.pass((&mut session, user.as_ref()), &contents, lease, deadline, &mut seen)).await?;
             let (time, delay) = match passed {
                 Pass::Released | Pass::LeaseLost if seen.has_parked => return Ok(Drained::Parked),
                 Pass::Released if !seen.has_dropped => return Ok(Drained::Delivered),
@@ -375,9 +379,8 @@ impl Handoff {
         for unread in &contents.unread {
             let now = self.clock.now();
             let (session_id, expires_at) = (&session.session_id, self.retained_until(now));
-            let parked =
-                self.table.park_unread(session_id, C::LANE, lease, unread, now, expires_at, &session.user_id).await?;
-            if !parked {
+            let whose = (session_id, &session.user_id);
+            if !self.table.park_unread(whose, C::LANE, lease, unread, now, expires_at).await? {
                 return Ok(false);
             }
             self.record(&about::<C>(), &[(Metric::Parked, 1.0)]);
@@ -389,10 +392,21 @@ impl Handoff {
     }
 
     /// Forgets what has come for a session that is forgotten: it has expired, or its user was erased.
-    async fn bury(&self, session_id: &SessionId) -> Result<Drained> {
-        tracing::warn!(session.id = %session_id, "something has come for a session that is forgotten");
-        self.table.bury(session_id).await?;
-        Ok(Drained::Finished)
+    ///
+    /// Boxed here, since a drain is deep in the stack and would have room for it in each of its forms.
+    fn bury<'a>(&'a self, session_id: &'a SessionId) -> BoxFuture<'a, Result<Drained>> {
+        let buried = async move {
+            tracing::warn!(session.id = %session_id, "something has come for a session that is forgotten");
+            self.table.bury(session_id).await?;
+            Ok(Drained::Finished)
+        };
+        buried.boxed()
+    }
+
+    /// Lets the record of a lane go that something has made after the end of its session; boxed likewise.
+    fn expire_lane<'a>(&'a self, session_id: &'a SessionId, lane: Lane) -> BoxFuture<'a, Result<()>> {
+        let expires_at = self.kept_until(self.clock.now());
+        async move { Ok(self.table.expire_lane(session_id, lane, expires_at).await?) }.boxed()
     }
 
     async fn view<C: Content>(&self, whose: Whose<'_>) -> Result<View<C>> {

@@ -67,7 +67,8 @@ impl Handoff {
             EventType::Unknown if call.said == Said::Nothing && !call.is_trigger => {
                 self.whether_paused(&user_id, deadline).await.map(|(answer, _)| answer)
             }
-            EventType::Message | EventType::Unknown => Some(self.take(&user_id, call, deadline).await),
+            // Boxed, as are its parts: an end that a user's words bring about is deep in the stack.
+            EventType::Message | EventType::Unknown => Some(Box::pin(self.take(&user_id, call, deadline)).await),
         }
     }
 
@@ -87,9 +88,9 @@ impl Handoff {
                 failed => return self.left_to_bot("the table did not answer", failed.and_then(Result::err)),
             };
             let answer = match session {
-                Some((session, around)) => Some(self.speak((&session, around), call, heard, deadline).await),
+                Some((session, around)) => Some(Box::pin(self.speak((&session, around), call, heard, deadline)).await),
                 None if !is_repeat && !call.is_trigger => Some(Answer::NOT_PAUSED),
-                None => self.begin(user_id, call, deadline).await,
+                None => Box::pin(self.begin(user_id, call, deadline)).await,
             };
             if let Some(answer) = answer {
                 return answer;
@@ -204,12 +205,12 @@ impl Handoff {
         heard: Option<Heard>,
         deadline: Timestamp,
     ) -> Answer {
-        let told = self.clock.within(deadline, self.said_to_bot(session, call)).await;
+        let told = self.clock.within(deadline, Box::pin(self.said_to_bot(session, call))).await;
         let told = told.and_then(Result::ok).unwrap_or_default();
         let Some(text) = self.news_for_agents(session, call, &told) else { return self.paused() };
         let begun = deadline - ANSWER_TIME;
         let lease = Lease { holder: fresh_holder(), until: deadline + LEASE_MARGIN, deadline };
-        let acceptance = self.accept_said((session, around), (&call.said, &text), heard.clone(), &lease);
+        let acceptance = Box::pin(self.accept_said((session, around), (&call.said, &text), heard.clone(), &lease));
         let (said, intake) = match self.clock.within(deadline, acceptance).await.transpose() {
             Ok(Some((heard, intake))) => (Ok(Some(heard)), Some(intake)),
             Ok(None) => (Ok(None), None),
@@ -218,7 +219,7 @@ impl Handoff {
         if let Ok(Some(_)) = &said
             && call.is_trigger
         {
-            self.continue_with(session, &told, deadline).await;
+            Box::pin(self.continue_with(session, &told, deadline)).await;
         }
         if let Some(intake) = intake {
             let holds_lease = intake.accepted.holds_lease();
@@ -226,7 +227,7 @@ impl Handoff {
             match self.clock.within(deadline, delivery).await {
                 Some(Drained::Delivered) if holds_lease => {
                     if let Ok(Some(heard)) = &said {
-                        self.note_answered(&session.user_id, heard, begun).await;
+                        Box::pin(self.note_answered(&session.user_id, heard, begun)).await;
                     }
                     return self.paused();
                 }
@@ -239,7 +240,7 @@ impl Handoff {
         let known = said.as_ref().ok().cloned().flatten().or(heard);
         let note = async {
             if let Ok(Some(heard)) = &said {
-                self.note_answered(&session.user_id, heard, begun).await;
+                Box::pin(self.note_answered(&session.user_id, heard, begun)).await;
             }
         };
         let look = async {
@@ -248,7 +249,7 @@ impl Handoff {
         };
         let look_until = self.clock.now() + LOOK_TIME;
         let tell = self.clock.within(look_until, self.gates.tell());
-        let (look, (), _) = tokio::join!(self.clock.within(look_until, look), note, tell);
+        let (look, (), _) = tokio::join!(self.clock.within(look_until, Box::pin(look)), note, tell);
         match (look, said) {
             // The session ended while this was on its way, perhaps by this very call: the bot is to have it.
             (Some(Ok((Some(Trail { outcome: Some(Outcome::Dropped), .. }), _))), _) => Answer::NOT_PAUSED,

@@ -172,7 +172,7 @@ impl Handoff {
         match session.state {
             State::Starting => self.resume_start(session, deadline).await,
             State::Active => {
-                self.keep(&session).await;
+                Box::pin(self.keep(&session)).await;
                 self.reconcile(&session, deadline).await
             }
             // Only the undoing of a start is due by itself; what is left of any other end waits in a lane.

@@ -1,5 +1,8 @@
 //! Endings: by the bot, by a start that failed, and by a new start.
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
 use super::credentials::call;
 use super::drain::Delivered;
 use super::{Error, Handoff, Result, lease_until};
@@ -93,7 +96,7 @@ impl Handoff {
         }
         match may_be_open {
             MayBeOpen::Yes => Box::pin(self.close_from_bot(&session.session_id, deadline)).await,
-            MayBeOpen::No => Ok(self.table.close(session, self.kept_until(self.clock.now())).await?),
+            MayBeOpen::No => self.close(session).await,
         }
     }
 
@@ -129,11 +132,17 @@ impl Handoff {
             return Err(error);
         }
         session.bot_told = Some(bot_told);
-        self.table.close(session, self.kept_until(self.clock.now())).await?;
+        self.close(session).await?;
         session.state = State::Closed;
         self.record(&About::Reason(reason), &[(Metric::SessionsEnded, 1.0)]);
         tracing::info!(session.id = %session.session_id, reason, "a session is over");
         Ok(Delivered::without_id())
+    }
+
+    /// Marks a session as over; boxed here, since an end is deep in the stack.
+    fn close<'a>(&'a self, session: &'a Session) -> BoxFuture<'a, Result<()>> {
+        let expires_at = self.kept_until(self.clock.now());
+        async move { Ok(self.table.close(session, expires_at).await?) }.boxed()
     }
 
     /// Closes the open thread of a chat; one that is closed or gone is fine.

@@ -34,9 +34,9 @@ impl Handoff {
         // Not yet the next renewal's time: this one may still fail.
         let next = if now < renewed.due_at { renewed.due_at } else { now + LOOK_AGAIN };
         let taken = self.table.take_timer(&session.session_id, Timer::Pause, now, next).await?;
-        if taken && self.is_abandoned(session).await? {
+        if taken && Box::pin(self.is_abandoned(session)).await? {
             tracing::info!(session.id = %session.session_id, "a session in which nobody says anything is given up");
-            self.give_up(session, ResumeReason::Abandoned, deadline).await?;
+            Box::pin(self.give_up(session, ResumeReason::Abandoned, deadline)).await?;
         } else if taken && now >= renewed.due_at {
             let source_id = self.renewal_of(session, renewed.at).await?;
             self.tell_bot(session, Position { at: now, source_id }, &ToBot::Renewal, deadline).await?;

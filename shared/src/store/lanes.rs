@@ -275,13 +275,12 @@ impl Table {
     /// As all writes: see [`Error`](super::Error).
     pub async fn park_unread(
         &self,
-        id: &SessionId,
+        (id, user_id): (&SessionId, &UserId),
         lane: Lane,
         lease: &Lease,
         unread: &Unread,
         now: Timestamp,
         expires_at: Timestamp,
-        user_id: &UserId,
     ) -> Result<bool> {
         let Unread { position, item } = unread;
         let outcome_unknown = item.get("outcome_unknown").and_then(|known| known.as_bool().ok()).copied();

@@ -246,7 +246,7 @@ pub(super) async fn new_user(handoff: &Handoff, install: &Install, user_id: &Use
         email: None,
         picture_url: found.picture_url.map(Into::into),
     };
-    handoff.table.put_profile(user_id, &profile, handoff.kept_until(handoff.clock.now())).await?;
+    Box::pin(handoff.table.put_profile(user_id, &profile, handoff.kept_until(handoff.clock.now()))).await?;
     handoff.table.user(user_id).await?.ok_or(Error::Busy)
 }
 
