@@ -41,6 +41,7 @@ scenarios! {
     nobody_waits_for_vendors_that_fail = "both-fail", 0.002;
     nobody_waits_for_vendors_that_hang = "both-hang", 0.002;
     what_happened_while_we_were_down_is_recovered = "down", 0.002;
+    a_vendor_that_is_down_keeps_no_other_from_its_turn = "due", 0.002;
     no_lost_answer_of_the_table_loses_or_doubles_anything = "lost-store-answers", 0.002;
     no_throttled_call_of_the_table_loses_or_doubles_anything = "table-throttled", 0.002;
     writes_that_meet_lose_and_double_nothing = "conflicts", 0.002;
@@ -65,6 +66,7 @@ scenarios! {
     no_widget_waits_for_vendors_that_fail = "botcopy-both-fail", 0.002;
     no_widget_waits_for_vendors_that_hang = "botcopy-both-hang", 0.002;
     what_happened_while_we_were_down_reaches_widgets = "botcopy-down", 0.002;
+    a_vendor_that_is_down_keeps_no_other_of_a_widget_from_its_turn = "botcopy-due", 0.002;
     no_lost_answer_of_the_table_loses_anything_of_botcopys = "botcopy-lost-store-answers", 0.002;
     no_throttled_call_of_the_table_loses_anything_of_botcopys = "botcopy-table-throttled", 0.002;
     writes_that_meet_lose_nothing_of_botcopys = "botcopy-conflicts", 0.002;

@@ -4,6 +4,7 @@ mod bot_side;
 mod botcopy;
 mod conflicts;
 mod down;
+mod due;
 mod duplicates;
 mod field;
 mod handling;
@@ -157,6 +158,11 @@ impl Kind {
             name: "down",
             shows: "we are down for five minutes: every message and every closure is recovered within 120 s, once",
             play: |size, bot| Box::pin(down::for_minutes(size, bot)),
+        },
+        Self {
+            name: "due",
+            shows: "10,000 lanes are due for a vendor that is down: one of each other vendor has its turn in the same sweep",
+            play: |size, bot| Box::pin(due::behind_a_vendor(size, bot)),
         },
         Self {
             name: "lost-store-answers",

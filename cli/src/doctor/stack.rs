@@ -18,6 +18,9 @@ const SWEEP_LATE: Duration = Duration::from_secs(150);
 /// What has been due for longer than this has been tried in vain for as long.
 const OVERDUE: Duration = Duration::from_secs(300);
 
+/// Every live session is due for something within this time.
+const OUTLOOK: Duration = Duration::from_secs(960);
+
 /// A path key with fewer characters could be guessed.
 const SHORTEST_PATH_KEY: usize = 32;
 
@@ -268,6 +271,26 @@ async fn look_at_what_waits(patient: &Patient<'_>, report: &mut Report, io: &mut
     }
 }
 
+/// Sessions that this version cannot read: the sweep comes back to them again and again, so that they are never overdue.
+async fn look_at_sessions(patient: &Patient<'_>, report: &mut Report) {
+    const MOST: i32 = 10_000;
+    let unreadable = async {
+        let due = patient.table.due(patient.now + OUTLOOK, MOST).await?;
+        let ids: Vec<_> = due.into_iter().map(|(_, session_id, _)| session_id).collect();
+        patient.table.unreadable(&ids).await
+    };
+    match unreadable.await {
+        Ok(unreadable) => unreadable.into_iter().for_each(|session_id| {
+            report.finding(
+                "unreadable",
+                format!("session {session_id}: its own item"),
+                "It is damaged, or a newer version wrote it: deploy that one again.",
+            );
+        }),
+        Err(error) => report.finding("unreadable", causes(&error), "Check the table."),
+    }
+}
+
 /// What waits for too long, and what was given up.
 pub(super) async fn look_at_backlog(patient: &Patient<'_>, report: &mut Report, io: &mut Io<'_>) {
     const MOST: i32 = 1_000;
@@ -283,6 +306,7 @@ pub(super) async fn look_at_backlog(patient: &Patient<'_>, report: &mut Report, 
         }
         Err(error) => report.finding("backlog", causes(&error), "Check the table."),
     }
+    look_at_sessions(patient, report).await;
     look_at_what_waits(patient, report, io).await;
     let parked: Result<_, store::Error> = patient.table.parked(patient.now, &mut progress(io)).await;
     match parked {

@@ -99,6 +99,11 @@ impl Gates {
         [&self.livechat, &self.botpress, &self.botcopy]
     }
 
+    /// The gate before a vendor, by its name.
+    pub(super) fn of(&self, vendor: &str) -> Option<&Gate> {
+        self.all().into_iter().find(|gate| gate.vendor == vendor)
+    }
+
     /// Learns what other invocations know; costs one read, which is made beside others.
     pub(super) async fn refresh(&self) -> Result<()> {
         self.learn(&self.table.vendor_states().await?);
@@ -120,7 +125,7 @@ impl Gates {
     pub(super) fn learn(&self, states: &[VendorState]) {
         for state in states {
             state.secret_since.into_iter().for_each(|since| self.recall.learn(since));
-            self.all().into_iter().filter(|gate| gate.vendor == state.vendor).for_each(|gate| gate.learn(state));
+            self.of(&state.vendor).into_iter().for_each(|gate| gate.learn(state));
         }
     }
 
@@ -155,6 +160,11 @@ impl Gate {
     /// The way to the vendor for a party: those who share a credential, or a bot.
     pub(super) const fn door<'a>(&'a self, party: &'a str) -> Door<'a> {
         Door { gate: self, party }
+    }
+
+    /// Whether the vendor has asked everybody to wait, and no call is due that tries.
+    pub(super) fn is_closed_to_all(&self) -> bool {
+        self.seen().limits.is_closed_to_all(self.clock.now())
     }
 
     /// Whether the vendor has failed again and again until just now: somebody who waits for it waits in vain.
@@ -425,14 +435,14 @@ impl Handoff {
     /// Whether `error` is a limit that, for all that is known, is on one session alone.
     pub(super) fn is_limited_alone(&self, error: &Error) -> bool {
         let Error::Limited { vendor, party, .. } = error else { return false };
-        let gate = self.gates.all().into_iter().find(|gate| gate.vendor == *vendor);
+        let gate = self.gates.of(vendor);
         gate.is_some_and(|gate| gate.seen().limits.passage(party, gate.clock.now()) == Passage::Open)
     }
 
     /// Takes note of a limit that a vendor has named to somebody, if `error` is one.
     pub(super) async fn note_limit(&self, error: &Error, user_id: &UserId) {
         let Error::Limited { vendor, party, wait, .. } = error else { return };
-        if let Some(gate) = self.gates.all().into_iter().find(|gate| gate.vendor == *vendor) {
+        if let Some(gate) = self.gates.of(vendor) {
             gate.limit(party, &fingerprint(user_id), *wait).await;
         }
     }

@@ -1,5 +1,7 @@
 //! Files of the user: fetched from the bot platform, kept at LiveChat, and shown there; where that cannot be, their link.
 
+use std::time::Duration;
+
 use super::credentials::call;
 use super::drain::{Content as _, Delivered};
 use super::gates::patiently;
@@ -7,7 +9,7 @@ use super::to_agent::Addressee;
 use super::{Error, Handoff, Result};
 use crate::bridge::{Media, ToAgent, to_livechat};
 use crate::livechat::NewEvent;
-use crate::media::Download;
+use crate::media::{self, Download};
 use crate::redacted::Redacted;
 use crate::store::lane::Waiting;
 use crate::store::{Session, User};
@@ -18,6 +20,12 @@ const MOST_DOWNLOADS: u32 = 3;
 
 /// How many attempts an upload is given, which fails mostly because LiveChat is down altogether.
 const MOST_ATTEMPTS: u32 = 8;
+
+/// Stands for where files come from.
+const FILES: &str = "the host of a file";
+
+/// When a file is tried again that had no room in memory.
+const CROWDED_FOR: Duration = Duration::from_secs(1);
 
 impl Handoff {
     /// Shows a file to the agents; what was uploaded before is not uploaded again.
@@ -98,6 +106,8 @@ impl Handoff {
         fail_point!(After, "media fetch");
         match fetched {
             Ok(download) => Ok(Some(download)),
+            // Nothing of the file has failed, and nothing is counted against it.
+            Err(media::Error::Crowded) => Err(Error::Waiting { vendor: FILES, wait: CROWDED_FOR }),
             Err(error) if error.is_retryable() => {
                 let progress = Media { failed_downloads: media.failed_downloads + 1, ..media.clone() };
                 self.note_progress(session, item, progress).await?;

@@ -1,10 +1,14 @@
 //! The sweep: each minute, what no invocation has finished.
 
+use std::collections::HashMap;
+use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::drain::{Content, Drained};
+use super::gates::{BOTCOPY, BOTPRESS, LIVECHAT};
 use super::stop::MayBeOpen;
 use super::{DELIVERY_TIME, Handoff, Result, fresh_holder, platform};
 use crate::bridge::{ToAgent, ToBot};
@@ -12,13 +16,22 @@ use crate::clock::Timestamp;
 use crate::ids::SessionId;
 use crate::metrics::{About, Metric};
 use crate::store::lane::Lane;
-use crate::store::{Due, Session, Timer};
+use crate::store::{Due, Platform, Session, Timer};
 
-/// How much one look at the index brings; what is left comes with the next one.
-const MOST_PER_LOOK: i32 = 200;
+/// How much one look at the index brings: far more than is ever due, and a hundred bytes each.
+const MOST_LISTED: i32 = 100_000;
 
-/// How many lanes and sessions are worked on at once: one that hangs for the whole time of a vendor call holds up no other.
+/// How many of one queue are worked on at once: one that hangs for the whole time of a vendor call holds up no other.
 const AT_ONCE: usize = 16;
+
+/// How many of a queue are tried in one look although their vendor fails; the others wait for what comes of it.
+const TRIED_IN_VAIN: usize = AT_ONCE;
+
+/// How long a look begins anything new: what has become due meanwhile comes with the next one.
+const LONGEST_LOOK: Duration = Duration::from_secs(15);
+
+/// When something is due again that could not be worked on: nothing stays at the head of the index.
+const LOOK_LATER: Duration = Duration::from_secs(30);
 
 /// How many entries of the index are looked through for lanes that wait for a named time.
 const MOST_MEASURED: i32 = 1_000;
@@ -41,11 +54,27 @@ pub struct Swept {
 
 /// What came of one lane or session that was due.
 enum Work {
-    /// Somebody else has it, or it failed and stays due.
+    /// Somebody else has it, or it failed.
     None,
     Done,
     /// It was worked on, and is due again at this time.
     DueAgain(Timestamp),
+    /// It was not looked at, and may be from this time on.
+    Left(Timestamp),
+    /// It is left to the next sweep.
+    LeftForLong,
+}
+
+/// An entry of the index: when it was due, whose it is, and what.
+type Entry = (Timestamp, SessionId, Due);
+
+/// What is due, apart by what can hold it up: one of these has no part in another one's turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Queue {
+    /// Lanes that lead to this vendor; to which, is not known of a few.
+    Lanes(Option<&'static str>),
+    Sessions,
+    Timers(Timer),
 }
 
 /// What came of everything that one look at the index has brought.
@@ -58,12 +87,20 @@ struct Look {
 impl Look {
     fn after(self, work: Work) -> Self {
         match work {
-            Work::None => self,
+            Work::None | Work::LeftForLong => self,
             Work::Done => Self { done: self.done + 1, ..self },
-            Work::DueAgain(at) => {
-                Self { done: self.done + 1, due_again_at: self.due_again_at.into_iter().chain([at]).min(), ..self }
-            }
+            Work::DueAgain(at) => Self { done: self.done + 1, ..self.due_again(at) },
+            Work::Left(at) => self.due_again(at),
         }
+    }
+
+    fn due_again(self, at: Timestamp) -> Self {
+        Self { due_again_at: self.due_again_at.into_iter().chain([at]).min(), ..self }
+    }
+
+    fn and(self, other: Self) -> Self {
+        let both = Self { due: self.due + other.due, done: self.done + other.done, ..self };
+        other.due_again_at.into_iter().fold(both, Self::due_again)
     }
 }
 
@@ -122,37 +159,110 @@ impl Handoff {
                 // Callers leave to the sweep what they have for such a vendor.
                 due_again_at = due_again_at.map(|at| at.min(now + LOOK_WHILE_FAILING));
             }
-            let there_is_more = look.done > 0 && look.due >= MOST_PER_LOOK.unsigned_abs() as usize;
-            match (there_is_more, due_again_at) {
-                _ if now + DELIVERY_TIME > deadline => return Ok(swept),
-                (true, _) => {}
-                (false, Some(at)) if at + DELIVERY_TIME <= deadline => self.clock.sleep_until(at).await,
-                (false, _) => return Ok(swept),
+            match due_again_at {
+                Some(at) if at.max(now) + DELIVERY_TIME <= deadline => self.clock.sleep_until(at).await,
+                _ => return Ok(swept),
             }
         }
     }
 
     async fn look(&self, deadline: Timestamp) -> Result<Look> {
         let now = self.clock.now();
-        let listed = self.table.due(now + OUTLOOK, MOST_PER_LOOK).await?;
+        let listed = self.table.due(now + OUTLOOK, MOST_LISTED).await?;
         let (due, soon): (Vec<_>, Vec<_>) = listed.into_iter().partition(|(due_at, ..)| *due_at <= now);
         let next_lane = soon.into_iter().find(|(.., what)| matches!(what, Due::Lane(_))).map(|(due_at, ..)| due_at);
-        let look = Look { due: due.len(), done: 0, due_again_at: next_lane };
-        let works = stream::iter(due).map(|(_, session_id, what)| Box::pin(self.work_on(session_id, what, deadline)));
-        Ok(works.buffer_unordered(AT_ONCE).fold(look, async |look, work| look.after(work)).await)
+        let queues = self.queues(due).await;
+        let worked_off = join_all(queues.into_iter().map(|(queue, due)| Box::pin(self.work_off(queue, due, deadline))));
+        let soon = Look { due: 0, done: 0, due_again_at: next_lane };
+        Ok(worked_off.await.into_iter().fold(soon, Look::and))
     }
 
-    async fn work_on(&self, session_id: SessionId, what: Due, deadline: Timestamp) -> Work {
-        if self.clock.now() + DELIVERY_TIME > deadline {
-            return Work::None;
+    /// What is due, in queues of its own for each kind and vendor, longest due first.
+    async fn queues(&self, due: Vec<Entry>) -> Vec<(Queue, Vec<Entry>)> {
+        let to_bot =
+            due.iter().filter(|(.., what)| *what == Due::Lane(Lane::ToBot)).map(|(_, session_id, _)| session_id);
+        let to_bot: Vec<_> = to_bot.cloned().collect();
+        // Of a few it does not matter: all are tried at once.
+        let vendors = if to_bot.len() > AT_ONCE { self.bot_vendors(&to_bot).await } else { HashMap::new() };
+        let mut queues: Vec<(Queue, Vec<Entry>)> = Vec::new();
+        for entry in due {
+            let queue = match entry.2 {
+                Due::Lane(Lane::ToAgent) => Queue::Lanes(Some(LIVECHAT)),
+                Due::Lane(Lane::ToBot) => Queue::Lanes(vendors.get(&entry.1).copied()),
+                Due::Session => Queue::Sessions,
+                Due::Timer(timer) => Queue::Timers(timer),
+            };
+            match queues.iter_mut().find(|(one, _)| *one == queue) {
+                Some((_, entries)) => entries.push(entry),
+                None => queues.push((queue, vec![entry])),
+            }
         }
-        let worked = match what {
-            Due::Lane(Lane::ToAgent) => self.sweep_lane::<ToAgent>(&session_id, deadline).await,
-            Due::Lane(Lane::ToBot) => self.sweep_lane::<ToBot>(&session_id, deadline).await,
-            Due::Timer(timer) => self.sweep_timer(&session_id, timer, deadline).await,
-            Due::Session => self.sweep_session(&session_id, deadline).await,
+        queues
+    }
+
+    /// On which platform the bot of each session lives, as far as that can be learned.
+    async fn bot_vendors(&self, ids: &[SessionId]) -> HashMap<SessionId, &'static str> {
+        let platforms = self.table.platforms(ids).await.unwrap_or_else(|error| {
+            tracing::warn!(error = %error, "lanes of all platforms wait for each other");
+            HashMap::new()
+        });
+        let vendor = |platform| match platform {
+            Platform::Botpress(_) => BOTPRESS,
+            Platform::Botcopy(_) => BOTCOPY,
         };
-        match worked {
+        platforms.into_iter().map(|(session_id, platform)| (session_id, vendor(platform))).collect()
+    }
+
+    /// Works on all of a queue, as long as the look may last and its vendor takes anything.
+    async fn work_off(&self, queue: Queue, due: Vec<Entry>, deadline: Timestamp) -> Look {
+        let until = self.clock.now() + LONGEST_LOOK;
+        let look = Look { due: due.len(), done: 0, due_again_at: None };
+        let works = stream::iter(due).enumerate().map(|(place, entry)| async move {
+            let now = self.clock.now();
+            // Not asked before it counts: the first who asks of a doubtful vendor is the one to try.
+            let left = (place >= TRIED_IN_VAIN).then(|| self.left_alone(queue)).flatten();
+            match left {
+                _ if now + DELIVERY_TIME > deadline => Work::LeftForLong,
+                _ if now >= until => Work::Left(now),
+                Some(left) => left,
+                None => self.begun(entry, deadline).await,
+            }
+        });
+        works.buffer_unordered(AT_ONCE).fold(look, async |look, work| look.after(work)).await
+    }
+
+    /// What becomes of a queue's lanes where their vendor takes nothing at the moment, as far as that is known without a call.
+    fn left_alone(&self, queue: Queue) -> Option<Work> {
+        let Queue::Lanes(Some(vendor)) = queue else { return None };
+        let gate = self.gates.of(vendor)?;
+        if gate.is_closed_to_all() {
+            return Some(Work::LeftForLong);
+        }
+        gate.is_left_alone().then(|| Work::Left(self.clock.now() + LOOK_WHILE_FAILING))
+    }
+
+    /// The work on one entry: made apart from where it is waited for, or all of it would be on the stack twice.
+    fn begun(&self, entry: Entry, deadline: Timestamp) -> Pin<Box<dyn Future<Output = Work> + Send + '_>> {
+        Box::pin(self.work_on(entry, deadline))
+    }
+
+    /// The work of each kind, likewise.
+    fn work_of<'a>(
+        &'a self,
+        session_id: &'a SessionId,
+        what: Due,
+        deadline: Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Result<Work>> + Send + 'a>> {
+        match what {
+            Due::Lane(Lane::ToAgent) => Box::pin(self.sweep_lane::<ToAgent>(session_id, deadline)),
+            Due::Lane(Lane::ToBot) => Box::pin(self.sweep_lane::<ToBot>(session_id, deadline)),
+            Due::Timer(timer) => Box::pin(self.sweep_timer(session_id, timer, deadline)),
+            Due::Session => Box::pin(self.sweep_session(session_id, deadline)),
+        }
+    }
+
+    async fn work_on(&self, (due_at, session_id, what): Entry, deadline: Timestamp) -> Work {
+        let work = match self.work_of(&session_id, what, deadline).await {
             Ok(work) => work,
             Err(error) => {
                 tracing::error!(error = %error, session.id = %session_id, due = ?what,
@@ -160,7 +270,14 @@ impl Handoff {
                 self.record_stuck(&session_id, what).await;
                 Work::None
             }
+        };
+        if matches!(work, Work::None) {
+            let then = self.clock.now() + LOOK_LATER;
+            if let Err(error) = self.table.look_later(&session_id, what, due_at, then).await {
+                tracing::warn!(error = %error, session.id = %session_id, due = ?what, "this stays at the head of what is due");
+            }
         }
+        work
     }
 
     async fn record_stuck(&self, session_id: &SessionId, what: Due) {
@@ -211,10 +328,19 @@ impl Handoff {
 
     async fn sweep_session(&self, session_id: &SessionId, deadline: Timestamp) -> Result<Work> {
         let Some(session) = self.table.session(session_id).await? else { return Ok(Work::None) };
-        Ok(match self.look_after(session, deadline).await? {
+        Ok(match self.looked_after(session, deadline).await? {
             true => Work::Done,
             false => Work::None,
         })
+    }
+
+    /// What is due for a session, likewise.
+    fn looked_after(
+        &self,
+        session: Session,
+        deadline: Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Result<bool>> + Send + '_>> {
+        Box::pin(self.look_after(session, deadline))
     }
 
     async fn sweep_timer(&self, session_id: &SessionId, timer: Timer, deadline: Timestamp) -> Result<Work> {
@@ -226,6 +352,11 @@ impl Handoff {
             true => Work::Done,
             false => Work::None,
         })
+    }
+
+    /// The rest of a start, likewise.
+    fn finish(&self, session: Session, deadline: Timestamp) -> Pin<Box<dyn Future<Output = Result<()>> + Send + '_>> {
+        Box::pin(self.finish_start(session, deadline))
     }
 
     /// Takes over a start whose claimant has gone: finishes it where somebody was promised that, else undoes it, since
@@ -240,8 +371,8 @@ impl Handoff {
             session.in_doubt_until = Some(session.doubt_of_claim());
             session.claim = claim;
             match platform::outlives_caller(&session.platform) {
-                true => self.finish_start(session, deadline).await?,
-                false => self.undo(&session, None, MayBeOpen::Yes, deadline).await?,
+                true => self.finish(session, deadline).await?,
+                false => Box::pin(self.undo(&session, None, MayBeOpen::Yes, deadline)).await?,
             }
         }
         Ok(taken)

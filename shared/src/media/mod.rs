@@ -3,6 +3,8 @@
 //! The addresses come from whoever talks to the bot, so nothing about them is trusted: only `https`, only hosts on a list,
 //! only addresses of the public internet, checked at every redirect and for the very address that is connected to; a limit
 //! of size and of time; no credential, no cookie, no referrer. Content is taken as it is declared and never looked into.
+//!
+//! All files that a process holds at one time share a budget of memory, however many lanes are at work.
 
 mod address;
 mod credential;
@@ -18,6 +20,7 @@ use http::{StatusCode, header};
 use reqwest::dns::Resolve;
 use reqwest::{Response, Url};
 use rustls::ClientConfig;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use address::{NotPublic, OnlyPublic, SystemResolver};
 pub use credential::carries_credential;
@@ -28,6 +31,9 @@ use crate::http::{BuildError, USER_AGENT};
 
 /// What LiveChat takes at most ("10 MB").
 pub const MAX_BYTES: usize = 10 * 1024 * 1024;
+
+/// What all files together may take that are held at one time: a sixth of the memory that a function has.
+const BUDGET_BYTES: usize = 4 * MAX_BYTES;
 
 /// How long a download may take in all; as long as a vendor's call.
 const TIME: Duration = Duration::from_secs(5);
@@ -42,6 +48,8 @@ pub struct Download {
     pub declared: Declared,
     /// The bytes.
     pub content: Bytes,
+    /// Their part of the budget, as long as anybody has them.
+    _held: Arc<OwnedSemaphorePermit>,
 }
 
 /// Why there is no file. No variant says where it was.
@@ -68,6 +76,9 @@ pub enum Error {
     /// The time was up before the last byte.
     #[error("the file did not come in time")]
     TimedOut,
+    /// Other files take all of the memory that there is for them; nothing was sent.
+    #[error("too many files are held at once")]
+    Crowded,
     /// No connection, or a broken one.
     #[error("the connection failed")]
     Failed(#[source] reqwest::Error),
@@ -82,7 +93,7 @@ impl Error {
                 let later = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
                 status.is_server_error() || later.contains(status)
             }
-            Self::TimedOut | Self::Failed(_) => true,
+            Self::TimedOut | Self::Crowded | Self::Failed(_) => true,
         }
     }
 
@@ -104,6 +115,7 @@ pub struct Fetcher {
     client: reqwest::Client,
     policy: Policy,
     time: Duration,
+    budget: Arc<Semaphore>,
 }
 
 impl Fetcher {
@@ -128,20 +140,32 @@ impl Fetcher {
             .referer(false)
             .no_proxy()
             .build()?;
-        Ok(Self { client, policy, time })
+        Ok(Self { client, policy, time, budget: Arc::new(Semaphore::new(BUDGET_BYTES)) })
     }
 
-    /// Downloads the file at `url`, which can be anything.
+    /// Downloads the file at `url`, which can be anything; waits its turn where too many are held, as long as a download may take.
     ///
     /// # Errors
     ///
     /// [`Error`].
     pub async fn fetch(&self, url: &str) -> Result<Download, Error> {
         let url = Url::parse(url).map_err(|_| Error::NotAllowed)?;
-        tokio::time::timeout(self.time, self.follow(url)).await.unwrap_or(Err(Error::TimedOut))
+        let mut held = self.hold().await?;
+        let (declared, content) =
+            tokio::time::timeout(self.time, self.follow(url)).await.unwrap_or(Err(Error::TimedOut))?;
+        // Most files are far smaller than what may come.
+        drop(held.split(MAX_BYTES.saturating_sub(content.len())));
+        Ok(Download { declared, content, _held: Arc::new(held) })
     }
 
-    async fn follow(&self, mut url: Url) -> Result<Download, Error> {
+    /// As much of the budget as any file may take.
+    async fn hold(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let most = u32::try_from(MAX_BYTES).unwrap_or(u32::MAX);
+        let held = Arc::clone(&self.budget).acquire_many_owned(most);
+        tokio::time::timeout(self.time, held).await.ok().and_then(Result::ok).ok_or(Error::Crowded)
+    }
+
+    async fn follow(&self, mut url: Url) -> Result<(Declared, Bytes), Error> {
         for _ in 0..=MAX_REDIRECTS {
             if !self.policy.admits(&url) {
                 return Err(Error::NotAllowed);
@@ -163,7 +187,7 @@ fn next(response: &Response, url: &Url) -> Option<Url> {
     url.join(location).ok()
 }
 
-async fn read(mut response: Response, url: &Url) -> Result<Download, Error> {
+async fn read(mut response: Response, url: &Url) -> Result<(Declared, Bytes), Error> {
     let is_plain = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
     if response.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| !is_plain(encoding)) {
         return Err(Error::Encoded);
@@ -181,7 +205,7 @@ async fn read(mut response: Response, url: &Url) -> Result<Download, Error> {
         }
         content.extend_from_slice(&chunk);
     }
-    Ok(Download { declared, content: content.freeze() })
+    Ok((declared, content.freeze()))
 }
 
 #[cfg(test)]

@@ -374,3 +374,29 @@ async fn no_error_says_where_the_file_was() {
     let failed = patient(&server).fetch(&format!("{server}/canary")).await.unwrap_err();
     assert!(!format!("{failed} {failed:?}").contains("canary"));
 }
+
+#[tokio::test]
+async fn files_that_are_held_at_one_time_share_a_budget() {
+    let (full, small) = (vec![7; MAX_BYTES], vec![7; 1_000]);
+    let [full, small] = [full, small].map(|body| serving(ResponseTemplate::new(200).set_body_bytes(body)));
+    let (full, small) = (full.await, small.await);
+    let (url, small_url) = (format!("{}/x.png", full.uri()), format!("{}/x.png", small.uri()));
+    let fetcher = patient(&full.uri());
+    let most = BUDGET_BYTES / MAX_BYTES;
+    let mut held = Vec::new();
+    for _ in 0..most {
+        held.push(fetcher.fetch(&url).await.unwrap());
+    }
+    let one_more = tokio::time::timeout(Duration::from_millis(50), fetcher.fetch(&url)).await;
+    assert!(one_more.is_err() && full.received_requests().await.unwrap().len() == most, "it waits, and asks nobody");
+    held.pop();
+    held.push(fetcher.fetch(&url).await.unwrap());
+
+    let crowded = Fetcher { time: Duration::from_millis(1), ..fetcher };
+    assert!(matches!(crowded.fetch(&url).await, Err(Error::Crowded)));
+    let fetcher = patient(&small.uri());
+    for _ in 0..10 * most {
+        held.push(fetcher.fetch(&small_url).await.unwrap());
+    }
+    assert_eq!(held.len(), 11 * most, "a small file takes as much as it has");
+}

@@ -1,12 +1,14 @@
 //! What the sweep looks for: the sparse index `due`.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 
 use super::keys::{DUE_SHARD, Key};
 use super::lane::Lane;
 use super::timers::Timer;
 use super::transaction::Change;
-use super::{Item, Result, Table, text};
+use super::{Item, Platform, Result, Session, Table, text};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
 
@@ -46,6 +48,74 @@ impl Table {
         }
         due.truncate(most);
         Ok(due)
+    }
+}
+
+/// How many items one call brings at most.
+const MOST_READ_AT_ONCE: usize = 100;
+
+#[derive(Deserialize)]
+struct OnPlatform {
+    session_id: SessionId,
+    platform: Platform,
+}
+
+impl Due {
+    fn key(self, id: &SessionId) -> Key {
+        match self {
+            Self::Lane(lane) => Key::lane(id, lane),
+            Self::Timer(timer) => Key::timer(id, timer),
+            Self::Session => Key::session(id),
+        }
+    }
+}
+
+impl Table {
+    /// Makes something due at `then` that was due at `seen`, unless somebody has moved it meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn look_later(&self, id: &SessionId, what: Due, seen: Timestamp, then: Timestamp) -> Result<()> {
+        let change = Change {
+            expression: "SET due_at = :then",
+            condition: "due_at = :seen",
+            values: vec![(":then", text(then)), (":seen", text(seen))],
+        };
+        self.update("table look_later", &what.key(id), change).await.map(drop)
+    }
+
+    /// On which platform the bots of these sessions live; a session that is gone, or cannot be read, is left out.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn platforms(&self, ids: &[SessionId]) -> Result<HashMap<SessionId, Platform>> {
+        let sessions = self.sessions(ids).await?.into_iter();
+        let read = sessions.filter_map(|item| serde_dynamo::from_item::<_, OnPlatform>(item).ok());
+        Ok(read.map(|one| (one.session_id, one.platform)).collect())
+    }
+
+    /// Those of these sessions that this version cannot read.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn unreadable(&self, ids: &[SessionId]) -> Result<Vec<SessionId>> {
+        let sessions = self.sessions(ids).await?.into_iter();
+        let unreadable = sessions.filter(|item| serde_dynamo::from_item::<_, Session>(item.clone()).is_err());
+        Ok(unreadable.filter_map(|item| Key::session_of(item.get("pk")?.as_s().ok()?)).collect())
+    }
+
+    async fn sessions(&self, ids: &[SessionId]) -> Result<Vec<Item>> {
+        let mut keys: Vec<_> = ids.iter().map(Key::session).collect();
+        keys.sort_by(|one, other| one.pk.cmp(&other.pk));
+        keys.dedup();
+        let mut items = Vec::new();
+        for some in keys.chunks(MOST_READ_AT_ONCE) {
+            items.extend(self.get_all(some).await?);
+        }
+        Ok(items)
     }
 }
 

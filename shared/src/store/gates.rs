@@ -143,6 +143,11 @@ impl Limits {
         })
     }
 
+    /// Whether nobody at all may call now.
+    pub fn is_closed_to_all(&self, now: Timestamp) -> bool {
+        self.closed.is_some_and(|closure| matches!(closure.passage(now), Passage::Closed(_)))
+    }
+
     /// Takes note that somebody of a party was refused, and asked to wait.
     pub fn refuse(&mut self, party: &str, whose: &str, now: Timestamp, wait: Duration) {
         let until = now + wait;
@@ -331,7 +336,9 @@ mod tests {
         assert_eq!(limits.passage("another bot", at(13)), Passage::Open);
         limits.refuse("another bot", "eve", at(14), MINUTE);
         assert_eq!(limits.passage("a third", at(14)), Passage::Open);
+        assert!(!limits.is_closed_to_all(at(14)));
         limits.refuse("another bot", "joe", at(15), MINUTE);
+        assert!(limits.is_closed_to_all(at(15)) && !limits.is_closed_to_all(at(75)));
         assert_eq!(limits.passage("a third", at(15)), Passage::Closed(at(75)));
         assert_eq!(limits.closures(at(15)).len(), 3);
     }

@@ -70,6 +70,11 @@ impl Stage {
         Self::around(bot, world)
     }
 
+    /// The same stage, for users of another bot.
+    pub fn with(&self, bot: Bot) -> Self {
+        Self { side: BotSide::new(bot, &self.world), ..self.clone() }
+    }
+
     fn around(bot: Bot, world: World) -> Self {
         let world = Arc::new(world);
         let client = sandbox::server::client().expect("a client can be made");
@@ -134,7 +139,13 @@ impl Stage {
 
     /// New users, handed over, with the settle time behind them.
     pub async fn sessions(&self, count: usize) -> Vec<Session> {
-        let people: Vec<_> = (0..count).map(|number| (self.side.new_person(number), asking(number))).collect();
+        self.sessions_from(0, count).await
+    }
+
+    /// The same, where there are so many already.
+    pub async fn sessions_from(&self, first: usize, count: usize) -> Vec<Session> {
+        let people: Vec<_> =
+            (first..first + count).map(|number| (self.side.new_person(number), asking(number))).collect();
         for some in people.chunks(SIDE_BY_SIDE) {
             let mut escalations = JoinSet::new();
             for (person, text) in some {
@@ -230,7 +241,7 @@ impl Stage {
     }
 
     /// How many lanes have something that waits; much cheaper than a look at every item.
-    fn due_lanes(&self) -> usize {
+    pub fn due_lanes(&self) -> usize {
         let due = self.world.stack.table.due().expect("the table can be read");
         due.iter().filter(|key| crate::text(key, "sk").starts_with("LANE#")).count()
     }
