@@ -283,6 +283,11 @@ impl Faults {
         self.add(calls, Some(whose), Effect::Spoil { fault, remaining: None });
     }
 
+    /// Spoils the next `times` matching calls that contain `whose`, as [`always_for`](Self::always_for) does.
+    pub fn next_for(&self, times: u32, whose: &str, calls: &str, fault: Fault) {
+        self.add(calls, Some(whose), Effect::Spoil { fault, remaining: Some(times) });
+    }
+
     /// Serves at most `most` matching calls with `whose` in any `window`; the rest get a 429 whose `Retry-After` is true.
     pub fn limit_for(&self, whose: &str, calls: &str, most: usize, window: Duration) {
         self.add(calls, Some(whose), Effect::Limit { most, window, served: VecDeque::new() });

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sandbox::faults::Fault;
+use sandbox::table_proxy::throttled;
 use serde_json::json;
 use tests::{ANNA, SECRET_ID, World};
 
@@ -97,4 +98,26 @@ async fn a_new_api_key_is_looked_up_when_the_old_one_is_refused() {
     world.answers(ANNA, "two").await;
     minutes(&world, 2).await;
     assert_eq!(world.widget_shows(&user, "agent"), ["one", "two"]);
+}
+
+/// The table refuses what follows a push: the note that the pause has begun anew, or the push's own completion.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_is_not_made_again_because_the_table_takes_no_note_of_it() {
+    for (of, calls) in [("paused_at", ".UpdateItem"), ("\"Delete\"", ".TransactWriteItems")] {
+        let world = World::with_table_proxy(&[]).await;
+        let user = world.handed_over_user().await;
+        world.answers(ANNA, "zero").await;
+        world.advance(Duration::from_secs(150));
+        world.sweep().await;
+        let (joined, table) = (world.widget_shows(&user, "notice").len(), world.stack.table_proxy.as_ref().unwrap());
+        // More often than the table's client tries by itself.
+        table.faults().next_for(8, of, calls, throttled());
+        world.answers(ANNA, "one").await;
+        assert!(table.faults().spoiled().len() > 2, "{of}");
+        table.faults().clear();
+        world.catch_up().await;
+        assert_eq!(world.widget_shows(&user, "agent"), ["zero", "one"], "{of}");
+        assert_eq!(world.widget_shows(&user, "notice").len(), joined, "{of}");
+        assert!(world.items("waiting").is_empty(), "{of}");
+    }
 }

@@ -158,3 +158,27 @@ async fn a_vendor_that_named_a_time_is_not_called_before_it() {
     world.sweep().await;
     assert_eq!(world.shown_by_agents(), ["hello", "later", "last"]);
 }
+
+/// Readings and what arrives meet in the same lane; what is known already is not written again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reading_of_what_is_known_makes_no_transaction() {
+    let world = World::of_instances(1, true).await;
+    world.escalated_user("Ann").await;
+    for number in 0..30 {
+        world.answers(ANNA, &format!("{number}")).await;
+    }
+    let tally = || world.stack.table_proxy.as_ref().unwrap().conflicts().tally();
+    let readings = || world.entries("call_answered", "/call", "agent/get_chat").len();
+    let (before, read) = (tally(), readings());
+    for _ in 0..4 {
+        world.advance(MINUTE);
+        world.sweep().await;
+    }
+    assert!(readings() > read);
+    assert_eq!(tally().transactions, before.transactions);
+    while_we_are_down(&world, async || world.answers(ANNA, "missed").await).await;
+    let before = tally();
+    world.sweep().await;
+    assert_eq!(tally().transactions - before.transactions, 2, "one that accepts and one that completes");
+    assert_eq!(world.shown_by_agents().last().map(String::as_str), Some("missed"));
+}

@@ -175,6 +175,7 @@ fn session(id: &str, user: &str) -> Session {
         opening: None,
         paused_at: None,
         silent_reads: 0,
+        read_up_to: None,
         must_read: false,
         bot_told: None,
         kept_at: None,

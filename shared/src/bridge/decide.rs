@@ -1,5 +1,6 @@
 //! What an event of LiveChat means for the bot.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{AgentProfile, MessageContent, ToBot};
@@ -136,6 +137,15 @@ pub fn decide_from_thread(
         intentions.extend(about.ended(&thread.id));
     }
     intentions
+}
+
+/// The number up to which a thread that was read shows every event, where it did so up to `before` already; nothing if not even the
+/// first one is there. Numbers that are missing may still come.
+pub fn read_up_to(thread: &Thread, before: Option<u64>) -> Option<u64> {
+    let numbers: BTreeSet<_> = thread.events.iter().filter_map(|event| number_of_event(event.id.as_str())).collect();
+    let after = before.unwrap_or(0);
+    let complete = numbers.range(after + 1..).zip(after + 1..).take_while(|(number, expected)| *number == expected);
+    complete.last().map(|(number, _)| *number).or(before)
 }
 
 struct About<'a> {

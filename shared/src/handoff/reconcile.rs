@@ -1,7 +1,8 @@
 //! Reconciliation: what happened in a thread although no webhook told of it.
 //!
 //! LiveChat repeats a webhook for about a minute only. A thread that has been silent for a while is read as a whole, and
-//! goes through the same decisions as its webhooks would have; what is known already is recognised as a duplicate.
+//! goes through the same decisions as its webhooks would have. What is known already is recognised by its receipts, in one batch; and what
+//! an earlier reading has seen to is not even looked for, so that a long thread costs no more than a short one.
 
 use std::time::Duration;
 
@@ -10,8 +11,9 @@ use super::{DELIVERY_TIME, Handoff, Result, lease_until, platform};
 use crate::bridge::ToBot;
 use crate::bridge::decide::{self, Intention};
 use crate::clock::Timestamp;
+use crate::ids::SessionId;
 use crate::livechat::Chat;
-use crate::store::lane::{Accepted, Position};
+use crate::store::lane::{Accepted, Lease, Position};
 use crate::store::{ChatPointer, Due, KEPT_AGAIN_AFTER, Session, State, Thread};
 
 /// How long a thread may be silent before it is read.
@@ -25,6 +27,13 @@ const OUTAGE: Duration = Duration::from_secs(150);
 
 /// How many sessions are hastened after an outage; the rest is read when it is due.
 const MOST_HASTENED: i32 = 1_000;
+
+/// What a thread that was read tells.
+struct Told {
+    items: Vec<(Position, ToBot)>,
+    /// Once that is in the lane, so is everything up to this number.
+    up_to: Option<u64>,
+}
 
 impl Handoff {
     /// After an outage of ours every session is due at once: nobody knows what was missed. The sweep `last` ran then.
@@ -83,15 +92,38 @@ impl Handoff {
         };
         let Some((chat, pointer)) = read else { return Ok(()) };
         let (session_id, lease) = (&session.session_id, lease_until(deadline));
-        if self.tell_place(session, &chat, deadline).await? {
+        let place = self.place_in_queue(session, &chat);
+        if place.is_some() {
             self.table.hasten_read(session_id, self.clock.now() + SILENCE).await?;
         }
-        let accepted = self.accept_all(session_id, self.told_by(chat, &pointer), &lease).await?;
+        let mut told = self.told_by(session, chat, &pointer);
+        told.items.extend(place);
+        let accepted = self.accept_news(session, told.items, &lease).await?;
+        if let Some(number) = told.up_to.filter(|number| Some(*number) > session.read_up_to) {
+            self.table.note_read(session_id, number).await?;
+        }
         if accepted != Accepted::Duplicate {
-            tracing::warn!(session.id = %session_id, "a thread held something that no webhook had brought");
             self.drain_accepted::<ToBot>(session_id, accepted, &lease, deadline).await;
         }
         Ok(())
+    }
+
+    /// Accepts what a reading brings and the lane has not had: what it has had is found in one batch, and written no second time.
+    async fn accept_news(&self, session: &Session, told: Vec<(Position, ToBot)>, lease: &Lease) -> Result<Accepted> {
+        let session_id = &session.session_id;
+        let news = self.news(session_id, told).await?;
+        if news.iter().any(|(_, content)| !matches!(content, ToBot::Notice { .. })) {
+            tracing::warn!(session.id = %session_id, "a thread held something that no webhook had brought");
+        }
+        self.accept_all(session_id, news, lease).await
+    }
+
+    /// Those of `items` that the lane has not had.
+    async fn news(&self, session_id: &SessionId, mut items: Vec<(Position, ToBot)>) -> Result<Vec<(Position, ToBot)>> {
+        let source_ids: Vec<_> = items.iter().map(|(position, _)| position.source_id.as_str()).collect();
+        let known = self.table.receipts(session_id, ToBot::LANE, &source_ids, self.clock.now()).await?;
+        items.retain(|(position, _)| !known.contains(&position.source_id));
+        Ok(items)
     }
 
     /// Accepts what happened in a thread before its webhooks could find the session; holds it for the settle time.
@@ -104,7 +136,12 @@ impl Handoff {
             if let Some((position, notice)) = self.place_in_queue(session, &chat) {
                 self.accept_for(settled_at, &session.session_id, position, &notice).await?;
             }
-            for (position, content) in self.told_by(chat, pointer) {
+            let mut told = self.told_by(session, chat, pointer).items;
+            // A single one is tried: to look for it would cost as much time as to write it.
+            if told.len() > 1 {
+                told = self.news(&session.session_id, told).await?;
+            }
+            for (position, content) in told {
                 self.accept_for(settled_at, &session.session_id, position, &content).await?;
             }
             Ok::<(), super::Error>(())
@@ -116,15 +153,9 @@ impl Handoff {
 
     /// Accepts what no webhook has brought, while the lane's lease is held already.
     pub(super) async fn accept_missed(&self, session: &Session) -> Result<()> {
-        let missed = self.missed(session).await?;
+        let Some((chat, pointer)) = self.read_session(session).await? else { return Ok(()) };
         let lease = lease_until(self.clock.now() + DELIVERY_TIME);
-        self.accept_all(&session.session_id, missed, &lease).await.map(drop)
-    }
-
-    /// Everything that the session's thread shows to have happened.
-    async fn missed(&self, session: &Session) -> Result<Vec<(Position, ToBot)>> {
-        let read = self.read_session(session).await?;
-        Ok(read.map(|(chat, pointer)| self.told_by(chat, &pointer)).unwrap_or_default())
+        self.accept_news(session, self.told_by(session, chat, &pointer).items, &lease).await.map(drop)
     }
 
     /// The session's thread, with what its events are judged by.
@@ -133,13 +164,6 @@ impl Handoff {
         let (chat, pointer) = tokio::join!(self.read_thread(thread), self.table.find_by_chat(&thread.chat_id));
         let chat = chat?;
         Ok(pointer?.map(|pointer| (chat, pointer)))
-    }
-
-    /// Tells a user who waits what their place in the queue is, once for each; answers whether they wait and can be told.
-    async fn tell_place(&self, session: &Session, chat: &Chat, deadline: Timestamp) -> Result<bool> {
-        let Some((position, notice)) = self.place_in_queue(session, chat) else { return Ok(false) };
-        self.tell_bot(session, position, &notice, deadline).await?;
-        Ok(true)
     }
 
     /// What there is to say of the queue in which a session's thread waits.
@@ -162,9 +186,18 @@ impl Handoff {
         }
     }
 
-    fn told_by(&self, chat: Chat, pointer: &ChatPointer) -> Vec<(Position, ToBot)> {
-        let decided = chat.thread.map(|read| decide::decide_from_thread(&read, &chat.users, pointer, self.clock.now()));
-        decided.unwrap_or_default().into_iter().map(Intention::into_item).collect()
+    /// What a session's thread tells, but for what earlier readings have seen to.
+    fn told_by(&self, session: &Session, chat: Chat, pointer: &ChatPointer) -> Told {
+        let Some(read) = chat.thread else { return Told { items: Vec::new(), up_to: None } };
+        let decided = decide::decide_from_thread(&read, &chat.users, pointer, self.clock.now());
+        let mut items: Vec<_> = decided.into_iter().map(Intention::into_item).collect();
+        items.retain(|(position, _)| {
+            let number = decide::number_of_source(&position.source_id);
+            number.is_none_or(|number| Some(number) > session.read_up_to)
+        });
+        // A thread that is not the present one tells nothing.
+        let up_to = decide::read_up_to(&read, session.read_up_to).filter(|_| read.id == pointer.thread_id);
+        Told { items, up_to }
     }
 
     /// Does what is due for a session; tells whether there was anything.

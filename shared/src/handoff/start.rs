@@ -198,6 +198,7 @@ impl Handoff {
             opening: None,
             paused_at: None,
             silent_reads: 0,
+            read_up_to: None,
             must_read: false,
             bot_told: None,
             kept_at: None,

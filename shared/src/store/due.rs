@@ -8,7 +8,7 @@ use super::keys::{DUE_SHARD, Key};
 use super::lane::Lane;
 use super::timers::Timer;
 use super::transaction::Change;
-use super::{Item, Platform, Result, Session, Table, text};
+use super::{Item, MOST_READ_AT_ONCE, Platform, Result, Session, Table, text};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
 
@@ -50,9 +50,6 @@ impl Table {
         Ok(due)
     }
 }
-
-/// How many items one call brings at most.
-const MOST_READ_AT_ONCE: usize = 100;
 
 #[derive(Deserialize)]
 struct OnPlatform {

@@ -412,14 +412,24 @@ impl Table {
         let mut tries = self.tries_until(lease.until);
         loop {
             if look {
-                let lane: LaneRecord = self.get(&Key::lane(done.session_id, done.lane)).await?.unwrap_or_default();
+                let lane: Option<LaneRecord> = match self.get(&Key::lane(done.session_id, done.lane)).await {
+                    Ok(lane) => lane,
+                    Err(error) => {
+                        tries.pause(error).await?;
+                        continue;
+                    }
+                };
+                let lane = lane.unwrap_or_default();
                 if lane.lease_holder.as_ref() != Some(&lease.holder) {
                     return Ok(Completed::LeaseLost);
                 }
                 nothing_new = lane.arrivals == known.arrivals;
             }
             let change = if nothing_new { &unless_new } else { &anyway };
-            match self.leave(done, change.clone())?.attempt("table complete").await? {
+            // What is delivered is not delivered again because the table has failed for a moment.
+            let attempt =
+                self.leave(done, change.clone())?.attempt("table complete").await.unwrap_or_else(Attempt::Met);
+            match attempt {
                 Attempt::Through(Refusable::Done) if nothing_new => return Ok(completed),
                 Attempt::Through(Refusable::Done) => return Ok(Completed::SomethingArrived),
                 Attempt::Through(Refusable::Refused(_)) if nothing_new => (nothing_new, look) = (false, false),

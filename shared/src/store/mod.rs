@@ -108,6 +108,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type Item = HashMap<String, AttributeValue>;
 
+/// How many items one call brings at most.
+const MOST_READ_AT_ONCE: usize = 100;
+
 /// The stack's only table.
 #[derive(Clone, Debug)]
 pub struct Table {

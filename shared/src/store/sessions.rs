@@ -96,6 +96,9 @@ pub struct Session {
     /// How often in a row the thread was read without finding anything that no webhook had brought.
     #[serde(default)]
     pub silent_reads: u32,
+    /// Up to this number, what the thread's events tell is in the lane: a reading has seen to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_up_to: Option<u64>,
     /// Whether the thread has to be read whatever has arrived lately: after an outage of ours.
     #[serde(default)]
     pub must_read: bool,
@@ -425,6 +428,20 @@ impl Table {
         };
         self.update("table hasten_read", &Key::session(id), change).await?;
         Ok(())
+    }
+
+    /// Notes up to which number a reading has seen to the events of a session's thread.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn note_read(&self, id: &SessionId, up_to: u64) -> Result<()> {
+        let change = Change {
+            expression: "SET read_up_to = :number",
+            condition: "attribute_exists(pk) AND (attribute_not_exists(read_up_to) OR read_up_to < :number)",
+            values: vec![(":number", number(up_to))],
+        };
+        self.update("table note_read", &Key::session(id), change).await.map(drop)
     }
 
     /// Records which agents the bot of `session` has been told of; `before` is the one it was told of last before that.

@@ -1,12 +1,14 @@
 //! What a delivery has to know beside what waits, in one call.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 
 use super::keys::Key;
 use super::lane::{Lane, Occupancy};
-use super::{ChatPointer, ConversationPointer, Item, Result, Session, Table, User, VendorState, has_expired};
+use super::{
+    ChatPointer, ConversationPointer, Item, MOST_READ_AT_ONCE, Result, Session, Table, User, VendorState, has_expired,
+};
 use crate::clock::Timestamp;
 use crate::ids::{ChatId, ConversationId, SessionId, UserId};
 
@@ -95,6 +97,30 @@ impl Table {
     /// As all reads: see [`Error`](super::Error).
     pub async fn surroundings(&self, wanted: Wanted<'_>) -> Result<Surroundings> {
         Ok(self.surroundings_and(None, wanted).await?.1)
+    }
+
+    /// Those of `source_ids` that a lane has accepted before, in as few calls as that takes.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn receipts(
+        &self,
+        id: &SessionId,
+        lane: Lane,
+        source_ids: &[&str],
+        now: Timestamp,
+    ) -> Result<HashSet<String>> {
+        let mut keys: Vec<_> = source_ids.iter().map(|source_id| Key::trail(id, lane, source_id)).collect();
+        keys.sort_by(|one, other| one.sk.cmp(&other.sk));
+        keys.dedup();
+        let mut known = HashSet::new();
+        for some in keys.chunks(MOST_READ_AT_ONCE) {
+            for item in self.get_all(some).await?.into_iter().filter(|item| !has_expired(item, now)) {
+                known.insert(serde_dynamo::from_item::<_, Receipt>(item)?.source_id);
+            }
+        }
+        Ok(known)
     }
 
     /// How a lane is at this moment.

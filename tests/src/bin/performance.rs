@@ -35,6 +35,8 @@ struct Arguments {
 enum What {
     /// Vendor calls and trips to the table that wait for each other.
     Trips,
+    /// Units of the table that a message and a reading of its thread cost.
+    Units,
     /// Start, first answer, sizes.
     Start,
     /// Time and processor time of every operation, at different concurrency.
@@ -66,7 +68,8 @@ impl Arguments {
 
     /// Measurements are long: what they will need is there before they begin, or they say what to do about it.
     fn check(&self) -> Result<(), String> {
-        let counts_only = self.against.is_none() && self.what() == [What::Trips];
+        let counts = |what: &What| matches!(what, What::Trips | What::Units);
+        let counts_only = self.against.is_none() && self.what().iter().all(counts);
         let folders = [Some(&self.binaries), self.against.as_ref()];
         for folder in folders.into_iter().flatten().filter(|_| !counts_only) {
             if ["actions", "webhooks"].iter().any(|function| !folder.join(function).is_file()) {
@@ -122,6 +125,7 @@ async fn main() -> ExitCode {
 async fn measure(what: What, run: Run<'_>, picture: &Path) -> bool {
     let (table, is_good) = match what {
         What::Trips => (performance::trips_table().await, true),
+        What::Units => (performance::units_table().await, true),
         What::Start => (performance::start(run).await, true),
         What::Operations => (performance::operations(run).await, true),
         What::Delays => (performance::delays(run).await, true),

@@ -19,6 +19,7 @@ mod site;
 mod start;
 mod table;
 mod trips;
+mod units;
 
 use std::path::Path;
 use std::time::Duration;
@@ -34,6 +35,7 @@ pub use scale::scale;
 pub use start::start;
 pub use table::Table;
 pub use trips::{Trips, trips, trips_table};
+pub use units::{Charged, units, units_table};
 
 /// How slow everybody else is.
 #[derive(Clone, Copy, Debug, Default)]

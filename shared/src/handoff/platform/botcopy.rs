@@ -1,6 +1,7 @@
 //! Sessions of Botcopy bots: pushes to the user's widget, and a pause that has to be kept from lapsing.
 //!
-//! Nobody can look a push up, so one whose outcome is unknown is made again and may be shown twice.
+//! Nobody can look a push up, so one whose outcome is unknown is made again and may be shown twice. One that was made is not made again
+//! because the table could not take a note of it.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::bridge::{self, MessageContent};
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, BotcopyUserId, ConversationId};
 use crate::redacted::Redacted;
-use crate::store::{AgentTold, Session, Timer};
+use crate::store::{self, AgentTold, Session, Timer};
 
 /// A pause is renewed as late as is safe, since the widget may show each renewal: with this much of it left, or half of it where
 /// that is less. The sweep comes each minute, and one that dies keeps the lane for more than another: this is time for two deaths.
@@ -88,8 +89,15 @@ pub(super) async fn announce(
     handoff.push(session, channel, &Push::Joined(shown)).await?;
     let before = session.agent_told.clone();
     session.announce(agent);
-    handoff.table.put_announced(session, before.as_ref()).await?;
+    note(session, handoff.table.put_announced(session, before.as_ref()).await.map(drop));
     Ok(())
+}
+
+/// What comes of a note about a push that was made.
+fn note(session: &Session, noted: store::Result<()>) {
+    if let Err(error) = noted {
+        tracing::warn!(error = %error, session.id = %session.session_id, "what a widget shows could not be noted");
+    }
 }
 
 pub(super) async fn resume(handoff: &Handoff, channel: &Channel, reason: ResumeReason) -> Result<()> {
@@ -143,7 +151,7 @@ impl Handoff {
         call!(widget.push(push))?;
         let known = Renewed::of(self, session).at;
         if push.renews_pause() && began.since(known) > self.config.botcopy.pause / NOTE_AFTER {
-            self.table.put_paused_at(&session.session_id, began).await?;
+            note(session, self.table.put_paused_at(&session.session_id, began).await);
             session.paused_at = Some(began);
         }
         Ok(())

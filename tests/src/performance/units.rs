@@ -1,0 +1,109 @@
+//! What the table charges: units of a message and of a reading of its thread, those of cancelled transactions and failed conditions
+//! included.
+
+use std::time::Duration;
+
+use super::Table;
+use crate::{ANNA, World};
+
+/// How many messages a thread has before it is read.
+const FEW: usize = 5;
+const MANY: usize = 100;
+
+/// Longer than a thread may be silent before it is read.
+const SILENCE: Duration = Duration::from_secs(61);
+
+/// However often it was silent before, it is read within so many of these.
+const MOST_TICKS: usize = 20;
+
+/// Capacity units, reads and writes in one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Charged {
+    /// For what.
+    pub what: String,
+    /// How many.
+    pub units: f64,
+}
+
+/// Counts on a clock on which nothing else happens; in this process.
+pub async fn units() -> Vec<Charged> {
+    let world = World::of_instances(1, true).await;
+    let ann = world.escalated_user("Ann").await;
+    world.says(&ann, "the session is known from here on").await;
+    world.answers(ANNA, "the agent is known from here on").await;
+    world.advance(Duration::from_secs(10));
+    let mut charged = Vec::new();
+    let mut add = |what: &str, units| charged.push(Charged { what: what.to_owned(), units });
+    add("user message", spent(&world, world.says(&ann, "hello")).await);
+    add("agent message", spent(&world, world.answers(ANNA, "hello")).await);
+    for count in [FEW, MANY] {
+        for number in 0..count {
+            world.answers(ANNA, &format!("one of many {number}")).await;
+        }
+        let before = format!("first reading after {count} messages that webhooks have brought");
+        add(&before, reading(&world).await);
+        add(&format!("next reading of the same, {count} messages later"), reading(&world).await);
+    }
+    world.stack.gateway_faults.always("POST /livechat", sandbox::faults::Fault::answer(503, ""));
+    world.answers(ANNA, "no webhook brings this").await;
+    for _ in 0..5 {
+        world.advance(SILENCE);
+        world.settle().await;
+    }
+    world.stack.gateway_faults.clear();
+    add("reading that finds one message, its delivery included", reading(&world).await);
+    world.user_ends(&ann).await;
+    let user = world.handed_over_user().await;
+    world.widget_says(&user, "the session is known from here on").await;
+    world.advance(Duration::from_secs(10));
+    add("user message, Botcopy", spent(&world, world.widget_says(&user, "hello")).await);
+    charged
+}
+
+/// The same as a table.
+pub async fn units_table() -> Table {
+    let mut table = Table::new("Units of the table", &["what", "capacity units"]);
+    for one in units().await {
+        table.row([one.what, format!("{:.1}", one.units)]);
+    }
+    table
+}
+
+/// What a sweep costs that reads a thread, beyond one that finds nothing to do.
+async fn reading(world: &World) -> f64 {
+    let readings = || world.entries("call_answered", "/call", "agent/get_chat").len();
+    for _ in 0..MOST_TICKS {
+        let before = readings();
+        world.advance(SILENCE);
+        let with = spent(world, world.sweep()).await;
+        if readings() > before {
+            return with - spent(world, world.sweep()).await;
+        }
+    }
+    f64::NAN
+}
+
+async fn spent(world: &World, work: impl Future<Output = ()>) -> f64 {
+    let units = || world.stack.table_proxy.as_ref().map_or(0.0, |proxy| proxy.units());
+    let before = units();
+    work.await;
+    units() - before
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A change here is a change of what everybody pays: docs/performance.md has the table.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_reading_costs_the_same_however_much_was_known() {
+        let charged = units().await;
+        println!("{charged:#?}");
+        let units = |part: &str| charged.iter().find(|one| one.what.contains(part)).unwrap().units;
+        let (few, many) = (units("same, 5 messages"), units("same, 100 messages"));
+        assert!((few - many).abs() < 0.6);
+        let first = units("first reading after 100");
+        assert!(first < many + 1.1 * MANY as f64, "a receipt is read, and nothing is written");
+        assert!(charged.iter().all(|one| one.units > 0.0 && one.units < 200.0));
+    }
+}
