@@ -233,6 +233,11 @@ impl Simulator {
         &self.faults
     }
 
+    /// Sets the clock by which entities are dated ahead of everybody else's, or behind, from now on.
+    pub fn set_clock_ahead_ms(&self, ahead_ms: i64) {
+        self.platform.world().ahead_ms = ahead_ms;
+    }
+
     /// How the workspace looks.
     pub fn options(&self) -> &Options {
         &self.platform.options

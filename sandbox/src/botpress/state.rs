@@ -180,17 +180,19 @@ pub(super) struct World {
     /// Per conversation: resolves when the first attempt of the latest delivery is over.
     pub deliveries: HashMap<String, oneshot::Receiver<()>>,
     pub last_delivered: Option<String>,
+    /// By how many milliseconds the clock of these is ahead of everybody else's; behind, if negative.
+    pub ahead_ms: i64,
     last_stamp: Option<Timestamp>,
 }
 
 impl World {
     /// The time for a new or changed entity: whole milliseconds, and later than any before, as it would be in a
-    /// system in which every call takes time.
+    /// system in which every call takes time; by the vendor's own clock.
     pub fn stamp(&mut self, now: Timestamp) -> Timestamp {
         let now = Timestamp::from_unix_millis(now.unix_millis());
         let stamp = self.last_stamp.map_or(now, |last| now.max(last + Duration::from_millis(1)));
         self.last_stamp = Some(stamp);
-        stamp
+        Timestamp::from_unix_millis(stamp.unix_millis() + self.ahead_ms)
     }
 
     /// Adds a user without tags.

@@ -130,6 +130,8 @@ pub struct Behaviour {
     pub token_lifetime: Duration,
     /// Whether events get the clock's own time, so that several can have the same one.
     pub equal_times: bool,
+    /// By how many milliseconds the clock by which threads and events are dated is ahead of everybody else's; behind, if negative.
+    pub ahead_ms: i64,
     /// Where the organization lives; calls to the other region are misdirected.
     pub region: Region,
     /// The stage of v3.6 and the date on which it ends (`YYYY-MM-DD`), once it is no longer stable.
@@ -147,6 +149,7 @@ impl Default for Behaviour {
             rotate_cookie_secret: false,
             token_lifetime: Duration::from_secs(8 * 3_600),
             equal_times: false,
+            ahead_ms: 0,
             region: Region::Dal,
             version_ends: None,
             lists_chats_as_next_version: false,

@@ -196,11 +196,11 @@ impl State {
     }
 
     /// A time no earlier than `now` and later than every one given before, as the vendor's microseconds in effect are; or the same
-    /// one, where times may be equal.
+    /// one, where times may be equal. It is shown by the vendor's own clock.
     fn moment(&mut self, now: Timestamp) -> Timestamp {
         let step = if self.behaviour.equal_times { Duration::ZERO } else { Duration::from_micros(1) };
         self.last_moment = now.max(self.last_moment + step);
-        self.last_moment
+        Timestamp::from_unix_micros(self.last_moment.unix_micros() + 1_000 * self.behaviour.ahead_ms)
     }
 
     pub fn chats(&self) -> &[Chat] {
