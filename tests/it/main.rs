@@ -23,6 +23,7 @@ mod botcopy_language;
 mod botcopy_pause;
 mod botcopy_push;
 mod botcopy_words;
+mod clocks;
 mod cold_start;
 mod content_kills;
 mod cost;

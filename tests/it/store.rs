@@ -176,6 +176,7 @@ fn session(id: &str, user: &str) -> Session {
         paused_at: None,
         silent_reads: 0,
         read_up_to: None,
+        earlier_thread_id: None,
         must_read: false,
         bot_told: None,
         kept_at: None,

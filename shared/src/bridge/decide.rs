@@ -99,21 +99,18 @@ pub fn source_ids(event: &webhook::Event) -> Vec<String> {
     }
 }
 
-/// The thread in which a person of the licence has said something to the customer of this chat, and when.
-pub fn spoken_in(event: &webhook::Event, pointer: &ChatPointer) -> Option<(ThreadId, Timestamp)> {
+/// The thread in which a person of the licence has said something to the customer of this chat.
+pub fn spoken_in(event: &webhook::Event, pointer: &ChatPointer) -> Option<ThreadId> {
     let is_spoken = |event: &Event| {
         let author = event.author_id.as_ref().filter(|author| **author != pointer.customer_id);
         let is_persons = author.is_some_and(|author| author.to_agent_id().is_person());
         is_persons && is_public(event) && MessageContent::of(&event.content).is_some()
     };
     match event {
-        webhook::Event::IncomingEvent { thread_id, event, .. } => {
-            is_spoken(event).then(|| (thread_id.clone(), event.created_at))
-        }
+        webhook::Event::IncomingEvent { thread_id, event, .. } => is_spoken(event).then(|| thread_id.clone()),
         webhook::Event::IncomingChat { chat } => {
             let thread = chat.thread.as_ref()?;
-            let event = thread.events.iter().rfind(|event| is_spoken(event))?;
-            Some((thread.id.clone(), event.created_at))
+            thread.events.iter().any(is_spoken).then(|| thread.id.clone())
         }
         _ => None,
     }

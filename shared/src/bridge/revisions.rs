@@ -6,8 +6,16 @@ use crate::store::lane::Waiting;
 /// Puts the last correction of each waiting message in its place, and nothing in the place of what was deleted or changed
 /// once more.
 ///
-/// What may have been shown already stays as it was; its corrections follow it.
+/// What may have been shown already stays as it was; its corrections follow it. So does its deletion: its place is by our clock, that of
+/// the message by the vendor's.
 pub fn apply(waiting: &mut [Waiting<ToBot>]) {
+    for index in (0..waiting.len()).rev() {
+        let rest = waiting.get_mut(index..).unwrap_or_default();
+        let Some(ToBot::Deletion { of }) = rest.first().map(|item| &item.content) else { continue };
+        if let Some(place) = rest.iter().position(|item| item.position.source_id == *of) {
+            rest.get_mut(..=place).unwrap_or_default().rotate_left(1);
+        }
+    }
     let contents: Vec<ToBot> = waiting.iter().map(|item| item.content.clone()).collect();
     for (index, item) in waiting.iter_mut().enumerate().filter(|(_, item)| !item.outcome_unknown) {
         let (source_id, later) = match &item.content {
@@ -69,6 +77,22 @@ mod tests {
         assert_eq!(third.content, message("fine", false));
         assert_eq!(earlier.content, ToBot::Retracted);
         assert_eq!(last.content, correction("event:1", "the"));
+    }
+
+    #[test]
+    fn a_deletion_follows_its_message_whatever_their_times() {
+        let deletion = |of: &str| waiting(&format!("deleted:{of}"), ToBot::Deletion { of: of.to_owned() });
+        let mut lane = [
+            deletion("event:2"),
+            deletion("event:1"),
+            waiting("event:1", message("one", false)),
+            waiting("event:2", message("two", false)),
+            waiting("event:3", message("three", false)),
+        ];
+        apply(&mut lane);
+        let order: Vec<_> = lane.iter().map(|item| item.position.source_id.as_str()).collect();
+        assert_eq!(order, ["event:1", "deleted:event:1", "event:2", "deleted:event:2", "event:3"]);
+        assert_eq!(lane[0].content, ToBot::Retracted);
     }
 
     #[test]

@@ -183,7 +183,9 @@ impl Gate {
     }
 
     fn fails(&self, trouble: &Trouble) -> bool {
-        trouble.failures >= FAILURES_IN_A_ROW && self.clock.now() < trouble.at + self.failing_for()
+        let (now, failing_for) = (self.clock.now(), self.failing_for());
+        // What another process has noted by a clock that is far ahead says nothing of this moment.
+        trouble.failures >= FAILURES_IN_A_ROW && now < trouble.at + failing_for && trouble.at < now + failing_for
     }
 
     fn failing_for(&self) -> Duration {

@@ -124,19 +124,29 @@ impl Handoff {
     /// The thread that a start opened before it died, if it is closed by now: what was said in it, and its end, have to be told
     /// like those of any other.
     ///
-    /// One that is still open is found when another cannot be opened beside it.
+    /// One that is still open is found when another cannot be opened beside it. It is known by what the start has written into it; one of
+    /// a start that had nothing to write, by what nobody else has written. No clock is asked: the vendor's is not ours.
     pub(super) async fn find_left_behind(
         &self,
+        request: &StartRequest<'_>,
         user: &User,
         session: &Session,
         customer: &mut AsCustomer<'_>,
     ) -> Result<Option<Thread>> {
-        let chats = call!(customer.list_chats())?;
-        Ok(chats.into_iter().next().and_then(|chat| {
-            let is_since = chat.last_thread_created_at.is_some_and(|at| at >= session.started_at);
-            let thread_id = chat.last_thread_id.filter(|id| Some(id) != user.thread_id.as_ref())?;
-            (is_since && !chat.active).then_some(Thread { chat_id: chat.id, thread_id })
-        }))
+        let chat = call!(customer.list_chats())?.into_iter().next().filter(|chat| !chat.active);
+        let closed = chat.and_then(|chat| Some((chat.id, chat.last_thread_id?)));
+        let Some((chat_id, thread_id)) = closed.filter(|(_, thread_id)| Some(thread_id) != user.thread_id.as_ref())
+        else {
+            return Ok(None);
+        };
+        let thread = Thread { chat_id, thread_id };
+        let read = match self.read_thread(&thread).await {
+            Err(Error::LiveChat(error)) if error.is_gone() => None,
+            read => read?.thread,
+        };
+        let has_opening =
+            request.prepared.is_some() || request.opening_text(user, self.words_for_agents(session.group_id)).is_some();
+        Ok(read.filter(|read| is_left_behind(read, session, has_opening)).map(|_| thread))
     }
 
     /// Starts the customer's chat, or resumes it; where LiveChat says that it is open, or says nothing, looks first.
@@ -247,7 +257,7 @@ impl Handoff {
 
     /// The first event of the session, recognisable later by its custom id.
     async fn opening(&self, request: &StartRequest<'_>, user: &User, session: &Session) -> Option<NewEvent> {
-        let custom_id = format!("{OPENING}{}", session.session_id);
+        let custom_id = opening_of(session);
         if let Some(text) = request.prepared {
             return Some(NewEvent::text(text.clone(), custom_id));
         }
@@ -296,6 +306,23 @@ impl Handoff {
             None => Ok(Found::Closed(chat.id)),
         }
     }
+}
+
+/// Whether a thread was opened by a session's start.
+fn is_left_behind(thread: &livechat::Thread, session: &Session, has_opening: bool) -> bool {
+    let written = |is_meant: &dyn Fn(&str) -> bool| {
+        thread.events.iter().any(|event| event.custom_id.as_deref().is_some_and(is_meant))
+    };
+    let (own, remark) = (opening_of(session), remark_in(&thread.id));
+    match has_opening {
+        true => written(&|id| id == own),
+        false => !written(&|id| id.starts_with(OPENING) || id == remark),
+    }
+}
+
+/// By what a session's first event is recognised.
+fn opening_of(session: &Session) -> String {
+    format!("{OPENING}{}", session.session_id)
 }
 
 /// Whether LiveChat may no longer know the customer of whom it refused a token.

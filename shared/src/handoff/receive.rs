@@ -74,9 +74,9 @@ impl Handoff {
             return Ok(Received::NotOurs);
         };
         let spoken_in = decide::spoken_in(event, &pointer);
-        let elsewhere = spoken_in.clone().filter(|(thread_id, _)| *thread_id != pointer.thread_id);
-        if let Some((thread_id, at)) = elsewhere {
-            return self.may_be_unheard(event, &pointer, thread_id, at, deadline).await;
+        let elsewhere = spoken_in.clone().filter(|thread_id| *thread_id != pointer.thread_id);
+        if let Some(thread_id) = elsewhere {
+            return self.may_be_unheard(event, &pointer, thread_id, deadline).await;
         }
         let intentions = decide::decide(event, &pointer, self.clock.now());
         if intentions.is_empty() && !matches!(event, Event::IncomingChat { .. }) {
@@ -88,8 +88,8 @@ impl Handoff {
             None => self.look_around::<ToBot>(whose).await,
         };
         let was_heard = source_ids.iter().any(|id| around.has_accepted(id, self.clock.now()));
-        if let Some((thread_id, at)) = spoken_in.filter(|_| is_over(&around) && !was_heard) {
-            return self.may_be_unheard(event, &pointer, thread_id, at, deadline).await;
+        if let Some(thread_id) = spoken_in.filter(|_| is_over(&around) && !was_heard) {
+            return self.may_be_unheard(event, &pointer, thread_id, deadline).await;
         }
         if intentions.is_empty() {
             self.bring_what_the_start_finds(whose, around, deadline).await;
@@ -108,13 +108,12 @@ impl Handoff {
         event: &Event,
         pointer: &ChatPointer,
         thread_id: ThreadId,
-        at: Timestamp,
         deadline: Timestamp,
     ) -> Result<Received> {
         let Some(chat_id) = event.chat_id().cloned() else { return Ok(Received::Ignored) };
         let thread = Thread { chat_id, thread_id };
         // Boxed as what it is to its caller alone, since all that follows nests deeper than the compiler cares to follow.
-        Ok(match self.receive_unheard(pointer, (thread, at), deadline).boxed().await? {
+        Ok(match self.receive_unheard(pointer, thread, deadline).boxed().await? {
             true => Received::Accepted,
             false => Received::Ignored,
         })

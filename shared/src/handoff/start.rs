@@ -1,5 +1,6 @@
 //! `startHitl`: one chat and one conversation per escalation, however often and from however many sides it is asked for.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -186,6 +187,7 @@ impl Handoff {
             handoff_texts: spoken(request.history).1,
             claim: self.new_claim(deadline),
             started_at: now,
+            earlier_thread_id: user.thread_id.clone(),
             thread: None,
             conversation_id: None,
             in_doubt_until: None,
@@ -246,7 +248,7 @@ impl Handoff {
     ) -> Result<ConversationId> {
         let is_taken_up_again = is_taken_up_again(&user, &session);
         // Boxed, as are its parts: together they are more than a thread's stack likes to hold.
-        let built = Box::pin(self.try_build(request, user, &mut session, deadline)).await;
+        let built = self.built(request, user, &mut session, deadline).await;
         if let Err(error) = &built {
             self.note_limit(error, &session.user_id).await;
         }
@@ -268,6 +270,17 @@ impl Handoff {
         }
     }
 
+    /// The work of a start, made apart from where it is waited for: it is more than a thread's stack likes to hold.
+    fn built<'a>(
+        &'a self,
+        request: &'a StartRequest<'a>,
+        user: User,
+        session: &'a mut Session,
+        deadline: Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Result<ConversationId>> + Send + 'a>> {
+        Box::pin(self.try_build(request, user, session, deadline))
+    }
+
     async fn try_build(
         &self,
         request: &StartRequest<'_>,
@@ -277,7 +290,7 @@ impl Handoff {
     ) -> Result<ConversationId> {
         let mut customer = self.customer_for(&user).await?;
         if is_taken_up_again(&user, session) && session.thread.is_none() {
-            match self.find_left_behind(&user, session, &mut customer).await {
+            match self.find_left_behind(request, &user, session, &mut customer).await {
                 Ok(left_behind) => session.thread = left_behind,
                 Err(error) => customer = self.replaced(&user, &customer, error).await?,
             }
@@ -365,7 +378,7 @@ impl Handoff {
             asked_at: session.started_at,
         };
         let user = self.table.user(&user_id).await?.unwrap_or_else(|| User::unknown(&user_id));
-        let built = self.try_build(&request, user, &mut session, deadline).await;
+        let built = self.built(&request, user, &mut session, deadline).await;
         if let Err(error) = &built {
             self.note_limit(error, &user_id).await;
         }

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::drain::{Attempt, Delay, Delivered};
+use super::gates::hurried;
 use super::{Error, Handoff, Result, fresh_holder, lease_until};
 use crate::bridge::decide::end_of;
 use crate::bridge::{ToAgent, ToBot};
@@ -33,12 +34,12 @@ enum Listener {
 }
 
 impl Handoff {
-    /// Takes note that an agent has written, at this time, in a thread of our chat in which nobody may listen, and sees to it; tells
-    /// whether that can be.
+    /// Takes note that an agent has written in a thread of our chat in which nobody may listen, and sees to it; tells whether that can
+    /// be. Late word of an earlier thread is told from it by the thread's id, or by its being closed.
     pub(super) async fn receive_unheard(
         &self,
         pointer: &ChatPointer,
-        (thread, at): (Thread, Timestamp),
+        thread: Thread,
         deadline: Timestamp,
     ) -> Result<bool> {
         let (id, now) = (&pointer.session_id, self.clock.now());
@@ -51,8 +52,10 @@ impl Handoff {
             }
             return Ok(is_first);
         };
-        // Late word of an earlier thread, which was closed before the session began.
-        if at < session.started_at {
+        // Late word of an earlier thread, in which nobody is told anything any more.
+        if session.earlier_thread_id.as_ref() == Some(&thread.thread_id)
+            || (session.state == State::Active && hurried(self.is_closed(&thread)).await)
+        {
             return Ok(false);
         }
         let lease = lease_until(deadline);
@@ -96,6 +99,15 @@ impl Handoff {
         self.close_beside_starts(user_id, thread, in_doubt_until).await?;
         tracing::warn!("an agent wrote where nobody listens; the thread is closed");
         Ok(Delivered::without_id().into())
+    }
+
+    /// Whether a thread is known to be closed, or gone.
+    async fn is_closed(&self, thread: &Thread) -> bool {
+        match self.read_thread(thread).await {
+            Ok(chat) => !chat.thread.is_some_and(|read| read.active),
+            Err(Error::LiveChat(error)) => error.is_gone(),
+            Err(_) => false,
+        }
     }
 
     async fn wait_for_listener(&self, user_id: &UserId, thread: &Thread) -> Result<Attempt> {

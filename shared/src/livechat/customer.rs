@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::{Action, Api, Chat, Client, Error, NewEvent, Result};
-use crate::clock::Timestamp;
 use crate::http::{Body, Call, Field, File};
 use crate::ids::{ChatId, EventId, GroupId, ThreadId};
 use crate::redacted::Redacted;
@@ -52,20 +51,17 @@ pub struct ChatOverview {
     pub id: ChatId,
     /// Its latest thread.
     pub last_thread_id: Option<ThreadId>,
-    /// When that thread was opened.
-    pub last_thread_created_at: Option<Timestamp>,
     /// Whether that thread is open.
     pub active: bool,
 }
 
 impl ChatOverview {
-    /// Reads an entry of `list_chats`: version 3.7 has the thread's id and time in `last_thread_info`.
+    /// Reads an entry of `list_chats`: version 3.7 has the thread's id in `last_thread_info`.
     fn read(chat: &Field<'_>) -> Option<Self> {
         let (id, info) = (chat.get("id"), chat.get("last_thread_info"));
         Some(Self {
             id: id.needed(id.id())?,
             last_thread_id: chat.get("last_thread_id").id().or_else(|| info.get("id").id()),
-            last_thread_created_at: chat.get("last_thread_created_at").time().or_else(|| info.get("created_at").time()),
             active: chat.get("active").flag().unwrap_or_default(),
         })
     }
@@ -423,14 +419,8 @@ mod tests {
             let answer = json!({list: [first, {"id": "D", "active": false}, {"id": null}, 7], "total_chats": 2});
             let server = serve("list_chats", json!({}), answer).await;
             let chats = client(&server.uri()).customer(&token()).list_chats().await.unwrap();
-            let first = ChatOverview {
-                id: "C".into(),
-                last_thread_id: Some("T".into()),
-                last_thread_created_at: Timestamp::parse("2026-05-11T09:40:00.100000Z"),
-                active: true,
-            };
-            let second =
-                ChatOverview { id: "D".into(), last_thread_id: None, last_thread_created_at: None, active: false };
+            let first = ChatOverview { id: "C".into(), last_thread_id: Some("T".into()), active: true };
+            let second = ChatOverview { id: "D".into(), last_thread_id: None, active: false };
             assert_eq!(chats, [first, second]);
         }
     }

@@ -60,6 +60,9 @@ pub struct Session {
     pub claim: Claim,
     /// When the escalation was claimed.
     pub started_at: Timestamp,
+    /// The thread of the user's session before, if that is known: it was closed when this session's own was opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier_thread_id: Option<ThreadId>,
     /// The LiveChat side, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<Thread>,

@@ -1,0 +1,98 @@
+//! Clocks that disagree by ten minutes: what vendors date is put in order by it, and nothing is judged by it.
+
+use std::time::Duration;
+
+use serde_json::json;
+use shared::fail_point::{Place, Side};
+use tests::{ANNA, ASK, World};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const TEN_MINUTES_MS: i64 = 600_000;
+
+/// Worlds in which one vendor's clock, or each of both, is ahead of ours or behind.
+async fn worlds() -> Vec<(String, World)> {
+    let mut worlds = Vec::new();
+    for (livechat, botpress) in [(-1, 0), (1, 0), (0, -1), (0, 1), (-1, 1), (1, -1)] {
+        let world = World::in_process().await;
+        world.stack.livechat.set_behaviour(|behaviour| behaviour.ahead_ms = livechat * TEN_MINUTES_MS);
+        world.stack.botpress.set_clock_ahead_ms(botpress * TEN_MINUTES_MS);
+        worlds.push((format!("LiveChat {livechat}, Botpress {botpress}"), world));
+    }
+    worlds
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_in_a_thread_that_a_dead_start_has_left_behind_is_found_by_any_clock() {
+    for (what, world) in worlds().await {
+        let user = world.widget_user().await;
+        for starts in 1..=2 {
+            world.fail_points.kill_at(Place { step: "table open_thread", side: Side::Before }, 1);
+            world.widget_says(&user, ASK).await;
+            assert!(world.fail_points.has_killed());
+            world.fail_points.clear();
+            world.answers(ANNA, "Hello from Anna").await;
+            world.agent_closes(ANNA).await;
+            world.sweep_after(MINUTE).await;
+            assert_eq!(world.widget_shows(&user, "agent"), vec!["Hello from Anna"; starts], "{what}");
+            assert!(!world.stack.botcopy.is_paused(&user), "{what}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_who_writes_where_nobody_listens_is_told_so_by_any_clock() {
+    for (what, world) in worlds().await {
+        world.escalated_user("Ann").await;
+        let chat_id = world.chat_id();
+        world.agent_closes(ANNA).await;
+        world.advance(MINUTE);
+        world.stack.livechat.agent_resumes(&chat_id, ANNA).unwrap();
+        world.stack.livechat.agent_sends_text(&chat_id, ANNA, "one more thing").unwrap();
+        world.settle().await;
+        let told =
+            world.sent_by_customers().iter().filter(|text| text.contains("does not see what is written")).count();
+        assert_eq!((told, world.stack.livechat.open_chats().len()), (1, 0), "{what}");
+    }
+}
+
+/// A closed thread shows itself that nobody has to be told anything there.
+#[tokio::test(flavor = "multi_thread")]
+async fn late_word_of_an_earlier_thread_is_no_reason_to_say_anything() {
+    for (what, world) in worlds().await {
+        let ann = world.escalated_user("Ann").await;
+        let (chat_id, thread_id) = world.chat_and_thread();
+        world.agent_closes(ANNA).await;
+        world.advance(MINUTE);
+        world.escalate(&ann).await.unwrap();
+        let open = world.stack.livechat.open_chats().len();
+        let event = json!({"id": format!("{thread_id}_77"), "type": "message", "text": "late", "author_id": ANNA,
+            "visibility": "all", "created_at": world.now().to_string()});
+        let payload = json!({"chat_id": chat_id, "thread_id": thread_id, "event": event});
+        assert_eq!(world.reports("incoming_event", payload).await, 200);
+        world.catch_up().await;
+        let told =
+            world.sent_by_customers().iter().filter(|text| text.contains("does not see what is written")).count();
+        assert_eq!((told, world.stack.livechat.open_chats().len()), (0, open), "{what}");
+        assert!(world.shown_by_agents().is_empty() && world.items("waiting").is_empty(), "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_runs_its_course_by_any_clock() {
+    for (what, world) in worlds().await {
+        let ann = world.escalated_user("Ann").await;
+        world.says(&ann, "one").await;
+        world.answers(ANNA, "two").await;
+        world.says(&ann, "three").await;
+        world.answers(ANNA, "four").await;
+        for _ in 0..3 {
+            world.sweep_after(MINUTE).await;
+        }
+        world.agent_closes(ANNA).await;
+        world.catch_up().await;
+        assert_eq!(world.shown_by_agents(), ["two", "four"], "{what}");
+        assert_eq!(world.sent_by_customers()[1..], ["one", "three"], "{what}");
+        assert!(!world.stack.botpress.is_escalated(&ann.conversation_id), "{what}");
+        assert!(world.items("waiting").is_empty() && world.items("parked").is_empty(), "{what}");
+    }
+}
