@@ -88,7 +88,7 @@ struct Kind {
 
 impl Kind {
     /// What is tried with every bot.
-    const EVERY: [Self; 22] = [
+    const EVERY: [Self; 23] = [
         Self {
             name: "duplicates-spread",
             shows: "10,000 agent messages, each delivered up to ten times and shuffled, are shown 10,000 times",
