@@ -6,6 +6,7 @@
 mod typing;
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -223,7 +224,7 @@ impl Handoff {
         }
         if let Some(intake) = intake {
             let holds_lease = intake.accepted.holds_lease();
-            let delivery = Box::pin(self.deliver_said(session, intake, &lease, deadline));
+            let delivery = self.delivery_of(session, intake, &lease, deadline);
             match self.clock.within(deadline, delivery).await {
                 Some(Drained::Delivered) if holds_lease => {
                     if let Ok(Some(heard)) = &said {
@@ -333,6 +334,17 @@ impl Handoff {
         if let Some(Err(error)) = self.clock.within(deadline, Box::pin(goes_on)).await {
             tracing::warn!(error = %error, session.id = %session.session_id, "the widget may not show who answers");
         }
+    }
+
+    /// The delivery of what was said, made apart from where it is waited for: it is more than a thread's stack likes to hold.
+    fn delivery_of<'a>(
+        &'a self,
+        session: &'a Session,
+        intake: Intake<ToAgent>,
+        lease: &'a Lease,
+        deadline: Timestamp,
+    ) -> Pin<Box<dyn Future<Output = Drained> + Send + 'a>> {
+        Box::pin(self.deliver_said(session, intake, lease, deadline))
     }
 
     async fn deliver_said(
