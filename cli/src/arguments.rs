@@ -200,6 +200,12 @@ pub(crate) struct BotcopyOptions {
     #[arg(long, value_name = "ID")]
     pub bot: Option<String>,
 
+    /// The bot has an API key, access token and header of its own: they are stored for it alone, beside those of all other bots.
+    ///
+    /// A bot that has keys of its own keeps them without this option.
+    #[arg(long, requires = "bot")]
+    pub own_keys: bool,
+
     /// The name of the custom header that is entered in the portal, if there is one; its value is asked for (variable
     /// BOTCOPY_HEADER_VALUE) [variable: BOTCOPY_HEADER_NAME].
     #[arg(long, value_name = "NAME")]

@@ -84,6 +84,7 @@ impl Endpoint {
     /// [`Failure`] when no answer came.
     pub async fn say_nothing(
         &self,
+        bot_id: Option<&str>,
         access_token: &Redacted,
         custom_header: Option<(&str, &Redacted)>,
     ) -> Result<Answered, Failure> {
@@ -92,7 +93,7 @@ impl Endpoint {
             headers.insert(HeaderName::try_from(name).map_err(Failure::not_sendable)?, sensitive(value)?);
         }
         let body = json!({
-            "accessToken": access_token, "userId": NO_CHAT, "botId": NO_CHAT, "sessionId": NO_CHAT, "session": NO_CHAT,
+            "accessToken": access_token, "userId": NO_CHAT, "botId": bot_id.unwrap_or(NO_CHAT), "sessionId": NO_CHAT, "session": NO_CHAT,
             "queryInput": {"text": {"text": "", "languageCode": "en"}},
             "queryParams": {"contexts": [], "payload": {}, "webhookHeaders": {}},
         });

@@ -1,5 +1,6 @@
 //! The stack's credentials and the cache in front of Secrets Manager.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -44,7 +45,8 @@ pub const BOTPRESS_PATH_KEY: &str = "botpressPathKey";
 ///
 /// Shape of the secret: `{"agentToken":…,"webhookSecret":…,"botpressToken"?:…,"botpressSigningSecret"?:…,
 /// "botpressPathKey"?:…,"botcopyApiKey"?:…,"botcopyAccessToken"?:…,"botcopyBotId"?:…,
-/// "botcopyHeader"?:{"name":…,"value":…}}`, all texts but the last; unknown keys are ignored.
+/// "botcopyHeader"?:{"name":…,"value":…},"botcopyBots"?:{"<bot id>":{"apiKey":…,"accessToken":…,"header"?:{…}}}}`, all texts but
+/// the last two; unknown keys are ignored.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Secrets {
@@ -73,6 +75,33 @@ pub struct Secrets {
     /// The bot whose calls are missed when they are turned away.
     #[serde(default)]
     pub botcopy_bot_id: Option<String>,
+    /// Botcopy bots that have keys of their own, by their ids; the keys above are those of all others.
+    #[serde(default)]
+    pub botcopy_bots: BTreeMap<String, BotcopyBot>,
+}
+
+/// The keys of one Botcopy bot.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BotcopyBot {
+    /// Its API key.
+    pub api_key: Redacted,
+    /// What its calls carry.
+    pub access_token: Redacted,
+    /// The custom header of its calls, where the portal sets one.
+    #[serde(default)]
+    pub header: Option<CustomHeader>,
+}
+
+/// The keys that count for a Botcopy bot.
+#[derive(Clone, Copy, Debug)]
+pub struct BotcopyKeys<'a> {
+    /// What we show.
+    pub api_key: &'a Redacted,
+    /// What the bot's calls have to show.
+    pub access_token: &'a Redacted,
+    /// The header that they have to have besides.
+    pub header: Option<&'a CustomHeader>,
 }
 
 /// A header that the operator has chosen; both parts or none, so that a half is never silently no check at all.
@@ -130,7 +159,32 @@ impl Secrets {
         serde_json::from_value(Value::Object(values)).map_err(|_| Error::Malformed("all values have to be texts"))
     }
 
+    /// The keys that count for a bot: its own, or else those of all bots.
+    pub fn botcopy_keys(&self, bot_id: &str) -> Option<BotcopyKeys<'_>> {
+        match self.botcopy_bots.get(bot_id) {
+            Some(bot) => Some(BotcopyKeys {
+                api_key: &bot.api_key,
+                access_token: &bot.access_token,
+                header: bot.header.as_ref(),
+            }),
+            None => Some(BotcopyKeys {
+                api_key: self.botcopy_api_key.as_ref()?,
+                access_token: self.botcopy_access_token.as_ref()?,
+                header: self.botcopy_header.as_ref(),
+            }),
+        }
+    }
+
+    /// Whether the stack has keys for any Botcopy bot.
+    pub fn serves_botcopy(&self) -> bool {
+        self.botcopy_access_token.is_some() || !self.botcopy_bots.is_empty()
+    }
+
     fn check(&self) -> Result<(), Error> {
+        let is_empty = |header: &CustomHeader| header.name.trim().is_empty() || is_blank(&header.value);
+        let is_incomplete = |bot: &BotcopyBot| {
+            is_blank(&bot.api_key) || is_blank(&bot.access_token) || bot.header.as_ref().is_some_and(is_empty)
+        };
         let optional = |secret: &Option<Redacted>| secret.as_ref().is_some_and(is_blank);
         for (blank, complaint) in [
             (is_blank(&self.agent_token), "agentToken is empty"),
@@ -150,11 +204,10 @@ impl Secrets {
                 self.botcopy_api_key.is_some() != self.botcopy_access_token.is_some(),
                 "botcopyApiKey and botcopyAccessToken belong together: set both, or neither",
             ),
+            (self.botcopy_header.as_ref().is_some_and(is_empty), "botcopyHeader has to have a name and a value"),
             (
-                self.botcopy_header
-                    .as_ref()
-                    .is_some_and(|header| header.name.trim().is_empty() || is_blank(&header.value)),
-                "botcopyHeader has to have a name and a value",
+                self.botcopy_bots.values().any(is_incomplete),
+                "each bot of botcopyBots has to have apiKey and accessToken, and its header a name and a value",
             ),
         ] {
             if blank {
@@ -378,6 +431,9 @@ mod tests {
                 r#"{"agentToken":"a","webhookSecret":"w","botpressToken":"b","botpressPathKey":"k","botcopyApiKey":"c","botcopyAccessToken":"t","botcopyHeader":{"name":"X-Shop","value":""}}"#,
                 false,
             ),
+            (r#"{"agentToken":"a","webhookSecret":"w","botcopyBots":{"b":{"apiKey":"c","accessToken":"t"}}}"#, true),
+            (r#"{"agentToken":"a","webhookSecret":"w","botcopyBots":{"b":{"apiKey":"c","accessToken":" "}}}"#, false),
+            (r#"{"agentToken":"a","webhookSecret":"w","botcopyBots":{"b":{"apiKey":"c"}}}"#, false),
             ("not json", false),
         ];
         for (text, valid) in cases {

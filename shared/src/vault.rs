@@ -18,6 +18,9 @@ use crate::secrets::{
 /// What callers prove themselves with; the version before stays good for them for a while.
 const SHOWN_BY_CALLERS: [&str; 4] = [WEBHOOK_SECRET, BOTPRESS_PATH_KEY, BOTPRESS_SIGNING_SECRET, "botcopyAccessToken"];
 
+/// Key of the Botcopy bots that have keys of their own: an object by the bots' ids.
+pub const BOTCOPY_BOTS: &str = "botcopyBots";
+
 /// The stage of a version that is stored and not in force yet.
 const PENDING: &str = "AWSPENDING";
 const CURRENT: &str = "AWSCURRENT";
@@ -140,7 +143,11 @@ impl Contents {
     pub fn settles_at(&self) -> Option<Timestamp> {
         let previous = self.previous.as_ref()?;
         let replaced = |key: &&str| previous.text(key).is_some() && self.has_changed(key);
-        SHOWN_BY_CALLERS.iter().find(|key| replaced(key))?;
+        let bots = previous.json(BOTCOPY_BOTS);
+        let bots_replaced = bots.is_some() && bots != self.current.json(BOTCOPY_BOTS);
+        if !bots_replaced && !SHOWN_BY_CALLERS.iter().any(replaced) {
+            return None;
+        }
         Some(self.current.created_at? + OVERLAP)
     }
 

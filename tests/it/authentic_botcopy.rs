@@ -1,7 +1,7 @@
 //! Only Botcopy gets past the door of `/botcopy`.
 
 use serde_json::{Value, json};
-use tests::{SECRET_ID, World};
+use tests::{ANNA, SECRET_ID, World};
 
 async fn status(world: &World, body: &Value, headers: &[(&str, Option<&str>)]) -> u16 {
     world.call_botcopy(body, headers).await.status
@@ -74,4 +74,38 @@ async fn a_token_that_has_just_been_replaced_is_still_good() {
     assert_eq!(status(&world, &new, &[("authorization", Some("the new one"))]).await, 200);
     world.advance(std::time::Duration::from_secs(60));
     assert_eq!(status(&world, &body, &[]).await, 401, "the overlap is over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bot_with_keys_of_its_own_is_let_in_and_answered_with_them_alone() {
+    let world = World::in_process().await;
+    let mut secret = world.stack.secret();
+    let (header, token) = (secret["botcopyHeader"].clone(), secret["botcopyAccessToken"].clone());
+    let own = json!({ "apiKey": secret["botcopyApiKey"], "accessToken": token, "header": header });
+    secret["botcopyBots"] = json!({ world.stack.botcopy.options().bot_id.as_str(): own });
+    secret["botcopyApiKey"] = json!("the key of all others");
+    secret["botcopyAccessToken"] = json!("the token of all others");
+    world.stack.secrets_manager.put(SECRET_ID, secret);
+    world.advance(std::time::Duration::from_secs(301));
+
+    let user = world.handed_over_user().await;
+    world.answers(ANNA, "hello").await;
+    assert_eq!(world.widget_shows(&user, "agent"), ["hello"], "its API key opens its widgets");
+    let own_call = world.stack.botcopy.step_two_body(&user, "hi").unwrap();
+    let with_token = |token: &str, bot: &str| {
+        let mut body = own_call.clone();
+        body["accessToken"] = json!(token);
+        body["botId"] = json!(bot);
+        body
+    };
+    let (own_bot, own_token) = (own_call["botId"].as_str().unwrap(), token.as_str().unwrap());
+    for (bot, token, expected) in [
+        (own_bot, own_token, 200),
+        (own_bot, "the token of all others", 401),
+        ("another", "the token of all others", 200),
+        ("another", own_token, 401),
+    ] {
+        let body = with_token(token, bot);
+        assert_eq!(status(&world, &body, &[("authorization", Some(token))]).await, expected, "{bot} with {token}");
+    }
 }

@@ -4,11 +4,11 @@ use std::fmt;
 
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use shared::botcopy::{Channel, Client, Error, Push, ResumeEvents, ResumeReason, Settings};
 use shared::ids::{BotcopyBotId, BotcopyUserId};
 use shared::redacted::Redacted;
-use shared::vault::{Contents, Version};
+use shared::vault::{BOTCOPY_BOTS, Version};
 
 use super::{ask, random_secret, store_version};
 use crate::Io;
@@ -32,6 +32,8 @@ struct Connected {
     endpoint_url: String,
     api_key_accepted_for: Option<String>,
     custom_header: Option<String>,
+    /// Whether the keys are those of this bot alone.
+    has_own_keys: bool,
     secret_changed: bool,
     access_token_generated: bool,
 }
@@ -42,19 +44,34 @@ impl fmt::Display for Connected {
             Some(bot) => writeln!(f, "Botcopy accepts the API key for bot {bot}.")?,
             None => writeln!(f, "Botcopy does not refuse the API key; with --bot it is tried for your bot.")?,
         }
-        writeln!(f, "Both keys are {}.", if self.secret_changed { "stored" } else { "unchanged" })?;
+        let for_whom = if self.has_own_keys { " for this bot alone" } else { "" };
+        writeln!(f, "Both keys are {}{for_whom}.", if self.secret_changed { "stored" } else { "unchanged" })?;
         writeln!(f, "\nIn Botcopy's portal, in the bot's live chat settings, enter")?;
         writeln!(f, "  Live Chat Endpoint Webhook URL   {}", self.endpoint_url)?;
         write!(f, "  Access token                     ")?;
         match self.access_token_generated {
             true => {
-                write!(f, "the secret's value {ACCESS_TOKEN}, which was generated now: copy it from Secrets Manager")?;
+                write!(
+                    f,
+                    "the secret's value {}, which was generated now: copy it from Secrets Manager",
+                    self.token_at()
+                )?;
             }
-            false => write!(f, "the one that was given here ({ACCESS_TOKEN} in the secret)")?,
+            false => write!(f, "the one that was given here ({} in the secret)", self.token_at())?,
         }
         match &self.custom_header {
             Some(name) => write!(f, "\n  Custom header                    {name}, with the value that was given here"),
             None => Ok(()),
+        }
+    }
+}
+
+impl Connected {
+    /// Where the secret has the access token.
+    fn token_at(&self) -> String {
+        match &self.api_key_accepted_for {
+            Some(bot_id) if self.has_own_keys => format!("{BOTCOPY_BOTS} → {bot_id} → accessToken"),
+            _ => ACCESS_TOKEN.to_owned(),
         }
     }
 }
@@ -65,27 +82,67 @@ struct Header {
     value: Redacted,
 }
 
+/// The keys of a bot as they are stored: its own, or those of all bots.
+struct Stored<'a> {
+    version: &'a Version,
+    /// The bot, where it has keys of its own.
+    own: Option<&'a str>,
+}
+
+impl Stored<'_> {
+    fn keys_of_bot(&self) -> Option<&Value> {
+        self.version.json(BOTCOPY_BOTS)?.get(self.own?)
+    }
+
+    /// A key by its two names: among those of all bots, and in a bot's own.
+    fn key(&self, names: (&str, &str)) -> Option<Redacted> {
+        match self.own {
+            None => self.version.text(names.0),
+            Some(_) => {
+                let text = self.keys_of_bot()?.get(names.1)?.as_str()?;
+                Some(text.into()).filter(|_| !text.trim().is_empty())
+            }
+        }
+    }
+
+    fn header(&self) -> Option<&Value> {
+        match self.own {
+            None => self.version.json(HEADER),
+            Some(_) => self.keys_of_bot()?.get("header").filter(|header| !header.is_null()),
+        }
+    }
+}
+
 /// Tries the keys, and stores them with whatever else is known of the bot.
 pub(crate) async fn run(target: &Target, options: &BotcopyOptions, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let (vault, url) = (target.vault()?, target.require_url()?);
     let contents = vault.read().await?;
-    let stored = |key: &str| contents.current.text(key);
     let bot_id =
         options.bot.clone().or_else(|| target.get("BOTCOPY_BOT_ID")).or_else(|| contents.current.plain(BOT_ID));
+    let has_own = |bot_id: &&str| {
+        options.own_keys || contents.current.json(BOTCOPY_BOTS).is_some_and(|bots| bots.get(*bot_id).is_some())
+    };
+    let stored = Stored { version: &contents.current, own: bot_id.as_deref().filter(has_own) };
     let api_key =
         ask(target, io, "BOTCOPY_API_KEY", "Botcopy API key (its portal shows it once; empty keeps the stored one)")?;
-    let api_key = api_key.or_else(|| stored(API_KEY)).ok_or_else(|| {
+    let api_key = api_key.or_else(|| stored.key((API_KEY, "apiKey"))).ok_or_else(|| {
         Failure::stopped("the API key is needed: Botcopy's portal generates it in the bot's live chat settings.")
     })?;
     let prompt = "Botcopy access token (empty keeps the stored one, or generates one)";
-    let access_token = ask(target, io, "BOTCOPY_ACCESS_TOKEN", prompt)?.or_else(|| stored(ACCESS_TOKEN));
+    let access_token =
+        ask(target, io, "BOTCOPY_ACCESS_TOKEN", prompt)?.or_else(|| stored.key((ACCESS_TOKEN, "accessToken")));
     let access_token_generated = access_token.is_none();
     let access_token = access_token.unwrap_or_else(random_secret);
-    let header = header(target, options, &contents, io)?;
+    let header = header(target, options, &stored, io)?;
     try_keys(target, bot_id.as_deref(), &api_key, &access_token, io).await?;
     let custom_header = header.as_ref().map(|header| header.name.clone());
-    let version =
-        changed(&contents.current, &[(API_KEY, api_key), (ACCESS_TOKEN, access_token)], bot_id.as_deref(), header);
+    let version = match stored.own {
+        Some(bot_id) => with_own_keys(&stored, bot_id, &api_key, &access_token, header),
+        None => {
+            changed(&contents.current, &[(API_KEY, api_key), (ACCESS_TOKEN, access_token)], bot_id.as_deref(), header)
+        }
+    };
+    let has_own_keys = stored.own.is_some();
     let secret_changed = store_version(&vault, &contents, &version, io).await?;
     let endpoint_url = format!("{url}/botcopy");
     let api_key_accepted_for = bot_id;
@@ -93,9 +150,28 @@ pub(crate) async fn run(target: &Target, options: &BotcopyOptions, io: &mut Io<'
         endpoint_url,
         api_key_accepted_for,
         custom_header,
+        has_own_keys,
         secret_changed,
         access_token_generated,
     }))
+}
+
+/// The secret with the keys of one bot.
+fn with_own_keys(
+    stored: &Stored<'_>,
+    bot_id: &str,
+    api_key: &Redacted,
+    access_token: &Redacted,
+    header: Option<Header>,
+) -> Version {
+    let texts = [("apiKey", api_key), ("accessToken", access_token)];
+    let mut keys: Map<_, _> =
+        texts.map(|(key, value)| (key.to_owned(), Value::from(value.expose()))).into_iter().collect();
+    let header = header.map(|Header { name, value }| json!({ "name": name, "value": value.expose() }));
+    keys.extend(header.or_else(|| stored.header().cloned()).map(|header| ("header".to_owned(), header)));
+    let mut bots = stored.version.json(BOTCOPY_BOTS).and_then(Value::as_object).cloned().unwrap_or_default();
+    bots.insert(bot_id.to_owned(), Value::Object(keys));
+    stored.version.clone().with_json(BOTCOPY_BOTS, Value::Object(bots))
 }
 
 /// The secret as it is to be stored.
@@ -114,14 +190,14 @@ fn changed(current: &Version, keys: &[(&str, Redacted)], bot_id: Option<&str>, h
 fn header(
     target: &Target,
     options: &BotcopyOptions,
-    contents: &Contents,
+    stored: &Stored<'_>,
     io: &mut Io<'_>,
 ) -> Result<Option<Header>, Failure> {
     let Some(name) = options.header.clone().or_else(|| target.get("BOTCOPY_HEADER_NAME")) else { return Ok(None) };
     if HeaderName::try_from(&name).is_err() {
         return Err(Failure::stopped(format!("{name:?} cannot be the name of a header.")));
     }
-    let stored = contents.current.json(HEADER).filter(|header| header.get("name") == Some(&json!(name)));
+    let stored = stored.header().filter(|header| header.get("name") == Some(&json!(name)));
     let stored = stored.and_then(|header| header.get("value")?.as_str()).map(Redacted::from);
     let prompt = format!("value of the custom header {name} (empty keeps the stored one)");
     let value = ask(target, io, "BOTCOPY_HEADER_VALUE", &prompt)?.or(stored);

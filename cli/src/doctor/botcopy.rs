@@ -6,8 +6,7 @@ use std::time::Duration;
 use shared::botcopy::{Channel, Client, Error, Push, ResumeEvents, ResumeReason, Settings};
 use shared::clock::Timestamp;
 use shared::ids::{BotcopyBotId, BotcopyUserId};
-use shared::redacted::Redacted;
-use shared::secrets::Secrets;
+use shared::secrets::{BotcopyKeys, Secrets};
 use shared::vault::Contents;
 
 use super::{Patient, Report};
@@ -29,9 +28,19 @@ pub(super) async fn look_at_keys(
     io: &mut Io<'_>,
 ) {
     // Half of it is a finding about the secret.
-    let (Some(api_key), Some(access_token)) = (&secrets.botcopy_api_key, &secrets.botcopy_access_token) else { return };
+    let all_others = secrets.botcopy_keys(NOBODY);
+    if !secrets.serves_botcopy() {
+        return;
+    }
     io.say("asking Botcopy");
-    look_at_route(patient, access_token, secrets, report).await;
+    if let Some(keys) = all_others {
+        look_at_route(patient, None, keys, report).await;
+    }
+    for bot_id in secrets.botcopy_bots.keys() {
+        if let Some(keys) = secrets.botcopy_keys(bot_id) {
+            look_at_route(patient, Some(bot_id), keys, report).await;
+        }
+    }
     if !table_answers {
         report.skipped("Botcopy API key", "the table that lists the bots does not answer");
         return;
@@ -41,7 +50,14 @@ pub(super) async fn look_at_keys(
             look_at_calls(patient, bots.values().max().copied(), report).await;
             // Right after connecting no session has told of a bot yet.
             let connected = contents.current.plain(BOT_ID).map(BotcopyBotId::new);
-            look_at_api_key(patient, api_key, bots.into_keys().chain(connected).collect(), report).await;
+            let with_own_keys = secrets.botcopy_bots.keys().map(|bot_id| BotcopyBotId::from(bot_id.as_str()));
+            look_at_api_keys(
+                patient,
+                secrets,
+                bots.into_keys().chain(connected).chain(with_own_keys).collect(),
+                report,
+            )
+            .await;
         }
         Err(error) => {
             let cure = "Your AWS credentials need dynamodb:Scan on the table for this.";
@@ -51,21 +67,22 @@ pub(super) async fn look_at_keys(
 }
 
 /// Calls the endpoint as Botcopy does: for a user who is not in a session, which changes nothing.
-async fn look_at_route(patient: &Patient<'_>, access_token: &Redacted, secrets: &Secrets, report: &mut Report) {
+async fn look_at_route(patient: &Patient<'_>, bot_id: Option<&str>, keys: BotcopyKeys<'_>, report: &mut Report) {
     const NAME: &str = "Botcopy access token";
+    let of_bot = bot_id.map(|bot_id| format!(" of bot {bot_id}")).unwrap_or_default();
     let Some(endpoint) = patient.target.endpoint() else {
         report.skipped(NAME, "HITL_URL is not known; --url or --stack gives it");
         return;
     };
-    let header = secrets.botcopy_header.as_ref();
-    let answer = endpoint.say_nothing(access_token, header.map(|one| (one.name.as_str(), &one.value))).await;
+    let header = keys.header.map(|one| (one.name.as_str(), &one.value));
+    let answer = endpoint.say_nothing(bot_id, keys.access_token, header).await;
     match answer.map(|answer| answer.status) {
-        Ok(200) => report.ok(NAME, "a call with the stored token is let in"),
+        Ok(200) => report.ok(NAME, format!("a call with the stored token{of_bot} is let in")),
         Ok(status @ (401 | 404)) => report.finding(
             NAME,
             match status {
-                401 => "a call with the stored token is turned away",
-                _ => "the function knows of no Botcopy bot",
+                401 => format!("a call with the stored token{of_bot} is turned away"),
+                _ => "the function knows of no Botcopy bot".to_owned(),
             },
             "The function reads another secret, or has not looked for a newer one yet (five minutes): compare its SECRET_ID with \
              yours. Where botcopyHeader is stored, compare it with the portal's custom header.",
@@ -96,9 +113,9 @@ async fn look_at_calls(patient: &Patient<'_>, last_start: Option<Timestamp>, rep
 }
 
 /// Lets the bots resume for a user whom they do not have: only a wrong key is refused as such.
-async fn look_at_api_key(
+async fn look_at_api_keys(
     patient: &Patient<'_>,
-    api_key: &Redacted,
+    secrets: &Secrets,
     mut bots: BTreeSet<BotcopyBotId>,
     report: &mut Report,
 ) {
@@ -110,6 +127,14 @@ async fn look_at_api_key(
     let silent = Settings { resume_events: ResumeEvents::always("none"), ..patient.config.botcopy.clone() };
     let client = Client::new(silent, patient.target.http.clone());
     for bot_id in bots {
+        let Some(BotcopyKeys { api_key, .. }) = secrets.botcopy_keys(bot_id.as_str()) else {
+            report.finding(
+                NAME,
+                format!("there are no keys for bot {bot_id}, which has had sessions"),
+                "Run hitl connect botcopy --own-keys --bot with its id, or without --own-keys for one key of all bots.",
+            );
+            continue;
+        };
         let bot = if is_known { format!("bot {bot_id}") } else { "a bot that does not exist".to_owned() };
         let channel = Channel { bot_id, user_id: BotcopyUserId::from(NOBODY) };
         match client.widget(&channel, api_key).push(&Push::Left(ResumeReason::UserSide)).await {

@@ -21,8 +21,8 @@ pub(super) async fn look_at_installs(
     report: &mut Report,
 ) {
     let Some(access_key) = contents.current.text(secrets::BOTPRESS_TOKEN) else {
-        match (&secrets.botpress_token, &secrets.botcopy_access_token) {
-            (None, Some(_)) => report.skipped("access key", "this stack serves Botcopy bots alone"),
+        match (&secrets.botpress_token, secrets.serves_botcopy()) {
+            (None, true) => report.skipped("access key", "this stack serves Botcopy bots alone"),
             _ => report.finding(
                 "access key",
                 "there is none in the secret",

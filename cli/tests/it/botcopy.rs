@@ -330,3 +330,37 @@ async fn erasing_a_botcopy_user_leaves_nothing_of_them_and_everything_of_others(
     world.widget_says(&user, tests::ASK).await;
     assert!(world.stack.botcopy.is_paused(&user), "the user may come back, as somebody new");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_bot_gets_keys_of_its_own_and_the_first_keeps_the_others() {
+    let world = with_botcopy().await;
+    let mut secret = world.stack.secrets_manager.current(SECRET_ID).unwrap();
+    let before = secret.clone();
+    // The keys of all bots are another bot's.
+    secret["botcopyApiKey"] = json!("the key of all others");
+    secret["botcopyAccessToken"] = json!("the token of all others");
+    world.stack.secrets_manager.put(SECRET_ID, secret.clone());
+    let options = world.stack.botcopy.options();
+    let connect = ["connect", "botcopy", "--bot", &options.bot_id, "--own-keys", "--json"];
+    let connected = Operator::new(&world).does(&connect).await.json();
+    assert_eq!((&connected["has_own_keys"], &connected["secret_changed"]), (&true.into(), &true.into()));
+    let stored = world.stack.secrets_manager.current(SECRET_ID).unwrap();
+    for key in ["botcopyApiKey", "botcopyAccessToken", "botcopyHeader"] {
+        assert_eq!(stored[key], secret[key], "{key} is of all others");
+    }
+    let own = &stored["botcopyBots"][options.bot_id.as_str()];
+    assert_eq!((&own["apiKey"], &own["accessToken"]), (&before["botcopyApiKey"], &before["botcopyAccessToken"]));
+    world.advance(Duration::from_secs(301));
+    let user = world.handed_over_user().await;
+    world.answers(ANNA, "hello").await;
+    assert_eq!(world.widget_shows(&user, "agent"), ["hello"]);
+    let said = said_of_botcopy(&mut Operator::new(&world)).await;
+    let of_bot = format!("a call with the stored token of bot {} is let in", options.bot_id);
+    assert!(said.iter().any(|(_, verdict, says)| verdict == "ok" && *says == of_bot), "{said:?}");
+    assert!(
+        said.iter().any(|(name, verdict, says)| name == KEY && verdict == "ok" && says.contains(&options.bot_id)),
+        "{said:?}"
+    );
+    let again = Operator::new(&world).does(&connect[..4]).await;
+    assert!(again.out.contains("unchanged for this bot alone"), "{}", again.out);
+}

@@ -99,10 +99,15 @@ impl UnverifiedCall {
         header_fits & body_fits & custom_fits
     }
 
+    /// The bot that the call names.
+    pub fn bot_id(&self) -> &str {
+        self.call.channel.bot_id.as_str()
+    }
+
     /// Whether the call has the form of one of this bot: it names the bot, and shows one token in both places, whichever that is.
     pub fn seems_to_be_of(&self, bot_id: &str, authorization: &str) -> bool {
         let is_consistent = self.access_token.as_ref().is_some_and(|token| token.matches(authorization));
-        self.call.channel.bot_id.as_str() == bot_id && is_consistent
+        self.bot_id() == bot_id && is_consistent
     }
 
     /// What is asked, once the caller is known.

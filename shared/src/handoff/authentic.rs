@@ -89,7 +89,7 @@ impl Handoff {
     ) -> Result<botcopy::Call, Rejection> {
         let unverified = UnverifiedCall::parse(proof.body).map_err(|_| Rejection::Malformed);
         let verify = |versions: &Versions, now: Timestamp| {
-            if versions.current.botcopy_access_token.is_none() {
+            if !versions.current.serves_botcopy() {
                 return Err(Rejection::NotServed);
             }
             let Ok(call) = &unverified else { return Err(Rejection::Malformed) };
@@ -110,8 +110,10 @@ impl Handoff {
     async fn note_turned_away(&self, call: &UnverifiedCall, headers: &http::HeaderMap, deadline: Timestamp) {
         let authorization = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let Ok(versions) = self.secrets.get().await else { return };
-        let bot_id = versions.current.botcopy_bot_id.as_deref().filter(|bot_id| !bot_id.is_empty());
-        let is_missed = bot_id.is_some_and(|bot_id| call.seems_to_be_of(bot_id, authorization.unwrap_or_default()));
+        let current = &versions.current;
+        let main = current.botcopy_bot_id.as_ref().filter(|bot_id| !bot_id.is_empty());
+        let mut bot_ids = main.into_iter().chain(current.botcopy_bots.keys());
+        let is_missed = bot_ids.any(|bot_id| call.seems_to_be_of(bot_id, authorization.unwrap_or_default()));
         let now = self.clock.now();
         if is_missed && self.doors.take_turn(now) {
             let noted = self.clock.within(deadline, self.table.note_turned_away(now)).await;
@@ -203,10 +205,10 @@ fn is_from_botcopy(versions: &Versions, call: &UnverifiedCall, headers: &http::H
     let authorization = header("authorization").unwrap_or_default();
     // All are compared, so that the time taken does not tell which one matched.
     versions.accepted(now).fold(false, |fits, secrets| {
-        let custom = secrets.botcopy_header.as_ref();
-        let proof = botcopy::Proof { authorization, custom_header: custom.and_then(|custom| header(&custom.name)) };
-        let token = secrets.botcopy_access_token.as_ref();
-        fits | token.is_some_and(|token| call.verify(proof, token, custom.map(|custom| &custom.value)))
+        let Some(keys) = secrets.botcopy_keys(call.bot_id()) else { return fits };
+        let custom_header = keys.header.and_then(|custom| header(&custom.name));
+        let proof = botcopy::Proof { authorization, custom_header };
+        fits | call.verify(proof, keys.access_token, keys.header.map(|custom| &custom.value))
     })
 }
 

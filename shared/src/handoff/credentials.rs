@@ -137,7 +137,8 @@ pub(super) struct AsChannel<'a> {
 
 impl<'a> AsChannel<'a> {
     pub(super) fn api(&self) -> botcopy::Widget<'_> {
-        let api_key = self.secret.versions.current.botcopy_api_key.as_ref().unwrap_or(NONE);
+        let keys = self.secret.versions.current.botcopy_keys(self.channel.bot_id.as_str());
+        let api_key = keys.map_or(NONE, |keys| keys.api_key);
         self.secret.handoff.botcopy.widget(self.channel, api_key)
     }
 

@@ -44,13 +44,14 @@ impl Handoff {
             .map_err(|error| explained("Botpress refused the access key; check botpressToken in the secret", error))
     }
 
-    /// Forgets an install; the last one takes the webhooks along.
+    /// Forgets an install; the last one takes the webhooks along, unless Botcopy bots need them.
     ///
     /// # Errors
     ///
-    /// [`Error`] when the table failed; what LiveChat says is only logged, since nobody could act on it.
+    /// [`Error`] when the table or the secret failed; what LiveChat says is only logged, since nobody could act on it.
     pub async fn unregister(&self, install: &Install, webhook_url: &str) -> Result<()> {
-        if self.table.remove_install(&install.install_id).await? > 0 {
+        let installs_left = self.table.remove_install(&install.install_id).await?;
+        if installs_left > 0 || self.secrets.refreshed().await?.current.serves_botcopy() {
             return Ok(());
         }
         let removed = async {
