@@ -32,7 +32,7 @@ const OUTPUTS: [(&str, &str); 3] =
     [("TableName", "TABLE_NAME"), ("SecretArn", "SECRET_ID"), ("LiveChatWebhookUrl", "HITL_URL")];
 
 /// Parameters of `template.yaml`, and the variables they become.
-const PARAMETERS: [(&str, &str); 15] = [
+const PARAMETERS: [(&str, &str); 19] = [
     ("LiveChatClientId", "LIVECHAT_CLIENT_ID"),
     ("LiveChatOrganizationId", "LIVECHAT_ORGANIZATION_ID"),
     ("LiveChatRedirectUri", "LIVECHAT_REDIRECT_URI"),
@@ -40,6 +40,10 @@ const PARAMETERS: [(&str, &str); 15] = [
     ("LiveChatRegion", "LIVECHAT_REGION"),
     ("BotpressIntegrationIds", "BOTPRESS_INTEGRATION_IDS"),
     ("WhenOffline", "WHEN_OFFLINE"),
+    ("SettleMs", "SETTLE_MS"),
+    ("OrderPauseMs", "ORDER_PAUSE_MS"),
+    ("VerifiedEmails", "VERIFIED_EMAILS"),
+    ("AssignTimeoutSeconds", "ASSIGN_TIMEOUT_SECONDS"),
     ("RetentionDays", "RETENTION_DAYS"),
     ("MediaHosts", "MEDIA_HOSTS"),
     ("BotcopyPauseMinutes", "BOTCOPY_PAUSE_MINUTES"),
@@ -317,5 +321,26 @@ mod tests {
         for (name, _) in OUTPUTS.iter().chain(&PARAMETERS) {
             assert!(template.contains(&format!("\n  {name}:\n")), "{name}");
         }
+    }
+
+    /// What the functions know, the command has to know: it does their work.
+    #[test]
+    fn every_parameter_that_becomes_a_variable_is_read() {
+        let template = include_str!("../../template.yaml");
+        let (_, globals) = template.split_once("      Variables:\n").unwrap();
+        let variables = globals.lines().take_while(|line| !line.is_empty()).filter_map(|line| {
+            let (variable, value) = line.trim().split_once(": ")?;
+            let parameter = value.split("!Ref ").nth(1)?.split([',', ']']).next()?;
+            Some((parameter, variable))
+        });
+        // The log, metrics and resources are the stack's own.
+        let is_own =
+            |(_, variable): &(&str, &str)| ["STACK_NAME", "RUST_LOG", "TABLE_NAME", "SECRET_ID"].contains(variable);
+        let read: Vec<_> = variables.filter(|one| !is_own(one)).collect();
+        assert!(read.len() > 10, "{read:?}");
+        for one in &read {
+            assert!(PARAMETERS.contains(one), "{one:?}");
+        }
+        assert_eq!(read.len(), PARAMETERS.len());
     }
 }

@@ -222,3 +222,31 @@ async fn what_is_known_of_a_parked_items_outcome_is_kept() {
         world.change_item(&parked, "SET entity = :seen", json!({":seen": {"S": "seen"}})).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_update_leaves_of_a_deleted_item_counts_as_absent() {
+    let world = World::in_process().await;
+    let ann = world.escalated_user("Ann").await;
+    world.says(&ann, "hello").await;
+    world.settle().await;
+    let (chat_id, thread_id) = world.chat_and_thread();
+    let conversation_id = world.stack.journal.all("conversation_created").remove(0).text("/conversation_id").to_owned();
+    // As when each had expired, and an update came late.
+    for entity in ["user", "session", "conversation", "chat", "trail"] {
+        let items = world.items(entity);
+        assert!(!items.is_empty(), "{entity}");
+        for item in items {
+            world.remove_item(&item).await;
+            world.change_item(&item, "SET late = :yes", json!({ ":yes": { "BOOL": true } })).await;
+        }
+    }
+    for conversation_id in [conversation_id.as_str(), "unknown"] {
+        let body = tests::message(conversation_id, "msg_late", "anybody?", None, world.now());
+        let answer = world.operate("message_created", &body).await;
+        assert!(answer.status < 500, "{conversation_id}: {}", answer.body);
+        let stop = json!({ "type": "stopHitl", "input": { "conversationId": conversation_id } });
+        assert_eq!(world.operate("action_triggered", &stop).await.status, 200);
+    }
+    let closing = json!({ "chat_id": chat_id, "thread_id": thread_id });
+    assert_eq!(world.reports("chat_deactivated", closing).await, 200);
+}

@@ -137,7 +137,7 @@ impl Table {
 
     async fn get_item(&self, key: &Key) -> Result<Option<Item>> {
         let request = self.client.get_item().table_name(&self.name).set_key(Some(key.attributes()));
-        Ok(request.consistent_read(true).send().await?.item)
+        Ok(request.consistent_read(true).send().await?.item.filter(|item| !is_ghost(item)))
     }
 
     /// Several items in one call, in any order; those that do not exist are left out.
@@ -152,6 +152,7 @@ impl Table {
             let request = self.client.get_item().table_name(&self.name).set_key(Some(key));
             items.extend(request.consistent_read(true).send().await?.item);
         }
+        items.retain(|item| !is_ghost(item));
         Ok(items)
     }
 
@@ -178,6 +179,19 @@ fn item<T: Serialize>(key: &Key, entity: &str, record: &T) -> Result<Item> {
     item.extend(key.attributes());
     item.insert("entity".to_owned(), text(entity));
     Ok(item)
+}
+
+/// Whether an item is what an update has left of one that was deleted before, by its expiry or an erasure: it does not even say
+/// what it is of. It counts as absent.
+fn is_ghost(item: &Item) -> bool {
+    let sk = item.get("sk").and_then(|sk| sk.as_s().ok()).map(String::as_str).unwrap_or_default();
+    let own_id = match sk.split_once('#').map_or(sk, |(entity, _)| entity) {
+        "USER" => "user_id",
+        "SESSION" | "CONVERSATION" | "CHAT" => "session_id",
+        "TRAIL" => "source_id",
+        _ => return false,
+    };
+    !item.contains_key(own_id)
 }
 
 fn has_expired(item: &Item, now: Timestamp) -> bool {
