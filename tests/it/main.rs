@@ -62,6 +62,7 @@ mod stop;
 mod store;
 mod supply_chain;
 mod telemetry;
+mod template;
 mod to_agent;
 mod transcript;
 mod unheard;
