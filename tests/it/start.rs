@@ -592,3 +592,26 @@ async fn a_thread_from_before_the_start_is_not_taken_for_one_that_it_has_left_be
     world.answers(ANNA, "Hello from Anna").await;
     assert!(world.stack.livechat.thread(&chat_id).unwrap().active, "the user has a thread of their own");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_waits_while_another_call_ends_the_session_before() {
+    let world = World::in_process().await;
+    let mut input = request(&created_user(&world, "Ann").await);
+    let first = conversation_id(&world.act("startHitl", input.clone()).await);
+    world.settle().await;
+    world.stack.livechat.faults().next(1, "agent/action/deactivate_chat", Fault::Delay(Duration::from_secs(1)));
+    let act = async |action: &str, input: &Value| {
+        let body = json!({ "type": action, "input": input });
+        world.stack.botpress.call_operation("action_triggered", &body, &[]).await.unwrap()
+    };
+    let stop = json!({ "conversationId": first });
+    input["title"] = json!("Once more");
+    let again = async {
+        world.clock().sleep(Duration::from_millis(200)).await;
+        assert!(world.stack.holds_calls(), "the end is under way");
+        act("startHitl", &input).await
+    };
+    let (stopped, started) = world.drive(async { tokio::join!(act("stopHitl", &stop), again) }).await;
+    assert_eq!((stopped.status, started.status), (200, 200), "{}", started.body);
+    assert_ne!(conversation_id(&started), first);
+}

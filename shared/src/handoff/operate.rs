@@ -96,13 +96,13 @@ impl Handoff {
             }
             State::Starting => {
                 session.in_doubt_until = Some(session.doubt_of_claim());
-                self.undo(&session, None, MayBeOpen::Yes, deadline).await
+                self.undo(&session, None, MayBeOpen::Yes, deadline).await.map(|()| false)
             }
             State::Active => self.supersede(&session, deadline).await,
             State::Closing => self.finish_closing(&session, deadline).await,
         };
         match ended {
-            Ok(()) | Err(super::Error::Busy) => {}
+            Ok(_) | Err(super::Error::Busy) => {}
             Err(error) => return Err(error),
         }
         let session = self.table.session(id).await?;

@@ -530,9 +530,10 @@ pub(super) enum Step {
 }
 
 /// How a start goes on after it has tried to end the session before: one that is not over yet is waited for.
-fn after_end(ended: Result<()>) -> Result<Step> {
-    match ended {
-        Ok(()) => Ok(Step::LookAgain),
+fn after_end(is_over: Result<bool>) -> Result<Step> {
+    match is_over {
+        Ok(true) => Ok(Step::LookAgain),
+        Ok(false) => Ok(Step::Wait(LOOK_AGAIN)),
         Err(Error::Busy) => Ok(Step::Wait(LOOK_AFTER_END)),
         Err(error) => Err(error),
     }

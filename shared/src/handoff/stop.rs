@@ -4,7 +4,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use super::credentials::call;
-use super::drain::Delivered;
+use super::drain::{Content, Delivered};
 use super::{Error, Handoff, Result, lease_until};
 use crate::botcopy::ResumeReason;
 use crate::bridge::decide::end_of;
@@ -12,7 +12,7 @@ use crate::bridge::{ToAgent, ToBot};
 use crate::clock::Timestamp;
 use crate::ids::{ChatId, ConversationId, SessionId};
 use crate::metrics::{About, Metric};
-use crate::store::lane::Position;
+use crate::store::lane::{Occupancy, Position};
 use crate::store::{Session, State};
 
 /// Whether a start may have opened something at LiveChat.
@@ -100,25 +100,35 @@ impl Handoff {
         }
     }
 
-    /// Brings a session that is ending to its end, so that the user can start another.
-    pub(super) async fn finish_closing(&self, session: &Session, deadline: Timestamp) -> Result<()> {
+    /// Brings a session that is ending to its end, so that the user can start another; answers whether it is over.
+    pub(super) async fn finish_closing(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
         self.close_from_bot(&session.session_id, deadline).await?;
-        self.require_end(&session.session_id).await
+        self.is_over::<ToAgent>(&session.session_id).await
     }
 
-    /// Ends a session whose user has started another: a customer has only one chat, and the earlier bot must resume.
-    pub(super) async fn supersede(&self, session: &Session, deadline: Timestamp) -> Result<()> {
+    /// Ends a session whose user has started another: a customer has only one chat, and the earlier bot must resume. Answers
+    /// whether it is over.
+    pub(super) async fn supersede(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
         let position = Position { at: self.clock.now(), source_id: "superseded".to_owned() };
         let lease = lease_until(deadline);
         let accepted = self.accept(&session.session_id, position, &ToBot::Superseded, &lease).await?;
         self.drain_accepted::<ToBot>(&session.session_id, accepted, &lease, deadline).await;
-        self.require_end(&session.session_id).await
+        self.is_over::<ToBot>(&session.session_id).await
     }
 
-    async fn require_end(&self, session_id: &SessionId) -> Result<()> {
+    /// Whether a session is over; not yet where another call is at work on the lane of its end, which takes a moment more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] when nobody is: a vendor could not be told, and the sweep goes on.
+    async fn is_over<C: Content>(&self, session_id: &SessionId) -> Result<bool> {
+        // In this order: what is let go of between the two reads is over.
+        let occupancy = self.look_around::<C>(session_id.into()).await.occupancy;
+        let is_held = matches!(occupancy, Occupancy::Held { until } if self.clock.now() < until);
         match self.table.session(session_id).await? {
+            Some(session) if session.state != State::Closed && is_held => Ok(false),
             Some(session) if session.state != State::Closed => Err(Error::Busy),
-            _ => Ok(()),
+            _ => Ok(true),
         }
     }
 
