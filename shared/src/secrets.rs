@@ -442,6 +442,23 @@ mod tests {
     }
 
     #[test]
+    fn a_recall_concerns_what_was_stored_before_it_and_nothing_later() {
+        let at = |seconds: i64| Timestamp::from_unix_millis(seconds * 1_000);
+        let recall = Recall::default();
+        let versions = |changed_at| Versions {
+            current: Secrets::parse(r#"{"agentToken":"a","webhookSecret":"w"}"#).unwrap(),
+            previous: None,
+            changed_at,
+        };
+        assert!(!recall.concerns(&versions(Some(at(0)))), "nothing is recalled");
+        recall.learn(at(100));
+        recall.learn(at(50));
+        assert!(recall.concerns(&versions(Some(at(99)))));
+        assert!(!recall.concerns(&versions(Some(at(100)))), "what it was noted for");
+        assert!(!recall.concerns(&versions(None)), "what is not stored yet");
+    }
+
+    #[test]
     fn a_malformed_secret_is_described_without_its_values() {
         let error = Secrets::parse(r#"{"agentToken":"canary","webhookSecret":7}"#).unwrap_err();
         assert!(!format!("{error:?} {error}").contains("canary"));
