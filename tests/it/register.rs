@@ -1,7 +1,6 @@
 //! `register` and `unregister`: everything is checked, and the webhooks are kept in order.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use sandbox::botpress::InstallStatus;
 use sandbox::faults::Fault;
@@ -135,7 +134,7 @@ async fn the_last_install_takes_our_webhooks_along_and_only_ours() {
     let world = World::start().await;
     let other = "http://127.0.0.1:9/somebody-else";
     world.stack.livechat.register_webhooks(other, "s", &["incoming_chat", "chat_deactivated"]).unwrap();
-    without_botcopy(&world);
+    world.without_botcopy();
     let webhook_url = json!({ "webhookUrl": "https://webhook.botpress.example/webhook_second" });
     let second = [("x-webhook-id", Some("webhook_second"))];
     assert_eq!(world.operate_with("register", &webhook_url, &second).await.status, 200);
@@ -147,14 +146,6 @@ async fn the_last_install_takes_our_webhooks_along_and_only_ours() {
     assert_eq!(world.stack.botpress.install_status(), InstallStatus::Unregistered);
     assert!(actions(&world, &world.stack.webhook_url()).is_empty());
     assert_eq!(actions(&world, other), ["chat_deactivated", "incoming_chat"]);
-}
-
-/// Takes the keys of Botcopy away; then nobody but Botpress needs the webhooks.
-fn without_botcopy(world: &World) {
-    let mut secret = world.stack.secret();
-    secret.as_object_mut().unwrap().retain(|key, _| !key.starts_with("botcopy"));
-    world.stack.secrets_manager.put(SECRET_ID, secret);
-    world.advance(Duration::from_secs(11));
 }
 
 #[tokio::test(flavor = "multi_thread")]

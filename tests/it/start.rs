@@ -451,7 +451,7 @@ async fn a_start_that_hangs_is_taken_over_after_its_time_and_not_before() {
     }
     assert_eq!(world.count("chat_started"), 0);
     let answer = drive_slowly(&world, second).await.unwrap();
-    assert_eq!(world.count("chat_started"), 1);
+    assert_eq!(world.count("chat_started"), 1, "{answer:?}");
     // The first one goes on where it hung, and finds that it is too late.
     world.advance(Duration::from_secs(3_600));
     let late = drive_slowly(&world, first).await.unwrap();

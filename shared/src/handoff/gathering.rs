@@ -55,16 +55,25 @@ impl Gathering {
     /// When to look at the lane again before anything is delivered; nothing if all that can be expected is there.
     pub(super) fn look_again_at<C: Content>(&mut self, contents: &Contents<C>, now: Timestamp) -> Option<Timestamp> {
         let numbers = contents.waiting.iter().filter_map(|item| C::number(item, None));
-        self.after(contents.last_number, numbers.collect(), contents.arrivals, now)
+        let arrived = (contents.arrivals, contents.arrived_at);
+        self.after(contents.last_number, numbers.collect(), arrived, now)
     }
 
-    fn after(&mut self, last: Option<u64>, mut numbers: Vec<u64>, arrivals: u64, now: Timestamp) -> Option<Timestamp> {
+    fn after(
+        &mut self,
+        last: Option<u64>,
+        mut numbers: Vec<u64>,
+        (arrivals, arrived_at): (u64, Option<Timestamp>),
+        now: Timestamp,
+    ) -> Option<Timestamp> {
         numbers.sort_unstable();
         if !has_gap(last.max(self.given_up), &numbers) {
             self.gap = None;
             return None;
         }
-        let gap = self.gap.get_or_insert(Gap { began: now, arrivals, arrived_at: None });
+        // What has lain here for a while, as words do before an agent is announced, has been waited for.
+        let began = arrived_at.map_or(now, |at| at.min(now));
+        let gap = self.gap.get_or_insert(Gap { began, arrivals, arrived_at: None });
         if arrivals != gap.arrivals {
             (gap.arrivals, gap.arrived_at) = (arrivals, Some(now));
         }
@@ -113,22 +122,30 @@ mod tests {
         let (begin, mut lonely, mut burst) =
             (Timestamp::from_unix_millis(0), Gathering::default(), Gathering::default());
         let at = |millis| begin + Duration::from_millis(millis);
-        assert_eq!(lonely.after(Some(5), vec![7], 1, at(0)), Some(at(100)));
-        assert_eq!(lonely.after(Some(5), vec![7], 1, at(250)), Some(at(300)));
-        assert_eq!(lonely.after(Some(5), vec![7], 1, at(300)), None);
-        assert_eq!(lonely.after(Some(5), vec![7, 8], 2, at(310)), None, "it is not waited for again");
+        assert_eq!(lonely.after(Some(5), vec![7], (1, None), at(0)), Some(at(100)));
+        assert_eq!(lonely.after(Some(5), vec![7], (1, None), at(250)), Some(at(300)));
+        assert_eq!(lonely.after(Some(5), vec![7], (1, None), at(300)), None);
+        assert_eq!(lonely.after(Some(5), vec![7, 8], (2, None), at(310)), None, "it is not waited for again");
 
-        assert_eq!(burst.after(Some(5), vec![9], 1, at(0)), Some(at(100)));
+        let old = Some(at(100));
+        assert_eq!(Gathering::default().after(None, vec![7], (1, old), at(350)), Some(at(400)));
+        assert_eq!(
+            Gathering::default().after(None, vec![7], (1, old), at(3_000)),
+            None,
+            "what has lain here is not waited for"
+        );
+
+        assert_eq!(burst.after(Some(5), vec![9], (1, None), at(0)), Some(at(100)));
         for (numbers, arrivals, millis) in [(vec![7, 9], 2, 100), (vec![7, 8, 9], 3, 1_000)] {
-            assert_eq!(burst.after(Some(5), numbers, arrivals, at(millis)), Some(at(millis + 100)));
+            assert_eq!(burst.after(Some(5), numbers, (arrivals, None), at(millis)), Some(at(millis + 100)));
         }
-        assert_eq!(burst.after(Some(5), vec![6, 7, 8, 9], 4, at(1_100)), None);
-        assert_eq!(burst.after(Some(9), vec![11], 5, at(1_200)), Some(at(1_300)), "another gap begins anew");
-        assert_eq!(burst.after(Some(9), vec![11, 13], 6, at(2_000)), Some(at(2_100)));
-        assert_eq!(burst.after(Some(9), vec![11, 13], 6, at(3_000)), None, "calm has come");
+        assert_eq!(burst.after(Some(5), vec![6, 7, 8, 9], (4, None), at(1_100)), None);
+        assert_eq!(burst.after(Some(9), vec![11], (5, None), at(1_200)), Some(at(1_300)), "another gap begins anew");
+        assert_eq!(burst.after(Some(9), vec![11, 13], (6, None), at(2_000)), Some(at(2_100)));
+        assert_eq!(burst.after(Some(9), vec![11, 13], (6, None), at(3_000)), None, "calm has come");
         for (arrivals, millis) in (10..).zip((4_000..8_000).step_by(500)) {
-            assert!(burst.after(Some(13), vec![15], arrivals, at(millis)).is_some());
+            assert!(burst.after(Some(13), vec![15], (arrivals, None), at(millis)).is_some());
         }
-        assert_eq!(burst.after(Some(13), vec![15], 20, at(8_000)), None, "and no gap is waited for for ever");
+        assert_eq!(burst.after(Some(13), vec![15], (20, None), at(8_000)), None, "and no gap is waited for for ever");
     }
 }

@@ -212,6 +212,8 @@ pub struct Fares {
 pub struct Contents<T> {
     /// How many items the lane had ever accepted when it was read.
     pub arrivals: u64,
+    /// When the last of them came, where that is recorded.
+    pub arrived_at: Option<Timestamp>,
     /// No delivery before this time.
     pub not_before: Option<Timestamp>,
     /// When an item last left the lane.
@@ -255,6 +257,7 @@ impl<T> Contents<T> {
     ) -> Self {
         Self {
             arrivals: arrivals + 1,
+            arrived_at: None,
             not_before: None,
             last_finished_at,
             last_number,

@@ -242,10 +242,11 @@ impl Table {
             items.into_iter().partition(|item| item.get("sk") == Some(&text(&key.sk)));
         let record: LaneRecord = lanes.into_iter().next().map(serde_dynamo::from_item).transpose()?.unwrap_or_default();
         let was_interrupted = record.interrupted_holder.is_some_and(|holder| holder != NOBODY);
-        let LaneRecord { arrivals, not_before, last_finished_at, last_number, interrupted_until, expires_at, .. } =
-            record;
+        let LaneRecord { arrivals, arrived_at, not_before, last_finished_at, .. } = record;
+        let LaneRecord { last_number, interrupted_until, expires_at, .. } = record;
         let mut contents = Contents {
             arrivals,
+            arrived_at,
             not_before,
             last_finished_at,
             last_number,

@@ -209,6 +209,9 @@ impl Death {
         let mut life = Life::begin(bot, 1, false).await;
         let person = life.people.first().cloned().unwrap_or_default();
         let asked = life.asking();
+        if flow == Flow::Install {
+            life.world.without_botcopy();
+        }
         if !flow.begins_at_the_bot() {
             escalate(&mut life, &person, &asked).await?;
         }
