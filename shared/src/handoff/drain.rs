@@ -341,6 +341,7 @@ impl Handoff {
             contents.waiting.sort_by_key(|item| item.content.is_end());
             C::apply_changes(&mut contents.waiting);
             if patience == Patience::Wait
+                && !C::gate(self, &session).is_doubtful()
                 && let Some(time) = seen.gathering.look_again_at(&contents, self.clock.now())
                 && time + DELIVERY_TIME < deadline
             {

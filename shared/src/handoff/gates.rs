@@ -188,6 +188,12 @@ impl Gate {
         trouble.failures >= FAILURES_IN_A_ROW && now < trouble.at + failing_for && trouble.at < now + failing_for
     }
 
+    /// Whether the vendor has failed within the last minute, and not served since: who waits for it has no time to lose.
+    pub(super) fn is_doubtful(&self) -> bool {
+        let trouble = self.seen().trouble;
+        trouble.failures > 0 && self.clock.now() < trouble.at + DOUBT
+    }
+
     fn failing_for(&self) -> Duration {
         if self.can_look_up() { FAILING_FOR } else { FAILING_FOR_WITHOUT_LOOK }
     }
