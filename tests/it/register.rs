@@ -131,7 +131,7 @@ async fn a_token_that_may_not_manage_webhooks_is_accepted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_install_takes_our_webhooks_along_and_only_ours() {
-    let world = World::start().await;
+    let world = World::in_process().await;
     let other = "http://127.0.0.1:9/somebody-else";
     world.stack.livechat.register_webhooks(other, "s", &["incoming_chat", "chat_deactivated"]).unwrap();
     world.without_botcopy();
