@@ -153,7 +153,8 @@ async fn a_limit_on_one_is_kept_to_and_lifted_for_agents_words_as_well() {
     faults.limit_for(&anns, MESSAGES, 2, Duration::from_secs(30));
     for number in 0..4 {
         for chat in [0, 1] {
-            assert!(report(&world, chat, &format!("{chat} says {number}")).await <= LONGEST_ANSWER);
+            let took = report(&world, chat, &format!("{chat} says {number}")).await;
+            assert!(took <= LONGEST_ANSWER, "{took:?}");
         }
     }
     assert_eq!(world.shown_by_agents().len(), 6, "two of Ann's agent, all of Bob's");
