@@ -38,6 +38,7 @@ async fn once_a_vendor_has_failed_again_and_again_what_is_for_it_is_accepted_wit
     world.escalated_user("Ann").await;
     world.escalated_user("Bob").await;
     world.sweep_after(Duration::from_secs(10)).await;
+    world.advance(Duration::from_secs(1));
     world.stack.botpress.faults().always("POST /v1/chat", Fault::answer(503, "down"));
     report(&world, 0, "one").await;
     let tries = world.stack.botpress.faults().spoiled().len();
@@ -147,6 +148,8 @@ async fn a_limit_on_one_is_kept_to_and_lifted_for_agents_words_as_well() {
     world.escalated_user("Ann").await;
     let bob = world.escalated_user("Bob").await;
     world.sweep_after(Duration::from_secs(10)).await;
+    // Words wait for a moment after the announcement of their agent, which may have been left to this sweep.
+    world.advance(Duration::from_secs(1));
     let conversations = world.stack.journal.all("conversation_created");
     let anns = conversations[conversations.len() - 2].text("/conversation_id").to_owned();
     let faults = world.stack.botpress.faults();
