@@ -37,7 +37,7 @@ pub enum Fault {
     Reset,
     /// The call takes effect, then the connection breaks: the caller cannot know.
     LoseAnswer,
-    /// The connection breaks after a while, and the call takes effect later, with nobody there to learn of it.
+    /// The connection breaks after a while, and the call takes effect later, when its caller has gone.
     Late {
         /// How long the caller waits in vain, by the sandbox's clock.
         breaks_after: Duration,

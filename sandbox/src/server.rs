@@ -194,7 +194,7 @@ fn carry_out(
     at: Timestamp,
     clock: Clock,
 ) -> impl Future<Output = ()> {
-    // Noted before this runs: nobody may move the clock past it.
+    // Registered before the task runs, so that no test moves the clock past it.
     let late = faults.take_effect_at(at);
     async move {
         clock.sleep_until(at).await;

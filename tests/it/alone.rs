@@ -55,6 +55,8 @@ async fn a_text_on_which_livechat_always_fails_is_parked_in_time_and_its_author_
             world.answers(ANNA, "hello").await;
             let (bob, bobs_chat) = another(&world, "Bob").await;
             world.stack.livechat.faults().always_for("bad words", "customer/action/send_event", fault.clone());
+            // The next sweep is as far away as it can be.
+            ticks(&world, 1).await;
             let since = world.now();
             world.says(&ann, "bad words").await;
             world.says(&ann, "good words").await;

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use sandbox::botpress::{Escalation, UpstreamUser};
+use sandbox::botpress::Escalation;
 use sandbox::faults::Fault;
 use serde_json::Value;
 use shared::fail_point::{Place, Side};
 use tests::{ANNA, ASK, World};
+
+use crate::either_platform::User;
 
 const SEND: &str = "customer/action/send_event";
 const START: &str = "customer/action/start_chat";
@@ -46,28 +48,6 @@ async fn catch_up(world: &World) {
     }
 }
 
-/// A user of either platform.
-enum User {
-    Bot(UpstreamUser),
-    Widget(String),
-}
-
-impl User {
-    async fn with_agent(world: &World, widget: bool) -> Self {
-        match widget {
-            true => Self::Widget(world.handed_over_user().await),
-            false => Self::Bot(world.escalated_user("Ann").await),
-        }
-    }
-
-    async fn says(&self, world: &World, text: &str) {
-        match self {
-            Self::Bot(user) => world.says(user, text).await,
-            Self::Widget(user) => world.widget_says(user, text).await,
-        }
-    }
-}
-
 /// What reached LiveChat of what begins like this.
 fn sent(world: &World, prefix: &str) -> Vec<String> {
     world.sent_by_customers().into_iter().filter(|text| text.starts_with(prefix)).collect()
@@ -82,7 +62,7 @@ fn openings(world: &World) -> usize {
 async fn words_that_livechat_takes_late_are_sent_once_and_in_order() {
     for widget in [false, true] {
         let world = World::in_process().await;
-        let user = User::with_agent(&world, widget).await;
+        let user = User::new(&world, widget).await;
         let mut expected = Vec::new();
         for fault in [Fault::late(seconds(1)), Fault::late(seconds(8)), Fault::late(LONGEST), hanging(LONGEST)] {
             world.stack.livechat.faults().next(1, SEND, fault);

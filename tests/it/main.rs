@@ -29,6 +29,7 @@ mod content_kills;
 mod cost;
 mod create_user;
 mod delivery;
+mod either_platform;
 mod endings;
 mod equal_times;
 mod events;

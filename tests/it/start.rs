@@ -441,7 +441,8 @@ async fn a_start_that_hangs_is_taken_over_after_its_time_and_not_before() {
         tokio::spawn(async move { world.stack.botpress.call_operation("action_triggered", &body, &[]).await.unwrap() })
     };
     let first = start();
-    until_waiting(&world, 1).await;
+    // A start that has not called yet when its claim is nearly over claims anew.
+    until_waiting(&world).await;
     world.advance(Duration::from_secs(15));
     let mut second = start();
     for _ in 0..24 {
@@ -450,19 +451,19 @@ async fn a_start_that_hangs_is_taken_over_after_its_time_and_not_before() {
         assert!(early.is_err(), "{early:?}");
     }
     assert_eq!(world.count("chat_started"), 0);
-    let answer = drive_slowly(&world, second).await.unwrap();
+    let answer = world.drive(second).await.unwrap();
     assert_eq!(world.count("chat_started"), 1, "{answer:?}");
     // The first one goes on where it hung, and finds that it is too late.
     world.advance(Duration::from_secs(3_600));
-    let late = drive_slowly(&world, first).await.unwrap();
+    let late = world.drive(first).await.unwrap();
     assert!(late.status == 500 || conversation_id(&late) == conversation_id(&answer), "{}", late.body);
     assert_eq!((world.count("chat_started"), world.count("chat_deactivated")), (1, 0));
     assert_eq!((world.count("conversation_created"), world.sent_by_customers().len()), (1, 1));
 }
 
-/// Waits until a call hangs at LiveChat.
-async fn until_waiting(world: &World, customers: usize) {
-    while world.stack.journal.all("customer_updated").len() < customers {
+/// Waits until a call hangs at a vendor.
+async fn until_waiting(world: &World) {
+    while !world.stack.holds_calls() {
         tokio::task::yield_now().await;
     }
 }

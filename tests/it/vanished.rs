@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use sandbox::botpress::UpstreamUser;
 use sandbox::faults::Fault;
 use sandbox::livechat::Gone;
 use serde_json::{Value, json};
-use tests::{ANNA, ASK, World};
+use tests::{ANNA, World};
+
+use crate::either_platform::User;
 
 const GONE: &str = "[Bot] The customer's conversation with the bot has been deleted. Nothing reaches the customer any more, and this chat \
     is closed.";
@@ -20,55 +21,6 @@ const REFUSALS: [Option<&str>; 6] = [
     Some("invalid_request"),
     Some("conflict"),
 ];
-
-/// The user of either platform, in the same words.
-enum User {
-    Bot(UpstreamUser),
-    Widget(String),
-}
-
-impl User {
-    async fn new(world: &World, widget: bool) -> Self {
-        match widget {
-            true => Self::Widget(world.handed_over_user().await),
-            false => Self::Bot(world.escalated_user("Ann").await),
-        }
-    }
-
-    async fn says(&self, world: &World, text: &str) {
-        match self {
-            Self::Bot(user) => world.says(user, text).await,
-            Self::Widget(user) => world.widget_says(user, text).await,
-        }
-    }
-
-    async fn asks_for_a_person(&self, world: &World) -> bool {
-        match self {
-            Self::Bot(user) => {
-                world.says(user, "hello again").await;
-                world.escalate(user).await.is_ok()
-            }
-            Self::Widget(user) => {
-                world.widget_says(user, ASK).await;
-                self.is_with_agent(world)
-            }
-        }
-    }
-
-    fn is_with_agent(&self, world: &World) -> bool {
-        match self {
-            Self::Bot(user) => world.stack.botpress.is_escalated(&user.conversation_id),
-            Self::Widget(user) => world.stack.botcopy.is_paused(user),
-        }
-    }
-
-    fn shown(&self, world: &World) -> Vec<String> {
-        match self {
-            Self::Bot(_) => world.shown_by_agents(),
-            Self::Widget(user) => world.widget_shows(user, "agent"),
-        }
-    }
-}
 
 /// Both sides talk to each other, and nothing is left of what went wrong.
 async fn assert_all_is_well(world: &World, user: &User, what: &str) {

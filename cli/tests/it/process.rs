@@ -77,11 +77,12 @@ fn peak_megabytes(process_id: u32) -> f64 {
     let mut peak = 0.0;
     while let Ok(status) = std::fs::read_to_string(format!("/proc/{process_id}/status")) {
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        // A process that has ended, and that nobody has asked for yet, has no memory any more.
+        // A process that has ended and was not waited for yet has no memory any more.
         let Some(kilobytes) = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok()) else {
             break;
         };
         peak = f64::max(peak, kilobytes / 1_024.0);
+        // Another process has no clock of ours, and Linux reports its peak only while it lives.
         std::thread::sleep(Duration::from_millis(2));
     }
     peak

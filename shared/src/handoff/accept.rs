@@ -1,7 +1,5 @@
 //! Acceptance: what comes from either side is made durable in its lane, and only then on its way.
 
-use std::pin::Pin;
-
 use super::drain::{Content, Drained, Patience, View, Whose, about};
 use super::gates::hurried;
 use super::{Handoff, Result};
@@ -179,7 +177,8 @@ impl Handoff {
                 Accepted::Duplicate => self.take_if_left::<C>(session_id, found, lease).await?,
             };
             match holds_lease {
-                true => self.drain_hurried(view, whose, lease, deadline).await,
+                // Boxed, since all that follows nests deeper than the compiler cares to follow.
+                true => Box::pin(hurried(self.drain(view, whose, lease, deadline, Patience::Wait))).await,
                 false => Ok(Drained::Finished),
             }
         };
@@ -187,18 +186,6 @@ impl Handoff {
             tracing::error!(error = %error, session.id = %session_id, lane = %C::LANE, "a lane was left to the sweep");
             Drained::Finished
         })
-    }
-
-    /// Drains for somebody who waits. Boxed, since all that follows nests deeper than the compiler cares to follow; and boxed here,
-    /// since its caller, which is on the stack twice where one drain leads to another, would have room for it as well.
-    fn drain_hurried<'a, C: Content + 'a>(
-        &'a self,
-        view: Option<View<C>>,
-        whose: Whose<'a>,
-        lease: &'a Lease,
-        deadline: Timestamp,
-    ) -> Pin<Box<impl Future<Output = Result<Drained>> + 'a>> {
-        Box::pin(hurried(self.drain(view, whose, lease, deadline, Patience::Wait)))
     }
 
     /// Takes the lease of a lane in which something waits that nobody delivers.

@@ -20,8 +20,9 @@ use crate::store::{Platform, Session, User};
 const FAILS_FOR: Duration = Duration::from_secs(30);
 const FEWEST_TRIES: u32 = 4;
 
-/// How long after it was first seen to fail alone it has to be seen again.
-const SEEN_AGAIN_AFTER: Duration = Duration::from_secs(20);
+/// How long after it was first seen to fail alone it has to be seen again. A try without an answer is followed by the next one when it
+/// can no longer be in doubt, so that this one counts: two minutes are to be enough at any pace of the sweep.
+const SEEN_AGAIN_AFTER: Duration = Duration::from_secs(15);
 
 /// A lane that was left failing within this time fails now: it is tried again sooner.
 const NOW: Duration = Duration::from_secs(60);

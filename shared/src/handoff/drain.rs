@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -12,29 +9,21 @@ use super::alone::Judged;
 use super::doubt::{AT_WORK, next_look};
 use super::gates::{Gate, while_held};
 use super::gathering::Gathering;
+use super::pauses::pause_for;
 use super::{DELIVERY_TIME, Error, Handoff, Result, lease_until};
 use crate::bridge::decide::without_agent;
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, UserId};
 use crate::metrics::{About, Metric};
 use crate::store::lane::{Completed, Contents, Done, Failing, Known, Lane, Lease, Outcome, Reason, Waiting};
-use crate::store::{ConversationPointer, Session, State, Surroundings, TRIAL_EVERY, User, Wanted};
+use crate::store::{ConversationPointer, Session, State, Surroundings, User, Wanted};
 use crate::telemetry;
-
-/// The first pause after a failure that named none; it doubles from try to try.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-
-/// The longest pause that we choose ourselves; a vendor may name up to an hour, of which we keep to a minute between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
 /// For how long a failure is taken for a blip by somebody who waits for an answer: most are gone half a second later.
 const BLIP: Duration = Duration::from_secs(1);
 
 /// How long an end waits for words of the same lane that a vendor refuses to this session alone because of a limit.
 const END_WAITS: Duration = Duration::from_secs(60);
-
-/// The longest pause while our credentials are refused; the shortest is half of it.
-const CREDENTIALS_PAUSE: Duration = Duration::from_secs(20);
 
 /// What one lane carries, and how it reaches the other side.
 pub(super) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
@@ -166,7 +155,7 @@ impl Delivered {
         Self { outcome: Outcome::Dropped, vendor_id: None, parked: None }
     }
 
-    const fn parked(reason: Reason) -> Self {
+    pub(super) const fn parked(reason: Reason) -> Self {
         Self { outcome: Outcome::Parked, vendor_id: None, parked: Some(reason) }
     }
 }
@@ -312,7 +301,7 @@ impl Handoff {
             self.gates.learn(&vendors);
             let Some(mut session) = session else { return self.bury(session_id).await };
             if session.state == State::Closed && !contents.expires {
-                self.expire_lane(session_id, C::LANE).await?;
+                self.table.expire_lane(session_id, C::LANE, self.kept_until(self.clock.now())).await?;
             }
             if !contents.unread.is_empty() {
                 if !self.park_unread(&session, lease, &contents).await? {
@@ -375,39 +364,11 @@ impl Handoff {
         }
     }
 
-    /// Parks what this version cannot read: it would hold up all that is behind it. `false` when somebody else has taken the lane.
-    async fn park_unread<C: Content>(&self, session: &Session, lease: &Lease, contents: &Contents<C>) -> Result<bool> {
-        for unread in &contents.unread {
-            let now = self.clock.now();
-            let (session_id, expires_at) = (&session.session_id, self.retained_until(now));
-            let whose = (session_id, &session.user_id);
-            if !self.table.park_unread(whose, C::LANE, lease, unread, now, expires_at).await? {
-                return Ok(false);
-            }
-            self.record(&about::<C>(), &[(Metric::Parked, 1.0)]);
-            tracing::error!(session.id = %session_id, lane = %C::LANE,
-                source.id = telemetry::id(&without_agent(&unread.position.source_id)), kept.until = %expires_at,
-                "an item cannot be read by this version and is parked");
-        }
-        Ok(true)
-    }
-
     /// Forgets what has come for a session that is forgotten: it has expired, or its user was erased.
-    ///
-    /// Boxed here, since a drain is deep in the stack and would have room for it in each of its forms.
-    fn bury<'a>(&'a self, session_id: &'a SessionId) -> BoxFuture<'a, Result<Drained>> {
-        let buried = async move {
-            tracing::warn!(session.id = %session_id, "something has come for a session that is forgotten");
-            self.table.bury(session_id).await?;
-            Ok(Drained::Finished)
-        };
-        buried.boxed()
-    }
-
-    /// Lets the record of a lane go that something has made after the end of its session; boxed likewise.
-    fn expire_lane<'a>(&'a self, session_id: &'a SessionId, lane: Lane) -> BoxFuture<'a, Result<()>> {
-        let expires_at = self.kept_until(self.clock.now());
-        async move { Ok(self.table.expire_lane(session_id, lane, expires_at).await?) }.boxed()
+    async fn bury(&self, session_id: &SessionId) -> Result<Drained> {
+        tracing::warn!(session.id = %session_id, "something has come for a session that is forgotten");
+        self.table.bury(session_id).await?;
+        Ok(Drained::Finished)
     }
 
     async fn view<C: Content>(&self, whose: Whose<'_>) -> Result<View<C>> {
@@ -524,7 +485,9 @@ impl Handoff {
         };
         let now = self.clock.now();
         match error {
-            Error::Waiting { wait, .. } => return Ok(Attempt::Later(now + wait, Delay::FailedBefore)),
+            Error::Waiting { wait, .. } | Error::Crowded { wait } => {
+                return Ok(Attempt::Later(now + wait, Delay::FailedBefore));
+            }
             // There is nothing to look for after an end.
             Error::InDoubt { until } if item.content.is_end() => {
                 return Ok(Attempt::Later(until, Delay::FailedBefore));
@@ -554,41 +517,6 @@ impl Handoff {
         let delay = if is_for_long { Delay::FailedForLong } else { Delay::Failed };
         Ok(Attempt::Later(self.clock.now() + pause_for(&error, item.attempts), delay))
     }
-
-    /// Puts an item aside that can never be delivered, unless it has arrived without our knowing, and tells its author.
-    async fn put_aside<C: Content>(
-        &self,
-        session: &Session,
-        user: Option<&User>,
-        item: &Waiting<C>,
-        error: &Error,
-    ) -> Result<Attempt> {
-        let source_id = without_agent(&item.position.source_id);
-        if item.content.is_never_parked() {
-            tracing::error!(error = %error, session.id = %session.session_id, lane = %C::LANE,
-                source.id = telemetry::id(&source_id), "an end is refused for good and counts as done");
-            return Ok(Delivered::dropped().into());
-        }
-        // Whatever it was that failed before, the other side may have it.
-        let outcome_unknown = item.outcome_unknown || item.failing_since.is_some() || error.may_have_arrived();
-        let mut may_have_arrived = outcome_unknown;
-        if outcome_unknown {
-            match Box::pin(C::look(self, session, user, item)).await {
-                Ok(Look::Arrived(delivered)) => return Ok(delivered.into()),
-                Ok(Look::Missing) => may_have_arrived = self.require_certainty(item).is_err(),
-                Ok(Look::Impossible) => {}
-                Err(error) => {
-                    tracing::warn!(error = %error, session.id = %session.session_id, "whether an item has arrived is not known");
-                }
-            }
-        }
-        let expires_at = self.retained_until(self.clock.now());
-        tracing::error!(error = %error, session.id = %session.session_id, lane = %C::LANE,
-            source.id = telemetry::id(&source_id), outcome.unknown = outcome_unknown, kept.until = %expires_at,
-            "an item cannot be delivered and is parked");
-        Box::pin(C::tell_sender(self, session, item, may_have_arrived)).await?;
-        Ok(Delivered::parked(Reason { cause: error.to_string(), outcome_unknown, expires_at }).into())
-    }
 }
 
 /// Since when an end waits in a lane.
@@ -598,43 +526,4 @@ fn end_since<C: Content>(contents: &Contents<C>) -> Option<Timestamp> {
 
 pub(super) fn about<C: Content>() -> About {
     About::Lane(C::LANE.to_string())
-}
-
-/// The longest pause after so many attempts: exponential, bounded.
-fn longest_pause_after(attempts: u32) -> Duration {
-    let schedule =
-        ExponentialBuilder::default().with_min_delay(FIRST_PAUSE).with_max_delay(LONGEST_PAUSE).without_max_times();
-    let index = usize::try_from(attempts.min(16)).unwrap_or_default();
-    schedule.build().nth(index).unwrap_or(LONGEST_PAUSE)
-}
-
-/// When a delivery is tried again that has failed like this.
-fn pause_for(error: &Error, attempts: u32) -> Duration {
-    match error.retry_after() {
-        None if error.is_authentication() => CREDENTIALS_PAUSE.mul_f64(f64::midpoint(1.0, fastrand::f64())),
-        named => pause_after(attempts).max(named.unwrap_or_default()).min(TRIAL_EVERY),
-    }
-}
-
-/// Full jitter, so that lanes which failed together do not come back together: anything up to the longest pause.
-fn pause_after(attempts: u32) -> Duration {
-    longest_pause_after(attempts).mul_f64(fastrand::f64())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_a_bound_and_spread_over_all_of_it() {
-        let longest: Vec<_> = (0..100).map(longest_pause_after).collect();
-        assert_eq!(longest[0], FIRST_PAUSE);
-        assert_eq!(longest[3], FIRST_PAUSE * 8);
-        assert_eq!(longest[99], LONGEST_PAUSE);
-        for (attempts, longest) in (0..100).zip(longest) {
-            let mut pauses: Vec<_> = (0..200).map(|_| pause_after(attempts)).collect();
-            pauses.sort();
-            assert!(pauses[0] < longest / 4 && pauses[199] > longest * 3 / 4 && pauses[199] <= longest);
-        }
-    }
 }

@@ -34,6 +34,12 @@ pub enum Error {
         /// For how long from now.
         wait: Duration,
     },
+    /// The files of other messages take all of the memory that there is for files.
+    #[error("too many files are under way; call again")]
+    Crowded {
+        /// For how long from now.
+        wait: Duration,
+    },
     /// A vendor has refused a call because of a limit.
     #[error("{cause}")]
     Limited {
@@ -103,7 +109,8 @@ impl Error {
     fn is_passing(&self) -> bool {
         match self {
             Self::Refused(_) | Self::Explained { .. } | Self::CustomerLost | Self::ConversationLost => false,
-            Self::Busy | Self::Waiting { .. } | Self::Limited { .. } | Self::Hanging { .. } => true,
+            Self::Busy | Self::Waiting { .. } | Self::Crowded { .. } => true,
+            Self::Limited { .. } | Self::Hanging { .. } => true,
             Self::InDoubt { .. } | Self::LeaseOver | Self::Store(_) | Self::Secrets(_) => true,
             Self::Media(error) => error.is_retryable(),
             Self::LiveChat(error) => error.is_retryable(),
@@ -145,7 +152,7 @@ impl Error {
     /// How long the vendor asked us to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Waiting { wait, .. } | Self::Limited { wait, .. } => Some(*wait),
+            Self::Waiting { wait, .. } | Self::Crowded { wait } | Self::Limited { wait, .. } => Some(*wait),
             Self::LiveChat(error) => error.retry_after(),
             Self::Botpress(error) => error.retry_after(),
             Self::Botcopy(error) => error.retry_after(),

@@ -6,7 +6,6 @@
 mod typing;
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -68,8 +67,7 @@ impl Handoff {
             EventType::Unknown if call.said == Said::Nothing && !call.is_trigger => {
                 self.whether_paused(&user_id, deadline).await.map(|(answer, _)| answer)
             }
-            // Boxed, as are its parts: an end that a user's words bring about is deep in the stack.
-            EventType::Message | EventType::Unknown => Some(Box::pin(self.take(&user_id, call, deadline)).await),
+            EventType::Message | EventType::Unknown => Some(self.take(&user_id, call, deadline).await),
         }
     }
 
@@ -89,9 +87,9 @@ impl Handoff {
                 failed => return self.left_to_bot("the table did not answer", failed.and_then(Result::err)),
             };
             let answer = match session {
-                Some((session, around)) => Some(Box::pin(self.speak((&session, around), call, heard, deadline)).await),
+                Some((session, around)) => Some(self.speak((&session, around), call, heard, deadline).await),
                 None if !is_repeat && !call.is_trigger => Some(Answer::NOT_PAUSED),
-                None => Box::pin(self.begin(user_id, call, deadline)).await,
+                None => self.begin(user_id, call, deadline).await,
             };
             if let Some(answer) = answer {
                 return answer;
@@ -206,12 +204,12 @@ impl Handoff {
         heard: Option<Heard>,
         deadline: Timestamp,
     ) -> Answer {
-        let told = self.clock.within(deadline, Box::pin(self.said_to_bot(session, call))).await;
+        let told = self.clock.within(deadline, self.said_to_bot(session, call)).await;
         let told = told.and_then(Result::ok).unwrap_or_default();
         let Some(text) = self.news_for_agents(session, call, &told) else { return self.paused() };
         let begun = deadline - ANSWER_TIME;
         let lease = Lease { holder: fresh_holder(), until: deadline + LEASE_MARGIN, deadline };
-        let acceptance = Box::pin(self.accept_said((session, around), (&call.said, &text), heard.clone(), &lease));
+        let acceptance = self.accept_said((session, around), (&call.said, &text), heard.clone(), &lease);
         let (said, intake) = match self.clock.within(deadline, acceptance).await.transpose() {
             Ok(Some((heard, intake))) => (Ok(Some(heard)), Some(intake)),
             Ok(None) => (Ok(None), None),
@@ -220,15 +218,15 @@ impl Handoff {
         if let Ok(Some(_)) = &said
             && call.is_trigger
         {
-            Box::pin(self.continue_with(session, &told, deadline)).await;
+            self.continue_with(session, &told, deadline).await;
         }
         if let Some(intake) = intake {
             let holds_lease = intake.accepted.holds_lease();
-            let delivery = self.delivery_of(session, intake, &lease, deadline);
+            let delivery = Box::pin(self.deliver_said(session, intake, &lease, deadline));
             match self.clock.within(deadline, delivery).await {
                 Some(Drained::Delivered) if holds_lease => {
                     if let Ok(Some(heard)) = &said {
-                        Box::pin(self.note_answered(&session.user_id, heard, begun)).await;
+                        self.note_answered(&session.user_id, heard, begun).await;
                     }
                     return self.paused();
                 }
@@ -241,7 +239,7 @@ impl Handoff {
         let known = said.as_ref().ok().cloned().flatten().or(heard);
         let note = async {
             if let Ok(Some(heard)) = &said {
-                Box::pin(self.note_answered(&session.user_id, heard, begun)).await;
+                self.note_answered(&session.user_id, heard, begun).await;
             }
         };
         let look = async {
@@ -250,7 +248,7 @@ impl Handoff {
         };
         let look_until = self.clock.now() + LOOK_TIME;
         let tell = self.clock.within(look_until, self.gates.tell());
-        let (look, (), _) = tokio::join!(self.clock.within(look_until, Box::pin(look)), note, tell);
+        let (look, (), _) = tokio::join!(self.clock.within(look_until, look), note, tell);
         match (look, said) {
             // The session ended while this was on its way, perhaps by this very call: the bot is to have it.
             (Some(Ok((Some(Trail { outcome: Some(Outcome::Dropped), .. }), _))), _) => Answer::NOT_PAUSED,
@@ -334,17 +332,6 @@ impl Handoff {
         if let Some(Err(error)) = self.clock.within(deadline, Box::pin(goes_on)).await {
             tracing::warn!(error = %error, session.id = %session.session_id, "the widget may not show who answers");
         }
-    }
-
-    /// The delivery of what was said, made apart from where it is waited for: it is more than a thread's stack likes to hold.
-    fn delivery_of<'a>(
-        &'a self,
-        session: &'a Session,
-        intake: Intake<ToAgent>,
-        lease: &'a Lease,
-        deadline: Timestamp,
-    ) -> Pin<Box<dyn Future<Output = Drained> + Send + 'a>> {
-        Box::pin(self.deliver_said(session, intake, lease, deadline))
     }
 
     async fn deliver_said(

@@ -21,9 +21,6 @@ const MOST_DOWNLOADS: u32 = 3;
 /// How many attempts an upload is given, which fails mostly because LiveChat is down altogether.
 const MOST_ATTEMPTS: u32 = 8;
 
-/// Stands for where files come from.
-const FILES: &str = "the host of a file";
-
 /// When a file is tried again that had no room in memory.
 const CROWDED_FOR: Duration = Duration::from_secs(1);
 
@@ -107,7 +104,7 @@ impl Handoff {
         match fetched {
             Ok(download) => Ok(Some(download)),
             // Nothing of the file has failed, and nothing is counted against it.
-            Err(media::Error::Crowded) => Err(Error::Waiting { vendor: FILES, wait: CROWDED_FOR }),
+            Err(media::Error::Crowded) => Err(Error::Crowded { wait: CROWDED_FOR }),
             Err(error) if error.is_retryable() => {
                 let progress = Media { failed_downloads: media.failed_downloads + 1, ..media.clone() };
                 self.note_progress(session, item, progress).await?;

@@ -22,6 +22,8 @@ mod media;
 mod moving;
 mod open;
 mod operate;
+mod park;
+mod pauses;
 mod platform;
 mod receive;
 mod reconcile;

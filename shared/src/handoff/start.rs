@@ -1,6 +1,5 @@
 //! `startHitl`: one chat and one conversation per escalation, however often and from however many sides it is asked for.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -248,7 +247,7 @@ impl Handoff {
     ) -> Result<ConversationId> {
         let is_taken_up_again = is_taken_up_again(&user, &session);
         // Boxed, as are its parts: together they are more than a thread's stack likes to hold.
-        let built = self.built(request, user, &mut session, deadline).await;
+        let built = Box::pin(self.try_build(request, user, &mut session, deadline)).await;
         if let Err(error) = &built {
             self.note_limit(error, &session.user_id).await;
         }
@@ -268,17 +267,6 @@ impl Handoff {
                 Err(error)
             }
         }
-    }
-
-    /// The work of a start, made apart from where it is waited for: it is more than a thread's stack likes to hold.
-    fn built<'a>(
-        &'a self,
-        request: &'a StartRequest<'a>,
-        user: User,
-        session: &'a mut Session,
-        deadline: Timestamp,
-    ) -> Pin<Box<dyn Future<Output = Result<ConversationId>> + Send + 'a>> {
-        Box::pin(self.try_build(request, user, session, deadline))
     }
 
     async fn try_build(
@@ -378,7 +366,7 @@ impl Handoff {
             asked_at: session.started_at,
         };
         let user = self.table.user(&user_id).await?.unwrap_or_else(|| User::unknown(&user_id));
-        let built = self.built(&request, user, &mut session, deadline).await;
+        let built = Box::pin(self.try_build(&request, user, &mut session, deadline)).await;
         if let Err(error) = &built {
             self.note_limit(error, &user_id).await;
         }

@@ -1,8 +1,5 @@
 //! Endings: by the bot, by a start that failed, and by a new start.
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-
 use super::credentials::call;
 use super::drain::{Content, Delivered};
 use super::{Error, Handoff, Result, lease_until};
@@ -149,10 +146,9 @@ impl Handoff {
         Ok(Delivered::without_id())
     }
 
-    /// Marks a session as over; boxed here, since an end is deep in the stack.
-    fn close<'a>(&'a self, session: &'a Session) -> BoxFuture<'a, Result<()>> {
-        let expires_at = self.kept_until(self.clock.now());
-        async move { Ok(self.table.close(session, expires_at).await?) }.boxed()
+    /// Marks a session as over.
+    async fn close(&self, session: &Session) -> Result<()> {
+        Ok(self.table.close(session, self.kept_until(self.clock.now())).await?)
     }
 
     /// Closes the open thread of a chat; one that is closed or gone is fine.

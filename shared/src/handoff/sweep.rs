@@ -1,7 +1,6 @@
 //! The sweep: each minute, what no invocation has finished.
 
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -225,7 +224,7 @@ impl Handoff {
                 _ if now + DELIVERY_TIME > deadline => Work::LeftForLong,
                 _ if now >= until => Work::Left(now),
                 Some(left) => left,
-                None => self.begun(entry, deadline).await,
+                None => Box::pin(self.work_on(entry, deadline)).await,
             }
         });
         works.buffer_unordered(AT_ONCE).fold(look, async |look, work| look.after(work)).await
@@ -241,28 +240,14 @@ impl Handoff {
         gate.is_left_alone().then(|| Work::Left(self.clock.now() + LOOK_WHILE_FAILING))
     }
 
-    /// The work on one entry: made apart from where it is waited for, or all of it would be on the stack twice.
-    fn begun(&self, entry: Entry, deadline: Timestamp) -> Pin<Box<dyn Future<Output = Work> + Send + '_>> {
-        Box::pin(self.work_on(entry, deadline))
-    }
-
-    /// The work of each kind, likewise.
-    fn work_of<'a>(
-        &'a self,
-        session_id: &'a SessionId,
-        what: Due,
-        deadline: Timestamp,
-    ) -> Pin<Box<dyn Future<Output = Result<Work>> + Send + 'a>> {
-        match what {
-            Due::Lane(Lane::ToAgent) => Box::pin(self.sweep_lane::<ToAgent>(session_id, deadline)),
-            Due::Lane(Lane::ToBot) => Box::pin(self.sweep_lane::<ToBot>(session_id, deadline)),
-            Due::Timer(timer) => Box::pin(self.sweep_timer(session_id, timer, deadline)),
-            Due::Session => Box::pin(self.sweep_session(session_id, deadline)),
-        }
-    }
-
     async fn work_on(&self, (due_at, session_id, what): Entry, deadline: Timestamp) -> Work {
-        let work = match self.work_of(&session_id, what, deadline).await {
+        let worked = match what {
+            Due::Lane(Lane::ToAgent) => self.sweep_lane::<ToAgent>(&session_id, deadline).await,
+            Due::Lane(Lane::ToBot) => self.sweep_lane::<ToBot>(&session_id, deadline).await,
+            Due::Timer(timer) => self.sweep_timer(&session_id, timer, deadline).await,
+            Due::Session => self.sweep_session(&session_id, deadline).await,
+        };
+        let work = match worked {
             Ok(work) => work,
             Err(error) => {
                 tracing::error!(error = %error, session.id = %session_id, due = ?what,
@@ -328,19 +313,10 @@ impl Handoff {
 
     async fn sweep_session(&self, session_id: &SessionId, deadline: Timestamp) -> Result<Work> {
         let Some(session) = self.table.session(session_id).await? else { return Ok(Work::None) };
-        Ok(match self.looked_after(session, deadline).await? {
+        Ok(match self.look_after(session, deadline).await? {
             true => Work::Done,
             false => Work::None,
         })
-    }
-
-    /// What is due for a session, likewise.
-    fn looked_after(
-        &self,
-        session: Session,
-        deadline: Timestamp,
-    ) -> Pin<Box<dyn Future<Output = Result<bool>> + Send + '_>> {
-        Box::pin(self.look_after(session, deadline))
     }
 
     async fn sweep_timer(&self, session_id: &SessionId, timer: Timer, deadline: Timestamp) -> Result<Work> {
@@ -352,11 +328,6 @@ impl Handoff {
             true => Work::Done,
             false => Work::None,
         })
-    }
-
-    /// The rest of a start, likewise.
-    fn finish(&self, session: Session, deadline: Timestamp) -> Pin<Box<dyn Future<Output = Result<()>> + Send + '_>> {
-        Box::pin(self.finish_start(session, deadline))
     }
 
     /// Takes over a start whose claimant has gone: finishes it where somebody was promised that, else undoes it, since
@@ -371,7 +342,7 @@ impl Handoff {
             session.in_doubt_until = Some(session.doubt_of_claim());
             session.claim = claim;
             match platform::outlives_caller(&session.platform) {
-                true => self.finish(session, deadline).await?,
+                true => self.finish_start(session, deadline).await?,
                 false => Box::pin(self.undo(&session, None, MayBeOpen::Yes, deadline)).await?,
             }
         }
