@@ -10,6 +10,7 @@ mod botcopy;
 mod connecting;
 mod definition;
 mod doctor;
+mod documents;
 mod operating;
 mod operator;
 mod process;

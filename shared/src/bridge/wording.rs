@@ -121,7 +121,7 @@ const ALREADY_WITH_AGENT: Sentence = Sentence::to_author(
 )
 .indispensable();
 
-/// All of them; the README's table lists them in the same order.
+/// All sentences, in the order of the table in docs/wording.md.
 pub const SENTENCES: [Sentence; 32] = [
     NOT_DELIVERED_TO_AGENT,
     PERHAPS_DELIVERED_TO_AGENT,
@@ -186,7 +186,7 @@ pub enum Error {
     #[error("in the language {0:?}, {1}")]
     InLanguage(String, #[source] Box<Self>),
     /// It names a sentence that does not exist.
-    #[error("there is no sentence {0:?}; the README lists them")]
+    #[error("there is no sentence {0:?}; docs/wording.md lists them")]
     UnknownKey(String),
     /// A sentence leaves out what it has to mention.
     #[error("the sentence {0:?} has to contain {{{1}}}")]
@@ -547,7 +547,7 @@ mod tests {
         Wordings::parse(json, Defaults::default())
     }
 
-    const README: &str = include_str!("../../../README.md");
+    const DOCUMENT: &str = include_str!("../../../docs/wording.md");
 
     #[test]
     fn a_start_is_refused_when_the_group_is_unknown_or_nobody_is_there() {
@@ -560,7 +560,7 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_lists_every_sentence_as_it_is() {
+    fn the_document_lists_every_sentence_as_it_is() {
         let rows: Vec<String> = SENTENCES
             .iter()
             .map(|sentence| {
@@ -569,7 +569,7 @@ mod tests {
             })
             .collect();
         let table = rows.join("\n");
-        assert!(README.contains(&table), "the README's table should read\n{table}");
+        assert!(DOCUMENT.contains(&table), "the table in docs/wording.md should read\n{table}");
     }
 
     #[test]
@@ -598,9 +598,12 @@ mod tests {
             (r#"{"note":5}"#, NOT_TEXTS),
             (r#"{"de":{"note":5}}"#, NOT_TEXTS),
             (r#"{"note":{"de":"x"}}"#, "\"note\" is not the code of a language, such as de or de-AT"),
-            (r#"{"de":{"nota":"x"}}"#, "in the language \"de\", there is no sentence \"nota\"; the README lists them"),
+            (
+                r#"{"de":{"nota":"x"}}"#,
+                "in the language \"de\", there is no sentence \"nota\"; docs/wording.md lists them",
+            ),
             (r#"{"de":{"bot_name":""}}"#, "in the language \"de\", the sentence \"bot_name\" cannot be empty"),
-            (r#"{"nota":"x"}"#, "there is no sentence \"nota\"; the README lists them"),
+            (r#"{"nota":"x"}"#, "there is no sentence \"nota\"; docs/wording.md lists them"),
             (r#"{"group_offline":"closed"}"#, "the sentence \"group_offline\" has to contain {group}"),
             (r#"{"titled_link":"{title}"}"#, "the sentence \"titled_link\" has to contain {url}"),
             (r#"{"bot_name":""}"#, "the sentence \"bot_name\" cannot be empty"),
