@@ -32,7 +32,7 @@ const OUTPUTS: [(&str, &str); 3] =
     [("TableName", "TABLE_NAME"), ("SecretArn", "SECRET_ID"), ("LiveChatWebhookUrl", "HITL_URL")];
 
 /// Parameters of `template.yaml`, and the variables they become.
-const PARAMETERS: [(&str, &str); 19] = [
+const PARAMETERS: [(&str, &str); 20] = [
     ("LiveChatClientId", "LIVECHAT_CLIENT_ID"),
     ("LiveChatOrganizationId", "LIVECHAT_ORGANIZATION_ID"),
     ("LiveChatRedirectUri", "LIVECHAT_REDIRECT_URI"),
@@ -43,6 +43,7 @@ const PARAMETERS: [(&str, &str); 19] = [
     ("SettleMs", "SETTLE_MS"),
     ("OrderPauseMs", "ORDER_PAUSE_MS"),
     ("VerifiedEmails", "VERIFIED_EMAILS"),
+    ("OnlyMyChats", "ONLY_MY_CHATS"),
     ("AssignTimeoutSeconds", "ASSIGN_TIMEOUT_SECONDS"),
     ("RetentionDays", "RETENTION_DAYS"),
     ("MediaHosts", "MEDIA_HOSTS"),
@@ -69,7 +70,7 @@ pub(crate) struct Target {
 }
 
 /// Everything that is looked up in the environment.
-const VARIABLES: [&str; 35] = [
+const VARIABLES: [&str; 36] = [
     "TABLE_NAME",
     "SECRET_ID",
     "HITL_URL",
@@ -86,6 +87,7 @@ const VARIABLES: [&str; 35] = [
     "SETTLE_MS",
     "ORDER_PAUSE_MS",
     "VERIFIED_EMAILS",
+    "ONLY_MY_CHATS",
     "ASSIGN_TIMEOUT_SECONDS",
     "MEDIA_HOSTS",
     "WORDING",

@@ -326,8 +326,8 @@ impl Stack {
     pub async fn connect_livechat(&self) -> Result<(), Error> {
         let lookup =
             |key: &str| self.variables.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone());
-        let (settings, http) = (Config::from_lookup(lookup)?.livechat, Http::new(VENDOR_TIMEOUT)?);
-        let client = shared::livechat::Client::new(settings, http);
+        let (config, http) = (Config::from_lookup(lookup)?, Http::new(VENDOR_TIMEOUT)?);
+        let client = shared::livechat::Client::new(config.livechat, http);
         let (token, secret) =
             (Redacted::from(self.livechat.account().agent_token.as_str()), Redacted::from(WEBHOOK_SECRET));
         let owner = client.configuration(&token);
@@ -337,7 +337,7 @@ impl Stack {
                 url: &self.webhook_url(),
                 secret: &secret,
                 description: &own_webhooks::description(&secret),
-                filters: own_webhooks::filters(action),
+                filters: own_webhooks::filters(action, config.only_my_chats),
             };
             owner.register_webhook(&webhook).await?;
         }

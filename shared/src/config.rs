@@ -13,7 +13,7 @@ use crate::media;
 
 /// Everything the functions are told by their environment; credentials are in [`Secrets`](crate::secrets::Secrets).
 ///
-/// The README's configuration table lists each variable with its default.
+/// docs/configuration.md lists each variable with its default.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `STACK_NAME`: by which name metrics tell this stack from others of the account (`livechat-hitl`).
@@ -38,6 +38,8 @@ pub struct Config {
     pub media_hosts: media::Hosts,
     /// `VERIFIED_EMAILS`: whether the bot's author vouches for users' addresses, so that an address stands for a person (no).
     pub verified_emails: bool,
+    /// `ONLY_MY_CHATS`: whether LiveChat reports only the chats that this service started, and not all of the licence (yes).
+    pub only_my_chats: bool,
     /// `WHEN_OFFLINE`: what becomes of a start when nobody is there.
     pub when_offline: WhenOffline,
     /// `ORDER_PAUSE_MS`: how far apart an announcement and the words after it, and last words and the end, reach Botpress (400 ms).
@@ -97,7 +99,8 @@ impl Config {
             media_hosts: media::Hosts::new(variables.list("MEDIA_HOSTS")).map_err(|_| {
                 Error::Malformed("MEDIA_HOSTS", "host names, separated by commas, each alone or after *.")
             })?,
-            verified_emails: verified_emails(&variables)?,
+            verified_emails: variables.flag("VERIFIED_EMAILS", false)?,
+            only_my_chats: variables.flag("ONLY_MY_CHATS", true)?,
             when_offline: when_offline(&variables)?,
             order_pause: order_pause(&variables)?,
             settle: Duration::from_millis(variables.number("SETTLE_MS", 3_000)?),
@@ -177,14 +180,6 @@ fn botcopy_settings<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> 
     })
 }
 
-fn verified_emails<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> Result<bool, Error> {
-    match variables.optional("VERIFIED_EMAILS").as_deref() {
-        None | Some("no") => Ok(false),
-        Some("yes") => Ok(true),
-        Some(_) => Err(Error::Malformed("VERIFIED_EMAILS", "yes or no")),
-    }
-}
-
 fn order_pause<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> Result<Duration, Error> {
     /// Far more than two events that were sent in order can be taken up out of it, and less than a vendor call may take.
     const LONGEST_PAUSE_MS: u64 = 2_000;
@@ -242,6 +237,15 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
         self.optional(key).ok_or(Error::Missing(key, meaning))
     }
 
+    fn flag(&self, key: &'static str, default: bool) -> Result<bool, Error> {
+        match self.optional(key).as_deref() {
+            None => Ok(default),
+            Some("yes") => Ok(true),
+            Some("no") => Ok(false),
+            Some(_) => Err(Error::Malformed(key, "yes or no")),
+        }
+    }
+
     fn number<N: FromStr>(&self, key: &'static str, default: N) -> Result<N, Error> {
         let Some(text) = self.optional(key) else { return Ok(default) };
         text.parse().map_err(|_| Error::Malformed(key, "a whole number, zero or greater"))
@@ -293,7 +297,7 @@ mod tests {
         assert_eq!(config.group_id, GroupId(0));
         assert_eq!(config.when_offline, WhenOffline::Refuse);
         assert_eq!((config.settle, config.order_pause), (Duration::from_secs(3), Duration::from_millis(400)));
-        assert!(!config.verified_emails);
+        assert!(!config.verified_emails && config.only_my_chats);
         assert_eq!(config.retention, Duration::from_secs(30 * 86_400));
         assert_eq!(config.botcopy.api_url, "https://api.botcopy.com");
         assert_eq!((config.botcopy.pause, config.assign_timeout), (Duration::from_secs(600), None));
@@ -332,6 +336,7 @@ mod tests {
             ("ASSIGN_TIMEOUT_SECONDS", "soon"),
             ("ORDER_PAUSE_MS", "2001"),
             ("VERIFIED_EMAILS", "maybe"),
+            ("ONLY_MY_CHATS", "true"),
             ("BOTCOPY_TYPING", "yes"),
             ("BOTCOPY_SILENCE_HOURS", "0"),
             ("BOTCOPY_SILENCE_HOURS", "721"),

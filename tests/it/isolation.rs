@@ -115,7 +115,7 @@ async fn words_of_an_erased_user_go_nowhere_in_a_process_that_remembers_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chat_from_the_website_leaves_no_trace() {
-    let world = World::start().await;
+    let world = World::in_process_with(&[("ONLY_MY_CHATS", "no")]).await;
     world.escalated_user("Ann").await;
     let ours = world.chat_id();
     let (items, entries) = (world.stack.table.items().unwrap(), world.stack.journal.len());

@@ -137,7 +137,8 @@ async fn an_uploaded_file_that_livechat_has_forgotten_meanwhile_is_a_link() {
     let livechat = world.stack.livechat.faults();
     livechat.always("send_event", Fault::answer(503, ""));
     world.shows(&ann, "image", image(&url)).await;
-    assert_eq!((world.count("file_uploaded"), world.items("waiting").len()), (1, 1));
+    let waiting = world.items("waiting");
+    assert_eq!((world.count("file_uploaded"), waiting.len()), (1, 1), "{waiting:#?}");
     world.advance(Duration::from_secs(25 * 3_600));
     livechat.clear();
     world.catch_up().await;

@@ -41,6 +41,34 @@ async fn words_that_no_webhook_brought_reach_the_user_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_livechat_no_longer_reports_of_a_chat_that_an_agent_resumed_is_read() {
+    let world = World::in_process().await;
+    let ann = world.escalated_user("Ann").await;
+    let chat = world.chat_id();
+    world.agent_closes(ANNA).await;
+    world.stack.livechat.set_behaviour(|behaviour| behaviour.resuming_agents_take_chats = true);
+    world.stack.livechat.agent_resumes(&chat, ANNA).unwrap();
+    world.agent_closes(ANNA).await;
+    world.says(&ann, "I have another question").await;
+    world.escalate(&ann).await.unwrap();
+    let before = world.count("webhook_delivered");
+    for (count, word) in ["one", "two", "three"].into_iter().enumerate() {
+        world.answers(ANNA, word).await;
+        world.advance(2 * MINUTE);
+        world.sweep().await;
+        assert_eq!(world.shown_by_agents().len(), count + 1, "{word}");
+    }
+    assert_eq!(world.shown_by_agents(), ["one", "two", "three"]);
+    world.agent_closes(ANNA).await;
+    for _ in 0..9 {
+        world.advance(2 * MINUTE);
+        world.sweep().await;
+    }
+    assert!(!world.stack.botpress.is_escalated(&ann.conversation_id));
+    assert_eq!(world.count("webhook_delivered"), before, "LiveChat reports nothing of this chat");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_an_outage_a_thread_is_read_at_once_however_lively_it_is() {
     let world = World::in_process().await;
     world.escalated_user("Ann").await;

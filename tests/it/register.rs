@@ -42,14 +42,36 @@ async fn registering_brings_seven_webhooks_with_our_address_and_registering_agai
     }
     for one in registrations(&world) {
         let has_author = one["action"] == "incoming_event" || one["action"] == "event_updated";
-        let only_agents = if has_author { json!({ "author_type": "agent" }) } else { json!({}) };
-        assert_eq!(one["filters"], only_agents, "{one}");
+        let mut filters = json!({ "only_my_chats": true });
+        if has_author {
+            filters["author_type"] = json!("agent");
+        }
+        assert_eq!(one["filters"], filters, "{one}");
         assert_eq!(one["type"], "license", "{one}");
         assert_eq!(one["owner_client_id"], world.stack.livechat.account().client_id.as_str(), "{one}");
     }
     assert_eq!(world.stack.botpress.install_status(), InstallStatus::Registered);
     assert_eq!(world.count("webhook_registered"), 7);
     assert_eq!(world.count("customer_created"), 1, "checks are made with one customer, however often");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_of_the_version_before_are_replaced_by_those_of_our_chats_alone() {
+    let world = World::start().await;
+    let url = world.stack.webhook_url();
+    for one in registrations(&world) {
+        let removal = json!({ "id": one["id"], "owner_client_id": one["owner_client_id"] });
+        world.owner_calls("configuration/action/unregister_webhook", &removal).await;
+    }
+    world.stack.livechat.register_webhooks(&url, "as the version before", &ACTIONS).unwrap();
+    assert_eq!(world.drive(world.stack.botpress.register()).await.unwrap().status, 200);
+    assert_eq!(actions(&world, &url), ACTIONS);
+    assert!(registrations(&world).iter().all(|one| one["filters"]["only_my_chats"] == true));
+
+    let before = world.count("webhook_delivered");
+    world.stack.livechat.customer_sends_text_elsewhere("is anybody there?", "yes").unwrap();
+    world.settle().await;
+    assert_eq!(world.count("webhook_delivered"), before, "a chat of somebody else is not reported");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -82,7 +82,7 @@ async fn many_words_at_once_are_answered_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_told_who_says_nothing_to_the_customer_or_writes_elsewhere() {
-    let world = World::in_process().await;
+    let world = World::in_process_with(&[("ONLY_MY_CHATS", "no")]).await;
     let chat_id = closed_session(&world, false).await;
     let thread_id = resumes(&world, &chat_id);
     let livechat = &world.stack.livechat;

@@ -125,8 +125,19 @@ fn look_at_webhooks(
         .filter(|one| webhooks::carries(one, &secret) == Some(false))
         .map(|one| one.action.as_str())
         .collect();
-    let order = webhooks::compare(&ours, &secret);
-    let missing: Vec<_> = order.missing.iter().filter(|action| !other_secret.contains(action)).copied().collect();
+    let only_my_chats = patient.config.only_my_chats;
+    let order = webhooks::compare(&ours, &secret, only_my_chats);
+    let too_much = |action: &str| {
+        ours.iter().any(|one| {
+            one.action == action && webhooks::reports_enough(one) && one.filters.only_my_chats != only_my_chats
+        })
+    };
+    let (other_chats, missing): (Vec<_>, Vec<_>) = order
+        .missing
+        .iter()
+        .filter(|action| !other_secret.contains(action))
+        .copied()
+        .partition(|action| too_much(action));
     if !other_secret.is_empty() {
         report.finding(
             NAME,
@@ -141,9 +152,20 @@ fn look_at_webhooks(
             format!("{CURE}; if LiveChat allows no more than three for an action, remove one that leads elsewhere."),
         );
     }
-    if other_secret.is_empty() && missing.is_empty() {
+    if !other_chats.is_empty() {
+        let (present, wanted) = match only_my_chats {
+            true => ("every chat of the licence, each at the price of a webhook", "this stack's chats only"),
+            false => ("this stack's chats only", "every chat of the licence (OnlyMyChats=no)"),
+        };
+        let actions = other_chats.join(", ");
+        report.finding(NAME, format!("{actions} report {present}; the stack wants {wanted}"), CURE);
+    }
+    if other_secret.is_empty() && missing.is_empty() && other_chats.is_empty() {
         match order.superfluous.as_slice() {
-            [] => report.ok(NAME, format!("all {} lead to {url}", webhooks::ACTIONS.len())),
+            [] => {
+                let reported = if only_my_chats { "this stack's chats" } else { "every chat of the licence" };
+                report.ok(NAME, format!("all {} lead to {url} and report {reported}", webhooks::ACTIONS.len()));
+            }
             doubled => {
                 report.finding(NAME, format!("{} more than needed lead to {url}", doubled.len()), CURE);
             }

@@ -116,7 +116,7 @@ pub(super) async fn look_at_secret(patient: &Patient<'_>, report: &mut Report) -
                 vault::Error::NotFound => "Compare SECRET_ID and AWS_REGION with the stack's outputs, or use --stack. A secret \
                                            that was deleted can be restored for some days: aws secretsmanager restore-secret."
                     .to_owned(),
-                vault::Error::Malformed => "Put a JSON object in: see the README, \"The secret\".".to_owned(),
+                vault::Error::Malformed => "Put a JSON object in: see docs/configuration.md, \"The secret\".".to_owned(),
                 vault::Error::Unavailable { .. } | vault::Error::Changed => {
                     "Check AWS_REGION and your AWS credentials; they need GetSecretValue, PutSecretValue and UpdateSecretVersionStage.".to_owned()
                 }

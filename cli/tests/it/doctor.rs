@@ -96,6 +96,19 @@ async fn a_webhook_that_was_removed_and_one_with_another_secret_are_found_and_re
     operator.does(&["connect", "livechat"]).await;
     operator.does(&["doctor"]).await;
 
+    // As the version before registered them.
+    let url = world.stack.webhook_url();
+    let before = json!({"action": "event_deleted", "url": url, "secret_key": "x", "type": "license",
+                        "description": "", "owner_client_id": client_id});
+    let mut registered = world.stack.journal.all("webhook_registered").into_iter().rev();
+    let present = registered.find(|one| one.text("/action") == "event_deleted").unwrap();
+    let removal = json!({ "id": present.text("/id"), "owner_client_id": client_id });
+    world.owner_calls("configuration/action/unregister_webhook", &removal).await;
+    world.owner_calls("configuration/action/register_webhook", &before).await;
+    assert_found(&mut operator, "webhooks", "event_deleted report every chat", "hitl connect livechat").await;
+    operator.does(&["connect", "livechat"]).await;
+    operator.does(&["doctor"]).await;
+
     change(&world, "webhookSecret", json!("changed-by-hand-and-longer-than-before"));
     assert_found(&mut operator, "webhooks", "another secret", "hitl connect livechat").await;
     world.advance(Duration::from_secs(301));

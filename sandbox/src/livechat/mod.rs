@@ -138,6 +138,8 @@ pub struct Behaviour {
     pub version_ends: Option<(Stage, String)>,
     /// Whether `list_chats` answers customers as the developer preview 3.7 does.
     pub lists_chats_as_next_version: bool,
+    /// Whether a chat that an agent resumes loses the property `source.client_id`, by which `only_my_chats` knows an app's chats.
+    pub resuming_agents_take_chats: bool,
 }
 
 /// Second chats are refused as `validation`, chats assigned at once, tokens live 8 hours, and v3.6 is stable.
@@ -153,6 +155,7 @@ impl Default for Behaviour {
             region: Region::Dal,
             version_ends: None,
             lists_chats_as_next_version: false,
+            resuming_agents_take_chats: false,
         }
     }
 }

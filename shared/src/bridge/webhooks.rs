@@ -19,15 +19,13 @@ pub const ACTIONS: [&str; 7] = [
 /// How our descriptions begin, in LiveChat's console.
 const NAME: &str = "livechat-hitl";
 
-/// What is not worth being told.
-pub fn filters(action: &str) -> WebhookFilters {
-    match action {
-        // The customer's own words come from us.
-        "incoming_event" | "event_updated" => {
-            WebhookFilters { author_type: Some(AuthorType::Agent), ..WebhookFilters::default() }
-        }
-        _ => WebhookFilters::default(),
-    }
+/// The filters with which an action is registered.
+///
+/// `only_my_chats` leaves out every chat of the licence that this service did not start.
+pub fn filters(action: &str, only_my_chats: bool) -> WebhookFilters {
+    // The customer's own words come from us.
+    let author_type = matches!(action, "incoming_event" | "event_updated").then_some(AuthorType::Agent);
+    WebhookFilters { author_type, source_type: Vec::new(), only_my_chats }
 }
 
 /// The description of a webhook: our name, and by what its secret can be recognised, which LiveChat does not tell.
@@ -42,22 +40,22 @@ pub fn description(secret: &Redacted) -> String {
 /// What has to be done so that the webhooks of one address are in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Order {
-    /// Actions of which nothing useful is registered.
+    /// Actions for which no registration reports exactly what is wanted.
     pub missing: Vec<&'static str>,
-    /// What reports too little, carries another secret, or is there twice.
+    /// Registrations that report too little or too much, carry another secret, or are there twice.
     pub superfluous: Vec<WebhookRegistration>,
 }
 
 /// Compares what is registered for our address with what should be.
 ///
 /// A webhook made by hand in LiveChat's console does not say which secret it carries, and is believed.
-pub fn compare(present: &[WebhookRegistration], secret: &Redacted) -> Order {
+pub fn compare(present: &[WebhookRegistration], secret: &Redacted, only_my_chats: bool) -> Order {
     let mut order = Order::default();
     for action in ACTIONS {
         let (mut good, bad): (Vec<_>, Vec<_>) = present
             .iter()
             .filter(|one| one.action == action)
-            .partition(|one| reports_enough(one) && carries(one, secret) != Some(false));
+            .partition(|one| reports_what_is_wanted(one, only_my_chats) && carries(one, secret) != Some(false));
         good.sort_by_key(|one| carries(one, secret).is_none());
         if good.is_empty() {
             order.missing.push(action);
@@ -73,9 +71,14 @@ pub fn carries(registration: &WebhookRegistration, secret: &Redacted) -> Option<
     Some(described == description(secret))
 }
 
-fn reports_enough(registration: &WebhookRegistration) -> bool {
-    let WebhookFilters { author_type, source_type } = &registration.filters;
-    let all_agents = author_type.is_none() || *author_type == filters(&registration.action).author_type;
+fn reports_what_is_wanted(registration: &WebhookRegistration, only_my_chats: bool) -> bool {
+    reports_enough(registration) && registration.filters.only_my_chats == only_my_chats
+}
+
+/// Whether every event of a handoff is among what is reported, possibly beside those of other chats.
+pub fn reports_enough(registration: &WebhookRegistration) -> bool {
+    let WebhookFilters { author_type, source_type, .. } = &registration.filters;
+    let all_agents = author_type.is_none() || *author_type == filters(&registration.action, false).author_type;
     all_agents && source_type.is_empty() && registration.kind.as_deref() != Some("bot")
 }
 
@@ -90,7 +93,8 @@ mod tests {
     }
 
     fn registered(action: &str, changes: Value) -> WebhookRegistration {
-        let mut json = json!({"id": "w", "action": action, "url": "u", "description": description(&secret())});
+        let mut json = json!({"id": "w", "action": action, "url": "u", "description": description(&secret()),
+                              "filters": {"only_my_chats": true}});
         json.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
         crate::http::read(json.to_string().as_bytes(), WebhookRegistration::read).unwrap().0.unwrap()
     }
@@ -104,7 +108,7 @@ mod tests {
             json!({"type": "license", "description": "made by hand"}),
         ] {
             let present: Vec<_> = ACTIONS.iter().map(|action| registered(action, changes.clone())).collect();
-            assert_eq!(compare(&present, &secret()), Order::default(), "{changes}");
+            assert_eq!(compare(&present, &secret(), true), Order::default(), "{changes}");
         }
     }
 
@@ -112,24 +116,33 @@ mod tests {
     fn what_reports_too_little_or_carries_another_secret_is_replaced() {
         let other = description(&"other".into());
         for (action, changes) in [
-            ("incoming_event", json!({"filters": {"author_type": "customer"}})),
-            ("incoming_chat", json!({"filters": {"author_type": "agent"}})),
-            ("chat_deactivated", json!({"filters": {"source_type": ["my_client"]}})),
+            ("incoming_event", json!({"filters": {"author_type": "customer", "only_my_chats": true}})),
+            ("incoming_chat", json!({"filters": {"author_type": "agent", "only_my_chats": true}})),
+            ("chat_deactivated", json!({"filters": {"source_type": ["my_client"], "only_my_chats": true}})),
+            ("event_deleted", json!({"filters": {}})),
             ("chat_deactivated", json!({"type": "bot"})),
             ("chat_transferred", json!({ "description": other })),
         ] {
             let bad = registered(action, changes.clone());
-            let order = compare(std::slice::from_ref(&bad), &secret());
+            let order = compare(std::slice::from_ref(&bad), &secret(), true);
             assert!(order.missing.contains(&action), "{action} {changes}");
             assert_eq!(order.superfluous, [bad], "{action} {changes}");
         }
     }
 
     #[test]
+    fn a_stack_that_wants_all_chats_replaces_what_reports_its_own_alone() {
+        let own = registered("incoming_chat", json!({}));
+        let all = registered("incoming_chat", json!({"filters": {}}));
+        assert_eq!(compare(std::slice::from_ref(&own), &secret(), false).superfluous, [own]);
+        assert!(!compare(&[all], &secret(), false).missing.contains(&"incoming_chat"));
+    }
+
+    #[test]
     fn of_two_the_one_whose_secret_is_known_stays() {
         let by_hand = registered("incoming_chat", json!({"id": "by hand", "description": ""}));
         let ours = registered("incoming_chat", json!({"id": "ours"}));
-        let order = compare(&[by_hand.clone(), ours], &secret());
+        let order = compare(&[by_hand.clone(), ours], &secret(), true);
         assert_eq!(order.superfluous, [by_hand]);
         assert!(!order.missing.contains(&"incoming_chat"));
     }

@@ -19,7 +19,7 @@ impl Handoff {
     /// all that daily.
     ///
     /// `webhook_url` is where LiveChat shall send its events. Without the scope `webhooks.configuration:rw` the webhooks
-    /// are left to the operator, as the README describes.
+    /// are left to the operator, as docs/connect-livechat.md describes.
     ///
     /// # Errors
     ///
@@ -136,7 +136,7 @@ impl Handoff {
     /// [`Error`]; without the scope `webhooks.configuration:rw` it is forbidden.
     pub async fn repair_webhooks(&self, webhook_url: &str) -> Result<Repaired> {
         let secret = self.secrets.refreshed().await?.current.webhook_secret.clone();
-        let order = webhooks::compare(&self.own_webhooks(webhook_url).await?, &secret);
+        let order = webhooks::compare(&self.own_webhooks(webhook_url).await?, &secret, self.config.only_my_chats);
         let mut repaired = Repaired::default();
         for action in order.missing {
             if let Err(error) = self.register_webhook(action, webhook_url, &secret).await {
@@ -185,7 +185,7 @@ impl Handoff {
             url: webhook_url,
             secret,
             description: &webhooks::description(secret),
-            filters: webhooks::filters(action),
+            filters: webhooks::filters(action, self.config.only_my_chats),
         };
         let mut owner = self.as_owner().await?;
         let registered: Result<WebhookRegistrationId> = call!(owner.register_webhook(&webhook));
@@ -202,7 +202,7 @@ impl Handoff {
 /// What [`Handoff::repair_webhooks`] has changed, by action.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repaired {
-    /// Those that were missing, or carried another secret.
+    /// Those that were missing, carried another secret, or reported too little or too much.
     pub registered: Vec<String>,
     /// Those that others have replaced.
     pub removed: Vec<String>,

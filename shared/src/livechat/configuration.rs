@@ -41,6 +41,9 @@ pub struct WebhookFilters {
     /// Only what was caused by these; empty means by anything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub source_type: Vec<SourceType>,
+    /// Only chats whose property `source.client_id` is the owner's client id: those that our customers started.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_my_chats: bool,
 }
 
 impl WebhookFilters {
@@ -297,6 +300,7 @@ mod tests {
         let filters = WebhookFilters {
             author_type: Some(AuthorType::Agent),
             source_type: vec![SourceType::System, SourceType::Other],
+            only_my_chats: true,
         };
         assert_eq!(webhooks[0].filters, filters);
         assert_eq!((webhooks[1].id.as_str(), webhooks[1].action.as_str()), ("w2", "chat_deactivated"));
@@ -311,8 +315,11 @@ mod tests {
                 WebhookFilters {
                     author_type: Some(AuthorType::Agent),
                     source_type: vec![SourceType::OtherClients, SourceType::System],
+                    only_my_chats: true,
                 },
-                Some(json!({"author_type": "agent", "source_type": ["other_clients", "system"]})),
+                Some(
+                    json!({"author_type": "agent", "source_type": ["other_clients", "system"], "only_my_chats": true}),
+                ),
             ),
         ];
         for (filters, wire) in cases {

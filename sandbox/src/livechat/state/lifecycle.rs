@@ -134,6 +134,12 @@ impl State {
         }
         let continuous = opening.continuous.unwrap_or_else(|| chat.is_continuous());
         self.check_groups(requester, &opening.group_ids, continuous)?;
+        if requester.is_agent()
+            && self.behaviour.resuming_agents_take_chats
+            && let Some(source) = self.chat_mut(chat_id)?.properties.get_mut("source")
+        {
+            source.remove("client_id");
+        }
         self.open_thread(step, requester, chat_id, opening, continuous, "chat_resumed")
     }
 
