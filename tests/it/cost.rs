@@ -66,3 +66,53 @@ async fn a_message_and_a_sweep_take_the_calls_that_the_operator_is_told_of() {
     world.sweep().await;
     assert_eq!(since(&before, &world), calls(&[("GetItem", 1), ("UpdateItem", 2), ("Query", 2)], 0));
 }
+
+/// LiveChat's calls in the order in which they were answered; each is billed.
+fn billed_since(world: &World, entries: usize) -> Vec<String> {
+    let since = world.stack.journal.since(entries);
+    let answered = since.iter().filter(|entry| entry.effect == "call_answered").map(|entry| entry.text("/call"));
+    answered.filter(|call| call.contains('/')).map(str::to_owned).collect()
+}
+
+/// docs/operations.md reckons LiveChat's fee with these.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_ten_messages_makes_the_livechat_calls_that_the_operator_is_told_of() {
+    let world = World::in_process().await;
+    let ann = world.user("Ann").await;
+    for (calls_of_the_start, name) in [
+        (
+            vec![
+                "accounts/token",
+                "customer/list_group_statuses",
+                "customer/start_chat",
+                "customer/update_customer",
+                "agent/get_chat",
+            ],
+            "a new user",
+        ),
+        (
+            vec!["customer/list_group_statuses", "customer/resume_chat", "agent/get_chat", "agent/get_chat"],
+            "a user who comes back",
+        ),
+    ] {
+        world.says(&ann, "I need a person").await;
+        let before = world.stack.journal.len();
+        world.escalate(&ann).await.unwrap();
+        let (mut made, mut expected) = (billed_since(&world, before), calls_of_the_start);
+        made.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(made, expected, "{name}: the start");
+
+        let before = world.stack.journal.len();
+        for word in ["one", "two", "three", "four", "five"] {
+            world.says(&ann, word).await;
+            world.answers(ANNA, word).await;
+            world.advance(Duration::from_secs(10));
+        }
+        assert_eq!(billed_since(&world, before), vec!["customer/send_event"; 5], "{name}: agents' words cost nothing");
+
+        let before = world.stack.journal.len();
+        world.agent_closes(ANNA).await;
+        assert_eq!(billed_since(&world, before), ["agent/get_chat"], "{name}: the end");
+    }
+}
