@@ -13,6 +13,7 @@ use http::header::{AUTHORIZATION, COOKIE, ORIGIN};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::Turned;
 use super::ids;
 use super::router::{Call, Reply};
 use super::state::{Customer, IdentityTransfer, State, Step, Token};
@@ -97,7 +98,7 @@ fn issue_by_cookie(
         return Err(Refusal::new(code, "the customer is not known"));
     }
     let returning = cookie(cookies, "__lc_cid").zip(cookie(cookies, "__lc_cst")).and_then(|(id, secret)| {
-        let customer = state.customers.get(id)?;
+        let customer = state.customers.get(id).filter(|_| !state.is_turned(Turned::Cookies))?;
         (customer.cookie_secret == secret).then(|| id.to_owned())
     });
     let renewed = returning.is_some();

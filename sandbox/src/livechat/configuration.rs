@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::Turned;
 use super::account::Group;
 use super::errors::{Error, Kind};
 use super::params::Params;
@@ -23,7 +24,7 @@ pub(crate) fn answer(state: &mut State, step: &mut Step, action: &str, params: &
             step.note("webhook_unregistered", json!({"id": id}));
             Ok(json!({}))
         }
-        "list_webhook_names" => Ok(webhooks::names()),
+        "list_webhook_names" => Ok(webhooks::names(state.is_turned(Turned::AuthorFilter))),
         "enable_license_webhooks" | "disable_license_webhooks" => {
             owner(state, params)?;
             state.registrations.enabled = action == "enable_license_webhooks";

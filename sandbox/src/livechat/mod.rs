@@ -72,6 +72,7 @@ mod vanishing;
 mod view;
 mod webhooks;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -140,6 +141,8 @@ pub struct Behaviour {
     pub lists_chats_as_next_version: bool,
     /// Whether a chat that an agent resumes loses the property `source.client_id`, by which `only_my_chats` knows an app's chats.
     pub resuming_agents_take_chats: bool,
+    /// What is not as the contracts suppose, of that which they suppose in doubt.
+    pub turned: BTreeSet<Turned>,
 }
 
 /// Second chats are refused as `validation`, chats assigned at once, tokens live 8 hours, and v3.6 is stable.
@@ -156,8 +159,44 @@ impl Default for Behaviour {
             version_ends: None,
             lists_chats_as_next_version: false,
             resuming_agents_take_chats: false,
+            turned: BTreeSet::new(),
         }
     }
+}
+
+/// A doubtful statement about LiveChat, turned round: how the vendor would be if it were wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Turned {
+    /// A second `start_chat` is refused as `authorization`.
+    SecondStart,
+    /// A `resume_chat` of an active chat is refused as `authorization`.
+    ActiveResume,
+    /// An event for a closed chat is refused as `validation`.
+    ClosedSend,
+    /// Closing a closed chat is refused as `validation`.
+    ClosedClose,
+    /// An agent who is not in the chat is refused as `validation`.
+    Outsider,
+    /// Cookies are not looked at: each token is a new customer's.
+    Cookies,
+    /// A second event with the `custom_id` of another one is that one.
+    CustomId,
+    /// 16 KB are 16,000 bytes.
+    TextLimit,
+    /// Files are given only to those who show a credential.
+    Files,
+    /// A closed thread takes no rating.
+    ClosedRating,
+    /// A chat does not carry the client id of the app that started it.
+    SourceClient,
+    /// A resumed chat goes to another group than the one that is named.
+    NamedGroup,
+    /// Properties of a namespace that are not named again are gone.
+    Merging,
+    /// No webhook tells that a chat was given to an agent.
+    Handing,
+    /// The filter `author_type` is not offered for `incoming_event`.
+    AuthorFilter,
 }
 
 /// How a second chat is refused; the vendor's documentation allows either.

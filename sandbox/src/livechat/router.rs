@@ -77,8 +77,8 @@ async fn answer(Shared(inner): Shared<Arc<Inner>>, request: Request) -> Response
     let segments: Vec<&str> = path.split('/').collect();
     let mut response = match segments.as_slice() {
         ["api", "file", rest @ ..] if request.method() == Method::GET => {
-            let now = inner.clock.now();
-            upload::download(&inner.state(), now, &rest.join("/"))
+            let (now, shows_credential) = (inner.clock.now(), request.headers().contains_key(AUTHORIZATION));
+            upload::download(&inner.state(), now, &rest.join("/"), shows_credential)
         }
         ["v2", "customer", action] => answer_accounts(&inner, action, request).await,
         [version, api, "action", action] => answer_api(&inner, version, api, action, request).await,

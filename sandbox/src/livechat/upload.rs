@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use shared::clock::Timestamp;
 use std::time::Duration;
 
+use super::Turned;
 use super::errors::{Error, Kind};
 use super::ids;
 use super::state::{File, State, Step};
@@ -77,7 +78,10 @@ fn with_url(url: &str, mut described: Value) -> Value {
 }
 
 /// Answers `GET /api/file/<path>`.
-pub(crate) fn download(state: &State, now: Timestamp, path: &str) -> Response {
+pub(crate) fn download(state: &State, now: Timestamp, path: &str, shows_credential: bool) -> Response {
+    if state.is_turned(Turned::Files) && !shows_credential {
+        return Response::builder().status(401).body(Body::empty()).unwrap_or_default();
+    }
     let file = state.files.get(path).filter(|file| file.expires_at.is_none_or(|expires_at| now < expires_at));
     let found = file
         .map(|file| Response::builder().header(CONTENT_TYPE, &file.content_type).body(Body::from(file.bytes.clone())));

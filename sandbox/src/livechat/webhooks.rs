@@ -60,8 +60,10 @@ const ACTIONS: &[(&str, &[&str], &[&str])] = &[
 ];
 
 /// The answer to `list_webhook_names`.
-pub(crate) fn names() -> Value {
+pub(crate) fn names(without_author_filter: bool) -> Value {
     let entry = |(action, filters, extras): &(&str, &[&str], &[&str])| {
+        let is_offered = |filter: &&&str| **filter != "author_type" || !without_author_filter;
+        let filters: Vec<_> = filters.iter().filter(is_offered).collect();
         if extras.is_empty() {
             json!({"action": action, "filters": filters})
         } else {

@@ -8,6 +8,7 @@ use super::{Author, Event, File, Properties, Requester, State, Step, Thread, Vis
 use crate::livechat::errors::{Error, Kind};
 use crate::livechat::params::Params;
 use crate::livechat::upload;
+use crate::livechat::Turned;
 use crate::livechat::view::{self, Audience};
 
 /// The longest message text; the vendor writes "16 KB".
@@ -30,7 +31,7 @@ impl Draft {
     pub fn read(state: &State, requester: &Requester, now: Timestamp, event: &Params<'_>) -> Result<Self, Error> {
         let kind = event.text("type")?;
         let content = match kind {
-            "message" => message(event)?,
+            "message" => message(state, event)?,
             "file" => file(state, now, event)?,
             "rich_message" => rich_message(event)?,
             "custom" => optional_fields(event, &["content"], Params::optional_object)?,
@@ -79,9 +80,9 @@ fn optional_fields<'a, T>(
     Ok(content)
 }
 
-fn message(event: &Params<'_>) -> Result<Map<String, Value>, Error> {
+fn message(state: &State, event: &Params<'_>) -> Result<Map<String, Value>, Error> {
     let text = event.text("text")?;
-    if text.len() > MAX_TEXT_BYTES {
+    if text.len() > if state.is_turned(Turned::TextLimit) { 16_000 } else { MAX_TEXT_BYTES } {
         return Err(Error::validation("`text` is too long: the limit is 16 KB"));
     }
     if let Some(postback) = event.optional_object("postback")? {
@@ -160,10 +161,21 @@ impl State {
     ) -> Result<String, Error> {
         let chat = self.visible_chat(requester, chat_id)?;
         if chat.active_thread().is_none() && !attach_to_last_thread {
-            return Err(Kind::ChatInactive.into());
+            return Err(if self.is_turned(Turned::ClosedSend) { Kind::Validation } else { Kind::ChatInactive }.into());
+        }
+        let known = chat.active_thread().and_then(|thread| {
+            let same = |event: &&Event| draft.custom_id.is_some() && event.custom_id == draft.custom_id;
+            thread.events.iter().find(same).map(|event| event.id.clone())
+        });
+        if let Some(id) = known.filter(|_| self.is_turned(Turned::CustomId)) {
+            return Ok(id);
         }
         if let Requester::Agent(id) = requester {
-            let member = chat.present(id).ok_or_else(Error::not_in_chat)?;
+            let refusal = || match self.is_turned(Turned::Outsider) {
+                true => Error::validation("Requester is not user of the chat"),
+                false => Error::not_in_chat(),
+            };
+            let member = chat.present(id).ok_or_else(refusal)?;
             if member.visibility == Visibility::Agents && draft.visibility == Visibility::All {
                 return Err(Error::validation("Requester is visible to agents only and cannot write to everybody"));
             }

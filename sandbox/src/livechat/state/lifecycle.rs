@@ -11,7 +11,7 @@ use crate::livechat::account::GroupStatus;
 use crate::livechat::errors::{Error, Kind};
 use crate::livechat::params::Params;
 use crate::livechat::view::{self, Audience};
-use crate::livechat::{SecondChat, ids};
+use crate::livechat::{SecondChat, Turned, ids};
 
 /// The most agents that a start may bring along besides the requester.
 const MAX_OTHER_AGENTS: usize = 4;
@@ -106,7 +106,7 @@ impl State {
             Requester::Agent(_) => brought,
         };
         if customer_id.as_deref().is_some_and(|id| self.chat_of_customer(id).is_some()) {
-            return Err(self.refuse_second("Customer already has a chat"));
+            return Err(self.refuse_second(Turned::SecondStart, "Customer already has a chat"));
         }
         let continuous = opening.continuous.unwrap_or(false);
         self.check_groups(requester, &opening.group_ids, continuous)?;
@@ -116,7 +116,7 @@ impl State {
             customer_id: customer_id.clone(),
             users: Vec::new(),
             threads: Vec::new(),
-            properties: source_properties(step),
+            properties: if self.is_turned(Turned::SourceClient) { Properties::new() } else { source_properties(step) },
         });
         self.open_thread(step, requester, &chat_id, opening, continuous, "chat_started")
     }
@@ -130,9 +130,10 @@ impl State {
     ) -> Result<Opened, Error> {
         let chat = self.visible_chat(requester, chat_id)?;
         if chat.active_thread().is_some() {
-            return Err(self.refuse_second("Chat is already active"));
+            return Err(self.refuse_second(Turned::ActiveResume, "Chat is already active"));
         }
         let continuous = opening.continuous.unwrap_or_else(|| chat.is_continuous());
+        let opening = self.led_elsewhere(opening);
         self.check_groups(requester, &opening.group_ids, continuous)?;
         if requester.is_agent()
             && self.behaviour.resuming_agents_take_chats
@@ -144,11 +145,19 @@ impl State {
     }
 
     /// The wire type of these two refusals is not documented; the browser SDK only names them.
-    fn refuse_second(&self, message: &str) -> Error {
+    fn refuse_second(&self, turned: Turned, message: &str) -> Error {
         match self.behaviour.second_chat {
+            _ if self.is_turned(turned) => Error::new(Kind::Authorization, message),
             SecondChat::Validation => Error::validation(message),
             SecondChat::LimitReached => Error::new(Kind::LimitReached, message),
         }
+    }
+
+    /// The same, for another group than the one that is named where that is turned round.
+    fn led_elsewhere(&self, opening: Opening) -> Opening {
+        let others = || self.account.groups.iter().map(|group| group.id).filter(|id| !opening.group_ids.contains(id));
+        let group_ids = others().take(1).collect();
+        if self.is_turned(Turned::NamedGroup) { Opening { group_ids, ..opening } } else { opening }
     }
 
     fn check_groups(&self, requester: &Requester, group_ids: &[u32], continuous: bool) -> Result<(), Error> {
@@ -257,7 +266,8 @@ impl State {
     ) -> Result<(), Error> {
         let chat = self.visible_chat(requester, chat_id)?;
         if chat.active_thread().is_none() {
-            return Err(Error::new(Kind::ChatInactive, "Chat not active"));
+            let kind = if self.is_turned(Turned::ClosedClose) { Kind::Validation } else { Kind::ChatInactive };
+            return Err(Error::new(kind, "Chat not active"));
         }
         if requester.is_agent() && !ignore_requester_presence && chat.present(requester.id()).is_none() {
             return Err(Error::not_in_chat());

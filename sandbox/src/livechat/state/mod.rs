@@ -25,7 +25,7 @@ pub(crate) use routing::{Removal, Transfer};
 use super::account::{Account, GroupStatus};
 use super::errors::{Error, Kind};
 use super::webhooks::{Registrations, Webhook};
-use super::{Assignment, Behaviour};
+use super::{Assignment, Behaviour, Turned};
 
 /// Everything the simulator remembers.
 #[derive(Debug)]
@@ -171,6 +171,11 @@ impl Step {
 }
 
 impl State {
+    /// Whether a doubtful statement about the vendor is wrong here.
+    pub fn is_turned(&self, statement: Turned) -> bool {
+        self.behaviour.turned.contains(&statement)
+    }
+
     pub fn new(account: Account, behaviour: Behaviour, now: Timestamp) -> Self {
         Self {
             account,
@@ -275,6 +280,9 @@ impl State {
         author: Option<&Author>,
         payload: Value,
     ) {
+        if self.is_turned(Turned::Handing) && ["chat_transferred", "user_added_to_chat"].contains(&action) {
+            return;
+        }
         if let Some(chat) = self.chat(chat_id) {
             step.webhooks.push(Webhook::of_chat(chat, action, author, payload, step));
         }

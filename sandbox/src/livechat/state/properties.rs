@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Properties, Requester, State, Step};
 use crate::livechat::errors::{Error, Kind};
+use crate::livechat::Turned;
 use crate::livechat::params::Params;
 
 /// What a property is attached to.
@@ -115,8 +116,16 @@ impl State {
     ) -> Result<(), Error> {
         self.visible_chat(requester, chat_id)?;
         check_writable(self, requester, target.location(), &properties)?;
+        let is_closed = self.chat(chat_id).is_some_and(|chat| chat.active_thread().is_none());
+        if is_closed && properties.contains_key("rating") && self.is_turned(Turned::ClosedRating) {
+            return Err(Kind::ChatInactive.into());
+        }
+        let forgets = self.is_turned(Turned::Merging);
         let present = self.properties_mut(chat_id, target)?;
         for (namespace, names) in properties.clone() {
+            if forgets {
+                present.remove(&namespace);
+            }
             present.entry(namespace).or_default().extend(names);
         }
         let payload = target.payload(chat_id, json!(properties));
