@@ -78,7 +78,25 @@ pub(crate) enum Command {
     ///
     /// Changes nothing, and is safe on production at any time; the only trace it leaves is a renewed token of its own test
     /// customer at LiveChat. Exit status 0 means that all is in order, 1 that there are findings.
-    Doctor,
+    Doctor {
+        /// Look at what the vendors have changed instead: the webhooks that LiveChat offers, the stage of its API version, and the
+        /// published version of Botpress's interface.
+        ///
+        /// Exit status 1 means that something differs from what this version was made for.
+        #[arg(long)]
+        drift: bool,
+    },
+
+    /// Play one handoff against the real vendors, and check what the project takes for granted about them.
+    ///
+    /// Plays the bot's side through the stack's own address, and an agent's with the stored agent token (or with that of the variable
+    /// LIVECHAT_REHEARSAL_TOKEN): start, transcript, text and files both ways, note, transfer, close, a second session, a message
+    /// after the end. The customer is made for it. Everything is closed again, also after a failure and after Ctrl-C. Prints before
+    /// it starts how many requests LiveChat may bill. The rehearsal's chat is rated as good by its customer, which counts in reports.
+    ///
+    /// Exit status 0 means that the handoff went well and no statement was found wrong, 1 that one was, that something failed or was
+    /// left open, or that the group has open chats, 2 that the rehearsal could not begin. docs/contract.md lists the statements.
+    Rehearse(RehearseOptions),
 
     /// List the sessions that are open, oldest first.
     ///
@@ -231,6 +249,26 @@ pub(crate) struct BotpressOptions {
     /// Only ask Botpress whether it would take the definition; nothing is changed, here or there.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Where a rehearsal is played.
+#[derive(Args, Debug)]
+pub(crate) struct RehearseOptions {
+    /// The LiveChat group, by its number; one in which nobody waits.
+    #[arg(long, value_name = "NUMBER")]
+    pub group: u32,
+
+    /// Rehearse although the group has open chats.
+    #[arg(long)]
+    pub busy: bool,
+
+    /// The agent that the token belongs to, by e-mail address; found out if the token has the scope agents--all:ro.
+    #[arg(long, value_name = "E-MAIL")]
+    pub agent: Option<String>,
+
+    /// The bot, where several have registered.
+    #[arg(long, value_name = "ID")]
+    pub bot: Option<String>,
 }
 
 /// A vendor that can be reopened.

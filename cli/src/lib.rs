@@ -8,11 +8,13 @@ mod connect;
 mod doctor;
 mod operate;
 mod output;
+mod rehearse;
 mod rotate;
 mod target;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::pin::Pin;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
@@ -34,6 +36,8 @@ pub struct Io<'a> {
     pub environment: &'a (dyn Fn(&str) -> Option<String> + Sync),
     /// The time.
     pub clock: Clock,
+    /// Ends when the person at the terminal wants the command to.
+    pub interrupt: Pin<&'a mut (dyn Future<Output = ()> + Send)>,
 }
 
 impl Io<'_> {
@@ -103,7 +107,9 @@ async fn perform(arguments: Arguments, io: &mut Io<'_>) -> Result<Answer, Failur
         Command::Connect { what: Connect::Livechat } => connect::livechat::run(&target, io).await,
         Command::Connect { what: Connect::Botpress(options) } => connect::botpress::run(&target, &options, io).await,
         Command::Connect { what: Connect::Botcopy(options) } => connect::botcopy::run(&target, &options, io).await,
-        Command::Doctor => doctor::run(&target, io).await,
+        Command::Doctor { drift: false } => doctor::run(&target, io).await,
+        Command::Doctor { drift: true } => doctor::look_for_drift(&target, io).await,
+        Command::Rehearse(options) => rehearse::run(&target, &options, io).await,
         Command::Sessions { limit } => operate::sessions(&target, limit, io).await,
         Command::Trace { id } => operate::trace(&target, &id, io).await,
         Command::Parked => operate::parked(&target, io).await,

@@ -1,6 +1,7 @@
 //! `hitl`, the operator's command.
 
 use std::io::{self, BufRead as _, IsTerminal as _};
+use std::pin::pin;
 use std::process::ExitCode;
 
 use cli::Io;
@@ -16,8 +17,16 @@ async fn main() -> ExitCode {
         ask: &mut ask,
         environment: &environment,
         clock: Clock::system(),
+        interrupt: pin!(interrupt()),
     };
     ExitCode::from(cli::run(std::env::args_os(), &mut io).await)
+}
+
+/// Ctrl-C; from the first look on it no longer ends the process by itself.
+async fn interrupt() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the command's own settings; everything else is handed a look-up")]

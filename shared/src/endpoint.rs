@@ -1,8 +1,10 @@
 //! The stack's own addresses, called as its callers do: to see whether it answers.
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::botpress::{Install, signature};
+use crate::clock::Timestamp;
 use crate::http::{Body, Failure, Http, Request, sensitive, url};
 use crate::ids::OrganizationId;
 use crate::redacted::Redacted;
@@ -21,6 +23,25 @@ pub struct Answered {
 pub struct Endpoint {
     base: String,
     http: Http,
+}
+
+/// The headers of an operation: bot, integration, alias and id of the install, and the operation's name.
+fn operation_headers(values: [&str; 5]) -> Result<HeaderMap, Failure> {
+    let [bot_id, integration_id, alias, install_id, operation] = values;
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("x-bot-id", bot_id),
+        ("x-bot-user-id", bot_id),
+        ("x-integration-id", integration_id),
+        ("x-integration-alias", alias),
+        ("x-webhook-id", install_id),
+        ("x-bp-operation", operation),
+        ("x-bp-configuration", "e30="),
+    ] {
+        let value = HeaderValue::from_str(value).map_err(Failure::not_sendable)?;
+        headers.insert(HeaderName::from_static(name), value);
+    }
+    Ok(headers)
 }
 
 /// A chat that no licence has.
@@ -47,20 +68,33 @@ impl Endpoint {
     ///
     /// [`Failure`] when no answer came.
     pub async fn ping(&self, path_key: &Redacted, integration_id: &str) -> Result<Answered, Failure> {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("x-bot-id", NO_CHAT),
-            ("x-bot-user-id", NO_CHAT),
-            ("x-integration-id", integration_id),
-            ("x-integration-alias", NO_CHAT),
-            ("x-webhook-id", NO_CHAT),
-            ("x-bp-operation", "ping"),
-            ("x-bp-configuration", "e30="),
-        ] {
-            let value = HeaderValue::from_str(value).map_err(Failure::not_sendable)?;
-            headers.insert(HeaderName::from_static(name), value);
-        }
+        let headers = operation_headers([NO_CHAT, integration_id, NO_CHAT, NO_CHAT, "ping"])?;
         self.send(Method::POST, &["botpress", path_key.expose()], headers, Body::Empty).await
+    }
+
+    /// Calls an operation for an install as Botpress does; signed, where there is a secret to sign with.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] when no answer came, or the secret cannot sign.
+    pub async fn operate(
+        &self,
+        (path_key, signing_secret): (Option<&Redacted>, Option<&Redacted>),
+        install: &Install,
+        (operation, body): (&str, &Value),
+        now: Timestamp,
+    ) -> Result<Answered, Failure> {
+        let bytes = serde_json::to_vec(body).map_err(Failure::not_sendable)?;
+        let [bot_id, integration_id] = [install.bot_id.as_str(), install.integration_id.as_str()];
+        let [alias, install_id] = [install.alias.as_str(), install.install_id.as_str()];
+        let mut headers = operation_headers([bot_id, integration_id, alias, install_id, operation])?;
+        if let Some(secret) = signing_secret {
+            let signature = signature::sign(secret, &bytes, now).map_err(Failure::not_sendable)?;
+            let value = HeaderValue::from_str(&signature).map_err(Failure::not_sendable)?;
+            headers.insert(HeaderName::from_static("x-bp-signature"), value);
+        }
+        let path = ["botpress"].into_iter().chain(path_key.map(Redacted::expose));
+        self.send(Method::POST, &path.collect::<Vec<_>>(), headers, Body::Json(bytes.into())).await
     }
 
     /// Reports the end of a chat that does not exist, as LiveChat does; this changes nothing.

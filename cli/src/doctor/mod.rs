@@ -3,9 +3,11 @@
 mod account;
 mod botcopy;
 mod botpress;
+mod drift;
 mod livechat;
 mod stack;
 
+pub(crate) use drift::run as look_for_drift;
 pub(crate) use stack::named;
 
 use std::fmt;

@@ -14,4 +14,5 @@ mod documents;
 mod operating;
 mod operator;
 mod process;
+mod rehearsing;
 mod rotating;

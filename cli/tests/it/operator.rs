@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::pin::Pin;
 
 use cli::Io;
 use serde_json::{Value, json};
@@ -29,6 +30,7 @@ pub struct Operator<'a> {
     environment: BTreeMap<String, String>,
     answers: VecDeque<String>,
     meanwhile: Option<Box<dyn FnOnce() + Send + 'a>>,
+    interrupt: Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
     file: PathBuf,
 }
 
@@ -36,7 +38,8 @@ impl<'a> Operator<'a> {
     pub fn new(world: &'a World) -> Self {
         let name = format!("hitl-{:016x}{:016x}.json", fastrand::u64(..), fastrand::u64(..));
         let file = std::env::temp_dir().join(name);
-        Self { world, environment: world.stack.operator_environment(), answers: VecDeque::new(), meanwhile: None, file }
+        let (answers, interrupt) = (VecDeque::new(), Box::pin(std::future::pending()));
+        Self { world, environment: world.stack.operator_environment(), answers, meanwhile: None, interrupt, file }
     }
 
     /// With another value for one variable.
@@ -55,6 +58,12 @@ impl<'a> Operator<'a> {
     /// What happens while the command waits for an answer.
     pub fn meanwhile(mut self, happens: impl FnOnce() + Send + 'a) -> Self {
         self.meanwhile = Some(Box::new(happens));
+        self
+    }
+
+    /// Who presses Ctrl-C when this has come to its end.
+    pub fn interrupted_by(mut self, ends: impl Future<Output = ()> + Send + 'a) -> Self {
+        self.interrupt = Box::pin(ends);
         self
     }
 
@@ -90,6 +99,7 @@ impl<'a> Operator<'a> {
             ask: &mut ask,
             environment: &nothing,
             clock: self.world.clock(),
+            interrupt: self.interrupt.as_mut(),
         };
         let status = cli::run(line, &mut io).await;
         let text = |bytes| String::from_utf8(bytes).unwrap();

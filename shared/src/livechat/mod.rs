@@ -11,6 +11,7 @@ mod configuration;
 mod customer;
 mod error;
 mod model;
+mod probe;
 mod region;
 pub mod webhook;
 
@@ -32,6 +33,7 @@ pub use model::{
     Chat, Content, Event, NewEvent, ParticipantId, RichButton, RichElement, RichImage, Thread, User, UserKind,
     Visibility,
 };
+pub use probe::{Caller, Probed};
 pub use region::Region;
 
 use crate::http::{Answer, Body, Call, Failure, Field, Http, Request, sensitive, url};

@@ -5,10 +5,10 @@ use shared::clock::Timestamp;
 
 use super::properties::{Location, check_writable};
 use super::{Author, Event, File, Properties, Requester, State, Step, Thread, Visibility, properties};
+use crate::livechat::Turned;
 use crate::livechat::errors::{Error, Kind};
 use crate::livechat::params::Params;
 use crate::livechat::upload;
-use crate::livechat::Turned;
 use crate::livechat::view::{self, Audience};
 
 /// The longest message text; the vendor writes "16 KB".

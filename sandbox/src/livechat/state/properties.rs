@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Properties, Requester, State, Step};
-use crate::livechat::errors::{Error, Kind};
 use crate::livechat::Turned;
+use crate::livechat::errors::{Error, Kind};
 use crate::livechat::params::Params;
 
 /// What a property is attached to.

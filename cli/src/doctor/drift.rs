@@ -1,0 +1,94 @@
+//! `hitl doctor --drift`: what the vendors publish about themselves, compared with what this version was made for.
+
+use serde_json::{Value, json};
+use shared::bridge::webhooks;
+use shared::livechat::{API_VERSION, Caller, Probed};
+use shared::redacted::Redacted;
+
+use super::Report;
+use crate::Io;
+use crate::connect::definition::INTERFACE;
+use crate::output::{Answer, Exit, Failure, causes};
+use crate::target::Target;
+
+const CURE: &str =
+    "Compare docs/contract.md with the vendor's changelog, and look for a newer version of livechat-hitl.";
+
+/// Looks at all of it; changes nothing.
+pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Failure> {
+    let mut report = Report::default();
+    io.say("asking LiveChat what it offers");
+    look_at_livechat(target, &mut report).await?;
+    io.say("asking Botpress for the interface");
+    look_at_interface(target, &mut report).await;
+    let exit = if report.findings == 0 { Exit::Done } else { Exit::Finding };
+    Ok(Answer::new(exit, &report))
+}
+
+async fn look_at_livechat(target: &Target, report: &mut Report) -> Result<(), Failure> {
+    let token: Redacted = target.vault()?.read().await?.current.incomplete()?.agent_token;
+    let client = target.livechat(&target.config()?);
+    // It needs no credential of its own; a token shows the data centre.
+    match client.probe(Caller::Owner(&token), "list_webhook_names", &json!({})).await {
+        Ok(answer) => {
+            look_at_stage(&answer, report);
+            look_at_webhooks(&answer, report);
+        }
+        Err(error) => report.finding("livechat", causes(&error), "Try again; if it stays, ask LiveChat's status page."),
+    }
+    Ok(())
+}
+
+fn look_at_stage(answer: &Probed, report: &mut Report) {
+    const NAME: &str = "api version";
+    match &answer.ends {
+        None => report.ok(NAME, format!("LiveChat {API_VERSION} is stable")),
+        Some((stage, date)) => {
+            report.finding(NAME, format!("LiveChat {API_VERSION} is in its {stage} stage, which ends on {date}"), CURE);
+        }
+    }
+}
+
+fn look_at_webhooks(answer: &Probed, report: &mut Report) {
+    const NAME: &str = "webhook names";
+    let Some(offered) = answer.body.as_array().filter(|_| answer.is_success()) else {
+        return report.finding(NAME, format!("LiveChat answers {} without a list", answer.status), CURE);
+    };
+    let missing: Vec<_> = webhooks::ACTIONS.into_iter().filter_map(|action| lacks(offered, action)).collect();
+    match missing.as_slice() {
+        [] => report.ok(NAME, format!("all {} are offered, with their filters", webhooks::ACTIONS.len())),
+        missing => report.finding(NAME, format!("LiveChat does not offer {}", missing.join(", ")), CURE),
+    }
+}
+
+/// What is not offered of a webhook: itself, or a filter that it is registered with.
+fn lacks(offered: &[Value], action: &str) -> Option<String> {
+    let Some(entry) = offered.iter().find(|one| one.get("action").and_then(Value::as_str) == Some(action)) else {
+        return Some(action.to_owned());
+    };
+    let used = serde_json::to_value(webhooks::filters(action)).unwrap_or_default();
+    let has = |name: &str| entry.get("filters").and_then(Value::as_array).is_some_and(|all| all.contains(&json!(name)));
+    let gone = used.as_object().into_iter().flat_map(|used| used.keys()).find(|name| !has(name))?;
+    Some(format!("the filter {gone} of {action}"))
+}
+
+async fn look_at_interface(target: &Target, report: &mut Report) {
+    const NAME: &str = "interface";
+    const ACTIONS: [&str; 3] = ["createUser", "startHitl", "stopHitl"];
+    let (name, version) = INTERFACE;
+    let token = target.get("BOTPRESS_PERSONAL_ACCESS_TOKEN").map(Redacted::from);
+    let (Some(token), Some(workspace)) = (token, target.get("BOTPRESS_WORKSPACE_ID")) else {
+        let why = "needs BOTPRESS_PERSONAL_ACCESS_TOKEN and BOTPRESS_WORKSPACE_ID; neither is stored";
+        return report.skipped(NAME, why);
+    };
+    match target.botpress().admin(&token, &workspace).interface(name, version).await {
+        Ok(interface) => match ACTIONS.iter().find(|action| interface.actions.get(**action).is_none()) {
+            None => report.ok(NAME, format!("{name} {version} is published, with its three actions")),
+            Some(action) => report.finding(NAME, format!("{name} {version} has no action {action}"), CURE),
+        },
+        Err(error) if error.is_not_found() => {
+            report.finding(NAME, format!("Botpress does not publish {name} {version} any more"), CURE);
+        }
+        Err(error) => report.finding(NAME, causes(&error), "Check the token; if it stays, ask Botpress's status page."),
+    }
+}

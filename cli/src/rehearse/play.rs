@@ -1,0 +1,349 @@
+//! The play, scene by scene.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use shared::ids::{ChatId, SessionId, ThreadId, UserId};
+use shared::redacted::Redacted;
+use shared::store::State;
+
+use super::stage::{Stage, described};
+use super::statements::Id;
+use crate::output::Failure;
+
+/// The longest text that LiveChat is taken to accept, in bytes.
+const LONGEST_TEXT: usize = 16_384;
+
+/// One session of the rehearsal.
+struct Scene {
+    session_id: SessionId,
+    conversation_id: String,
+    chat_id: ChatId,
+    thread_id: ThreadId,
+}
+
+/// Plays everything; whoever calls closes what it leaves open.
+pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Failure> {
+    let user_id = enter(stage).await?;
+    let first = start(stage, &user_id, "start").await?;
+    look_at_opening(stage, &first).await?;
+    hand_over(stage, &first).await?;
+    talk(stage, &user_id, &first).await?;
+    send_files(stage, &user_id, &first).await?;
+    whisper(stage, &first).await?;
+    stage.not_seen("edit, delete", "agents can do it in LiveChat's agent app alone: its web APIs offer neither");
+    let token = stage.user(&user_id).await?.customer.map(|customer| customer.access_token);
+    let token = token.ok_or_else(|| Failure::refused("the table does not have the customer's token"))?;
+    open_twice(stage, &first, &token).await?;
+    close(stage, &first).await?;
+    act_after_close(stage, &first, &token).await?;
+    let second = start(stage, &user_id, "second session").await?;
+    talk_again(stage, &user_id, &first, &second).await?;
+    speak_late(stage, &user_id, &second).await?;
+    renew(stage, &user_id).await
+}
+
+fn random() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+/// Makes a user who is nobody's.
+async fn enter(stage: &Stage<'_>) -> Result<UserId, Failure> {
+    stage.say("making a user for the rehearsal");
+    let email = format!("rehearsal-{}@hitl.invalid", random());
+    let output = stage.action("createUser", json!({"name": "Rehearsal", "email": email})).await?;
+    let user_id = output.get("userId").and_then(Value::as_str).map(UserId::from);
+    let user_id = user_id.ok_or_else(|| Failure::refused("the stack answered createUser without a user"))?;
+    stage.opened().user_id = Some(user_id.clone());
+    stage.report().user_id = Some(user_id.to_string());
+    Ok(user_id)
+}
+
+async fn start(stage: &Stage<'_>, user_id: &UserId, name: &'static str) -> Result<Scene, Failure> {
+    stage.say(&format!("{name}: handing the user over"));
+    let (mark, began) = (random(), stage.clock.now());
+    let before = stage.table.user(user_id).await?.and_then(|user| user.session_id);
+    stage.opened().starting = Some(before);
+    let said = |source: Value, text: String| json!({"source": source, "type": "text", "payload": {"text": text}});
+    let output = stage
+        .action(
+            "startHitl",
+            json!({
+                "userId": user_id, "title": "Rehearsal", "description": "Played by hitl rehearse; nobody has to answer.",
+                "hitlSession": {"groupId": stage.group},
+                "messageHistory": [
+                    said(json!({"type": "user", "userId": user_id}), format!("rehearsal {mark}")),
+                    said(json!({"type": "bot"}), format!("A person will be with you. {mark}")),
+                ],
+            }),
+        )
+        .await?;
+    let session_id = stage.user(user_id).await?.session_id;
+    stage.opened().starting = None;
+    let session_id = session_id.ok_or_else(|| Failure::refused("the table does not have the session"))?;
+    let thread = stage.session(&session_id).await?.thread;
+    let thread = thread.ok_or_else(|| Failure::refused("the session has no chat"))?;
+    let conversation_id = output.get("conversationId").and_then(Value::as_str).unwrap_or_default().to_owned();
+    stage.ok(name, format!("session {session_id}"), Some(stage.clock.now().since(began)));
+    let scene = Scene { session_id, conversation_id, chat_id: thread.chat_id, thread_id: thread.thread_id };
+    look_for_transcript(stage, &scene, &mark).await?;
+    Ok(scene)
+}
+
+async fn chat(stage: &Stage<'_>, scene: &Scene) -> Result<Value, Failure> {
+    stage.agent_must("get_chat", &json!({"chat_id": scene.chat_id, "thread_id": scene.thread_id})).await
+}
+
+fn has_text(chat: &Value, text: &str) -> bool {
+    let events = chat.pointer("/thread/events").and_then(Value::as_array).into_iter().flatten();
+    events.into_iter().any(|event| event.get("text").and_then(Value::as_str).is_some_and(|one| one.contains(text)))
+}
+
+async fn look_for_transcript(stage: &Stage<'_>, scene: &Scene, mark: &str) -> Result<(), Failure> {
+    let chat = chat(stage, scene).await?;
+    match has_text(&chat, &format!("rehearsal {mark}")) {
+        true => stage.ok("transcript", "agents see what was said to the bot", None),
+        false => stage.failed("transcript", "agents do not see what was said to the bot"),
+    }
+    let groups = chat.pointer("/access/group_ids").cloned().unwrap_or_default();
+    // The second start is a `resume_chat`.
+    if stage.report().steps.iter().any(|step| step.name == "second session") {
+        stage.judge(Id::NamedGroup, groups == json!([stage.group]), &format!("It went to {groups}."));
+    }
+    Ok(())
+}
+
+async fn look_at_opening(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
+    let chat = chat(stage, scene).await?;
+    let client_id = chat.pointer("/properties/source/client_id").and_then(Value::as_str);
+    stage.judge(Id::SourceClient, client_id == Some(&stage.client_id), "The property is another one or missing.");
+    let users = chat.get("users").and_then(Value::as_array).into_iter().flatten();
+    let is_present = |user: &Value| user.get("present").and_then(Value::as_bool).unwrap_or(true);
+    let has_agent =
+        users.into_iter().any(|user| user.get("id").and_then(Value::as_str) == Some(&stage.agent) && is_present(user));
+    if has_agent {
+        return Ok(());
+    }
+    let event = json!({"type": "message", "text": "rehearsal", "visibility": "agents"});
+    let answer = stage.agent("send_event", &json!({"chat_id": scene.chat_id, "event": event})).await?;
+    stage.judge_refusal(Id::Outsider, &answer, &["authorization"]);
+    Ok(())
+}
+
+/// Gives the chat to the agent who plays, who may be signed out.
+async fn hand_over(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
+    stage.say("giving the chat to the agent of the token");
+    let began = stage.clock.now();
+    let target = json!({"type": "agent", "ids": [stage.agent]});
+    let transfer = json!({
+        "id": scene.chat_id, "target": target, "ignore_agents_availability": true, "ignore_requester_presence": true,
+    });
+    let answer = stage.agent("transfer_chat", &transfer).await?;
+    match answer.is_success() {
+        true => stage.ok("transfer", format!("to {}", stage.agent), None),
+        false => {
+            stage.not_seen("transfer", format!("LiveChat refused it: {}", described(&answer)));
+            let join = json!({
+                "chat_id": scene.chat_id, "user_id": stage.agent, "user_type": "agent", "visibility": "all",
+                "ignore_requester_presence": true,
+            });
+            stage.agent_must("add_user_to_chat", &join).await?;
+        }
+    }
+    let told = stage
+        .until(async || {
+            let told = stage.session(&scene.session_id).await?.agent_told;
+            Ok(told.filter(|told| told.agent_id.as_str() == stage.agent))
+        })
+        .await?;
+    stage.judge(Id::Handing, told.is_some(), "The stack heard of the agent by neither.");
+    if told.is_some() {
+        stage.ok("agent announced", "the bot knows the agent", Some(stage.clock.now().since(began)));
+    }
+    Ok(())
+}
+
+/// The user says something; returns the message's id.
+async fn says(
+    stage: &Stage<'_>,
+    user_id: &UserId,
+    conversation_id: &str,
+    (kind, payload): (&str, Value),
+) -> Result<String, Failure> {
+    let (message_id, now) = (format!("msg_{}", random()), stage.clock.now());
+    let mut payload = payload;
+    if let Some(fields) = payload.as_object_mut() {
+        fields.insert("userId".to_owned(), json!(user_id));
+    }
+    let bot_id = &stage.install.bot_id;
+    let body = json!({
+        "type": kind, "payload": payload,
+        "conversation": {"id": conversation_id, "channel": "hitl", "integration": stage.install.alias, "tags": {}, "createdAt": now, "updatedAt": now},
+        "user": {"id": bot_id, "tags": {}, "createdAt": now, "updatedAt": now},
+        "message": {
+            "id": message_id, "conversationId": conversation_id, "userId": bot_id, "type": kind, "payload": payload,
+            "direction": "outgoing", "tags": {}, "createdAt": now, "updatedAt": now,
+        },
+    });
+    match stage.operate("message_created", &format!("message_created {kind}"), &body).await? {
+        (200, _) => Ok(message_id),
+        (status, _) => Err(Failure::refused(format!("the stack answered a message with {status}"))),
+    }
+}
+
+async fn agent_sends(stage: &Stage<'_>, scene: &Scene, event: Value) -> Result<String, Failure> {
+    let sent = stage.agent_must("send_event", &json!({"chat_id": scene.chat_id, "event": event})).await?;
+    Ok(sent.get("event_id").and_then(Value::as_str).unwrap_or_default().to_owned())
+}
+
+async fn talk(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Result<(), Failure> {
+    stage.say("text both ways");
+    let (mark, sent_at) = (random(), stage.clock.now());
+    let payload = ("text", json!({"text": format!("hello {mark}")}));
+    let message_id = says(stage, user_id, &scene.conversation_id, payload).await?;
+    stage.delivered("text to the agent", &scene.session_id, (&message_id, sent_at)).await?;
+    if !has_text(&chat(stage, scene).await?, &format!("hello {mark}")) {
+        stage.failed("text in LiveChat", "the thread does not have it");
+    }
+    let sent_at = stage.clock.now();
+    let event_id = agent_sends(stage, scene, json!({"type": "message", "text": "hello from the agent"})).await?;
+    stage.delivered("text to the user", &scene.session_id, (&event_id, sent_at)).await
+}
+
+async fn send_files(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Result<(), Failure> {
+    stage.say("a file both ways");
+    let caller = shared::livechat::Caller::Agent(&stage.token);
+    let began = stage.clock.now();
+    let uploaded = stage.livechat.probe_upload(caller, "rehearsal.txt", "rehearsal\n").await?;
+    stage.note("agent: upload_file".to_owned(), Some(uploaded.status), began);
+    let Some(url) = uploaded.body.get("url").and_then(Value::as_str) else {
+        return Err(Failure::refused(format!("LiveChat refused the agent's upload_file: {}", described(&uploaded))));
+    };
+    let began = stage.clock.now();
+    let event_id = agent_sends(stage, scene, json!({"type": "file", "url": url})).await?;
+    stage.delivered("file to the user", &scene.session_id, (&event_id, began)).await?;
+    let began = stage.clock.now();
+    let read = shared::endpoint::Endpoint::new(url, stage.target.http.clone()).get("").await?;
+    stage.note("anybody: GET file".to_owned(), Some(read.status), began);
+    stage.judge(Id::Files, read.status == 200, &format!("Seen: {}.", read.status));
+    let payload = ("file", json!({"fileUrl": url, "title": "rehearsal.txt"}));
+    let message_id = says(stage, user_id, &scene.conversation_id, payload).await?;
+    stage.delivered("file to the agent", &scene.session_id, (&message_id, began)).await
+}
+
+/// What agents write to each other, and two statements that can be tried where no user sees it.
+async fn whisper(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
+    stage.say("a note, and what can be tried in notes");
+    let note = json!({"type": "message", "text": "a note", "visibility": "agents", "custom_id": random()});
+    let first = agent_sends(stage, scene, note.clone()).await?;
+    let second = agent_sends(stage, scene, note).await?;
+    stage.judge(Id::CustomId, first != second, "The second one is the first one.");
+    let long = json!({"type": "message", "text": "x".repeat(LONGEST_TEXT), "visibility": "agents"});
+    let answer = stage.agent("send_event", &json!({"chat_id": scene.chat_id, "event": long})).await?;
+    stage.judge(Id::TextLimit, answer.is_success(), &format!("Seen: {}.", described(&answer)));
+    // What comes later has overtaken the note, should that have been on its way.
+    let sent_at = stage.clock.now();
+    let event_id = agent_sends(stage, scene, json!({"type": "message", "text": "after the note"})).await?;
+    stage.delivered("text after a note", &scene.session_id, (&event_id, sent_at)).await?;
+    let shown = stage.fate(&scene.session_id, &first).await?;
+    match shown.filter(|event| event.outcome == Some(shared::store::lane::Outcome::Delivered)) {
+        None => stage.ok("note", "the user was not shown it", None),
+        Some(_) => stage.failed("note", "the user was shown what agents wrote to each other"),
+    }
+    Ok(())
+}
+
+/// What only a customer can try, and what is tried in the open chat.
+async fn open_twice(stage: &Stage<'_>, scene: &Scene, token: &Redacted) -> Result<(), Failure> {
+    const REFUSALS: [&str; 2] = ["validation", "limit_reached"];
+    stage.say("opening the open chat once more, as the customer");
+    let access = json!({"group_ids": [stage.group]});
+    let opening = json!({"chat": {"access": access}, "continuous": true});
+    let answer = stage.customer(token, "start_chat", &opening).await?;
+    stage.opened().chats.extend(answer.body.get("chat_id").and_then(Value::as_str).map(ChatId::from));
+    stage.judge_refusal(Id::SecondStart, &answer, &REFUSALS);
+    let opening = json!({"chat": {"id": scene.chat_id, "access": access}, "continuous": true});
+    let answer = stage.customer(token, "resume_chat", &opening).await?;
+    stage.judge_refusal(Id::ActiveResume, &answer, &REFUSALS);
+    let pinned = json!({"id": scene.chat_id, "properties": {"routing": {"pinned": true}}});
+    let answer = stage.agent("update_chat_properties", &pinned).await?;
+    if answer.is_success() {
+        let continuous = chat(stage, scene).await?.pointer("/properties/routing/continuous").cloned();
+        stage.judge(Id::Merging, continuous.is_some(), "A property of the same namespace is gone.");
+    }
+    Ok(())
+}
+
+async fn close(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
+    stage.say("closing the chat as the agent");
+    let began = stage.clock.now();
+    stage.agent_must("deactivate_chat", &json!({"id": scene.chat_id, "ignore_requester_presence": true})).await?;
+    match stage.closed(&scene.session_id).await? {
+        true => stage.ok("close", "the session is over", Some(stage.clock.now().since(began))),
+        false => stage.failed("close", "the session is open after 30 s"),
+    }
+    match stage.session(&scene.session_id).await?.bot_told {
+        Some(true) => stage.ok("bot resumes", "the bot was told", None),
+        _ => stage.failed("bot resumes", "the bot was not told"),
+    }
+    Ok(())
+}
+
+async fn act_after_close(stage: &Stage<'_>, scene: &Scene, token: &Redacted) -> Result<(), Failure> {
+    stage.say("what a closed chat takes");
+    let event = json!({"type": "message", "text": "late"});
+    let answer = stage.customer(token, "send_event", &json!({"chat_id": scene.chat_id, "event": event})).await?;
+    stage.judge_refusal(Id::ClosedSend, &answer, &["chat_inactive"]);
+    let closing = json!({"id": scene.chat_id, "ignore_requester_presence": true});
+    let answer = stage.agent("deactivate_chat", &closing).await?;
+    stage.judge_refusal(Id::ClosedClose, &answer, &["chat_inactive"]);
+    let rating = json!({
+        "chat_id": scene.chat_id, "thread_id": scene.thread_id, "properties": {"rating": {"score": 1}},
+    });
+    let answer = stage.customer(token, "update_thread_properties", &rating).await?;
+    stage.judge(Id::ClosedRating, answer.is_success(), &format!("Seen: {}.", described(&answer)));
+    Ok(())
+}
+
+async fn talk_again(stage: &Stage<'_>, user_id: &UserId, first: &Scene, scene: &Scene) -> Result<(), Failure> {
+    match scene.chat_id == first.chat_id && scene.thread_id != first.thread_id {
+        true => stage.ok("same customer", "the chat of the first session, with a thread of its own", None),
+        false => stage.failed("same customer", "the second session is not a new thread of the first one's chat"),
+    }
+    let sent_at = stage.clock.now();
+    let payload = ("text", json!({"text": "hello again"}));
+    let message_id = says(stage, user_id, &scene.conversation_id, payload).await?;
+    stage.delivered("text, second session", &scene.session_id, (&message_id, sent_at)).await?;
+    stage.action("stopHitl", json!({"conversationId": scene.conversation_id})).await?;
+    match stage.closed(&scene.session_id).await? {
+        true => stage.ok("stop", "the bot ended the second session", Some(stage.clock.now().since(sent_at))),
+        false => stage.failed("stop", "the session is open after 30 s"),
+    }
+    Ok(())
+}
+
+async fn speak_late(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Result<(), Failure> {
+    stage.say("a message after the end");
+    let mark = random();
+    let payload = ("text", json!({"text": format!("late {mark}")}));
+    says(stage, user_id, &scene.conversation_id, payload).await?;
+    stage.clock.sleep(Duration::from_secs(2)).await;
+    let chat = chat(stage, scene).await?;
+    let is_open = stage.session(&scene.session_id).await?.state != State::Closed;
+    match has_text(&chat, &mark) || is_open {
+        false => stage.ok("after the end", "nobody was shown it, and nothing opened", None),
+        true => stage.failed("after the end", "it was shown, or opened the session again"),
+    }
+    Ok(())
+}
+
+/// Tries the cookies last: a new secret of theirs would not be the stack's.
+async fn renew(stage: &Stage<'_>, user_id: &UserId) -> Result<(), Failure> {
+    let Some(customer) = stage.user(user_id).await?.customer else { return Ok(()) };
+    let began = stage.clock.now();
+    let issued = stage.livechat.issue_customer_token(Some(&customer.cookies)).await;
+    stage.note("accounts: token".to_owned(), issued.as_ref().ok().map(|_| 200), began);
+    let holds = issued.is_ok_and(|issued| issued.customer_id == customer.customer_id);
+    stage.judge(Id::Cookies, holds, "They brought another customer's token, or none.");
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! `hitl rehearse` and `hitl doctor --drift`: against a sandbox as the contracts suppose it, and against one that is otherwise.
+
+use std::time::Duration;
+
+use sandbox::faults::Fault;
+use sandbox::livechat::{Stage, Turned};
+use serde_json::Value;
+use tests::World;
+
+use crate::doctor::healthy;
+use crate::operator::{Operator, Ran};
+
+const REHEARSE: [&str; 4] = ["rehearse", "--group", "1", "--json"];
+
+/// Each statement that a rehearsal can see, and how the sandbox turns it round.
+const SEEN: [(&str, Turned); 14] = [
+    ("second-start", Turned::SecondStart),
+    ("active-resume", Turned::ActiveResume),
+    ("closed-send", Turned::ClosedSend),
+    ("closed-close", Turned::ClosedClose),
+    ("outsider", Turned::Outsider),
+    ("cookies", Turned::Cookies),
+    ("custom-id", Turned::CustomId),
+    ("text-limit", Turned::TextLimit),
+    ("files", Turned::Files),
+    ("closed-rating", Turned::ClosedRating),
+    ("source-client", Turned::SourceClient),
+    ("named-group", Turned::NamedGroup),
+    ("merging", Turned::Merging),
+    ("handing", Turned::Handing),
+];
+
+fn turn(world: &World, turned: Option<Turned>) {
+    world.stack.livechat.set_behaviour(|behaviour| behaviour.turned = turned.into_iter().collect());
+}
+
+/// The statements with this verdict.
+fn judged(report: &Value, verdict: &str) -> Vec<String> {
+    let statements = report["statements"].as_array().unwrap().iter().filter(|one| one["verdict"] == verdict);
+    statements.map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+}
+
+fn failed_steps(report: &Value) -> Vec<&Value> {
+    report["steps"].as_array().unwrap().iter().filter(|step| step["outcome"] == "failed").collect()
+}
+
+/// Nothing of the rehearsal is open, at either side.
+fn assert_closed(world: &World, ran: &Ran) {
+    assert!(world.stack.livechat.open_chats().is_empty(), "{}{}", ran.out, ran.progress);
+    for session in world.items("session") {
+        assert_eq!(session["session_state"], "closed", "{session} {}{}", ran.out, ran.progress);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rehearsal_plays_a_handoff_judges_every_statement_it_can_see_and_leaves_nothing_open() {
+    let world = healthy().await;
+    let before = world.stack.journal.len();
+    let ran = Operator::new(&world).run(&REHEARSE).await;
+    let report = ran.json();
+    assert_eq!((ran.status, &report["stopped"]), (0, &Value::Null), "{report:#}");
+    let expected: Vec<_> = SEEN.iter().map(|(id, _)| (*id).to_owned()).collect();
+    assert_eq!(judged(&report, "holds"), expected);
+    assert_closed(&world, &ran);
+    let is_billed = |call: &str| !call.starts_with("accounts/");
+    let calls = world.stack.journal.since(before).into_iter().filter(|entry| entry.effect == "call_answered");
+    let billed = calls.filter(|entry| is_billed(entry.text("/call"))).count();
+    let at_most = usize::try_from(report["billed_calls_at_most"].as_u64().unwrap()).unwrap();
+    assert!(billed <= at_most && at_most <= billed + 8, "{billed} of {at_most}");
+    let unseen = report["statements"].as_array().unwrap().iter().filter(|one| one["verdict"] == "not_seen");
+    assert!(unseen.into_iter().all(|one| !one["says"].as_str().unwrap().is_empty()), "{report:#}");
+    assert!(report["webhook_delays_ms"].as_array().unwrap().len() >= 3, "{report:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_is_turned_round_is_named_and_no_other_one() {
+    for (id, turned) in SEEN {
+        let world = healthy().await;
+        turn(&world, Some(turned));
+        let ran = Operator::new(&world).run(&REHEARSE).await;
+        let report = ran.json();
+        assert_eq!(judged(&report, "does_not_hold"), [id], "{report:#}");
+        assert_eq!(failed_steps(&report), Vec::<&Value>::new(), "{id}");
+        assert_eq!((ran.status, &report["stopped"]), (1, &Value::Null), "{id}");
+        assert_closed(&world, &ran);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_open_when_a_rehearsal_fails_is_closed() {
+    for call in ["agent/action/send_event", "agent/action/upload_file", "customer/action/resume_chat"] {
+        let world = healthy().await;
+        world.stack.livechat.faults().always(call, Fault::answer(500, "{}"));
+        let ran = Operator::new(&world).run(&REHEARSE).await;
+        let report = ran.json();
+        assert_eq!((ran.status, report["left_open"].as_array().unwrap().len()), (1, 0), "{call}: {report:#}");
+        assert_closed(&world, &ran);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_rehearsal_closes_what_it_has_opened() {
+    for effect in ["chat_started", "file_uploaded", "chat_resumed"] {
+        let world = healthy().await;
+        let happens = async {
+            while world.stack.journal.all(effect).is_empty() {
+                world.sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let ran = Operator::new(&world).interrupted_by(happens).run(&REHEARSE).await;
+        let report = ran.json();
+        assert_eq!((ran.status, report["stopped"].as_str()), (1, Some("it was interrupted")), "{effect}: {report:#}");
+        assert_closed(&world, &ran);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_with_open_chats_is_left_alone_unless_the_operator_says_otherwise() {
+    let world = healthy().await;
+    let user = world.user("Ann").await;
+    let escalation =
+        sandbox::botpress::Escalation { hitl_session: Some(serde_json::json!({"groupId": 1})), ..Default::default() };
+    world.escalate_with(&user, escalation).await.unwrap();
+    let chats = world.stack.livechat.chats().len();
+    let ran = Operator::new(&world).run(&REHEARSE).await;
+    assert!(ran.out.contains("1 open chats") && ran.status == 1, "{}", ran.out);
+    assert_eq!(world.stack.livechat.chats().len(), chats);
+    let ran = Operator::new(&world).run(&["rehearse", "--group", "1", "--busy"]).await;
+    assert_eq!(ran.status, 0, "{}{}", ran.out, ran.progress);
+    assert!(ran.progress.contains("requests that LiveChat bills"), "{}", ran.progress);
+    assert_eq!(world.stack.livechat.open_chats().len(), 1, "Ann's chat is open");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drift_is_named_and_looked_for_without_changing_anything() {
+    let world = healthy().await;
+    let before = world.stack.journal.len();
+    Operator::new(&world).does(&["doctor", "--drift"]).await;
+    let changes: Vec<_> = world.stack.journal.since(before).into_iter().map(|entry| entry.effect).collect();
+    assert!(changes.iter().all(|effect| *effect == "call_answered"), "{changes:?}");
+    for (stage, date) in [(Stage::Legacy, "2027-01-31"), (Stage::Deprecated, "2027-06-30")] {
+        world.stack.livechat.set_behaviour(|behaviour| behaviour.version_ends = Some((stage, date.to_owned())));
+        let ran = Operator::new(&world).run(&["doctor", "--drift"]).await;
+        assert!(ran.status == 1 && ran.out.contains(date), "{}", ran.out);
+    }
+    world.stack.livechat.set_behaviour(|behaviour| behaviour.version_ends = None);
+    turn(&world, Some(Turned::AuthorFilter));
+    let ran = Operator::new(&world).run(&["doctor", "--drift"]).await;
+    assert!(ran.status == 1 && ran.out.contains("author_type of incoming_event"), "{}", ran.out);
+    turn(&world, None);
+    Operator::new(&world).does(&["doctor", "--drift"]).await;
+}
