@@ -94,7 +94,8 @@ fn is_writable(state: &State, requester: &Requester, location: Location, namespa
     use Location::{Chat, Event, Thread};
     let by_agent = requester.is_agent();
     match (namespace, name) {
-        ("routing", "ignore_bots" | "transcript_email") => location == Thread && !by_agent,
+        ("routing", "ignore_bots" | "transcript_email" | "offline_message") => location == Thread && !by_agent,
+        ("routing", "email_follow_up") => location == Chat && !by_agent,
         ("routing", "ignore_agents_routing") => location == Chat,
         ("routing", "pinned") => location == Chat && by_agent,
         ("rating", "score" | "comment") => !by_agent,
