@@ -29,6 +29,7 @@ pub(crate) fn answer(
         "add_user_to_chat" => add_user(state, step, requester, params),
         "remove_user_from_chat" => remove_user(state, step, requester, params),
         "list_agents_for_transfer" => list_agents_for_transfer(state, requester, params),
+        "request_thread_summary" => request_summary(state, step, requester, params),
         "tag_thread" | "untag_thread" => tag(state, step, action == "tag_thread", params),
         "get_customer" | "update_customer" | "ban_customer" => of_customer(state, step, action, params),
         "set_routing_status" => set_routing_status(state, step, requester, params),
@@ -38,8 +39,7 @@ pub(crate) fn answer(
         | "send_thinking_indicator"
         | "follow_chat"
         | "unfollow_chat"
-        | "multicast"
-        | "request_thread_summary" => without_trace(state, step, requester, action, params),
+        | "multicast" => without_trace(state, step, requester, action, params),
         _ => actions::answer(state, step, requester, action, params),
     }
 }
@@ -215,6 +215,25 @@ fn tag(state: &mut State, step: &mut Step, is_added: bool, params: &Params<'_>) 
     Ok(json!({}))
 }
 
+/// Summarises a thread, where the licence has that.
+fn request_summary(
+    state: &mut State,
+    step: &mut Step,
+    requester: &Requester,
+    params: &Params<'_>,
+) -> Result<Value, Error> {
+    let (chat_id, thread_id) = (params.text("chat_id")?, params.text("thread_id")?);
+    state.visible_chat(requester, chat_id)?;
+    let has_summaries = state.behaviour.summaries;
+    let threads = &mut state.chat_mut(chat_id)?.threads;
+    let thread = threads.iter_mut().find(|thread| thread.id == thread_id).ok_or(Kind::NotFound)?;
+    if has_summaries {
+        thread.summary = Some(format!("{} events, in short", thread.events.len()));
+        step.note("thread_summarised", json!({"chat_id": chat_id, "thread_id": thread_id}));
+    }
+    Ok(json!({}))
+}
+
 fn of_customer(state: &mut State, step: &mut Step, action: &str, params: &Params<'_>) -> Result<Value, Error> {
     let id = params.text("id")?;
     if Uuid::parse_str(id).ok().and_then(|id| id.get_version()) != Some(Version::Random) {
@@ -292,12 +311,8 @@ fn without_trace(
         _ => {}
     }
     let chat_id = params.text("chat_id")?;
-    let chat = state.visible_chat(requester, chat_id)?;
+    state.visible_chat(requester, chat_id)?;
     match action {
-        "request_thread_summary" => {
-            let thread_id = params.text("thread_id")?;
-            chat.threads.iter().find(|thread| thread.id == thread_id).ok_or(Kind::NotFound)?;
-        }
         "send_event_preview" => {
             let event = params.object("event")?;
             event.choice("type", &["message"])?;

@@ -143,6 +143,8 @@ pub struct Behaviour {
     pub resuming_agents_take_chats: bool,
     /// What is not as the contracts suppose, of that which they suppose in doubt.
     pub turned: BTreeSet<Turned>,
+    /// Whether the licence has summaries: a thread for which one is requested has it from then on.
+    pub summaries: bool,
 }
 
 /// Second chats are refused as `validation`, chats assigned at once, tokens live 8 hours, and v3.6 is stable.
@@ -160,6 +162,7 @@ impl Default for Behaviour {
             lists_chats_as_next_version: false,
             resuming_agents_take_chats: false,
             turned: BTreeSet::new(),
+            summaries: false,
         }
     }
 }

@@ -59,6 +59,9 @@ pub(crate) fn thread(state: &State, chat: &Chat, thread: &Thread, audience: Audi
     if !thread.tags.is_empty() {
         fields.insert("tags".to_owned(), json!(thread.tags));
     }
+    if let Some(summary) = thread.summary.as_ref().filter(|_| audience == Audience::Agents) {
+        fields.insert("summary".to_owned(), json!(summary));
+    }
     if let Some(queue) = state.queue_of(&chat.id).filter(|_| thread.queued_at.is_some()) {
         fields.insert("queue".to_owned(), queue);
     }

@@ -203,6 +203,7 @@ impl State {
             group_ids: opening.group_ids.clone(),
             queued_at: (waits && assignee.is_none()).then_some(now),
             tags: Vec::new(),
+            summary: None,
         });
         seat_users(chat, requester, opening.users, now);
         step.note(

@@ -133,6 +133,8 @@ pub struct Thread {
     pub queued_at: Option<Timestamp>,
     /// Its tags.
     pub tags: Vec<String>,
+    /// The vendor's own summary, once it has been requested.
+    pub summary: Option<String>,
 }
 
 /// Who wrote an event.
