@@ -258,10 +258,30 @@ async fn a_message_can_be_left_when_nobody_is_online() {
     assert_eq!(chats[0].group_ids(), [2]);
     assert!(chats[0].active_thread().unwrap().queued_at.is_some());
     assert_eq!(world.stack.journal.all("chat_started")[0].detail["continuous"], true);
+    let thread = chats[0].active_thread().unwrap();
+    assert_eq!(thread.properties["routing"]["offline_message"], true, "agents see that it was left");
+    assert_eq!(chats[0].properties["routing"]["email_follow_up"], true);
     world.says(&ann, "please call me").await;
     assert_eq!(world.sent_by_customers().last().map(String::as_str), Some("please call me"));
     let ben = world.user("Ben").await;
     world.escalate_with(&ben, group(99)).await.unwrap_err();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_was_left_while_nobody_was_online_is_marked_as_left() {
+    let world = World::with(&[("WHEN_OFFLINE", "leave_message")]).await;
+    let ann = world.user("Ann").await;
+    world.escalate_with(&ann, group(2)).await.unwrap();
+    world.user_ends(&ann).await;
+    world.says(&ann, "now?").await;
+    world.escalate(&ann).await.unwrap();
+    let chat = world.stack.livechat.open_chats().remove(0);
+    assert_eq!(chat.properties["routing"]["email_follow_up"], false, "somebody is there for this session");
+    assert!(!chat.active_thread().unwrap().properties["routing"].contains_key("offline_message"));
+    let ben = world.user("Ben").await;
+    world.escalate(&ben).await.unwrap();
+    let fresh = world.stack.livechat.open_chats().into_iter().find(|other| other.id != chat.id).unwrap();
+    assert!(!fresh.properties["routing"].contains_key("email_follow_up"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -175,6 +175,7 @@ fn session(id: &str, user: &str) -> Session {
         opening: None,
         paused_at: None,
         silent_reads: 0,
+        nobody_online: false,
         read_up_to: None,
         earlier_thread_id: None,
         must_read: false,

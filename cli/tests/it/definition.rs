@@ -47,11 +47,15 @@ async fn what_is_declared_is_what_is_used() {
     assert_eq!(keys(&definition["user"]["tags"]), written(&world, &["user_created", "user_updated"]));
     assert_eq!(keys(&channel["conversation"]["tags"]), written(&world, &["conversation_created"]));
     assert_eq!(keys(&channel["message"]["tags"]), written(&world, &["message_created"]));
-    let actions = ["createUser", "startHitl", "stopHitl"];
+    let asked = json!({ "type": "checkAvailability", "input": {} });
+    assert_eq!(world.operate("action_triggered", &asked).await.status, 200);
+    let rating = json!({ "type": "rateHandoff", "input": { "userId": "unknown", "rating": "good" } });
+    assert_eq!(world.operate("action_triggered", &rating).await.status, 400, "there is no such user");
+    let actions = ["checkAvailability", "createUser", "rateHandoff", "startHitl", "stopHitl"];
     assert!(keys(&definition["actions"]).iter().eq(actions.iter()), "{definition}");
     let called: BTreeSet<_> =
         world.stack.journal.all("operation_called").iter().map(|e| e.text("/type").to_owned()).collect();
-    assert!(actions.iter().all(|action| called.contains(*action)), "{called:?}");
+    assert!(["createUser", "startHitl", "stopHitl"].iter().all(|action| called.contains(*action)), "{called:?}");
     let emitted: BTreeSet<_> =
         world.stack.journal.all("event_created").iter().map(|e| e.text("/type").to_owned()).collect();
     assert!(emitted.is_subset(&keys(&definition["events"])), "{emitted:?}");

@@ -43,9 +43,25 @@ pub enum Operation {
     CreateConversation,
 }
 
-/// An action of the interface `hitl`.
+/// An action of the interface `hitl`, or one of our own beside it.
 #[derive(Clone, PartialEq)]
 pub enum Action {
+    /// Ask whether agents are there. Answer: `{"status","expectedWaitSeconds"?,"sentence"}`.
+    CheckAvailability {
+        /// The group and the language asked for; absent where the group is no number.
+        asked: Option<Configuration>,
+    },
+    /// Rate a session. Answer: `{"rated","sentence"}`.
+    RateHandoff {
+        /// A conversation of the session.
+        conversation_id: Option<ConversationId>,
+        /// The end user's mirror, whose latest session is meant where no conversation is named.
+        user_id: Option<UserId>,
+        /// Whether it was good.
+        is_good: bool,
+        /// Why.
+        comment: Option<Redacted>,
+    },
     /// Make the end user's mirror. Answer: `{"userId"}`.
     CreateUser {
         /// The name to show, one line; empty where there is none.
@@ -78,6 +94,8 @@ pub enum Action {
 impl fmt::Debug for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::CheckAvailability { .. } => f.debug_struct("CheckAvailability").finish_non_exhaustive(),
+            Self::RateHandoff { .. } => f.debug_struct("RateHandoff").finish_non_exhaustive(),
             Self::CreateUser { .. } => f.debug_struct("CreateUser").finish_non_exhaustive(),
             Self::StartHitl { user_id, .. } => {
                 f.debug_struct("StartHitl").field("user_id", user_id).finish_non_exhaustive()
@@ -147,8 +165,10 @@ pub enum OperationError {
     /// Botpress asks for something that did not exist when this was written.
     #[error("This version of the integration does not know this operation. Update the integration.")]
     UnknownOperation,
-    /// The action is not one of the interface `hitl`.
-    #[error("This integration has no such action; it has createUser, startHitl and stopHitl.")]
+    /// The action is not one of those that the definition has.
+    #[error(
+        "This integration has no such action; it has checkAvailability, createUser, rateHandoff, startHitl and stopHitl."
+    )]
     UnknownAction,
     /// What the bot's author has filled into the Start HITL card cannot be used.
     #[error("The Start HITL card cannot be used: {0}. Correct it in Botpress Studio.")]
@@ -170,6 +190,8 @@ impl Operation {
             Self::Ping => "ping",
             Self::Register(_) => "register",
             Self::Unregister(_) => "unregister",
+            Self::Action(Action::CheckAvailability { .. }) => "checkAvailability",
+            Self::Action(Action::RateHandoff { .. }) => "rateHandoff",
             Self::Action(Action::CreateUser { .. }) => "createUser",
             Self::Action(Action::StartHitl { .. }) => "startHitl",
             Self::Action(Action::StopHitl { .. }) => "stopHitl",
@@ -254,6 +276,8 @@ impl Action {
     /// Reads the input of one of the [`NAMES`]; nothing where it does not tell whom it is about.
     fn read(name: &str, input: &Field<'_>) -> Result<Option<Self>, OperationError> {
         Ok(match name {
+            "checkAvailability" => Some(Self::CheckAvailability { asked: Configuration::read(input.value()).ok() }),
+            "rateHandoff" => rating(input),
             "createUser" => {
                 let text = |name| forms::text(input.get(name).value());
                 input.needed(input.object()).map(|_| Self::CreateUser {
@@ -284,8 +308,32 @@ impl Action {
     }
 }
 
-/// The actions of the interface `hitl`.
-const NAMES: [&str; 3] = ["createUser", "startHitl", "stopHitl"];
+/// The actions of the interface `hitl`, and our own.
+const NAMES: [&str; 5] = ["checkAvailability", "createUser", "rateHandoff", "startHitl", "stopHitl"];
+
+/// Reads a rating; nothing where it says neither whose session it is about nor what the user thinks.
+fn rating(input: &Field<'_>) -> Option<Action> {
+    let [conversation, user, score] = ["conversationId", "userId", "rating"].map(|name| input.get(name));
+    let is_good = match forms::text(score.value()).as_deref().map(str::to_lowercase).as_deref() {
+        Some("good" | "true" | "1") => Some(true),
+        Some("bad" | "false" | "0") => Some(false),
+        _ => None,
+    };
+    if is_good.is_none() {
+        score.note();
+    }
+    let id = |field: &Field<'_>| forms::text(field.value());
+    let (conversation_id, user_id) = (id(&conversation), id(&user));
+    if conversation_id.is_none() && user_id.is_none() {
+        conversation.note();
+    }
+    Some(Action::RateHandoff {
+        is_good: is_good.filter(|_| conversation_id.is_some() || user_id.is_some())?,
+        conversation_id: conversation_id.map(ConversationId::new),
+        user_id: user_id.map(UserId::new),
+        comment: forms::text(input.get("comment").value()).map(Redacted::from),
+    })
+}
 
 /// What the bot's author has filled into the card; a group that is none is told by its place.
 fn configuration(card: &Field<'_>) -> Result<Configuration, OperationError> {
@@ -573,7 +621,7 @@ mod tests {
         );
         assert_eq!(
             error("action_triggered", r#"{"type":"dance","input":{}}"#),
-            "This integration has no such action; it has createUser, startHitl and stopHitl."
+            "This integration has no such action; it has checkAvailability, createUser, rateHandoff, startHitl and stopHitl."
         );
         assert_eq!(
             error("action_triggered", r#"{"type":"startHitl","input":{"userId":["canary"]}}"#),

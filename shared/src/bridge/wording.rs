@@ -68,6 +68,20 @@ const ABANDONED: Sentence = Sentence::to_user(
     "abandoned",
     "Nobody has written here for a long time, so this chat is closed. You are back with the bot.",
 );
+const AVAILABILITY_ONLINE: Sentence = Sentence::to_user("availability_online", "An agent is available now.");
+const AVAILABILITY_QUEUE: Sentence =
+    Sentence::to_user("availability_queue", "All agents are busy at the moment, so you would have to wait.");
+const AVAILABILITY_QUEUE_WAIT: Sentence = Sentence::to_user(
+    "availability_queue_wait",
+    "All agents are busy at the moment. You would wait about {minutes} min.",
+)
+.with(&["minutes"]);
+const AVAILABILITY_OFFLINE: Sentence =
+    Sentence::to_user("availability_offline", "No agent is available at the moment.");
+const AVAILABILITY_UNKNOWN: Sentence =
+    Sentence::to_user("availability_unknown", "It is not known at the moment whether an agent is available.");
+const RATING_TAKEN: Sentence = Sentence::to_user("rating_taken", "Thank you for your rating.");
+const RATING_NOT_TAKEN: Sentence = Sentence::to_user("rating_not_taken", "Sorry, your rating could not be saved.");
 const UNNAMED_AGENT: Sentence = Sentence::to_user("unnamed_agent", "an Agent").indispensable();
 const TYPING: Sentence = Sentence::to_agent("typing", "…").indispensable();
 const NOT_DELIVERED_TO_USER: Sentence =
@@ -122,7 +136,7 @@ const ALREADY_WITH_AGENT: Sentence = Sentence::to_author(
 .indispensable();
 
 /// All sentences, in the order of the table in docs/wording.md.
-pub const SENTENCES: [Sentence; 32] = [
+pub const SENTENCES: [Sentence; 39] = [
     NOT_DELIVERED_TO_AGENT,
     PERHAPS_DELIVERED_TO_AGENT,
     CORRECTION,
@@ -131,6 +145,13 @@ pub const SENTENCES: [Sentence; 32] = [
     NOBODY_CAME,
     NOT_REACHED,
     ABANDONED,
+    AVAILABILITY_ONLINE,
+    AVAILABILITY_QUEUE,
+    AVAILABILITY_QUEUE_WAIT,
+    AVAILABILITY_OFFLINE,
+    AVAILABILITY_UNKNOWN,
+    RATING_TAKEN,
+    RATING_NOT_TAKEN,
     UNNAMED_AGENT,
     TYPING,
     NOT_DELIVERED_TO_USER,
@@ -324,7 +345,7 @@ impl Wording {
 
     /// Said to the user who waits for an agent: their place, and the minutes that it is likely to take, where they are known.
     pub fn waiting(&self, position: u32, wait: Option<std::time::Duration>) -> Option<String> {
-        let minutes = wait.map_or_else(|| "?".to_owned(), |wait| wait.as_secs().div_ceil(60).max(1).to_string());
+        let minutes = wait.map_or_else(|| "?".to_owned(), whole_minutes);
         self.say(&WAITING, &[("position", &position.to_string()), ("minutes", &minutes)])
     }
 
@@ -341,6 +362,41 @@ impl Wording {
     /// Said to the user whom the bot takes back because neither side has said anything for a long time.
     pub fn abandoned(&self) -> Option<String> {
         self.say(&ABANDONED, &[])
+    }
+
+    /// Said by the bot to a user for whom an agent is free.
+    pub fn availability_online(&self) -> Option<String> {
+        self.say(&AVAILABILITY_ONLINE, &[])
+    }
+
+    /// Said by the bot to a user who would have to wait, nobody knows for how long.
+    pub fn availability_queue(&self) -> Option<String> {
+        self.say(&AVAILABILITY_QUEUE, &[])
+    }
+
+    /// Said by the bot to a user who would have to wait for about so long.
+    pub fn availability_queue_wait(&self, wait: std::time::Duration) -> Option<String> {
+        self.say(&AVAILABILITY_QUEUE_WAIT, &[("minutes", &whole_minutes(wait))])
+    }
+
+    /// Said by the bot while no agent is there.
+    pub fn availability_offline(&self) -> Option<String> {
+        self.say(&AVAILABILITY_OFFLINE, &[])
+    }
+
+    /// Said by the bot while LiveChat does not tell whether an agent is there.
+    pub fn availability_unknown(&self) -> Option<String> {
+        self.say(&AVAILABILITY_UNKNOWN, &[])
+    }
+
+    /// Said by the bot when LiveChat has the user's rating.
+    pub fn rating_taken(&self) -> Option<String> {
+        self.say(&RATING_TAKEN, &[])
+    }
+
+    /// Said by the bot when LiveChat has refused the user's rating.
+    pub fn rating_not_taken(&self) -> Option<String> {
+        self.say(&RATING_NOT_TAKEN, &[])
     }
 
     /// An agent's name where none is known; stands in "You are now chatting with …".
@@ -488,6 +544,11 @@ impl Wording {
     fn template(&self, sentence: &Sentence) -> &str {
         self.replaced.get(sentence.key).map_or(sentence.default, String::as_str)
     }
+}
+
+/// Minutes as users are told them: at least one, and rather too many.
+fn whole_minutes(wait: std::time::Duration) -> String {
+    wait.as_secs().div_ceil(60).max(1).to_string()
 }
 
 /// What stands around the `{name}`s of a template; of one that ends with words of several lines, not what follows them, unless

@@ -7,6 +7,7 @@ mod accept;
 mod agents;
 mod alone;
 mod authentic;
+mod availability;
 mod create_user;
 mod credentials;
 mod customer;
@@ -25,6 +26,7 @@ mod operate;
 mod park;
 mod pauses;
 mod platform;
+mod rate;
 mod receive;
 mod reconcile;
 mod register;
@@ -39,8 +41,10 @@ mod to_bot;
 mod unheard;
 
 pub use authentic::{BotcopyProof, BotpressProof, Rejection};
+pub use availability::{Availability, Status};
 pub use error::{Error, Result};
 pub use operate::{Closed, Redriven};
+pub use rate::{RateRequest, Rated};
 pub use receive::Received;
 pub use register::Repaired;
 pub use start::StartRequest;
@@ -95,6 +99,7 @@ pub struct Handoff {
     gates: gates::Gates,
     memory: find::Memory,
     peeks: handover::Peeks,
+    statuses: availability::Statuses,
     doors: authentic::Doors,
     metrics: Metrics,
     reporter: Reporter,
@@ -142,6 +147,7 @@ impl Handoff {
             gates: gates::Gates::new(&clock, &table, &metrics, recall),
             memory: find::Memory::default(),
             peeks: handover::Peeks::default(),
+            statuses: availability::Statuses::default(),
             doors: authentic::Doors::default(),
             table,
             config,

@@ -12,8 +12,8 @@ use crate::bridge::wording::Wording;
 use crate::clock::Timestamp;
 use crate::config::WhenOffline;
 use crate::http::cap;
-use crate::ids::{ChatId, GroupId};
-use crate::livechat::{self, ChatOverview, NewChat, NewEvent};
+use crate::ids::ChatId;
+use crate::livechat::{self, ChatOverview, GroupStatus, NewChat, NewEvent};
 use crate::redacted::Redacted;
 use crate::store::{Introduction, Platform, Session, Thread, User};
 use crate::text::is_blank;
@@ -67,9 +67,10 @@ impl Handoff {
         &self,
         user: &User,
         introduction: &Introduction,
-        group_id: GroupId,
+        session: &mut Session,
         customer: &mut AsCustomer<'_>,
     ) -> Result<bool> {
+        let group_id = session.group_id;
         let mut asking = customer.clone();
         let statuses = async { call!(asking.list_group_statuses(&[group_id])) };
         let (told, statuses): (_, Result<BTreeMap<_, _>>) =
@@ -79,7 +80,9 @@ impl Handoff {
             false
         });
         let may_wait = self.config.when_offline == WhenOffline::LeaveMessage;
-        match self.words_for_agents(group_id).refusal(group_id, statuses?.get(&group_id).copied(), may_wait) {
+        let status = statuses?.get(&group_id).copied();
+        session.nobody_online = status == Some(GroupStatus::Offline);
+        match self.words_for_agents(group_id).refusal(group_id, status, may_wait) {
             Some(sentence) => Err(Error::Refused(sentence)),
             None => Ok(is_news),
         }
@@ -158,11 +161,13 @@ impl Handoff {
         customer: &mut AsCustomer<'_>,
         deadline: Timestamp,
     ) -> Result<Thread> {
+        let may_wait = self.config.when_offline == WhenOffline::LeaveMessage;
         let new_chat = NewChat {
             group_id: session.group_id,
             // A customer without a web page would otherwise risk being taken for one who has left it.
             continuous: true,
             events: self.opening(request, user, session).await.into_iter().collect(),
+            left_message: may_wait.then_some(session.nobody_online),
         };
         let now = self.clock.now();
         session.in_doubt_until = session.in_doubt_until.max(user.closing_until).filter(|until| now < *until);

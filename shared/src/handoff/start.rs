@@ -199,6 +199,7 @@ impl Handoff {
             opening: None,
             paused_at: None,
             silent_reads: 0,
+            nobody_online: false,
             read_up_to: None,
             must_read: false,
             bot_told: None,
@@ -415,7 +416,7 @@ impl Handoff {
         deadline: Timestamp,
     ) -> Result<Thread> {
         let introduction = request.introduction(user, self.words_for_agents(session.group_id));
-        if self.introduce(user, &introduction, session.group_id, customer).await? {
+        if self.introduce(user, &introduction, session, customer).await? {
             self.note_introduction(user, &introduction).await;
         }
         self.open_thread(request, user, session, customer, deadline).await
@@ -427,18 +428,18 @@ impl Handoff {
         &'a self,
         request: &StartRequest<'_>,
         user: &'a User,
-        session: &Session,
+        session: &mut Session,
         mut customer: AsCustomer<'a>,
     ) -> Result<(AsCustomer<'a>, Option<Introduction>)> {
         if session.thread.is_some() {
             return Ok((customer, None));
         }
         let introduction = request.introduction(user, self.words_for_agents(session.group_id));
-        let is_news = match self.introduce(user, &introduction, session.group_id, &mut customer).await {
+        let is_news = match self.introduce(user, &introduction, session, &mut customer).await {
             Ok(is_news) => is_news,
             Err(error) => {
                 customer = self.replaced(user, &customer, error).await?;
-                self.introduce(user, &introduction, session.group_id, &mut customer).await?
+                self.introduce(user, &introduction, session, &mut customer).await?
             }
         };
         Ok((customer, Some(introduction).filter(|_| is_news)))

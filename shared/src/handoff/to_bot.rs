@@ -109,13 +109,20 @@ impl Content for ToBot {
             (Self::Superseded, State::Active) => {
                 Box::pin(handoff.end_from_here(session, item, ResumeReason::UserSide, "superseded")).await
             }
-            (_, State::Active) => match Box::pin(handoff.carry_out(session, item)).await {
-                Err(Error::ConversationLost) => {
-                    Box::pin(handoff.end_without_conversation(session)).await?;
-                    Ok(Delivered::dropped().into())
+            (_, State::Active) => {
+                let waited = session.agent_told.is_none();
+                let delivered = Box::pin(handoff.carry_out(session, item)).await;
+                if waited && session.agent_told.is_some() {
+                    Box::pin(handoff.note_wait(session)).await;
                 }
-                delivered => delivered.map(Attempt::Done),
-            },
+                match delivered {
+                    Err(Error::ConversationLost) => {
+                        Box::pin(handoff.end_without_conversation(session)).await?;
+                        Ok(Delivered::dropped().into())
+                    }
+                    delivered => delivered.map(Attempt::Done),
+                }
+            }
         }
     }
 

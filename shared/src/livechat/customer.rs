@@ -33,6 +33,23 @@ pub struct NewChat {
     pub continuous: bool,
     /// The first events, oldest first.
     pub events: Vec<NewEvent>,
+    /// Whether it is a message left while nobody is there, marked as LiveChat marks its own; `None` writes no mark.
+    pub left_message: Option<bool>,
+}
+
+impl NewChat {
+    /// The chat's properties. A chat keeps them between threads, so one that is resumed loses the mark of an earlier message.
+    fn properties(&self, is_resumed: bool) -> Option<Value> {
+        let follow_up = self.left_message.filter(|is_left| *is_left || is_resumed)?;
+        Some(json!({"routing": {"email_follow_up": follow_up}}))
+    }
+
+    fn thread_properties(&self) -> Value {
+        match self.left_message {
+            Some(true) => json!({"routing": {"ignore_bots": true, "offline_message": true}}),
+            _ => json!({"routing": {"ignore_bots": true}}),
+        }
+    }
 }
 
 /// A chat with a newly opened thread.
@@ -155,6 +172,8 @@ struct OpeningChat<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a ChatId>,
     access: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    properties: Option<Value>,
     thread: Value,
 }
 
@@ -210,7 +229,8 @@ impl<'a> Customer<'a> {
             chat: OpeningChat {
                 id: resumed,
                 access: json!({"group_ids": [chat.group_id]}),
-                thread: json!({"events": chat.events, "properties": {"routing": {"ignore_bots": true}}}),
+                properties: chat.properties(resumed.is_some()),
+                thread: json!({"events": chat.events, "properties": chat.thread_properties()}),
             },
             continuous: chat.continuous,
         };
@@ -295,6 +315,42 @@ impl<'a> Customer<'a> {
         self.client.read(action, |answer| Some(GroupStatus::read_all(answer, group_ids))).await
     }
 
+    /// Rates a thread, open or closed; agents read of it in the chat, and LiveChat counts it in its reports.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; that LiveChat takes it on a closed thread is not documented.
+    ///
+    /// See LiveChat Docs, "Update Thread Properties" (Customer Chat Web API), and "Default Properties".
+    pub async fn rate(
+        &self,
+        chat_id: &ChatId,
+        thread_id: &ThreadId,
+        is_good: bool,
+        comment: Option<&Redacted>,
+    ) -> Result<()> {
+        let mut rating = json!({"score": u8::from(is_good)});
+        if let (Some(rating), Some(comment)) = (rating.as_object_mut(), comment) {
+            rating.insert("comment".to_owned(), json!(comment.expose()));
+        }
+        let body = json!({"chat_id": chat_id, "thread_id": thread_id, "properties": {"rating": rating}});
+        self.perform(Call::once("update_thread_properties"), &body).await
+    }
+
+    /// Whether a thread has been rated.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    ///
+    /// See LiveChat Docs, "Get Chat" (Customer Chat Web API).
+    pub async fn has_rating(&self, chat_id: &ChatId, thread_id: &ThreadId) -> Result<bool> {
+        let body = super::agent::GetChat { chat_id, thread_id: Some(thread_id) };
+        let action = Action::json(Api::Customer, Call::repeatable("get_chat"), self.token, &body)?;
+        let read = |chat: &Field<'_>| Some(chat.value().pointer("/thread/properties/rating/score").is_some());
+        self.client.read(action, read).await
+    }
+
     /// Closes the open thread, as the customer.
     ///
     /// # Errors
@@ -349,7 +405,8 @@ mod tests {
     }
 
     fn new_chat() -> NewChat {
-        NewChat { group_id: GroupId(5), continuous: true, events: vec![NewEvent::text("Hi", "m1")] }
+        let events = vec![NewEvent::text("Hi", "m1")];
+        NewChat { group_id: GroupId(5), continuous: true, events, left_message: None }
     }
 
     #[tokio::test]
@@ -385,6 +442,19 @@ mod tests {
         let chat = NewChat { continuous: false, events: Vec::new(), ..new_chat() };
         let started = client(&server.uri()).customer(&token()).resume_chat(&"C".into(), &chat).await.unwrap();
         assert_eq!(started, StartedChat { chat_id: "C".into(), thread_id: "T2".into() });
+    }
+
+    #[test]
+    fn a_left_message_is_marked_and_the_next_session_takes_the_mark_off() {
+        let left = |left_message| NewChat { left_message, ..new_chat() };
+        let follow_up = |marked: bool| Some(json!({"routing": {"email_follow_up": marked}}));
+        assert_eq!((left(None).properties(true), left(Some(false)).properties(false)), (None, None));
+        assert_eq!(
+            (left(Some(true)).properties(false), left(Some(false)).properties(true)),
+            (follow_up(true), follow_up(false))
+        );
+        assert_eq!(left(Some(true)).thread_properties()["routing"]["offline_message"], json!(true));
+        assert_eq!(left(Some(false)).thread_properties(), json!({"routing": {"ignore_bots": true}}));
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@
 //! | gate | `GATES` | `GATE#<vendor>` | everything that calls a vendor |
 //! | sweep | `SWEEP` | `SWEEP` | sweep, to notice that it has not run for a while |
 //! | door | `DOOR` | `DOOR` | doctor, to learn that Botcopy's calls are turned away |
+//! | wait | `GROUP#<group id>` | `WAIT#<slot>` | `checkAvailability`: the group's latest times to assignment, at most 32 |
 //! | install | `INSTALLS` | `INSTALL#<install id>` | register, unregister |
 //!
 //! How long each lives, and what ends it, stands in the table of `docs/design.md` ("The retention counts from a session's end"): nothing of an
@@ -37,7 +38,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::lane::{Lane, Position};
 use super::timers::Timer;
 use crate::clock::Timestamp;
-use crate::ids::{AgentId, ChatId, ConversationId, InstallId, SessionId, UserId};
+use crate::ids::{AgentId, ChatId, ConversationId, GroupId, InstallId, SessionId, UserId};
 
 /// The primary key of one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +117,16 @@ impl Key {
 
     pub(super) fn install(id: &InstallId) -> Self {
         Self::new(INSTALLS.to_owned(), format!("INSTALL#{id}"))
+    }
+
+    /// One of a group's latest times to assignment.
+    pub(super) fn wait(group_id: GroupId, slot: u32) -> Self {
+        Self::new(Self::waits_of(group_id), format!("WAIT#{slot}"))
+    }
+
+    /// The partition of a group's latest times to assignment.
+    pub(super) fn waits_of(group_id: GroupId) -> String {
+        format!("GROUP#{group_id}")
     }
 
     pub(super) fn sweep() -> Self {

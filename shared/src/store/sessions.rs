@@ -111,6 +111,9 @@ pub struct Session {
     /// When the session's records were last kept from expiring; not before its first day is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_at: Option<Timestamp>,
+    /// Whether LiveChat has said that nobody of the group is online; a start learns it anew, so that it is not stored.
+    #[serde(skip)]
+    pub nobody_online: bool,
     /// The sentence with which the start failed, for those who waited for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,

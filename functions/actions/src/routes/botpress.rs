@@ -5,10 +5,10 @@ use std::time::Duration;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use shared::botpress::signature::SignedCall;
-use shared::botpress::{Action, Context, Operation, WebhookReceived, reply};
+use shared::botpress::{Action, Configuration, Context, Operation, WebhookReceived, reply};
 use shared::clock::Timestamp;
 use shared::gateway::{Request, text};
-use shared::handoff::{BotpressProof, Handoff, Rejection, StartRequest};
+use shared::handoff::{Availability, BotpressProof, Handoff, RateRequest, Rejection, StartRequest};
 use shared::ids::ConversationId;
 use shared::store::{FirstAnswer, Platform, Profile};
 use shared::telemetry;
@@ -180,11 +180,34 @@ async fn act(
             };
             handoff.start(request, deadline).await.map(|id| json!({ "conversationId": id }))
         }
+        Action::CheckAvailability { asked } => Ok(json!(availability(handoff, context, asked, deadline).await)),
+        Action::RateHandoff { conversation_id, user_id, is_good, comment } => {
+            let (conversation_id, user_id, comment) = (conversation_id.as_ref(), user_id.as_ref(), comment.as_ref());
+            let request = RateRequest { conversation_id, user_id, is_good, comment };
+            Box::pin(handoff.rate(install, &request)).await.map(|rated| json!(rated))
+        }
         Action::StopHitl { conversation_id } => Ok(stop(handoff, &conversation_id, deadline).await),
     };
     match output {
         Ok(output) => answer::json(StatusCode::OK, &reply::action_output(output)),
         Err(error) => answer::failure(&error, handoff.clock.now()),
+    }
+}
+
+/// A bot that asks is never failed: what cannot be read is answered as unknown.
+async fn availability(
+    handoff: &Handoff,
+    context: &Context,
+    asked: Option<Configuration>,
+    deadline: Timestamp,
+) -> Availability {
+    let language = asked.as_ref().and_then(|asked| asked.language.clone());
+    match (asked, &context.configuration) {
+        (Some(asked), Ok(configuration)) => {
+            let settings = asked.or(configuration);
+            Box::pin(handoff.check_availability(settings.group_id, settings.language.as_deref(), deadline)).await
+        }
+        _ => handoff.unknown_availability(language.as_deref()),
     }
 }
 

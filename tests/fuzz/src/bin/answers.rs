@@ -101,7 +101,7 @@ impl Stage {
         let (agent, customer) = (self.livechat.agent(&token), self.livechat.customer(&token));
         let configuration = self.livechat.configuration(&token);
         let (chat, thread) = ("C".into(), "T".into());
-        let new_chat = || NewChat { group_id: GroupId(0), continuous: true, events: Vec::new() };
+        let new_chat = || NewChat { group_id: GroupId(0), continuous: true, events: Vec::new(), left_message: None };
         match call % 14 {
             0 => read(&agent.get_chat(&chat, Some(&thread)).await?),
             1 => agent.tag_thread(&chat, &thread, "tag").await?,

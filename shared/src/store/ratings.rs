@@ -1,0 +1,71 @@
+//! Whether a session has been rated, noted in the session's own item.
+
+use serde::Deserialize;
+
+use super::keys::Key;
+use super::transaction::Change;
+use super::{Result, Table, text};
+use crate::clock::Timestamp;
+use crate::ids::SessionId;
+
+/// How far the rating of a session is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Rating {
+    /// Until when a call may be at work on it, or LiveChat on that call.
+    #[serde(default)]
+    pub rating_until: Option<Timestamp>,
+    /// When LiveChat has taken it.
+    #[serde(default)]
+    pub rated_at: Option<Timestamp>,
+}
+
+impl Table {
+    /// How far the rating of a session is.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn rating(&self, id: &SessionId) -> Result<Rating> {
+        Ok(self.get(&Key::session(id)).await?.unwrap_or_default())
+    }
+
+    /// Takes the rating of a session for one call; `false` means that it is rated, gone, or another call has it.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn take_rating(&self, id: &SessionId, now: Timestamp, until: Timestamp) -> Result<bool> {
+        let change = Change {
+            expression: "SET rating_until = :until",
+            condition: "attribute_exists(pk) AND attribute_not_exists(rated_at) \
+                        AND (attribute_not_exists(rating_until) OR rating_until <= :now)",
+            values: vec![(":until", text(until)), (":now", text(now))],
+        };
+        self.update("table take_rating", &Key::session(id), change).await
+    }
+
+    /// Notes that LiveChat has taken a session's rating.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn note_rated(&self, id: &SessionId, now: Timestamp) -> Result<()> {
+        let change = Change {
+            expression: "SET rated_at = :now",
+            condition: "attribute_exists(pk)",
+            values: vec![(":now", text(now))],
+        };
+        self.update("table note_rated", &Key::session(id), change).await.map(drop)
+    }
+
+    /// Gives a session's rating back: LiveChat has not taken it.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn give_rating_back(&self, id: &SessionId) -> Result<()> {
+        let change =
+            Change { expression: "REMOVE rating_until", condition: "attribute_exists(pk)", values: Vec::new() };
+        self.update("table give_rating_back", &Key::session(id), change).await.map(drop)
+    }
+}
