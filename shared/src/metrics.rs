@@ -39,6 +39,12 @@ pub enum Metric {
     StartsFailed,
     /// Sessions that were handed back, by reason.
     SessionsEnded,
+    /// Seconds from a session's start until the bot was told of its first agent; recorded at its end.
+    TimeToAssign,
+    /// Seconds from a session's start until the user was shown the first words of an agent; recorded at its end.
+    TimeToFirstAnswer,
+    /// Seconds from a session's first agent to its end.
+    HandleTime,
     /// Milliseconds that a vendor took to answer.
     VendorLatency,
     /// Calls that a vendor did not answer, or answered with a failure.
@@ -57,7 +63,7 @@ pub enum Metric {
 
 impl Metric {
     /// All of them, for whoever holds documents against the code.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::Accepted,
         Self::Delivered,
         Self::Dropped,
@@ -68,6 +74,9 @@ impl Metric {
         Self::SessionsStarted,
         Self::StartsFailed,
         Self::SessionsEnded,
+        Self::TimeToAssign,
+        Self::TimeToFirstAnswer,
+        Self::HandleTime,
         Self::VendorLatency,
         Self::VendorErrors,
         Self::CredentialsRefused,
@@ -85,7 +94,7 @@ impl Metric {
     const fn unit(self) -> &'static str {
         match self {
             Self::DeliveryDelay | Self::VendorLatency => "Milliseconds",
-            Self::UndeliveredAge => "Seconds",
+            Self::UndeliveredAge | Self::TimeToAssign | Self::TimeToFirstAnswer | Self::HandleTime => "Seconds",
             _ => "Count",
         }
     }

@@ -51,6 +51,7 @@ mod outage;
 mod oversize;
 mod rating;
 mod reconcile;
+mod records;
 mod refused;
 mod register;
 mod replays;

@@ -16,10 +16,11 @@ use shared::ids::{ChatId, ConversationId, CustomerId, GroupId, SessionId, Thread
 use shared::livechat::Cookies;
 use shared::store::lane::{
     Accepted, Arrival, Completed, Contents, Done, Failing, Known, Lane, Lease, Occupancy, Outcome, Position, Reason,
-    Waiting,
+    Tally, Waiting,
 };
 use shared::store::{
-    AgentTold, ChatPointer, Claim, Customer, Due, Heard, Introduction, Limits, Platform, Profile, Session, State,
+    AgentTold, ChatPointer, Claim, Customer, Due, Ending, Heard, Introduction, Limits, Platform, Profile, Record, Said,
+    Session, State,
     Table, Thread, Timer, Trouble, Wanted,
 };
 use tokio::task::JoinSet;
@@ -147,7 +148,12 @@ fn done<'a>(session_id: &'a SessionId, item: &'a Waiting<String>, outcome: Outco
 }
 
 const fn known(arrivals: u64, is_last: bool) -> Known {
-    Known { arrivals, is_last, is_lively: false, last_number: None }
+    Known { arrivals, is_last, is_lively: false, last_number: None, said: Tally::default() }
+}
+
+/// The record that a session leaves by an end that read nothing.
+fn record(session: &Session) -> Record {
+    Record::of(session, &Ending::unread("bot", None), Said::default(), at(90), at(100))
 }
 
 fn session(id: &str, user: &str) -> Session {
@@ -171,6 +177,7 @@ fn session(id: &str, user: &str) -> Session {
         left_conversations: Vec::new(),
         agent_told: None,
         earlier_agents: Vec::new(),
+        assigned_at: None,
         announcements: 0,
         opening: None,
         paused_at: None,
@@ -239,7 +246,9 @@ async fn a_claim_holds_only_against_what_was_seen() {
     assert!(store.table.begin_closing(&second.session_id).await.unwrap());
     assert!(!store.table.begin_closing(&second.session_id).await.unwrap());
 
-    store.table.close(&stored, at(100)).await.unwrap();
+    assert!(store.table.close(&stored, &record(&stored), at(100)).await.unwrap());
+    assert!(!store.table.close(&stored, &record(&stored), at(100)).await.unwrap(), "it has left its record already");
+    assert_eq!(store.table.records_of_day(stored.started_at, at(99)).await.unwrap().records, [record(&stored)]);
     assert!(store.table.find_by_conversation(&conversation, at(99)).await.unwrap().is_some());
     assert!(store.table.find_by_conversation(&conversation, at(100)).await.unwrap().is_none(), "expired, not deleted");
 }
@@ -509,7 +518,7 @@ async fn a_pointer_and_where_it_is_taken_to_lead_are_read_in_one_call() {
     let (pointer, around) = store.table.find_by_chat_and_look(&chat, wanted).await.unwrap();
     assert_eq!((pointer.unwrap().thread_id, around.session.is_some()), (thread.thread_id, true));
     let ended = Session { conversation_id: Some(conversation.clone()), ..session.clone() };
-    store.table.close(&ended, at(100)).await.unwrap();
+    assert!(store.table.close(&ended, &record(&ended), at(100)).await.unwrap());
     assert_eq!(by_conversation(99).await.0, Some(session.session_id.clone()));
     assert_eq!(by_conversation(100).await.0, None, "it should have been deleted by then");
 }
@@ -671,7 +680,7 @@ async fn an_update_of_what_is_gone_makes_nothing() {
     assert!(!table.take_over_start(&gone, &gone.claim).await.unwrap());
     assert!(!table.open_thread(&gone, &thread, &pointer).await.unwrap());
     assert!(!table.activate(&gone, &ConversationId::from("conv"), at(1), at(2), None).await.unwrap());
-    table.close(&gone, at(100)).await.unwrap();
+    assert!(!table.close(&gone, &record(&gone), at(100)).await.unwrap());
     table.keep(&gone, at(1), at(100)).await.unwrap();
     table.expire_lane(id, LANE, at(100)).await.unwrap();
     table.note_interruption(id, LANE, std::slice::from_ref(&item), None).await.unwrap();

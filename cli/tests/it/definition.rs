@@ -34,6 +34,11 @@ async fn what_is_declared_is_what_is_used() {
     world.advance(std::time::Duration::from_secs(4));
     world.sweep().await;
     world.user_ends(&user).await;
+    let mirror = world.items("session").remove(0)["user_id"].clone();
+    let report = world.act("getHandoffReport", json!({ "userId": mirror, "summary": true })).await.json();
+    let declared = &world.stack.botpress.deployed_definition().unwrap()["actions"]["getHandoffReport"];
+    let fields = keys(&report["output"]);
+    assert!(fields.len() > 8 && fields.is_subset(&keys(&declared["output"]["schema"]["properties"])), "{report}");
     assert_eq!(world.shown_by_agents(), ["hello"]);
     assert!(world.stack.botpress.transcript(&user.conversation_id).len() > 3);
     let failed = world.stack.journal.all("operation_called");
@@ -51,7 +56,7 @@ async fn what_is_declared_is_what_is_used() {
     assert_eq!(world.operate("action_triggered", &asked).await.status, 200);
     let rating = json!({ "type": "rateHandoff", "input": { "userId": "unknown", "rating": "good" } });
     assert_eq!(world.operate("action_triggered", &rating).await.status, 400, "there is no such user");
-    let actions = ["checkAvailability", "createUser", "rateHandoff", "startHitl", "stopHitl"];
+    let actions = ["checkAvailability", "createUser", "getHandoffReport", "rateHandoff", "startHitl", "stopHitl"];
     assert!(keys(&definition["actions"]).iter().eq(actions.iter()), "{definition}");
     let called: BTreeSet<_> =
         world.stack.journal.all("operation_called").iter().map(|e| e.text("/type").to_owned()).collect();

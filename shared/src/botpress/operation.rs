@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::{Configuration, Content, forms};
 use crate::clock::Timestamp;
 use crate::http::{DecodeError, Field, OddFields, read};
-use crate::ids::{ConversationId, MessageId, UserId};
+use crate::ids::{ConversationId, MessageId, SessionId, UserId};
 use crate::media::carries_credential;
 use crate::redacted::Redacted;
 use crate::text::one_line;
@@ -84,6 +84,17 @@ pub enum Action {
         /// What was said so far, oldest first.
         message_history: Vec<HistoryItem>,
     },
+    /// Report how a handoff went; an action of this integration, not of the interface. Answer: the report.
+    GetHandoffReport {
+        /// The end user's mirror.
+        user_id: UserId,
+        /// The session; without it and `conversation_id`, the last one.
+        session_id: Option<SessionId>,
+        /// The conversation that the start answered with.
+        conversation_id: Option<ConversationId>,
+        /// Whether LiveChat's summary is asked for.
+        with_summary: bool,
+    },
     /// End a handoff. Answer: `{}`.
     StopHitl {
         /// The conversation that the start answered with.
@@ -99,6 +110,9 @@ impl fmt::Debug for Action {
             Self::CreateUser { .. } => f.debug_struct("CreateUser").finish_non_exhaustive(),
             Self::StartHitl { user_id, .. } => {
                 f.debug_struct("StartHitl").field("user_id", user_id).finish_non_exhaustive()
+            }
+            Self::GetHandoffReport { user_id, .. } => {
+                f.debug_struct("GetHandoffReport").field("user_id", user_id).finish_non_exhaustive()
             }
             Self::StopHitl { conversation_id } => {
                 f.debug_struct("StopHitl").field("conversation_id", conversation_id).finish()
@@ -167,7 +181,8 @@ pub enum OperationError {
     UnknownOperation,
     /// The action is not one of those that the definition has.
     #[error(
-        "This integration has no such action; it has checkAvailability, createUser, rateHandoff, startHitl and stopHitl."
+        "This integration has no such action; it has checkAvailability, createUser, getHandoffReport, rateHandoff, startHitl and \
+         stopHitl."
     )]
     UnknownAction,
     /// What the bot's author has filled into the Start HITL card cannot be used.
@@ -194,6 +209,7 @@ impl Operation {
             Self::Action(Action::RateHandoff { .. }) => "rateHandoff",
             Self::Action(Action::CreateUser { .. }) => "createUser",
             Self::Action(Action::StartHitl { .. }) => "startHitl",
+            Self::Action(Action::GetHandoffReport { .. }) => "getHandoffReport",
             Self::Action(Action::StopHitl { .. }) => "stopHitl",
             Self::MessageCreated(_) => "message_created",
             Self::MessageUpdated => "message_updated",
@@ -300,6 +316,17 @@ impl Action {
                     message_history: history(&input.get("messageHistory")),
                 })
             }
+            "getHandoffReport" => {
+                let user = input.get("userId");
+                // Forms and expressions give an empty text where they have nothing.
+                let id = |name| forms::text(input.get(name).value());
+                user.needed(user.id()).map(|user_id| Self::GetHandoffReport {
+                    user_id,
+                    session_id: id("sessionId").map(SessionId::new),
+                    conversation_id: id("conversationId").map(ConversationId::new),
+                    with_summary: input.get("summary").value().as_bool().unwrap_or_default(),
+                })
+            }
             _ => {
                 let conversation = input.get("conversationId");
                 conversation.needed(conversation.id()).map(|conversation_id| Self::StopHitl { conversation_id })
@@ -309,7 +336,8 @@ impl Action {
 }
 
 /// The actions of the interface `hitl`, and our own.
-const NAMES: [&str; 5] = ["checkAvailability", "createUser", "rateHandoff", "startHitl", "stopHitl"];
+const NAMES: [&str; 6] =
+    ["checkAvailability", "createUser", "getHandoffReport", "rateHandoff", "startHitl", "stopHitl"];
 
 /// Reads a rating; nothing where it says neither whose session it is about nor what the user thinks.
 fn rating(input: &Field<'_>) -> Option<Action> {
@@ -621,7 +649,8 @@ mod tests {
         );
         assert_eq!(
             error("action_triggered", r#"{"type":"dance","input":{}}"#),
-            "This integration has no such action; it has checkAvailability, createUser, rateHandoff, startHitl and stopHitl."
+            "This integration has no such action; it has checkAvailability, createUser, getHandoffReport, rateHandoff, startHitl and \
+             stopHitl."
         );
         assert_eq!(
             error("action_triggered", r#"{"type":"startHitl","input":{"userId":["canary"]}}"#),

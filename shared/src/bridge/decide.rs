@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::{AgentProfile, MessageContent, ToBot};
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, EventId, ThreadId, numbered};
-use crate::livechat::{Event, Thread, User, UserKind, Visibility, webhook};
+use crate::livechat::{Content, Event, Thread, User, UserKind, Visibility, webhook};
 use crate::store::lane::Position;
-use crate::store::{ChatPointer, Surroundings};
+use crate::store::{ChatPointer, Disposition, Surroundings};
 
 /// One thing for the lane towards the bot.
 #[derive(Clone, Debug, PartialEq)]
@@ -279,6 +279,23 @@ fn assignment_of(thread: &ThreadId, agent_id: &AgentId) -> String {
 /// By what the end of a thread is recognised in the lane.
 pub fn end_of(thread_id: &ThreadId) -> String {
     format!("ended:{thread_id}")
+}
+
+/// What a thread tells of its end: tags, rating, and who has closed it by the last message of the vendor that says so.
+///
+/// See LiveChat Docs, "System messages".
+pub fn disposition(thread: &Thread) -> Disposition {
+    let closed_by = |event: &Event| match &event.content {
+        Content::SystemMessage { system_message_type } => match system_message_type.as_str() {
+            "manual_archived_agent" => Some("agent"),
+            "manual_archived_customer" | "archived_customer_disconnected" => Some("customer"),
+            kind if kind.starts_with("routing.archived_") || kind == "system_archived" => Some("livechat"),
+            _ => None,
+        },
+        _ => None,
+    };
+    let ended_by = thread.events.iter().rev().find_map(closed_by);
+    Disposition { tags: thread.tags.clone(), rating: thread.rating, ended_by }
 }
 
 /// A source's id as logs may show it: an assignment's ends with the agent's id, an e-mail address, which is left out.

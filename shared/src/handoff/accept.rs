@@ -146,7 +146,7 @@ impl Handoff {
         let accepted = self.accept_where(around.occupancy, session_id, position.clone(), &content, lease).await?;
         let view = (accepted == Accepted::Alone).then(|| {
             let item = Waiting::new(position, content);
-            let contents = Contents::alone(arrivals, around.last_finished_at, around.last_number, item);
+            let contents = Contents::alone(arrivals, around.last_finished_at, around.last_number, around.said, item);
             View { contents, around }
         });
         Ok(Intake { accepted, view, found: None })

@@ -63,6 +63,9 @@ pub(super) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
     /// Whether its delivery shows that the vendor takes what people say.
     fn is_spoken(&self) -> bool;
 
+    /// Whether it counts as a message of a person, in the records of sessions.
+    fn is_said(item: &Waiting<Self>) -> bool;
+
     /// The vendor that takes the deliveries.
     fn vendor(session: &Session) -> &'static str;
 
@@ -419,7 +422,7 @@ impl Handoff {
         seen: &mut Seen,
     ) -> Result<Pass> {
         let (mut not_before, mut last_finished_at) = (contents.not_before, contents.last_finished_at);
-        let mut last_number = contents.last_number;
+        let (mut last_number, mut said) = (contents.last_number, contents.said);
         for (index, item) in contents.waiting.iter().enumerate() {
             let now = self.clock.now();
             let follows_at = last_finished_at.map(|at| item.content.earliest(self, session, at));
@@ -452,8 +455,11 @@ impl Handoff {
             };
             last_finished_at = Some(done.finished_at);
             last_number = last_number.max(C::number(item, done.vendor_id.as_deref()));
+            if done.outcome == Outcome::Delivered && C::is_said(item) {
+                said = said.and_one(done.finished_at);
+            }
             let (arrivals, is_last) = (contents.arrivals, index + 1 == contents.waiting.len());
-            let known = Known { arrivals, is_last, is_lively: seen.is_lively, last_number };
+            let known = Known { arrivals, is_last, is_lively: seen.is_lively, last_number, said };
             let completed = self.table.complete(&done, lease, known).await?;
             if completed != Completed::LeaseLost {
                 self.record_finished(&done);

@@ -31,6 +31,7 @@ mod receive;
 mod reconcile;
 mod register;
 mod replays;
+mod report;
 mod send;
 mod start;
 mod stop;
@@ -47,6 +48,7 @@ pub use operate::{Closed, Redriven};
 pub use rate::{RateRequest, Rated};
 pub use receive::Received;
 pub use register::Repaired;
+pub use report::{Report, ReportRequest};
 pub use start::StartRequest;
 pub use sweep::Swept;
 

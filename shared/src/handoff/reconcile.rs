@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::ids::SessionId;
 use crate::livechat::Chat;
 use crate::store::lane::{Accepted, Lease, Position};
-use crate::store::{ChatPointer, Due, KEPT_AGAIN_AFTER, Session, State, Thread};
+use crate::store::{ChatPointer, Disposition, Due, KEPT_AGAIN_AFTER, Session, State, Thread};
 
 /// How long a thread may be silent before it is read.
 pub(super) const SILENCE: Duration = Duration::from_secs(60);
@@ -151,11 +151,13 @@ impl Handoff {
         }
     }
 
-    /// Accepts what no webhook has brought, while the lane's lease is held already.
-    pub(super) async fn accept_missed(&self, session: &Session) -> Result<()> {
-        let Some((chat, pointer)) = self.read_session(session).await? else { return Ok(()) };
+    /// Accepts what no webhook has brought, while the lane's lease is held already; tells what the thread says of its end.
+    pub(super) async fn accept_missed(&self, session: &Session) -> Result<Option<Disposition>> {
+        let Some((chat, pointer)) = self.read_session(session).await? else { return Ok(None) };
+        let disposition = chat.thread.as_ref().map(decide::disposition);
         let lease = lease_until(self.clock.now() + DELIVERY_TIME);
-        self.accept_news(session, self.told_by(session, chat, &pointer).items, &lease).await.map(drop)
+        self.accept_news(session, self.told_by(session, chat, &pointer).items, &lease).await?;
+        Ok(disposition)
     }
 
     /// The session's thread, with what its events are judged by.

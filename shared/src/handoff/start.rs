@@ -195,6 +195,7 @@ impl Handoff {
             left_conversations: Vec::new(),
             agent_told: None,
             earlier_agents: Vec::new(),
+            assigned_at: None,
             announcements: 0,
             opening: None,
             paused_at: None,

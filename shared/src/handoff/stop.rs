@@ -1,5 +1,7 @@
 //! Endings: by the bot, by a start that failed, and by a new start.
 
+use std::time::Duration;
+
 use super::credentials::call;
 use super::drain::{Content, Delivered};
 use super::{Error, Handoff, Result, lease_until};
@@ -10,7 +12,8 @@ use crate::clock::Timestamp;
 use crate::ids::{ChatId, ConversationId, SessionId};
 use crate::metrics::{About, Metric};
 use crate::store::lane::{Occupancy, Position};
-use crate::store::{Session, State};
+use crate::telemetry;
+use crate::store::{Ending, Record, Session, State};
 
 /// Whether a start may have opened something at LiveChat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +96,7 @@ impl Handoff {
         }
         match may_be_open {
             MayBeOpen::Yes => Box::pin(self.close_from_bot(&session.session_id, deadline)).await,
-            MayBeOpen::No => self.close(session).await,
+            MayBeOpen::No => self.close(session, &Ending::unread("bot", None)).await.map(drop),
         }
     }
 
@@ -130,7 +133,7 @@ impl Handoff {
     }
 
     /// Marks a session as over once both sides know, or can never be told: its user must be free to start another.
-    pub(super) async fn end(&self, session: &mut Session, told: Told, reason: &'static str) -> Result<Delivered> {
+    pub(super) async fn end(&self, session: &mut Session, told: Told, ending: &Ending) -> Result<Delivered> {
         let bot_told = knows(session, "bot", told.bot)?;
         if let Err(error) = knows(session, "livechat", told.livechat) {
             if bot_told && session.bot_told.is_none() {
@@ -139,16 +142,50 @@ impl Handoff {
             return Err(error);
         }
         session.bot_told = Some(bot_told);
-        self.close(session).await?;
+        let is_first = self.close(session, ending).await?;
         session.state = State::Closed;
-        self.record(&About::Reason(reason), &[(Metric::SessionsEnded, 1.0)]);
-        tracing::info!(session.id = %session.session_id, reason, "a session is over");
+        if is_first {
+            self.record(&About::Reason(ending.reason), &[(Metric::SessionsEnded, 1.0)]);
+            tracing::info!(session.id = %session.session_id, reason = ending.reason, "a session is over");
+        }
         Ok(Delivered::without_id())
     }
 
-    /// Marks a session as over.
-    async fn close(&self, session: &Session) -> Result<()> {
-        Ok(self.table.close(session, self.kept_until(self.clock.now())).await?)
+    /// Marks a session as over, with its record; tells whether it was not over before.
+    async fn close(&self, session: &Session, ending: &Ending) -> Result<bool> {
+        let (said, now) = (self.table.said(&session.session_id).await?, self.clock.now());
+        let expires_at = self.kept_until(now);
+        let record = Record::of(session, ending, said, now, expires_at);
+        let is_first = self.table.close(session, &record, expires_at).await?;
+        if is_first {
+            self.publish(&record);
+        }
+        Ok(is_first)
+    }
+
+    /// Tells metrics and the log of a record.
+    fn publish(&self, record: &Record) {
+        let times = [
+            (Metric::TimeToAssign, record.assigned_after_ms),
+            (Metric::TimeToFirstAnswer, record.answered_after_ms),
+            (Metric::HandleTime, record.handled_ms),
+        ];
+        let known = times.into_iter().filter_map(|(metric, ms)| Some((metric, Duration::from_millis(ms?).as_secs_f64())));
+        let known: Vec<_> = known.collect();
+        if !known.is_empty() {
+            self.record(&About::Stack, &known);
+        }
+        let handed_back = record.handed_back_because.and_then(|reason| serde_json::to_value(reason).ok());
+        tracing::info!(session.id = %record.session_id, record.platform = record.platform_name,
+            record.bot = telemetry::id(&record.bot_id), record.group = record.group_number,
+            record.agents = record.agents.join(","), record.ended_because = record.ended_because,
+            record.ended_by = record.ended_by, record.handed_back = handed_back.as_ref().and_then(|name| name.as_str()),
+            record.started_at = %record.started_at, record.ended_at = %record.ended_at,
+            record.assigned_after_ms = record.assigned_after_ms, record.answered_after_ms = record.answered_after_ms,
+            record.handled_ms = record.handled_ms, record.from_user = record.from_user,
+            record.from_agents = record.from_agents, record.tags = record.thread_tags.join(","),
+            record.rating = record.rating, record.thread_read = record.thread_was_read,
+            "a session leaves its record");
     }
 
     /// Closes the open thread of a chat; one that is closed or gone is fine.

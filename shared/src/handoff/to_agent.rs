@@ -15,10 +15,13 @@ use crate::clock::Timestamp;
 use crate::ids::{ChatId, EventId, UserId};
 use crate::livechat::{ChatOverview, NewEvent};
 use crate::store::lane::{Lane, Waiting};
-use crate::store::{Session, State, Thread, User};
+use crate::store::{Ending, Session, State, Thread, User};
 
 /// How often a start that is still running is looked at.
 pub(super) const STARTING_PAUSE: Duration = Duration::from_millis(500);
+
+/// The number of the first part of a message that was split.
+const FIRST_PART: u32 = 0;
 
 impl Content for ToAgent {
     const LANE: Lane = Lane::ToAgent;
@@ -38,6 +41,12 @@ impl Content for ToAgent {
 
     fn is_spoken(&self) -> bool {
         !self.is_end()
+    }
+
+    fn is_said(item: &Waiting<Self>) -> bool {
+        // A message that was split counts once, by its first part.
+        let part = item.position.source_id.rsplit_once('#').and_then(|(_, part)| part.parse::<u32>().ok());
+        matches!(item.content, Self::Message { .. } | Self::Media(_)) && part.is_none_or(|part| part == FIRST_PART)
     }
 
     fn vendor(_: &Session) -> &'static str {
@@ -202,7 +211,7 @@ impl Handoff {
 
     async fn deliver_close(&self, session: &mut Session, item: &Waiting<ToAgent>) -> Result<Delivered> {
         let livechat = Box::pin(self.close_for_good(session, item)).await;
-        Box::pin(self.end(session, Told { bot: Ok(()), livechat }, "bot")).await
+        Box::pin(self.end(session, Told { bot: Ok(()), livechat }, &Ending::unread("bot", None))).await
     }
 
     /// Closes what a session has open at LiveChat.

@@ -13,7 +13,7 @@ use crate::bridge::{MessageContent, ToAgent, ToBot, revisions};
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, ConversationId};
 use crate::store::lane::{Lane, Outcome, Position, Waiting};
-use crate::store::{Session, State, User};
+use crate::store::{Disposition, Ending, Session, State, User};
 
 /// How often an end waits for the thread to be readable.
 const READINGS_BEFORE_END: u32 = 3;
@@ -45,6 +45,11 @@ impl Content for ToBot {
 
     fn is_spoken(&self) -> bool {
         matches!(self, Self::Message { .. } | Self::Correction { .. } | Self::Deletion { .. } | Self::Notice { .. })
+    }
+
+    fn is_said(item: &Waiting<Self>) -> bool {
+        // What the service itself says in an agent's place is no event of the thread.
+        matches!(item.content, Self::Message { .. }) && item.position.source_id.starts_with("event:")
     }
 
     fn vendor(session: &Session) -> &'static str {
@@ -99,13 +104,7 @@ impl Content for ToBot {
             (Self::GivenUp { reason }, _) => Box::pin(handoff.end_from_here(session, item, *reason, "given_up")).await,
             (Self::Notice { .. }, _) => Box::pin(handoff.carry_out(session, item)).await.map(Attempt::Done),
             (_, State::Starting | State::Closing) => Ok(Delivered::dropped().into()),
-            (Self::Stopped, State::Active) if Box::pin(handoff.found_last_words(session, item.attempts)).await? => {
-                Ok(Attempt::Later(handoff.clock.now(), Delay::Early))
-            }
-            (Self::Stopped, State::Active) => {
-                let bot = Box::pin(platform::resume(handoff, session, ResumeReason::AgentClosed)).await;
-                Box::pin(handoff.end(session, Told { bot, livechat: Ok(()) }, "livechat")).await.map(Attempt::Done)
-            }
+            (Self::Stopped, State::Active) => Box::pin(handoff.end_from_livechat(session, item.attempts)).await,
             (Self::Superseded, State::Active) => {
                 Box::pin(handoff.end_from_here(session, item, ResumeReason::UserSide, "superseded")).await
             }
@@ -294,6 +293,17 @@ impl Handoff {
         Ok(self.table.note_revision(&session.session_id, ToBot::LANE, source_id, &content.revision()).await?)
     }
 
+    /// Ends a session that LiveChat has ended, once all that was said there is shown.
+    async fn end_from_livechat(&self, session: &mut Session, attempts: u32) -> Result<Attempt> {
+        let (has_more, disposition) = self.found_last_words(session, attempts).await?;
+        if has_more {
+            return Ok(Attempt::Later(self.clock.now(), Delay::Early));
+        }
+        let bot = Box::pin(platform::resume(self, session, ResumeReason::AgentClosed)).await;
+        let ending = Ending { reason: "livechat", hand_back: Some(ResumeReason::AgentClosed), disposition };
+        Box::pin(self.end(session, Told { bot, livechat: Ok(()) }, &ending)).await.map(Attempt::Done)
+    }
+
     /// Ends a session although LiveChat has not: the bot resumes, and whatever is open at LiveChat is closed.
     async fn end_from_here(
         &self,
@@ -311,7 +321,7 @@ impl Handoff {
             return bot.map(|()| Delivered::without_id().into());
         }
         let livechat = Box::pin(self.close_for_good(session, item)).await;
-        Box::pin(self.end(session, Told { bot, livechat }, reason)).await.map(Attempt::Done)
+        Box::pin(self.end(session, Told { bot, livechat }, &Ending::unread(reason, Some(resumes)))).await.map(Attempt::Done)
     }
 
     /// Ends a session whose conversation is gone, so that nothing of the agents reaches its user: they are told so, and the thread is
@@ -332,21 +342,22 @@ impl Handoff {
         Ok(())
     }
 
-    /// Whether anything was said that the user has not been shown yet; it comes before the end.
+    /// Whether anything was said that the user has not been shown yet, which comes before the end; and what the thread tells of it.
     ///
     /// What no webhook has brought is read from the thread, and what one brings meanwhile is in the lane by then. An end
     /// is not held up for long by a thread that cannot be read.
-    async fn found_last_words(&self, session: &Session, attempts: u32) -> Result<bool> {
-        match self.accept_missed(session).await {
+    async fn found_last_words(&self, session: &Session, attempts: u32) -> Result<(bool, Option<Disposition>)> {
+        let read = match self.accept_missed(session).await {
             Err(error) if is_worth_waiting(&error) && attempts < READINGS_BEFORE_END => return Err(error),
             Err(error) => {
                 self.note_limit(&error, &session.user_id).await;
                 tracing::warn!(error = %error, session.id = %session.session_id, "a thread ends unread");
+                None
             }
-            Ok(()) => {}
-        }
+            Ok(read) => read,
+        };
         let contents = self.table.lane::<ToBot>(&session.session_id, ToBot::LANE).await?;
-        Ok(contents.waiting.iter().any(|item| !item.content.is_end()))
+        Ok((contents.waiting.iter().any(|item| !item.content.is_end()), read))
     }
 }
 

@@ -64,6 +64,18 @@ impl<'a> Agent<'a> {
         self.client.perform(self.action(Call::repeatable("tag_thread"), &body)?).await
     }
 
+    /// Asks LiveChat to summarise a thread; the summary is in the thread later. A closed thread can be summarised once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`](super::Error).
+    ///
+    /// See LiveChat Docs, "Request Thread Summary".
+    pub async fn request_thread_summary(&self, chat_id: &ChatId, thread_id: &ThreadId) -> Result<()> {
+        let body = json!({"chat_id": chat_id, "thread_id": thread_id});
+        self.client.perform(self.action(Call::repeatable("request_thread_summary"), &body)?).await
+    }
+
     /// Asks for one chat and throws it away: succeeds when the token is valid and may read chats.
     ///
     /// # Errors

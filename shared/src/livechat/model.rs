@@ -117,6 +117,12 @@ pub struct Thread {
     pub active: bool,
     /// Where it stands in the queue, while nobody has it.
     pub queue: Option<Queue>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// The customer's rating, from the property `rating.score`: 0 or 1.
+    pub rating: Option<u64>,
+    /// LiveChat's own summary, where it has made one.
+    pub summary: Option<Redacted>,
     /// What happened in it, oldest first.
     pub events: Vec<Event>,
 }
@@ -143,6 +149,9 @@ impl Thread {
             id: id.needed(id.id()).or_else(|| asked.cloned()).or_else(|| thread_of(ids.iter().flatten().next()?))?,
             active: active.needed(active.flag()).unwrap_or(true),
             queue: Queue::read(&thread.get("queue")),
+            tags: thread.get("tags").items().filter_map(|tag| tag.text()).collect(),
+            rating: thread.get("properties").get("rating").get("score").value().as_u64(),
+            summary: thread.get("summary").value().as_str().filter(|text| !text.is_empty()).map(Redacted::from),
             events,
         })
     }

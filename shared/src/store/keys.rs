@@ -20,6 +20,7 @@
 //! | sweep | `SWEEP` | `SWEEP` | sweep, to notice that it has not run for a while |
 //! | door | `DOOR` | `DOOR` | doctor, to learn that Botcopy's calls are turned away |
 //! | wait | `GROUP#<group id>` | `WAIT#<slot>` | `checkAvailability`: the group's latest times to assignment, at most 32 |
+//! | record | `RECORDS#<day of the start>` | `<start>#<session id>` | `hitl stats`, a query for each day; `getHandoffReport`, one by its key |
 //! | install | `INSTALLS` | `INSTALL#<install id>` | register, unregister |
 //!
 //! How long each lives, and what ends it, stands in the table of `docs/design.md` ("The retention counts from a session's end"): nothing of an
@@ -127,6 +128,17 @@ impl Key {
     /// The partition of a group's latest times to assignment.
     pub(super) fn waits_of(group_id: GroupId) -> String {
         format!("GROUP#{group_id}")
+    }
+
+    /// The record that a session leaves; its key follows from the session, so that it has one.
+    pub(super) fn record(started_at: Timestamp, id: &SessionId) -> Self {
+        Self::new(Self::records_of(started_at), format!("{started_at}#{id}"))
+    }
+
+    /// The partition of the records of the sessions that started on the same day, in UTC.
+    pub(super) fn records_of(day: Timestamp) -> String {
+        let day = day.to_string();
+        format!("RECORDS#{}", day.split('T').next().unwrap_or_default())
     }
 
     pub(super) fn sweep() -> Self {

@@ -190,6 +190,25 @@ pub struct Reason {
     pub expires_at: Timestamp,
 }
 
+/// How much of what people said has left a lane for the other side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// How many messages.
+    #[serde(default)]
+    pub count: u64,
+    /// When the first of them did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_at: Option<Timestamp>,
+}
+
+impl Tally {
+    /// The same with one more, which has left at `at`.
+    #[must_use]
+    pub fn and_one(self, at: Timestamp) -> Self {
+        Self { count: self.count.saturating_add(1), first_at: self.first_at.or(Some(at)) }
+    }
+}
+
 /// How the lane of one session has fared lately.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Fares {
@@ -220,6 +239,8 @@ pub struct Contents<T> {
     pub last_finished_at: Option<Timestamp>,
     /// The highest number of an item that has left the lane, where its source numbers what follows one another.
     pub last_number: Option<u64>,
+    /// What people said and has left the lane.
+    pub said: Tally,
     /// Whether the lane was taken over from a holder that died: what waits may have been delivered already.
     pub was_interrupted: bool,
     /// When the lease ended that the lane was taken over with: until then its holder may have called.
@@ -253,6 +274,7 @@ impl<T> Contents<T> {
         arrivals: u64,
         last_finished_at: Option<Timestamp>,
         last_number: Option<u64>,
+        said: Tally,
         item: Waiting<T>,
     ) -> Self {
         Self {
@@ -261,6 +283,7 @@ impl<T> Contents<T> {
             not_before: None,
             last_finished_at,
             last_number,
+            said,
             was_interrupted: false,
             interrupted_until: None,
             expires: false,
@@ -293,6 +316,8 @@ pub struct Known {
     pub is_lively: bool,
     /// The highest number of an item that has left the lane, this one included.
     pub last_number: Option<u64>,
+    /// What people said and has left the lane, this one included.
+    pub said: Tally,
 }
 
 /// How a lane stands after an item has left it.

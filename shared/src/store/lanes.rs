@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::keys::{DUE_SHARD, Key};
 use super::lane::{
     Accepted, Arrival, Completed, Contents, Done, Failing, Known, Lane, Lease, Occupancy, Outcome, Position, Reason,
-    Unread, Waiting, in_order,
+    Tally, Unread, Waiting, in_order,
 };
 use super::operator::Raw;
 use super::retry::Tries;
@@ -36,16 +36,16 @@ const NOBODY: &str = "nobody";
 /// Nobody holds the lease, or somebody has died with it.
 const FREE: &str = "attribute_not_exists(lease_until) OR lease_until <= :now";
 
-const GO_ON: &str = "SET last_finished_at = :now, last_number = :number REMOVE not_before";
+const GO_ON: &str = "SET last_finished_at = :now, last_number = :number, said = :said REMOVE not_before";
 
-const GO_ON_AND_RELEASE: &str = "SET last_finished_at = :now, last_number = :number \
+const GO_ON_AND_RELEASE: &str = "SET last_finished_at = :now, last_number = :number, said = :said \
      REMOVE lease_holder, lease_until, not_before, due_shard, due_at";
 
 /// The same after what shows that the vendor takes what is sent.
-const GO_ON_SERVED: &str = "SET last_finished_at = :now, last_number = :number, served_at = :now, served_by = :vendor \
+const GO_ON_SERVED: &str = "SET last_finished_at = :now, last_number = :number, said = :said, served_at = :now, served_by = :vendor \
      REMOVE not_before, failed_at";
 
-const GO_ON_SERVED_AND_RELEASE: &str = "SET last_finished_at = :now, last_number = :number, served_at = :now, served_by = :vendor \
+const GO_ON_SERVED_AND_RELEASE: &str = "SET last_finished_at = :now, last_number = :number, said = :said, served_at = :now, served_by = :vendor \
      REMOVE lease_holder, lease_until, not_before, due_shard, due_at, failed_at";
 
 const RELEASE: &str = "REMOVE lease_holder, lease_until, not_before, due_shard, due_at";
@@ -98,6 +98,8 @@ struct LaneRecord {
     last_finished_at: Option<Timestamp>,
     #[serde(default)]
     last_number: Option<u64>,
+    #[serde(default)]
+    said: Tally,
     #[serde(default)]
     lease_holder: Option<String>,
     #[serde(default)]
@@ -243,13 +245,14 @@ impl Table {
         let record: LaneRecord = lanes.into_iter().next().map(serde_dynamo::from_item).transpose()?.unwrap_or_default();
         let was_interrupted = record.interrupted_holder.is_some_and(|holder| holder != NOBODY);
         let LaneRecord { arrivals, arrived_at, not_before, last_finished_at, .. } = record;
-        let LaneRecord { last_number, interrupted_until, expires_at, .. } = record;
+        let LaneRecord { last_number, said, interrupted_until, expires_at, .. } = record;
         let mut contents = Contents {
             arrivals,
             arrived_at,
             not_before,
             last_finished_at,
             last_number,
+            said,
             was_interrupted,
             interrupted_until,
             expires: expires_at.is_some(),
@@ -401,7 +404,9 @@ impl Table {
         let now = (":now", text(done.finished_at));
         let vendor = done.served_by.map(|vendor| (":vendor", text(vendor)));
         let last = (":number", known.last_number.map_or(AttributeValue::Null(true), number));
-        let values: Vec<_> = [holder, now, last].into_iter().chain(vendor).collect();
+        // What its holder has counted is written, not added up: a repeated write counts nothing twice.
+        let said = (":said", super::value(&known.said)?);
+        let values: Vec<_> = [holder, now, last, said].into_iter().chain(vendor).collect();
         let unless_new = Change {
             expression,
             condition: "lease_holder = :holder AND arrivals = :arrivals",

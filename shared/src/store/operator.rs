@@ -380,8 +380,9 @@ impl Table {
                 erased.expired += usize::from(self.delete_expired("table erase", &key, now).await?);
             }
         }
+        // Records stand in partitions of their days, beside those of others.
         let (pointers, others): (Vec<_>, Vec<_>) =
-            own.iter().partition(|item| matches!(part(item, "entity"), Some("chat" | "conversation")));
+            own.iter().partition(|item| matches!(part(item, "entity"), Some("chat" | "conversation" | "record")));
         for item in &pointers {
             self.remove(item, &mut erased).await?;
         }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::calls::{CallRecord, FirstAnswer};
 use super::keys::{DUE_SHARD, Key};
 use super::lane::Lane;
+use super::records::Record;
 use super::transaction::{Attempt, Change};
 use super::{Result, Table, number, text, value};
 use crate::botcopy::Channel;
@@ -87,6 +88,9 @@ pub struct Session {
     /// The agents that the bot was told of before that one, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier_agents: Vec<AgentTold>,
+    /// When the bot was told of the first of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assigned_at: Option<Timestamp>,
     /// How many announcements there were: tells a second transfer to an agent from a repeat of the first.
     #[serde(default)]
     pub announcements: u32,
@@ -127,6 +131,7 @@ impl Session {
 
     /// Makes `agent` the one that the bot was told of last.
     pub fn announce(&mut self, agent: AgentTold) {
+        self.assigned_at = self.assigned_at.or(agent.announced_at);
         self.earlier_agents.extend(self.agent_told.take());
         self.earlier_agents.retain(|earlier| earlier.agent_id != agent.agent_id);
         self.agent_told = Some(agent);
@@ -460,6 +465,7 @@ impl Table {
             (":agent", value(&session.agent_told)?),
             (":earlier", value(&session.earlier_agents)?),
             (":count", number(session.announcements)),
+            (":first", value(&session.assigned_at)?),
         ];
         let condition = match before {
             None => "attribute_not_exists(agent_told.agent_id)",
@@ -468,7 +474,8 @@ impl Table {
                 "agent_told.agent_id = :before"
             }
         };
-        let expression = "SET agent_told = :agent, earlier_agents = :earlier, announcements = :count";
+        let expression = "SET agent_told = :agent, earlier_agents = :earlier, announcements = :count, \
+                          assigned_at = :first";
         let change = Change { expression, condition, values };
         self.update("table put_announced", &Key::session(&session.session_id), change).await
     }
@@ -549,12 +556,14 @@ impl Table {
     }
 
     /// Marks a session as over on both sides; what is left of it disappears at `expires_at`, and so does its user, unless they come
-    /// back. A session that was erased stays erased.
+    /// back. It leaves its `record`, in the same write. A session that was erased stays erased.
+    ///
+    /// `false` means that it was over before, or is forgotten, and nothing was written.
     ///
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error).
-    pub async fn close(&self, session: &Session, expires_at: Timestamp) -> Result<()> {
+    pub async fn close(&self, session: &Session, record: &Record, expires_at: Timestamp) -> Result<bool> {
         let id = &session.session_id;
         let expires = (":expires", number(expires_at.unix_seconds()));
         let expiry = |condition| {
@@ -568,7 +577,7 @@ impl Table {
         let closed = Change {
             expression: "SET session_state = :closed, expires_at = :expires, bot_told = :told \
                          REMOVE opening, due_shard, due_at",
-            condition: "attribute_exists(pk)",
+            condition: "attribute_exists(pk) AND session_state <> :closed",
             values: vec![(":closed", value(&State::Closed)?), expires.clone(), (":told", value(&session.bot_told)?)],
         };
         let user = Some((Key::user(&session.user_id), OF_SESSION));
@@ -580,13 +589,14 @@ impl Table {
                 .transaction()
                 .update(&Key::session(id), closed.clone())?
                 .update(&Key::lane(id, Lane::ToAgent), expiry(""))?
-                .update(&Key::lane(id, Lane::ToBot), expiry(""))?;
+                .update(&Key::lane(id, Lane::ToBot), expiry(""))?
+                .put(&Key::record(session.started_at, id), "record", record)?;
             for (key, condition) in &leading {
                 transaction = transaction.update(key, expiry(*condition))?;
             }
             let outcome = transaction.commit("table close", self.tries()).await?;
             if outcome.is_done() || outcome.refused(0) {
-                return Ok(());
+                return Ok(outcome.is_done());
             }
             // What does not lead to this session any more has a life of its own.
             let refused = |index: usize| outcome.refused(index + OWN_WRITES);
@@ -597,7 +607,7 @@ impl Table {
 }
 
 /// How many writes of [`Table::close`] are of the session itself.
-const OWN_WRITES: usize = 3;
+const OWN_WRITES: usize = 4;
 
 /// What leads to a user's latest session.
 const OF_SESSION: &str = "session_id = :session";

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Deserialize;
 
 use super::keys::Key;
-use super::lane::{Lane, Occupancy};
+use super::lane::{Lane, Occupancy, Tally};
 use super::{
     ChatPointer, ConversationPointer, Item, MOST_READ_AT_ONCE, Result, Session, Table, User, VendorState, has_expired,
 };
@@ -38,6 +38,8 @@ pub struct Surroundings {
     pub last_finished_at: Option<Timestamp>,
     /// The highest number of an item that has left the lane or the one beside it.
     pub last_number: Option<u64>,
+    /// What people said and has left the lane.
+    pub said: Tally,
     /// Its session.
     pub session: Option<Session>,
     /// The user, if asked for.
@@ -85,6 +87,8 @@ struct LaneRecord {
     last_finished_at: Option<Timestamp>,
     #[serde(default)]
     last_number: Option<u64>,
+    #[serde(default)]
+    said: Tally,
     #[serde(default)]
     lease_until: Option<Timestamp>,
 }
@@ -189,6 +193,7 @@ impl Table {
                     around.last_number = around.last_number.max(record.last_number);
                     if !is_beside {
                         around.last_finished_at = record.last_finished_at;
+                        around.said = record.said;
                         around.occupancy = record.occupancy();
                     }
                 }

@@ -8,8 +8,8 @@ use shared::botpress::signature::SignedCall;
 use shared::botpress::{Action, Configuration, Context, Operation, WebhookReceived, reply};
 use shared::clock::Timestamp;
 use shared::gateway::{Request, text};
-use shared::handoff::{Availability, BotpressProof, Handoff, RateRequest, Rejection, StartRequest};
-use shared::ids::ConversationId;
+use shared::handoff::{Availability, BotpressProof, Handoff, RateRequest, Rejection, ReportRequest, StartRequest};
+use shared::ids::{ConversationId, SessionId, UserId};
 use shared::store::{FirstAnswer, Platform, Profile};
 use shared::telemetry;
 
@@ -186,6 +186,9 @@ async fn act(
             let request = RateRequest { conversation_id, user_id, is_good, comment };
             Box::pin(handoff.rate(install, &request)).await.map(|rated| json!(rated))
         }
+        Action::GetHandoffReport { user_id, session_id, conversation_id, with_summary } => {
+            return report(handoff, context, (user_id, session_id, conversation_id), with_summary, deadline).await;
+        }
         Action::StopHitl { conversation_id } => Ok(stop(handoff, &conversation_id, deadline).await),
     };
     match output {
@@ -208,6 +211,22 @@ async fn availability(
             Box::pin(handoff.check_availability(settings.group_id, settings.language.as_deref(), deadline)).await
         }
         _ => handoff.unknown_availability(language.as_deref()),
+    }
+}
+
+/// A bot that asks how a handoff went is told in a sentence why it cannot know, also while the table is away.
+async fn report(
+    handoff: &Handoff,
+    context: &Context,
+    (user_id, session_id, conversation_id): (UserId, Option<SessionId>, Option<ConversationId>),
+    with_summary: bool,
+    deadline: Timestamp,
+) -> Response<String> {
+    let (session_id, conversation_id) = (session_id.as_ref(), conversation_id.as_ref());
+    let request = ReportRequest { user_id: &user_id, session_id, conversation_id, with_summary };
+    match handoff.report(&context.install, request, deadline).await {
+        Ok(report) => answer::json(StatusCode::OK, &reply::action_output(report)),
+        Err(error) => answer::failure(&error, handoff.clock.now()),
     }
 }
 

@@ -1,0 +1,247 @@
+//! Records of sessions: what stays for statistics once a session is over, without any text.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::keys::Key;
+use super::lane::{Lane, Tally};
+use super::{Item, Platform, Result, Session, Table, text};
+use crate::botcopy::ResumeReason;
+use crate::clock::Timestamp;
+use crate::ids::{AgentId, InstallId, SessionId, UserId};
+
+/// What a session leaves at its end; a session has one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The session.
+    pub session_id: SessionId,
+    /// Its user, by which an erasure finds the record; neither the log line nor statistics show it.
+    pub user_id: UserId,
+    /// `botpress` or `botcopy`.
+    pub platform_name: String,
+    /// The bot, by its platform's id.
+    pub bot_id: String,
+    /// The install, where the platform has such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install_id: Option<InstallId>,
+    /// The group that was asked for.
+    pub group_number: u32,
+    /// The agents that the bot was told of, each once, as [`hashed`] ids; the last one last.
+    #[serde(default)]
+    pub agents: Vec<String>,
+    /// Why it ended: `livechat`, `bot`, `superseded`, `given_up`, or `not_started` for one that was never active.
+    pub ended_because: String,
+    /// Who ended it: `agent`, `customer`, `livechat` (its router), `bot`, `stack` (this service or its operator).
+    pub ended_by: String,
+    /// What the bot was told as the reason for its turn, where it was told from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_back_because: Option<ResumeReason>,
+    /// When the escalation was claimed.
+    pub started_at: Timestamp,
+    /// When the session was over on both sides.
+    pub ended_at: Timestamp,
+    /// Milliseconds from the start until the bot was told of the first agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assigned_after_ms: Option<u64>,
+    /// Milliseconds from the start until the user was shown the first words of an agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_after_ms: Option<u64>,
+    /// Milliseconds from the first agent to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handled_ms: Option<u64>,
+    /// Messages of the user that agents have.
+    pub from_user: u64,
+    /// Messages of agents that the user was shown.
+    pub from_agents: u64,
+    /// The thread's tags when it ended; empty as well where the end did not read the thread.
+    #[serde(default)]
+    pub thread_tags: Vec<String>,
+    /// The user's rating: 0 (bad) or 1 (good).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rating: Option<u64>,
+    /// Whether the end has read the thread, so that tags and rating are known.
+    pub thread_was_read: bool,
+    /// When it is deleted, in Unix seconds.
+    pub expires_at: i64,
+}
+
+/// What the thread that an end has read tells of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Disposition {
+    /// The thread's tags.
+    pub tags: Vec<String>,
+    /// The user's rating: 0 or 1.
+    pub rating: Option<u64>,
+    /// `agent`, `customer` or `livechat`, where the thread says it.
+    pub ended_by: Option<&'static str>,
+}
+
+/// How a session ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// As in the metric `SessionsEnded`: `livechat`, `bot`, `superseded` or `given_up`.
+    pub reason: &'static str,
+    /// What the bot is told, where it is told from here.
+    pub hand_back: Option<ResumeReason>,
+    /// What the thread tells, where the end has read it.
+    pub disposition: Option<Disposition>,
+}
+
+impl Ending {
+    /// An end that has read nothing.
+    pub const fn unread(reason: &'static str, hand_back: Option<ResumeReason>) -> Self {
+        Self { reason, hand_back, disposition: None }
+    }
+
+    fn by(&self) -> &'static str {
+        match (self.reason, self.disposition.as_ref().and_then(|read| read.ended_by)) {
+            ("livechat", by) => by.unwrap_or("livechat"),
+            ("bot", _) => "bot",
+            _ => "stack",
+        }
+    }
+}
+
+/// How often each side has said something, and when it first did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// The user.
+    pub by_user: Tally,
+    /// The agents.
+    pub by_agents: Tally,
+}
+
+/// An agent's id as records have it: the first 16 hexadecimal digits of its SHA-256, in lower case.
+///
+/// Ids of agents are e-mail addresses, and records leave the table by the log. Who has an address can recognise its hash.
+pub fn hashed(agent: &AgentId) -> String {
+    let hash = Sha256::new().chain_update("livechat-hitl agent\n").chain_update(agent.as_str().to_lowercase()).finalize();
+    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Record {
+    /// The record of `session`, which ends at `ended_at` and is kept until `expires_at`.
+    pub fn of(session: &Session, ending: &Ending, said: Said, ended_at: Timestamp, expires_at: Timestamp) -> Self {
+        let since_start = |at: Timestamp| milliseconds(at, session.started_at);
+        let read = ending.disposition.as_ref();
+        let never_active = session.active_at.is_none();
+        let (platform_name, install_id) = match &session.platform {
+            Platform::Botpress(install) => ("botpress", Some(install.install_id.clone())),
+            Platform::Botcopy(_) => ("botcopy", None),
+        };
+        let told = session.earlier_agents.iter().chain(&session.agent_told);
+        Self {
+            session_id: session.session_id.clone(),
+            user_id: session.user_id.clone(),
+            platform_name: platform_name.to_owned(),
+            bot_id: session.platform.bot_id().to_owned(),
+            install_id,
+            group_number: session.group_id.0,
+            agents: told.map(|told| hashed(&told.agent_id)).collect(),
+            ended_because: if never_active { "not_started" } else { ending.reason }.to_owned(),
+            ended_by: if never_active { "stack" } else { ending.by() }.to_owned(),
+            handed_back_because: ending.hand_back,
+            started_at: session.started_at,
+            ended_at,
+            assigned_after_ms: session.assigned_at.map(since_start),
+            answered_after_ms: said.by_agents.first_at.map(since_start),
+            handled_ms: session.assigned_at.map(|at| milliseconds(ended_at, at)),
+            from_user: said.by_user.count,
+            from_agents: said.by_agents.count,
+            thread_tags: read.map(|read| read.tags.clone()).unwrap_or_default(),
+            rating: read.and_then(|read| read.rating),
+            thread_was_read: read.is_some(),
+            expires_at: expires_at.unix_seconds(),
+        }
+    }
+}
+
+fn milliseconds(at: Timestamp, earlier: Timestamp) -> u64 {
+    u64::try_from(at.since(earlier).as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The records of one day, and what reading them has cost.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DayOfRecords {
+    /// Oldest start first.
+    pub records: Vec<Record>,
+    /// Records in a form that this version cannot read.
+    pub unreadable: usize,
+    /// The read units that DynamoDB has counted; 0 where it does not say.
+    pub read_units: f64,
+}
+
+impl Table {
+    /// How often each side of a session has said something.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn said(&self, id: &SessionId) -> Result<Said> {
+        let (to_agent, to_bot) = (Key::lane(id, Lane::ToAgent), Key::lane(id, Lane::ToBot));
+        let mut said = Said::default();
+        for item in self.get_all(&[to_agent.clone(), to_bot]).await? {
+            let is_users = item.get("sk") == Some(&text(&to_agent.sk));
+            let LaneSaid { said: tally } = serde_dynamo::from_item(item)?;
+            *(if is_users { &mut said.by_user } else { &mut said.by_agents }) = tally;
+        }
+        Ok(said)
+    }
+
+    /// The record of a session that is over.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn record(&self, session: &Session, now: Timestamp) -> Result<Option<Record>> {
+        self.get_unexpired(&Key::record(session.started_at, &session.session_id), now).await
+    }
+
+    /// The records of the sessions that started on the day of `day` (UTC), by one query.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn records_of_day(&self, day: Timestamp, now: Timestamp) -> Result<DayOfRecords> {
+        let request = self.client.query().table_name(&self.name);
+        let mut pages = request
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", text(Key::records_of(day)))
+            .return_consumed_capacity(aws_sdk_dynamodb::types::ReturnConsumedCapacity::Total)
+            .into_paginator()
+            .send();
+        let mut found = DayOfRecords::default();
+        while let Some(page) = pages.next().await {
+            let page = page?;
+            found.read_units += page.consumed_capacity.and_then(|spent| spent.capacity_units).unwrap_or_default();
+            let items: Vec<Item> = page.items.unwrap_or_default();
+            for item in items.into_iter().filter(|item| !super::has_expired(item, now)) {
+                match serde_dynamo::from_item(item) {
+                    Ok(record) => found.records.push(record),
+                    Err(_) => found.unreadable += 1,
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// As much of a lane's record as tells how much was said there.
+#[derive(Deserialize)]
+struct LaneSaid {
+    #[serde(default)]
+    said: Tally,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_has_one_hash_without_their_address() {
+        let hash = hashed(&"Anna@example.com".into());
+        assert_eq!(hash, hashed(&"anna@example.com".into()));
+        assert_ne!(hash, hashed(&"bob@example.com".into()));
+        assert!(hash.len() == 16 && !hash.contains("anna"), "{hash}");
+    }
+}
