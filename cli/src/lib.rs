@@ -10,6 +10,7 @@ mod operate;
 mod output;
 mod rehearse;
 mod rotate;
+mod stats;
 mod target;
 
 use std::ffi::OsString;
@@ -111,6 +112,7 @@ async fn perform(arguments: Arguments, io: &mut Io<'_>) -> Result<Answer, Failur
         Command::Doctor { drift: true } => doctor::look_for_drift(&target, io).await,
         Command::Rehearse(options) => rehearse::run(&target, &options, io).await,
         Command::Sessions { limit } => operate::sessions(&target, limit, io).await,
+        Command::Stats(options) => stats::run(&target, &options, io).await,
         Command::Trace { id } => operate::trace(&target, &id, io).await,
         Command::Parked => operate::parked(&target, io).await,
         Command::Redrive { id, all } => operate::redrive(&target, id.as_deref().filter(|_| !all), io).await,

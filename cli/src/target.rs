@@ -70,7 +70,7 @@ pub(crate) struct Target {
 }
 
 /// Everything that is looked up in the environment.
-const VARIABLES: [&str; 36] = [
+const VARIABLES: [&str; 37] = [
     "TABLE_NAME",
     "SECRET_ID",
     "HITL_URL",

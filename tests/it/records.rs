@@ -154,7 +154,9 @@ async fn a_summary_is_handed_on_and_its_lack_fails_nothing() {
     world.user_ends(&ann).await;
     let asked = json!({ "userId": user_id, "summary": true });
     world.stack.livechat.set_behaviour(|behaviour| behaviour.summaries = true);
-    for failure in [Fault::answer(503, "down"), Fault::answer(403, r#"{"error":{"type":"authorization","message":"no"}}"#)] {
+    for failure in
+        [Fault::answer(503, "down"), Fault::answer(403, r#"{"error":{"type":"authorization","message":"no"}}"#)]
+    {
         world.stack.livechat.faults().always("agent/action/request_thread_summary", failure);
         let (status, answer) = report(&world, asked.clone()).await;
         assert_eq!((status, &answer["output"]["summaryStatus"]), (200, &json!("unavailable")), "{answer}");

@@ -20,8 +20,7 @@ use shared::store::lane::{
 };
 use shared::store::{
     AgentTold, ChatPointer, Claim, Customer, Due, Ending, Heard, Introduction, Limits, Platform, Profile, Record, Said,
-    Session, State,
-    Table, Thread, Timer, Trouble, Wanted,
+    Session, State, Table, Thread, Timer, Trouble, Wanted,
 };
 use tokio::task::JoinSet;
 
@@ -147,7 +146,7 @@ fn done<'a>(session_id: &'a SessionId, item: &'a Waiting<String>, outcome: Outco
     }
 }
 
-const fn known(arrivals: u64, is_last: bool) -> Known {
+fn known(arrivals: u64, is_last: bool) -> Known {
     Known { arrivals, is_last, is_lively: false, last_number: None, said: Tally::default() }
 }
 

@@ -16,3 +16,4 @@ mod operator;
 mod process;
 mod rehearsing;
 mod rotating;
+mod stats;

@@ -12,8 +12,8 @@ use crate::clock::Timestamp;
 use crate::ids::{ChatId, ConversationId, SessionId};
 use crate::metrics::{About, Metric};
 use crate::store::lane::{Occupancy, Position};
-use crate::telemetry;
 use crate::store::{Ending, Record, Session, State};
+use crate::telemetry;
 
 /// Whether a start may have opened something at LiveChat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +170,8 @@ impl Handoff {
             (Metric::TimeToFirstAnswer, record.answered_after_ms),
             (Metric::HandleTime, record.handled_ms),
         ];
-        let known = times.into_iter().filter_map(|(metric, ms)| Some((metric, Duration::from_millis(ms?).as_secs_f64())));
+        let known =
+            times.into_iter().filter_map(|(metric, ms)| Some((metric, Duration::from_millis(ms?).as_secs_f64())));
         let known: Vec<_> = known.collect();
         if !known.is_empty() {
             self.record(&About::Stack, &known);

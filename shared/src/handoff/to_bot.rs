@@ -321,7 +321,9 @@ impl Handoff {
             return bot.map(|()| Delivered::without_id().into());
         }
         let livechat = Box::pin(self.close_for_good(session, item)).await;
-        Box::pin(self.end(session, Told { bot, livechat }, &Ending::unread(reason, Some(resumes)))).await.map(Attempt::Done)
+        Box::pin(self.end(session, Told { bot, livechat }, &Ending::unread(reason, Some(resumes))))
+            .await
+            .map(Attempt::Done)
     }
 
     /// Ends a session whose conversation is gone, so that nothing of the agents reaches its user: they are told so, and the thread is

@@ -115,7 +115,8 @@ pub struct Said {
 ///
 /// Ids of agents are e-mail addresses, and records leave the table by the log. Who has an address can recognise its hash.
 pub fn hashed(agent: &AgentId) -> String {
-    let hash = Sha256::new().chain_update("livechat-hitl agent\n").chain_update(agent.as_str().to_lowercase()).finalize();
+    let hash =
+        Sha256::new().chain_update("livechat-hitl agent\n").chain_update(agent.as_str().to_lowercase()).finalize();
     hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
