@@ -92,11 +92,11 @@ fn sparkline(values: &[Option<f64>]) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let highest = values.iter().flatten().copied().fold(0.0_f64, f64::max);
     let bar = |value: f64| {
-        let reached = BARS.iter().enumerate().filter(|(index, _)| {
+        let mut reached = BARS.iter().enumerate().filter(|(index, _)| {
             let step = f64::from(u32::try_from(*index).unwrap_or_default());
             highest > 0.0 && value / highest * 8.0 > step
         });
-        reached.last().map_or('▁', |(_, bar)| *bar)
+        reached.next_back().map_or('▁', |(_, bar)| *bar)
     };
     values.iter().map(|value| value.map_or(' ', bar)).collect()
 }

@@ -27,12 +27,13 @@ pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Fail
 
 async fn look_at_livechat(target: &Target, report: &mut Report) -> Result<(), Failure> {
     let token: Redacted = target.vault()?.read().await?.current.incomplete()?.agent_token;
-    let client = target.livechat(&target.config()?);
+    let config = target.config()?;
+    let client = target.livechat(&config);
     // It needs no credential of its own; a token shows the data centre.
     match client.probe(Caller::Owner(&token), "list_webhook_names", &json!({})).await {
         Ok(answer) => {
             look_at_stage(&answer, report);
-            look_at_webhooks(&answer, report);
+            look_at_webhooks(&answer, config.only_my_chats, report);
         }
         Err(error) => report.finding("livechat", causes(&error), "Try again; if it stays, ask LiveChat's status page."),
     }
@@ -49,12 +50,13 @@ fn look_at_stage(answer: &Probed, report: &mut Report) {
     }
 }
 
-fn look_at_webhooks(answer: &Probed, report: &mut Report) {
+fn look_at_webhooks(answer: &Probed, only_my_chats: bool, report: &mut Report) {
     const NAME: &str = "webhook names";
     let Some(offered) = answer.body.as_array().filter(|_| answer.is_success()) else {
         return report.finding(NAME, format!("LiveChat answers {} without a list", answer.status), CURE);
     };
-    let missing: Vec<_> = webhooks::ACTIONS.into_iter().filter_map(|action| lacks(offered, action)).collect();
+    let missing: Vec<_> =
+        webhooks::ACTIONS.into_iter().filter_map(|action| lacks(offered, action, only_my_chats)).collect();
     match missing.as_slice() {
         [] => report.ok(NAME, format!("all {} are offered, with their filters", webhooks::ACTIONS.len())),
         missing => report.finding(NAME, format!("LiveChat does not offer {}", missing.join(", ")), CURE),
@@ -62,11 +64,11 @@ fn look_at_webhooks(answer: &Probed, report: &mut Report) {
 }
 
 /// What is not offered of a webhook: itself, or a filter that it is registered with.
-fn lacks(offered: &[Value], action: &str) -> Option<String> {
+fn lacks(offered: &[Value], action: &str, only_my_chats: bool) -> Option<String> {
     let Some(entry) = offered.iter().find(|one| one.get("action").and_then(Value::as_str) == Some(action)) else {
         return Some(action.to_owned());
     };
-    let used = serde_json::to_value(webhooks::filters(action)).unwrap_or_default();
+    let used = serde_json::to_value(webhooks::filters(action, only_my_chats)).unwrap_or_default();
     let has = |name: &str| entry.get("filters").and_then(Value::as_array).is_some_and(|all| all.contains(&json!(name)));
     let gone = used.as_object().into_iter().flat_map(|used| used.keys()).find(|name| !has(name))?;
     Some(format!("the filter {gone} of {action}"))

@@ -237,7 +237,7 @@ async fn whisper(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
     let note = json!({"type": "message", "text": "a note", "visibility": "agents", "custom_id": random()});
     let first = agent_sends(stage, scene, note.clone()).await?;
     let second = agent_sends(stage, scene, note).await?;
-    stage.judge(Id::CustomId, first != second, "The second one is the first one.");
+    stage.judge(Id::CustomIds, first != second, "The second one is the first one.");
     let long = json!({"type": "message", "text": "x".repeat(LONGEST_TEXT), "visibility": "agents"});
     let answer = stage.agent("send_event", &json!({"chat_id": scene.chat_id, "event": long})).await?;
     stage.judge(Id::TextLimit, answer.is_success(), &format!("Seen: {}.", described(&answer)));

@@ -34,7 +34,7 @@ pub(crate) enum Id {
     ClosedClose,
     Outsider,
     Cookies,
-    CustomId,
+    CustomIds,
     TextLimit,
     Files,
     ClosedRating,
@@ -129,7 +129,7 @@ pub(crate) const STATEMENTS: &[Statement] = &[
         "\"Customer authorization\", cookie grant: described for browsers; the vendor's example backend does it",
     ),
     one(
-        Id::CustomId,
+        Id::CustomIds,
         LIVECHAT,
         Rehearse,
         "Two events may have the same `custom_id`; the second is an event of its own.",

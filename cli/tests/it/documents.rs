@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 
 use cli::Io;
 use shared::clock::Clock;
@@ -66,6 +67,7 @@ async fn help(arguments: &[&str]) -> Option<String> {
         ask: &mut |_| Ok(String::new()),
         environment: &|_| None,
         clock: Clock::system(),
+        interrupt: pin!(std::future::pending()),
     };
     let words = ["hitl"].iter().chain(arguments).chain(&["--help"]).map(Into::into);
     let exit = cli::run(words, &mut io).await;

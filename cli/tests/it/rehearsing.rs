@@ -20,7 +20,7 @@ const SEEN: [(&str, Turned); 14] = [
     ("closed-close", Turned::ClosedClose),
     ("outsider", Turned::Outsider),
     ("cookies", Turned::Cookies),
-    ("custom-id", Turned::CustomId),
+    ("custom-ids", Turned::CustomId),
     ("text-limit", Turned::TextLimit),
     ("files", Turned::Files),
     ("closed-rating", Turned::ClosedRating),
