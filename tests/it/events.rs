@@ -275,7 +275,7 @@ async fn assert_inert(world: &World, reports: Vec<(&str, Value)>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_every_webhook_and_no_filter_a_session_is_still_the_same() {
-    let world = World::uninstalled(&[]).await;
+    let world = World::uninstalled(&[("ONLY_MY_CHATS", "no")]).await;
     let livechat = &world.stack.livechat;
     livechat.register_webhooks(&world.stack.webhook_url(), world.stack.webhook_secret(), ACTIONS).unwrap();
     world.install().await.unwrap();

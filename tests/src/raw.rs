@@ -51,6 +51,14 @@ impl World {
         Self { stack, fail_points: Plan::default(), clock: Some(clock) }
     }
 
+    /// The same with further variables.
+    pub async fn unconnected_in(environment: &[(&str, &str)]) -> Self {
+        let clock = Clocks::new();
+        let options = Options { connected: false, environment: owned(environment), ..clock.options() };
+        let stack = Stack::start(options).await.expect("the stack starts");
+        Self { stack, fail_points: Plan::default(), clock: Some(clock) }
+    }
+
     /// The time, for whoever acts on this world from outside.
     pub fn clock(&self) -> Clock {
         self.clock.as_ref().map_or_else(Clock::system, Clocks::clock)

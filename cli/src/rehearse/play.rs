@@ -116,7 +116,11 @@ async fn look_for_transcript(stage: &Stage<'_>, scene: &Scene, mark: &str) -> Re
 async fn look_at_opening(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
     let chat = chat(stage, scene).await?;
     let client_id = chat.pointer("/properties/source/client_id").and_then(Value::as_str);
-    stage.judge(Id::SourceClient, client_id == Some(&stage.client_id), "The property is another one or missing.");
+    stage.judge(
+        Id::SourceClient,
+        client_id == Some(&stage.client_id),
+        "The property is another one or missing: deploy with OnlyMyChats=no.",
+    );
     let users = chat.get("users").and_then(Value::as_array).into_iter().flatten();
     let is_present = |user: &Value| user.get("present").and_then(Value::as_bool).unwrap_or(true);
     let has_agent =

@@ -11,7 +11,11 @@ use crate::operator::Operator;
 
 /// A connected world in which everything is in order.
 pub async fn healthy() -> World {
-    let world = World::unconnected().await;
+    connected(World::unconnected().await).await
+}
+
+/// A stack after all that `connect` and an install do.
+pub async fn connected(world: World) -> World {
     let mut operator = Operator::new(&world);
     operator.does(&["connect", "livechat"]).await;
     operator.does(&["connect", "botpress"]).await;

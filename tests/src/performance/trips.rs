@@ -37,7 +37,7 @@ const KNOWN: [Trips; 7] = [
     Trips { operation: FROM_USER, vendors: 1, table: 3 },
     Trips { operation: FROM_AGENT, vendors: 1, table: 3 },
     Trips { operation: FROM_BOTCOPY, vendors: 1, table: 4 },
-    Trips { operation: STOP, vendors: 1, table: 6 },
+    Trips { operation: STOP, vendors: 1, table: 7 },
 ];
 
 /// The vendor calls of an operation that wait for each other.
