@@ -109,7 +109,7 @@ pub(crate) enum Command {
 
     /// Show how sessions went: how many a day, why they ended, and their times, by group, bot and agent.
     ///
-    /// Reads the records that sessions leave, by one query for each day: about half a read unit for every five records. Agents
+    /// Reads the records that sessions leave, by one query for each day; the answer names the read units. Agents
     /// are shown by the hashes that records have of them.
     Stats(StatsOptions),
 

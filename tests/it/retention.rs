@@ -127,9 +127,8 @@ async fn what_comes_for_something_expired_is_answered_and_forgotten() {
     world.settle().await;
     world.sweep().await;
     assert_eq!(world.stack.table.due().unwrap(), Vec::<Value>::new());
-    assert!(
-        world.items("waiting").is_empty() && world.items("trail").is_empty() && world.items_under("LANE#").is_empty()
-    );
+    let left = [world.items("waiting"), world.items("trail"), world.items_under("LANE#")].concat();
+    assert!(left.is_empty(), "{left:#?}");
     assert_eq!(world.shown_by_agents(), ["one"]);
     assert!(!world.sent_by_customers().iter().any(|text| text == "too late"));
     world.says(&ann, "a person, please").await;

@@ -44,16 +44,23 @@ impl Table {
 
     /// Removes whatever is left or has arrived in the partition of a session that is no longer there; what makes it due goes last.
     ///
+    /// The partition is read until it is empty: what somebody else accepts meanwhile is left to the lease's holder, and the lane's
+    /// record, which would make it due, is removed here.
+    ///
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error). Safe to repeat.
     pub async fn bury(&self, id: &SessionId) -> Result<()> {
-        let (lanes, others): (Vec<_>, Vec<_>) =
-            self.keys_of(id).await?.into_iter().partition(|key| Key::is_lane(&key.sk));
-        for key in others.into_iter().chain(lanes) {
-            self.delete("table bury", &key).await?;
+        loop {
+            let keys = self.keys_of(id).await?;
+            if keys.is_empty() {
+                return Ok(());
+            }
+            let (lanes, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| Key::is_lane(&key.sk));
+            for key in others.into_iter().chain(lanes) {
+                self.delete("table bury", &key).await?;
+            }
         }
-        Ok(())
     }
 
     /// The keys of everything in a session's partition.
