@@ -48,8 +48,9 @@ pub(super) fn sequential_vendor_calls(operation: &str) -> u32 {
 /// How long each call takes while it is counted; far from every deadline, so that none cuts the count short.
 const TRIP: Duration = Duration::from_millis(20);
 
-/// How often it is counted at most, as long as the numbers are not those that are known.
-const MOST_COUNTS: usize = 5;
+/// How often it is counted at most, as long as the numbers are not those that are known. Without a settle time a start meets the
+/// announcement's write in about every second count, and repeats its own.
+const MOST_COUNTS: usize = 12;
 
 /// Counts for every operation of a session whose functions are warm.
 pub async fn trips() -> Vec<Trips> {
