@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{AgentProfile, MessageContent, ToBot};
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, EventId, ThreadId, numbered};
-use crate::livechat::{Content, Event, Thread, User, UserKind, Visibility, webhook};
+use crate::livechat::{Event, Thread, User, UserKind, Visibility, webhook};
 use crate::store::lane::Position;
 use crate::store::{ChatPointer, Disposition, Surroundings};
 
@@ -282,19 +282,8 @@ pub fn end_of(thread_id: &ThreadId) -> String {
 }
 
 /// What a thread tells of its end: tags, rating, and who has closed it by the last message of the vendor that says so.
-///
-/// See LiveChat Docs, "System messages".
 pub fn disposition(thread: &Thread) -> Disposition {
-    let closed_by = |event: &Event| match &event.content {
-        Content::SystemMessage { system_message_type } => match system_message_type.as_str() {
-            "manual_archived_agent" => Some("agent"),
-            "manual_archived_customer" | "archived_customer_disconnected" => Some("customer"),
-            kind if kind.starts_with("routing.archived_") || kind == "system_archived" => Some("livechat"),
-            _ => None,
-        },
-        _ => None,
-    };
-    let ended_by = thread.events.iter().rev().find_map(closed_by);
+    let ended_by = thread.events.iter().rev().find_map(Event::closed_by);
     Disposition { tags: thread.tags.clone(), rating: thread.rating, ended_by }
 }
 

@@ -1,19 +1,15 @@
 //! `rateHandoff`: the user's opinion of a session, in LiveChat's own reports.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use super::credentials::call;
+use super::doubt::AT_WORK;
 use super::{Error, Handoff, Result};
 use crate::botpress::Install;
 use crate::http::cap;
 use crate::ids::{ConversationId, UserId};
 use crate::redacted::Redacted;
 use crate::store::{Platform, Session, Thread};
-
-/// LiveChat works on a call for no longer.
-const AT_WORK: Duration = Duration::from_secs(15);
 
 /// Longer comments are cut: LiveChat documents no limit, and this is far more than a user writes.
 const MAX_COMMENT_CHARS: usize = 2_000;

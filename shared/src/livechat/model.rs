@@ -387,6 +387,19 @@ pub struct RichButton {
 const UNREAD_AUTHOR: &str = "unread";
 
 impl Event {
+    /// Who has closed the thread, where this is the message that says so: `agent`, `customer` or `livechat`.
+    ///
+    /// See LiveChat Docs, "System messages".
+    pub fn closed_by(&self) -> Option<&'static str> {
+        let Content::SystemMessage { system_message_type } = &self.content else { return None };
+        match system_message_type.as_str() {
+            "manual_archived_agent" => Some("agent"),
+            "manual_archived_customer" | "archived_customer_disconnected" => Some("customer"),
+            kind if kind.starts_with("routing.archived_") || kind == "system_archived" => Some("livechat"),
+            _ => None,
+        }
+    }
+
     /// Reads an event that has this id, its own or one in its place; `at` stands in for a time that cannot be read.
     pub(crate) fn read(event: &Field<'_>, id: EventId, at: Timestamp) -> Self {
         let (created_at, custom_id) = (event.get("created_at"), event.get("custom_id").text());
