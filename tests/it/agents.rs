@@ -76,6 +76,33 @@ async fn an_agent_is_not_announced_again_by_whoever_has_seen_the_session_as_it_w
     assert_eq!(world.shown_by_agents(), ["I pass you on", "Ben here"]);
 }
 
+/// Nor is a lane then as it was when the receipt beside it was written.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_come_into_a_lane_that_seems_idle_is_delivered_by_whoever_hears_of_it_again() {
+    let world = World::of_instances(1, true).await;
+    world.escalated_user("Ann").await;
+    world.answers(ANNA, "one").await;
+    let [idle] = world.items_under("LANE#to_bot").try_into().unwrap();
+    let before = world.read_items(&[&idle]).await;
+    world.stack.botpress.faults().always("POST /v1/chat/messages", Fault::answer(500, "down"));
+    world.answers(ANNA, "two").await;
+    world.stack.botpress.faults().clear();
+    assert_eq!(world.shown_by_agents(), ["one"]);
+
+    let [session] = world.items("session").try_into().unwrap();
+    let [chat] = world.items("chat").try_into().unwrap();
+    let receipts = world.items_under("TRAIL#to_bot#event:");
+    let after: Vec<_> = [&session, &chat].into_iter().chain(&receipts).collect();
+    let mut seen = serde_json::Map::new();
+    seen.insert(world.stack.table.name().to_owned(), json!([before, world.read_items(&after).await].concat()));
+    let faults = world.stack.table_proxy.as_ref().unwrap().faults();
+    faults.next(1, ".BatchGetItem", Fault::answer(200, json!({ "Responses": seen }).to_string()));
+    world.advance(Duration::from_secs(30));
+    assert!(world.stack.livechat.deliver_again("incoming_event"));
+    world.settle().await;
+    assert_eq!((faults.spoiled().len(), world.shown_by_agents()), (1, vec!["one".to_owned(), "two".to_owned()]));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_further_agent_is_one_more_assignment() {
     let world = World::start().await;

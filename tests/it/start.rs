@@ -506,6 +506,20 @@ async fn an_agent_who_has_the_chat_before_it_is_known_is_announced_once_the_bot_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_whom_a_slow_start_has_found_is_announced_once_the_bot_is_ready() {
+    let world = World::in_process().await;
+    let ann = world.user("Ann").await;
+    // The start has read the thread by now, and whoever is told of the agent as well meets a session that is not active yet.
+    let conversation = "POST /v1/chat/conversations";
+    world.stack.botpress.faults().next(1, conversation, Fault::Delay(Duration::from_millis(900)));
+    world.escalate(&ann).await.unwrap();
+    let started = world.stack.journal.all("hitl_started").remove(0);
+    let [announced] = world.bot_events("hitlAssigned").try_into().unwrap();
+    let waited = announced.at.since(started.at);
+    assert!(waited >= SETTLE_TIME && waited < SETTLE_TIME * 2, "{waited:?}: when the bot was ready, and by no sweep");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_agent_who_has_the_chat_before_it_is_known_is_shown_to_a_widget() {
     let world = World::in_process().await;
     let user = world.widget_user().await;

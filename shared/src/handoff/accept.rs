@@ -134,7 +134,9 @@ impl Handoff {
         let is_new = |(position, _): &(Position, C)| !around.has_accepted(&position.source_id, now);
         let mut items: Vec<_> = items.into_iter().filter(is_new).collect();
         if items.is_empty() {
-            return Ok(Intake::nothing_new(found));
+            // The parts of one look are of different moments: a lane that was read before something came into it seems idle.
+            let is_too_early = found.is_idle() && around.is_any_inside;
+            return Ok(if is_too_early { Accepted::Duplicate.into() } else { Intake::nothing_new(found) });
         }
         let alone = match around.occupancy {
             Occupancy::Idle { arrivals } if items.len() == 1 => items.pop().map(|item| (arrivals, item)),

@@ -429,8 +429,10 @@ impl Handoff {
             let planned_at = item.content.ready_at(self, session).max(follows_at.unwrap_or(now));
             let ready_at = not_before.take().map_or(planned_at, |at| at.max(planned_at));
             if ready_at > now || now + DELIVERY_TIME > deadline {
-                // What was postponed by much more than it had to wait anyway was postponed by a failure.
-                let delay = if ready_at > planned_at + BLIP { Delay::FailedBefore } else { Delay::Early };
+                // What was postponed by much more than it had to wait anyway was postponed by a failure. While the session is still
+                // being started nothing has been tried, and the start itself says from when on the bot can take what it has found.
+                let is_postponed = session.state != State::Starting && ready_at > planned_at + BLIP;
+                let delay = if is_postponed { Delay::FailedBefore } else { Delay::Early };
                 return Ok(Pass::WaitUntil(ready_at.max(now), delay));
             }
             let attempt = self.attempt((session, user), item, end_since(contents), deadline);

@@ -48,6 +48,8 @@ pub struct Surroundings {
     pub vendors: Vec<VendorState>,
     /// Those of the source ids that the lane has accepted before, and the times at which that is forgotten (in Unix seconds).
     pub receipts: HashMap<String, i64>,
+    /// Whether one of these had not left the lane when its receipt was read.
+    pub is_any_inside: bool,
     /// How often changes of one of the source ids have been looked into, where they have been.
     pub changes: HashMap<String, u64>,
 }
@@ -67,6 +69,8 @@ struct Receipt {
     expires_at: i64,
     #[serde(default)]
     changes_seen: Option<u64>,
+    #[serde(default)]
+    finished_at: Option<Timestamp>,
 }
 
 const fn never() -> i64 {
@@ -202,6 +206,7 @@ impl Table {
                     if let Some(changes_seen) = receipt.changes_seen {
                         around.changes.insert(receipt.source_id.clone(), changes_seen);
                     }
+                    around.is_any_inside |= receipt.finished_at.is_none();
                     around.receipts.insert(receipt.source_id, receipt.expires_at);
                 }
                 "CONVERSATION" | "CHAT" => pointer = Some(item),
