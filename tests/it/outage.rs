@@ -142,6 +142,29 @@ async fn a_user_who_is_limited_harms_nobody_else_and_can_go() {
     assert_eq!(said(&world), 6);
 }
 
+/// The stack itself may have stood still for as long as an end waits for words at most.
+#[tokio::test(flavor = "multi_thread")]
+async fn words_before_an_end_are_not_given_up_at_the_first_limit_after_a_standstill() {
+    let world = World::in_process().await;
+    let ann = world.escalated_user("Ann").await;
+    let anns = world.chat_id();
+    world.escalated_user("Bob").await;
+    let faults = world.stack.livechat.faults();
+    faults.always("", Fault::answer(503, ""));
+    world.says(&ann, "told at the end").await;
+    world.user_ends(&ann).await;
+    world.advance(Duration::from_secs(3_600));
+    faults.clear();
+    faults.next_for(1, &anns, SEND, Fault::limited("retry-after", 20));
+    for _ in 0..4 {
+        world.sweep_after(MINUTE).await;
+    }
+    assert!(faults.spoiled().last().is_some_and(|call| world.now().since(call.at) < MINUTE * 5), "the limit was met");
+    assert_eq!((said(&world), world.items("parked").len()), (1, 0));
+    assert!(world.items("waiting").is_empty());
+    assert_eq!(world.stack.livechat.open_chats().len(), 1, "Ann's chat is closed");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_on_one_is_kept_to_and_lifted_for_agents_words_as_well() {
     let world = World::in_process().await;

@@ -15,14 +15,15 @@ use crate::bridge::decide::without_agent;
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, UserId};
 use crate::metrics::{About, Metric};
-use crate::store::lane::{Completed, Contents, Done, Failing, Known, Lane, Lease, Outcome, Reason, Waiting};
+use crate::store::lane::{Completed, Contents, Done, Failing, Failure, Known, Lane, Lease, Outcome, Reason, Waiting};
 use crate::store::{ConversationPointer, Session, State, Surroundings, User, Wanted};
 use crate::telemetry;
 
 /// For how long a failure is taken for a blip by somebody who waits for an answer: most are gone half a second later.
 const BLIP: Duration = Duration::from_secs(1);
 
-/// How long an end waits for words of the same lane that a vendor refuses to this session alone because of a limit.
+/// How long an end waits for words of the same lane that a vendor refuses to this session alone because of a limit, counted from the
+/// first refusal: a stack that has stood still meanwhile has not waited for the vendor.
 const END_WAITS: Duration = Duration::from_secs(60);
 
 /// What one lane carries, and how it reaches the other side.
@@ -225,6 +226,8 @@ pub(super) enum Delay {
     FailedBefore,
     /// The vendor has failed on it.
     Failed,
+    /// The vendor has refused it because of a limit.
+    Limited,
     /// The same, and whoever waits would wait in vain: the vendor does not answer, or refuses our credentials.
     FailedForLong,
 }
@@ -352,7 +355,7 @@ impl Handoff {
             };
             let too_late = match delay {
                 Delay::Early => false,
-                Delay::FailedBefore | Delay::Failed => seen.is_no_blip(self.clock.now(), time),
+                Delay::FailedBefore | Delay::Failed | Delay::Limited => seen.is_no_blip(self.clock.now(), time),
                 Delay::FailedForLong => true,
             };
             let in_vain = too_late || time + DELIVERY_TIME > deadline || C::gate(self, &session).is_failing();
@@ -360,8 +363,10 @@ impl Handoff {
                 let oldest = contents.waiting.iter().map(|item| item.position.at).min();
                 let age = oldest.map_or(0.0, |at| self.clock.now().since(at).as_secs_f64());
                 self.record(&about::<C>(), &[(Metric::UndeliveredAge, age)]);
-                let failed = matches!(delay, Delay::Failed | Delay::FailedForLong).then(|| C::vendor(&session));
-                return self.postpone::<C>(session_id, lease, time, failed).await;
+                let failed = matches!(delay, Delay::Failed | Delay::Limited | Delay::FailedForLong);
+                let at = self.clock.now();
+                let failure = Failure { vendor: C::vendor(&session), at, is_limit: delay == Delay::Limited };
+                return self.postpone::<C>(session_id, lease, time, failed.then_some(failure)).await;
             }
             self.clock.sleep_until(time).await;
         }
@@ -405,9 +410,8 @@ impl Handoff {
         session_id: &SessionId,
         lease: &Lease,
         not_before: Timestamp,
-        failed: Option<&'static str>,
+        failed: Option<Failure<'_>>,
     ) -> Result<Drained> {
-        let failed = failed.map(|vendor| (vendor, self.clock.now()));
         self.table.postpone(session_id, C::LANE, lease, not_before, failed).await?;
         Ok(Drained::Postponed(not_before))
     }
@@ -435,7 +439,7 @@ impl Handoff {
                 let delay = if is_postponed { Delay::FailedBefore } else { Delay::Early };
                 return Ok(Pass::WaitUntil(ready_at.max(now), delay));
             }
-            let attempt = self.attempt((session, user), item, end_since(contents), deadline);
+            let attempt = self.attempt((session, user), item, end_held_up_since(contents), deadline);
             let delivered = match while_held(lease.until, attempt).await? {
                 Attempt::Done(delivered) => delivered,
                 Attempt::Later(time, delay) => return Ok(Pass::WaitUntil(time, delay)),
@@ -483,7 +487,7 @@ impl Handoff {
         &self,
         (session, user): (&mut Session, Option<&User>),
         item: &Waiting<C>,
-        end_since: Option<Timestamp>,
+        end_held_up_since: Option<Timestamp>,
         deadline: Timestamp,
     ) -> Result<Attempt> {
         // Boxed, since all that follows nests deeper than the compiler cares to follow.
@@ -507,7 +511,7 @@ impl Handoff {
         self.note_limit(&error, &session.user_id).await;
         let is_in_the_way = self.is_limited_alone(&error)
             && !item.content.is_end()
-            && end_since.is_some_and(|since| since + END_WAITS <= self.clock.now())
+            && end_held_up_since.is_some_and(|since| since + END_WAITS <= self.clock.now())
             && Box::pin(self.serves_others(session, &error)).await;
         if !error.is_retryable() || is_in_the_way {
             return Box::pin(self.put_aside(session, user, item, &error)).await;
@@ -522,14 +526,20 @@ impl Handoff {
         tracing::warn!(error = %error, session.id = %session.session_id, lane = %C::LANE,
             attempts = item.attempts + 1, "a delivery failed and is tried again");
         let is_for_long = matches!(error, Error::Hanging { .. }) || error.is_authentication();
-        let delay = if is_for_long { Delay::FailedForLong } else { Delay::Failed };
+        let delay = match error {
+            _ if is_for_long => Delay::FailedForLong,
+            Error::Limited { .. } => Delay::Limited,
+            _ => Delay::Failed,
+        };
         Ok(Attempt::Later(self.clock.now() + pause_for(&error, item.attempts), delay))
     }
 }
 
-/// Since when an end waits in a lane.
-fn end_since<C: Content>(contents: &Contents<C>) -> Option<Timestamp> {
-    contents.waiting.iter().filter(|item| item.content.is_end()).map(|item| item.position.at).min()
+/// Since when an end waits in a lane for words that a vendor refuses because of a limit.
+fn end_held_up_since<C: Content>(contents: &Contents<C>) -> Option<Timestamp> {
+    let ends = contents.waiting.iter().filter(|item| item.content.is_end());
+    let end_since = ends.map(|item| item.position.at).min()?;
+    contents.limited_since.map(|limited_since| limited_since.max(end_since))
 }
 
 pub(super) fn about<C: Content>() -> About {

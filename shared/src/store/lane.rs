@@ -179,6 +179,17 @@ pub struct Failing {
     pub alone_since: Option<Timestamp>,
 }
 
+/// How a vendor has just failed on the first item of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure<'a> {
+    /// The vendor.
+    pub vendor: &'a str,
+    /// When.
+    pub at: Timestamp,
+    /// Whether it has named a limit.
+    pub is_limit: bool,
+}
+
 /// Why an item was put aside, and for how long it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
@@ -239,6 +250,8 @@ pub struct Contents<T> {
     pub last_finished_at: Option<Timestamp>,
     /// The highest number of an item that has left the lane, where its source numbers what follows one another.
     pub last_number: Option<u64>,
+    /// Since when a vendor has refused the lane because of a limit and has taken nothing of it.
+    pub limited_since: Option<Timestamp>,
     /// What people said and has left the lane.
     pub said: Tally,
     /// Whether the lane was taken over from a holder that died: what waits may have been delivered already.
@@ -283,6 +296,7 @@ impl<T> Contents<T> {
             not_before: None,
             last_finished_at,
             last_number,
+            limited_since: None,
             said,
             was_interrupted: false,
             interrupted_until: None,

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::{DUE_SHARD, Key};
 use super::lane::{
-    Accepted, Arrival, Completed, Contents, Done, Failing, Known, Lane, Lease, Occupancy, Outcome, Position, Reason,
-    Tally, Unread, Waiting, in_order,
+    Accepted, Arrival, Completed, Contents, Done, Failing, Failure, Known, Lane, Lease, Occupancy, Outcome, Position,
+    Reason, Tally, Unread, Waiting, in_order,
 };
 use super::operator::Raw;
 use super::retry::Tries;
@@ -43,12 +43,18 @@ const GO_ON_AND_RELEASE: &str = "SET last_finished_at = :now, last_number = :num
 
 /// The same after what shows that the vendor takes what is sent.
 const GO_ON_SERVED: &str = "SET last_finished_at = :now, last_number = :number, said = :said, served_at = :now, served_by = :vendor \
-     REMOVE not_before, failed_at";
+     REMOVE not_before, failed_at, limited_since";
 
 const GO_ON_SERVED_AND_RELEASE: &str = "SET last_finished_at = :now, last_number = :number, said = :said, served_at = :now, served_by = :vendor \
-     REMOVE lease_holder, lease_until, not_before, due_shard, due_at, failed_at";
+     REMOVE lease_holder, lease_until, not_before, due_shard, due_at, failed_at, limited_since";
 
 const RELEASE: &str = "REMOVE lease_holder, lease_until, not_before, due_shard, due_at";
+
+const POSTPONE_FAILED: &str = "SET not_before = :then, due_at = :then, failed_at = :at, failed_by = :vendor \
+     REMOVE lease_holder, lease_until, limited_since";
+
+const POSTPONE_LIMITED: &str = "SET not_before = :then, due_at = :then, failed_at = :at, failed_by = :vendor, \
+     limited_since = if_not_exists(limited_since, :at) REMOVE lease_holder, lease_until";
 
 #[derive(Serialize)]
 struct Trail<'a> {
@@ -98,6 +104,8 @@ struct LaneRecord {
     last_finished_at: Option<Timestamp>,
     #[serde(default)]
     last_number: Option<u64>,
+    #[serde(default)]
+    limited_since: Option<Timestamp>,
     #[serde(default)]
     said: Tally,
     #[serde(default)]
@@ -245,13 +253,14 @@ impl Table {
         let record: LaneRecord = lanes.into_iter().next().map(serde_dynamo::from_item).transpose()?.unwrap_or_default();
         let was_interrupted = record.interrupted_holder.is_some_and(|holder| holder != NOBODY);
         let LaneRecord { arrivals, arrived_at, not_before, last_finished_at, .. } = record;
-        let LaneRecord { last_number, said, interrupted_until, expires_at, .. } = record;
+        let LaneRecord { last_number, limited_since, said, interrupted_until, expires_at, .. } = record;
         let mut contents = Contents {
             arrivals,
             arrived_at,
             not_before,
             last_finished_at,
             last_number,
+            limited_since,
             said,
             was_interrupted,
             interrupted_until,
@@ -493,7 +502,7 @@ impl Table {
 
     /// Gives the lease back with items still waiting: nobody delivers before `not_before`, then the sweep looks here.
     ///
-    /// `failed` is the vendor that has just failed on the first of them, and when.
+    /// `failed` says how a vendor has just failed on the first of them, if one has.
     ///
     /// # Errors
     ///
@@ -504,16 +513,15 @@ impl Table {
         lane: Lane,
         lease: &Lease,
         not_before: Timestamp,
-        failed: Option<(&str, Timestamp)>,
+        failed: Option<Failure<'_>>,
     ) -> Result<()> {
         let mut change = Change {
             expression: "SET not_before = :then, due_at = :then REMOVE lease_holder, lease_until",
             condition: "lease_holder = :holder",
             values: vec![(":then", text(not_before)), (":holder", text(&lease.holder))],
         };
-        if let Some((vendor, at)) = failed {
-            change.expression = "SET not_before = :then, due_at = :then, failed_at = :at, failed_by = :vendor \
-                                 REMOVE lease_holder, lease_until";
+        if let Some(Failure { vendor, at, is_limit }) = failed {
+            change.expression = if is_limit { POSTPONE_LIMITED } else { POSTPONE_FAILED };
             change.values.extend([(":at", text(at)), (":vendor", text(vendor))]);
         }
         self.update_within(self.tries_until(lease.until), "table postpone", &Key::lane(id, lane), change).await?;
