@@ -165,6 +165,24 @@ async fn words_before_an_end_are_not_given_up_at_the_first_limit_after_a_standst
     assert_eq!(world.stack.livechat.open_chats().len(), 1, "Ann's chat is closed");
 }
 
+/// An end whose thread cannot be read at once because of a limit still brings the words that no webhook has brought.
+#[tokio::test(flavor = "multi_thread")]
+async fn last_words_are_waited_for_as_long_as_a_limit_asks_for() {
+    for seconds in [1, 10, 45, 60] {
+        let world = World::in_process().await;
+        let ann = world.escalated_user("Ann").await;
+        world.stack.gateway_faults.next(1, "POST /livechat", Fault::answer(503, ""));
+        world.answers(ANNA, "last words").await;
+        world.stack.livechat.faults().next(1, "get_chat", Fault::limited("retry-after", seconds));
+        world.agent_closes(ANNA).await;
+        for _ in 0..3 {
+            world.sweep_after(MINUTE).await;
+        }
+        assert_eq!(world.shown_by_agents(), ["last words"], "{seconds} s");
+        assert!(!world.stack.botpress.is_escalated(&ann.conversation_id), "{seconds} s");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_on_one_is_kept_to_and_lifted_for_agents_words_as_well() {
     let world = World::in_process().await;

@@ -18,8 +18,8 @@ use crate::store::{Disposition, Ending, Session, State, User};
 /// How often an end waits for the thread to be readable.
 const READINGS_BEFORE_END: u32 = 3;
 
-/// For how long an end waits where LiveChat has named a time, which may be an hour.
-const WAIT_BEFORE_END: Duration = Duration::from_secs(3);
+/// For how long an end waits where LiveChat has named a time: about as long as readings that fail hold it up. It may name an hour.
+const WAIT_BEFORE_END: Duration = Duration::from_secs(60);
 
 /// How often a change waits for the thread to be readable.
 const READINGS_BEFORE_CHANGE: u32 = 3;
