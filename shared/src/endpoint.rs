@@ -45,7 +45,7 @@ fn operation_headers(values: [&str; 5]) -> Result<HeaderMap, Failure> {
 }
 
 /// A chat that no licence has.
-const NO_CHAT: &str = "hitl-doctor";
+pub(crate) const NO_CHAT: &str = "hitl-doctor";
 
 impl Endpoint {
     /// Names the address; nothing is called yet.

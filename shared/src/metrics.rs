@@ -53,6 +53,8 @@ pub enum Metric {
     CredentialsRefused,
     /// Calls of Botcopy that tell of something its documentation does not have.
     UnknownEvents,
+    /// Calls that were turned away, by what they lack.
+    TurnedAway,
     /// Fields of a vendor that are not as documented.
     OddFields,
     /// Runs of the sweep.
@@ -63,7 +65,7 @@ pub enum Metric {
 
 impl Metric {
     /// All of them, for whoever holds documents against the code.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Accepted,
         Self::Delivered,
         Self::Dropped,
@@ -81,6 +83,7 @@ impl Metric {
         Self::VendorErrors,
         Self::CredentialsRefused,
         Self::UnknownEvents,
+        Self::TurnedAway,
         Self::OddFields,
         Self::Sweeps,
         Self::Stuck,
@@ -111,6 +114,8 @@ pub enum About {
     Vendor(&'static str),
     /// Why a session ended.
     Reason(&'static str),
+    /// A vendor in whose name somebody called, and what the call lacks: `Botpress signature`.
+    Caller(String),
 }
 
 impl About {
@@ -120,6 +125,7 @@ impl About {
             Self::Lane(lane) => Some(("Lane", lane)),
             Self::Vendor(vendor) => Some(("Vendor", vendor)),
             Self::Reason(reason) => Some(("Reason", reason)),
+            Self::Caller(caller) => Some(("Caller", caller)),
         }
     }
 }

@@ -11,7 +11,10 @@ use tests::scenario::{Flow, places};
 const NAMES: [(&str, &str); 3] = [("\"table ", "table "), ("fail_point!(Before, \"", ""), ("call!(", "vendor ")];
 
 /// Calls and writes that no flow passes, since they need what no flow has.
-const NOT_PASSED: [&str; 30] = [
+const NOT_PASSED: [&str; 32] = [
+    // Nothing hangs on a note of who was turned away.
+    "table note_turned_away",
+    "table forget_turned_away",
     // Ratings: `rating` loses their answers; a death before the note costs one reading of the thread.
     "table take_rating",
     "table note_rated",

@@ -30,6 +30,7 @@ mod content_kills;
 mod cost;
 mod create_user;
 mod delivery;
+mod doors;
 mod either_platform;
 mod endings;
 mod equal_times;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sandbox::botpress::Escalation;
+use sandbox::botpress::UpstreamUser;
 use sandbox::faults::Fault;
 use serde_json::{Value, json};
 use shared::fail_point::{Place, Side};
@@ -170,16 +171,27 @@ async fn words_before_an_end_are_not_given_up_at_the_first_limit_after_a_standst
 async fn last_words_are_waited_for_as_long_as_a_limit_asks_for() {
     for seconds in [1, 10, 45, 60] {
         let world = World::in_process().await;
-        let ann = world.escalated_user("Ann").await;
-        world.stack.gateway_faults.next(1, "POST /livechat", Fault::answer(503, ""));
-        world.answers(ANNA, "last words").await;
-        world.stack.livechat.faults().next(1, "get_chat", Fault::limited("retry-after", seconds));
-        world.agent_closes(ANNA).await;
+        let users =
+            [world.escalated_user("Ann").await, world.escalated_user("Bob").await, world.escalated_user("Carol").await];
+        world.stack.gateway_faults.always("POST /livechat", Fault::answer(503, ""));
+        let chats = world.stack.livechat.open_chats();
+        for chat in &chats {
+            world.stack.livechat.agent_sends_text(&chat.id, ANNA, "last words").unwrap();
+        }
+        world.settle().await;
+        world.stack.gateway_faults.clear();
+        // Two who are refused keep out the third as well.
+        world.stack.livechat.faults().next(2, "get_chat", Fault::limited("retry-after", seconds));
+        for chat in &chats {
+            world.stack.livechat.agent_closes(&chat.id, ANNA).unwrap();
+            world.settle().await;
+        }
         for _ in 0..3 {
             world.sweep_after(MINUTE).await;
         }
-        assert_eq!(world.shown_by_agents(), ["last words"], "{seconds} s");
-        assert!(!world.stack.botpress.is_escalated(&ann.conversation_id), "{seconds} s");
+        assert_eq!(world.shown_by_agents(), ["last words"; 3], "{seconds} s");
+        let is_over = |user: &UpstreamUser| !world.stack.botpress.is_escalated(&user.conversation_id);
+        assert!(users.iter().all(is_over), "{seconds} s");
     }
 }
 

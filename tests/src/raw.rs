@@ -209,6 +209,12 @@ impl World {
         items.into_iter().filter(|item| text(item, "sk").starts_with(sk)).collect()
     }
 
+    /// Everything in the table but what is noted of callers.
+    pub fn items_besides_doors(&self) -> Vec<Value> {
+        let items = self.stack.table.items().expect("the table can be read");
+        items.into_iter().filter(|item| text(item, "entity") != "door").collect()
+    }
+
     /// Changes an item behind everybody's back; `values` are in DynamoDB's own notation: `{":a":{"S":"x"}}`.
     pub async fn change_item(&self, item: &Value, expression: &str, values: Value) {
         let call = json!({

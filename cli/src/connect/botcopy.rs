@@ -144,6 +144,7 @@ pub(crate) async fn run(target: &Target, options: &BotcopyOptions, io: &mut Io<'
     };
     let has_own_keys = stored.own.is_some();
     let secret_changed = store_version(&vault, &contents, &version, io).await?;
+    super::forget_turned_away(target, "Botcopy", io).await;
     let endpoint_url = format!("{url}/botcopy");
     let api_key_accepted_for = bot_id;
     Ok(Answer::done(&Connected {

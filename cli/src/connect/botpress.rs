@@ -102,6 +102,7 @@ pub(crate) async fn run(target: &Target, options: &BotpressOptions, io: &mut Io<
     changes.extend(credentials(&admin, &integration, &contents.current, io).await?);
     let stored = new_values(&contents, &changes);
     store(&vault, &contents, &changes, io).await?;
+    super::forget_turned_away(target, "Botpress", io).await;
     Ok(Answer::done(&Connected { name, version, done, integration_id: Some(integration.id), stored }))
 }
 

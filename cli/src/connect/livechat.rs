@@ -84,6 +84,7 @@ pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Fail
     io.say("bringing the webhooks in order");
     let webhook_url = format!("{url}/livechat");
     let repaired = handoff.repair_webhooks(&webhook_url).await?;
+    super::forget_turned_away(target, "LiveChat", io).await;
     Ok(Answer::done(&Connected {
         group_id: config.group_id.0,
         group_online: matches!(status, GroupStatus::Online | GroupStatus::OnlineForQueue),

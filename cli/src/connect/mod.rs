@@ -83,3 +83,14 @@ pub(crate) fn workspace(target: &Target, named: Option<&str>, io: &mut Io<'_>) -
     })?;
     Ok(Workspace { token, id })
 }
+
+/// Forgets which calls of a vendor were turned away: they are to show something else from now on.
+async fn forget_turned_away(target: &Target, vendor: &str, io: &mut Io<'_>) {
+    let forgotten = match target.table() {
+        Ok(table) => table.forget_turned_away(vendor).await.is_ok(),
+        Err(_) => false,
+    };
+    if !forgotten {
+        io.say("the table could not be reached: hitl doctor may tell of calls that were turned away before");
+    }
+}

@@ -1,10 +1,8 @@
 //! Botcopy, where its keys are stored: the endpoint that its calls reach, and the API key for pushes.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use shared::botcopy::{Channel, Client, Error, Push, ResumeEvents, ResumeReason, Settings};
-use shared::clock::Timestamp;
 use shared::ids::{BotcopyBotId, BotcopyUserId};
 use shared::secrets::{BotcopyKeys, Secrets};
 use shared::vault::Contents;
@@ -47,7 +45,6 @@ pub(super) async fn look_at_keys(
     }
     match patient.table.botcopy_bots(&mut progress(io)).await {
         Ok(bots) => {
-            look_at_calls(patient, bots.values().max().copied(), report).await;
             // Right after connecting no session has told of a bot yet.
             let connected = contents.current.plain(BOT_ID).map(BotcopyBotId::new);
             let with_own_keys = secrets.botcopy_bots.keys().map(|bot_id| BotcopyBotId::from(bot_id.as_str()));
@@ -93,22 +90,6 @@ async fn look_at_route(patient: &Patient<'_>, bot_id: Option<&str>, keys: Botcop
             "Look at the log of the function actions; a secret that is not complete shows as 500.",
         ),
         Err(error) => report.finding(NAME, causes(&error), "Look at the log of the function actions."),
-    }
-}
-
-/// Whether Botcopy's own calls are let in, as far as they have left a trace.
-async fn look_at_calls(patient: &Patient<'_>, last_start: Option<Timestamp>, report: &mut Report) {
-    const NAME: &str = "Botcopy calls";
-    const RECENT: Duration = Duration::from_secs(86_400);
-    match patient.table.turned_away_at().await {
-        Ok(Some(at)) if patient.now.since(at) < RECENT && last_start.is_none_or(|start| start < at) => report.finding(
-            NAME,
-            format!("a call of the bot was turned away {} minutes ago, and no session has begun since", patient.now.since(at).as_secs() / 60),
-            "The access token or the custom header in Botcopy's portal is not the stored one: compare them with the secret, or run \
-             hitl connect botcopy with those of the portal. Once a session has begun this is over.",
-        ),
-        Ok(_) => {}
-        Err(error) => report.finding(NAME, causes(&error), "Your AWS credentials need dynamodb:GetItem on the table for this."),
     }
 }
 

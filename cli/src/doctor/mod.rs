@@ -3,6 +3,7 @@
 mod account;
 mod botcopy;
 mod botpress;
+mod callers;
 mod drift;
 mod livechat;
 mod stack;
@@ -107,6 +108,9 @@ pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Fail
             look_at_vendors(&patient, table_answers, contents, secrets, &mut report, io).await?
         }
         _ => report.skipped("vendors", "neither can be asked without the secret"),
+    }
+    if table_answers {
+        callers::look_at_callers(&patient, &mut report).await;
     }
     account::look_at_concurrency(&patient, &mut report, io);
     if table_answers {

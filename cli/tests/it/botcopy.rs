@@ -117,7 +117,8 @@ async fn a_token_that_is_not_the_portal_s_is_named_by_the_calls_that_were_turned
     let user = world.stack.botcopy.new_user();
     world.widget_says(&user, tests::ASK).await;
     assert!(!world.stack.botcopy.is_paused(&user));
-    assert_found(&mut operator, "Botcopy calls", "turned away 0 minutes ago", "hitl connect botcopy").await;
+    assert_found(&mut operator, "Botcopy calls", "1 call turned away since 2026-05-11T09:41", "hitl connect botcopy")
+        .await;
     // Whoever calls in another bot's name leaves no trace, nor does whoever shows two tokens.
     let before = world.items("door");
     world.advance(Duration::from_secs(1_200));

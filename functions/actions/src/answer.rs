@@ -43,7 +43,7 @@ pub fn too_large(now: Timestamp) -> Response<String> {
 pub fn turned_away(rejection: &Rejection) -> Response<String> {
     tracing::warn!(reason = %rejection, "a call was turned away");
     match rejection {
-        Rejection::Unauthentic => text(StatusCode::UNAUTHORIZED, "unauthorized"),
+        Rejection::Unauthentic(_) => text(StatusCode::UNAUTHORIZED, "unauthorized"),
         Rejection::Foreign => text(StatusCode::FORBIDDEN, "forbidden"),
         Rejection::Malformed => text(StatusCode::BAD_REQUEST, "malformed"),
         Rejection::NotServed => text(StatusCode::NOT_FOUND, "not found"),

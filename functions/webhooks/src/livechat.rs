@@ -32,7 +32,7 @@ pub async fn answer(handoff: &Handoff, body: &[u8], deadline: Timestamp) -> Resp
 fn turned_away(rejection: &Rejection) -> Response<String> {
     tracing::warn!(reason = %rejection, "a webhook was turned away");
     match rejection {
-        Rejection::Unauthentic => text(StatusCode::UNAUTHORIZED, "unauthorized"),
+        Rejection::Unauthentic(_) => text(StatusCode::UNAUTHORIZED, "unauthorized"),
         Rejection::Foreign => text(StatusCode::FORBIDDEN, "forbidden"),
         Rejection::NotServed => text(StatusCode::NOT_FOUND, "not found"),
         Rejection::Malformed => text(StatusCode::BAD_REQUEST, "malformed"),

@@ -1,14 +1,15 @@
 //! Who is calling: checked before anything else is done with a request.
 
+use std::fmt;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use super::Handoff;
-use super::gates::{BOTCOPY, LIVECHAT};
+use super::gates::{BOTCOPY, BOTPRESS, LIVECHAT};
 use crate::botcopy::{self, UnverifiedCall};
 use crate::botpress::signature::{self, SignedCall};
 use crate::clock::Timestamp;
+use crate::endpoint::NO_CHAT;
 use crate::http::OddFields;
 use crate::livechat::webhook::{self, Event, UnverifiedDelivery};
 use crate::secrets::{self, Versions};
@@ -17,8 +18,8 @@ use crate::secrets::{self, Versions};
 #[derive(Debug, thiserror::Error)]
 pub enum Rejection {
     /// The caller does not know what they would have to know.
-    #[error("the caller is not authentic")]
-    Unauthentic,
+    #[error("the caller is not authentic: {0}")]
+    Unauthentic(Lack),
     /// The caller is authentic but speaks for somebody else's account or integration.
     #[error("the call is meant for another tenant")]
     Foreign,
@@ -56,22 +57,46 @@ pub struct BotcopyProof<'a> {
     pub body: &'a [u8],
 }
 
-/// How often a process notes that a call was turned away.
-const NOTED_EVERY: Duration = Duration::from_secs(600);
+/// What a caller would have to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// The last part of the path that Botpress is given.
+    PathKey,
+    /// Botpress's signature, of this body and of this time.
+    Signature,
+    /// The secret of LiveChat's webhooks.
+    Secret,
+    /// Botcopy's access token, or the custom header.
+    Token,
+}
 
-/// When a process last noted that a call was turned away.
-#[derive(Debug, Default)]
-pub(super) struct Doors(Mutex<Option<Timestamp>>);
-
-impl Doors {
-    /// Whether it is to be noted again; then it is taken to be noted `now`.
-    fn take_turn(&self, now: Timestamp) -> bool {
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = noted.is_none_or(|at| at + NOTED_EVERY <= now);
-        if is_due {
-            *noted = Some(now);
+impl Rejection {
+    /// What a turned-away call lacks, in a word for metrics and the operator; nothing where the fault may be our own, or the call is
+    /// like none of a vendor's.
+    pub(super) const fn because(&self) -> Option<&'static str> {
+        match self {
+            Self::Unauthentic(lack) => Some(lack.name()),
+            Self::Foreign => Some("tenant"),
+            Self::NotServed => Some("not served"),
+            Self::Malformed | Self::Secrets(_) | Self::Late => None,
         }
-        is_due
+    }
+}
+
+impl Lack {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::PathKey => "path key",
+            Self::Signature => "signature",
+            Self::Secret => "secret",
+            Self::Token => "token",
+        }
+    }
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -93,33 +118,32 @@ impl Handoff {
                 return Err(Rejection::NotServed);
             }
             let Ok(call) = &unverified else { return Err(Rejection::Malformed) };
-            is_from_botcopy(versions, call, proof.headers, now).then_some(()).ok_or(Rejection::Unauthentic)
+            is_from_botcopy(versions, call, proof.headers, now).then_some(()).ok_or(Rejection::Unauthentic(Lack::Token))
         };
         let verified = self.clock.within(deadline, self.authenticate(verify)).await;
-        if let (Some(Err(Rejection::Unauthentic)), Ok(call)) = (&verified, &unverified) {
-            self.note_turned_away(call, proof.headers, deadline).await;
+        let verified = verified.unwrap_or(Err(Rejection::Late));
+        if let (Err(rejection @ Rejection::Unauthentic(_)), Ok(call)) = (&verified, &unverified) {
+            self.turn_away_from_botcopy(rejection, call, proof.headers).await;
         }
-        verified.unwrap_or(Err(Rejection::Late))?;
+        verified?;
         let call = unverified?;
+        if call.user_id() != NO_CHAT {
+            self.let_in(BOTCOPY).await;
+        }
         self.report_odd(BOTCOPY, "handover", call.odd());
         Ok(call.into_call())
     }
 
-    /// Notes that a call was turned away which looks like one of the operator's own bot, so that an access token that is not the
-    /// portal's has a name; at most now and then, since whoever knows the bot's id can make such a call.
-    async fn note_turned_away(&self, call: &UnverifiedCall, headers: &http::HeaderMap, deadline: Timestamp) {
+    /// A call that only names the bot is anybody's and leaves no note: whoever knows the bot's id can make it. One that shows the same
+    /// token in both places is the operator's own bot with a token that is not the portal's.
+    async fn turn_away_from_botcopy(&self, rejection: &Rejection, call: &UnverifiedCall, headers: &http::HeaderMap) {
         let authorization = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let Ok(versions) = self.secrets.get().await else { return };
         let current = &versions.current;
         let main = current.botcopy_bot_id.as_ref().filter(|bot_id| !bot_id.is_empty());
         let mut bot_ids = main.into_iter().chain(current.botcopy_bots.keys());
-        let is_missed = bot_ids.any(|bot_id| call.seems_to_be_of(bot_id, authorization.unwrap_or_default()));
-        let now = self.clock.now();
-        if is_missed && self.doors.take_turn(now) {
-            let noted = self.clock.within(deadline, self.table.note_turned_away(now)).await;
-            if !matches!(noted, Some(Ok(()))) {
-                tracing::warn!("the operator will not be told of a call that was turned away");
-            }
+        if bot_ids.any(|bot_id| call.seems_to_be_of(bot_id, authorization.unwrap_or_default())) {
+            self.turn_away(BOTCOPY, rejection).await;
         }
     }
 
@@ -130,16 +154,26 @@ impl Handoff {
     /// [`Rejection::Unauthentic`], [`Rejection::NotServed`] where the stack has no credentials for Botpress, or
     /// [`Rejection::Secrets`] when that cannot be told.
     pub async fn authenticate_botpress(&self, proof: BotpressProof<'_>) -> Result<Option<SignedCall>, Rejection> {
-        self.authenticate(|versions, now| match versions.current.botpress_token {
-            None => Err(Rejection::NotServed),
-            Some(_) if !is_from_botpress(versions, proof, now) => Err(Rejection::Unauthentic),
-            Some(_) => {
-                let is_signed = versions.current.botpress_signing_secret.is_some();
-                let signature = proof.signature.filter(|_| is_signed);
-                Ok(signature.and_then(|signature| SignedCall::read(signature, proof.body)))
+        self.authenticate(|versions, now| {
+            if versions.current.botpress_token.is_none() {
+                return Err(Rejection::NotServed);
             }
+            prove_botpress(versions, proof, now).map_err(Rejection::Unauthentic)?;
+            let is_signed = versions.current.botpress_signing_secret.is_some();
+            let signature = proof.signature.filter(|_| is_signed);
+            Ok(signature.and_then(|signature| SignedCall::read(signature, proof.body)))
         })
         .await
+    }
+
+    /// Counts a call in Botpress's name that is turned away, and notes it now and then.
+    pub async fn turn_botpress_away(&self, rejection: &Rejection) {
+        self.turn_away(BOTPRESS, rejection).await;
+    }
+
+    /// Notes now and then that a call of Botpress is served.
+    pub async fn let_botpress_in(&self) {
+        self.let_in(BOTPRESS).await;
     }
 
     /// Checks that a webhook's body comes from our organization's LiveChat, and decodes it.
@@ -148,19 +182,36 @@ impl Handoff {
     ///
     /// [`Rejection`]; an authentic event of a kind or shape that we do not know is [`Event::Other`], not an error.
     pub async fn authenticate_livechat(&self, body: &[u8]) -> Result<Event, Rejection> {
-        let unverified = UnverifiedDelivery::parse(body).map_err(|_| Rejection::Malformed)?;
+        let unverified = UnverifiedDelivery::parse(body);
         let organization_id = &self.config.livechat.organization_id;
-        let delivery = self
-            .authenticate(|versions, now| {
-                let secrets = versions.accepted(now).map(|secrets| &secrets.webhook_secret);
-                Ok(unverified.verify(secrets, organization_id)?)
-            })
-            .await?;
+        let is_a_check = unverified.as_ref().is_ok_and(UnverifiedDelivery::is_a_check);
+        let verified = match &unverified {
+            Ok(unverified) => {
+                self.authenticate(|versions, now| {
+                    let secrets = versions.accepted(now).map(|secrets| &secrets.webhook_secret);
+                    Ok(unverified.verify(secrets, organization_id)?)
+                })
+                .await
+            }
+            Err(_) => Err(Rejection::Malformed),
+        };
+        let delivery = match verified {
+            Ok(delivery) => delivery,
+            Err(rejection) => {
+                if !is_a_check {
+                    self.turn_away(LIVECHAT, &rejection).await;
+                }
+                return Err(rejection);
+            }
+        };
         let (event, odd) = delivery.decode(self.clock.now()).unwrap_or_else(|error| {
             tracing::error!(error = %error, "LiveChat sent something that cannot be read");
             (Event::Other, OddFields::default())
         });
         self.report_odd(LIVECHAT, event.name(), &odd);
+        if !is_a_check {
+            self.let_in(LIVECHAT).await;
+        }
         Ok(event)
     }
 
@@ -171,7 +222,7 @@ impl Handoff {
     ) -> Result<T, Rejection> {
         let now = self.clock.now();
         match check(&*self.known_credentials().await?, now) {
-            Err(Rejection::Unauthentic | Rejection::NotServed) => check(&*self.secrets.refreshed().await?, now),
+            Err(Rejection::Unauthentic(_) | Rejection::NotServed) => check(&*self.secrets.refreshed().await?, now),
             checked => checked,
         }
     }
@@ -194,7 +245,7 @@ impl Handoff {
 impl From<webhook::Rejection> for Rejection {
     fn from(rejection: webhook::Rejection) -> Self {
         match rejection {
-            webhook::Rejection::WrongSecret => Self::Unauthentic,
+            webhook::Rejection::WrongSecret => Self::Unauthentic(Lack::Secret),
             webhook::Rejection::WrongOrganization => Self::Foreign,
         }
     }
@@ -213,7 +264,7 @@ fn is_from_botcopy(versions: &Versions, call: &UnverifiedCall, headers: &http::H
 }
 
 /// The path key is demanded where there is one, the signature likewise; with neither, nobody can prove anything.
-fn is_from_botpress(versions: &Versions, proof: BotpressProof<'_>, now: Timestamp) -> bool {
+fn prove_botpress(versions: &Versions, proof: BotpressProof<'_>, now: Timestamp) -> Result<(), Lack> {
     let key_required = versions.current.botpress_path_key.is_some();
     let signature_required = versions.current.botpress_signing_secret.is_some();
     let path_keys = versions.accepted(now).filter_map(|secrets| secrets.botpress_path_key.as_ref());
@@ -221,9 +272,12 @@ fn is_from_botpress(versions: &Versions, proof: BotpressProof<'_>, now: Timestam
     // All are compared, so that the time taken does not tell which one matched.
     let key_fits = path_keys.fold(false, |found, ours| found | ours.matches(proof.path_key));
     if (key_required && !key_fits) || !(key_required || signature_required) {
-        return false;
+        return Err(Lack::PathKey);
     }
     // Whether Botpress signs a `ping`, which has no body, is not documented; it does nothing, so the key is enough.
     let is_bare_ping = proof.body.is_empty() && key_required && proof.signature.is_none();
-    !signature_required || is_bare_ping || signature::verify(proof.signature, proof.body, signing_secrets, now).is_ok()
+    if !signature_required || is_bare_ping {
+        return Ok(());
+    }
+    signature::verify(proof.signature, proof.body, signing_secrets, now).map_err(|_| Lack::Signature)
 }

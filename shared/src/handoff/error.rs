@@ -31,8 +31,10 @@ pub enum Error {
     Waiting {
         /// Which.
         vendor: &'static str,
-        /// For how long from now.
+        /// For how long from now, until a call is let through that tries.
         wait: Duration,
+        /// For how long it asked, counted from now.
+        asked_for: Duration,
     },
     /// The files of other messages take all of the memory that there is for files.
     #[error("too many files are under way; call again")]

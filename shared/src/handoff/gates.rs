@@ -349,7 +349,10 @@ impl<'a> Door<'a> {
             },
         };
         match closed_until {
-            Some(until) => Err(Error::Waiting { vendor: gate.vendor, wait: until.since(now) }),
+            Some(until) => {
+                let asked_for = gate.seen().limits.closed_until(party).map_or(Duration::ZERO, |named| named.since(now));
+                Err(Error::Waiting { vendor: gate.vendor, wait: until.since(now), asked_for })
+            }
             None => Ok(Passed { door: self, called_at: now, is_answered: false }),
         }
     }

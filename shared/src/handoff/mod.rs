@@ -11,6 +11,7 @@ mod availability;
 mod create_user;
 mod credentials;
 mod customer;
+mod doors;
 mod doubt;
 mod drain;
 mod error;
@@ -41,7 +42,7 @@ mod to_agent;
 mod to_bot;
 mod unheard;
 
-pub use authentic::{BotcopyProof, BotpressProof, Rejection};
+pub use authentic::{BotcopyProof, BotpressProof, Lack, Rejection};
 pub use availability::{Availability, Status};
 pub use error::{Error, Result};
 pub use operate::{Closed, Redriven};
@@ -102,7 +103,7 @@ pub struct Handoff {
     memory: find::Memory,
     peeks: handover::Peeks,
     statuses: availability::Statuses,
-    doors: authentic::Doors,
+    doors: doors::Doors,
     metrics: Metrics,
     reporter: Reporter,
 }
@@ -150,7 +151,7 @@ impl Handoff {
             memory: find::Memory::default(),
             peeks: handover::Peeks::default(),
             statuses: availability::Statuses::default(),
-            doors: authentic::Doors::default(),
+            doors: doors::Doors::default(),
             table,
             config,
             clock,

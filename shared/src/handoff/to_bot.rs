@@ -366,6 +366,11 @@ impl Handoff {
 /// Whether an end waits until its thread can be read after this error. Nobody knows when refused credentials are cured; the user is
 /// given back to the bot meanwhile.
 fn is_worth_waiting(error: &Error) -> bool {
-    let is_soon = error.retry_after().is_none_or(|wait| wait <= WAIT_BEFORE_END);
+    let asked_for = match error {
+        // One call a minute is let through whatever time was named.
+        Error::Waiting { asked_for, .. } => Some(*asked_for),
+        error => error.retry_after(),
+    };
+    let is_soon = asked_for.is_none_or(|wait| wait <= WAIT_BEFORE_END);
     error.is_retryable() && !error.is_authentication() && is_soon
 }

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use super::{Chat, ParticipantId, User};
 use crate::clock::Timestamp;
+use crate::endpoint::NO_CHAT;
 use crate::http::{DecodeError, Field, OddFields, decode as decode_json, read};
 use crate::ids::{AgentId, ChatId, EventId, OrganizationId, ThreadId};
 use crate::redacted::Redacted;
@@ -27,6 +28,9 @@ pub struct UnverifiedDelivery {
     pub secret_key: Redacted,
     /// The organization the sender claims to speak of.
     pub organization_id: OrganizationId,
+    /// The registration; empty where that cannot be read.
+    #[serde(default, deserialize_with = "word")]
+    webhook_id: String,
     /// What happened, such as `incoming_event`; empty where that cannot be read.
     #[serde(default, deserialize_with = "word")]
     pub action: String,
@@ -69,6 +73,11 @@ pub enum Rejection {
 }
 
 impl UnverifiedDelivery {
+    /// Whether the operator's command has made the call, as it says of itself.
+    pub(crate) fn is_a_check(&self) -> bool {
+        self.webhook_id == NO_CHAT
+    }
+
     /// Reads the envelope.
     ///
     /// # Errors

@@ -143,6 +143,12 @@ impl Limits {
         })
     }
 
+    /// The latest time that was named to a party, where it is kept out.
+    pub fn closed_until(&self, party: &str) -> Option<Timestamp> {
+        let of_party = self.parties.get(party).and_then(|party| party.closed.as_ref());
+        self.closed.iter().chain(of_party).map(|closure| closure.until).max()
+    }
+
     /// Whether nobody at all may call now.
     pub fn is_closed_to_all(&self, now: Timestamp) -> bool {
         self.closed.is_some_and(|closure| matches!(closure.passage(now), Passage::Closed(_)))

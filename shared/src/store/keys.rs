@@ -18,7 +18,7 @@
 //! | agent | `AGENT#<install id>#<agent id>` | `AGENT` | delivery to the bot |
 //! | gate | `GATES` | `GATE#<vendor>` | everything that calls a vendor |
 //! | sweep | `SWEEP` | `SWEEP` | sweep, to notice that it has not run for a while |
-//! | door | `DOOR` | `DOOR` | doctor, to learn that Botcopy's calls are turned away |
+//! | door | `DOORS` | `DOOR#<vendor>` | doctor, to learn whose calls are let in and whose are turned away |
 //! | wait | `GROUP#<group id>` | `WAIT#<slot>` | `checkAvailability`: the group's latest times to assignment, at most 32 |
 //! | record | `RECORDS#<day of the start>` | `<start>#<session id>` | `hitl stats`, a query for each day; `getHandoffReport`, one by its key |
 //! | install | `INSTALLS` | `INSTALL#<install id>` | register, unregister |
@@ -145,8 +145,8 @@ impl Key {
         Self::new("SWEEP".to_owned(), "SWEEP")
     }
 
-    pub(super) fn door() -> Self {
-        Self::new("DOOR".to_owned(), "DOOR")
+    pub(super) fn door(caller: &str) -> Self {
+        Self::new("DOORS".to_owned(), format!("DOOR#{caller}"))
     }
 
     pub(super) fn gate(vendor: &str) -> Self {

@@ -6,6 +6,7 @@
 
 mod agents;
 mod calls;
+mod doors;
 mod due;
 mod fares;
 mod gates;
@@ -33,6 +34,7 @@ mod waits;
 
 pub use agents::Agent;
 pub use calls::FirstAnswer;
+pub use doors::{Door, TurnedAway};
 pub use due::{Due, Sweeps};
 pub use gates::{Closure, Limits, Passage, TRIAL_EVERY, Trouble, VendorState};
 pub use heard::Heard;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::keys::{DUE_SHARD, Key};
 use super::lane::{Lane, Outcome, Position};
@@ -109,12 +109,6 @@ const SUMMARY: &[&str] = &[
     "expires_at",
 ];
 
-/// What is noted of callers who were turned away.
-#[derive(Deserialize, Serialize)]
-struct Door {
-    turned_away_at: Timestamp,
-}
-
 impl Table {
     /// Every session that is not over, oldest first.
     ///
@@ -150,24 +144,6 @@ impl Table {
             *latest = started_at.max(*latest);
         }
         Ok(bots)
-    }
-
-    /// Notes that a call of Botcopy's form was turned away.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
-    pub async fn note_turned_away(&self, now: Timestamp) -> Result<()> {
-        self.put(&Key::door(), "door", &Door { turned_away_at: now }).await
-    }
-
-    /// When a call of Botcopy's form was last noted as turned away.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
-    pub async fn turned_away_at(&self) -> Result<Option<Timestamp>> {
-        Ok(self.get::<Door>(&Key::door()).await?.map(|door| door.turned_away_at))
     }
 
     /// Every lane in which something waits, with the time of its oldest item; the oldest first.

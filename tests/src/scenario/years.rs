@@ -349,5 +349,5 @@ impl Years {
 
 /// What a stack has at all times, a few items of each.
 fn is_lasting(item: &Value) -> bool {
-    ["GATES", "SWEEP", "DOOR", "INSTALLS"].contains(&text(item, "pk"))
+    ["GATES", "SWEEP", "DOORS", "INSTALLS"].contains(&text(item, "pk"))
 }

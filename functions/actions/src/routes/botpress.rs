@@ -34,14 +34,22 @@ const STOP_PAUSE: Duration = Duration::from_millis(500);
 pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: Timestamp) -> Response<String> {
     let asked_at = asked_at(handoff, request);
     let body = request.body.as_slice();
-    let is_action = request.headers.get("x-bp-operation").is_some_and(|operation| operation == "action_triggered");
+    let operation = request.headers.get("x-bp-operation");
+    let is_action = operation.is_some_and(|operation| operation == "action_triggered");
+    // Monitors and `hitl doctor` ping as well.
+    let is_ping = operation.is_some_and(|operation| operation == "ping");
     if body.len() > if is_action { MAX_ACTION_BYTES } else { MAX_BODY_BYTES } {
         return answer::too_large(handoff.clock.now());
     }
     let signature = request.headers.get("x-bp-signature").map(|value| value.to_str().unwrap_or_default());
     let call = match handoff.authenticate_botpress(BotpressProof { path_key: key, signature, body }).await {
         Ok(call) => call,
-        Err(rejection) => return answer::turned_away(&rejection),
+        Err(rejection) => {
+            if !is_ping {
+                handoff.turn_botpress_away(&rejection).await;
+            }
+            return answer::turned_away(&rejection);
+        }
     };
     let now = handoff.clock.now();
     let context = match Context::from_headers(&request.headers) {
@@ -50,12 +58,18 @@ pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: 
     };
     let allowed = &handoff.config.integration_ids;
     if !allowed.is_empty() && !allowed.contains(&context.install.integration_id) {
+        if !is_ping {
+            handoff.turn_botpress_away(&Rejection::Foreign).await;
+        }
         return answer::turned_away(&Rejection::Foreign);
     }
     match Operation::decode(&context.operation, body, asked_at) {
         Ok((operation, odd)) => {
             let name = operation.name();
             handoff.report_odd("Botpress", name, &odd);
+            if !is_ping {
+                handoff.let_botpress_in().await;
+            }
             let work = perform(handoff, request, &context, call.as_ref(), operation, (asked_at, deadline));
             let response = telemetry::traced(context.traceparent.as_deref(), work).await;
             let duration_ms = handoff.clock.now().since(now).as_secs_f64() * 1_000.0;
@@ -119,6 +133,7 @@ async fn lifecycle(
     };
     let install = &context.install;
     if !install.is_reached_at(webhook_url) {
+        handoff.turn_botpress_away(&Rejection::Foreign).await;
         return answer::turned_away(&Rejection::Foreign);
     }
     match handoff.first_answer(call).await {

@@ -84,14 +84,9 @@ pub(in crate::scenario) async fn calls(size: Size) -> Report {
     Report { figure, findings }
 }
 
-/// All that a call could leave behind: entries of the journal, calls of the table; and, where there is no proxy, items.
-fn trace_of(world: &World) -> (usize, usize) {
-    let stack = &world.stack;
-    let items = stack.table_proxy.as_ref().map_or_else(
-        || stack.table.items().map_or(usize::MAX, |items| items.len()),
-        |proxy| proxy.calls().values().sum(),
-    );
-    (stack.journal.len(), items)
+/// All that a call could leave behind: entries of the journal, and what is in the table besides the notes on callers.
+fn trace_of(world: &World) -> (usize, Vec<Value>) {
+    (world.stack.journal.len(), world.items_besides_doors())
 }
 
 /// The call as a client sends it; nothing if what arrived would be another call, as it is without the line breaks that clients

@@ -1,0 +1,91 @@
+//! Who is let in at the stack's routes, and who is turned away.
+
+use std::time::Duration;
+
+use shared::store::{Door, TurnedAway};
+
+use super::{Patient, Report};
+use crate::output::causes;
+
+/// What was turned away longer ago is no finding: a caller that is served gives up long before.
+const RECENT: Duration = Duration::from_secs(86_400);
+
+/// So many calls in LiveChat's or Botpress's name may be a stranger's; of Botcopy's only those of the operator's own bot are noted.
+const STRANGERS: u64 = 4;
+
+/// A vendor, as its record and as its check are called.
+const CALLERS: [(&str, &str); 3] =
+    [("LiveChat", "LiveChat calls"), ("Botpress", "Botpress calls"), ("Botcopy", "Botcopy calls")];
+
+/// Reads what the functions have noted of each vendor's calls.
+pub(super) async fn look_at_callers(patient: &Patient<'_>, report: &mut Report) {
+    for (vendor, name) in CALLERS {
+        match patient.table.door(vendor).await {
+            Ok(door) => judge(patient, vendor, name, &door, report),
+            Err(error) => {
+                report.finding(
+                    name,
+                    causes(&error),
+                    "Your AWS credentials need dynamodb:GetItem on the table for this.",
+                );
+            }
+        }
+    }
+}
+
+fn judge(patient: &Patient<'_>, vendor: &str, name: &'static str, door: &Door, report: &mut Report) {
+    let is_finding =
+        |one: &&TurnedAway| patient.now.since(one.at) < RECENT && (vendor == "Botcopy" || one.count > STRANGERS);
+    let turned_away = door.turned_away.as_ref().filter(is_finding);
+    match (turned_away, door.let_in_at) {
+        (Some(turned_away), _) => {
+            let TurnedAway { count, since, because, .. } = turned_away;
+            let calls = if *count == 1 { "1 call".to_owned() } else { format!("{count} calls") };
+            report.finding(
+                name,
+                format!("{calls} turned away since {since}, and none let in meanwhile: {because}"),
+                cure(vendor, because),
+            );
+        }
+        (None, Some(at)) if vendor == "LiveChat" => report
+            .ok(name, format!("the last one noted was let in {} minutes ago", patient.now.since(at).as_secs() / 60)),
+        (None, None) if vendor == "LiveChat" => {
+            report.ok(
+                name,
+                "none has come yet: the first chat of a bot brings one, if the app is installed in the licence",
+            );
+        }
+        (None, _) => {}
+    }
+}
+
+/// What to do about calls that lack something.
+fn cure(vendor: &str, because: &str) -> &'static str {
+    match (vendor, because) {
+        ("LiveChat", "secret") => {
+            "The registered webhooks carry another secret than the stored one: run hitl connect livechat, or hitl rotate webhook-secret."
+        }
+        ("LiveChat", "tenant") => {
+            "Webhooks of another organization come in: compare LiveChatOrganizationId with the account's, and remove this address \
+             from the app of the other one."
+        }
+        ("Botpress", "path key") => {
+            "The integration is configured with another address: run hitl connect botpress and give Botpress the address that it prints."
+        }
+        ("Botpress", "signature") => {
+            "The integration signs with another secret, or a clock is off by minutes: store the bot's own signing secret with hitl rotate \
+             signing-secret."
+        }
+        ("Botpress", "tenant") => {
+            "Add the integration's id to BotpressIntegrationIds (BOTPRESS_INTEGRATION_IDS), or leave that empty."
+        }
+        ("Botcopy", "token") => {
+            "The access token or the custom header in Botcopy's portal is not the stored one: compare them with the secret, or run hitl \
+             connect botcopy with those of the portal."
+        }
+        (_, "not served") => {
+            "The stack has no credentials for this vendor: run hitl connect for it, or take the address out of its settings."
+        }
+        _ => "The access log has status, route and address of each; it may be a stranger who tries doors.",
+    }
+}
