@@ -27,6 +27,11 @@ def translated(parameters):
         sys.exit("\n".join(f"{SOURCE.name}: {cause.message}" for cause in error.causes))
 
 
+def metadata():
+    """What the template says to the Serverless Application Repository."""
+    return yaml_parse(SOURCE.read_text())["Metadata"]["AWS::ServerlessRepo::Application"]
+
+
 def routes(template):
     """The HTTP API's routes: the logical id of the function by method and path."""
     found = {}
