@@ -2,45 +2,50 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 /// Connects a livechat-hitl stack to LiveChat and Botpress, and shows, explains and repairs what it does.
 #[derive(Debug, Parser)]
-#[command(name = "hitl", version, after_long_help = AFTER_HELP)]
+#[command(name = "hitl", version = shared::VERSION.as_str(), after_long_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    pub target: TargetArguments,
-
-    /// Answer in one JSON document on standard output; an error is `{"error":"…"}`.
+    /// Answer in one JSON document on standard output; an error, wrong usage included, is `{"error":"…"}`.
     #[arg(long, global = true)]
     pub json: bool,
+
+    #[command(flatten)]
+    pub target: TargetArguments,
 
     #[command(subcommand)]
     pub command: Command,
 }
 
+/// Each paragraph is one line: it is wrapped where the terminal ends.
 const AFTER_HELP: &str = "\
 Where it points:
-  hitl --stack NAME …       a deployed stack; asks the AWS CLI once for its outputs and parameters
-  hitl --sandbox URL …      the sandbox, to practise: the address that `cargo run -- serve` prints for its people
-  TABLE_NAME=… SECRET_ID=… HITL_URL=… LIVECHAT_CLIENT_ID=… hitl …
-                            the functions' own variables, and the stack's address
-  Region and credentials are the AWS SDK's own (AWS_REGION, AWS_PROFILE, …).
+  hitl --stack NAME …    a deployed stack: asks the AWS CLI for its outputs and parameters. HITL_STACK=NAME does the same
+  hitl --sandbox URL …   the sandbox, to practise: the address that `cargo run -- serve` prints for its people
+  otherwise              the functions' own variables (TABLE_NAME, SECRET_ID, LIVECHAT_CLIENT_ID, …) and HITL_URL
 
-Secrets are never arguments and never shown. Each is taken from its environment variable if that is set, else asked for without
-echo, else read as one line of standard input:
-  LIVECHAT_AGENT_TOKEN, BOTPRESS_PERSONAL_ACCESS_TOKEN, BOTCOPY_API_KEY, BOTCOPY_ACCESS_TOKEN, BOTCOPY_HEADER_VALUE
+The region is the stack's, or else found as the AWS CLI finds it (AWS_REGION, AWS_DEFAULT_REGION, the profile). Credentials are found as \
+the AWS CLI finds them: variables, profiles, SSO, `aws login`, credential_process.
+
+Secrets are never arguments and never shown. Each is taken from its environment variable if that is set, else asked for without echo, else \
+read as one line of standard input: LIVECHAT_AGENT_TOKEN, BOTPRESS_PERSONAL_ACCESS_TOKEN, BOTCOPY_API_KEY, BOTCOPY_ACCESS_TOKEN, \
+BOTCOPY_HEADER_VALUE. Findings are coloured at a terminal, unless NO_COLOR is set.
 
 Exit status:
   0  done, or everything is in order
   1  it is not: findings, nothing found, or a vendor refused
   2  the command could not do its work: wrong usage, missing settings, or an AWS service that does not answer";
 
+/// The heading of what says where the command points.
+const WHERE: &str = "Where it points";
+
 /// Which stack.
-#[derive(Args, Debug)]
-#[command(next_help_heading = "Where it points")]
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = WHERE)]
 pub(crate) struct TargetArguments {
-    /// A CloudFormation stack, whose outputs and parameters the AWS CLI is asked for.
+    /// A CloudFormation stack, whose outputs and parameters the AWS CLI is asked for [variable: HITL_STACK].
     #[arg(long, global = true, value_name = "NAME", conflicts_with_all = ["stack_file", "sandbox"])]
     pub stack: Option<String>,
 
@@ -65,9 +70,36 @@ pub(crate) struct TargetArguments {
     pub url: Option<String>,
 }
 
+/// The command line's grammar.
+///
+/// What says where the command points is explained once, in its own help, and not again in that of each subcommand.
+pub(crate) fn grammar() -> clap::Command {
+    let mut grammar = Arguments::command();
+    grammar.build();
+    grammar.mut_subcommands(without_target)
+}
+
+fn without_target(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|argument| {
+        let is_target = argument.get_help_heading() == Some(WHERE);
+        argument.hide(is_target)
+    });
+    let command = if command.has_subcommands() { command.mut_subcommands(without_target) } else { command };
+    command.after_help("`hitl --help` explains which stack it works on, secrets and the exit status.")
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Create or update a stack from the files of a release, and connect it to LiveChat.
+    ///
+    /// Asks for client id, organization and redirect URI of a stack that does not have them yet, checks them against LiveChat before
+    /// anything is created, puts the packages into a bucket, shows what each resource is at, and ends with `hitl connect livechat`
+    /// and `hitl doctor`. Everything at AWS is done through the AWS CLI. Safe to repeat: parameters that are not named keep their values.
+    ///
+    /// Exit status 0 means that the stack is up and the doctor has found nothing, 1 that something failed or is left to do.
+    Deploy(DeployOptions),
+
     /// Connect the stack to a vendor: check everything, store the credentials, set the vendor up.
     Connect {
         #[command(subcommand)]
@@ -143,17 +175,21 @@ pub(crate) enum Command {
         all: bool,
     },
 
-    /// Throw a parked item away, its text included.
+    /// Throw a parked item away, its text included; asks first.
     Discard {
         /// An item, as `hitl parked` shows it.
         id: String,
+        #[command(flatten)]
+        sure: Sure,
     },
 
-    /// End a session: its bot resumes, and its chat is closed at LiveChat. The bot of a session that is over is told if it does
-    /// not know.
+    /// End a session: its bot resumes, and its chat is closed at LiveChat; asks first. The bot of a session that is over is told if
+    /// it does not know.
     Close {
         /// The session, as `hitl sessions` and the logs show it.
         session: String,
+        #[command(flatten)]
+        sure: Sure,
     },
 
     /// Lift the limits that a vendor has named, for all processes: the next call is made at once.
@@ -167,11 +203,13 @@ pub(crate) enum Command {
 
     /// Remove everything that the table holds of an end user: texts, name, e-mail, tokens, sessions and their trails.
     ///
-    /// An open session is ended first. Then the whole table is read to prove that nothing is left. What LiveChat and Botpress hold
+    /// Asks first. An open session is ended before. Then the whole table is read to prove that nothing is left. What LiveChat and Botpress hold
     /// of the user stays there; the answer names it. The table's point-in-time backups age out in 35 days.
     Erase {
         /// The user, by Botpress's id, as `hitl sessions` and `hitl trace` show it.
         user: String,
+        #[command(flatten)]
+        sure: Sure,
     },
 
     /// Replace a credential while calls go on, so that none of them fails.
@@ -192,6 +230,49 @@ pub(crate) enum Command {
         #[arg(long)]
         now: bool,
     },
+
+    /// Print the completions of a shell.
+    Completions {
+        /// Which.
+        shell: clap_complete::Shell,
+    },
+
+    /// Print the manual: a page for each subcommand, each after a line that names it.
+    #[command(hide = true)]
+    Man,
+}
+
+/// Whether the question that precedes what cannot be undone has been answered.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Sure {
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// What a stack is made from.
+#[derive(Args, Debug)]
+pub(crate) struct DeployOptions {
+    /// The release: the folder into which livechat-hitl-VERSION-PROCESSOR.zip was unpacked.
+    #[arg(long, value_name = "FOLDER")]
+    pub from: PathBuf,
+
+    /// A parameter of the template, as docs/configuration.md lists them; may be given several times.
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
+    pub parameters: Vec<(String, String)>,
+
+    /// The bucket that the packages go to, in the stack's region; made if it is not there [default: livechat-hitl-ACCOUNT-REGION].
+    #[arg(long, value_name = "NAME")]
+    pub bucket: Option<String>,
+
+    /// Show what would change. The packages are put into the bucket; nothing else is.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it has to be NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Which statistics.
@@ -322,4 +403,35 @@ pub(crate) enum What {
     SigningSecret,
     /// What the stack calls Botpress with.
     AccessKey,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Help as a terminal of this width shows it.
+    fn help(words: &[&str], width: usize) -> String {
+        let words = ["hitl"].iter().chain(words).chain(&["--help"]);
+        grammar().term_width(width).try_get_matches_from(words).unwrap_err().render().to_string()
+    }
+
+    #[test]
+    fn help_says_once_where_the_command_points_and_fits_the_terminal() {
+        assert!(help(&[], 80).contains("--sandbox"));
+        for subcommand in grammar().get_subcommands().filter(|one| one.get_name() != "help") {
+            let help = help(&[subcommand.get_name()], 80);
+            assert!(!help.contains("--sandbox") && help.contains("--json") && help.contains("hitl --help"), "{help}");
+        }
+        for words in [&[][..], &["doctor"], &["connect", "botpress"], &["deploy"]] {
+            let help = help(words, 100);
+            assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_undone_has_a_way_past_the_question() {
+        for command in ["erase", "close", "discard"] {
+            assert!(Arguments::try_parse_from(["hitl", command, "x", "--yes"]).is_ok(), "{command}");
+        }
+    }
 }

@@ -3,9 +3,12 @@
 //! [`run`] is the whole command with everything that it takes from the outside as arguments, so that tests run it in their own
 //! process; `main` only hands it the process's own.
 
+mod app;
 mod arguments;
 mod connect;
+mod deploy;
 mod doctor;
+mod manual;
 mod operate;
 mod output;
 mod rehearse;
@@ -17,7 +20,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::pin::Pin;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 use clap::error::ErrorKind;
 use shared::clock::{Clock, Timestamp};
 use shared::redacted::Redacted;
@@ -31,14 +34,25 @@ pub struct Io<'a> {
     pub out: &'a mut (dyn Write + Send),
     /// Takes progress and errors.
     pub progress: &'a mut (dyn Write + Send),
-    /// Asks a person or a script for one secret; an empty answer is none.
-    pub ask: &'a mut (dyn FnMut(&str) -> io::Result<String> + Send),
+    /// Asks a person or a script for one line; an empty answer is none.
+    pub ask: &'a mut (dyn FnMut(&str, Echo) -> io::Result<String> + Send),
+    /// Whether findings are coloured.
+    pub colour: bool,
     /// Looks an environment variable up.
     pub environment: &'a (dyn Fn(&str) -> Option<String> + Sync),
     /// The time.
     pub clock: Clock,
     /// Ends when the person at the terminal wants the command to.
     pub interrupt: Pin<&'a mut (dyn Future<Output = ()> + Send)>,
+}
+
+/// Whether an answer shows while it is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Echo {
+    /// As a secret must not.
+    Hidden,
+    /// As anything else.
+    Shown,
 }
 
 impl Io<'_> {
@@ -49,9 +63,27 @@ impl Io<'_> {
 
     /// A secret from its environment variable, else from whoever can be asked.
     fn secret(&mut self, prompt: &str) -> Result<Option<Redacted>, Failure> {
-        let answer =
-            (self.ask)(prompt).map_err(|error| Failure::stopped(format!("nothing can be asked here: {error}")))?;
-        Ok(Some(answer.trim()).filter(|answer| !answer.is_empty()).map(Redacted::from))
+        Ok(self.answer(prompt, Echo::Hidden)?.map(Redacted::from))
+    }
+
+    /// One line of whoever can be asked.
+    fn answer(&mut self, prompt: &str, echo: Echo) -> Result<Option<String>, Failure> {
+        let answer = (self.ask)(prompt, echo)
+            .map_err(|error| Failure::stopped(format!("nothing can be asked here: {error}")))?;
+        Ok(Some(answer.trim().to_owned()).filter(|answer| !answer.is_empty()))
+    }
+
+    /// Lets what cannot be undone go on only if somebody wants it.
+    fn confirm(&mut self, what: &str, yes: bool) -> Result<(), Failure> {
+        if yes {
+            return Ok(());
+        }
+        match self.answer(&format!("{what} Type yes to go on"), Echo::Shown)?.as_deref() {
+            Some("y" | "yes") => Ok(()),
+            _ => Err(Failure::refused(
+                "nothing was changed, since the answer was not yes; --yes goes on without asking.",
+            )),
+        }
     }
 
     /// Waits, and says so now and then.
@@ -73,9 +105,11 @@ impl Io<'_> {
 /// 0: done, or everything is in order. 1: it is not, or a vendor refused. 2: the command could not do its work: wrong
 /// usage, settings that are missing, or an AWS service that does not answer.
 pub async fn run(arguments: impl IntoIterator<Item = OsString>, io: &mut Io<'_>) -> u8 {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let line: Vec<_> = arguments.into_iter().collect();
+    let matches = arguments::grammar().try_get_matches_from(&line);
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
-        Err(error) => return explain_usage(&error, io),
+        Err(error) => return explain_usage(&error, line.iter().any(|word| word == "--json"), io),
     };
     let json = arguments.json;
     let outcome = Box::pin(perform(arguments, io)).await;
@@ -85,6 +119,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, io: &mut Io<'_>)
     };
     let written = match outcome {
         Ok(answer) if json => writeln!(io.out, "{}", answer.json),
+        Ok(answer) if io.colour => writeln!(io.out, "{}", output::coloured(answer.text.trim_end())),
         Ok(answer) => writeln!(io.out, "{}", answer.text.trim_end()),
         Err(failure) if json => writeln!(io.out, "{}", serde_json::json!({ "error": failure.to_string() })),
         Err(failure) => writeln!(io.progress, "error: {failure}"),
@@ -95,14 +130,26 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, io: &mut Io<'_>)
     }
 }
 
-fn explain_usage(error: &clap::Error, io: &mut Io<'_>) -> u8 {
+fn explain_usage(error: &clap::Error, json: bool, io: &mut Io<'_>) -> u8 {
     let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if json && !asked_for {
+        let rendered = error.render().to_string();
+        let sentence = rendered.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ").trim();
+        let _ = writeln!(io.out, "{}", serde_json::json!({ "error": sentence }));
+        return Exit::Stopped as u8;
+    }
     let target = if asked_for { &mut *io.out } else { &mut *io.progress };
     let _ = write!(target, "{}", error.render());
     if asked_for { Exit::Done as u8 } else { Exit::Stopped as u8 }
 }
 
 async fn perform(arguments: Arguments, io: &mut Io<'_>) -> Result<Answer, Failure> {
+    match &arguments.command {
+        Command::Deploy(options) => return Box::pin(deploy::run(&arguments.target, options, io)).await,
+        Command::Completions { shell } => return Ok(manual::completions(*shell)),
+        Command::Man => return manual::pages(),
+        _ => {}
+    }
     let target = target::Target::resolve(&arguments.target, io).await?;
     match arguments.command {
         Command::Connect { what: Connect::Livechat } => connect::livechat::run(&target, io).await,
@@ -116,10 +163,14 @@ async fn perform(arguments: Arguments, io: &mut Io<'_>) -> Result<Answer, Failur
         Command::Trace { id } => operate::trace(&target, &id, io).await,
         Command::Parked => operate::parked(&target, io).await,
         Command::Redrive { id, all } => operate::redrive(&target, id.as_deref().filter(|_| !all), io).await,
-        Command::Discard { id } => operate::discard(&target, &id, io).await,
-        Command::Close { session } => operate::close(&target, &session, io).await,
+        Command::Discard { id, sure } => operate::discard(&target, &id, sure.yes, io).await,
+        Command::Close { session, sure } => operate::close(&target, &session, sure.yes, io).await,
         Command::Reopen { vendor } => operate::reopen(&target, vendor, io).await,
-        Command::Erase { user } => operate::erase(&target, &user, io).await,
+        Command::Erase { user, sure } => operate::erase(&target, &user, sure.yes, io).await,
         Command::Rotate { what, now } => rotate::run(&target, what, now, io).await,
+        // Those that need no stack that is there.
+        Command::Deploy(_) | Command::Completions { .. } | Command::Man => {
+            Err(Failure::stopped("this was done before"))
+        }
     }
 }

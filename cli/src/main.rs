@@ -4,7 +4,7 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 use std::pin::pin;
 use std::process::ExitCode;
 
-use cli::Io;
+use cli::{Echo, Io};
 use shared::clock::Clock;
 
 #[tokio::main(flavor = "current_thread")]
@@ -15,6 +15,7 @@ async fn main() -> ExitCode {
         out: &mut io::stdout(),
         progress: &mut io::stderr(),
         ask: &mut ask,
+        colour: io::stdout().is_terminal() && wants_colour(&environment),
         environment: &environment,
         clock: Clock::system(),
         interrupt: pin!(interrupt()),
@@ -34,10 +35,19 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Somebody at a terminal types it unseen; a script writes one line to standard input.
-fn ask(prompt: &str) -> io::Result<String> {
+/// What https://no-color.org asks for.
+fn wants_colour(environment: &dyn Fn(&str) -> Option<String>) -> bool {
+    let no = environment("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !no && environment("TERM").is_none_or(|terminal| terminal != "dumb")
+}
+
+/// Somebody at a terminal types it, a secret unseen; a script writes one line to standard input.
+fn ask(prompt: &str, echo: Echo) -> io::Result<String> {
     if io::stdin().is_terminal() {
-        return rpassword::prompt_password(format!("{prompt}: "));
+        if echo == Echo::Hidden {
+            return rpassword::prompt_password(format!("{prompt}: "));
+        }
+        eprint!("{prompt}: ");
     }
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;

@@ -329,9 +329,11 @@ pub(crate) async fn redrive(target: &Target, id: Option<&str>, io: &mut Io<'_>) 
 }
 
 /// `hitl discard`.
-pub(crate) async fn discard(target: &Target, id: &str, io: &mut Io<'_>) -> Result<Answer, Failure> {
+pub(crate) async fn discard(target: &Target, id: &str, yes: bool, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let table = target.table()?;
-    for item in chosen(target, Some(id), io).await? {
+    let chosen = chosen(target, Some(id), io).await?;
+    io.confirm(&format!("{id} and its text will be deleted, and nobody will receive it."), yes)?;
+    for item in chosen {
         table.discard(&item).await?;
     }
     Ok(Answer { exit: Exit::Done, json: json!({ "discarded": id }), text: format!("{id} is gone, its text included.") })
@@ -367,7 +369,8 @@ pub(crate) async fn reopen(target: &Target, vendor: Vendor, io: &mut Io<'_>) -> 
 }
 
 /// `hitl close`.
-pub(crate) async fn close(target: &Target, session: &str, io: &mut Io<'_>) -> Result<Answer, Failure> {
+pub(crate) async fn close(target: &Target, session: &str, yes: bool, io: &mut Io<'_>) -> Result<Answer, Failure> {
+    io.confirm(&format!("Session {session} will end for its user and its agent."), yes)?;
     let closed = target.handoff()?.close_session(&SessionId::from(session), io.clock.now() + PATIENCE).await?;
     let text = match closed {
         Closed::Closed => "The session is over: its bot resumes, and its chat is closed.",
@@ -422,7 +425,8 @@ impl fmt::Display for Erasure {
 }
 
 /// `hitl erase`.
-pub(crate) async fn erase(target: &Target, user: &str, io: &mut Io<'_>) -> Result<Answer, Failure> {
+pub(crate) async fn erase(target: &Target, user: &str, yes: bool, io: &mut Io<'_>) -> Result<Answer, Failure> {
+    io.confirm(&format!("All that the table holds of user {user} will be deleted; an open session ends first."), yes)?;
     let (table, user_id) = (target.table()?, UserId::from(user));
     let mut words = BTreeSet::from([user.to_owned()]);
     let mut known = BTreeSet::new();

@@ -7,6 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::{botpress, config, handoff, http, livechat, secrets, store, vault};
 
+use crate::doctor::{FINDING, SKIPPED};
+
 /// The exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -58,6 +60,16 @@ impl Failure {
     pub fn stopped(sentence: impl Into<String>) -> Self {
         Self { exit: Exit::Stopped, sentence: sentence.into() }
     }
+}
+
+/// The text with the lines of findings and skipped checks in colour.
+pub(crate) fn coloured(text: &str) -> String {
+    let line = |line: &str| match line.split_whitespace().next() {
+        Some(FINDING) => format!("\x1b[31m{line}\x1b[0m"),
+        Some(SKIPPED) => format!("\x1b[33m{line}\x1b[0m"),
+        _ => line.to_owned(),
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// An error with everything that caused it, for errors whose first line says too little.
@@ -140,5 +152,18 @@ impl From<handoff::Error> for Failure {
             handoff::Error::Secrets(error) => error.into(),
             other => Self::refused(causes(&other)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_stand_out_and_nothing_else_does() {
+        let text = "ok       table   FINDING\nFINDING  sweep   late\nskipped  app     no table\n\nOne finding.";
+        let expected = "ok       table   FINDING\n\x1b[31mFINDING  sweep   late\x1b[0m\n\x1b[33mskipped  app     no table\x1b[0m\n\n\
+                        One finding.";
+        assert_eq!(coloured(text), expected);
     }
 }

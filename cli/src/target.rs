@@ -25,7 +25,7 @@ use crate::arguments::TargetArguments;
 use crate::output::{Failure, causes};
 
 /// LiveChat itself gives up after this.
-const VENDOR_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const VENDOR_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Outputs of `template.yaml`, and the variables they stand for.
 const OUTPUTS: [(&str, &str); 3] =
@@ -114,11 +114,16 @@ impl Target {
     /// Finds out where the arguments point; calls nobody but the AWS CLI or the sandbox, where they were named.
     pub async fn resolve(arguments: &TargetArguments, io: &mut Io<'_>) -> Result<Self, Failure> {
         let http = Http::new(VENDOR_TIMEOUT).map_err(|error| Failure::stopped(causes(&error)))?;
-        let mut named = match (&arguments.sandbox, &arguments.stack, &arguments.stack_file) {
-            (Some(sandbox), ..) => sandbox_environment(sandbox, &http).await?,
-            (_, Some(stack), _) => stack_environment(&ask_aws_cli(stack, io)?)?,
-            (_, _, Some(file)) => stack_environment(&read(file)?)?,
-            _ => BTreeMap::new(),
+        let stack = stack_name(arguments, io);
+        let described = match (&stack, &arguments.stack_file) {
+            (Some(stack), _) => Some(ask_aws_cli(stack, io)?),
+            (None, Some(file)) => Some(read(file)?),
+            (None, None) => None,
+        };
+        let mut named = match (&arguments.sandbox, &described) {
+            (Some(sandbox), _) => sandbox_environment(sandbox, &http).await?,
+            (None, Some(described)) => stack_environment(described)?,
+            (None, None) => BTreeMap::new(),
         };
         for (variable, value) in
             [("TABLE_NAME", &arguments.table), ("SECRET_ID", &arguments.secret), ("HITL_URL", &arguments.url)]
@@ -136,11 +141,17 @@ impl Target {
                 aws::stand_ins(&urls.0, &urls.1).map_err(|error| Failure::stopped(causes(&error)))?
             }
             false => {
-                let aws = aws::load().await.map_err(|error| Failure::stopped(causes(&error)))?;
+                let region = described.as_deref().and_then(region_of);
+                let aws = aws::load(region).await.map_err(|error| Failure::stopped(causes(&error)))?;
+                // Without a table there is more missing than the region, and the functions' own words say what.
+                if aws.region().is_none() && (named.contains_key("TABLE_NAME") || inherited.contains_key("TABLE_NAME"))
+                {
+                    return Err(Failure::stopped(NO_REGION));
+                }
                 (DynamoDb::new(&aws), SecretsManager::new(&aws))
             }
         };
-        let (clock, knows_aws_cli) = (io.clock.clone(), arguments.stack.is_some());
+        let (clock, knows_aws_cli) = (io.clock.clone(), stack.is_some());
         Ok(Self { named, inherited, dynamodb, secrets_manager, http, clock, knows_aws_cli })
     }
 
@@ -225,6 +236,23 @@ impl Target {
     }
 }
 
+/// What is missing where neither the stack nor the AWS CLI's own settings name a region.
+pub(crate) const NO_REGION: &str = "no AWS region is known: name the stack with --stack, set AWS_REGION, or give your profile one (aws configure set region REGION).";
+
+/// The stack that the arguments or the variable HITL_STACK name.
+pub(crate) fn stack_name(arguments: &TargetArguments, io: &Io<'_>) -> Option<String> {
+    let elsewhere = arguments.sandbox.is_some() || arguments.stack_file.is_some();
+    let variable = || (io.environment)("HITL_STACK").filter(|name| !name.is_empty() && !elsewhere);
+    arguments.stack.clone().or_else(variable)
+}
+
+/// The region that a described stack is in, by its ARN.
+fn region_of(described: &str) -> Option<String> {
+    let described: Value = serde_json::from_str(described).ok()?;
+    let arn = described.pointer("/Stacks/0/StackId")?.as_str()?;
+    arn.split(':').nth(3).filter(|region| !region.is_empty()).map(str::to_owned)
+}
+
 /// What the sandbox tells an operator, from its own mouth or from the line that it has printed.
 async fn sandbox_environment(sandbox: &str, http: &Http) -> Result<BTreeMap<String, String>, Failure> {
     let described = if sandbox.starts_with("http://") || sandbox.starts_with("https://") {
@@ -306,6 +334,9 @@ mod tests {
             "Outputs":[{"OutputKey":"TableName","OutputValue":"t"},{"OutputKey":"SecretArn","OutputValue":"arn"},
                        {"OutputKey":"LiveChatWebhookUrl","OutputValue":"https://x/livechat"},{"OutputKey":"Other","OutputValue":"?"}],
             "Parameters":[{"ParameterKey":"LiveChatClientId","ParameterValue":"c0ffee"}]}]}"#;
+        assert_eq!(region_of(described), None);
+        let arn = r#"{"Stacks":[{"StackId":"arn:aws:cloudformation:eu-west-1:123456789012:stack/acme/1"}]}"#;
+        assert_eq!(region_of(arn).as_deref(), Some("eu-west-1"));
         let environment = stack_environment(described).unwrap();
         let expected = [
             ("HITL_URL", "https://x/livechat"),

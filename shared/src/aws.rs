@@ -42,14 +42,24 @@ pub enum Error {
     Missing(&'static str),
 }
 
-/// Finds region and credentials wherever the AWS command line does; makes no network call.
+/// Finds credentials, and the region unless it is given, wherever the AWS command line does: for a person at a terminal, whose network
+/// may be slow.
 ///
 /// # Errors
 ///
 /// [`Error::Connector`].
-pub async fn load() -> Result<SdkConfig, Error> {
-    let loader = aws_config::defaults(BehaviorVersion::latest());
-    Ok(loader.http_client(http_client()?).timeout_config(timeouts()).retry_config(retries()).load().await)
+pub async fn load(region: Option<String>) -> Result<SdkConfig, Error> {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(5))
+        .operation_attempt_timeout(Duration::from_secs(10))
+        .operation_timeout(Duration::from_secs(30))
+        .build();
+    let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()?).timeout_config(timeouts);
+    let loader = match region {
+        Some(region) => loader.region(Region::new(region)),
+        None => loader,
+    };
+    Ok(loader.retry_config(retries()).load().await)
 }
 
 /// What Lambda gives a function to reach AWS with; makes no network call.

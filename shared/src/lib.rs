@@ -11,6 +11,17 @@ macro_rules! fail_point {
     };
 }
 
+use std::sync::LazyLock;
+
+/// This build: its version, and the commit where the build was told of it (`HITL_COMMIT`), such as `0.1.0 (0123456789ab)`.
+pub static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let version = env!("CARGO_PKG_VERSION");
+    match option_env!("HITL_COMMIT") {
+        Some(commit) if !commit.is_empty() => format!("{version} ({commit})"),
+        _ => version.to_owned(),
+    }
+});
+
 pub mod aws;
 pub mod botcopy;
 pub mod botpress;

@@ -141,13 +141,19 @@ impl Secrets {
     ///
     /// [`Error::Malformed`], which names the key but never a value.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let secrets: Self = serde_json::from_str(text)
-            .map_err(|_| Error::Malformed("it has to be a JSON object with the texts agentToken and webhookSecret"))?;
+        const NO_SECRET: Error =
+            Error::Malformed("it has to be a JSON object with the texts agentToken and webhookSecret");
+        let values: Map<String, Value> = serde_json::from_str(text).map_err(|_| NO_SECRET)?;
+        if let Some((_, complaint)) = misshapen(&values).first() {
+            return Err(Error::Malformed(complaint));
+        }
+        let secrets: Self = serde_json::from_value(Value::Object(values)).map_err(|_| NO_SECRET)?;
         secrets.check()?;
         Ok(secrets)
     }
 
-    /// Reads a secret that an operator has not completed yet: what is absent is empty, and fits nothing.
+    /// Reads a secret that an operator has not completed yet: what is absent is empty, and fits nothing; what Botcopy's bots have
+    /// beside their keys is left out where it cannot be read.
     ///
     /// # Errors
     ///
@@ -155,6 +161,9 @@ impl Secrets {
     pub fn incomplete(mut values: Map<String, Value>) -> Result<Self, Error> {
         for key in [AGENT_TOKEN, WEBHOOK_SECRET] {
             values.entry(key).or_insert_with(|| Value::from(""));
+        }
+        for (key, _) in misshapen(&values) {
+            values.remove(key);
         }
         serde_json::from_value(Value::Object(values)).map_err(|_| Error::Malformed("all values have to be texts"))
     }
@@ -216,6 +225,24 @@ impl Secrets {
         }
         Ok(())
     }
+}
+
+/// The keys whose values are no texts and not as documented either, with what is wrong.
+fn misshapen(values: &Map<String, Value>) -> Vec<(&'static str, &'static str)> {
+    let is_misshapen =
+        |key: &str, reads: fn(&Value) -> bool| values.get(key).is_some_and(|value| !value.is_null() && !reads(value));
+    let header = |value: &Value| CustomHeader::deserialize(value).is_ok();
+    let bots = |value: &Value| BTreeMap::<String, BotcopyBot>::deserialize(value).is_ok();
+    let mut found = Vec::new();
+    if is_misshapen("botcopyHeader", header) {
+        found.push(("botcopyHeader", "botcopyHeader has to be an object with the texts name and value"));
+    }
+    if is_misshapen("botcopyBots", bots) {
+        let complaint =
+            "botcopyBots has to be an object that has apiKey and accessToken for each bot, and perhaps its header";
+        found.push(("botcopyBots", complaint));
+    }
+    found
 }
 
 fn is_blank(secret: &Redacted) -> bool {

@@ -176,7 +176,7 @@ async fn health_is_ok_and_other_paths_do_not_exist() {
     let url = |path: &str| format!("{}{path}", world.stack.gateway.url());
     let health = world.drive(http().get(url("/health")).send()).await.unwrap();
     assert_eq!(health.status(), 200);
-    assert_eq!(health.text().await.unwrap(), "ok");
+    assert_eq!(health.text().await.unwrap(), format!("ok {}", *shared::VERSION));
     for (request, what) in [
         (http().get(url("/")), "/"),
         (http().get(url("/botpress/sandbox-path-key")), "GET /botpress/{key}"),

@@ -7,7 +7,7 @@ use shared::ids::{BotcopyBotId, BotcopyUserId};
 use shared::secrets::{BotcopyKeys, Secrets};
 use shared::vault::Contents;
 
-use super::{Patient, Report};
+use super::{Answers, NO_TABLE, Patient, Report};
 use crate::Io;
 use crate::connect::botcopy::BOT_ID;
 use crate::operate::progress;
@@ -19,7 +19,7 @@ const NOBODY: &str = "hitl-doctor";
 /// Runs what can be run; nothing at all in a stack without Botcopy.
 pub(super) async fn look_at_keys(
     patient: &Patient<'_>,
-    table_answers: bool,
+    answers: Answers,
     contents: &Contents,
     secrets: &Secrets,
     report: &mut Report,
@@ -31,16 +31,19 @@ pub(super) async fn look_at_keys(
         return;
     }
     io.say("asking Botcopy");
-    if let Some(keys) = all_others {
+    if !answers.address {
+        report.skipped("Botcopy access token", "nothing answers at the stack's address");
+    }
+    if let Some(keys) = all_others.filter(|_| answers.address) {
         look_at_route(patient, None, keys, report).await;
     }
-    for bot_id in secrets.botcopy_bots.keys() {
+    for bot_id in secrets.botcopy_bots.keys().filter(|_| answers.address) {
         if let Some(keys) = secrets.botcopy_keys(bot_id) {
             look_at_route(patient, Some(bot_id), keys, report).await;
         }
     }
-    if !table_answers {
-        report.skipped("Botcopy API key", "the table that lists the bots does not answer");
+    if !answers.table {
+        report.all_skipped(&["Botcopy API key", "Botcopy calls"], NO_TABLE);
         return;
     }
     match patient.table.botcopy_bots(&mut progress(io)).await {

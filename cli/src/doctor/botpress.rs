@@ -5,7 +5,7 @@ use shared::ids::UserId;
 use shared::secrets::{self, Secrets};
 use shared::vault::Contents;
 
-use super::{Patient, Report};
+use super::{NO_TABLE, Patient, Report};
 use crate::connect::INTEGRATION_ID;
 use crate::output::causes;
 
@@ -32,10 +32,7 @@ pub(super) async fn look_at_installs(
         return;
     };
     if !table_answers {
-        report.skipped(
-            "access key",
-            "it can be tried only for an install, and the table that lists them does not answer",
-        );
+        report.all_skipped(&["installs", "access key"], NO_TABLE);
         return;
     }
     let installs = match patient.table.installs().await {

@@ -8,7 +8,7 @@ use shared::redacted::Redacted;
 use super::Report;
 use crate::Io;
 use crate::connect::definition::INTERFACE;
-use crate::output::{Answer, Exit, Failure, causes};
+use crate::output::{Answer, Failure, causes};
 use crate::target::Target;
 
 const CURE: &str =
@@ -21,8 +21,7 @@ pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Fail
     look_at_livechat(target, &mut report).await?;
     io.say("asking Botpress for the interface");
     look_at_interface(target, &mut report).await;
-    let exit = if report.findings == 0 { Exit::Done } else { Exit::Finding };
-    Ok(Answer::new(exit, &report))
+    Ok(Answer::new(report.exit(), &report))
 }
 
 async fn look_at_livechat(target: &Target, report: &mut Report) -> Result<(), Failure> {

@@ -7,20 +7,25 @@ use shared::secrets::{self, Secrets};
 use shared::vault::Contents;
 
 use super::{Patient, Report};
+use crate::app::cure_of_check;
 use crate::connect::livechat::{groups_sentence, missing_scopes};
 use crate::output::{Failure, causes};
+
+/// What [`look_at_app`] looks at.
+pub(super) const OF_APP: &[&str] = &["app", "group"];
+
+/// What [`look_at_token`] looks at.
+pub(super) const OF_TOKEN: &[&str] = &["agent token", "region", "scopes", "webhooks", "webhooks are sent"];
+
+/// What hangs on the agent token.
+const BEHIND_TOKEN: &[&str] = &["region", "scopes", "webhooks", "webhooks are sent"];
 
 /// Client id, organization, redirect URI and group, through the functions' own checks.
 pub(super) async fn look_at_app(patient: &Patient<'_>, secrets: &Secrets, report: &mut Report) -> Result<(), Failure> {
     let handoff = patient.target.handoff_with(secrets.clone())?;
     if let Err(error) = handoff.check_app().await {
-        report.finding(
-            "app",
-            causes(&error),
-            "In LiveChat's developer console compare the app's client id (LIVECHAT_CLIENT_ID), the organization id \
-             (LIVECHAT_ORGANIZATION_ID), and the redirect URIs, one of which LIVECHAT_REDIRECT_URI has to begin with; \
-             correct the stack's parameters.",
-        );
+        report.finding("app", causes(&error), cure_of_check(&error));
+        report.skipped("group", "LiveChat does not accept the app");
         return Ok(());
     }
     report.ok("app", "client id, organization and redirect URI are accepted");
@@ -50,6 +55,7 @@ pub(super) async fn look_at_app(patient: &Patient<'_>, secrets: &Secrets, report
 pub(super) async fn look_at_token(patient: &Patient<'_>, contents: &Contents, secrets: &Secrets, report: &mut Report) {
     if contents.current.text(secrets::AGENT_TOKEN).is_none() {
         report.finding("agent token", "there is none in the secret", "hitl connect livechat");
+        report.all_skipped(BEHIND_TOKEN, "there is no agent token");
         return;
     }
     let client = patient.target.livechat(&patient.config);
@@ -63,10 +69,12 @@ pub(super) async fn look_at_token(patient: &Patient<'_>, contents: &Contents, se
                 "It was revoked, or its owner was removed. Make a new one (console: Settings, Authorization, Personal access \
                  tokens) and run hitl connect livechat.",
             );
+            report.all_skipped(BEHIND_TOKEN, "LiveChat refuses the agent token");
             return;
         }
         Err(error) => {
             report.finding("agent token", causes(&error), "Try again; if it stays, ask LiveChat's status page.");
+            report.all_skipped(BEHIND_TOKEN, "LiveChat does not answer");
             return;
         }
     }

@@ -24,6 +24,15 @@ use crate::Io;
 use crate::output::{Answer, Exit, Failure};
 use crate::target::Target;
 
+/// How a report begins the line of a check that is not in order.
+pub(crate) const FINDING: &str = "FINDING";
+
+/// The same for one that was not made.
+pub(crate) const SKIPPED: &str = "skipped";
+
+/// Why checks are skipped that need the table.
+const NO_TABLE: &str = "the table does not answer";
+
 /// What a look at one thing has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -35,6 +44,8 @@ enum Verdict {
 
 #[derive(Debug, Serialize)]
 struct Check {
+    /// By which scripts know it: the name in lower case, with hyphens. docs/operations.md lists them.
+    id: String,
     name: &'static str,
     verdict: Verdict,
     says: String,
@@ -46,41 +57,62 @@ struct Check {
 #[derive(Debug, Default, Serialize)]
 struct Report {
     findings: usize,
+    skipped: usize,
     checks: Vec<Check>,
 }
 
 impl Report {
     fn ok(&mut self, name: &'static str, says: impl Into<String>) {
-        self.checks.push(Check { name, verdict: Verdict::Ok, says: says.into(), cure: None });
+        self.note(name, Verdict::Ok, says.into(), None);
     }
 
     fn finding(&mut self, name: &'static str, says: impl Into<String>, cure: impl Into<String>) {
         self.findings += 1;
-        self.checks.push(Check { name, verdict: Verdict::Finding, says: says.into(), cure: Some(cure.into()) });
+        self.note(name, Verdict::Finding, says.into(), Some(cure.into()));
     }
 
     fn skipped(&mut self, name: &'static str, says: impl Into<String>) {
-        self.checks.push(Check { name, verdict: Verdict::Skipped, says: says.into(), cure: None });
+        self.skipped += 1;
+        self.note(name, Verdict::Skipped, says.into(), None);
+    }
+
+    /// Checks that cannot be made, all for one reason.
+    fn all_skipped(&mut self, names: &[&'static str], says: &str) {
+        names.iter().for_each(|name| self.skipped(name, says));
+    }
+
+    fn note(&mut self, name: &'static str, verdict: Verdict, says: String, cure: Option<String>) {
+        self.checks.push(Check { id: name.to_lowercase().replace(' ', "-"), name, verdict, says, cure });
+    }
+
+    const fn exit(&self) -> Exit {
+        if self.findings == 0 { Exit::Done } else { Exit::Finding }
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Check { name, verdict, says, cure } in &self.checks {
+        for Check { name, verdict, says, cure, .. } in &self.checks {
             let verdict = match verdict {
                 Verdict::Ok => "ok",
-                Verdict::Finding => "FINDING",
-                Verdict::Skipped => "skipped",
+                Verdict::Finding => FINDING,
+                Verdict::Skipped => SKIPPED,
             };
             writeln!(f, "{verdict:<8} {name:<22} {says}")?;
             if let Some(cure) = cure {
                 writeln!(f, "{:<31} -> {cure}", "")?;
             }
         }
-        match self.findings {
-            0 => write!(f, "\nEverything that was looked at is in order."),
-            1 => write!(f, "\nOne finding."),
-            more => write!(f, "\n{more} findings."),
+        let skipped = match self.skipped {
+            0 => String::new(),
+            1 => " One check was skipped: nothing is known of what it looks at.".to_owned(),
+            more => format!(" {more} checks were skipped: nothing is known of what they look at."),
+        };
+        match (self.findings, self.skipped) {
+            (0, 0) => write!(f, "\nEverything is in order."),
+            (0, _) => write!(f, "\nNo findings.{skipped}"),
+            (1, _) => write!(f, "\nOne finding.{skipped}"),
+            (more, _) => write!(f, "\n{more} findings.{skipped}"),
         }
     }
 }
@@ -93,6 +125,13 @@ struct Patient<'a> {
     now: Timestamp,
 }
 
+/// What other checks hang on.
+#[derive(Clone, Copy, Debug)]
+struct Answers {
+    table: bool,
+    address: bool,
+}
+
 /// Runs every check that can be run.
 pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let patient = Patient { target, config: target.config()?, table: target.table()?, now: io.clock.now() };
@@ -101,13 +140,22 @@ pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Fail
     let table_answers = stack::look_at_table(&patient, &mut report).await;
     let contents = stack::look_at_secret(&patient, &mut report).await;
     io.say("looking at the stack's address");
-    stack::look_at_address(&patient, contents.as_ref(), &mut report).await;
+    let address_answers = stack::look_at_address(&patient, contents.as_ref(), &mut report).await;
+    let answers = Answers { table: table_answers, address: address_answers };
     let secrets = contents.as_ref().and_then(|contents| contents.current.incomplete().ok());
     match (&contents, &secrets) {
         (Some(contents), Some(secrets)) => {
-            look_at_vendors(&patient, table_answers, contents, secrets, &mut report, io).await?
+            look_at_vendors(&patient, answers, contents, secrets, &mut report, io).await?
         }
-        _ => report.skipped("vendors", "neither can be asked without the secret"),
+        _ => {
+            for names in [
+                livechat::OF_APP,
+                livechat::OF_TOKEN,
+                &["installs", "access key", "Botcopy access token", "Botcopy API key"],
+            ] {
+                report.all_skipped(names, "no vendor can be asked without the secret");
+            }
+        }
     }
     if table_answers {
         callers::look_at_callers(&patient, &mut report).await;
@@ -116,26 +164,29 @@ pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Fail
     if table_answers {
         io.say("looking for what was left undone");
         stack::look_at_backlog(&patient, &mut report, io).await;
+    } else {
+        report.all_skipped(&["backlog", "unreadable", "waiting", "parked"], NO_TABLE);
     }
-    let exit = if report.findings == 0 { Exit::Done } else { Exit::Finding };
-    Ok(Answer::new(exit, &report))
+    Ok(Answer::new(report.exit(), &report))
 }
 
 async fn look_at_vendors(
     patient: &Patient<'_>,
-    table_answers: bool,
+    answers: Answers,
     contents: &Contents,
     secrets: &Secrets,
     report: &mut Report,
     io: &mut Io<'_>,
 ) -> Result<(), Failure> {
     io.say("asking LiveChat");
-    if table_answers {
+    if answers.table {
         livechat::look_at_app(patient, secrets, report).await?;
+    } else {
+        report.all_skipped(livechat::OF_APP, NO_TABLE);
     }
     livechat::look_at_token(patient, contents, secrets, report).await;
     io.say("asking Botpress");
-    botpress::look_at_installs(patient, table_answers, contents, secrets, report).await;
-    botcopy::look_at_keys(patient, table_answers, contents, secrets, report, io).await;
+    botpress::look_at_installs(patient, answers.table, contents, secrets, report).await;
+    botcopy::look_at_keys(patient, answers, contents, secrets, report, io).await;
     Ok(())
 }

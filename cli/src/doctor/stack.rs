@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use shared::clock::Timestamp;
+use shared::endpoint::Endpoint;
 use shared::store::{Parked, VendorState};
-use shared::vault::{self, Contents};
+use shared::vault::{self, Contents, Version};
 use shared::{secrets, store};
 
-use super::{Patient, Report};
+use super::{NO_TABLE, Patient, Report};
 use crate::Io;
 use crate::operate::progress;
 use crate::output::causes;
@@ -45,6 +46,7 @@ pub(super) async fn look_at_table(patient: &Patient<'_>, report: &mut Report) ->
                 }
             };
             report.finding("table", format!("{name}: {says}"), cure);
+            report.all_skipped(&["sweep", "rate limit", "vendor"], NO_TABLE);
             return false;
         }
     };
@@ -143,8 +145,12 @@ pub(super) async fn look_at_secret(patient: &Patient<'_>, report: &mut Report) -
 
 fn cure_of_incomplete(contents: &Contents, error: &secrets::Error) -> &'static str {
     let secrets::Error::Malformed(complaint) = error else { return "Check the secret." };
+    if complaint.starts_with("botcopyBots") {
+        return "hitl connect botcopy --own-keys --bot with each bot's id; remove the key from the secret where no bot has keys of its own.";
+    }
     if complaint.starts_with("botcopyHeader") {
-        return "Give it the portal's custom header as {\"name\": …, \"value\": …}, or remove it where the portal has none.";
+        return "hitl connect botcopy --header with the name of the portal's custom header, or remove botcopyHeader from the secret where the \
+                portal has none.";
     }
     if complaint.starts_with("botcopy") {
         return "hitl connect botcopy; in a stack without Botcopy remove both from the secret.";
@@ -155,14 +161,20 @@ fn cure_of_incomplete(contents: &Contents, error: &secrets::Error) -> &'static s
     }
 }
 
-/// Whether the stack answers at its address, and as its callers need it.
-pub(super) async fn look_at_address(patient: &Patient<'_>, contents: Option<&Contents>, report: &mut Report) {
+/// Whether the stack answers at its address, and as its callers need it; tells whether anything answers there.
+pub(super) async fn look_at_address(patient: &Patient<'_>, contents: Option<&Contents>, report: &mut Report) -> bool {
+    /// What hangs on the address.
+    const BEHIND: &[&str] = &["version", "path key", "webhook route"];
     let Some(endpoint) = patient.target.endpoint() else {
         report.skipped("address", "HITL_URL is not known; --url or --stack gives it");
-        return;
+        report.all_skipped(BEHIND, "the address is not known");
+        return false;
     };
     match endpoint.get("health").await {
-        Ok(answer) if answer.status == 200 => report.ok("address", "the function actions answers"),
+        Ok(answer) if answer.status == 200 => {
+            report.ok("address", "the function actions answers");
+            read_version(&answer.body, &shared::VERSION, report);
+        }
         Ok(answer) => report.finding(
             "address",
             format!("/health is answered with {}", answer.status),
@@ -174,10 +186,35 @@ pub(super) async fn look_at_address(patient: &Patient<'_>, contents: Option<&Con
                 causes(&error),
                 "Compare HITL_URL with the stack's outputs; the HTTP API may be gone, or your network may not let you out.",
             );
-            return;
+            report.all_skipped(BEHIND, "nothing answers at the stack's address");
+            return false;
         }
     }
-    let Some(current) = contents.map(|contents| &contents.current) else { return };
+    match contents {
+        Some(contents) => look_at_routes(patient, &endpoint, &contents.current, report).await,
+        None => report.all_skipped(&["path key", "webhook route"], "the secret cannot be read"),
+    }
+    true
+}
+
+/// Whether the functions were built from what this command was built from; `0.1.0 (0123456789ab)` where the build knew its commit.
+fn read_version(health: &str, own: &str, report: &mut Report) {
+    const NAME: &str = "version";
+    const CURE: &str = "Command and functions belong together: install the command of the stack's release, or deploy the release of this \
+                        command.";
+    let Some(functions) = health.strip_prefix("ok ") else {
+        return report.finding(NAME, format!("the functions do not tell theirs; this command is {own}"), CURE);
+    };
+    let same_version = functions.split(' ').next() == own.split(' ').next();
+    let both_know_commits = functions.contains('(') && own.contains('(');
+    if functions == own || (same_version && !both_know_commits) {
+        report.ok(NAME, format!("functions and command are {functions}"));
+    } else {
+        report.finding(NAME, format!("the functions are {functions}, this command is {own}"), CURE);
+    }
+}
+
+async fn look_at_routes(patient: &Patient<'_>, endpoint: &Endpoint, current: &Version, report: &mut Report) {
     if let Some(key) = current.text(secrets::BOTPRESS_PATH_KEY) {
         let integration_id = current.plain(crate::connect::INTEGRATION_ID).unwrap_or_default();
         let integration_id = if integration_id.is_empty() { "hitl-doctor".to_owned() } else { integration_id };
@@ -327,4 +364,26 @@ fn say_what_is_parked(parked: &[Parked], now: Timestamp) -> String {
     let since = parked.iter().map(|item| item.parked_at.unwrap_or(item.position.at)).min();
     let hours = since.map_or(0, |at| now.since(at).as_secs() / 3_600);
     format!("{} items could not be delivered; the oldest was put aside {hours} h ago", parked.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Verdict;
+
+    #[test]
+    fn a_command_and_functions_of_different_builds_are_told_apart() {
+        for (health, own, is_ok) in [
+            ("ok 0.1.0 (abc)", "0.1.0 (abc)", true),
+            ("ok 0.1.0", "0.1.0 (abc)", true),
+            ("ok 0.1.0 (abc)", "0.1.0", true),
+            ("ok 0.1.0 (abc)", "0.1.0 (def)", false),
+            ("ok 0.2.0", "0.1.0", false),
+            ("ok", "0.1.0", false),
+        ] {
+            let mut report = Report::default();
+            read_version(health, own, &mut report);
+            assert_eq!(report.checks.remove(0).verdict == Verdict::Ok, is_ok, "{health} {own}");
+        }
+    }
 }

@@ -253,12 +253,12 @@ async fn a_botcopy_session_is_closed_for_both_sides() {
     let session = session(&world);
     let mut operator = Operator::new(&world);
     let id = text(&session, "session_id");
-    assert_eq!(operator.does(&["close", id, "--json"]).await.json()["result"], "closed");
+    assert_eq!(operator.does(&["close", id, "--json", "--yes"]).await.json()["result"], "closed");
     world.settle().await;
     assert!(world.stack.livechat.open_chats().is_empty());
     assert!(!world.stack.botcopy.is_paused(&user), "the bot has resumed");
     assert_eq!(world.entries("dialogflow_called", "/event", "welcome_back").len(), 1, "as the stack is configured");
-    assert_eq!(operator.does(&["close", id, "--json"]).await.json()["result"], "was_over");
+    assert_eq!(operator.does(&["close", id, "--json", "--yes"]).await.json()["result"], "was_over");
 
     let shown = world.widget_shows(&user, "agent").len();
     world.widget_says(&user, tests::ASK).await;
@@ -273,7 +273,7 @@ async fn a_close_that_botcopy_cannot_be_told_of_goes_on_by_itself() {
     let user = world.handed_over_user().await;
     world.stack.botcopy.faults().always("push", Fault::answer(503, ""));
     let session = session(&world);
-    let closing = Operator::new(&world).does(&["close", text(&session, "session_id"), "--json"]).await.json();
+    let closing = Operator::new(&world).does(&["close", text(&session, "session_id"), "--json", "--yes"]).await.json();
     assert_eq!(closing["result"], "closing");
     assert!(world.stack.botcopy.is_paused(&user));
     world.stack.botcopy.faults().clear();
@@ -309,7 +309,7 @@ async fn erasing_a_botcopy_user_leaves_nothing_of_them_and_everything_of_others(
     let person = world.items("user").into_iter().find(|one| text(one, "user_id") == id).unwrap();
 
     let mut operator = Operator::new(&world);
-    let erased = operator.does(&["erase", id, "--json"]).await.json();
+    let erased = operator.does(&["erase", id, "--json", "--yes"]).await.json();
     assert_eq!(erased["kept"], json!([]));
     assert_eq!((&erased["removed"]["session"], &erased["removed"]["user"]), (&json!(1), &json!(1)), "{erased}");
     assert_eq!(erased["removed"]["heard"], 1, "what was said, too: {erased}");
@@ -326,7 +326,7 @@ async fn erasing_a_botcopy_user_leaves_nothing_of_them_and_everything_of_others(
     assert!(!world.stack.botcopy.is_paused(&user), "the open session was ended first");
     assert_eq!(world.stack.livechat.open_chats().len(), 1, "and its chat; the other's goes on");
 
-    let again = operator.run(&["erase", id]).await;
+    let again = operator.run(&["erase", id, "--yes"]).await;
     assert_eq!((again.status, again.progress.contains("there is no user")), (1, true), "{}", again.progress);
     world.widget_says(&user, tests::ASK).await;
     assert!(world.stack.botcopy.is_paused(&user), "the user may come back, as somebody new");

@@ -9,6 +9,14 @@ use tests::{ANNA, SECRET_ID, World};
 
 use crate::operator::Operator;
 
+const OTHER_ORGANIZATION: &str = "00000000-0000-4000-8000-000000000000";
+
+/// The ids of a report's checks with this verdict.
+fn ids(report: &Value, verdict: &str) -> Vec<String> {
+    let checks = report["checks"].as_array().unwrap().iter().filter(|one| one["verdict"] == verdict);
+    checks.map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+}
+
 /// A connected world in which everything is in order.
 pub async fn healthy() -> World {
     connected(World::unconnected().await).await
@@ -51,6 +59,7 @@ async fn a_setting_that_does_not_fit_is_named_with_its_cure() {
         ("LIVECHAT_GROUP_ID", "99", "group", "no group 99", "0 (General), 1 (Support)"),
         ("LIVECHAT_CLIENT_ID", "00000000000000000000000000000000", "app", "client", "LIVECHAT_CLIENT_ID"),
         ("LIVECHAT_REDIRECT_URI", "https://elsewhere.example.com", "app", "redirect", "LIVECHAT_REDIRECT_URI"),
+        ("LIVECHAT_ORGANIZATION_ID", OTHER_ORGANIZATION, "app", "organization", "LIVECHAT_ORGANIZATION_ID"),
         ("TABLE_NAME", "another", "table", "another", "no such table"),
         ("SECRET_ID", "another", "secret", "no such secret", "SECRET_ID"),
         ("HITL_URL", "http://127.0.0.1:9", "address", "no connection", "HITL_URL"),
@@ -58,7 +67,7 @@ async fn a_setting_that_does_not_fit_is_named_with_its_cure() {
         let mut operator = Operator::new(&world).with(variable, value);
         assert_found(&mut operator, name, says, cure).await;
     }
-    let mut operator = Operator::new(&world).with("LIVECHAT_ORGANIZATION_ID", "00000000-0000-4000-8000-000000000000");
+    let mut operator = Operator::new(&world).with("LIVECHAT_ORGANIZATION_ID", OTHER_ORGANIZATION);
     assert_found(&mut operator, "webhook route", "another", "LiveChatOrganizationId").await;
     Operator::new(&world).does(&["doctor"]).await;
 }
@@ -208,4 +217,84 @@ async fn a_doctor_changes_nothing() {
     let harmless = ["call_answered", "token_issued", "operation_called"];
     let changes: Vec<_> = world.stack.journal.since(effects).into_iter().map(|entry| entry.effect).collect();
     assert!(changes.iter().all(|effect| harmless.contains(effect)), "{changes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_hangs_on_a_failed_check_is_skipped_and_counted() {
+    let world = healthy().await;
+    world.stack.livechat.set_agent_token_valid(false);
+    let report = Operator::new(&world).run(&["doctor", "--json"]).await.json();
+    assert_eq!(ids(&report, "finding"), ["agent-token"]);
+    assert_eq!(ids(&report, "skipped"), ["region", "scopes", "webhooks", "webhooks-are-sent"]);
+    assert_eq!(report["skipped"], 4);
+    world.stack.livechat.set_agent_token_valid(true);
+
+    let report = Operator::new(&world).with("TABLE_NAME", "another").run(&["doctor", "--json"]).await.json();
+    assert_eq!(ids(&report, "finding"), ["table"]);
+    let hanging = [
+        "sweep",
+        "rate-limit",
+        "vendor",
+        "app",
+        "group",
+        "installs",
+        "access-key",
+        "backlog",
+        "unreadable",
+        "waiting",
+        "parked",
+    ];
+    assert_eq!(ids(&report, "skipped"), hanging);
+
+    let report = Operator::new(&world).with("SECRET_ID", "another").run(&["doctor", "--json"]).await.json();
+    assert_eq!(ids(&report, "finding"), ["secret"]);
+    let skipped = ids(&report, "skipped");
+    for hanging in ["path-key", "webhook-route", "app", "agent-token", "webhooks", "access-key"] {
+        assert!(skipped.iter().any(|one| one == hanging), "{hanging}: {skipped:?}");
+    }
+
+    let report = Operator::new(&world).with("HITL_URL", "http://127.0.0.1:9").run(&["doctor", "--json"]).await.json();
+    assert_eq!(ids(&report, "finding"), ["address", "webhooks"], "webhooks lead to another address then");
+    assert_eq!(ids(&report, "skipped"), ["version", "path-key", "webhook-route"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_called_in_order_that_was_not_looked_at() {
+    let world = healthy().await;
+    let ran = Operator::new(&world).with("HITL_URL", "").does(&["doctor"]).await;
+    assert!(ran.out.contains("No findings. 5 checks were skipped"), "{}", ran.out);
+    assert!(!ran.out.contains("in order"), "{}", ran.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malformed_header_of_botcopy_is_named_and_hides_nothing_else() {
+    let world = healthy().await;
+    for header in [json!("X-Shop: s3cret"), json!({ "name": "X-Shop" }), json!(["X-Shop", "s3cret"])] {
+        change(&world, "botcopyHeader", header);
+        let mut operator = Operator::new(&world);
+        assert_found(&mut operator, "secret", "botcopyHeader has to be an object", "hitl connect botcopy --header")
+            .await;
+        let report = operator.run(&["doctor", "--json"]).await;
+        assert!(!report.out.contains("s3cret"), "{}", report.out);
+        let good = ids(&report.json(), "ok");
+        for looked_at in ["app", "agent-token", "webhooks", "access-key"] {
+            assert!(good.iter().any(|one| one == looked_at), "{looked_at}: {good:?}");
+        }
+    }
+}
+
+/// Scripts go by them.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_check_has_an_id_that_stands_in_the_documents() {
+    let documented = include_str!("../../../docs/operations.md");
+    let world = healthy().await;
+    let mut seen = 0;
+    for (variable, value) in [("LIVECHAT_GROUP_ID", "0"), ("TABLE_NAME", "another"), ("SECRET_ID", "another")] {
+        let report = Operator::new(&world).with(variable, value).run(&["doctor", "--json"]).await.json();
+        for id in ["ok", "finding", "skipped"].into_iter().flat_map(|verdict| ids(&report, verdict)) {
+            assert!(documented.contains(&format!("`{id}`")), "{id}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 40, "{seen}");
 }

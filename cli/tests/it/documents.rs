@@ -64,7 +64,8 @@ async fn help(arguments: &[&str]) -> Option<String> {
     let mut io = Io {
         out: &mut out,
         progress: &mut progress,
-        ask: &mut |_| Ok(String::new()),
+        ask: &mut |_, _| Ok(String::new()),
+        colour: false,
         environment: &|_| None,
         clock: Clock::system(),
         interrupt: pin!(std::future::pending()),

@@ -181,11 +181,11 @@ async fn what_is_left_of_an_ended_session_stays_parked_until_it_is_discarded() {
     let over = operator.run(&["redrive", &name, "--json"]).await;
     assert_eq!((over.status, over.json()["redriven"][0]["result"].as_str()), (1, Some("session_over")));
     assert_eq!(world.items("parked").len(), 1);
-    operator.does(&["discard", &name]).await;
+    operator.does(&["discard", &name, "--yes"]).await;
     assert!(world.items("parked").is_empty());
     let everything = format!("{:?}", world.stack.table.items().unwrap());
     assert!(!everything.contains("canary"));
-    assert_eq!(operator.run(&["discard", &name]).await.status, 1);
+    assert_eq!(operator.run(&["discard", &name, "--yes"]).await.status, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -251,13 +251,13 @@ async fn a_bot_that_does_not_know_of_an_end_is_told_by_hand() {
     let id = text(&session, "session_id");
     assert_eq!((text(&session, "session_state"), world.bot_events("hitlStopped").len()), ("closed", 0));
     let mut operator = Operator::new(&world);
-    let not_told = operator.run(&["close", id, "--json"]).await;
+    let not_told = operator.run(&["close", id, "--json", "--yes"]).await;
     assert_eq!((not_told.status, &not_told.json()["result"]), (1, &json!("bot_not_told")));
     world.stack.botpress.faults().clear();
-    assert_eq!(operator.does(&["close", id, "--json"]).await.json()["result"], "closed");
+    assert_eq!(operator.does(&["close", id, "--json", "--yes"]).await.json()["result"], "closed");
     world.settle().await;
     assert!(!world.stack.botpress.is_escalated(&user.conversation_id));
-    assert_eq!(operator.does(&["close", id, "--json"]).await.json()["result"], "was_over");
+    assert_eq!(operator.does(&["close", id, "--json", "--yes"]).await.json()["result"], "was_over");
     assert_eq!(world.bot_events("hitlStopped").len(), 1);
 }
 
@@ -284,12 +284,12 @@ async fn a_parked_end_of_an_earlier_version_is_told_by_redrive_and_by_close() {
                 let redriven = operator.does(&["redrive", "--all", "--json"]).await.json();
                 assert_eq!(redriven["redriven"][0]["result"], "delivered");
             }
-            _ => assert_eq!(operator.does(&["close", id, "--json"]).await.json()["result"], "closed"),
+            _ => assert_eq!(operator.does(&["close", id, "--json", "--yes"]).await.json()["result"], "closed"),
         }
         world.settle().await;
         assert!(!world.stack.botpress.is_escalated(&user.conversation_id), "{command}");
         assert!(world.items("parked").is_empty(), "{command}");
-        assert_eq!(operator.does(&["close", id, "--json"]).await.json()["result"], "was_over");
+        assert_eq!(operator.does(&["close", id, "--json", "--yes"]).await.json()["result"], "was_over");
         assert_eq!(world.bot_events("hitlStopped").len(), 1, "{command}");
     }
 }
@@ -301,13 +301,13 @@ async fn a_session_is_closed_for_both_sides() {
     let session = world.items("session").remove(0);
     let id = text(&session, "session_id");
     let mut operator = Operator::new(&world);
-    assert_eq!(operator.does(&["close", id, "--json"]).await.json()["result"], "closed");
+    assert_eq!(operator.does(&["close", id, "--json", "--yes"]).await.json()["result"], "closed");
     world.settle().await;
     assert!(world.stack.livechat.open_chats().is_empty());
     assert!(!world.stack.botpress.is_escalated(&user.conversation_id));
     assert_eq!(world.bot_events("hitlStopped").len(), 1);
-    assert_eq!(operator.does(&["close", id, "--json"]).await.json()["result"], "was_over");
-    assert_eq!(operator.run(&["close", "nobody"]).await.status, 1);
+    assert_eq!(operator.does(&["close", id, "--json", "--yes"]).await.json()["result"], "was_over");
+    assert_eq!(operator.run(&["close", "nobody", "--yes"]).await.status, 1);
     world.escalate(&user).await.expect("the user is free to start another");
 }
 
@@ -346,7 +346,7 @@ async fn a_close_that_a_vendor_cannot_be_told_of_goes_on_by_itself() {
     let _user = later(&world, "Ann").await;
     let session = world.items("session").remove(0);
     world.stack.livechat.faults().always("agent/action/deactivate_chat", Fault::answer(503, ""));
-    let closing = Operator::new(&world).does(&["close", text(&session, "session_id"), "--json"]).await.json();
+    let closing = Operator::new(&world).does(&["close", text(&session, "session_id"), "--json", "--yes"]).await.json();
     assert_eq!(closing["result"], "closing");
     world.stack.livechat.faults().clear();
     world.catch_up().await;
@@ -382,7 +382,7 @@ async fn erasing_a_user_leaves_nothing_of_them_and_everything_of_others() {
     let person = world.items("user").into_iter().find(|one| text(one, "user_id") == id).unwrap();
 
     let mut operator = Operator::new(&world);
-    let erased = operator.does(&["erase", &id, "--json"]).await.json();
+    let erased = operator.does(&["erase", &id, "--json", "--yes"]).await.json();
     assert_eq!(erased["kept"], json!([]));
     assert_eq!((&erased["removed"]["session"], &erased["removed"]["user"]), (&json!(2), &json!(1)), "{erased}");
     world.settle().await;
@@ -411,7 +411,7 @@ async fn erasing_a_user_leaves_nothing_of_them_and_everything_of_others() {
     assert!(world.stack.livechat.open_chats().is_empty(), "the open session was ended first");
     assert!(!world.stack.botpress.is_escalated(&user.conversation_id));
 
-    let again = operator.run(&["erase", &id]).await;
+    let again = operator.run(&["erase", &id, "--yes"]).await;
     assert_eq!((again.status, again.progress.contains("there is no user")), (1, true), "{}", again.progress);
     world.escalate(&user).await.expect("the user may come back, as somebody new");
 }
@@ -427,7 +427,7 @@ async fn what_is_parked_of_a_session_that_has_gone_is_erased() {
     let of_annabel = |item: &Value| text(item, "entity") != "parked";
     world.stack.table.delete_expired(world.now() + Duration::from_secs(32 * 86_400), of_annabel).unwrap();
     assert_eq!((world.items("session").len(), world.items("parked").len()), (0, 1));
-    let erased = Operator::new(&world).does(&["erase", &id, "--json"]).await.json();
+    let erased = Operator::new(&world).does(&["erase", &id, "--json", "--yes"]).await.json();
     assert_eq!((&erased["removed"]["parked"], &erased["kept"]), (&json!(1), &json!([])), "{erased}");
     assert!(world.items("parked").is_empty());
 }
@@ -441,7 +441,28 @@ async fn what_has_expired_is_erased_whosever_it_was() {
     let parked = world.items("parked").remove(0);
     world.change_item(&parked, "REMOVE user_id SET expires_at = :past", json!({ ":past": { "N": "1" } })).await;
     let id = world.stack.botpress.downstream_user(&user.user_id).unwrap();
-    let erased = Operator::new(&world).does(&["erase", &id, "--json"]).await.json();
+    let erased = Operator::new(&world).does(&["erase", &id, "--json", "--yes"]).await.json();
     assert_eq!((&erased["expired"], world.items("parked").len()), (&json!(1), 0), "{erased}");
     assert!(!world.items("session").is_empty(), "the other user's session goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_undone_is_asked_about() {
+    let world = World::in_process().await;
+    later(&world, "Ann").await;
+    let session = world.items("session").remove(0);
+    let (id, user) = (text(&session, "session_id"), text(&session, "user_id"));
+    for (command, argument) in [("close", id), ("erase", user)] {
+        for answer in ["no", "", "yess"] {
+            let refused = Operator::new(&world).asked("NOTHING", answer).run(&[command, argument]).await;
+            assert_eq!(
+                (refused.status, refused.progress.contains("--yes")),
+                (1, true),
+                "{command} {answer:?}: {refused:?}"
+            );
+        }
+        assert_eq!(text(&world.items("session")[0], "session_state"), "active");
+    }
+    Operator::new(&world).asked("NOTHING", "yes").does(&["close", id]).await;
+    assert_eq!(text(&world.items("session")[0], "session_state"), "closed");
 }

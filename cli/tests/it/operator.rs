@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::pin::Pin;
 
-use cli::Io;
+use cli::{Echo, Io};
 use serde_json::{Value, json};
 use tests::World;
 
@@ -86,7 +86,7 @@ impl<'a> Operator<'a> {
         line.extend(arguments.iter().map(OsString::from));
         let (mut out, mut progress) = (Vec::new(), Vec::new());
         let (answers, meanwhile) = (&mut self.answers, &mut self.meanwhile);
-        let mut ask = |_: &str| {
+        let mut ask = |_: &str, _: Echo| {
             if let Some(happens) = meanwhile.take() {
                 happens();
             }
@@ -97,6 +97,7 @@ impl<'a> Operator<'a> {
             out: &mut out,
             progress: &mut progress,
             ask: &mut ask,
+            colour: false,
             environment: &nothing,
             clock: self.world.clock(),
             interrupt: self.interrupt.as_mut(),

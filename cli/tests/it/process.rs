@@ -65,6 +65,20 @@ async fn usage_settings_and_refusals_have_their_own_status() {
     let (status, _, progress) = hitl(&["--sandbox", "http://127.0.0.1:9", "doctor"], "").await;
     assert_eq!((status, progress.contains("cargo run -- serve")), (2, true), "{progress}");
 
+    let (status, out, _) = hitl(&["frobnicate", "--json"], "").await;
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((status, answer["error"].as_str().unwrap().contains("frobnicate")), (2, true), "{out}");
+    assert_eq!(hitl(&["--version"], "").await.1, format!("hitl {}\n", *shared::VERSION));
+    let (status, _, progress) = hitl(&["--table", "t", "--secret", "s", "parked"], "").await;
+    assert_eq!((status, progress.contains("AWS region")), (2, true), "{progress}");
+    let (status, _, progress) = hitl(&["--stack", "s", "deploy", "--from", "nowhere"], "").await;
+    assert_eq!((status, progress.contains("SHA256SUMS")), (2, true), "{progress}");
+    assert!(hitl(&["completions", "bash"], "").await.1.contains("_hitl"));
+    let manual = hitl(&["man"], "").await.1;
+    for page in ["hitl", "hitl-doctor", "hitl-connect-livechat"] {
+        assert!(manual.lines().any(|line| line == format!(".\\\" page {page}")), "{page}");
+    }
+
     let world = World::in_real_time().await;
     let operator = Operator::new(&world);
     let file = operator.file().to_str().unwrap();
@@ -114,7 +128,7 @@ async fn erases_in_little_memory(items: usize, bytes: usize) {
     let file = operator.file().to_str().unwrap().to_owned();
     let erase = move || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hitl"));
-        let command = command.args(["--sandbox", &file, "erase", "ann", "--json"]).env_clear();
+        let command = command.args(["--sandbox", &file, "erase", "ann", "--yes", "--json"]).env_clear();
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let peak = peak_megabytes(child.id());
         (child.wait_with_output().unwrap(), peak)

@@ -55,7 +55,7 @@ pub async fn handle(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Result<
 
 async fn answer(handoff: &Handoff, request: &Request, deadline: Timestamp) -> Response<String> {
     match route::find(&ROUTES, &request.method, &request.path) {
-        Some((Endpoint::Health, _)) => text(StatusCode::OK, "ok"),
+        Some((Endpoint::Health, _)) => text(StatusCode::OK, &format!("ok {}", *shared::VERSION)),
         Some((Endpoint::Botpress, key)) => Box::pin(routes::botpress::respond(handoff, request, key, deadline)).await,
         Some((Endpoint::Botcopy, _)) => Box::pin(routes::botcopy::respond(handoff, request)).await,
         None => text(StatusCode::NOT_FOUND, "not found"),

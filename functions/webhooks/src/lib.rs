@@ -54,7 +54,7 @@ pub async fn handle(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Result<
 
 async fn answer(handoff: &Handoff, request: &Request, context: &Context) -> Response<String> {
     match route::find(&ROUTES, &request.method, &request.path) {
-        Some((Endpoint::Health, _)) => text(StatusCode::OK, "ok"),
+        Some((Endpoint::Health, _)) => text(StatusCode::OK, &format!("ok {}", *shared::VERSION)),
         Some((Endpoint::LiveChat, _)) => {
             let patience_end = handoff.clock.now() + LIVECHAT_PATIENCE;
             let deadline = end(handoff, context).min(patience_end) - ANSWER_MARGIN;

@@ -1,0 +1,68 @@
+//! What to change when LiveChat does not accept the app: client id, redirect URI or organization.
+
+use shared::{handoff, livechat};
+
+const CLIENT: &str = "Compare LIVECHAT_CLIENT_ID (parameter LiveChatClientId) with the app's client id in LiveChat's developer console; \
+                      an app that was removed there is not known either.";
+const REDIRECT: &str = "In LiveChat's developer console list this redirect URI in the app (App authorization), or set \
+                        LIVECHAT_REDIRECT_URI (parameter LiveChatRedirectUri) to a listed one: same scheme and host, the listed path \
+                        a prefix.";
+const ORGANIZATION: &str = "Compare LIVECHAT_ORGANIZATION_ID (parameter LiveChatOrganizationId) with Settings, Account at LiveChat; \
+                            a licence that has expired is refused in the same way.";
+const PASSING: &str = "Try again; if it stays, ask LiveChat's status page.";
+
+/// The cure of a refusal, as far as LiveChat tells what it has refused.
+pub(crate) fn cure(error: &livechat::Error) -> String {
+    let Some(refusal) = error.refusal() else { return PASSING.to_owned() };
+    of_refusal(refusal.code.as_deref(), &refusal.message.as_deref().unwrap_or_default().to_lowercase())
+}
+
+/// The same for what the functions' own check says.
+pub(crate) fn cure_of_check(error: &handoff::Error) -> String {
+    match error {
+        handoff::Error::LiveChat(refused) => cure(refused),
+        handoff::Error::Explained { cause, .. } => cure_of_check(cause),
+        _ => PASSING.to_owned(),
+    }
+}
+
+/// A client id and a redirect URI that are not known have the same code, and only the sentence, which is not documented, tells them apart.
+fn of_refusal(code: Option<&str>, message: &str) -> String {
+    let named = |word: &str| message.contains(word);
+    match code {
+        Some("access_denied" | "forbidden" | "resource_not_found") => ORGANIZATION.to_owned(),
+        Some("unauthorized_client" | "invalid_client" | "invalid_request") if named("redirect") => REDIRECT.to_owned(),
+        Some("unauthorized_client" | "invalid_client" | "invalid_request") if named("organization") => {
+            ORGANIZATION.to_owned()
+        }
+        Some("unauthorized_client" | "invalid_client") if named("client") => CLIENT.to_owned(),
+        Some("unauthorized_client" | "invalid_client") => format!("{CLIENT} {REDIRECT}"),
+        Some("invalid_request" | "bad_request") => format!("{CLIENT} {ORGANIZATION} {REDIRECT}"),
+        _ => PASSING.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_names_what_livechat_has_refused_and_nothing_else() {
+        let cases = [
+            (Some("unauthorized_client"), "redirect_uri is not whitelisted", "LIVECHAT_REDIRECT_URI"),
+            (Some("unauthorized_client"), "client_id is not known", "LIVECHAT_CLIENT_ID"),
+            (Some("access_denied"), "", "LIVECHAT_ORGANIZATION_ID"),
+            (Some("invalid_request"), "organization_id is malformed", "LIVECHAT_ORGANIZATION_ID"),
+            (Some("temporarily_unavailable"), "", "status page"),
+            (None, "", "status page"),
+        ];
+        let all = ["LIVECHAT_REDIRECT_URI", "LIVECHAT_CLIENT_ID", "LIVECHAT_ORGANIZATION_ID", "status page"];
+        for (code, message, expected) in cases {
+            let cure = of_refusal(code, message);
+            let named: Vec<_> = all.into_iter().filter(|one| cure.contains(one)).collect();
+            assert_eq!(named, [expected], "{code:?} {message}");
+        }
+        let both = of_refusal(Some("unauthorized_client"), "");
+        assert!(both.contains("LIVECHAT_CLIENT_ID") && both.contains("LIVECHAT_REDIRECT_URI"), "{both}");
+    }
+}

@@ -1,0 +1,263 @@
+//! What CloudFormation answers through the AWS CLI, and what follows from it; no calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::output::Failure;
+
+/// A stack that is there.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Existing {
+    pub parameters: BTreeMap<String, String>,
+    /// CloudFormation's `StackStatus`.
+    pub status: String,
+}
+
+impl Existing {
+    pub fn read(described: &str) -> Self {
+        let described: Value = serde_json::from_str(described).unwrap_or_default();
+        let stack = described.pointer("/Stacks/0").cloned().unwrap_or_default();
+        let parameters = list(&stack, "Parameters")
+            .filter_map(|one| Some((text(one, "ParameterKey")?, text(one, "ParameterValue")?)));
+        Self { parameters: parameters.collect(), status: text(&stack, "StackStatus").unwrap_or_default() }
+    }
+
+    /// Whether the stack is only the place of a change set that has never been executed.
+    pub fn is_empty(&self) -> bool {
+        self.status == "REVIEW_IN_PROGRESS"
+    }
+
+    /// Why nothing can be changed now.
+    pub fn obstacle(&self, name: &str) -> Option<Failure> {
+        match progress(&self.status) {
+            Progress::Going if !self.is_empty() => Some(Failure::refused(format!(
+                "the stack {name} is {}: wait until that is over, and run this again.",
+                self.status
+            ))),
+            Progress::Failed if !self.status.starts_with("UPDATE_ROLLBACK_COMPLETE") => {
+                Some(Failure::refused(format!(
+                    "the stack {name} is {}, and CloudFormation changes no such stack. If it has never worked, delete it (aws cloudformation \
+                 delete-stack --stack-name {name}) and run this again.",
+                    self.status
+                )))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// How far a stack is with what was asked of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    Going,
+    Done,
+    Failed,
+}
+
+pub(super) fn progress(status: &str) -> Progress {
+    match status {
+        "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "IMPORT_COMPLETE" => Progress::Done,
+        _ if status.ends_with("_IN_PROGRESS") => Progress::Going,
+        _ => Progress::Failed,
+    }
+}
+
+/// What `create-change-set` takes: values that are given, and the stack's own for all others that the template still has.
+pub(super) fn parameters(
+    template: &BTreeSet<String>,
+    given: &BTreeMap<String, String>,
+    existing: &BTreeMap<String, String>,
+) -> Result<Value, Failure> {
+    if let Some(unknown) = given.keys().find(|name| !template.contains(*name)) {
+        return Err(Failure::stopped(format!(
+            "the template has no parameter {unknown}; docs/configuration.md lists them."
+        )));
+    }
+    let entry = |name: &String| match (given.get(name), existing.get(name)) {
+        (Some(value), _) => Some(json!({ "ParameterKey": name, "ParameterValue": value })),
+        (None, Some(_)) => Some(json!({ "ParameterKey": name, "UsePreviousValue": true })),
+        (None, None) => None,
+    };
+    Ok(template.iter().filter_map(entry).collect())
+}
+
+/// A change that CloudFormation would make.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Change {
+    pub action: String,
+    pub resource: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Whether the resource is made anew: `True`, `False`, `Conditional`; nothing for new ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replacement: Option<String>,
+}
+
+/// What has become of a change set.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ChangeSet {
+    Pending,
+    Ready(Vec<Change>),
+    Empty,
+    Failed(String),
+}
+
+impl ChangeSet {
+    pub fn read(described: &str) -> Self {
+        let described: Value = serde_json::from_str(described).unwrap_or_default();
+        let reason = text(&described, "StatusReason").unwrap_or_default();
+        match text(&described, "Status").as_deref() {
+            Some("CREATE_COMPLETE") => Self::Ready(list(&described, "Changes").filter_map(change).collect()),
+            Some("FAILED")
+                if reason.contains("didn't contain changes") || reason.contains("No updates are to be performed") =>
+            {
+                Self::Empty
+            }
+            Some("CREATE_PENDING" | "CREATE_IN_PROGRESS") => Self::Pending,
+            Some(status) => Self::Failed(format!("{status}: {reason}")),
+            None => Self::Failed("the AWS CLI's answer has no status".to_owned()),
+        }
+    }
+}
+
+fn change(one: &Value) -> Option<Change> {
+    let one = one.get("ResourceChange")?;
+    Some(Change {
+        action: text(one, "Action")?,
+        resource: text(one, "LogicalResourceId")?,
+        kind: text(one, "ResourceType")?,
+        replacement: text(one, "Replacement"),
+    })
+}
+
+/// Something that has happened to a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Event {
+    pub id: String,
+    pub status: String,
+    pub resource: String,
+    pub kind: String,
+    pub reason: Option<String>,
+}
+
+impl Event {
+    /// What has happened since the event with this id, oldest first; everything that is listed, if it is not among it.
+    pub fn since(described: &str, last: Option<&str>) -> Vec<Self> {
+        let described: Value = serde_json::from_str(described).unwrap_or_default();
+        let read = |one: &Value| {
+            Some(Self {
+                id: text(one, "EventId")?,
+                status: text(one, "ResourceStatus")?,
+                resource: text(one, "LogicalResourceId")?,
+                kind: text(one, "ResourceType")?,
+                reason: text(one, "ResourceStatusReason"),
+            })
+        };
+        let events = list(&described, "StackEvents").filter_map(read);
+        let mut events: Vec<_> = events.take_while(|event| last != Some(event.id.as_str())).collect();
+        events.reverse();
+        events
+    }
+
+    pub fn is_of_stack(&self) -> bool {
+        self.kind == "AWS::CloudFormation::Stack"
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.status.ends_with("_COMPLETE")
+    }
+
+    /// Why it failed, if it is not only taken along by the failure of another.
+    pub fn failure(&self) -> Option<String> {
+        let reason = self.reason.clone().unwrap_or_default();
+        let taken_along = reason.contains("cancelled") || reason.contains("The following resource(s) failed");
+        (self.status.ends_with("_FAILED") && !taken_along)
+            .then(|| format!("{} ({}): {reason}", self.resource, self.kind))
+    }
+}
+
+fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+    value.get(name).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn text(value: &Value, name: &str) -> Option<String> {
+    value.get(name).and_then(Value::as_str).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn parameters_that_are_not_named_keep_their_values_and_those_the_template_lacks_are_left_out() {
+        let template = ["A", "B", "C"].map(str::to_owned).into();
+        let (given, existing) = (map(&[("A", "new")]), map(&[("A", "old"), ("B", "kept"), ("Gone", "x")]));
+        let expected = json!([
+            { "ParameterKey": "A", "ParameterValue": "new" },
+            { "ParameterKey": "B", "UsePreviousValue": true },
+        ]);
+        assert_eq!(parameters(&template, &given, &existing).unwrap(), expected);
+        let unknown = parameters(&template, &map(&[("D", "x")]), &existing).unwrap_err();
+        assert!(unknown.to_string().contains("no parameter D"), "{unknown}");
+    }
+
+    #[test]
+    fn only_a_stack_that_can_be_changed_is_changed() {
+        for (status, changes) in [
+            ("CREATE_COMPLETE", true),
+            ("UPDATE_COMPLETE", true),
+            ("UPDATE_ROLLBACK_COMPLETE", true),
+            ("REVIEW_IN_PROGRESS", true),
+            ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", false),
+            ("CREATE_IN_PROGRESS", false),
+            ("ROLLBACK_COMPLETE", false),
+            ("UPDATE_ROLLBACK_FAILED", false),
+        ] {
+            let stack = Existing { status: status.to_owned(), ..Existing::default() };
+            assert_eq!(stack.obstacle("acme").is_none(), changes, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_change_set_is_read_as_changes_as_nothing_to_do_or_as_a_failure() {
+        let ready = json!({ "Status": "CREATE_COMPLETE", "Changes": [{ "Type": "Resource", "ResourceChange":
+            { "Action": "Modify", "LogicalResourceId": "Table", "ResourceType": "AWS::DynamoDB::Table", "Replacement": "True" } }] });
+        let change = Change {
+            action: "Modify".to_owned(),
+            resource: "Table".to_owned(),
+            kind: "AWS::DynamoDB::Table".to_owned(),
+            replacement: Some("True".to_owned()),
+        };
+        assert_eq!(ChangeSet::read(&ready.to_string()), ChangeSet::Ready(vec![change]));
+        let empty = json!({ "Status": "FAILED", "StatusReason": "The submitted information didn't contain changes. Submit different …" });
+        assert_eq!(ChangeSet::read(&empty.to_string()), ChangeSet::Empty);
+        let failed = json!({ "Status": "FAILED", "StatusReason": "Template error" });
+        assert_eq!(ChangeSet::read(&failed.to_string()), ChangeSet::Failed("FAILED: Template error".to_owned()));
+        assert_eq!(ChangeSet::read(r#"{"Status":"CREATE_PENDING"}"#), ChangeSet::Pending);
+    }
+
+    #[test]
+    fn events_are_told_once_in_their_order_and_name_the_first_cause() {
+        let event = |id: &str, status: &str, reason: &str| json!({ "EventId": id, "ResourceStatus": status, "LogicalResourceId": id, "ResourceType": "T", "ResourceStatusReason": reason });
+        let listed = json!({ "StackEvents": [
+            event("3", "CREATE_FAILED", "Resource creation cancelled"),
+            event("2", "CREATE_FAILED", "no such processor"),
+            event("1", "CREATE_COMPLETE", ""),
+        ] })
+        .to_string();
+        let ids = |last| Event::since(&listed, last).into_iter().map(|event| event.id).collect::<Vec<_>>();
+        assert_eq!(ids(None), ["1", "2", "3"]);
+        assert_eq!(ids(Some("1")), ["2", "3"]);
+        assert!(ids(Some("3")).is_empty());
+        let causes: Vec<_> = Event::since(&listed, None).iter().filter_map(Event::failure).collect();
+        assert_eq!(causes, ["2 (T): no such processor"]);
+        assert_eq!(progress("UPDATE_ROLLBACK_COMPLETE"), Progress::Failed);
+        assert_eq!(progress("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"), Progress::Going);
+    }
+}

@@ -1,0 +1,385 @@
+//! `hitl deploy`: from the files of a release to a stack that agents answer on. All that it does at AWS goes through the AWS CLI, with
+//! which the same can be done by hand (docs/deploy.md).
+
+mod answers;
+mod release;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use shared::config::Config;
+use shared::http::Http;
+use shared::livechat;
+use uuid::Uuid;
+
+use self::answers::{Change, ChangeSet, Event, Existing, Progress, parameters, progress};
+use self::release::Release;
+use crate::arguments::{DeployOptions, TargetArguments};
+use crate::output::{Answer, Exit, Failure, causes};
+use crate::target::{NO_REGION, Target, VENDOR_TIMEOUT, aws_cli, stack_name};
+use crate::{Echo, Io, app, connect, doctor};
+
+/// What a tenant has to know: the parameter, the variable that names it as well, and what it is called.
+const REQUIRED: [(&str, &str, &str); 3] = [
+    (
+        "LiveChatClientId",
+        "LIVECHAT_CLIENT_ID",
+        "Client id of the app (LiveChat's developer console, Blocks, App authorization)",
+    ),
+    ("LiveChatOrganizationId", "LIVECHAT_ORGANIZATION_ID", "Organization id (LiveChat, Settings, Account)"),
+    (
+        "LiveChatRedirectUri",
+        "LIVECHAT_REDIRECT_URI",
+        "Redirect URI of the app (LiveChat's developer console, App authorization)",
+    ),
+];
+
+const STEPS: usize = 5;
+
+/// How often CloudFormation is asked.
+const POLL: Duration = Duration::from_secs(2);
+
+/// A stack of ours is up after two or three minutes.
+const PATIENCE: Duration = Duration::from_secs(1_800);
+
+/// The schedule's first tick comes within a minute of its creation; a function that has never run takes a moment more.
+const FIRST_SWEEP: Duration = Duration::from_secs(150);
+
+/// Puts the release into the account, and connects it.
+pub(crate) async fn run(
+    arguments: &TargetArguments,
+    options: &DeployOptions,
+    io: &mut Io<'_>,
+) -> Result<Answer, Failure> {
+    let name = stack_name(arguments, io)
+        .ok_or_else(|| Failure::stopped("name the stack with --stack; it is created if it is not there."))?;
+    let release = Release::open(&options.from)?;
+    step(io, 1, &format!("asking AWS about the stack {name}"));
+    let cloud = Cloud::find(name, options.bucket.as_deref(), io)?;
+    let existing = cloud.existing()?;
+    if let Some(obstacle) = existing.as_ref().and_then(|stack| stack.obstacle(&cloud.stack)) {
+        return Err(obstacle);
+    }
+    let own = existing.clone().unwrap_or_default().parameters;
+    let given = required(options, &own, io)?;
+    let entries = parameters(&release.parameters, &given, &own)?;
+
+    step(io, 2, "checking client id, organization and redirect URI");
+    check_app(&own, &given, io).await?;
+
+    step(io, 3, &format!("putting the packages into the bucket {}", cloud.bucket));
+    let folder = Scratch::new()?;
+    cloud.package(&release, &folder)?;
+
+    step(io, 4, "comparing with what is there");
+    let is_new = existing.as_ref().is_none_or(Existing::is_empty);
+    let changes = cloud.change_set(is_new, &entries, &folder, io).await?;
+    if options.dry_run {
+        cloud.forget(existing.is_none(), changes.is_some())?;
+        return Ok(dry_run(&cloud.stack, &changes.unwrap_or_default()));
+    }
+    match &changes {
+        Some(changes) => cloud.execute(changes, io).await?,
+        None => io.say("the stack is as the release has it"),
+    }
+
+    step(io, 5, "connecting LiveChat");
+    connected(arguments, &cloud.stack, is_new, &changes.unwrap_or_default(), io).await
+}
+
+fn step(io: &mut Io<'_>, number: usize, what: &str) {
+    io.say(&format!("{number} of {STEPS}: {what}"));
+}
+
+/// The parameters to set: those of the command line, and the three without which nothing works, wherever they are to be had.
+fn required(
+    options: &DeployOptions,
+    own: &BTreeMap<String, String>,
+    io: &mut Io<'_>,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let mut given: BTreeMap<_, _> = options.parameters.iter().cloned().collect();
+    for (parameter, variable, prompt) in REQUIRED {
+        if given.contains_key(parameter) {
+            continue;
+        }
+        let named = (io.environment)(variable).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        let value = match named {
+            Some(value) => Some(value),
+            None if own.contains_key(parameter) => continue,
+            None => io.answer(prompt, Echo::Shown)?,
+        };
+        let value = value.ok_or_else(|| {
+            Failure::stopped(format!("{parameter} is needed: docs/connect-livechat.md says where it is found."))
+        })?;
+        given.insert(parameter.to_owned(), value);
+    }
+    Ok(given)
+}
+
+/// Lets LiveChat issue a customer's token for the app, which costs nothing and leaves a customer without a chat.
+async fn check_app(
+    own: &BTreeMap<String, String>,
+    given: &BTreeMap<String, String>,
+    io: &Io<'_>,
+) -> Result<(), Failure> {
+    let parameter = |name: &str| given.get(name).or_else(|| own.get(name)).cloned();
+    let lookup = |variable: &str| match variable {
+        // What the check has no use for.
+        "TABLE_NAME" | "SECRET_ID" => Some("-".to_owned()),
+        "LIVECHAT_REGION" => parameter("LiveChatRegion"),
+        "LIVECHAT_API_URL" | "LIVECHAT_ACCOUNTS_URL" => (io.environment)(variable),
+        _ => REQUIRED.iter().find(|(_, name, _)| *name == variable).and_then(|(name, ..)| parameter(name)),
+    };
+    let config = Config::from_lookup(lookup)?;
+    let http = Http::new(VENDOR_TIMEOUT).map_err(|error| Failure::stopped(causes(&error)))?;
+    let client = livechat::Client::new(config.livechat, http);
+    client.issue_customer_token(None).await.map(drop).map_err(|error| {
+        Failure::refused(format!(
+            "LiveChat does not accept the app: {error:#}. {} Nothing was created.",
+            app::cure(&error)
+        ))
+    })
+}
+
+fn dry_run(stack: &str, changes: &[Change]) -> Answer {
+    let rows: Vec<_> = changes.iter().map(row).collect();
+    let text = match rows.as_slice() {
+        [] => format!("The stack {stack} is as the release has it."),
+        rows => format!("{}\n\n{} changes. Nothing was changed.", rows.join("\n"), rows.len()),
+    };
+    Answer { exit: Exit::Done, json: json!({ "stack": stack, "dry_run": true, "changes": changes }), text }
+}
+
+fn row(change: &Change) -> String {
+    let Change { action, resource, kind, replacement } = change;
+    let replaced = match replacement.as_deref() {
+        Some("True") => "  (replaced by a new one)",
+        Some("Conditional") => "  (perhaps replaced by a new one)",
+        _ => "",
+    };
+    format!("{action:<8} {kind:<34} {resource}{replaced}")
+}
+
+/// Connects the stack to LiveChat, and looks at all of it.
+async fn connected(
+    arguments: &TargetArguments,
+    stack: &str,
+    is_new: bool,
+    changes: &[Change],
+    io: &mut Io<'_>,
+) -> Result<Answer, Failure> {
+    let arguments = TargetArguments { stack: Some(stack.to_owned()), ..arguments.clone() };
+    let target = Target::resolve(&arguments, io).await?;
+    let later = format!("The stack is up: run hitl --stack {stack} connect livechat once that is in order.");
+    let livechat = connect::livechat::run(&target, io).await.map_err(|failure| failure.and(&later))?;
+    if is_new {
+        wait_for_sweep(&target, io).await?;
+    }
+    let report = Box::pin(doctor::run(&target, io)).await?;
+    let text = format!("{}\n\n{}\n\nThe stack {stack} is deployed.", livechat.text, report.text);
+    let json = json!({ "stack": stack, "changes": changes, "livechat": livechat.json, "doctor": report.json });
+    Ok(Answer { exit: report.exit, json, text })
+}
+
+/// Until the schedule has run once, or should have.
+async fn wait_for_sweep(target: &Target, io: &mut Io<'_>) -> Result<(), Failure> {
+    let (table, end) = (target.table()?, io.clock.now() + FIRST_SWEEP);
+    io.say("waiting for the first sweep, which comes within a minute");
+    while table.sweeps().await?.is_none() && io.clock.now() < end {
+        io.clock.sleep_until(io.clock.now() + POLL).await;
+    }
+    Ok(())
+}
+
+/// A folder of this run, gone when it is over.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self, Failure> {
+        let folder = std::env::temp_dir().join(format!("hitl-{}", Uuid::new_v4().simple()));
+        let made = std::fs::create_dir(&folder);
+        made.map_err(|error| Failure::stopped(format!("{} cannot be made: {error}", folder.display())))?;
+        Ok(Self(folder))
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The account, as the AWS CLI reaches it.
+struct Cloud {
+    stack: String,
+    region: String,
+    account: String,
+    bucket: String,
+    change_set: String,
+}
+
+impl Cloud {
+    /// Finds region and account out.
+    fn find(stack: String, bucket: Option<&str>, io: &Io<'_>) -> Result<Self, Failure> {
+        let set = |variable: &str| (io.environment)(variable).filter(|value| !value.trim().is_empty());
+        let of_profile = || {
+            Some(aws_cli(&["configure", "get", "region"]).ok()?.trim().to_owned()).filter(|region| !region.is_empty())
+        };
+        let region = set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION")).or_else(of_profile);
+        let region = region.ok_or_else(|| Failure::stopped(NO_REGION))?;
+        let identity = aws_cli(&["sts", "get-caller-identity", "--region", &region, "--output", "json"]);
+        let identity =
+            identity.map_err(|said| Failure::stopped(format!("AWS does not know your credentials: {said}")))?;
+        let identity: Value = serde_json::from_str(&identity).unwrap_or_default();
+        let account = identity.get("Account").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let bucket = bucket.map_or_else(|| format!("livechat-hitl-{account}-{region}"), str::to_owned);
+        Ok(Self { stack, region, account, bucket, change_set: format!("hitl-{}", Uuid::new_v4().simple()) })
+    }
+
+    /// What the AWS CLI answers to a command in the stack's region.
+    fn ask(&self, command: &[&str]) -> Result<String, Failure> {
+        self.try_ask(command).map_err(|said| {
+            let called: Vec<_> = command.iter().take(2).copied().collect();
+            Failure::stopped(format!("aws {} failed: {said}", called.join(" ")))
+        })
+    }
+
+    fn try_ask(&self, command: &[&str]) -> Result<String, String> {
+        aws_cli(&[command, &["--region", &self.region, "--output", "json"]].concat())
+    }
+
+    fn existing(&self) -> Result<Option<Existing>, Failure> {
+        match self.try_ask(&["cloudformation", "describe-stacks", "--stack-name", &self.stack]) {
+            Ok(described) => Ok(Some(Existing::read(&described))),
+            Err(said) if said.contains("does not exist") => Ok(None),
+            Err(said) => Err(Failure::stopped(format!("aws cloudformation describe-stacks failed: {said}"))),
+        }
+    }
+
+    /// Puts both packages into the bucket, and leaves a template that refers to them there.
+    fn package(&self, release: &Release, folder: &Scratch) -> Result<(), Failure> {
+        let head = ["s3api", "head-bucket", "--bucket", &self.bucket, "--expected-bucket-owner", &self.account];
+        match self.try_ask(&head) {
+            Ok(_) => {}
+            Err(said) if said.contains("404") || said.contains("Not Found") => {
+                self.ask(&["s3", "mb", &format!("s3://{}", self.bucket)])?;
+            }
+            Err(said) => {
+                return Err(Failure::stopped(format!(
+                    "the bucket {} cannot be used ({said}): it belongs to another account, is in another region, or your credentials do not \
+                     reach it. --bucket names another.",
+                    self.bucket
+                )));
+            }
+        }
+        let (template, packaged) = (release.template(), folder.file("packaged.yaml"));
+        let (template, packaged) = (path(&template)?, path(&packaged)?);
+        let command = ["cloudformation", "package", "--template-file", template, "--output-template-file", packaged];
+        self.ask(&[&command, ["--s3-bucket", &self.bucket, "--s3-prefix", &self.stack].as_slice()].concat()).map(drop)
+    }
+
+    /// What would change; nothing is none.
+    async fn change_set(
+        &self,
+        is_new: bool,
+        parameters: &Value,
+        folder: &Scratch,
+        io: &Io<'_>,
+    ) -> Result<Option<Vec<Change>>, Failure> {
+        let file = folder.file("parameters.json");
+        let written = std::fs::write(&file, parameters.to_string());
+        written.map_err(|error| Failure::stopped(format!("{} cannot be written: {error}", file.display())))?;
+        let template = format!("file://{}", path(&folder.file("packaged.yaml"))?);
+        let parameters = format!("file://{}", path(&file)?);
+        let kind = if is_new { "CREATE" } else { "UPDATE" };
+        let options = ["--change-set-type", kind, "--capabilities", "CAPABILITY_IAM", "--template-body", &template];
+        self.ask(
+            &[&self.of_change_set("create-change-set"), &options, ["--parameters", &parameters].as_slice()].concat(),
+        )?;
+        let end = io.clock.now() + PATIENCE;
+        while io.clock.now() < end {
+            match ChangeSet::read(&self.ask(&self.of_change_set("describe-change-set"))?) {
+                ChangeSet::Pending => io.clock.sleep_until(io.clock.now() + POLL).await,
+                ChangeSet::Ready(changes) => return Ok(Some(changes)),
+                ChangeSet::Empty => {
+                    self.ask(&self.of_change_set("delete-change-set"))?;
+                    return Ok(None);
+                }
+                ChangeSet::Failed(why) => {
+                    return Err(Failure::refused(format!("CloudFormation refuses the release: {why}")));
+                }
+            }
+        }
+        Err(Failure::stopped("CloudFormation has not made the change set in half an hour; look at it in its console."))
+    }
+
+    fn of_change_set<'a>(&'a self, call: &'a str) -> [&'a str; 6] {
+        ["cloudformation", call, "--stack-name", &self.stack, "--change-set-name", &self.change_set]
+    }
+
+    /// Leaves no trace of a change set that is not wanted; with it goes the empty stack that was made for it.
+    fn forget(&self, stack_is_ours: bool, is_there: bool) -> Result<(), Failure> {
+        if is_there {
+            self.ask(&self.of_change_set("delete-change-set"))?;
+        }
+        if stack_is_ours {
+            self.ask(&["cloudformation", "delete-stack", "--stack-name", &self.stack])?;
+        }
+        Ok(())
+    }
+
+    /// Makes the changes, and tells of each resource.
+    async fn execute(&self, changes: &[Change], io: &mut Io<'_>) -> Result<(), Failure> {
+        let mut last = self.events(None)?.last().map(|event| event.id.clone());
+        self.ask(&self.of_change_set("execute-change-set"))?;
+        let (mut finished, mut failures) = (0, Vec::new());
+        let end = io.clock.now() + PATIENCE;
+        while io.clock.now() < end {
+            // The stack's own events, since for a moment its status is still that of the time before.
+            let mut status = "CREATE_IN_PROGRESS".to_owned();
+            for event in self.events(last.as_deref())? {
+                finished += usize::from(event.is_over() && !event.is_of_stack());
+                failures.extend(event.failure());
+                io.say(&format!(
+                    "  {:>2} of {}  {:<28} {:<34} {}",
+                    finished.min(changes.len()),
+                    changes.len(),
+                    event.status,
+                    event.kind,
+                    event.resource
+                ));
+                if event.is_of_stack() {
+                    status.clone_from(&event.status);
+                }
+                last = Some(event.id);
+            }
+            match progress(&status) {
+                Progress::Done => return Ok(()),
+                Progress::Failed => {
+                    let why = failures.first().cloned().unwrap_or_default();
+                    return Err(Failure::refused(format!("the stack is {status}. First cause: {why}")));
+                }
+                Progress::Going => io.clock.sleep_until(io.clock.now() + POLL).await,
+            }
+        }
+        Err(Failure::stopped(
+            "the stack is not up after half an hour; CloudFormation goes on with it, and its console shows what it waits for.",
+        ))
+    }
+
+    fn events(&self, last: Option<&str>) -> Result<Vec<Event>, Failure> {
+        let command = ["cloudformation", "describe-stack-events", "--max-items", "200", "--stack-name", &self.stack];
+        Ok(Event::since(&self.ask(&command)?, last))
+    }
+}
+
+fn path(path: &Path) -> Result<&str, Failure> {
+    path.to_str()
+        .ok_or_else(|| Failure::stopped(format!("{} is not a name that the AWS CLI can be told", path.display())))
+}
