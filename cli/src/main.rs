@@ -35,7 +35,7 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// What https://no-color.org asks for.
+/// What <https://no-color.org> asks for.
 fn wants_colour(environment: &dyn Fn(&str) -> Option<String>) -> bool {
     let no = environment("NO_COLOR").is_some_and(|value| !value.is_empty());
     !no && environment("TERM").is_none_or(|terminal| terminal != "dumb")
