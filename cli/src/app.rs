@@ -22,6 +22,8 @@ pub(crate) fn cure_of_check(error: &handoff::Error) -> String {
     match error {
         handoff::Error::LiveChat(refused) => cure(refused),
         handoff::Error::Explained { cause, .. } => cure_of_check(cause),
+        handoff::Error::Store(_) => "Check the table.".to_owned(),
+        handoff::Error::Secrets(_) => "Check the secret.".to_owned(),
         _ => PASSING.to_owned(),
     }
 }

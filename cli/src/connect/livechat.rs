@@ -11,6 +11,7 @@ use shared::secrets::{AGENT_TOKEN, WEBHOOK_SECRET};
 
 use super::{ask, random_secret, store};
 use crate::Io;
+use crate::app::cure_of_check;
 use crate::output::{Answer, Failure};
 use crate::target::Target;
 
@@ -66,12 +67,15 @@ pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Fail
     ];
     let handoff = target.handoff_with(contents.current.clone().with(&changes).incomplete()?)?;
 
-    io.say("checking client id, organization and redirect URI");
-    handoff.check_app().await?;
-    io.say("checking the agent token and its scopes");
+    io.say("1 of 4: checking client id, organization and redirect URI");
+    handoff.check_app().await.map_err(|error| {
+        let cure = cure_of_check(&error);
+        Failure::from(error).and(&cure)
+    })?;
+    io.say("2 of 4: checking the agent token and its scopes");
     let client = target.livechat(&config);
     check_token(&client, &token).await?;
-    io.say("checking the group");
+    io.say("3 of 4: checking the group");
     let Some(status) = handoff.group_status(config.group_id).await? else {
         let known = groups_sentence(&client.configuration(&token)).await;
         return Err(Failure::refused(format!(
@@ -81,7 +85,7 @@ pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Fail
         )));
     };
     let secret_changed = store(&vault, &contents, &changes, io).await?;
-    io.say("bringing the webhooks in order");
+    io.say("4 of 4: bringing the webhooks in order");
     let webhook_url = format!("{url}/livechat");
     let repaired = handoff.repair_webhooks(&webhook_url).await?;
     super::forget_turned_away(target, "LiveChat", io).await;

@@ -86,6 +86,39 @@ async fn usage_settings_and_refusals_have_their_own_status() {
     assert_eq!((status, progress.contains("nobody")), (1, true), "{progress}");
 }
 
+/// A profile whose credentials a program prints, as at many companies, and whose region is its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn region_and_credentials_are_found_in_the_profile_as_the_aws_cli_finds_them() {
+    let world = World::in_real_time().await;
+    let variables = world.stack.operator_environment();
+    let folder = std::env::temp_dir().join(format!("hitl-profile-{:016x}", fastrand::u64(..)));
+    std::fs::create_dir(&folder).unwrap();
+    let credentials = json!({ "Version": 1, "AccessKeyId": "AKIAEXAMPLE", "SecretAccessKey": "example" });
+    let process = format!("[profile desk]\nregion = us-east-1\ncredential_process = /bin/echo '{credentials}'\n");
+    let run = |config: &str| {
+        std::fs::write(folder.join("config"), config).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_hitl"))
+            .arg("parked")
+            .env_clear()
+            .envs(&variables)
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_CONFIG_FILE", folder.join("config"))
+            .env("AWS_SHARED_CREDENTIALS_FILE", folder.join("none"))
+            .env("AWS_PROFILE", "desk")
+            .output()
+            .unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let ran = tokio::task::block_in_place(|| run(&process));
+    assert_eq!(ran.0, 0, "{}", ran.1);
+    let (status, told) = tokio::task::block_in_place(|| run("[profile desk]\nregion = us-east-1\n"));
+    assert_eq!((status, told.contains("credential")), (2, true), "{told}");
+    let without_region = process.replace("region = us-east-1\n", "");
+    let (status, told) = tokio::task::block_in_place(|| run(&without_region));
+    assert_eq!((status, told.contains("no AWS region is known")), (2, true), "{told}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// The most memory that a process has had, in megabytes; looked at until it is gone.
 fn peak_megabytes(process_id: u32) -> f64 {
     let mut peak = 0.0;
