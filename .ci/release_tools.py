@@ -4,6 +4,8 @@ import hashlib
 import io
 import os
 import re
+import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -21,6 +23,17 @@ VERSION = re.search(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(), re
 
 # What goes beside the template: it names the first two.
 TEXTS = ("README.md", "LICENSE-MIT", "LICENSE-APACHE")
+
+
+def cross_compiler(processor):
+    return f"{TARGETS[processor].replace('-unknown', '')}-gcc"
+
+
+def can_be_built(processor):
+    """Whether rustc and, for another processor than this machine's, GCC have what it takes."""
+    told = subprocess.run(["rustc", "--print", "sysroot"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    has_library = Path(told.stdout.strip(), "lib/rustlib", TARGETS[processor], "lib").is_dir()
+    return has_library and (processor == ARCHITECTURE or shutil.which(cross_compiler(processor)) is not None)
 
 
 def package(binary, processor=ARCHITECTURE):
