@@ -157,6 +157,8 @@ fn place<'a>(json: &'a mut Value, pointer: &str) -> Option<&'a mut Value> {
 
 #[derive(Debug)]
 struct Rule {
+    /// By what its owner finds it again, where one has asked for that.
+    id: Option<u64>,
     calls: String,
     /// What a call has to contain, in a header or in its body, if it is not for all.
     whose: Option<String>,
@@ -238,6 +240,8 @@ struct Script {
     stamps: BTreeMap<String, String>,
     held: usize,
     rules: Vec<Rule>,
+    /// How often each rule that can be found again has applied, also when it is used up.
+    hits: BTreeMap<u64, u32>,
     spoiled: Vec<Spoiled>,
 }
 
@@ -311,7 +315,27 @@ impl Faults {
     }
 
     fn add(&self, calls: &str, whose: Option<&str>, effect: Effect) {
-        self.lock().rules.push(Rule { calls: calls.to_owned(), whose: whose.map(str::to_owned), effect });
+        self.lock().rules.push(Rule { id: None, calls: calls.to_owned(), whose: whose.map(str::to_owned), effect });
+    }
+
+    /// Spoils the next `times` matching calls, or every one; what is returned finds the rule again.
+    pub fn watched(&self, times: Option<u32>, calls: &str, fault: Fault) -> u64 {
+        let mut script = self.lock();
+        let id = script.hits.keys().next_back().map_or(0, |last| last + 1);
+        script.hits.insert(id, 0);
+        let effect = Effect::Spoil { fault, remaining: times };
+        script.rules.push(Rule { id: Some(id), calls: calls.to_owned(), whose: None, effect });
+        id
+    }
+
+    /// How often a [`watched`](Self::watched) rule has applied.
+    pub fn hits(&self, id: u64) -> u32 {
+        self.lock().hits.get(&id).copied().unwrap_or_default()
+    }
+
+    /// Ends a [`watched`](Self::watched) rule.
+    pub fn end(&self, id: u64) {
+        self.lock().rules.retain(|rule| rule.id != Some(id));
     }
 
     /// Every call that went wrong so far, in the order of arrival.
@@ -360,7 +384,10 @@ impl Faults {
     fn take_for(&self, request: &Request<'_>, now: Timestamp, is_meant: impl Fn(&Rule) -> bool) -> Option<Fault> {
         let mut script = self.lock();
         let mut meant = script.rules.iter_mut().filter(|rule| rule.fits(request) && is_meant(rule));
-        let mut fault = meant.find_map(|rule| rule.apply(now))?;
+        let (id, mut fault) = meant.find_map(|rule| Some((rule.id, rule.apply(now)?)))?;
+        if let Some(hits) = id.and_then(|id| script.hits.get_mut(&id)) {
+            *hits += 1;
+        }
         if let Fault::Answer { status, headers, .. } = &mut fault
             && *status != 429
         {

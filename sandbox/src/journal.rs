@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use shared::clock::Timestamp;
+use tokio::sync::watch;
 
 /// Whose simulator saw the effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -50,7 +51,14 @@ pub fn digest(bytes: &[u8]) -> String {
 
 /// The shared, append-only record of effects; copies write to the same one.
 #[derive(Clone, Debug, Default)]
-pub struct Journal(Arc<Mutex<Vec<Entry>>>);
+pub struct Journal(Arc<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    entries: Mutex<Vec<Entry>>,
+    /// How many there are, for those who wait for more.
+    length: watch::Sender<usize>,
+}
 
 impl Journal {
     /// Adds what `vendor` saw at `at`.
@@ -58,6 +66,22 @@ impl Journal {
         let mut entries = self.lock();
         let number = entries.len();
         entries.push(Entry { number, at, vendor, effect, detail });
+        self.0.length.send_replace(entries.len());
+    }
+
+    /// Follows the number of entries as it grows.
+    pub fn follow(&self) -> watch::Receiver<usize> {
+        self.0.length.subscribe()
+    }
+
+    /// At most `most` entries from position `number` on.
+    pub fn page(&self, number: usize, most: usize) -> Vec<Entry> {
+        self.lock().iter().skip(number).take(most).cloned().collect()
+    }
+
+    /// Lets `look` see everything without a copy; nothing can be recorded meanwhile.
+    pub fn read<T>(&self, look: impl FnOnce(&[Entry]) -> T) -> T {
+        look(&self.lock())
     }
 
     /// A copy of everything recorded so far.
@@ -86,6 +110,6 @@ impl Journal {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

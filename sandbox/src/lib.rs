@@ -2,6 +2,7 @@
 
 pub mod botcopy;
 pub mod botpress;
+mod console;
 pub mod demo;
 pub mod deployed;
 pub mod faults;
@@ -18,4 +19,5 @@ pub mod stack;
 pub mod table;
 pub mod table_proxy;
 pub mod underway;
+pub mod verdict;
 pub mod wire;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use sandbox::deployed::Deployed;
+use sandbox::serve::Setting;
 use sandbox::stack::{Error, Runtime};
 use sandbox::{demo, serve};
 
@@ -13,6 +14,7 @@ use sandbox::{demo, serve};
 ///
 /// Without a subcommand it plays a whole handoff, tells it, and checks the journal of what happened at the vendors.
 #[derive(Debug, Parser)]
+#[command(name = "sandbox", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -36,7 +38,7 @@ fn deployed(json: &str) -> Result<Deployed, serde_json::Error> {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Keep the stack up until Ctrl-C, and say how to reach it.
+    /// Keep the stack up until Ctrl-C, and print the address of its console, a page for a browser.
     Serve {
         #[command(flatten)]
         ports: Ports,
@@ -44,10 +46,29 @@ enum Command {
         /// stack generates.
         #[arg(long)]
         unconnected: bool,
+        /// Sweep only when asked to, instead of once a minute as the schedule does.
+        #[arg(long)]
+        no_sweep: bool,
+        /// Whose clock it is: the machine's, or one that stands still until it is moved (`POST /clock`).
+        #[arg(long, value_enum, default_value_t)]
+        clock: WhichClock,
+        /// Print all addresses and a `curl` line for everything that people can do, too.
+        #[arg(long, conflicts_with = "json")]
+        curl: bool,
         /// Say how to reach it in one line of JSON, for a tool.
         #[arg(long)]
         json: bool,
     },
+}
+
+/// A clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum WhichClock {
+    /// The machine's.
+    #[default]
+    System,
+    /// Moved by hand.
+    Manual,
 }
 
 /// Where the parts listen; 0 picks a free port.
@@ -80,11 +101,17 @@ async fn main() -> ExitCode {
     match run(&arguments).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
+        // Nobody reads on, which is nobody's fault.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_closed_pipe(error: &Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 async fn run(arguments: &Arguments) -> Result<bool, Error> {
@@ -94,11 +121,32 @@ async fn run(arguments: &Arguments) -> Result<bool, Error> {
         (None, None) => Runtime::InProcess,
     };
     match arguments.command {
-        None => demo::play(runtime, arguments.bot, &mut io::stdout().lock()).await,
-        Some(Command::Serve { ports: Ports { gateway, livechat, botpress, botcopy, people }, unconnected, json }) => {
-            let say = if json { serve::as_json } else { serve::directions };
-            let ports = [gateway, livechat, botpress, botcopy, people];
-            serve::serve(runtime, ports, !unconnected, say).await.map(|()| true)
+        None => {
+            serve::check_binaries(runtime)?;
+            demo::play(runtime, arguments.bot, &mut io::stdout().lock()).await
+        }
+        Some(Command::Serve { ports, unconnected, no_sweep, clock, curl, json }) => {
+            let Ports { gateway, livechat, botpress, botcopy, people } = ports;
+            let manual_clock = clock == WhichClock::Manual;
+            if manual_clock && !matches!(runtime, Runtime::InProcess) {
+                return Err(
+                    "compiled functions have the machine's clock: --clock manual needs functions in this process"
+                        .into(),
+                );
+            }
+            let setting = Setting {
+                runtime,
+                ports: [gateway, livechat, botpress, botcopy, people],
+                connected: !unconnected,
+                sweeps: !no_sweep,
+                manual_clock,
+            };
+            let say = match (json, curl) {
+                (true, _) => serve::as_json,
+                (false, true) => serve::with_curl,
+                (false, false) => serve::address,
+            };
+            serve::serve(setting, say).await.map(|()| true)
         }
     }
 }

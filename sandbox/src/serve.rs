@@ -1,56 +1,166 @@
 //! The stack as a place to try things: it stays up, and people act through a few plain addresses.
 
+use std::io::{self, ErrorKind, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::header::HOST;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::clock::Clock;
+use shared::clock::{Clock, ManualClock};
+use shared::fail_point::Plan;
+use tokio::task::JoinHandle;
 
 use crate::botpress::Escalation;
+use crate::console::{self, Console, done};
 use crate::faults::Faults;
 use crate::server::Server;
 use crate::stack::{Error, Options, Runtime, SIDE_BY_SIDE, Stack, served};
 
+/// How often the schedule ticks.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
 /// Ports of the gateway, LiveChat, Botpress, Botcopy, and the people who use them; 0 picks a free one.
 pub type Ports = [u16; 5];
+
+/// By what argument each port is chosen.
+const PORT_NAMES: [&str; 5] = ["gateway", "livechat", "botpress", "botcopy", "people"];
 
 /// How to reach a stack and its people, put into words.
 pub type Say = fn(&Stack, people: &str) -> String;
 
-/// Starts the stack, with the integration installed if it is to be `connected`, says how to reach it, and waits for Ctrl-C.
+/// What is served, and how.
+#[derive(Clone, Debug)]
+pub struct Setting<'a> {
+    /// Where the functions run.
+    pub runtime: Runtime<'a>,
+    /// Where the parts listen.
+    pub ports: Ports,
+    /// Whether the integration is installed and the secret complete from the beginning.
+    pub connected: bool,
+    /// Whether the schedule ticks by itself, each minute.
+    pub sweeps: bool,
+    /// Whether people move the clock; functions that run as processes keep the machine's.
+    pub manual_clock: bool,
+}
+
+/// A stack with its people; it stops when this value is dropped.
+#[derive(Debug)]
+pub struct Serving {
+    /// The stack.
+    pub stack: Arc<Stack>,
+    people: Server,
+    schedule: Option<JoinHandle<()>>,
+}
+
+impl Serving {
+    /// Starts the stack, with the integration installed if it is to be connected.
+    ///
+    /// # Errors
+    ///
+    /// When a port is taken, there are no compiled functions where they should be, or the integration cannot be installed.
+    pub async fn start(setting: Setting<'_>) -> Result<Self, Error> {
+        let Setting { runtime, ports, connected, sweeps, manual_clock } = setting;
+        check_ports(ports)?;
+        check_binaries(runtime)?;
+        let [gateway, livechat, botpress, botcopy, people] = ports;
+        let manual = manual_clock.then(|| ManualClock::new(Clock::system().now()));
+        let clock = manual.as_ref().map_or_else(Clock::system, ManualClock::clock);
+        let plan = Plan::default();
+        let options = Options {
+            runtime,
+            ports: [gateway, livechat, botpress, botcopy],
+            connected,
+            instances: SIDE_BY_SIDE,
+            fail_points: plan.clone(),
+            // Writes meet there as they do at AWS.
+            table_proxy: true,
+            ..Options::in_process(clock.clone())
+        };
+        let stack = Arc::new(Stack::start(options).await?);
+        if connected {
+            stack.install().await?;
+        }
+        let console = Arc::new(Console::new(Arc::clone(&stack), plan, manual));
+        let router = router(Arc::clone(&stack)).merge(console::router(Arc::clone(&console)));
+        let router = router.layer(axum::middleware::from_fn(console::guard));
+        let people = Server::start(people, router, Faults::default(), Clock::system()).await?;
+        let schedule = sweeps.then(|| tokio::spawn(keep_sweeping(console, clock)));
+        Ok(Self { stack, people, schedule })
+    }
+
+    /// Where people act, and where the page is: `http://127.0.0.1:<port>`.
+    pub fn url(&self) -> String {
+        self.people.url()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Some(schedule) = &self.schedule {
+            schedule.abort();
+        }
+    }
+}
+
+/// Starts what the setting says, says how to reach it, and waits for Ctrl-C.
 ///
 /// # Errors
 ///
-/// When a port is taken or the integration cannot be installed.
-pub async fn serve(
-    runtime: Runtime<'_>,
-    [gateway, livechat, botpress, botcopy, people]: Ports,
-    connected: bool,
-    say: Say,
-) -> Result<(), Error> {
-    let ports = [gateway, livechat, botpress, botcopy];
-    let options = Options {
-        runtime,
-        ports,
-        connected,
-        instances: SIDE_BY_SIDE,
-        // Writes meet there as they do at AWS.
-        table_proxy: true,
-        ..Options::in_process(Clock::system())
-    };
-    let stack = Arc::new(Stack::start(options).await?);
-    if connected {
-        stack.install().await?;
+/// As [`Serving::start`].
+pub async fn serve(setting: Setting<'_>, say: Say) -> Result<(), Error> {
+    let serving = Serving::start(setting).await?;
+    let said = writeln!(io::stdout(), "{}", say(&serving.stack, &serving.url()));
+    match said {
+        // Nobody reads it; the stack is there all the same.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error.into()),
+        _ => {}
     }
-    let people = Server::start(people, router(Arc::clone(&stack)), Faults::default(), Clock::system()).await?;
-    println!("{}", say(&stack, &people.url()));
     Ok(tokio::signal::ctrl_c().await?)
+}
+
+async fn keep_sweeping(console: Arc<Console>, clock: Clock) {
+    loop {
+        if let Err(error) = console.sweep().await {
+            tracing::warn!("the sweep failed: {error}");
+        }
+        clock.sleep(SWEEP_EVERY).await;
+    }
+}
+
+/// Looks at the ports before anything is started, so that the error can name the argument that chooses another.
+fn check_ports(ports: Ports) -> Result<(), Error> {
+    for (name, port) in PORT_NAMES.into_iter().zip(ports) {
+        if let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            let choose = format!("choose another with --{name} PORT, or any free one with --{name} 0");
+            return Err(format!("port {port} cannot be had ({error}): {choose}").into());
+        }
+    }
+    Ok(())
+}
+
+/// Names what to build where there are no compiled functions.
+///
+/// # Errors
+///
+/// When one of them is missing.
+pub fn check_binaries(runtime: Runtime<'_>) -> Result<(), Error> {
+    let Runtime::Processes(folder) = runtime else { return Ok(()) };
+    match ["actions", "webhooks"].into_iter().find(|name| !folder.join(name).is_file()) {
+        None => Ok(()),
+        Some(missing) => Err(format!(
+            "there is no compiled function `{missing}` in {}: build both with `cargo build --release -p actions -p webhooks` and \
+             say `--binaries target/release`",
+            folder.display()
+        )
+        .into()),
+    }
 }
 
 fn router(stack: Arc<Stack>) -> Router {
@@ -70,15 +180,24 @@ fn router(stack: Arc<Stack>) -> Router {
         .route("/chats/{chat}/edit", post(edit))
         .route("/chats/{chat}/delete", post(delete))
         .route("/chats/{chat}/close", post(close))
-        .route("/sweep", post(sweep))
         .route("/install", post(install))
         .route("/stack", get(description))
         .route("/journal", get(journal))
         .with_state(stack)
 }
 
+/// For a person who has a browser.
+pub fn address(_: &Stack, people: &str) -> String {
+    format!("Open {people}")
+}
+
+/// For a person who has a terminal: the address, then everything that can be done with `curl`.
+pub fn with_curl(stack: &Stack, people: &str) -> String {
+    format!("{}\n\n{}", address(stack, people), directions(stack, people))
+}
+
 /// For a person.
-pub fn directions(stack: &Stack, people: &str) -> String {
+fn directions(stack: &Stack, people: &str) -> String {
     format!(
         "The stack is up; Ctrl-C ends it.
 
@@ -328,13 +447,6 @@ async fn close(State(stack): State<Arc<Stack>>, Path(chat): Path<String>, Json(c
     done(stack.livechat.agent_closes(&chat, &closed.agent))
 }
 
-async fn sweep(State(stack): State<Arc<Stack>>) -> Response {
-    match stack.sweep().await {
-        Ok(swept) => Json(swept).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
-}
-
 /// The button in Botpress Studio.
 async fn install(State(stack): State<Arc<Stack>>) -> Response {
     done(stack.botpress.install_deployed().await.and_then(|answer| match answer.status {
@@ -350,12 +462,4 @@ async fn description(State(stack): State<Arc<Stack>>, headers: HeaderMap) -> Jso
 
 async fn journal(State(stack): State<Arc<Stack>>) -> Response {
     Json(stack.journal.entries()).into_response()
-}
-
-/// What a person did, or why they could not.
-fn done<T, E: std::fmt::Display>(outcome: Result<T, E>) -> Response {
-    match outcome {
-        Ok(_) => Json(json!({ "done": true })).into_response(),
-        Err(error) => (StatusCode::CONFLICT, Json(json!({ "refused": error.to_string() }))).into_response(),
-    }
 }

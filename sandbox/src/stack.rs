@@ -408,6 +408,36 @@ impl Stack {
         self.instances.iter().try_for_each(Instances::restart)
     }
 
+    /// The same for compiled functions too.
+    ///
+    /// # Errors
+    ///
+    /// When a client cannot be built, or a binary does not start.
+    pub async fn restart_all(&self) -> Result<(), Error> {
+        for side in [Side::Actions, Side::Webhooks] {
+            if let Some(bootstrap) = self.processes(side) {
+                bootstrap.restart().await?;
+            }
+        }
+        self.restart_functions()
+    }
+
+    /// Whether the functions run in this process.
+    pub fn is_in_process(&self) -> bool {
+        !self.instances.is_empty()
+    }
+
+    /// The time, as the simulators have it.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether anything goes on by itself, or waits for its next try at a vendor.
+    pub fn is_busy(&self) -> bool {
+        let tasks = self.livechat.open_deliveries() + self.botpress.background_tasks();
+        tasks + self.underway.count() + self.running() > 0 || self.next_late().is_some()
+    }
+
     /// Kills the compiled functions; the answer is everything that they have ever printed, line by line. Of functions that are
     /// not processes nothing is known.
     pub async fn end_processes(&self) -> Vec<String> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use shared::clock::Timestamp;
 
 use super::handover::{self, HandoverAnswer, Step, Verdict};
 use super::state::{Speaker, User};
@@ -205,6 +206,17 @@ impl Simulator {
     /// Whether the user's messages go to the live-chat endpoint.
     pub fn is_paused(&self, user_id: &str) -> bool {
         self.platform.with_user(user_id, |user| user.paused_until.is_some()).unwrap_or_default()
+    }
+
+    /// Everybody who has opened the widget, with the language of their browser.
+    pub fn people(&self) -> Vec<(String, String)> {
+        let world = self.platform.world();
+        world.users.values().map(|user| (user.user_id.clone(), user.language.clone())).collect()
+    }
+
+    /// Until when the bot is paused for a user, if it is.
+    pub fn paused_until(&self, user_id: &str) -> Option<Timestamp> {
+        self.platform.with_user(user_id, |user| user.paused_until).ok().flatten()
     }
 
     /// Whether the widget shows that an agent is typing.

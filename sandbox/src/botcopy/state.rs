@@ -30,7 +30,8 @@ pub enum Speaker {
 }
 
 impl Speaker {
-    const fn name(self) -> &'static str {
+    /// `user`, `bot`, `agent` or `notice`.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::User => "user",
             Self::Bot => "bot",

@@ -329,6 +329,11 @@ impl Simulator {
         outcome
     }
 
+    /// Signs calls with another secret from now on, as somebody who made a new one by hand and told nobody would have it.
+    pub fn change_signing_secret(&self) {
+        self.platform.admin.change_signing_secret();
+    }
+
     /// Calls `ping`, with an empty body.
     ///
     /// # Errors

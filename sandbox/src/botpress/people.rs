@@ -201,6 +201,25 @@ impl Simulator {
         self.platform.record("conversation_deleted", json!({"conversation_id": conversation_id}));
     }
 
+    /// Everybody who has opened the webchat, with their name; newest last.
+    pub fn people(&self) -> Vec<(UpstreamUser, String)> {
+        let world = self.platform.world();
+        let mut upstream: Vec<_> = world.conversations.newest_first().collect();
+        upstream.retain(|one| one.integration == UPSTREAM_INTEGRATION);
+        upstream.reverse();
+        let owner = |conversation: &super::state::Conversation| {
+            let user_id = conversation.participants.first()?.clone();
+            let name = world.users.get(&user_id).and_then(|user| user.name.clone()).unwrap_or_default();
+            Some((UpstreamUser { user_id, conversation_id: conversation.id.clone() }, name))
+        };
+        upstream.into_iter().filter_map(owner).collect()
+    }
+
+    /// How many tasks go on in the background, those that wait for the clock included.
+    pub fn background_tasks(&self) -> usize {
+        self.platform.pending.count()
+    }
+
     /// Whether HITL is active on a conversation, upstream or downstream.
     pub fn is_escalated(&self, conversation_id: &str) -> bool {
         self.platform.world().conversations.get(conversation_id).is_some_and(|conversation| conversation.hitl_active)

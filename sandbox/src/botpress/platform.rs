@@ -186,6 +186,11 @@ impl Pending {
         Running(self.0.clone())
     }
 
+    /// How many tasks there are.
+    pub fn count(&self) -> usize {
+        self.0.borrow().running
+    }
+
     async fn sleep_until(&self, clock: &Clock, due: Timestamp) {
         let mut id = 0;
         self.0.send_modify(|tasks| {

@@ -158,6 +158,7 @@ pub fn judge(stack: &Stack) -> Vec<Check> {
         }),
         check("every answer of ours came in time", verdict::count(journal, "answer_ignored") == 0),
         check("no pause lapsed", verdict::count(journal, "pause_lapsed") == 0),
+        verdict::promises(journal),
         check("no call was refused by either side", verdict::refused_calls(journal) == 0),
         check("no bot is left paused", users.iter().all(|user| !stack.botcopy.is_paused(user))),
         check("no chat is left open", stack.livechat.open_chats().is_empty()),

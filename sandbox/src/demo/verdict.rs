@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{AFTER_TRANSFER, CARD, FILE, PICTURE, PICTURE_TITLE, PRIVATE_NOTE, SECOND_REQUEST, Side, TALK};
 use crate::journal::{Entry, Journal, digest};
 use crate::stack::{Runtime, Stack};
+use crate::verdict::Rest;
 
 /// One claim about the journal.
 #[derive(Clone, Debug)]
@@ -59,6 +60,7 @@ pub async fn judge(stack: &Stack, runtime: Runtime<'_>) -> Vec<Check> {
             everything_ann_saw(journal).contains(&format!("bot: {SECOND_REQUEST}")),
         ),
         check("nothing was dropped by the HITL plugin", count(journal, "dropped") == 0),
+        promises(journal),
         check("no call was refused by either side", refused_calls(journal) == 0),
         check("no chat is left open", stack.livechat.open_chats().is_empty()),
         check("no conversation is left handed over", left_handed_over(journal) == 0),
@@ -81,6 +83,13 @@ fn picture(journal: &Journal, runtime: Runtime<'_>) -> Check {
             check("they got the link of Ann's picture once", shown == 1)
         }
     }
+}
+
+/// The promises, by the code that judges in the console as well.
+pub(super) fn promises(journal: &Journal) -> Check {
+    let verdict = journal.read(|entries| crate::verdict::judge(entries, Rest::Parked(0)));
+    let claim = "nothing was lost, doubled, out of order, or shown to somebody else";
+    check(claim, verdict.is_good() && verdict.expected > 0)
 }
 
 pub(super) fn check(claim: &str, holds: bool) -> Check {

@@ -106,6 +106,11 @@ impl Deliveries {
         found
     }
 
+    /// How many deliveries are under way or wait for their next try.
+    pub fn open(&self) -> usize {
+        self.sender.progress.borrow().len()
+    }
+
     /// Waits until no delivery is under way and no retry is due by the clock.
     pub async fn settled(&self) {
         let mut progress = self.sender.progress.subscribe();

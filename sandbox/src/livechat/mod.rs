@@ -373,6 +373,28 @@ impl Simulator {
         state.chats().iter().filter(|chat| chat.active_thread().is_some()).cloned().collect()
     }
 
+    /// Everybody who answers, with whether they take chats now.
+    pub fn agents(&self) -> Vec<(Agent, RoutingStatus)> {
+        let state = self.inner.state();
+        state.account.agents.iter().map(|agent| (agent.clone(), state.agent_status(&agent.id))).collect()
+    }
+
+    /// The groups as they are now.
+    pub fn groups(&self) -> Vec<Group> {
+        self.inner.state().account.groups.clone()
+    }
+
+    /// Whether the personal access token is taken, and whether only some scopes are.
+    pub fn agent_token_state(&self) -> (bool, bool) {
+        let state = self.inner.state();
+        (state.agent_token_valid, state.agent_token_scopes.is_some())
+    }
+
+    /// How many webhooks are on their way, or wait to be sent again.
+    pub fn open_deliveries(&self) -> usize {
+        self.inner.deliveries.open()
+    }
+
     /// The last thread of a chat.
     pub fn thread(&self, chat_id: &str) -> Option<Thread> {
         self.inner.state().chat(chat_id)?.threads.last().cloned()

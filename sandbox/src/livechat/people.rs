@@ -241,6 +241,11 @@ impl Simulator {
         self.inner.state().agent_token_scopes = Some(scopes.iter().map(|scope| (*scope).to_owned()).collect());
     }
 
+    /// Makes the personal access token one with every scope again.
+    pub fn restore_agent_token_scopes(&self) {
+        self.inner.state().agent_token_scopes = None;
+    }
+
     /// Puts a file on the CDN, as the agent app does before it sends one; the answer is its URL.
     pub fn agent_uploads(&self, name: &str, content_type: &str, bytes: Vec<u8>) -> String {
         let file = super::state::File {

@@ -1,0 +1,296 @@
+//! What goes wrong because somebody asked for it: faults, credentials, functions that die, time that passes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shared::fail_point::{Place, Side};
+
+use super::{Console, done, lock, refused};
+use crate::faults::{Fault, Faults};
+use crate::stack::{self, Stack};
+use crate::table_proxy::TableProxy;
+
+/// What a page answers that stands in front of a vendor.
+const PAGE: &str = "<!doctype html><title>Maintenance</title><h1>Back soon</h1>";
+
+/// The vendor calls at which a function can be killed, as the functions name their steps.
+const STEPS: &[&str] = &[
+    "vendor create_event",
+    "vendor deactivate_chat",
+    "vendor get_or_create_conversation",
+    "vendor get_or_create_message",
+    "vendor get_or_create_user",
+    "vendor list_chats",
+    "vendor push",
+    "vendor resume_chat",
+    "vendor send_event",
+    "vendor start_chat",
+    "vendor update_customer",
+    "vendor upload_file",
+];
+
+/// The faults that people have asked for, by number.
+#[derive(Debug, Default)]
+pub(super) struct Trouble {
+    faults: BTreeMap<usize, Asked>,
+    next: usize,
+}
+
+#[derive(Debug)]
+struct Asked {
+    asked: NewFault,
+    rule: u64,
+}
+
+/// `{"where":"livechat","calls":"send_event","fault":{"answer":503},"times":1}`; without `calls` every call, without `times` always.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct NewFault {
+    r#where: Where,
+    #[serde(default)]
+    calls: String,
+    fault: Kind,
+    times: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Where {
+    Livechat,
+    Botpress,
+    Botcopy,
+    Gateway,
+    SecretsManager,
+    Table,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Answer(u16),
+    Reset,
+    LoseAnswer,
+    Page,
+    DelayMs(u64),
+    RateLimit { reset_s: u64 },
+}
+
+impl Where {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Livechat => "livechat",
+            Self::Botpress => "botpress",
+            Self::Botcopy => "botcopy",
+            Self::Gateway => "gateway",
+            Self::SecretsManager => "secrets_manager",
+            Self::Table => "table",
+        }
+    }
+
+    fn script(self, stack: &Stack) -> Option<&Faults> {
+        match self {
+            Self::Livechat => Some(stack.livechat.faults()),
+            Self::Botpress => Some(stack.botpress.faults()),
+            Self::Botcopy => Some(stack.botcopy.faults()),
+            Self::Gateway => Some(&stack.gateway_faults),
+            Self::SecretsManager => Some(stack.secrets_manager.faults()),
+            Self::Table => stack.table_proxy.as_ref().map(TableProxy::faults),
+        }
+    }
+}
+
+impl Kind {
+    fn fault(self) -> Fault {
+        match self {
+            Self::Answer(status) => Fault::answer(status, ""),
+            Self::Reset => Fault::Reset,
+            Self::LoseAnswer => Fault::LoseAnswer,
+            Self::Page => Fault::answer(200, PAGE),
+            Self::DelayMs(ms) => Fault::Delay(Duration::from_millis(ms)),
+            Self::RateLimit { reset_s } => Fault::limited("retry-after", reset_s),
+        }
+    }
+
+    fn shown(self) -> Value {
+        match self {
+            Self::Answer(status) => json!({ "answer": status }),
+            Self::Reset => json!("reset"),
+            Self::LoseAnswer => json!("lose_answer"),
+            Self::Page => json!("page"),
+            Self::DelayMs(ms) => json!({ "delay_ms": ms }),
+            Self::RateLimit { reset_s } => json!({"rate_limit": {"reset_s": reset_s}}),
+        }
+    }
+}
+
+/// Every fault that still applies, or has applied, with its hits.
+pub(super) fn shown(console: &Console) -> Value {
+    let trouble = lock(&console.trouble);
+    let shown = trouble.faults.iter().map(|(id, Asked { asked, rule })| {
+        let hits = asked.r#where.script(&console.stack).map_or(0, |script| script.hits(*rule));
+        json!({
+            "id": id, "where": asked.r#where.name(), "calls": asked.calls, "fault": asked.fault.shown(),
+            "times": asked.times, "hits": hits, "active": asked.times.is_none_or(|times| hits < times),
+        })
+    });
+    shown.collect()
+}
+
+pub(super) async fn list(State(console): State<Arc<Console>>) -> Json<Value> {
+    Json(shown(&console))
+}
+
+pub(super) async fn add(State(console): State<Arc<Console>>, Json(asked): Json<NewFault>) -> Response {
+    let Some(script) = asked.r#where.script(&console.stack) else {
+        return refused(StatusCode::CONFLICT, "nothing stands between the functions and that");
+    };
+    if asked.times == Some(0) {
+        return refused(StatusCode::UNPROCESSABLE_ENTITY, "`times` must be at least 1");
+    }
+    let rule = script.watched(asked.times, &asked.calls, asked.fault.fault());
+    let mut trouble = lock(&console.trouble);
+    let id = trouble.next;
+    trouble.next += 1;
+    trouble.faults.insert(id, Asked { asked, rule });
+    Json(json!({ "id": id })).into_response()
+}
+
+pub(super) async fn end(State(console): State<Arc<Console>>, Path(id): Path<usize>) -> Response {
+    let ended = lock(&console.trouble).faults.remove(&id);
+    let Some(Asked { asked, rule }) = ended else {
+        return refused(StatusCode::NOT_FOUND, "there is no such fault");
+    };
+    if let Some(script) = asked.r#where.script(&console.stack) {
+        script.end(rule);
+    }
+    done(Ok::<_, stack::Error>(()))
+}
+
+/// Ends every fault and every planned death, and gives the credentials back.
+pub(super) async fn clear(State(console): State<Arc<Console>>) -> Response {
+    let ended = std::mem::take(&mut lock(&console.trouble).faults);
+    for Asked { asked, rule } in ended.into_values() {
+        if let Some(script) = asked.r#where.script(&console.stack) {
+            script.end(rule);
+        }
+    }
+    console.plan.clear();
+    give_back(&console.stack);
+    done(Ok::<_, stack::Error>(()))
+}
+
+fn give_back(stack: &Stack) {
+    stack.livechat.set_agent_token_valid(true);
+    stack.livechat.restore_agent_token_scopes();
+}
+
+/// `{"agent_token":"valid"|"revoked"|"without_scopes","customer_tokens":"expired","signing_secret":"changed"}`, each if it is to change.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Credentials {
+    agent_token: Option<AgentToken>,
+    customer_tokens: Option<CustomerTokens>,
+    signing_secret: Option<SigningSecret>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum AgentToken {
+    Valid,
+    Revoked,
+    WithoutScopes,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum CustomerTokens {
+    Expired,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SigningSecret {
+    Changed,
+}
+
+pub(super) async fn credentials(State(console): State<Arc<Console>>, Json(change): Json<Credentials>) -> Response {
+    let stack = &console.stack;
+    match change.agent_token {
+        Some(AgentToken::Valid) => give_back(stack),
+        Some(AgentToken::Revoked) => stack.livechat.set_agent_token_valid(false),
+        Some(AgentToken::WithoutScopes) => stack.livechat.set_agent_token_scopes(&[]),
+        None => {}
+    }
+    if let Some(CustomerTokens::Expired) = change.customer_tokens {
+        stack.livechat.expire_customer_tokens();
+    }
+    if let Some(SigningSecret::Changed) = change.signing_secret {
+        stack.botpress.change_signing_secret();
+    }
+    done(Ok::<_, stack::Error>(()))
+}
+
+pub(super) async fn restart(State(console): State<Arc<Console>>) -> Response {
+    let handle = tokio::runtime::Handle::current();
+    // Starting a process cannot change threads half-way, which a handler must be able to.
+    let restarted = tokio::task::spawn_blocking(move || handle.block_on(console.stack.restart_all())).await;
+    done(restarted.map_err(stack::Error::from).flatten())
+}
+
+/// `{"before":"send_event"}` or `{"after":"send_event"}`; without either, processes are killed at once.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Death {
+    before: Option<String>,
+    after: Option<String>,
+}
+
+pub(super) async fn kill(State(console): State<Arc<Console>>, death: Option<Json<Death>>) -> Response {
+    let Json(death) = death.unwrap_or_default();
+    let (call, side) = match (death.before, death.after) {
+        (Some(call), None) => (call, Side::Before),
+        (None, Some(call)) => (call, Side::After),
+        (None, None) => return kill_processes(&console.stack).await,
+        (Some(_), Some(_)) => return refused(StatusCode::UNPROCESSABLE_ENTITY, "one of `before` and `after`"),
+    };
+    if !console.stack.is_in_process() {
+        return refused(StatusCode::CONFLICT, "compiled functions are killed at once: leave the body empty");
+    }
+    let step = STEPS.iter().find(|step| step.strip_prefix("vendor ") == Some(call.as_str()));
+    let Some(step) = step else {
+        let known: Vec<_> = STEPS.iter().filter_map(|step| step.strip_prefix("vendor ")).collect();
+        return refused(StatusCode::UNPROCESSABLE_ENTITY, &format!("the calls are {}", known.join(", ")));
+    };
+    console.plan.kill_at(Place { step, side }, 1);
+    done(Ok::<_, stack::Error>(()))
+}
+
+async fn kill_processes(stack: &Stack) -> Response {
+    if stack.is_in_process() {
+        return refused(StatusCode::CONFLICT, "functions in this process die at a call: {\"after\":\"send_event\"}");
+    }
+    stack.end_processes().await;
+    done(Ok::<_, stack::Error>(()))
+}
+
+/// `{"advance_s":60}`
+#[derive(Debug, Deserialize)]
+pub(super) struct Advance {
+    advance_s: u32,
+}
+
+pub(super) async fn clock(State(console): State<Arc<Console>>, Json(advance): Json<Advance>) -> Response {
+    match &console.manual {
+        Some(manual) => {
+            manual.advance(Duration::from_secs(advance.advance_s.into()));
+            Json(json!({ "now": manual.now() })).into_response()
+        }
+        None => refused(StatusCode::CONFLICT, "the clock is the machine's; start with `serve --clock manual`"),
+    }
+}
