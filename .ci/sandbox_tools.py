@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @contextlib.contextmanager
 def serving(*options, runtime=(), **ports):
     """A stack on free ports, or on those that are given, and what it says of itself: `sandbox::serve::as_json`."""
-    command = ["cargo", "run", "--quiet", "--", *runtime, "serve", "--json", *options]
+    command = ["cargo", "run", "--quiet", "--", *runtime, "serve", "--json", "--no-sweep", *options]
     command += [f"--{name}={ports.get(name, 0)}" for name in ("gateway", "livechat", "botpress", "botcopy", "people")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:

@@ -15,7 +15,7 @@ trap 'exit 143' TERM
 
 # with_sandbox <command…>: runs the command while a sandbox is up, on free ports; SANDBOX is how to reach it, as JSON.
 with_sandbox() {
-    coproc sandbox { exec target/debug/sandbox serve --json --gateway 0 --livechat 0 --botpress 0 --people 0; }
+    coproc sandbox { exec target/debug/sandbox serve --json --no-sweep --gateway 0 --livechat 0 --botpress 0 --people 0; }
     processes+=("$!")
     if ! read -r -t 60 SANDBOX <&"${sandbox[0]}"; then
         echo "the sandbox did not start" >&2

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -157,12 +158,48 @@ fn place<'a>(json: &'a mut Value, pointer: &str) -> Option<&'a mut Value> {
 
 #[derive(Debug)]
 struct Rule {
-    /// By what its owner finds it again, where one has asked for that.
-    id: Option<u64>,
+    /// By what its owner follows it, where one has asked for that.
+    watch: Option<Watch>,
     calls: String,
     /// What a call has to contain, in a header or in its body, if it is not for all.
     whose: Option<String>,
     effect: Effect,
+}
+
+/// Follows one rule, also when it is used up; copies follow the same.
+#[derive(Clone)]
+pub struct Watch(Arc<Watched>);
+
+struct Watched {
+    hits: AtomicU32,
+    heard: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Watch {
+    /// A watch that tells `heard` the request line of each call that its rule spoils.
+    pub fn new(heard: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Watched { hits: AtomicU32::new(0), heard: Box::new(heard) }))
+    }
+
+    /// How many calls were spoiled.
+    pub fn hits(&self) -> u32 {
+        self.0.hits.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, line: &str) {
+        self.0.hits.fetch_add(1, Ordering::Relaxed);
+        (self.0.heard)(line);
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Watch").field(&self.hits()).finish()
+    }
 }
 
 /// What a rule does to the calls that it is for.
@@ -240,8 +277,6 @@ struct Script {
     stamps: BTreeMap<String, String>,
     held: usize,
     rules: Vec<Rule>,
-    /// How often each rule that can be found again has applied, also when it is used up.
-    hits: BTreeMap<u64, u32>,
     spoiled: Vec<Spoiled>,
 }
 
@@ -315,27 +350,18 @@ impl Faults {
     }
 
     fn add(&self, calls: &str, whose: Option<&str>, effect: Effect) {
-        self.lock().rules.push(Rule { id: None, calls: calls.to_owned(), whose: whose.map(str::to_owned), effect });
+        self.lock().rules.push(Rule { watch: None, calls: calls.to_owned(), whose: whose.map(str::to_owned), effect });
     }
 
-    /// Spoils the next `times` matching calls, or every one; what is returned finds the rule again.
-    pub fn watched(&self, times: Option<u32>, calls: &str, fault: Fault) -> u64 {
-        let mut script = self.lock();
-        let id = script.hits.keys().next_back().map_or(0, |last| last + 1);
-        script.hits.insert(id, 0);
+    /// Spoils the next `times` matching calls, or every one; `watch` hears of each.
+    pub fn watched(&self, times: Option<u32>, calls: &str, fault: Fault, watch: Watch) {
         let effect = Effect::Spoil { fault, remaining: times };
-        script.rules.push(Rule { id: Some(id), calls: calls.to_owned(), whose: None, effect });
-        id
+        self.lock().rules.push(Rule { watch: Some(watch), calls: calls.to_owned(), whose: None, effect });
     }
 
-    /// How often a [`watched`](Self::watched) rule has applied.
-    pub fn hits(&self, id: u64) -> u32 {
-        self.lock().hits.get(&id).copied().unwrap_or_default()
-    }
-
-    /// Ends a [`watched`](Self::watched) rule.
-    pub fn end(&self, id: u64) {
-        self.lock().rules.retain(|rule| rule.id != Some(id));
+    /// Ends the rule that has this watch.
+    pub fn end(&self, watch: &Watch) {
+        self.lock().rules.retain(|rule| rule.watch.as_ref().is_none_or(|other| !other.is(watch)));
     }
 
     /// Every call that went wrong so far, in the order of arrival.
@@ -384,9 +410,9 @@ impl Faults {
     fn take_for(&self, request: &Request<'_>, now: Timestamp, is_meant: impl Fn(&Rule) -> bool) -> Option<Fault> {
         let mut script = self.lock();
         let mut meant = script.rules.iter_mut().filter(|rule| rule.fits(request) && is_meant(rule));
-        let (id, mut fault) = meant.find_map(|rule| Some((rule.id, rule.apply(now)?)))?;
-        if let Some(hits) = id.and_then(|id| script.hits.get_mut(&id)) {
-            *hits += 1;
+        let (watch, mut fault) = meant.find_map(|rule| Some((rule.watch.clone(), rule.apply(now)?)))?;
+        if let Some(watch) = watch {
+            watch.note(request.line);
         }
         if let Fault::Answer { status, headers, .. } = &mut fault
             && *status != 429

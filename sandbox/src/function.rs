@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::HeaderValue;
 use lambda_runtime::{Config, Context, Diagnostic, LambdaEvent};
 use serde_json::Value;
 use shared::clock::Clock;
 use uuid::Uuid;
 
+use crate::cause;
 use crate::deployed::DeployedFunction;
 use crate::runtime::Bootstrap;
 
@@ -135,10 +137,14 @@ impl InProcess {
     async fn invoke(&self, event: Value) -> Result<Value, Error> {
         let context = context(&self.name, self.timeout, &self.clock);
         let running = Running::count(&self.running);
+        let cause = cause_of(&event);
         let handling = (self.handler)(LambdaEvent::new(event, context));
         let handling = async move {
             let _running = running;
-            handling.await
+            match cause {
+                Some(cause) => shared::cause::named(cause, handling).await,
+                None => handling.await,
+            }
         };
         match tokio::spawn(tokio::time::timeout(self.timeout * PATIENCE, handling)).await {
             Ok(Ok(Ok(answer))) => Ok(answer),
@@ -155,6 +161,12 @@ impl fmt::Debug for InProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InProcess").field("name", &self.name).field("timeout", &self.timeout).finish_non_exhaustive()
     }
+}
+
+/// On whose behalf an event is handled: what its header names, or whoever invokes.
+fn cause_of(event: &Value) -> Option<HeaderValue> {
+    let header = event.get("headers").and_then(|headers| headers.get(cause::HEADER.as_str())).and_then(Value::as_str);
+    header.and_then(|value| HeaderValue::from_str(value).ok()).or_else(cause::current_header)
 }
 
 /// What one invocation of the function `name` is told about itself.

@@ -8,6 +8,8 @@ use sha2::{Digest as _, Sha256};
 use shared::clock::Timestamp;
 use tokio::sync::watch;
 
+use crate::cause::{self, Cause};
+
 /// Whose simulator saw the effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -22,7 +24,7 @@ pub enum Vendor {
 
 /// One line of the journal.
 ///
-/// Shape: `{"number":7,"at":"…Z","vendor":"live_chat","effect":"event_sent","detail":{…}}`.
+/// Shape: `{"number":7,"at":"…Z","vendor":"live_chat","effect":"event_sent","cause":"call-3","detail":{…}}`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Entry {
     /// Position in the journal, from 0.
@@ -33,6 +35,9 @@ pub struct Entry {
     pub vendor: Vendor,
     /// What happened, in the past tense: `chat_started`, `message_created`, `call_refused`.
     pub effect: &'static str,
+    /// The inbound call on whose behalf it happened, if one is known; the entry of that call has the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
     /// The particulars, flat where possible; its keys are documented by the simulator that writes it.
     pub detail: Value,
 }
@@ -65,7 +70,7 @@ impl Journal {
     pub fn record(&self, at: Timestamp, vendor: Vendor, effect: &'static str, detail: Value) {
         let mut entries = self.lock();
         let number = entries.len();
-        entries.push(Entry { number, at, vendor, effect, detail });
+        entries.push(Entry { number, at, vendor, effect, cause: cause::current(), detail });
         self.0.length.send_replace(entries.len());
     }
 

@@ -2,6 +2,7 @@
 
 pub mod botcopy;
 pub mod botpress;
+pub mod cause;
 mod console;
 pub mod demo;
 pub mod deployed;

@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tower_service::Service;
 
+use crate::cause;
 use crate::faults::{self, Fault, Faults};
 
 /// Longer delays are as good a little late.
@@ -116,7 +117,8 @@ async fn serve(stream: TcpStream, router: Router, faults: Faults, clock: Clock) 
 }
 
 async fn answer(request: Request, router: Router, faults: Faults, clock: Clock) -> Result<Response, Broken> {
-    let mut response = spoil(request, router, &faults, clock).await?;
+    let cause = cause::of(request.headers());
+    let mut response = cause::within(cause, spoil(request, router, &faults, clock)).await?;
     for (name, value) in faults.stamps() {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             // The simulator's own rate headers give way to the script's; what a scripted answer names stays.

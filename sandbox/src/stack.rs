@@ -21,6 +21,7 @@ use shared::media::Policy;
 use shared::metrics::Metrics;
 use shared::redacted::Redacted;
 
+use crate::cause;
 use crate::deployed::Deployed;
 use crate::faults::Faults;
 use crate::function::{Function, REGION};
@@ -432,6 +433,11 @@ impl Stack {
         self.clock.now()
     }
 
+    /// The simulators' clock.
+    pub fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
     /// Whether anything goes on by itself, or waits for its next try at a vendor.
     pub fn is_busy(&self) -> bool {
         let tasks = self.livechat.open_deliveries() + self.botpress.background_tasks();
@@ -481,7 +487,8 @@ impl Stack {
     /// When the sweep fails.
     pub async fn sweep(&self) -> Result<Value, Error> {
         let _underway = self.underway.begin();
-        Ok(self.webhooks.invoke(schedule(self.clock.now())).await?)
+        let tick = self.webhooks.invoke(schedule(self.clock.now()));
+        Ok(cause::within(Some(cause::next("sweep")), tick).await?)
     }
 
     /// Waits until nothing is under way any more: no webhook, no message delivery, nor what they lead to.

@@ -112,6 +112,8 @@ impl Http {
     pub(crate) async fn send(&self, request: Request) -> Result<Answer, Failure> {
         let Request { method, url, headers, body } = request;
         let outgoing = self.client.request(method, url).headers(headers);
+        #[cfg(feature = "fail-points")]
+        let outgoing = crate::cause::noted(outgoing);
         let outgoing = match body {
             Body::Empty => outgoing,
             Body::Json(json) => outgoing.header(header::CONTENT_TYPE, "application/json").body(json),

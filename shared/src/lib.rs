@@ -26,6 +26,8 @@ pub mod aws;
 pub mod botcopy;
 pub mod botpress;
 pub mod bridge;
+#[cfg(feature = "fail-points")]
+pub mod cause;
 pub mod clock;
 pub mod config;
 pub mod endpoint;

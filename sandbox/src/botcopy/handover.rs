@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::state::{By, DEFAULT_MINUTES, User};
 use super::{Platform, lock};
+use crate::cause;
 
 /// After this an answer counts for nothing.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -123,6 +124,10 @@ fn put(body: &mut Value, name: &str, value: Value) {
 impl Platform {
     /// Calls the live-chat endpoint and judges its answer; the pause follows from it.
     pub async fn hand_over(&self, user_id: &str, step: Step, body: &Value) -> Verdict {
+        cause::within(Some(cause::next("call")), self.call_and_judge(user_id, step, body)).await
+    }
+
+    async fn call_and_judge(&self, user_id: &str, step: Step, body: &Value) -> Verdict {
         let deadline = self.now() + PATIENCE;
         let answer = self.options.clock.within(deadline, self.send(body, &[])).await;
         let (answer, is_late) = (answer.as_ref().and_then(|answer| answer.as_ref().ok()), answer.is_none());
@@ -168,6 +173,9 @@ impl Platform {
         let mut request = self.client.post(url).header("content-type", "application/json").body(body);
         for (name, value) in headers {
             request = request.header(name, value);
+        }
+        if let Some(cause) = cause::current_header() {
+            request = request.header(cause::HEADER, cause);
         }
         let _underway = self.options.underway.begin();
         let response = request.send().await.map_err(|error| error.to_string())?;

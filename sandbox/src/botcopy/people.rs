@@ -8,6 +8,7 @@ use shared::clock::Timestamp;
 use super::handover::{self, HandoverAnswer, Step, Verdict};
 use super::state::{Speaker, User};
 use super::{Platform, Simulator, dialogflow};
+use crate::cause;
 
 /// One line of the widget.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,16 +94,19 @@ impl Simulator {
             })
         })?;
         let Some(body) = body else { return Ok(None) };
-        let answer = platform.send(&body, &[]).await;
-        let json = answer.as_ref().map(HandoverAnswer::json).unwrap_or_default();
-        platform.record(
-            "typing_told",
-            json!({
-                "user_id": user_id, "status": answer.as_ref().ok().map(|answer| answer.status),
-                "paused": json.get("paused"), "minutes_paused": json.get("minutesPaused"),
-            }),
-        );
-        answer.map(Some)
+        let told = async {
+            let answer = platform.send(&body, &[]).await;
+            let json = answer.as_ref().map(HandoverAnswer::json).unwrap_or_default();
+            platform.record(
+                "typing_told",
+                json!({
+                    "user_id": user_id, "status": answer.as_ref().ok().map(|answer| answer.status),
+                    "paused": json.get("paused"), "minutes_paused": json.get("minutesPaused"),
+                }),
+            );
+            answer.map(Some)
+        };
+        cause::within(Some(cause::next("call")), told).await
     }
 
     /// Switches the portal's "Live Chat User Events → Typing".

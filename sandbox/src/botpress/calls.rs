@@ -17,6 +17,7 @@ use super::platform::{Platform, lock};
 use super::schema::{Field, Shape, check, required};
 use super::signature::sign_with_all;
 use super::state::World;
+use crate::cause;
 
 /// How often a delivery is repeated.
 const DELIVERY_RETRIES: u64 = 3;
@@ -88,6 +89,9 @@ impl Platform {
         for (name, value) in headers {
             request = request.header(name, value);
         }
+        if let Some(cause) = cause::current_header() {
+            request = request.header(cause::HEADER, cause);
+        }
         let _underway = self.options.underway.begin();
         let response = request.send().await.map_err(|error| network_error(&error))?;
         let status = response.status().as_u16();
@@ -134,6 +138,16 @@ impl Platform {
 
     /// Sends one operation and journals it; `subtype` is the action's or the message's type.
     pub async fn call(
+        &self,
+        operation: &str,
+        subtype: Option<&str>,
+        body: &Value,
+        attempt: u64,
+    ) -> Result<OperationAnswer, String> {
+        cause::within(Some(cause::next("call")), self.call_and_note(operation, subtype, body, attempt)).await
+    }
+
+    async fn call_and_note(
         &self,
         operation: &str,
         subtype: Option<&str>,

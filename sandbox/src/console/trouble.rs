@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use shared::fail_point::{Place, Side};
 
 use super::{Console, done, lock, refused};
-use crate::faults::{Fault, Faults};
+use crate::faults::{Fault, Faults, Watch};
+use crate::journal::Vendor;
 use crate::stack::{self, Stack};
 use crate::table_proxy::TableProxy;
 
@@ -46,7 +47,15 @@ pub(super) struct Trouble {
 #[derive(Debug)]
 struct Asked {
     asked: NewFault,
-    rule: u64,
+    watch: Watch,
+}
+
+impl Asked {
+    fn lift(&self, stack: &Stack) {
+        if let Some(script) = self.asked.r#where.script(stack) {
+            script.end(&self.watch);
+        }
+    }
 }
 
 /// `{"where":"livechat","calls":"send_event","fault":{"answer":503},"times":1}`; without `calls` every call, without `times` always.
@@ -81,7 +90,30 @@ enum Kind {
     RateLimit { reset_s: u64 },
 }
 
+impl NewFault {
+    /// Journals each call that this spoils, as far as it is a vendor's.
+    fn watch(&self, stack: &Stack) -> Watch {
+        let (vendor, fault) = (self.r#where.vendor(), self.fault);
+        let (journal, clock) = (stack.journal.clone(), stack.clock());
+        Watch::new(move |line| {
+            if let Some(vendor) = vendor {
+                let detail = json!({"call": line, "status": fault.status(), "fault": fault.shown()});
+                journal.record(clock.now(), vendor, "call_spoiled", detail);
+            }
+        })
+    }
+}
+
 impl Where {
+    const fn vendor(self) -> Option<Vendor> {
+        match self {
+            Self::Livechat => Some(Vendor::LiveChat),
+            Self::Botpress => Some(Vendor::Botpress),
+            Self::Botcopy => Some(Vendor::Botcopy),
+            Self::Gateway | Self::SecretsManager | Self::Table => None,
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Livechat => "livechat",
@@ -117,6 +149,16 @@ impl Kind {
         }
     }
 
+    /// What the caller reads, where it reads a status.
+    const fn status(self) -> Option<u16> {
+        match self {
+            Self::Answer(status) => Some(status),
+            Self::Page => Some(200),
+            Self::RateLimit { .. } => Some(429),
+            Self::Reset | Self::LoseAnswer | Self::DelayMs(_) => None,
+        }
+    }
+
     fn shown(self) -> Value {
         match self {
             Self::Answer(status) => json!({ "answer": status }),
@@ -132,8 +174,8 @@ impl Kind {
 /// Every fault that still applies, or has applied, with its hits.
 pub(super) fn shown(console: &Console) -> Value {
     let trouble = lock(&console.trouble);
-    let shown = trouble.faults.iter().map(|(id, Asked { asked, rule })| {
-        let hits = asked.r#where.script(&console.stack).map_or(0, |script| script.hits(*rule));
+    let shown = trouble.faults.iter().map(|(id, Asked { asked, watch })| {
+        let hits = watch.hits();
         json!({
             "id": id, "where": asked.r#where.name(), "calls": asked.calls, "fault": asked.fault.shown(),
             "times": asked.times, "hits": hits, "active": asked.times.is_none_or(|times| hits < times),
@@ -153,33 +195,28 @@ pub(super) async fn add(State(console): State<Arc<Console>>, Json(asked): Json<N
     if asked.times == Some(0) {
         return refused(StatusCode::UNPROCESSABLE_ENTITY, "`times` must be at least 1");
     }
-    let rule = script.watched(asked.times, &asked.calls, asked.fault.fault());
+    let watch = asked.watch(&console.stack);
+    script.watched(asked.times, &asked.calls, asked.fault.fault(), watch.clone());
     let mut trouble = lock(&console.trouble);
     let id = trouble.next;
     trouble.next += 1;
-    trouble.faults.insert(id, Asked { asked, rule });
+    trouble.faults.insert(id, Asked { asked, watch });
     Json(json!({ "id": id })).into_response()
 }
 
 pub(super) async fn end(State(console): State<Arc<Console>>, Path(id): Path<usize>) -> Response {
     let ended = lock(&console.trouble).faults.remove(&id);
-    let Some(Asked { asked, rule }) = ended else {
+    let Some(ended) = ended else {
         return refused(StatusCode::NOT_FOUND, "there is no such fault");
     };
-    if let Some(script) = asked.r#where.script(&console.stack) {
-        script.end(rule);
-    }
+    ended.lift(&console.stack);
     done(Ok::<_, stack::Error>(()))
 }
 
 /// Ends every fault and every planned death, and gives the credentials back.
 pub(super) async fn clear(State(console): State<Arc<Console>>) -> Response {
     let ended = std::mem::take(&mut lock(&console.trouble).faults);
-    for Asked { asked, rule } in ended.into_values() {
-        if let Some(script) = asked.r#where.script(&console.stack) {
-            script.end(rule);
-        }
-    }
+    ended.values().for_each(|asked| asked.lift(&console.stack));
     console.plan.clear();
     give_back(&console.stack);
     done(Ok::<_, stack::Error>(()))

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::webhooks::Letter;
+use crate::cause;
 use crate::faults::Faults;
 use crate::journal::{Journal, Vendor};
 use crate::server::vendor_client;
@@ -125,13 +126,17 @@ impl Sender {
     async fn deliver(self, number: u64, letter: Letter) {
         let waits = RETRY_AFTER.iter().copied().map(Some).chain([None]);
         for (attempt, wait) in (1..).zip(waits) {
-            let status = self.post(&letter).await;
+            let cause = cause::next("call");
+            let status = cause::within(Some(cause.clone()), self.post(&letter)).await;
             let detail = json!({
                 "delivery": number, "action": letter.action, "url": letter.url, "attempt": attempt, "status": status,
                 "thread_id": letter.body.pointer("/payload/thread_id"),
                 "event_id": letter.body.pointer("/payload/event/id"),
             });
-            self.journal.record(self.clock.now(), Vendor::LiveChat, "webhook_delivered", detail);
+            cause::within(Some(cause), async {
+                self.journal.record(self.clock.now(), Vendor::LiveChat, "webhook_delivered", detail);
+            })
+            .await;
             let Some(wait) = wait.filter(|_| status != Some(200)) else { break };
             let until = self.clock.now() + wait;
             self.mark(number, Some(Progress::Waiting(until)));
@@ -145,7 +150,10 @@ impl Sender {
     async fn post(&self, letter: &Letter) -> Option<u16> {
         let _underway = self.underway.begin();
         let body = self.faults.spoil(letter.action, letter.body.to_string().into_bytes(), self.clock.now());
-        let request = self.client.post(&letter.url).header(CONTENT_TYPE, "application/json").body(body);
+        let mut request = self.client.post(&letter.url).header(CONTENT_TYPE, "application/json").body(body);
+        if let Some(cause) = cause::current_header() {
+            request = request.header(cause::HEADER, cause);
+        }
         let answer = request.send().await.ok()?;
         Some(answer.status().as_u16())
     }

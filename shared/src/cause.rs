@@ -1,0 +1,26 @@
+//! On behalf of which inbound call an invocation calls the vendors; only in builds with the feature `fail-points`.
+//!
+//! The sandbox's journal shows by it what caused what: `traceparent` reaches Botpress alone.
+
+use ::http::{HeaderName, HeaderValue};
+use reqwest::RequestBuilder;
+
+/// The header by which the sandbox's simulators name an inbound call, and by which calls made on its behalf name it.
+pub const HEADER: HeaderName = HeaderName::from_static("x-sandbox-cause");
+
+tokio::task_local! {
+    static CAUSE: HeaderValue;
+}
+
+/// Runs an invocation on behalf of the inbound call `cause`.
+pub async fn named<F: Future>(cause: HeaderValue, invocation: F) -> F::Output {
+    CAUSE.scope(cause, invocation).await
+}
+
+/// The request with its cause, where there is one.
+pub(crate) fn noted(request: RequestBuilder) -> RequestBuilder {
+    match CAUSE.try_with(Clone::clone) {
+        Ok(cause) => request.header(HEADER, cause),
+        Err(_) => request,
+    }
+}
