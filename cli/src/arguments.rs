@@ -139,6 +139,11 @@ pub(crate) enum Command {
         limit: usize,
     },
 
+    /// Show every five seconds what is the matter: the sweep, open sessions, what waits and when it is tried again, vendors that fail.
+    ///
+    /// Reads by key and by the index, never the whole table; `--json` prints one line each time. Ctrl-C ends it.
+    Watch,
+
     /// Show how sessions went: how many a day, why they ended, and their times, by group, bot and agent.
     ///
     /// Reads the records that sessions leave, by one query for each day; the answer names the read units. Agents

@@ -15,6 +15,7 @@ mod rehearse;
 mod rotate;
 mod stats;
 mod target;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -118,6 +119,8 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, io: &mut Io<'_>)
         Err(failure) => failure.exit,
     };
     let written = match outcome {
+        // What was to be said stands there already.
+        Ok(answer) if answer.text.is_empty() => Ok(()),
         Ok(answer) if json => writeln!(io.out, "{}", answer.json),
         Ok(answer) if io.colour => writeln!(io.out, "{}", output::coloured(answer.text.trim_end())),
         Ok(answer) => writeln!(io.out, "{}", answer.text.trim_end()),
@@ -151,6 +154,7 @@ async fn perform(arguments: Arguments, io: &mut Io<'_>) -> Result<Answer, Failur
         _ => {}
     }
     let target = target::Target::resolve(&arguments.target, io).await?;
+    let json = arguments.json;
     match arguments.command {
         Command::Connect { what: Connect::Livechat } => connect::livechat::run(&target, io).await,
         Command::Connect { what: Connect::Botpress(options) } => connect::botpress::run(&target, &options, io).await,
@@ -167,6 +171,7 @@ async fn perform(arguments: Arguments, io: &mut Io<'_>) -> Result<Answer, Failur
         Command::Close { session, sure } => operate::close(&target, &session, sure.yes, io).await,
         Command::Reopen { vendor } => operate::reopen(&target, vendor, io).await,
         Command::Erase { user, sure } => operate::erase(&target, &user, sure.yes, io).await,
+        Command::Watch => watch::run(&target, json, io).await,
         Command::Rotate { what, now } => rotate::run(&target, what, now, io).await,
         // Those that need no stack that is there.
         Command::Deploy(_) | Command::Completions { .. } | Command::Man => {

@@ -105,7 +105,7 @@ const fn state_name(state: State) -> &'static str {
     }
 }
 
-fn for_people(seconds: u64) -> String {
+pub(crate) fn for_people(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7_200 => format!("{} min", seconds / 60),

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use http::{HeaderMap, HeaderValue};
 pub use shared::cause::HEADER;
@@ -14,23 +15,40 @@ pub type Cause = Arc<str>;
 
 static LAST: AtomicU64 = AtomicU64::new(0);
 
+#[derive(Clone)]
+struct Call {
+    cause: Cause,
+    /// When it began, for those who make it.
+    began: Option<Instant>,
+}
+
 tokio::task_local! {
-    static CAUSE: Option<Cause>;
+    static CALL: Option<Call>;
 }
 
-/// A new id; `kind` is what it begins with.
-pub(crate) fn next(kind: &str) -> Cause {
-    format!("{kind}-{}", LAST.fetch_add(1, Ordering::Relaxed) + 1).into()
+/// Makes an inbound call by `work`, with a new id that begins with `kind`: what it journals, and whom it calls, names it.
+pub(crate) async fn begun<F: Future>(kind: &str, work: F) -> F::Output {
+    let cause = format!("{kind}-{}", LAST.fetch_add(1, Ordering::Relaxed) + 1).into();
+    CALL.scope(Some(Call { cause, began: Some(Instant::now()) }), work).await
 }
 
-/// Does `work` on behalf of `cause`: what it journals, and whom it calls, names it.
+/// Does `work` on behalf of an inbound call, or of none.
 pub(crate) async fn within<F: Future>(cause: Option<Cause>, work: F) -> F::Output {
-    CAUSE.scope(cause, work).await
+    CALL.scope(cause.map(|cause| Call { cause, began: None }), work).await
 }
 
 /// On whose behalf this runs.
 pub(crate) fn current() -> Option<Cause> {
-    CAUSE.try_with(Clone::clone).ok().flatten()
+    call().map(|call| call.cause)
+}
+
+/// For how many milliseconds of real time the call that is made here has run.
+pub(crate) fn elapsed_ms() -> Option<u64> {
+    call().and_then(|call| u64::try_from(call.began?.elapsed().as_millis()).ok())
+}
+
+fn call() -> Option<Call> {
+    CALL.try_with(Clone::clone).ok().flatten()
 }
 
 /// The same as a header's value.

@@ -38,6 +38,9 @@ pub struct Entry {
     /// The inbound call on whose behalf it happened, if one is known; the entry of that call has the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
+    /// For an inbound call: how many milliseconds of real time it took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
     /// The particulars, flat where possible; its keys are documented by the simulator that writes it.
     pub detail: Value,
 }
@@ -70,7 +73,8 @@ impl Journal {
     pub fn record(&self, at: Timestamp, vendor: Vendor, effect: &'static str, detail: Value) {
         let mut entries = self.lock();
         let number = entries.len();
-        entries.push(Entry { number, at, vendor, effect, cause: cause::current(), detail });
+        let (cause, took_ms) = (cause::current(), cause::elapsed_ms());
+        entries.push(Entry { number, at, vendor, effect, cause, took_ms, detail });
         self.0.length.send_replace(entries.len());
     }
 

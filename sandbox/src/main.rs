@@ -1,12 +1,13 @@
 //! `cargo run`: a whole handoff on this machine; `cargo run -- serve`: the stack, for a person or a tool.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use sandbox::demo::Palette;
 use sandbox::deployed::Deployed;
-use sandbox::serve::Setting;
+use sandbox::serve::{Only, Setting};
 use sandbox::stack::{Error, Runtime};
 use sandbox::{demo, serve};
 
@@ -22,6 +23,10 @@ struct Arguments {
     /// The platform on which the demonstration's bot lives.
     #[arg(long, value_enum, default_value_t)]
     bot: demo::Bot,
+
+    /// Whether the story is told in colour: at a terminal, unless NO_COLOR is set.
+    #[arg(long, value_enum, default_value_t)]
+    color: Color,
 
     /// Run the compiled functions in this folder under the Lambda Runtime API, instead of inside this process.
     #[arg(long, global = true, value_name = "FOLDER")]
@@ -46,6 +51,9 @@ enum Command {
         /// stack generates.
         #[arg(long)]
         unconnected: bool,
+        /// Run the simulator of one vendor alone, for another integration: no function, no table, no sweep.
+        #[arg(long, value_enum, value_name = "VENDOR", conflicts_with_all = ["unconnected", "binaries"])]
+        only: Option<Only>,
         /// Sweep only when asked to, instead of once a minute as the schedule does.
         #[arg(long)]
         no_sweep: bool,
@@ -59,6 +67,33 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// When there are colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Color {
+    /// At a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Color {
+    fn palette(self) -> Palette {
+        let is_on = match self {
+            Self::Auto => io::stdout().is_terminal() && !is_set("NO_COLOR"),
+            Self::Always => true,
+            Self::Never => false,
+        };
+        Palette { is_on }
+    }
+}
+
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
 
 /// A clock.
@@ -123,9 +158,9 @@ async fn run(arguments: &Arguments) -> Result<bool, Error> {
     match arguments.command {
         None => {
             serve::check_binaries(runtime)?;
-            demo::play(runtime, arguments.bot, &mut io::stdout().lock()).await
+            demo::play(runtime, arguments.bot, arguments.color.palette(), &mut io::stdout().lock()).await
         }
-        Some(Command::Serve { ports, unconnected, no_sweep, clock, curl, json }) => {
+        Some(Command::Serve { ports, unconnected, only, no_sweep, clock, curl, json }) => {
             let Ports { gateway, livechat, botpress, botcopy, people } = ports;
             let manual_clock = clock == WhichClock::Manual;
             if manual_clock && !matches!(runtime, Runtime::InProcess) {
@@ -138,6 +173,7 @@ async fn run(arguments: &Arguments) -> Result<bool, Error> {
                 runtime,
                 ports: [gateway, livechat, botpress, botcopy, people],
                 connected: !unconnected,
+                only,
                 sweeps: !no_sweep,
                 manual_clock,
             };

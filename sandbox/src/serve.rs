@@ -32,8 +32,40 @@ pub type Ports = [u16; 5];
 /// By what argument each port is chosen.
 const PORT_NAMES: [&str; 5] = ["gateway", "livechat", "botpress", "botcopy", "people"];
 
+/// A vendor whose simulator runs alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Only {
+    /// LiveChat: Agent Chat, Customer Chat and Configuration API, accounts, webhooks.
+    Livechat,
+    /// Botpress: the runtime API with the HITL plugin, and the calls of an integration.
+    Botpress,
+    /// Botcopy: the push API and the calls of a live-chat endpoint.
+    Botcopy,
+}
+
+impl Only {
+    /// `livechat`, `botpress` or `botcopy`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Livechat => "livechat",
+            Self::Botpress => "botpress",
+            Self::Botcopy => "botcopy",
+        }
+    }
+
+    /// The ports where the others listen too, who take any.
+    const fn ports(self, ports: Ports) -> Ports {
+        let [_, livechat, botpress, botcopy, people] = ports;
+        match self {
+            Self::Livechat => [0, livechat, 0, 0, people],
+            Self::Botpress => [0, 0, botpress, 0, people],
+            Self::Botcopy => [0, 0, 0, botcopy, people],
+        }
+    }
+}
+
 /// How to reach a stack and its people, put into words.
-pub type Say = fn(&Stack, people: &str) -> String;
+pub type Say = fn(&Stack, people: &str, only: Option<Only>) -> String;
 
 /// What is served, and how.
 #[derive(Clone, Debug)]
@@ -44,6 +76,8 @@ pub struct Setting<'a> {
     pub ports: Ports,
     /// Whether the integration is installed and the secret complete from the beginning.
     pub connected: bool,
+    /// The vendor whose simulator runs alone, without functions; none for the whole stack.
+    pub only: Option<Only>,
     /// Whether the schedule ticks by itself, each minute.
     pub sweeps: bool,
     /// Whether people move the clock; functions that run as processes keep the machine's.
@@ -55,6 +89,7 @@ pub struct Setting<'a> {
 pub struct Serving {
     /// The stack.
     pub stack: Arc<Stack>,
+    only: Option<Only>,
     people: Server,
     schedule: Option<JoinHandle<()>>,
 }
@@ -66,7 +101,9 @@ impl Serving {
     ///
     /// When a port is taken, there are no compiled functions where they should be, or the integration cannot be installed.
     pub async fn start(setting: Setting<'_>) -> Result<Self, Error> {
-        let Setting { runtime, ports, connected, sweeps, manual_clock } = setting;
+        let Setting { runtime, ports, connected, only, sweeps, manual_clock } = setting;
+        let ports = only.map_or(ports, |only| only.ports(ports));
+        let connected = connected && only.is_none();
         check_ports(ports)?;
         check_binaries(runtime)?;
         let [gateway, livechat, botpress, botcopy, people] = ports;
@@ -77,6 +114,7 @@ impl Serving {
             runtime,
             ports: [gateway, livechat, botpress, botcopy],
             connected,
+            has_functions: only.is_none(),
             instances: SIDE_BY_SIDE,
             fail_points: plan.clone(),
             // Writes meet there as they do at AWS.
@@ -87,12 +125,12 @@ impl Serving {
         if connected {
             stack.install().await?;
         }
-        let console = Arc::new(Console::new(Arc::clone(&stack), plan, manual));
+        let console = Arc::new(Console::new(Arc::clone(&stack), plan, manual, only));
         let router = router(Arc::clone(&stack)).merge(console::router(Arc::clone(&console)));
         let router = router.layer(axum::middleware::from_fn(console::guard));
         let people = Server::start(people, router, Faults::default(), Clock::system()).await?;
-        let schedule = sweeps.then(|| tokio::spawn(keep_sweeping(console, clock)));
-        Ok(Self { stack, people, schedule })
+        let schedule = (sweeps && only.is_none()).then(|| tokio::spawn(keep_sweeping(console, clock)));
+        Ok(Self { stack, only, people, schedule })
     }
 
     /// Where people act, and where the page is: `http://127.0.0.1:<port>`.
@@ -116,7 +154,7 @@ impl Drop for Serving {
 /// As [`Serving::start`].
 pub async fn serve(setting: Setting<'_>, say: Say) -> Result<(), Error> {
     let serving = Serving::start(setting).await?;
-    let said = writeln!(io::stdout(), "{}", say(&serving.stack, &serving.url()));
+    let said = writeln!(io::stdout(), "{}", say(&serving.stack, &serving.url(), serving.only));
     match said {
         // Nobody reads it; the stack is there all the same.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error.into()),
@@ -181,19 +219,31 @@ fn router(stack: Arc<Stack>) -> Router {
         .route("/chats/{chat}/delete", post(delete))
         .route("/chats/{chat}/close", post(close))
         .route("/install", post(install))
-        .route("/stack", get(description))
+        .route("/endpoint", post(set_endpoint))
         .route("/journal", get(journal))
         .with_state(stack)
 }
 
 /// For a person who has a browser.
-pub fn address(_: &Stack, people: &str) -> String {
+pub fn address(_: &Stack, people: &str, _: Option<Only>) -> String {
     format!("Open {people}")
 }
 
 /// For a person who has a terminal: the address, then everything that can be done with `curl`.
-pub fn with_curl(stack: &Stack, people: &str) -> String {
-    format!("{}\n\n{}", address(stack, people), directions(stack, people))
+pub fn with_curl(stack: &Stack, people: &str, only: Option<Only>) -> String {
+    let directions = match only {
+        None => directions(stack, people),
+        Some(only) => alone(stack, only),
+    };
+    format!("{}\n\n{directions}", address(stack, people, only))
+}
+
+/// What an integration needs to reach a simulator that runs alone.
+fn alone(stack: &Stack, only: Only) -> String {
+    let described = described(stack, "", Some(only));
+    let parts = described.get(only.name()).and_then(Value::as_object).into_iter().flatten();
+    let line = |(name, value): (&String, &Value)| format!("  {name:<22} {}\n", value.as_str().unwrap_or_default());
+    format!("The simulator of one vendor is up; Ctrl-C ends it.\n\n{}", parts.map(line).collect::<String>())
 }
 
 /// For a person.
@@ -267,16 +317,16 @@ Or start with `serve --unconnected`, connect LiveChat and Botpress with the same
 /// Shape: `{"gateway":"http://…","people":"http://…","livechat":{…},"botpress":{…},"botcopy":{…},"environment":{…},
 /// "routes":[["actions","GET","/health"],…]}`; each vendor has its `url`, what it calls of ours, and the credentials and ids that it
 /// issued; the environment is the operator's, the routes are what the functions serve.
-pub fn as_json(stack: &Stack, people: &str) -> String {
-    described(stack, people).to_string()
+pub fn as_json(stack: &Stack, people: &str, only: Option<Only>) -> String {
+    described(stack, people, only).to_string()
 }
 
 /// What a tool needs to know of a stack.
-pub fn described(stack: &Stack, people: &str) -> Value {
+pub fn described(stack: &Stack, people: &str, only: Option<Only>) -> Value {
     let (workspace_id, workspace_handle, personal_access_token) = stack.botpress.workspace();
     let (account, options) = (stack.livechat.account(), stack.botpress.options());
     let route = |(function, method, path): (_, Method, _)| json!([function, method.as_str(), path]);
-    json!({
+    let mut all = json!({
         "routes": served().into_iter().map(route).collect::<Vec<_>>(),
         "gateway": stack.gateway.url(),
         "people": people,
@@ -310,13 +360,23 @@ pub fn described(stack: &Stack, people: &str) -> Value {
             "api_key": stack.botcopy.options().api_key,
         },
         "environment": stack.operator_environment(),
-    })
+    });
+    if let (Some(only), Some(parts)) = (only, all.as_object_mut()) {
+        // What leads to functions that are not there would be untrue.
+        const OURS: [&str; 4] = ["webhook_url", "webhook_secret", "integration_url", "endpoint_url"];
+        parts.retain(|name, _| name == "people" || name == only.name());
+        if let Some(vendor) = parts.get_mut(only.name()).and_then(Value::as_object_mut) {
+            vendor.retain(|name, _| !OURS.contains(&name.as_str()));
+        }
+    }
+    all
 }
 
 #[derive(Deserialize)]
 struct NewUser {
     name: String,
     email: Option<String>,
+    picture: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -364,12 +424,17 @@ struct Deleted {
 }
 
 #[derive(Deserialize)]
+struct At {
+    url: String,
+}
+
+#[derive(Deserialize)]
 struct Closed {
     agent: String,
 }
 
 async fn new_user(State(stack): State<Arc<Stack>>, Json(user): Json<NewUser>) -> Json<Value> {
-    let user = stack.botpress.new_user(&user.name, user.email.as_deref(), None);
+    let user = stack.botpress.new_user(&user.name, user.email.as_deref(), user.picture.as_deref());
     Json(json!({ "conversation": user.conversation_id }))
 }
 
@@ -447,17 +512,27 @@ async fn close(State(stack): State<Arc<Stack>>, Path(chat): Path<String>, Json(c
     done(stack.livechat.agent_closes(&chat, &closed.agent))
 }
 
-/// The button in Botpress Studio.
-async fn install(State(stack): State<Arc<Stack>>) -> Response {
-    done(stack.botpress.install_deployed().await.and_then(|answer| match answer.status {
+/// The button in Botpress Studio: for what `hitl connect botpress` has made, or for the integration at this address.
+async fn install(State(stack): State<Arc<Stack>>, at: Option<Json<At>>) -> Response {
+    let installed = match at {
+        Some(Json(At { url })) => stack.botpress.install_integration(&url).await,
+        None => stack.botpress.install_deployed().await,
+    };
+    done(installed.and_then(|answer| match answer.status {
         200 => Ok(()),
         _ => Err(answer.body),
     }))
 }
 
-async fn description(State(stack): State<Arc<Stack>>, headers: HeaderMap) -> Json<Value> {
+/// The field for the live-chat endpoint in Botcopy's portal.
+async fn set_endpoint(State(stack): State<Arc<Stack>>, Json(At { url }): Json<At>) -> Response {
+    stack.botcopy.connect(&url);
+    done(Ok::<_, String>(()))
+}
+
+pub(crate) async fn description(State(console): State<Arc<Console>>, headers: HeaderMap) -> Json<Value> {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    Json(described(&stack, &format!("http://{host}")))
+    Json(described(&console.stack, &format!("http://{host}"), console.only))
 }
 
 async fn journal(State(stack): State<Arc<Stack>>) -> Response {

@@ -106,6 +106,8 @@ pub struct Options<'a> {
     pub definition: botpress::Definition,
     /// Whether the secret is complete; otherwise it holds only what the template generates.
     pub connected: bool,
+    /// Whether the gateway leads to the functions; else the simulators are alone.
+    pub has_functions: bool,
     /// Whether the functions reach the table through a proxy that spoils calls.
     pub table_proxy: bool,
     /// How many instances of each function there are; they take turns, and share nothing but the table and the secret. A
@@ -131,6 +133,7 @@ impl Options<'_> {
             instances: 1,
             botcopy: botcopy::Dialogflow::default(),
             connected: true,
+            has_functions: true,
         }
     }
 }
@@ -187,7 +190,8 @@ impl Stack {
     /// When a port is taken, or a binary does not start.
     pub async fn start(options: Options<'_>) -> Result<Self, Error> {
         let Options { clock, functions_clock, runtime, ports, environment, fail_points, .. } = options;
-        let Options { activation_delay, connected, definition, table_proxy, instances: count, .. } = options;
+        let Options { activation_delay, connected, has_functions, definition, table_proxy, instances: count, .. } =
+            options;
         let dialogflow = options.botcopy;
         let metrics = Metrics::kept();
         let [gateway_port, livechat_port, botpress_port, botcopy_port] = ports;
@@ -261,6 +265,7 @@ impl Stack {
         };
         let routes = served()
             .into_iter()
+            .filter(|_| has_functions)
             .map(|(function, method, pattern)| {
                 let function = if function == ACTIONS { &actions } else { &webhooks };
                 Route::new(method, pattern, function.clone())
@@ -488,7 +493,7 @@ impl Stack {
     pub async fn sweep(&self) -> Result<Value, Error> {
         let _underway = self.underway.begin();
         let tick = self.webhooks.invoke(schedule(self.clock.now()));
-        Ok(cause::within(Some(cause::next("sweep")), tick).await?)
+        Ok(cause::begun("sweep", tick).await?)
     }
 
     /// Waits until nothing is under way any more: no webhook, no message delivery, nor what they lead to.

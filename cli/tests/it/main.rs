@@ -17,3 +17,4 @@ mod process;
 mod rehearsing;
 mod rotating;
 mod stats;
+mod watching;

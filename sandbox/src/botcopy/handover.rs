@@ -124,7 +124,7 @@ fn put(body: &mut Value, name: &str, value: Value) {
 impl Platform {
     /// Calls the live-chat endpoint and judges its answer; the pause follows from it.
     pub async fn hand_over(&self, user_id: &str, step: Step, body: &Value) -> Verdict {
-        cause::within(Some(cause::next("call")), self.call_and_judge(user_id, step, body)).await
+        cause::begun("call", self.call_and_judge(user_id, step, body)).await
     }
 
     async fn call_and_judge(&self, user_id: &str, step: Step, body: &Value) -> Verdict {

@@ -106,7 +106,7 @@ impl Simulator {
             );
             answer.map(Some)
         };
-        cause::within(Some(cause::next("call")), told).await
+        cause::begun("call", told).await
     }
 
     /// Switches the portal's "Live Chat User Events → Typing".

@@ -144,7 +144,7 @@ impl Platform {
         body: &Value,
         attempt: u64,
     ) -> Result<OperationAnswer, String> {
-        cause::within(Some(cause::next("call")), self.call_and_note(operation, subtype, body, attempt)).await
+        cause::begun("call", self.call_and_note(operation, subtype, body, attempt)).await
     }
 
     async fn call_and_note(

@@ -5,6 +5,8 @@
 mod acts;
 mod doctor;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod trouble;
 mod view;
 
@@ -21,6 +23,7 @@ use serde_json::{Value, json};
 use shared::clock::{ManualClock, Timestamp};
 use shared::fail_point::Plan;
 
+use crate::serve::{self, Only};
 use crate::stack::{Error, Stack};
 use trouble::Trouble;
 
@@ -36,13 +39,15 @@ pub(crate) struct Console {
     pub plan: Plan,
     /// The clock, where people move it.
     pub manual: Option<ManualClock>,
+    /// The vendor whose simulator runs alone.
+    pub only: Option<Only>,
     trouble: Mutex<Trouble>,
     swept: Mutex<Option<(Timestamp, Result<Value, String>)>>,
 }
 
 impl Console {
-    pub fn new(stack: Arc<Stack>, plan: Plan, manual: Option<ManualClock>) -> Self {
-        Self { stack, plan, manual, trouble: Mutex::default(), swept: Mutex::default() }
+    pub fn new(stack: Arc<Stack>, plan: Plan, manual: Option<ManualClock>, only: Option<Only>) -> Self {
+        Self { stack, plan, manual, only, trouble: Mutex::default(), swept: Mutex::default() }
     }
 
     /// Lets the schedule tick once, and keeps what came of it.
@@ -62,6 +67,7 @@ pub(crate) fn router(console: Arc<Console>) -> Router {
         .route("/page.js", get(script))
         .route("/events", get(stream::events))
         .route("/state", get(view::state))
+        .route("/stack", get(serve::description))
         .route("/sweep", post(sweep))
         .route("/doctor", post(doctor::doctor))
         .route("/faults", get(trouble::list).post(trouble::add).delete(trouble::clear))
@@ -147,27 +153,4 @@ pub(crate) fn done<T, E: std::fmt::Display>(outcome: Result<T, E>) -> Response {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_loopback_addresses_are_this_machine() {
-        for host in ["127.0.0.1:8083", "127.0.0.1", "localhost:1", "[::1]:8083", "[::1]"] {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in [
-            "",
-            "evil.example",
-            "127.0.0.1.evil.example",
-            "localhost.evil:1",
-            "127.0.0.1:80@evil",
-            "[::1]x",
-            "localhost:",
-        ] {
-            assert!(!is_loopback(host), "{host}");
-        }
-    }
 }

@@ -362,9 +362,13 @@ async function everybody(status, groupStatus) {
   return Promise.all(model.state.groups.slice(0, 2).map((group) => post(`groups/${group.id}/status`, { status: groupStatus })));
 }
 
+function kindOf(fault) {
+  if (typeof fault === "string") return fault.replace("_", " ");
+  return Object.entries(fault).map(([name, value]) => `${name.replace("_", " ")} ${value?.reset_s ?? value}`).join();
+}
+
 function faultOf(fault) {
-  const kind = typeof fault.fault === "string" ? fault.fault : Object.entries(fault.fault).map(([name, value]) => `${name} ${value?.reset_s ?? value}`).join();
-  const label = `${fault.where} ${fault.calls} ${kind}: ${fault.hits} ${fault.hits === 1 ? "hit" : "hits"}${fault.active ? "" : ", over"}`;
+  const label = `${fault.where} ${fault.calls} ${kindOf(fault.fault)}: ${fault.hits} ${fault.hits === 1 ? "hit" : "hits"}${fault.active ? "" : ", over"}`;
   const end = element("button", { textContent: "End", onclick: () => act("DELETE", `faults/${fault.id}`) });
   end.dataset.key = `fault-${fault.id}`;
   end.setAttribute("aria-label", `End ${label}`);
@@ -420,17 +424,33 @@ function flush() {
   model.pending = [];
   model.entries.push(...news);
   if (model.entries.length > MOST_ENTRIES) model.entries.splice(0, model.entries.length - MOST_ENTRIES);
-  const rows = news.filter(isWanted).slice(-MOST_ROWS).reverse().map(rowOf);
-  const list = byId("journal");
-  list.prepend(...rows);
-  while (list.childElementCount > MOST_ROWS) list.lastElementChild.remove();
+  showRows(news);
   noteRows();
   askForState();
 }
 
 function redrawJournal() {
-  byId("journal").replaceChildren(...model.entries.filter(isWanted).slice(-MOST_ROWS).reverse().map(rowOf));
+  byId("journal").replaceChildren();
+  showRows(model.entries);
   noteRows();
+}
+
+// Newest first; what an inbound call caused stands indented under it, in the order in which it happened.
+function showRows(entries) {
+  const list = byId("journal");
+  for (const entry of entries.filter(isWanted).slice(-MOST_ROWS)) placeRow(list, entry, rowOf(entry));
+  while (list.childElementCount > MOST_ROWS) list.lastElementChild.remove();
+}
+
+function placeRow(list, entry, row) {
+  const family = entry.cause ? list.querySelectorAll(`[data-cause="${CSS.escape(entry.cause)}"]`) : [];
+  if (isInbound(entry)) row.classList.add("inbound");
+  else if (entry.cause) row.classList.add("caused");
+  if (entry.cause) row.dataset.cause = entry.cause;
+  // An inbound call is journaled when it is answered, after what it caused.
+  if (!family.length) list.prepend(row);
+  else if (isInbound(entry)) family[0].before(row);
+  else family[family.length - 1].after(row);
 }
 
 function noteRows() {
@@ -440,8 +460,10 @@ function noteRows() {
 }
 
 const statusOf = (entry) => entry.detail?.status;
-const isCall = (entry) => ["call_answered", "operation_called", "webhook_delivered", "webhook_called", "typing_told"].includes(entry.effect);
-const isError = (entry) => isCall(entry) && !(statusOf(entry) < 400);
+const INBOUND = ["operation_called", "webhook_delivered", "webhook_called", "typing_told"];
+const isInbound = (entry) => INBOUND.includes(entry.effect);
+const isCall = (entry) => isInbound(entry) || ["call_answered", "call_spoiled"].includes(entry.effect);
+const isError = (entry) => entry.effect === "call_spoiled" || (isCall(entry) && !(statusOf(entry) < 400));
 
 function isWanted(entry) {
   const [text, vendor] = [byId("filter").value.trim().toLowerCase(), byId("vendor").value];
@@ -457,30 +479,40 @@ function rowOf(entry) {
   const row = element("button", { onclick: () => openEntry(entry) });
   row.append(
     cell("at", clockTime(entry.at)),
-    cell("vendor", VENDORS[entry.vendor]),
-    cell("effect", directionOf(entry)),
+    cell("way", wayOf(entry)),
+    cell("effect", whatOf(entry)),
     cell(isError(entry) ? "bad" : "status", isCall(entry) ? String(statusOf(entry) ?? "none") : ""),
+    cell("took", isInbound(entry) && entry.took_ms !== undefined ? `${entry.took_ms} ms` : ""),
     cell("detail", detailOf(entry)),
   );
   return element("li", {}, row);
 }
 
-function directionOf(entry) {
-  if (entry.effect === "call_answered") return `out  ${entry.detail.call}`;
-  if (entry.effect === "operation_called") return `in  ${entry.detail.operation} ${entry.detail.type ?? ""}`;
-  if (entry.effect === "webhook_delivered") return `in  ${entry.detail.action}`;
-  if (entry.effect === "webhook_called") return `in  step ${entry.detail.step}`;
-  return entry.effect.replaceAll("_", " ");
+// Who calls whom; what merely happens at a vendor has no arrow.
+function wayOf(entry) {
+  const vendor = VENDORS[entry.vendor];
+  if (isInbound(entry)) return `${vendor} → stack`;
+  return isCall(entry) ? `stack → ${vendor}` : vendor;
 }
 
-function detailOf({ detail }) {
+function whatOf({ effect, detail }) {
+  if (effect === "call_answered") return detail.call;
+  if (effect === "call_spoiled") return detail.call.replace(/^.*\/(v[0-9.]+|chat)\//, "").replace("action/", "");
+  if (effect === "operation_called") return `${detail.operation} ${detail.type ?? ""}`;
+  if (effect === "webhook_delivered") return detail.action;
+  if (effect === "webhook_called") return `step ${detail.step}`;
+  return effect.replaceAll("_", " ");
+}
+
+function detailOf({ effect, detail }) {
+  if (effect === "call_spoiled") return `by the switch: ${kindOf(detail.fault)}`;
   const told = detail.text ?? detail.payload?.text ?? detail.error ?? detail.error_type ?? detail.reason ?? detail.name;
   return String(told ?? detail.chat_id ?? detail.conversation_id ?? detail.user_id ?? "").slice(0, 200);
 }
 
 function openEntry(entry) {
   model.open = entry;
-  setText("entry-heading", `${entry.number}: ${directionOf(entry)}`);
+  setText("entry-heading", `${entry.number}: ${wayOf(entry)}, ${whatOf(entry)}`);
   setText("entry-text", JSON.stringify(entry, null, 2));
   byId("entry-again").hidden = entry.effect !== "webhook_delivered";
   byId("entry-curl").hidden = !curlOf(entry);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Console, lock, trouble};
 use crate::livechat::{Agent, Chat, Event};
+use crate::serve::Only;
 use crate::stack::Stack;
 use crate::verdict::{People, Rest, judge};
 
@@ -30,6 +31,7 @@ pub(super) async fn state(State(console): State<Arc<Console>>) -> Json<Value> {
     let groups = stack.livechat.groups();
     Json(json!({
         "now": stack.now(),
+        "only": console.only.map(Only::name),
         "clock": if console.manual.is_some() { "manual" } else { "system" },
         "entries": stack.journal.len(),
         "swept": lock(&console.swept).as_ref().map(|(at, outcome)| match outcome {

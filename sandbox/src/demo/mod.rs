@@ -1,6 +1,7 @@
 //! The demonstration: a whole handoff, told as it happens and judged by the journal at its end.
 
 mod botcopy;
+mod paint;
 mod story;
 mod verdict;
 
@@ -12,6 +13,7 @@ use shared::clock::Clock;
 use crate::botpress::{Escalation, UpstreamUser};
 use crate::livechat::Target;
 use crate::stack::{Error, Options, Runtime, SIDE_BY_SIDE, Stack};
+pub use paint::Palette;
 use story::Story;
 
 /// The first agent of group 1, whom LiveChat's router picks.
@@ -67,7 +69,7 @@ pub enum Bot {
 /// # Errors
 ///
 /// When the stack does not come up or a step of the story is refused.
-pub async fn play(runtime: Runtime<'_>, bot: Bot, out: &mut impl Write) -> Result<bool, Error> {
+pub async fn play(runtime: Runtime<'_>, bot: Bot, palette: Palette, out: &mut impl Write) -> Result<bool, Error> {
     // The HITL plugin's simulator activates a session at once, so there is little to wait for.
     let environment = [
         ("SETTLE_MS", "200"),
@@ -83,7 +85,9 @@ pub async fn play(runtime: Runtime<'_>, bot: Bot, out: &mut impl Write) -> Resul
     let options =
         Options { runtime, ports, environment, instances: SIDE_BY_SIDE, ..Options::in_process(Clock::system()) };
     let stack = Stack::start(options).await?;
-    let mut play = Play { story: Story::new(out), stack: &stack };
+    let agents = stack.livechat.agents().into_iter().map(|(agent, _)| agent);
+    let mut play = Play { story: Story::new(out, palette, agents), stack: &stack };
+    play.story.legend()?;
     let verdict = match bot {
         Bot::Botpress => {
             play.tell_all().await?;

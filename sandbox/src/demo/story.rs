@@ -1,88 +1,164 @@
-//! The journal as two people would tell it, with each vendor call underneath.
+//! The journal as two people would tell it, with each vendor call under what caused it. Fits into 80 columns.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use super::paint::{Paint, Palette};
 use crate::journal::{Entry, Journal, Vendor};
+use crate::livechat::Agent;
+
+/// How wide a line may be.
+const WIDTH: usize = 80;
 
 /// Where the agent's side begins.
-const AGENT_COLUMN: usize = 60;
+const AGENT_COLUMN: usize = 38;
+
+const LEGEND: &str = "\
+Ann's side is on the left, the agents' side on the right.
+  A > B   is a call, and what it caused stands indented under it.";
+
+const NEXT: &str = "\
+Try next:
+  cargo run -- serve               the same in a browser: take LiveChat down, write, bring it up
+  cargo run -- --bot botcopy       the same story with a Botcopy bot
+  cargo run -p cli -- --help       the operator's command";
 
 /// Tells a journal as it grows.
 pub struct Story<'a, W> {
     out: &'a mut W,
+    palette: Palette,
     told: usize,
-    /// By user and by chat, those that are not Ann's.
-    names: BTreeMap<String, &'static str>,
+    /// By user, by chat and by agent; who is not named is Ann.
+    names: BTreeMap<String, String>,
 }
 
 impl<'a, W: Write> Story<'a, W> {
-    pub fn new(out: &'a mut W) -> Self {
-        Self { out, told: 0, names: BTreeMap::new() }
+    pub fn new(out: &'a mut W, palette: Palette, agents: impl IntoIterator<Item = Agent>) -> Self {
+        let names = agents.into_iter().map(|agent| (agent.id, agent.name)).collect();
+        Self { out, palette, told: 0, names }
+    }
+
+    pub fn legend(&mut self) -> io::Result<()> {
+        writeln!(self.out, "{}", self.palette.of(Paint::Quiet, LEGEND))
     }
 
     pub fn chapter(&mut self, title: &str) -> io::Result<()> {
-        writeln!(self.out, "\n== {title}\n")
+        writeln!(self.out, "\n{}\n", self.palette.of(Paint::Bold, &format!("== {title}")))
     }
 
     /// Tells what the journal holds beyond what was told before.
     pub fn tell(&mut self, journal: &Journal) -> io::Result<()> {
         let news = journal.since(self.told);
         self.told += news.len();
-        let lines: Vec<String> = news.iter().filter_map(|entry| line(entry, self.name(entry))).collect();
-        lines.iter().try_for_each(|line| writeln!(self.out, "{line}"))
+        let told: Vec<_> = by_cause(&news).into_iter().filter_map(|(entry, depth)| self.line(entry, depth)).collect();
+        for (paint, lines) in told {
+            for line in lines {
+                writeln!(self.out, "{}", self.palette.of(paint, &line))?;
+            }
+        }
+        Ok(())
     }
 
     /// Calls whoever has this id by a name.
-    pub fn call(&mut self, id: &str, name: &'static str) {
-        self.names.insert(id.to_owned(), name);
+    pub fn call(&mut self, id: &str, name: &str) {
+        self.names.insert(id.to_owned(), name.to_owned());
     }
 
     /// Whom an entry is about.
-    fn name(&self, entry: &Entry) -> &'static str {
+    fn user(&self, entry: &Entry) -> &str {
         let ids = ["/user_id", "/chat_id"].into_iter().map(|pointer| entry.text(pointer));
-        ids.filter_map(|id| self.names.get(id)).next().copied().unwrap_or("Ann")
+        ids.filter_map(|id| self.names.get(id)).next().map_or("Ann", String::as_str)
+    }
+
+    fn agent<'b>(&'b self, id: &'b str) -> &'b str {
+        self.names.get(id).map_or(id, String::as_str)
     }
 
     pub fn verdict(&mut self, checks: &[super::verdict::Check]) -> io::Result<()> {
-        writeln!(self.out, "\n== What the journal shows\n")?;
+        self.chapter("What the journal shows")?;
         for check in checks {
-            writeln!(self.out, "  {} {}", if check.holds { "ok  " } else { "FAIL" }, check.claim)?;
+            let mark = match check.holds {
+                true => self.palette.of(Paint::Good, "ok  "),
+                false => self.palette.of(Paint::Bad, "FAIL"),
+            };
+            writeln!(self.out, "  {mark} {}", check.claim)?;
         }
         let failed = checks.iter().filter(|check| !check.holds).count();
         match failed {
-            0 => writeln!(self.out, "\nAll {} checks hold.", checks.len()),
+            0 => writeln!(self.out, "\nAll {} checks hold.\n\n{NEXT}", checks.len()),
             _ => writeln!(self.out, "\n{failed} of {} checks FAILED.", checks.len()),
         }
     }
-}
 
-fn line(entry: &Entry, user: &str) -> Option<String> {
-    match entry.effect {
-        "call_answered" => Some(call(entry)),
-        "operation_called" => Some(format!("      Botpress > us   {}", operation(entry))),
-        "webhook_called" => Some(format!("      Botcopy > us   step {}", step(entry))),
-        "webhook_delivered" => Some(format!("      LiveChat > us   {} -> {}", entry.text("/action"), status(entry))),
-        "user_wrote" => Some(user_side(user, &words(entry))),
-        "typing_told" => Some(format!("      Botcopy > us   user_typing -> {}", status(entry))),
-        "sneak_peek_sent" => Some(agent_remark(&format!("{user} is typing: {}", entry.text("/text")))),
-        "shown_to_user" => Some(user_side(speaker(entry), &shown(entry))),
-        "file_served" => Some(format!("      Botpress' files > us   {} bytes", size(entry, "/size"))),
-        "event_sent" => agent_side(entry, user),
-        "chat_started" | "chat_resumed" => Some(agent_remark("a chat opens")),
-        "chat_deactivated" => Some(agent_remark("the chat is closed")),
-        "chat_transferred" => Some(agent_remark(&format!("the chat is {}", transfer(entry)))),
-        _ => None,
+    /// How an entry is told, if it is.
+    fn line(&self, entry: &Entry, depth: usize) -> Option<(Paint, Vec<String>)> {
+        let user = self.user(entry);
+        let quiet =
+            |line: String| Some((Paint::Quiet, vec![format!("{:indent$}{line}", "", indent = 4 * (depth + 1))]));
+        match entry.effect {
+            "call_answered" => {
+                quiet(format!("stack > {}  {} -> {}", vendor(entry), entry.text("/call"), status(entry)))
+            }
+            "operation_called" => quiet(format!("Botpress > stack  {}", operation(entry))),
+            "webhook_called" => quiet(format!("Botcopy > stack  step {}", step(entry))),
+            "webhook_delivered" => quiet(format!("LiveChat > stack  {} -> {}", entry.text("/action"), status(entry))),
+            "typing_told" => quiet(format!("Botcopy > stack  user_typing -> {}", status(entry))),
+            "file_served" => quiet(format!("stack > Botpress files  {} bytes", size(entry, "/size"))),
+            "user_wrote" => Some((Paint::User, user_side(&format!("{user}: {}", words(entry))))),
+            "shown_to_user" => Some((Paint::User, user_side(&format!("{}: {}", speaker(entry), shown(entry))))),
+            "event_sent" => self.agent_side(entry, user),
+            "sneak_peek_sent" => remark(&format!("{user} is typing: {}", entry.text("/text"))),
+            "chat_started" | "chat_resumed" => remark("a chat opens"),
+            "chat_deactivated" => remark("the chat is closed"),
+            "chat_transferred" => remark(&format!("the chat is handed to {}", self.target(entry))),
+            _ => None,
+        }
+    }
+
+    fn agent_side(&self, entry: &Entry, user: &str) -> Option<(Paint, Vec<String>)> {
+        let author = match (entry.text("/author_type"), entry.text("/visibility")) {
+            ("customer", _) => user.to_owned(),
+            ("agent", "agents") => format!("note by {}", self.agent(entry.text("/author_id"))),
+            ("agent", _) => self.agent(entry.text("/author_id")).to_owned(),
+            _ => return None,
+        };
+        Some((Paint::Agent, agent_lines(&format!("{author}: {}", words(entry)))))
+    }
+
+    fn target<'b>(&'b self, entry: &'b Entry) -> &'b str {
+        let agent = entry.detail.pointer("/transferred_to/agent_ids/0").and_then(serde_json::Value::as_str);
+        agent.map_or("a group", |agent| self.agent(agent))
     }
 }
 
-fn call(entry: &Entry) -> String {
-    let vendor = match entry.vendor {
+/// Each inbound call before what it caused, which is one step deeper; a call is journaled when it is answered, which is later.
+fn by_cause(entries: &[Entry]) -> Vec<(&Entry, usize)> {
+    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+    for (place, entry) in entries.iter().enumerate() {
+        if let Some(cause) = &entry.cause {
+            first.entry(cause).or_insert(place);
+        }
+    }
+    let place = |(place, entry): &(usize, &Entry)| {
+        let family = entry.cause.as_deref().and_then(|cause| first.get(cause)).copied();
+        (family.unwrap_or(*place), !is_inbound(entry), *place)
+    };
+    let mut ordered: Vec<_> = entries.iter().enumerate().collect();
+    ordered.sort_by_key(place);
+    let deep = |entry: &Entry| usize::from(entry.cause.is_some() && !is_inbound(entry));
+    ordered.into_iter().map(|(_, entry)| (entry, deep(entry))).collect()
+}
+
+fn is_inbound(entry: &Entry) -> bool {
+    ["operation_called", "webhook_delivered", "webhook_called", "typing_told"].contains(&entry.effect)
+}
+
+const fn vendor(entry: &Entry) -> &'static str {
+    match entry.vendor {
         Vendor::LiveChat => "LiveChat",
         Vendor::Botpress => "Botpress",
         Vendor::Botcopy => "Botcopy",
-    };
-    format!("      us > {vendor}   {} -> {}", entry.text("/call"), status(entry))
+    }
 }
 
 fn operation(entry: &Entry) -> String {
@@ -127,19 +203,36 @@ fn shown(entry: &Entry) -> String {
     }
 }
 
-fn user_side(name: &str, text: &str) -> String {
-    format!("{name}: {text}")
+fn user_side(text: &str) -> Vec<String> {
+    wrapped(text, WIDTH)
 }
 
-fn agent_side(entry: &Entry, user: &str) -> Option<String> {
-    let author = match (entry.text("/author_type"), entry.text("/visibility")) {
-        ("customer", _) => user,
-        ("agent", "agents") => "note",
-        ("agent", _) => entry.text("/author_id"),
-        _ => return None,
-    };
-    let text = words(entry).replace('\n', &format!("\n{:AGENT_COLUMN$}| ", ""));
-    Some(format!("{:AGENT_COLUMN$}| {author}: {text}", ""))
+fn agent_lines(text: &str) -> Vec<String> {
+    let lines = wrapped(text, WIDTH - AGENT_COLUMN - 2).into_iter();
+    lines.map(|line| format!("{:AGENT_COLUMN$}| {line}", "").trim_end().to_owned()).collect()
+}
+
+fn remark(text: &str) -> Option<(Paint, Vec<String>)> {
+    Some((Paint::Quiet, agent_lines(&format!("-- {text} --"))))
+}
+
+/// The text in lines of at most `width` characters, broken at spaces; a longer word stands alone.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for paragraph in text.lines() {
+        let mut line = String::new();
+        for word in paragraph.split(' ') {
+            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+                lines.push(std::mem::take(&mut line));
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.push(line);
+    }
+    lines
 }
 
 /// What was said, or what stands for what was shown.
@@ -156,11 +249,31 @@ fn size(entry: &Entry, pointer: &str) -> u64 {
     entry.detail.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap_or_default()
 }
 
-fn agent_remark(text: &str) -> String {
-    format!("{:AGENT_COLUMN$}| -- {text} --", "")
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use shared::clock::Timestamp;
 
-fn transfer(entry: &Entry) -> String {
-    let agents = entry.detail.pointer("/transferred_to/agent_ids/0").and_then(serde_json::Value::as_str);
-    agents.map_or("handed to a group".to_owned(), |agent| format!("handed to {agent}"))
+    use super::*;
+
+    #[test]
+    fn lines_fit_and_lose_no_word() {
+        let text = "one two three\nfour a-word-that-is-longer-than-all";
+        assert_eq!(wrapped(text, 9), ["one two", "three", "four", "a-word-that-is-longer-than-all"]);
+    }
+
+    #[tokio::test]
+    async fn what_a_call_caused_stands_under_it() {
+        let journal = Journal::default();
+        let note = |effect| journal.record(Timestamp::from_unix_millis(0), Vendor::LiveChat, effect, json!({}));
+        crate::cause::begun("call", async {
+            note("call_answered");
+            crate::cause::within(None, async { note("user_wrote") }).await;
+            note("webhook_delivered");
+        })
+        .await;
+        let entries = journal.entries();
+        let told: Vec<_> = by_cause(&entries).into_iter().map(|(entry, depth)| (entry.effect, depth)).collect();
+        assert_eq!(told, [("webhook_delivered", 0), ("call_answered", 1), ("user_wrote", 0)]);
+    }
 }

@@ -126,17 +126,7 @@ impl Sender {
     async fn deliver(self, number: u64, letter: Letter) {
         let waits = RETRY_AFTER.iter().copied().map(Some).chain([None]);
         for (attempt, wait) in (1..).zip(waits) {
-            let cause = cause::next("call");
-            let status = cause::within(Some(cause.clone()), self.post(&letter)).await;
-            let detail = json!({
-                "delivery": number, "action": letter.action, "url": letter.url, "attempt": attempt, "status": status,
-                "thread_id": letter.body.pointer("/payload/thread_id"),
-                "event_id": letter.body.pointer("/payload/event/id"),
-            });
-            cause::within(Some(cause), async {
-                self.journal.record(self.clock.now(), Vendor::LiveChat, "webhook_delivered", detail);
-            })
-            .await;
+            let status = cause::begun("call", self.post_and_note(number, &letter, attempt)).await;
             let Some(wait) = wait.filter(|_| status != Some(200)) else { break };
             let until = self.clock.now() + wait;
             self.mark(number, Some(Progress::Waiting(until)));
@@ -144,6 +134,17 @@ impl Sender {
             self.mark(number, Some(Progress::Sending));
         }
         self.mark(number, None);
+    }
+
+    async fn post_and_note(&self, number: u64, letter: &Letter, attempt: u32) -> Option<u16> {
+        let status = self.post(letter).await;
+        let detail = json!({
+            "delivery": number, "action": letter.action, "url": letter.url, "attempt": attempt, "status": status,
+            "thread_id": letter.body.pointer("/payload/thread_id"),
+            "event_id": letter.body.pointer("/payload/event/id"),
+        });
+        self.journal.record(self.clock.now(), Vendor::LiveChat, "webhook_delivered", detail);
+        status
     }
 
     /// The status of the answer; none when the receiver did not answer in time.

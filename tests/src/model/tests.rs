@@ -15,7 +15,7 @@ impl Story {
     fn and(mut self, effect: &'static str, detail: Value) -> Self {
         let number = self.0.len();
         let at = Timestamp::from_unix_millis(i64::try_from(number).unwrap() * 1_000);
-        self.0.push(Entry { number, at, vendor: Vendor::LiveChat, effect, cause: None, detail });
+        self.0.push(Entry { number, at, vendor: Vendor::LiveChat, effect, cause: None, took_ms: None, detail });
         self
     }
 

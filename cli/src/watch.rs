@@ -1,0 +1,219 @@
+//! `hitl watch`: what is the matter with a stack, every five seconds on one screen.
+//!
+//! Reads by key and by the index of what is due, never the whole table.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde_json::json;
+use shared::clock::Timestamp;
+use shared::ids::SessionId;
+use shared::store::lane::Lane;
+use shared::store::{self, Due, Table, VendorState};
+
+use crate::Io;
+use crate::doctor::named;
+use crate::operate::for_people;
+use crate::output::{Answer, Exit, Failure, causes};
+use crate::target::Target;
+
+/// How often the table is asked.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Every live session is due for something within this time.
+const OUTLOOK: Duration = Duration::from_secs(960);
+
+/// How much of the index is read at a time.
+const MOST_DUE: i32 = 1_000;
+
+/// How many lanes, and sessions with parked items, are looked into at a time; each costs one query.
+const MOST_LOOKED_INTO: usize = 20;
+
+/// A sweep that is older than this is late: it comes each minute.
+const SWEEP_LATE_S: u64 = 150;
+
+/// A failure, or a caller turned away, is shown for so long.
+const LATELY: Duration = Duration::from_secs(300);
+
+/// Begins the screen anew.
+const CLEAR: &str = "\x1b[H\x1b[2J";
+
+/// What one look has found; a line of `--json` is this.
+#[derive(Debug, Serialize)]
+struct Tick {
+    at: Timestamp,
+    /// None if it has never run.
+    sweep_age_s: Option<u64>,
+    /// Sessions that are due for something soon, which every open one is.
+    sessions: usize,
+    /// Whether there are more sessions or lanes than were looked into.
+    more: bool,
+    /// Lanes in which something waits, oldest item first.
+    lanes: Vec<Waits>,
+    /// How many items are parked in the sessions that were looked into.
+    parked: usize,
+    vendors: Vec<Trouble>,
+    /// How long ago a call of Botcopy's form was turned away, if it was of late.
+    turned_away_s: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Waits {
+    session_id: SessionId,
+    lane: String,
+    waiting: usize,
+    oldest_s: u64,
+    attempts: u32,
+    next_try: Timestamp,
+}
+
+/// A vendor that fails, or that has named a time before which it wants no calls.
+#[derive(Debug, Serialize)]
+struct Trouble {
+    vendor: String,
+    failures: u32,
+    not_before: Option<Timestamp>,
+}
+
+/// Looks until the person interrupts it, or nobody reads on.
+pub(crate) async fn run(target: &Target, in_json: bool, io: &mut Io<'_>) -> Result<Answer, Failure> {
+    let table = target.table()?;
+    let clears = !in_json && std::io::stdout().is_terminal();
+    let mut seen = look(&table, io.clock.now()).await.map_err(|error| Failure::stopped(causes(&error)))?;
+    loop {
+        if show(io, &seen, in_json, clears).is_err() {
+            break;
+        }
+        let next = io.clock.now() + EVERY;
+        tokio::select! {
+            () = io.clock.sleep_until(next) => {}
+            () = io.interrupt.as_mut() => break,
+        }
+        match look(&table, io.clock.now()).await {
+            Ok(tick) => seen = tick,
+            // The table may come back; what was seen before stays on the screen with its time.
+            Err(error) if in_json => drop(writeln!(io.out, "{}", json!({ "error": causes(&error) }))),
+            Err(error) => io.say(&format!("error: {}", causes(&error))),
+        }
+    }
+    Ok(Answer { exit: Exit::Done, json: json!(null), text: String::new() })
+}
+
+fn show(io: &mut Io<'_>, tick: &Tick, in_json: bool, clears: bool) -> std::io::Result<()> {
+    match in_json {
+        true => writeln!(io.out, "{}", serde_json::to_value(tick).unwrap_or_default())?,
+        false => writeln!(io.out, "{}{tick}", if clears { CLEAR } else { "" })?,
+    }
+    io.out.flush()
+}
+
+async fn look(table: &Table, now: Timestamp) -> Result<Tick, store::Error> {
+    let due = table.due(now + OUTLOOK, MOST_DUE).await?;
+    let sessions: BTreeSet<_> = due.iter().map(|(_, id, _)| id).collect();
+    let waiting: Vec<_> = due.iter().filter_map(|(at, id, what)| Some((*at, id, lane_of(*what)?))).collect();
+    let mut lanes = Vec::new();
+    for (due_at, id, lane) in waiting.iter().take(MOST_LOOKED_INTO) {
+        lanes.extend(waits(table, id, *lane, *due_at, now).await?);
+    }
+    lanes.sort_by_key(|lane| Reverse(lane.oldest_s));
+    let mut parked = 0;
+    for id in sessions.iter().take(MOST_LOOKED_INTO) {
+        parked += table.parked_of(id).await?.len();
+    }
+    let seconds_since = |at: Timestamp| now.since(at).as_secs();
+    let turned_away_at = table.turned_away_at().await?.filter(|at| now.since(*at) < LATELY);
+    Ok(Tick {
+        at: now,
+        sweep_age_s: table.sweeps().await?.map(|sweeps| seconds_since(sweeps.ran_at)),
+        sessions: sessions.len(),
+        more: sessions.len().max(waiting.len()) > MOST_LOOKED_INTO,
+        lanes,
+        parked,
+        vendors: troubles(table, now).await?,
+        turned_away_s: turned_away_at.map(seconds_since),
+    })
+}
+
+const fn lane_of(due: Due) -> Option<Lane> {
+    match due {
+        Due::Lane(lane) => Some(lane),
+        Due::Timer(_) | Due::Session => None,
+    }
+}
+
+/// What waits in a lane; nothing if it has been delivered since the index was read.
+async fn waits(
+    table: &Table,
+    id: &SessionId,
+    lane: Lane,
+    next_try: Timestamp,
+    now: Timestamp,
+) -> Result<Option<Waits>, store::Error> {
+    let waiting = table.lane::<IgnoredAny>(id, lane).await?.waiting;
+    Ok(waiting.iter().map(|item| item.position.at).min().map(|oldest| Waits {
+        session_id: id.clone(),
+        lane: lane.to_string(),
+        waiting: waiting.len(),
+        oldest_s: now.since(oldest).as_secs(),
+        attempts: waiting.iter().map(|item| item.attempts).max().unwrap_or_default(),
+        next_try,
+    }))
+}
+
+async fn troubles(table: &Table, now: Timestamp) -> Result<Vec<Trouble>, store::Error> {
+    let states = table.vendor_states().await?;
+    let of_one = |state: &VendorState| {
+        let lately = now.since(state.trouble.at) < LATELY;
+        let failures = if lately { state.trouble.failures } else { 0 };
+        let closures = state.limits.closures(now).into_iter();
+        let closures = closures.map(|(party, closure)| (named(&state.vendor, party), Some(closure.until)));
+        let failing = (failures > 0).then(|| (state.vendor.clone(), None));
+        let found = closures.chain(failing);
+        found.map(|(vendor, not_before)| Trouble { vendor, failures, not_before }).collect::<Vec<_>>()
+    };
+    Ok(states.iter().flat_map(of_one).collect())
+}
+
+impl fmt::Display for Tick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sweep = match self.sweep_age_s {
+            None => "never ran".to_owned(),
+            Some(age) if age > SWEEP_LATE_S => format!("LATE: ran {} ago", for_people(age)),
+            Some(age) => format!("ran {} ago", for_people(age)),
+        };
+        writeln!(f, "{}", self.at)?;
+        writeln!(f, "sweep     {sweep}")?;
+        writeln!(f, "sessions  {} open", self.sessions)?;
+        writeln!(f, "parked    {} in them{}", self.parked, if self.parked > 0 { ": hitl parked" } else { "" })?;
+        for Trouble { vendor, failures, not_before } in &self.vendors {
+            match not_before {
+                Some(until) => writeln!(f, "vendor    {vendor} wants no calls before {until}")?,
+                None => writeln!(f, "vendor    {vendor} FAILS, {failures} times in a row")?,
+            }
+        }
+        if let Some(ago) = self.turned_away_s {
+            writeln!(f, "callers   one was turned away {} ago: hitl doctor", for_people(ago))?;
+        }
+        writeln!(f, "waiting   {}", if self.lanes.is_empty() { "nothing" } else { "" })?;
+        for lane in &self.lanes {
+            writeln!(f, "  {lane}")?;
+        }
+        match self.more {
+            true => writeln!(f, "There is more than is looked into here: hitl doctor reads the whole table."),
+            false => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { session_id, lane, waiting, oldest_s, attempts, next_try } = self;
+        let oldest = for_people(*oldest_s);
+        write!(f, "{session_id} {lane}: {waiting}, the oldest for {oldest}, {attempts} attempts, next at {next_try}")
+    }
+}

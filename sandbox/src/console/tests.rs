@@ -1,0 +1,272 @@
+//! The routes, as the page and anybody else calls them.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::is_loopback;
+use crate::serve::{Only, Serving, Setting};
+use crate::server::client;
+use crate::stack::Runtime;
+
+/// How long anything may take in real time before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const ANNA: &str = "anna@example.com";
+const BEN: &str = "ben@example.com";
+
+struct Sandbox(Serving, reqwest::Client);
+
+impl Sandbox {
+    async fn start(only: Option<Only>, manual_clock: bool) -> Self {
+        let setting =
+            Setting { runtime: Runtime::InProcess, ports: [0; 5], connected: true, only, sweeps: false, manual_clock };
+        Self(Serving::start(setting).await.unwrap(), client().unwrap())
+    }
+
+    async fn call(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
+        let request = self.1.request(method.parse().unwrap(), format!("{}{path}", self.0.url()));
+        let request = if body.is_null() { request } else { request.json(&body) };
+        let answer = request.send().await.unwrap();
+        (answer.status(), serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default())
+    }
+
+    /// A call that must be done; afterwards all that it led to is done, too.
+    async fn does(&self, method: &str, path: &str, body: Value) -> Value {
+        let (status, answer) = self.call(method, path, body).await;
+        assert_eq!(status, 200, "{method} {path}: {answer}");
+        self.0.stack.settled().await;
+        answer
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        self.does("POST", path, body).await
+    }
+
+    async fn state(&self) -> Value {
+        self.does("GET", "/state", Value::Null).await
+    }
+
+    /// A handed-over user of the Botpress bot, and the chat.
+    async fn handed_over(&self) -> (String, String) {
+        let user = self.post("/users", json!({"name": "Ann", "email": "ann@example.com"})).await;
+        let user = user["conversation"].as_str().unwrap().to_owned();
+        self.post(&format!("/users/{user}/escalate"), Value::Null).await;
+        let chats = self.does("GET", "/chats", Value::Null).await;
+        (user, chats[0]["chat"].as_str().unwrap().to_owned())
+    }
+
+    /// The first `most` events of the stream for a reader who has all up to `last`: name and id of each.
+    async fn stream(&self, last: Option<usize>, most: usize) -> Vec<(String, Option<usize>)> {
+        let mut request = self.1.get(format!("{}/events", self.0.url()));
+        if let Some(last) = last {
+            request = request.header("last-event-id", last.to_string());
+        }
+        let mut answer = request.send().await.unwrap();
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        let (mut text, mut events) = (String::new(), Vec::new());
+        while events.len() < most {
+            let chunk = tokio::time::timeout(PATIENCE, answer.chunk()).await.unwrap().unwrap().unwrap();
+            text.push_str(std::str::from_utf8(&chunk).unwrap());
+            events = text.split("\n\n").filter_map(event).collect();
+        }
+        events.truncate(most);
+        events
+    }
+}
+
+fn event(text: &str) -> Option<(String, Option<usize>)> {
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+    let data = field("data: ")?;
+    let id = field("id: ").and_then(|id| id.parse().ok());
+    if let Some(id) = id {
+        let entry: Value = serde_json::from_str(data).unwrap();
+        assert_eq!(entry["number"], id, "an event's id is its entry's number");
+    }
+    Some((field("event: ").unwrap_or("message").to_owned(), id))
+}
+
+#[test]
+fn only_loopback_addresses_are_this_machine() {
+    for host in ["127.0.0.1:8083", "127.0.0.1", "localhost:1", "[::1]:8083", "[::1]"] {
+        assert!(is_loopback(host), "{host}");
+    }
+    let others =
+        ["", "evil.example", "127.0.0.1.evil.example", "localhost.evil:1", "127.0.0.1:80@evil", "[::1]x", "localhost:"];
+    for host in others {
+        assert!(!is_loopback(host), "{host}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stream_resumes_without_a_gap_where_a_reader_has_left_it() {
+    let sandbox = Sandbox::start(None, false).await;
+    sandbox.post("/users", json!({"name": "Ann"})).await;
+    let journal = &sandbox.0.stack.journal;
+    let before = journal.len();
+    let first = sandbox.stream(None, before).await;
+    let numbers = |events: &[(String, Option<usize>)]| events.iter().map(|(_, id)| id.unwrap()).collect::<Vec<_>>();
+    assert_eq!(numbers(&first), (0..before).collect::<Vec<_>>());
+    // What happens while nobody reads is not missed, and what was read is not sent again.
+    sandbox.handed_over().await;
+    let (last, after) = (before - 1, journal.len());
+    assert!(after > before);
+    let resumed = sandbox.stream(Some(last), after - before).await;
+    assert_eq!(numbers(&resumed), (before..after).collect::<Vec<_>>());
+    // A reader of an earlier run begins anew.
+    let anew = sandbox.stream(Some(after + 1_000), after + 1).await;
+    assert_eq!(anew[0], ("restart".to_owned(), None));
+    assert_eq!(numbers(&anew[1..]), (0..after).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_but_this_machine_s_own_pages_and_tools_is_served() {
+    let sandbox = Sandbox::start(None, false).await;
+    let url = |path: &str| format!("{}{path}", sandbox.0.url());
+    let status = async |request: reqwest::RequestBuilder| request.send().await.unwrap().status();
+    let client = &sandbox.1;
+    assert_eq!(status(client.get(url("/state")).header("host", "evil.example")).await, 403);
+    assert_eq!(status(client.post(url("/sweep")).header("origin", "http://evil.example")).await, 403);
+    assert_eq!(status(client.post(url("/faults")).header("content-type", "text/plain").body("{}")).await, 415);
+    let page = client.get(url("/")).send().await.unwrap();
+    let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_agents_do_is_a_route() {
+    let sandbox = Sandbox::start(None, false).await;
+    let (user, chat) = sandbox.handed_over().await;
+    let at = |action: &str| format!("/chats/{chat}/{action}");
+    sandbox.post(&at("say"), json!({"agent": ANNA, "text": "first"})).await;
+    sandbox.post(&at("note"), json!({"agent": ANNA, "text": "only for Ben"})).await;
+    sandbox.post(&at("card"), json!({"agent": ANNA, "title": "A card", "url": "https://example.com/"})).await;
+    sandbox.post(&at("file"), json!({"agent": ANNA, "name": "a.txt", "type": "text/plain", "base64": "aGk="})).await;
+    let state = sandbox.state().await;
+    let events = state["chats"][0]["events"].as_array().unwrap();
+    let said = events.iter().find(|event| event["content"]["text"] == "first").unwrap()["id"].clone();
+    sandbox.post(&at("edit"), json!({"event": said, "text": "second"})).await;
+    sandbox.post(&at("delete"), json!({"agent": ANNA, "event": said})).await;
+    sandbox.post(&at("transfer"), json!({"agent": ANNA, "to_agent": BEN})).await;
+    sandbox.post(&at("join"), json!({"agent": "clara@example.com"})).await;
+    let state = sandbox.state().await;
+    let lines = state["users"][0]["lines"].to_string();
+    assert!(lines.contains("first") && lines.contains("A card") && lines.contains("a.txt"), "{lines}");
+    assert!(!lines.contains("only for Ben"), "{lines}");
+    assert_eq!(state["users"][0]["with"]["kind"], "agent", "{state}");
+    sandbox.post(&at("close"), json!({"agent": BEN})).await;
+    let state = sandbox.state().await;
+    assert_eq!((&state["users"][0]["id"], &state["users"][0]["with"]["kind"]), (&json!(user), &json!("bot")));
+    assert_eq!((&state["verdict"]["lost"], &state["verdict"]["private_shown"]), (&json!(0), &json!(0)), "{state}");
+    let (status, refused) = sandbox.call("POST", &at("say"), json!({"agent": ANNA, "text": "too late"})).await;
+    assert!(status == 409 && refused["refused"].is_string(), "{status} {refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_users_and_the_router_do_is_a_route() {
+    let sandbox = Sandbox::start(None, false).await;
+    let (user, chat) = sandbox.handed_over().await;
+    let at = |action: &str| format!("/users/{user}/{action}");
+    sandbox.post(&at("message"), json!({"type": "text", "payload": {"text": "typed"}})).await;
+    sandbox.post(&at("file"), json!({"name": "order.txt", "type": "text/plain", "content": "4711"})).await;
+    let events = sandbox.state().await["chats"][0]["events"].to_string();
+    assert!(events.contains("typed") && events.contains("order.txt"), "{events}");
+    sandbox.post("/router/close", json!({ "chat": chat })).await;
+    assert_eq!(sandbox.state().await["users"][0]["with"]["kind"], "bot");
+    sandbox.post(&at("escalate"), Value::Null).await;
+    sandbox.post(&at("end"), Value::Null).await;
+    assert_eq!(sandbox.state().await["users"][0]["with"]["kind"], "bot");
+    for agent in [ANNA, BEN, "clara@example.com"] {
+        sandbox.post(&format!("/agents/{agent}/status"), json!({"status": "not_accepting_chats"})).await;
+    }
+    sandbox.post(&at("escalate"), Value::Null).await;
+    assert_eq!(sandbox.state().await["users"][0]["with"]["kind"], "waiting");
+    sandbox.post(&format!("/agents/{ANNA}/status"), json!({"status": "accepting_chats"})).await;
+    sandbox.post("/router/assign", json!({ "chat": chat })).await;
+    assert_eq!(sandbox.state().await["users"][0]["with"]["name"], "Anna");
+    sandbox.post(&at("stop"), Value::Null).await;
+    sandbox.post("/groups/1/status", json!({"status": "offline"})).await;
+    assert_eq!(sandbox.state().await["groups"][0]["status"], "offline");
+    assert_eq!(sandbox.call("POST", "/agents/nobody/status", json!({"status": "offline"})).await.0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_has_hits_stands_in_the_journal_and_ends_when_it_is_deleted() {
+    let sandbox = Sandbox::start(None, true).await;
+    let (user, _) = sandbox.handed_over().await;
+    let fault = json!({"where": "livechat", "calls": "send_event", "fault": {"answer": 503}});
+    let id = sandbox.post("/faults", fault).await["id"].clone();
+    sandbox.post(&format!("/users/{user}/say"), json!({"text": "held back"})).await;
+    let state = sandbox.state().await;
+    assert!(state["faults"][0]["hits"].as_u64() >= Some(1), "{state}");
+    assert_eq!((&state["lanes"][0]["lane"], &state["lanes"][0]["waiting"]), (&json!("to_agent"), &json!(1)));
+    assert_eq!((&state["verdict"]["under_way"], &state["verdict"]["lost"]), (&json!(1), &json!(0)));
+    let spoiled = sandbox.0.stack.journal.all("call_spoiled");
+    assert!(spoiled.iter().all(|entry| entry.detail["status"] == 503 && entry.cause.is_some()), "{spoiled:?}");
+    assert!(!spoiled.is_empty());
+    sandbox.does("DELETE", &format!("/faults/{id}"), Value::Null).await;
+    sandbox.post("/clock", json!({"advance_s": 60})).await;
+    sandbox.post("/sweep", Value::Null).await;
+    let state = sandbox.state().await;
+    assert_eq!((&state["lanes"], &state["faults"]), (&json!([]), &json!([])));
+    assert_eq!((&state["verdict"]["lost"], &state["verdict"]["doubled"]), (&json!(0), &json!(0)));
+    assert_eq!(sandbox.call("DELETE", "/faults/99", Value::Null).await.0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_functions_and_deliveries_are_routes_too() {
+    let sandbox = Sandbox::start(None, false).await;
+    let (user, _) = sandbox.handed_over().await;
+    sandbox.post("/credentials", json!({"agent_token": "revoked"})).await;
+    assert_eq!(sandbox.state().await["agent_token"], "revoked");
+    let doctor = sandbox.post("/doctor", Value::Null).await;
+    assert!(doctor["exit"] == 1 && doctor["found"].to_string().contains("token"), "{doctor}");
+    sandbox.does("DELETE", "/faults", Value::Null).await;
+    assert_eq!(sandbox.state().await["agent_token"], "valid");
+    sandbox.post("/functions/restart", Value::Null).await;
+    sandbox.post("/functions/kill", json!({"after": "send_event"})).await;
+    sandbox.post(&format!("/users/{user}/say"), json!({"text": "did it arrive?"})).await;
+    let arrived = sandbox.0.stack.journal.all("event_sent");
+    assert_eq!(arrived.iter().filter(|entry| entry.text("/text") == "did it arrive?").count(), 1);
+    let unknown = sandbox.call("POST", "/functions/kill", json!({"after": "nothing"})).await;
+    assert_eq!(unknown.0, 422);
+    let delivered = sandbox.0.stack.journal.all("webhook_delivered");
+    let number = &delivered[0].detail["delivery"];
+    sandbox.post(&format!("/deliveries/{number}/again"), Value::Null).await;
+    assert_eq!(sandbox.0.stack.journal.all("webhook_delivered").len(), delivered.len() + 1);
+    assert_eq!(sandbox.call("POST", "/clock", json!({"advance_s": 1})).await.0, 409);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_journal_names_the_inbound_call_that_caused_a_vendor_call() {
+    let sandbox = Sandbox::start(None, false).await;
+    sandbox.handed_over().await;
+    let entries = sandbox.0.stack.journal.entries();
+    let start = entries.iter().find(|entry| entry.text("/type") == "startHitl").unwrap();
+    assert!(start.cause.is_some() && start.took_ms.is_some(), "{start:?}");
+    let of_start = |effect: &str| entries.iter().any(|one| one.effect == effect && one.cause == start.cause);
+    assert!(of_start("chat_started") && of_start("call_answered") && of_start("conversation_created"));
+    let calls = || entries.iter().filter(|entry| entry.effect == "call_answered");
+    assert!(calls().count() > 10 && calls().all(|entry| entry.cause.is_some()));
+    let webhook = entries.iter().find(|entry| entry.effect == "webhook_delivered").unwrap();
+    assert_ne!(webhook.cause, start.cause, "each inbound call has an id of its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_simulator_alone_serves_another_integration_and_names_nothing_else() {
+    let sandbox = Sandbox::start(Some(Only::Livechat), false).await;
+    let described = sandbox.does("GET", "/stack", Value::Null).await;
+    let names: Vec<_> = described.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(names, ["livechat", "people"], "{described}");
+    let livechat = &described["livechat"];
+    assert!(livechat["webhook_url"].is_null(), "{livechat}");
+    let url = format!("{}/v3.6/agent/action/list_chats", livechat["url"].as_str().unwrap());
+    let call =
+        sandbox.1.post(url).header("authorization", format!("Basic {}", livechat["agent_token"].as_str().unwrap()));
+    let answer = call.json(&json!({})).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    let health = sandbox.1.get(format!("{}/health", sandbox.0.stack.gateway.url())).send().await.unwrap();
+    assert_eq!(health.status(), 404, "there are no functions");
+    assert_eq!(sandbox.state().await["only"], "livechat");
+}
