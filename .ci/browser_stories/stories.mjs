@@ -20,8 +20,8 @@ const PATIENCE_MS = 20_000;
 // A function that died holds its lane until its lease is over.
 const LEASE_MS = 90_000;
 
-async function startSandbox() {
-  const process = spawn(binary, ["serve", "--no-sweep", ...PORTS], { stdio: ["ignore", "pipe", "inherit"] });
+async function startSandbox(options) {
+  const process = spawn(binary, ["serve", "--no-sweep", ...options, ...PORTS], { stdio: ["ignore", "pipe", "inherit"] });
   const lines = readline.createInterface({ input: process.stdout });
   const first = await new Promise((resolve, reject) => {
     lines.once("line", resolve);
@@ -181,6 +181,34 @@ const stories = {
     await allKept(page);
   },
 
+  "what an inbound call caused stands under it, and the keyboard walks through it": async ({ page }) => {
+    await handOver(page);
+    const start = page.locator("#journal .inbound", { hasText: "startHitl" });
+    const cause = await start.getAttribute("data-cause");
+    const family = await page.locator(`#journal [data-cause="${cause}"] .effect`).allTextContents();
+    assert.match(family[0], /startHitl/, "the inbound call comes first");
+    assert.ok(family.includes("customer/start_chat"), `start_chat is among ${family}`);
+    await page.locator("#journal").focus();
+    await page.keyboard.press("j");
+    await page.keyboard.press("j");
+    await page.keyboard.press("k");
+    await page.keyboard.press("Enter");
+    await page.locator("#entry[open]").waitFor();
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("/");
+    await page.keyboard.type("start_chat");
+    await eventually("the filter leaves one", async () => (await page.locator("#journal li").count()) === 1);
+  },
+
+  "a simulator alone shows what is its own": Object.assign(async ({ page, url }) => {
+    await page.locator("#agent-pane").waitFor();
+    assert.equal(await page.locator("#user-pane").isVisible(), false);
+    assert.equal(await page.locator("#doctor").isVisible(), false);
+    const switches = await page.locator("#switches button").allTextContents();
+    assert.ok(switches.includes("LiveChat down") && !switches.includes("Botpress 429"), `${switches}`);
+    assert.deepEqual(Object.keys(await (await fetch(`${url}/stack`)).json()).sort(), ["livechat", "people"]);
+  }, { options: ["--only", "livechat"] }),
+
   "axe finds nothing in light and dark, wide and narrow": async ({ page }) => {
     await handOver(page);
     await talk(page);
@@ -267,7 +295,7 @@ async function takePictures({ page }) {
 
 async function play(browser, name, story) {
   const begin = Date.now();
-  const sandbox = await startSandbox();
+  const sandbox = await startSandbox(story.options ?? []);
   const page = await browser.newPage();
   const errors = [];
   page.on("pageerror", (error) => errors.push(error.message));

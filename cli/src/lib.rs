@@ -129,6 +129,8 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, io: &mut Io<'_>)
     };
     match written {
         Ok(()) => exit as u8,
+        // Whoever read has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit as u8,
         Err(_) => Exit::Stopped as u8,
     }
 }

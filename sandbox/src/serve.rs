@@ -1,5 +1,6 @@
 //! The stack as a place to try things: it stays up, and people act through a few plain addresses.
 
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
@@ -65,7 +66,16 @@ impl Only {
 }
 
 /// How to reach a stack and its people, put into words.
-pub type Say = fn(&Stack, people: &str, only: Option<Only>) -> String;
+pub type Say = fn(&Stack, people: &str, shown: Shown) -> String;
+
+/// How much of a stack there is to show.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    /// The vendor whose simulator runs alone.
+    pub only: Option<Only>,
+    /// Whether everything was connected from the beginning; else the credentials are the operator's to enter.
+    pub connected: bool,
+}
 
 /// What is served, and how.
 #[derive(Clone, Debug)]
@@ -89,7 +99,7 @@ pub struct Setting<'a> {
 pub struct Serving {
     /// The stack.
     pub stack: Arc<Stack>,
-    only: Option<Only>,
+    shown: Shown,
     people: Server,
     schedule: Option<JoinHandle<()>>,
 }
@@ -104,6 +114,7 @@ impl Serving {
         let Setting { runtime, ports, connected, only, sweeps, manual_clock } = setting;
         let ports = only.map_or(ports, |only| only.ports(ports));
         let connected = connected && only.is_none();
+        let shown = Shown { only, connected };
         check_ports(ports)?;
         check_binaries(runtime)?;
         let [gateway, livechat, botpress, botcopy, people] = ports;
@@ -125,12 +136,12 @@ impl Serving {
         if connected {
             stack.install().await?;
         }
-        let console = Arc::new(Console::new(Arc::clone(&stack), plan, manual, only));
+        let console = Arc::new(Console::new(Arc::clone(&stack), plan, manual, shown));
         let router = router(Arc::clone(&stack)).merge(console::router(Arc::clone(&console)));
         let router = router.layer(axum::middleware::from_fn(console::guard));
         let people = Server::start(people, router, Faults::default(), Clock::system()).await?;
         let schedule = (sweeps && only.is_none()).then(|| tokio::spawn(keep_sweeping(console, clock)));
-        Ok(Self { stack, only, people, schedule })
+        Ok(Self { stack, shown, people, schedule })
     }
 
     /// Where people act, and where the page is: `http://127.0.0.1:<port>`.
@@ -154,7 +165,7 @@ impl Drop for Serving {
 /// As [`Serving::start`].
 pub async fn serve(setting: Setting<'_>, say: Say) -> Result<(), Error> {
     let serving = Serving::start(setting).await?;
-    let said = writeln!(io::stdout(), "{}", say(&serving.stack, &serving.url(), serving.only));
+    let said = writeln!(io::stdout(), "{}", say(&serving.stack, &serving.url(), serving.shown));
     match said {
         // Nobody reads it; the stack is there all the same.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error.into()),
@@ -225,29 +236,31 @@ fn router(stack: Arc<Stack>) -> Router {
 }
 
 /// For a person who has a browser.
-pub fn address(_: &Stack, people: &str, _: Option<Only>) -> String {
+pub fn address(_: &Stack, people: &str, _: Shown) -> String {
     format!("Open {people}")
 }
 
 /// For a person who has a terminal: the address, then everything that can be done with `curl`.
-pub fn with_curl(stack: &Stack, people: &str, only: Option<Only>) -> String {
-    let directions = match only {
-        None => directions(stack, people),
+pub fn with_curl(stack: &Stack, people: &str, shown: Shown) -> String {
+    let directions = match shown.only {
+        None => directions(stack, people, shown.connected),
         Some(only) => alone(stack, only),
     };
-    format!("{}\n\n{directions}", address(stack, people, only))
+    format!("{}\n\n{directions}", address(stack, people, shown))
 }
 
 /// What an integration needs to reach a simulator that runs alone.
 fn alone(stack: &Stack, only: Only) -> String {
-    let described = described(stack, "", Some(only));
+    let described = described(stack, "", Shown { only: Some(only), connected: false });
     let parts = described.get(only.name()).and_then(Value::as_object).into_iter().flatten();
     let line = |(name, value): (&String, &Value)| format!("  {name:<22} {}\n", value.as_str().unwrap_or_default());
     format!("The simulator of one vendor is up; Ctrl-C ends it.\n\n{}", parts.map(line).collect::<String>())
 }
 
 /// For a person.
-fn directions(stack: &Stack, people: &str) -> String {
+fn directions(stack: &Stack, people: &str, connected: bool) -> String {
+    // What `hitl connect` makes is not there before.
+    let made = |value: String| if connected { value } else { "(hitl connect makes it)".to_owned() };
     format!(
         "The stack is up; Ctrl-C ends it.
 
@@ -293,7 +306,7 @@ Be the operator, in another terminal:
 Or start with `serve --unconnected`, connect LiveChat and Botpress with the same command, and press Botpress's button:
   curl -X POST {people}/install",
         gateway = stack.gateway.url(),
-        integration = stack.integration_url(),
+        integration = made(stack.integration_url()),
         webhook = stack.webhook_url(),
         livechat = stack.livechat.url(),
         organization = stack.livechat.account().organization_id,
@@ -303,11 +316,11 @@ Or start with `serve --unconnected`, connect LiveChat and Botpress with the same
         bot_id = stack.botpress.options().install.bot_id,
         integration_id = stack.botpress.options().install.integration_id,
         alias = stack.botpress.options().install.alias,
-        access_key = stack.botpress.options().access_key,
+        access_key = made(stack.botpress.options().access_key.clone()),
         botcopy_endpoint = stack.botcopy_url(),
         botcopy = stack.botcopy.url(),
         botcopy_bot = stack.botcopy.options().bot_id,
-        botcopy_token = stack.botcopy.options().access_token,
+        botcopy_token = made(stack.botcopy.options().access_token.clone()),
         botcopy_key = stack.botcopy.options().api_key,
     )
 }
@@ -317,12 +330,12 @@ Or start with `serve --unconnected`, connect LiveChat and Botpress with the same
 /// Shape: `{"gateway":"http://…","people":"http://…","livechat":{…},"botpress":{…},"botcopy":{…},"environment":{…},
 /// "routes":[["actions","GET","/health"],…]}`; each vendor has its `url`, what it calls of ours, and the credentials and ids that it
 /// issued; the environment is the operator's, the routes are what the functions serve.
-pub fn as_json(stack: &Stack, people: &str, only: Option<Only>) -> String {
-    described(stack, people, only).to_string()
+pub fn as_json(stack: &Stack, people: &str, shown: Shown) -> String {
+    described(stack, people, shown).to_string()
 }
 
 /// What a tool needs to know of a stack.
-pub fn described(stack: &Stack, people: &str, only: Option<Only>) -> Value {
+pub fn described(stack: &Stack, people: &str, shown: Shown) -> Value {
     let (workspace_id, workspace_handle, personal_access_token) = stack.botpress.workspace();
     let (account, options) = (stack.livechat.account(), stack.botpress.options());
     let route = |(function, method, path): (_, Method, _)| json!([function, method.as_str(), path]);
@@ -359,9 +372,9 @@ pub fn described(stack: &Stack, people: &str, only: Option<Only>) -> Value {
             "custom_header": stack.botcopy.options().custom_header,
             "api_key": stack.botcopy.options().api_key,
         },
-        "environment": stack.operator_environment(),
+        "environment": environment(stack, shown.connected),
     });
-    if let (Some(only), Some(parts)) = (only, all.as_object_mut()) {
+    if let (Some(only), Some(parts)) = (shown.only, all.as_object_mut()) {
         // What leads to functions that are not there would be untrue.
         const OURS: [&str; 4] = ["webhook_url", "webhook_secret", "integration_url", "endpoint_url"];
         parts.retain(|name, _| name == "people" || name == only.name());
@@ -370,6 +383,20 @@ pub fn described(stack: &Stack, people: &str, only: Option<Only>) -> Value {
         }
     }
     all
+}
+
+/// What the operator's command is told; of a stack that is to be connected, no credential: those it asks for and checks.
+fn environment(stack: &Stack, connected: bool) -> BTreeMap<String, String> {
+    const SECRETS: [&str; 5] = [
+        "LIVECHAT_AGENT_TOKEN",
+        "BOTPRESS_PERSONAL_ACCESS_TOKEN",
+        "BOTCOPY_API_KEY",
+        "BOTCOPY_ACCESS_TOKEN",
+        "BOTCOPY_HEADER_VALUE",
+    ];
+    let mut environment = stack.operator_environment();
+    environment.retain(|name, _| connected || !SECRETS.contains(&name.as_str()));
+    environment
 }
 
 #[derive(Deserialize)]
@@ -532,7 +559,7 @@ async fn set_endpoint(State(stack): State<Arc<Stack>>, Json(At { url }): Json<At
 
 pub(crate) async fn description(State(console): State<Arc<Console>>, headers: HeaderMap) -> Json<Value> {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    Json(described(&console.stack, &format!("http://{host}"), console.only))
+    Json(described(&console.stack, &format!("http://{host}"), console.shown))
 }
 
 async fn journal(State(stack): State<Arc<Stack>>) -> Response {

@@ -24,7 +24,8 @@ pub(crate) const NOTE: &str = "livechat-hitl";
 
 /// A secret from its variable, else from whoever can be asked.
 pub(crate) fn ask(target: &Target, io: &mut Io<'_>, variable: &str, prompt: &str) -> Result<Option<Redacted>, Failure> {
-    match target.get(variable) {
+    // A sandbox that is to be connected names no credential: it is taken from where it would be for a stack.
+    match target.get(variable).or_else(|| (io.environment)(variable)) {
         Some(value) => Ok(Some(value.into())),
         None => io.secret(prompt),
     }

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use shared::clock::{ManualClock, Timestamp};
 use shared::fail_point::Plan;
 
-use crate::serve::{self, Only};
+use crate::serve::{self, Shown};
 use crate::stack::{Error, Stack};
 use trouble::Trouble;
 
@@ -39,15 +39,15 @@ pub(crate) struct Console {
     pub plan: Plan,
     /// The clock, where people move it.
     pub manual: Option<ManualClock>,
-    /// The vendor whose simulator runs alone.
-    pub only: Option<Only>,
+    /// What of it there is to show.
+    pub shown: Shown,
     trouble: Mutex<Trouble>,
     swept: Mutex<Option<(Timestamp, Result<Value, String>)>>,
 }
 
 impl Console {
-    pub fn new(stack: Arc<Stack>, plan: Plan, manual: Option<ManualClock>, only: Option<Only>) -> Self {
-        Self { stack, plan, manual, only, trouble: Mutex::default(), swept: Mutex::default() }
+    pub fn new(stack: Arc<Stack>, plan: Plan, manual: Option<ManualClock>, shown: Shown) -> Self {
+        Self { stack, plan, manual, shown, trouble: Mutex::default(), swept: Mutex::default() }
     }
 
     /// Lets the schedule tick once, and keeps what came of it.

@@ -19,11 +19,11 @@ const SWITCHES = [
   { label: "Lose next answer", fault: { where: "livechat", calls: "send_event", fault: "lose_answer", times: 1 } },
   { label: "Answer with a page", fault: { where: "livechat", calls: "", fault: "page" } },
   { label: "Slow by 5 s", fault: { where: "livechat", calls: "", fault: { delay_ms: 5000 } } },
-  { label: "Token revoked", isOn: (state) => state.agent_token === "revoked", credentials: "revoked" },
-  { label: "Scopes missing", isOn: (state) => state.agent_token === "without_scopes", credentials: "without_scopes" },
-  { label: "Everybody offline", isOn: (state) => state.agents.every((agent) => agent.status === "offline"), offline: true },
+  { label: "Token revoked", isOn: (state) => state.agent_token === "revoked", credentials: "revoked", vendor: "livechat" },
+  { label: "Scopes missing", isOn: (state) => state.agent_token === "without_scopes", credentials: "without_scopes", vendor: "livechat" },
+  { label: "Everybody offline", isOn: (state) => state.agents.every((agent) => agent.status === "offline"), offline: true, vendor: "livechat" },
   { label: "Kill after the call", once: { after: "send_event" } },
-  { label: "Sign otherwise", secret: true },
+  { label: "Sign otherwise", secret: true, vendor: "botpress" },
 ];
 
 const model = {
@@ -121,6 +121,7 @@ async function keepState() {
 }
 
 function render() {
+  document.body.dataset.only = model.state.only ?? "";
   choose();
   renderVerdict();
   renderUsers();
@@ -331,9 +332,16 @@ function activeFault(one) {
 
 const isOn = (one) => Boolean(one.isOn ? one.isOn(model.state) : activeFault(one));
 
+// Where one simulator runs alone, only its own troubles are offered.
+function isMeant(one) {
+  const { only } = model.state;
+  return !only || only === (one.fault?.where ?? one.vendor);
+}
+
 function renderTrouble() {
   const { faults, lanes, parked, swept, clock } = model.state;
-  redraw("switches", SWITCHES.map(isOn), (on) => SWITCHES.map((one, index) => switchOf(one, on[index])));
+  const switches = SWITCHES.filter(isMeant);
+  redraw("switches", switches.map(isOn), (on) => switches.map((one, index) => switchOf(one, on[index])));
   redraw("faults", faults, (all) => all.map(faultOf));
   redraw("lanes", { lanes, parked }, () => [...lanes.map(laneOf), ...(parked ? [element("li", { textContent: `${parked} parked: hitl parked lists them` })] : [])]);
   if (swept) setText("swept", `Last sweep ${clockTime(swept.at)}${swept.error ? `: ${swept.error}` : ""}`);

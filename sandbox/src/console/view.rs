@@ -31,7 +31,7 @@ pub(super) async fn state(State(console): State<Arc<Console>>) -> Json<Value> {
     let groups = stack.livechat.groups();
     Json(json!({
         "now": stack.now(),
-        "only": console.only.map(Only::name),
+        "only": console.shown.only.map(Only::name),
         "clock": if console.manual.is_some() { "manual" } else { "system" },
         "entries": stack.journal.len(),
         "swept": lock(&console.swept).as_ref().map(|(at, outcome)| match outcome {
