@@ -23,7 +23,7 @@ const SWITCHES = [
   { label: "Scopes missing", isOn: (state) => state.agent_token === "without_scopes", credentials: "without_scopes", vendor: "livechat" },
   { label: "Everybody offline", isOn: (state) => state.agents.every((agent) => agent.status === "offline"), offline: true, vendor: "livechat" },
   { label: "Kill after the call", once: { after: "send_event" } },
-  { label: "Sign otherwise", secret: true, vendor: "botpress" },
+  { label: "Secret changed", secret: true, vendor: "botpress" },
 ];
 
 const model = {
@@ -294,7 +294,7 @@ function eventBubble(event) {
   else if (isAgents) kinds.push("mine");
   if (event.deleted) kinds.push("deleted");
   const words = event.content.text || event.content.elements?.map((card) => card.title).join(", ") || event.content.name || `[${event.type}]`;
-  const who = event.visibility === "agents" ? `Note by ${agentName(event.author)}` : isAgents ? agentName(event.author) : event.author_type === "customer" ? "Customer" : "";
+  const who = event.visibility === "agents" ? `Note by ${agentName(event.author)}` : isAgents ? agentName(event.author) : event.author_type === "customer" ? chat()?.customer?.name || "Customer" : "";
   const canChange = isAgents && event.type === "message" && !event.deleted && event.author === model.agent && chat()?.active;
   return { kind: kinds.join(" "), who, words: event.deleted ? `${words} (deleted)` : words, event: canChange ? event.id : null };
 }

@@ -144,7 +144,10 @@ pub fn judge(stack: &Stack) -> Vec<Check> {
         check("Jan heard his place in the queue in German, and Anna saw him type once", {
             everything.contains(&WAITS.to_owned()) && verdict::count(journal, "sneak_peek_sent") == 1
         }),
-        check("no Botpress integration was installed for it", verdict::count(journal, "integration_configured") == 0),
+        check(
+            "nothing was installed at the other bot platform",
+            verdict::count(journal, "integration_configured") == 0,
+        ),
         check("the bot resumed with its event, after the last words", {
             everything.iter().filter(|text| **text == resumed).count() == 3
                 && position(AFTER_TRANSFER) < position(&resumed)

@@ -13,15 +13,17 @@ const WIDTH: usize = 80;
 /// Where the agent's side begins.
 const AGENT_COLUMN: usize = 38;
 
+/// Where a claim begins, behind its mark.
+const CLAIM_COLUMN: usize = 7;
+
 const LEGEND: &str = "\
 Ann's side is on the left, the agents' side on the right.
   A > B   is a call, and what it caused stands indented under it.";
 
 const NEXT: &str = "\
 Try next:
-  cargo run -- serve               the same in a browser: take LiveChat down, write, bring it up
-  cargo run -- --bot botcopy       the same story with a Botcopy bot
-  cargo run -p cli -- --help       the operator's command";
+  cargo run -- serve            the same by hand, in a browser: try to lose a word
+  cargo run -p cli -- --help    the operator's command";
 
 /// Tells a journal as it grows.
 pub struct Story<'a, W> {
@@ -81,7 +83,8 @@ impl<'a, W: Write> Story<'a, W> {
                 true => self.palette.of(Paint::Good, "ok  "),
                 false => self.palette.of(Paint::Bad, "FAIL"),
             };
-            writeln!(self.out, "  {mark} {}", check.claim)?;
+            let claim = wrapped(&check.claim, WIDTH - CLAIM_COLUMN).join(&format!("\n{:CLAIM_COLUMN$}", ""));
+            writeln!(self.out, "  {mark} {claim}")?;
         }
         let failed = checks.iter().filter(|check| !check.holds).count();
         match failed {
