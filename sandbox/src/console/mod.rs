@@ -2,12 +2,15 @@
 //!
 //! The page is a thin face: it reads `GET /events` and `GET /state`, and does nothing that a documented route cannot do.
 
-mod acts;
+mod agents;
+mod attached;
 mod doctor;
+mod faults;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod trouble;
+mod users;
 mod view;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +28,7 @@ use shared::fail_point::Plan;
 
 use crate::serve::{self, Shown};
 use crate::stack::{Error, Stack};
-use trouble::Trouble;
+use faults::Asking;
 
 /// Everything comes from here, and nothing is run that is not a file of ours.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
@@ -41,13 +44,13 @@ pub(crate) struct Console {
     pub manual: Option<ManualClock>,
     /// What of it there is to show.
     pub shown: Shown,
-    trouble: Mutex<Trouble>,
+    faults: Mutex<Asking>,
     swept: Mutex<Option<(Timestamp, Result<Value, String>)>>,
 }
 
 impl Console {
     pub fn new(stack: Arc<Stack>, plan: Plan, manual: Option<ManualClock>, shown: Shown) -> Self {
-        Self { stack, plan, manual, shown, trouble: Mutex::default(), swept: Mutex::default() }
+        Self { stack, plan, manual, shown, faults: Mutex::default(), swept: Mutex::default() }
     }
 
     /// Lets the schedule tick once, and keeps what came of it.
@@ -59,7 +62,7 @@ impl Console {
     }
 }
 
-/// The routes of the console, without those that `serve` has had before.
+/// The page, and every route that it or anybody else calls.
 pub(crate) fn router(console: Arc<Console>) -> Router {
     Router::new()
         .route("/", get(page))
@@ -70,14 +73,16 @@ pub(crate) fn router(console: Arc<Console>) -> Router {
         .route("/stack", get(serve::description))
         .route("/sweep", post(sweep))
         .route("/doctor", post(doctor::doctor))
-        .route("/faults", get(trouble::list).post(trouble::add).delete(trouble::clear))
-        .route("/faults/{id}", axum::routing::delete(trouble::end))
+        .route("/faults", get(faults::list).post(faults::add).delete(faults::clear))
+        .route("/faults/{id}", axum::routing::delete(faults::end))
         .route("/credentials", post(trouble::credentials))
         .route("/functions/restart", post(trouble::restart))
         .route("/functions/kill", post(trouble::kill))
         .route("/clock", post(trouble::clock))
-        .merge(acts::router())
-        .with_state(console)
+        .route("/journal", get(journal))
+        .with_state(Arc::clone(&console))
+        .merge(users::router(Arc::clone(&console.stack)))
+        .merge(agents::router(Arc::clone(&console.stack)))
 }
 
 /// Refuses what a page of somebody else could send: a host that is not this machine, another origin, a body that is not JSON.
@@ -130,6 +135,10 @@ async fn script() -> Response {
 fn file(content_type: &'static str, text: &'static str) -> Response {
     let headers = [(CONTENT_TYPE, content_type), (CONTENT_SECURITY_POLICY, POLICY), (CACHE_CONTROL, "no-store")];
     (headers, text).into_response()
+}
+
+async fn journal(State(console): State<Arc<Console>>) -> Response {
+    Json(console.stack.journal.entries()).into_response()
 }
 
 async fn sweep(State(console): State<Arc<Console>>) -> Response {

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use super::{Console, lock, trouble};
+use super::{Console, faults, lock};
 use crate::livechat::{Agent, Chat, Event};
 use crate::serve::Only;
 use crate::stack::Stack;
@@ -46,7 +46,7 @@ pub(super) async fn state(State(console): State<Arc<Console>>) -> Json<Value> {
         "groups": groups.iter().map(|group| {
             json!({"id": group.id, "name": group.name, "status": group.status.name(), "agents": group.agent_ids})
         }).collect::<Vec<_>>(),
-        "faults": trouble::shown(&console),
+        "faults": faults::shown(&console),
         "agent_token": match (token_is_valid, token_is_limited) {
             (false, _) => "revoked",
             (true, true) => "without_scopes",
