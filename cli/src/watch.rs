@@ -91,6 +91,7 @@ pub(crate) async fn run(target: &Target, in_json: bool, io: &mut Io<'_>) -> Resu
         }
         let next = io.clock.now() + EVERY;
         tokio::select! {
+            biased;
             () = io.clock.sleep_until(next) => {}
             () = io.interrupt.as_mut() => break,
         }
@@ -199,7 +200,10 @@ impl fmt::Display for Tick {
         if let Some(ago) = self.turned_away_s {
             writeln!(f, "callers   one was turned away {} ago: hitl doctor", for_people(ago))?;
         }
-        writeln!(f, "waiting   {}", if self.lanes.is_empty() { "nothing" } else { "" })?;
+        match self.lanes.len() {
+            0 => writeln!(f, "waiting   nothing")?,
+            count => writeln!(f, "waiting   {count} lanes")?,
+        }
         for lane in &self.lanes {
             writeln!(f, "  {lane}")?;
         }
