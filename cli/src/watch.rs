@@ -14,7 +14,7 @@ use serde_json::json;
 use shared::clock::Timestamp;
 use shared::ids::SessionId;
 use shared::store::lane::Lane;
-use shared::store::{self, Due, Table, VendorState};
+use shared::store::{self, Due, Table, TurnedAway, VendorState};
 
 use crate::Io;
 use crate::doctor::named;
@@ -40,6 +40,9 @@ const SWEEP_LATE_S: u64 = 150;
 /// A failure, or a caller turned away, is shown for so long.
 const LATELY: Duration = Duration::from_secs(300);
 
+/// Whose calls are noted.
+const CALLERS: [&str; 3] = ["LiveChat", "Botpress", "Botcopy"];
+
 /// Begins the screen anew.
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
@@ -58,8 +61,16 @@ struct Tick {
     /// How many items are parked in the sessions that were looked into.
     parked: usize,
     vendors: Vec<Trouble>,
-    /// How long ago a call of Botcopy's form was turned away, if it was of late.
-    turned_away_s: Option<u64>,
+    /// Calls that were turned away of late, by vendor.
+    turned_away: Vec<Refused>,
+}
+
+#[derive(Debug, Serialize)]
+struct Refused {
+    vendor: &'static str,
+    calls: u64,
+    because: String,
+    last_s: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -127,7 +138,6 @@ async fn look(table: &Table, now: Timestamp) -> Result<Tick, store::Error> {
         parked += table.parked_of(id).await?.len();
     }
     let seconds_since = |at: Timestamp| now.since(at).as_secs();
-    let turned_away_at = table.turned_away_at().await?.filter(|at| now.since(*at) < LATELY);
     Ok(Tick {
         at: now,
         sweep_age_s: table.sweeps().await?.map(|sweeps| seconds_since(sweeps.ran_at)),
@@ -136,8 +146,23 @@ async fn look(table: &Table, now: Timestamp) -> Result<Tick, store::Error> {
         lanes,
         parked,
         vendors: troubles(table, now).await?,
-        turned_away_s: turned_away_at.map(seconds_since),
+        turned_away: refused(table, now).await?,
     })
+}
+
+/// Who was turned away of late.
+async fn refused(table: &Table, now: Timestamp) -> store::Result<Vec<Refused>> {
+    let mut refused = Vec::new();
+    for vendor in CALLERS {
+        let of_late = table.door(vendor).await?.turned_away.filter(|one| now.since(one.at) < LATELY);
+        refused.extend(of_late.map(|TurnedAway { count, at, because, .. }| Refused {
+            vendor,
+            calls: count,
+            because,
+            last_s: now.since(at).as_secs(),
+        }));
+    }
+    Ok(refused)
 }
 
 const fn lane_of(due: Due) -> Option<Lane> {
@@ -197,8 +222,12 @@ impl fmt::Display for Tick {
                 None => writeln!(f, "vendor    {vendor} FAILS, {failures} times in a row")?,
             }
         }
-        if let Some(ago) = self.turned_away_s {
-            writeln!(f, "callers   one was turned away {} ago: hitl doctor", for_people(ago))?;
+        for Refused { vendor, calls, because, last_s } in &self.turned_away {
+            writeln!(
+                f,
+                "callers   {vendor}: {calls} turned away ({because}), the last {} ago: hitl doctor",
+                for_people(*last_s)
+            )?;
         }
         match self.lanes.len() {
             0 => writeln!(f, "waiting   nothing")?,

@@ -28,7 +28,8 @@ async fn examine(address: &str) -> (u8, Value) {
     let mut io = cli::Io {
         out: &mut out,
         progress: &mut progress,
-        ask: &mut |_| Ok(String::new()),
+        ask: &mut |_, _| Ok(String::new()),
+        colour: false,
         environment: &|_| None,
         clock: Clock::system(),
         interrupt: pin!(std::future::pending()),
