@@ -1,5 +1,6 @@
 //! `GET /state`: everything that is now, as people would see it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -23,10 +24,12 @@ pub(super) async fn state(State(console): State<Arc<Console>>) -> Json<Value> {
     let (chats, agents) = (stack.livechat.chats(), stack.livechat.agents());
     let agents: Vec<_> = agents.into_iter().collect();
     let named: Vec<Agent> = agents.iter().map(|(agent, _)| agent.clone()).collect();
-    let (verdict, users) = stack.journal.read(|entries| {
+    // A simulator journals while it holds its own state: none may be asked while the journal is held.
+    let (verdict, handed_over) = stack.journal.read(|entries| {
         let people = People::read(entries);
-        (judge(entries, rest), users(stack, &chats, &people, &named))
+        (judge(entries, rest), handed_over(&chats, &people))
     });
+    let users = users(stack, &handed_over, &named);
     let (token_is_valid, token_is_limited) = stack.livechat.agent_token_state();
     let groups = stack.livechat.groups();
     Json(json!({
@@ -58,8 +61,14 @@ pub(super) async fn state(State(console): State<Arc<Console>>) -> Json<Value> {
     }))
 }
 
+/// The open chat of each person who has one.
+fn handed_over<'a>(chats: &'a [Chat], people: &People<'_>) -> HashMap<String, &'a Chat> {
+    let person = |chat: &'a Chat| Some((people.of_thread(&chat.active_thread()?.id)?.to_owned(), chat));
+    chats.iter().filter_map(person).collect()
+}
+
 /// Users of both platforms, with what stands on their screens.
-fn users(stack: &Stack, chats: &[Chat], people: &People<'_>, agents: &[Agent]) -> Vec<Value> {
+fn users(stack: &Stack, handed_over: &HashMap<String, &Chat>, agents: &[Agent]) -> Vec<Value> {
     let botpress = stack.botpress.people().into_iter().map(|(user, name)| {
         let id = user.conversation_id;
         let lines = newest(stack.botpress.transcript(&id));
@@ -69,7 +78,7 @@ fn users(stack: &Stack, chats: &[Chat], people: &People<'_>, agents: &[Agent]) -
                 "payload": line.payload,
             })
         });
-        let with = with(stack.botpress.is_escalated(&id), &id, chats, people, agents);
+        let with = with(stack.botpress.is_escalated(&id), handed_over.get(&id).copied(), agents);
         json!({"platform": "botpress", "id": id, "name": name, "with": with, "lines": lines.collect::<Vec<_>>()})
     });
     let botcopy = stack.botcopy.people().into_iter().map(|(id, language)| {
@@ -79,7 +88,7 @@ fn users(stack: &Stack, chats: &[Chat], people: &People<'_>, agents: &[Agent]) -
             .map(|line| json!({"from": line.from.name(), "name": line.name, "text": line.text, "type": "text"}))
             .collect();
         let paused = stack.botcopy.paused_until(&id);
-        let with = with(paused.is_some(), &id, chats, people, agents);
+        let with = with(paused.is_some(), handed_over.get(&id).copied(), agents);
         json!({
             "platform": "botcopy", "id": id, "name": "Visitor", "language": language, "with": with,
             "paused_until": paused, "lines": lines,
@@ -93,12 +102,10 @@ fn newest<T>(mut all: Vec<T>) -> Vec<T> {
 }
 
 /// With whom a user talks: the bot, nobody yet, or an agent by name.
-fn with(is_handed_over: bool, person: &str, chats: &[Chat], people: &People<'_>, agents: &[Agent]) -> Value {
+fn with(is_handed_over: bool, chat: Option<&Chat>, agents: &[Agent]) -> Value {
     if !is_handed_over {
         return json!({ "kind": "bot" });
     }
-    let is_theirs = |chat: &&Chat| chat.active_thread().and_then(|thread| people.of_thread(&thread.id)) == Some(person);
-    let chat = chats.iter().rev().find(is_theirs);
     let agent = chat
         .and_then(Chat::public_agent)
         .map(|id| agents.iter().find(|agent| agent.id == id).map_or(id, |agent| &agent.name));
