@@ -229,6 +229,10 @@ impl Stage {
 
     /// Lets the schedule tick each minute until nothing waits any more, and at least until vendors have given up retrying.
     pub async fn drain(&self) {
+        // Where time passes by itself, somebody may still hold a lane until the bot is ready for what waits there.
+        if self.world.clock.is_none() {
+            self.world.settle().await;
+        }
         for _ in 0..LAST_MINUTES {
             self.pass(Duration::from_secs(60)).await;
             // One that fails, because the table does, is made up for by the next.
