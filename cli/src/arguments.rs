@@ -375,7 +375,7 @@ pub(crate) struct RehearseOptions {
     pub bot: Option<String>,
 }
 
-/// A vendor that can be reopened.
+/// A vendor: one that can be reopened, and whose calls are noted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Vendor {
     /// LiveChat.
@@ -387,6 +387,9 @@ pub(crate) enum Vendor {
 }
 
 impl Vendor {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Livechat, Self::Botpress, Self::Botcopy];
+
     /// The vendor as the table names it.
     pub(crate) const fn name(self) -> &'static str {
         match self {

@@ -62,19 +62,19 @@ impl Io<'_> {
         let _ = writeln!(self.progress, "{progress}");
     }
 
-    /// A secret from its environment variable, else from whoever can be asked.
+    /// Asks for a secret; an empty answer is none.
     fn secret(&mut self, prompt: &str) -> Result<Option<Redacted>, Failure> {
         Ok(self.answer(prompt, Echo::Hidden)?.map(Redacted::from))
     }
 
-    /// One line of whoever can be asked.
+    /// Asks for one line; an empty answer is none.
     fn answer(&mut self, prompt: &str, echo: Echo) -> Result<Option<String>, Failure> {
         let answer = (self.ask)(prompt, echo)
             .map_err(|error| Failure::stopped(format!("nothing can be asked here: {error}")))?;
         Ok(Some(answer.trim().to_owned()).filter(|answer| !answer.is_empty()))
     }
 
-    /// Lets what cannot be undone go on only if somebody wants it.
+    /// Asks before something that cannot be undone, unless `yes` answers that already.
     fn confirm(&mut self, what: &str, yes: bool) -> Result<(), Failure> {
         if yes {
             return Ok(());
@@ -129,7 +129,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, io: &mut Io<'_>)
     };
     match written {
         Ok(()) => exit as u8,
-        // Whoever read has read enough.
+        // The reader has closed the pipe: it has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit as u8,
         Err(_) => Exit::Stopped as u8,
     }

@@ -41,7 +41,7 @@ fn wants_colour(environment: &dyn Fn(&str) -> Option<String>) -> bool {
     !no && environment("TERM").is_none_or(|terminal| terminal != "dumb")
 }
 
-/// Somebody at a terminal types it, a secret unseen; a script writes one line to standard input.
+/// Asks for one line: at a terminal with a prompt, where a secret does not show; else from standard input.
 fn ask(prompt: &str, echo: Echo) -> io::Result<String> {
     if io::stdin().is_terminal() {
         if echo == Echo::Hidden {

@@ -17,6 +17,7 @@ use shared::store::lane::Lane;
 use shared::store::{self, Due, Table, TurnedAway, VendorState};
 
 use crate::Io;
+use crate::arguments::Vendor;
 use crate::doctor::named;
 use crate::operate::for_people;
 use crate::output::{Answer, Exit, Failure, causes};
@@ -39,9 +40,6 @@ const SWEEP_LATE_S: u64 = 150;
 
 /// A failure, or a caller turned away, is shown for so long.
 const LATELY: Duration = Duration::from_secs(300);
-
-/// Whose calls are noted.
-const CALLERS: [&str; 3] = ["LiveChat", "Botpress", "Botcopy"];
 
 /// Begins the screen anew.
 const CLEAR: &str = "\x1b[H\x1b[2J";
@@ -91,7 +89,7 @@ struct Trouble {
     not_before: Option<Timestamp>,
 }
 
-/// Looks until the person interrupts it, or nobody reads on.
+/// Looks at the stack again and again, until it is interrupted or its output is closed.
 pub(crate) async fn run(target: &Target, in_json: bool, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let table = target.table()?;
     let clears = !in_json && std::io::stdout().is_terminal();
@@ -153,7 +151,7 @@ async fn look(table: &Table, now: Timestamp) -> Result<Tick, store::Error> {
 /// Who was turned away of late.
 async fn refused(table: &Table, now: Timestamp) -> store::Result<Vec<Refused>> {
     let mut refused = Vec::new();
-    for vendor in CALLERS {
+    for vendor in Vendor::ALL.map(Vendor::name) {
         let of_late = table.door(vendor).await?.turned_away.filter(|one| now.since(one.at) < LATELY);
         refused.extend(of_late.map(|TurnedAway { count, at, because, .. }| Refused {
             vendor,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use shared::store::{Door, TurnedAway};
 
 use super::{Patient, Report};
+use crate::arguments::Vendor;
 use crate::output::causes;
 
 /// What was turned away longer ago is no finding: a caller that is served gives up long before.
@@ -13,14 +14,11 @@ const RECENT: Duration = Duration::from_secs(86_400);
 /// So many calls in LiveChat's or Botpress's name may be a stranger's; of Botcopy's only those of the operator's own bot are noted.
 const STRANGERS: u64 = 4;
 
-/// A vendor, as its record and as its check are called.
-const CALLERS: [(&str, &str); 3] =
-    [("LiveChat", "LiveChat calls"), ("Botpress", "Botpress calls"), ("Botcopy", "Botcopy calls")];
-
 /// Reads what the functions have noted of each vendor's calls.
 pub(super) async fn look_at_callers(patient: &Patient<'_>, report: &mut Report) {
-    for (vendor, name) in CALLERS {
-        match patient.table.door(vendor).await {
+    for vendor in Vendor::ALL {
+        let name = check(vendor);
+        match patient.table.door(vendor.name()).await {
             Ok(door) => judge(patient, vendor, name, &door, report),
             Err(error) => {
                 report.finding(
@@ -33,9 +31,17 @@ pub(super) async fn look_at_callers(patient: &Patient<'_>, report: &mut Report) 
     }
 }
 
-fn judge(patient: &Patient<'_>, vendor: &str, name: &'static str, door: &Door, report: &mut Report) {
+const fn check(vendor: Vendor) -> &'static str {
+    match vendor {
+        Vendor::Livechat => "LiveChat calls",
+        Vendor::Botpress => "Botpress calls",
+        Vendor::Botcopy => "Botcopy calls",
+    }
+}
+
+fn judge(patient: &Patient<'_>, vendor: Vendor, name: &'static str, door: &Door, report: &mut Report) {
     let is_finding =
-        |one: &&TurnedAway| patient.now.since(one.at) < RECENT && (vendor == "Botcopy" || one.count > STRANGERS);
+        |one: &&TurnedAway| patient.now.since(one.at) < RECENT && (vendor == Vendor::Botcopy || one.count > STRANGERS);
     let turned_away = door.turned_away.as_ref().filter(is_finding);
     match (turned_away, door.let_in_at) {
         (Some(turned_away), _) => {
@@ -43,13 +49,13 @@ fn judge(patient: &Patient<'_>, vendor: &str, name: &'static str, door: &Door, r
             let calls = if *count == 1 { "1 call".to_owned() } else { format!("{count} calls") };
             report.finding(
                 name,
-                format!("{calls} turned away since {since}, and none let in meanwhile: {because}"),
+                format!("{calls} turned away since {since} ({because}), and none noted as let in since then"),
                 cure(vendor, because),
             );
         }
-        (None, Some(at)) if vendor == "LiveChat" => report
+        (None, Some(at)) if vendor == Vendor::Livechat => report
             .ok(name, format!("the last one noted was let in {} minutes ago", patient.now.since(at).as_secs() / 60)),
-        (None, None) if vendor == "LiveChat" => {
+        (None, None) if vendor == Vendor::Livechat => {
             report.ok(
                 name,
                 "none has come yet: the first chat of a bot brings one, if the app is installed in the licence",
@@ -60,26 +66,26 @@ fn judge(patient: &Patient<'_>, vendor: &str, name: &'static str, door: &Door, r
 }
 
 /// What to do about calls that lack something.
-fn cure(vendor: &str, because: &str) -> &'static str {
+fn cure(vendor: Vendor, because: &str) -> &'static str {
     match (vendor, because) {
-        ("LiveChat", "secret") => {
+        (Vendor::Livechat, "secret") => {
             "The registered webhooks carry another secret than the stored one: run hitl connect livechat, or hitl rotate webhook-secret."
         }
-        ("LiveChat", "tenant") => {
+        (Vendor::Livechat, "tenant") => {
             "Webhooks of another organization come in: compare LiveChatOrganizationId with the account's, and remove this address \
              from the app of the other one."
         }
-        ("Botpress", "path key") => {
+        (Vendor::Botpress, "path key") => {
             "The integration is configured with another address: run hitl connect botpress and give Botpress the address that it prints."
         }
-        ("Botpress", "signature") => {
+        (Vendor::Botpress, "signature") => {
             "The integration signs with another secret, or a clock is off by minutes: store the bot's own signing secret with hitl rotate \
              signing-secret."
         }
-        ("Botpress", "tenant") => {
+        (Vendor::Botpress, "tenant") => {
             "Add the integration's id to BotpressIntegrationIds (BOTPRESS_INTEGRATION_IDS), or leave that empty."
         }
-        ("Botcopy", "token") => {
+        (Vendor::Botcopy, "token") => {
             "The access token or the custom header in Botcopy's portal is not the stored one: compare them with the secret, or run hitl \
              connect botcopy with those of the portal."
         }

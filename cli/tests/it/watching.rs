@@ -1,4 +1,4 @@
-//! `hitl watch`: one line or one screen every five seconds, until somebody interrupts it.
+//! `hitl watch`: one line or one screen every five seconds, until it is interrupted.
 
 use std::time::Duration;
 

@@ -329,7 +329,7 @@ impl Simulator {
         outcome
     }
 
-    /// Signs calls with another secret from now on, as somebody who made a new one by hand and told nobody would have it.
+    /// Signs calls with another secret from now on, as after a change in the dashboard that nobody has told the stack of.
     pub fn change_signing_secret(&self) {
         self.platform.admin.change_signing_secret();
     }

@@ -53,7 +53,7 @@ impl Console {
         Self { stack, plan, manual, shown, faults: Mutex::default(), swept: Mutex::default() }
     }
 
-    /// Lets the schedule tick once, and keeps what came of it.
+    /// Runs one sweep, and keeps its result for the page.
     pub async fn sweep(&self) -> Result<Value, Error> {
         let outcome = self.stack.sweep().await;
         let kept = outcome.as_ref().map(Clone::clone).map_err(ToString::to_string);

@@ -26,7 +26,7 @@ pub struct Door {
 /// Calls that were turned away.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct TurnedAway {
-    /// How many at least: a process that ends has noted at most those of its last minute but one.
+    /// How many, at least: what a process has counted in its last minute may be missing.
     #[serde(rename = "turned_away_count")]
     pub count: u64,
     /// The first of them.

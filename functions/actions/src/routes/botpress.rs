@@ -36,7 +36,6 @@ pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: 
     let body = request.body.as_slice();
     let operation = request.headers.get("x-bp-operation");
     let is_action = operation.is_some_and(|operation| operation == "action_triggered");
-    // Monitors and `hitl doctor` ping as well.
     let is_ping = operation.is_some_and(|operation| operation == "ping");
     if body.len() > if is_action { MAX_ACTION_BYTES } else { MAX_BODY_BYTES } {
         return answer::too_large(handoff.clock.now());
@@ -44,12 +43,7 @@ pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: 
     let signature = request.headers.get("x-bp-signature").map(|value| value.to_str().unwrap_or_default());
     let call = match handoff.authenticate_botpress(BotpressProof { path_key: key, signature, body }).await {
         Ok(call) => call,
-        Err(rejection) => {
-            if !is_ping {
-                handoff.turn_botpress_away(&rejection).await;
-            }
-            return answer::turned_away(&rejection);
-        }
+        Err(rejection) => return turn_away(handoff, &rejection, is_ping).await,
     };
     let now = handoff.clock.now();
     let context = match Context::from_headers(&request.headers) {
@@ -58,10 +52,7 @@ pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: 
     };
     let allowed = &handoff.config.integration_ids;
     if !allowed.is_empty() && !allowed.contains(&context.install.integration_id) {
-        if !is_ping {
-            handoff.turn_botpress_away(&Rejection::Foreign).await;
-        }
-        return answer::turned_away(&Rejection::Foreign);
+        return turn_away(handoff, &Rejection::Foreign, is_ping).await;
     }
     match Operation::decode(&context.operation, body, asked_at) {
         Ok((operation, odd)) => {
@@ -83,6 +74,14 @@ pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: 
         }
         Err(error) => answer::invalid_payload(&error.to_string(), now),
     }
+}
+
+/// Refuses a call and notes that; a ping leaves no note, since monitors and `hitl doctor` make it as well.
+async fn turn_away(handoff: &Handoff, rejection: &Rejection, is_ping: bool) -> Response<String> {
+    if !is_ping {
+        handoff.turn_botpress_away(rejection).await;
+    }
+    answer::turned_away(rejection)
 }
 
 /// When a call reached the stack: the gateway's own time, which comes before a cold start, as far as it can be right.
@@ -133,8 +132,7 @@ async fn lifecycle(
     };
     let install = &context.install;
     if !install.is_reached_at(webhook_url) {
-        handoff.turn_botpress_away(&Rejection::Foreign).await;
-        return answer::turned_away(&Rejection::Foreign);
+        return turn_away(handoff, &Rejection::Foreign, false).await;
     }
     match handoff.first_answer(call).await {
         Ok(None) => {}
