@@ -137,3 +137,13 @@ fn every_variable_of_the_functions_stands_in_the_configuration() {
         assert!(CONFIGURATION.contains(&format!("`{name}`")), "{name}");
     }
 }
+
+#[test]
+fn the_readme_has_the_two_commands_that_the_gate_runs() {
+    let (readme, gate) = (include_str!("../../../README.md"), include_str!("../../../.ci/run"));
+    for command in ["cargo run", "cargo test --workspace"] {
+        let is_command = |line: &str| line.split('#').next().map(str::trim_end) == Some(command);
+        assert!(readme.lines().any(is_command), "{command}");
+        assert!(gate.lines().any(|line| line.ends_with(command)), "{command}");
+    }
+}
