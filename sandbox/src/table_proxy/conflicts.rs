@@ -62,6 +62,8 @@ struct State {
     under_way: HashSet<String>,
     finished: VecDeque<String>,
     waiting: usize,
+    /// How many writes wait until an item is released.
+    queued: usize,
     tally: Tally,
 }
 
@@ -132,6 +134,7 @@ impl Conflicts {
             under_way: HashSet::new(),
             finished: VecDeque::new(),
             waiting: 0,
+            queued: 0,
             tally: Tally::default(),
         };
         Self { state: Arc::new(Mutex::new(state)), released: Arc::default() }
@@ -153,9 +156,10 @@ impl Conflicts {
         self.lock().tally
     }
 
-    /// How many writes wait for nothing but the end of their time.
+    /// How many writes wait for nothing but the end of their time, or of that of another one.
     pub fn waiting(&self) -> usize {
-        self.lock().waiting
+        let state = self.lock();
+        state.waiting + state.queued
     }
 
     /// Lets a write in, or refuses it; plain writes of one item wait for each other.
@@ -198,6 +202,7 @@ impl Conflicts {
             return Some(Entry::Free(None));
         }
         if write.items.iter().any(|item| state.held.contains_key(item)) {
+            state.queued += 1;
             return None;
         }
         Some(Entry::Free(Some(self.hold(&mut state, write, &pace))))
@@ -243,6 +248,8 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         let mut state = self.conflicts.lock();
+        // All of them look again; who finds an item held once more waits anew.
+        state.queued = 0;
         state.tally.applied += usize::from(self.applied && self.holder == Holder::Transaction);
         for item in &self.items {
             state.held.remove(item);

@@ -104,11 +104,6 @@ impl UnverifiedCall {
         self.call.channel.bot_id.as_str()
     }
 
-    /// The user that the call names.
-    pub fn user_id(&self) -> &str {
-        self.call.channel.user_id.as_str()
-    }
-
     /// Whether the call has the form of one of this bot: it names the bot, and shows one token in both places, whichever that is.
     pub fn seems_to_be_of(&self, bot_id: &str, authorization: &str) -> bool {
         let is_consistent = self.access_token.as_ref().is_some_and(|token| token.matches(authorization));

@@ -9,7 +9,6 @@ use super::gates::{BOTCOPY, BOTPRESS, LIVECHAT};
 use crate::botcopy::{self, UnverifiedCall};
 use crate::botpress::signature::{self, SignedCall};
 use crate::clock::Timestamp;
-use crate::endpoint::NO_CHAT;
 use crate::http::OddFields;
 use crate::livechat::webhook::{self, Event, UnverifiedDelivery};
 use crate::secrets::{self, Versions};
@@ -127,9 +126,6 @@ impl Handoff {
         }
         verified?;
         let call = unverified?;
-        if call.user_id() != NO_CHAT {
-            self.let_in(BOTCOPY).await;
-        }
         self.report_odd(BOTCOPY, "handover", call.odd());
         Ok(call.into_call())
     }
@@ -171,9 +167,9 @@ impl Handoff {
         self.turn_away(BOTPRESS, rejection).await;
     }
 
-    /// Notes now and then that a call of Botpress is served.
-    pub async fn let_botpress_in(&self) {
-        self.let_in(BOTPRESS).await;
+    /// Serves an authentic call of Botpress, and notes now and then that one was let in.
+    pub async fn let_botpress_in<F: Future>(&self, work: F) -> F::Output {
+        self.let_in(BOTPRESS, work).await
     }
 
     /// Checks that a webhook's body comes from our organization's LiveChat, and decodes it.
@@ -209,9 +205,6 @@ impl Handoff {
             (Event::Other, OddFields::default())
         });
         self.report_odd(LIVECHAT, event.name(), &odd);
-        if !is_a_check {
-            self.let_in(LIVECHAT).await;
-        }
         Ok(event)
     }
 

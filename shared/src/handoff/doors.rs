@@ -44,16 +44,15 @@ impl Doors {
         Some(TurnedAway { count, since, at: now, because: because.to_owned() })
     }
 
-    /// Whether it is to be noted that a vendor was let in; then it is taken to be noted `now`. The first after one that was turned
-    /// away always is.
-    fn let_in(&self, vendor: &'static str, now: Timestamp) -> bool {
-        let mut doors = self.doors();
-        let seen = doors.entry(vendor).or_default();
-        let is_due = seen.let_in_noted_at.is_none_or(|at| at + LET_IN_NOTED_EVERY <= now);
-        if is_due {
-            *seen = Seen { let_in_noted_at: Some(now), ..Seen::default() };
-        }
-        is_due
+    /// Whether it is to be noted that a vendor was let in. The first after one that was turned away always is.
+    fn is_due(&self, vendor: &'static str, now: Timestamp) -> bool {
+        let noted_at = self.doors().get(vendor).and_then(|seen| seen.let_in_noted_at);
+        noted_at.is_none_or(|at| at + LET_IN_NOTED_EVERY <= now)
+    }
+
+    /// Remembers that this was noted, which ends the count of those who were turned away.
+    fn let_in(&self, vendor: &'static str, now: Timestamp) {
+        self.doors().insert(vendor, Seen { let_in_noted_at: Some(now), ..Seen::default() });
     }
 
     fn doors(&self) -> MutexGuard<'_, BTreeMap<&'static str, Seen>> {
@@ -74,15 +73,27 @@ impl Handoff {
         }
     }
 
-    /// Notes now and then that a vendor was let in.
-    pub(super) async fn let_in(&self, vendor: &'static str) {
+    /// Does the work that a vendor was let in for, and notes now and then beside it that they were; the note delays nothing.
+    pub(super) async fn let_in<F: Future>(&self, vendor: &'static str, work: F) -> F::Output {
+        let noted = async {
+            self.note_let_in(vendor).await;
+            std::future::pending().await
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            never = noted => never,
+        }
+    }
+
+    async fn note_let_in(&self, vendor: &'static str) {
         let now = self.clock.now();
-        if !self.doors.let_in(vendor, now) {
+        if !self.doors.is_due(vendor, now) {
             return;
         }
-        let noted = self.clock.within(now + NOTE_TIME, self.table.note_let_in(vendor, now)).await;
-        if !matches!(noted, Some(Ok(()))) {
-            tracing::warn!(vendor, "the operator will not be told of a call that was let in");
+        match self.clock.within(now + NOTE_TIME, self.table.note_let_in(vendor, now)).await {
+            Some(Ok(())) => self.doors.let_in(vendor, now),
+            _ => tracing::warn!(vendor, "the operator will not be told of a call that was let in"),
         }
     }
 }
@@ -107,10 +118,12 @@ mod tests {
     #[test]
     fn the_first_to_be_let_in_after_a_refusal_is_noted() {
         let doors = Doors::default();
-        assert!(doors.let_in("LiveChat", at(0)));
-        assert!(!doors.let_in("LiveChat", at(599)));
+        assert!(doors.is_due("LiveChat", at(0)) && doors.is_due("LiveChat", at(0)), "until it is noted");
+        doors.let_in("LiveChat", at(0));
+        assert!(!doors.is_due("LiveChat", at(599)));
         assert!(doors.turn_away("LiveChat", "secret", at(599)).is_some());
-        assert!(doors.let_in("LiveChat", at(600)));
-        assert!(!doors.let_in("LiveChat", at(601)) && doors.let_in("LiveChat", at(1_200)));
+        assert!(doors.is_due("LiveChat", at(600)));
+        doors.let_in("LiveChat", at(600));
+        assert!(!doors.is_due("LiveChat", at(601)) && doors.is_due("LiveChat", at(1_200)));
     }
 }

@@ -22,6 +22,7 @@ use crate::botpress::HistoryItem;
 use crate::bridge::transcript::Opening;
 use crate::bridge::{ToAgent, ToBot, from_botcopy, news};
 use crate::clock::Timestamp;
+use crate::endpoint::NO_CHAT;
 use crate::ids::UserId;
 use crate::metrics::{About, Metric};
 use crate::store::lane::{Lane, Lease, Outcome, Position, Trail};
@@ -58,6 +59,15 @@ impl Handoff {
     /// Takes an authentic call of Botcopy; the answer is there soon after `deadline`, whatever LiveChat does, and true. There is none
     /// where nothing was said, and nobody knows what is true.
     pub async fn hand_over(&self, call: &Call, deadline: Timestamp) -> Option<Answer> {
+        let answer = Box::pin(self.answer_call(call, deadline));
+        match call.channel.user_id.as_str() {
+            // The operator's command tries the door.
+            NO_CHAT => answer.await,
+            _ => self.let_in(BOTCOPY, answer).await,
+        }
+    }
+
+    async fn answer_call(&self, call: &Call, deadline: Timestamp) -> Option<Answer> {
         let user_id = UserId::of_botcopy(&call.channel.bot_id, &call.channel.user_id);
         if call.event_type == EventType::Unknown {
             self.record(&About::Vendor(BOTCOPY), &[(Metric::UnknownEvents, 1.0)]);

@@ -6,11 +6,13 @@ use futures_util::FutureExt as _;
 
 use super::accept::Intake;
 use super::drain::Whose;
+use super::gates::LIVECHAT;
 use super::start::LOOK_AGAIN;
 use super::{DELIVERY_TIME, Handoff, Result, lease_until, platform};
 use crate::bridge::ToBot;
 use crate::bridge::decide;
 use crate::clock::Timestamp;
+use crate::endpoint::NO_CHAT;
 use crate::ids::{ChatId, ThreadId};
 use crate::livechat::webhook::Event;
 use crate::store::lane::Occupancy;
@@ -37,6 +39,15 @@ impl Handoff {
     ///
     /// [`Error`](super::Error) only when the event could not be made durable: LiveChat shall send it again.
     pub async fn receive(&self, event: &Event, deadline: Timestamp) -> Result<Received> {
+        let received = Box::pin(self.receive_any(event, deadline));
+        match event.chat_id() {
+            // The operator's command tries the door.
+            Some(chat_id) if chat_id.as_str() == NO_CHAT => received.await,
+            _ => self.let_in(LIVECHAT, received).await,
+        }
+    }
+
+    async fn receive_any(&self, event: &Event, deadline: Timestamp) -> Result<Received> {
         match event {
             Event::Unclear { chat_id, rest } => {
                 let read = match chat_id {

@@ -58,11 +58,9 @@ pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: 
         Ok((operation, odd)) => {
             let name = operation.name();
             handoff.report_odd("Botpress", name, &odd);
-            if !is_ping {
-                handoff.let_botpress_in().await;
-            }
             let work = perform(handoff, request, &context, call.as_ref(), operation, (asked_at, deadline));
-            let response = telemetry::traced(context.traceparent.as_deref(), work).await;
+            let work = Box::pin(telemetry::traced(context.traceparent.as_deref(), work));
+            let response = if is_ping { work.await } else { handoff.let_botpress_in(work).await };
             let duration_ms = handoff.clock.now().since(now).as_secs_f64() * 1_000.0;
             tracing::info!(
                 botpress.operation = name,
