@@ -370,6 +370,15 @@ impl Cache {
         self.no_older_than(REFRESH_COOLDOWN).await
     }
 
+    /// The credentials as they are stored now: for what is done once and lasts, such as registering webhooks.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub async fn latest(&self) -> Result<Arc<Versions>, Error> {
+        self.no_older_than(Duration::ZERO).await
+    }
+
     async fn no_older_than(&self, age: Duration) -> Result<Arc<Versions>, Error> {
         if let Some(given) = &self.given {
             return Ok(Arc::clone(given));

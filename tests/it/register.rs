@@ -1,6 +1,7 @@
 //! `register` and `unregister`: everything is checked, and the webhooks are kept in order.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use sandbox::botpress::InstallStatus;
 use sandbox::faults::Fault;
@@ -84,6 +85,21 @@ async fn a_webhook_that_was_removed_comes_back() {
     assert_eq!(registrations(&world).len(), 6);
     world.drive(world.stack.botpress.register()).await.unwrap();
     assert_eq!(actions(&world, &world.stack.webhook_url()), ACTIONS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn registering_moments_after_the_secret_was_replaced_registers_with_the_new_one() {
+    let world = World::in_process().await;
+    world.escalated_user("Ann").await;
+    world.rotate_secret("webhookSecret", "the webhooks' next secret");
+    assert_eq!(world.drive(world.stack.botpress.register()).await.unwrap().status, 200);
+    assert_eq!(world.count("webhook_registered"), 14, "each webhook is replaced by one with the new secret");
+    assert_eq!(actions(&world, &world.stack.webhook_url()), ACTIONS);
+
+    // Longer than the secret before is accepted for.
+    world.advance(Duration::from_secs(600));
+    world.answers(ANNA, "still heard").await;
+    assert_eq!(world.shown_by_agents(), ["still heard"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,7 +51,7 @@ impl Handoff {
     /// [`Error`] when the table or the secret failed; what LiveChat says is only logged, since nobody could act on it.
     pub async fn unregister(&self, install: &Install, webhook_url: &str) -> Result<()> {
         let installs_left = self.table.remove_install(&install.install_id).await?;
-        if installs_left > 0 || self.secrets.refreshed().await?.current.serves_botcopy() {
+        if installs_left > 0 || self.secrets.latest().await?.current.serves_botcopy() {
             return Ok(());
         }
         let removed = async {
@@ -135,7 +135,7 @@ impl Handoff {
     ///
     /// [`Error`]; without the scope `webhooks.configuration:rw` it is forbidden.
     pub async fn repair_webhooks(&self, webhook_url: &str) -> Result<Repaired> {
-        let secret = self.secrets.refreshed().await?.current.webhook_secret.clone();
+        let secret = self.secrets.latest().await?.current.webhook_secret.clone();
         let order = webhooks::compare(&self.own_webhooks(webhook_url).await?, &secret, self.config.only_my_chats);
         let mut repaired = Repaired::default();
         for action in order.missing {

@@ -217,7 +217,7 @@ impl Years {
         }
     }
 
-    /// The webhooks' secret is replaced; the integration is registered each day, and brings the webhooks in order.
+    /// The webhooks' secret is replaced; the integration is registered again, and brings the webhooks in order.
     async fn rotate(&self, day: usize) {
         self.world.rotate_secret("webhookSecret", &format!("the webhooks' secret of day {day}"));
         drop(self.world.drive(self.world.stack.botpress.register()).await);
