@@ -318,15 +318,35 @@ pub struct Cache {
 struct Cached {
     versions: Arc<Versions>,
     fetched_at: Timestamp,
+    /// When they were last fetched because somebody doubted them. Other fetches do not count: a process that has just started
+    /// looks again at once when the first caller shows what was stored since.
+    doubted_at: Option<Timestamp>,
     /// When they could not be fetched anew.
     failed_at: Option<Timestamp>,
 }
 
+/// What the credentials are wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// A call that is expected to fit them.
+    Use,
+    /// They did not fit a caller, or a vendor refused them.
+    Doubt,
+    /// Something that lasts.
+    Latest,
+}
+
 impl Cached {
     /// Whether there is no need to ask, or no sense in it.
-    fn is_good(&self, age: Duration, now: Timestamp) -> bool {
-        let since = |at: Timestamp| now.since(at);
-        since(self.fetched_at) < age || self.failed_at.is_some_and(|at| since(at) < REFRESH_COOLDOWN)
+    fn is_good(&self, need: Need, recalled: bool, now: Timestamp) -> bool {
+        let within = |age: Duration, at: Option<Timestamp>| at.is_some_and(|at| now.since(at) < age);
+        let is_good = match need {
+            Need::Use if recalled => within(REFRESH_COOLDOWN, Some(self.fetched_at)),
+            Need::Use => within(TIME_TO_LIVE, Some(self.fetched_at)),
+            Need::Doubt => within(REFRESH_COOLDOWN, self.doubted_at),
+            Need::Latest => false,
+        };
+        is_good || within(REFRESH_COOLDOWN, self.failed_at)
     }
 }
 
@@ -353,7 +373,7 @@ impl Cache {
     ///
     /// [`Error::Unavailable`] or [`Error::Malformed`], only when nothing usable is cached.
     pub async fn get(&self) -> Result<Arc<Versions>, Error> {
-        self.no_older_than(TIME_TO_LIVE).await
+        self.good_for(Need::Use).await
     }
 
     /// Whether nothing has been fetched yet, so that the next caller waits for Secrets Manager.
@@ -361,13 +381,13 @@ impl Cache {
         self.given.is_none() && self.cached.try_lock().is_ok_and(|cached| cached.is_none())
     }
 
-    /// The credentials after a vendor refused them: fetched anew unless that was done moments ago.
+    /// The credentials after they did not fit a caller or a vendor refused them: fetched anew unless that was done moments ago.
     ///
     /// # Errors
     ///
     /// As [`get`](Self::get).
     pub async fn refreshed(&self) -> Result<Arc<Versions>, Error> {
-        self.no_older_than(REFRESH_COOLDOWN).await
+        self.good_for(Need::Doubt).await
     }
 
     /// The credentials as they are stored now: for what is done once and lasts, such as registering webhooks.
@@ -376,31 +396,30 @@ impl Cache {
     ///
     /// As [`get`](Self::get).
     pub async fn latest(&self) -> Result<Arc<Versions>, Error> {
-        self.no_older_than(Duration::ZERO).await
+        self.good_for(Need::Latest).await
     }
 
-    async fn no_older_than(&self, age: Duration) -> Result<Arc<Versions>, Error> {
+    async fn good_for(&self, need: Need) -> Result<Arc<Versions>, Error> {
         if let Some(given) = &self.given {
             return Ok(Arc::clone(given));
         }
         // Held over the fetch, so that concurrent requests wait for one answer instead of asking each.
         let mut cached = self.cached.lock().await;
         let now = self.clock.now();
-        let age_of = |cached: &Cached| match self.recall.concerns(&cached.versions) {
-            true => age.min(REFRESH_COOLDOWN),
-            false => age,
-        };
-        if let Some(good) = cached.as_ref().filter(|cached| cached.is_good(age_of(cached), now)) {
+        let is_good = |cached: &&Cached| cached.is_good(need, self.recall.concerns(&cached.versions), now);
+        if let Some(good) = cached.as_ref().filter(is_good) {
             return Ok(Arc::clone(&good.versions));
         }
+        let doubted_at =
+            if need == Need::Doubt { Some(now) } else { cached.as_ref().and_then(|cached| cached.doubted_at) };
         let Some(stale) = cached.as_mut() else {
             let versions = Arc::new(self.fetch().await?);
-            *cached = Some(Cached { versions: Arc::clone(&versions), fetched_at: now, failed_at: None });
+            *cached = Some(Cached { versions: Arc::clone(&versions), fetched_at: now, doubted_at, failed_at: None });
             return Ok(versions);
         };
         match self.clock.within(now + REFRESH_TIME, self.fetch()).await {
             Some(Ok(versions)) => {
-                *stale = Cached { versions: Arc::new(versions), fetched_at: now, failed_at: None };
+                *stale = Cached { versions: Arc::new(versions), fetched_at: now, doubted_at, failed_at: None };
             }
             failed => {
                 let error = failed.and_then(Result::err).map(|error| error.to_string());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sandbox::botpress::sign;
+use sandbox::faults::Fault;
 use sandbox::journal::Vendor;
 use serde_json::json;
 use shared::clock::Timestamp;
@@ -178,7 +179,6 @@ async fn during_a_rotation_the_old_and_the_new_secrets_are_accepted_at_once() {
     assert_eq!(webhook_status_with(&world, world.stack.webhook_secret()).await, 200);
     rotate(&world, "new-key", OTHER_SIGNING_SECRET, "new-webhook-secret");
     assert_eq!(status_with(&world, &key, old_secret).await, 200, "the cached ones");
-    world.advance(Duration::from_secs(11));
     assert_eq!(status_with(&world, "new-key", OTHER_SIGNING_SECRET).await, 200, "the new ones, by a look");
     assert_eq!(webhook_status_with(&world, "new-webhook-secret").await, 200);
     assert_eq!(status_with(&world, &key, old_secret).await, 200, "the previous ones");
@@ -190,6 +190,23 @@ async fn during_a_rotation_the_old_and_the_new_secrets_are_accepted_at_once() {
     world.advance(Duration::from_secs(301));
     assert_eq!(status_with(&world, &key, old_secret).await, 401);
     assert_eq!(webhook_status_with(&world, world.stack.webhook_secret()).await, 401);
+}
+
+/// Many wrong calls make one look in ten seconds, for both versions of the secret.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_wrong_keys_asks_for_fresh_credentials_once() {
+    let world = World::in_process().await;
+    let faults = world.stack.secrets_manager.faults();
+    faults.always("", Fault::Delay(Duration::ZERO));
+    let secret = world.secret(&[]);
+    let signing_secret = secret["botpressSigningSecret"].as_str().unwrap();
+    for (seconds, asked) in [(0, 2), (9, 2), (1, 4)] {
+        world.advance(Duration::from_secs(seconds));
+        for _ in 0..20 {
+            assert_eq!(status_with(&world, "guessed", signing_secret).await, 401);
+        }
+        assert_eq!(faults.spoiled().len(), asked, "{seconds} s later");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
