@@ -163,6 +163,7 @@ impl Field {
         let (scene, begin) = (Scene::of(&self.life, &mut self.random), self.life.world.now());
         trouble.begin(&scene);
         self.steps.push(format!("{} begins", trouble.name));
+        self.life.limits_one_for_long |= trouble.limits_one_for_long;
         if trouble.is_about_words {
             self.say_bad_words(&scene.person);
         }

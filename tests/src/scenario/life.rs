@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sandbox::demo::Bot;
 use sandbox::faults::Faults;
+use serde_json::Value;
 use shared::clock::Timestamp;
 use tokio::task::JoinSet;
 
@@ -30,6 +31,8 @@ pub(super) struct Life {
     pub messages: Vec<String>,
     /// How many items may be parked.
     pub may_be_parked: usize,
+    /// Whether calls for one user were limited for longer than an end waits for the words before it: then those are parked.
+    pub limits_one_for_long: bool,
     /// What no user may see.
     pub private: Vec<String>,
     running: JoinSet<()>,
@@ -61,6 +64,7 @@ impl Life {
             deliveries: BTreeSet::new(),
             messages: Vec::new(),
             may_be_parked: 0,
+            limits_one_for_long: false,
             private: Vec::new(),
             running: JoinSet::new(),
             read: 0,
@@ -191,10 +195,18 @@ impl Life {
     }
 
     fn left_over(&self) -> Option<String> {
-        let parked = self.world.items("parked");
+        let mut parked = self.world.items("parked");
+        parked.retain(|item| !(self.limits_one_for_long && self.is_over(item)));
         let too_many = if parked.len() > self.may_be_parked { parked } else { Vec::new() };
         let left = self.world.items("waiting").into_iter().chain(too_many).next()?;
         Some(format!("{} of {} is left", crate::text(&left, "sk"), crate::text(&left, "pk")))
+    }
+
+    /// Whether the session that an item belongs to has ended.
+    fn is_over(&self, item: &Value) -> bool {
+        let sessions = self.world.items("session");
+        let session = sessions.iter().find(|one| crate::text(one, "pk") == crate::text(item, "pk"));
+        session.is_none_or(|session| crate::text(session, "session_state") == "closed")
     }
 
     /// From wherever things have led, everybody comes back to the bot, can be handed over again, and comes back again.

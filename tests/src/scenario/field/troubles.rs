@@ -65,6 +65,8 @@ pub(super) struct Trouble {
     pub is_about_words: bool,
     /// Whether threads cannot be read while it lasts, so that a change counts as it is reported.
     pub hides_threads: bool,
+    /// Whether calls for one user are limited for longer than an end waits, so that words before an end may be parked.
+    pub limits_one_for_long: bool,
 }
 
 /// Whose calls go wrong.
@@ -101,11 +103,15 @@ const fn answers(
     often: Often,
     fault: fn(&Scene) -> Fault,
 ) -> Trouble {
-    Trouble { name, what: What::Answers { whose, calls, often, fault }, is_about_words: false, hides_threads: false }
+    of_kind(name, What::Answers { whose, calls, often, fault })
 }
 
 const fn happens(name: &'static str, at: &'static [Bot], begin: fn(&Scene), end: fn(&Scene)) -> Trouble {
-    Trouble { name, what: What::Happens { at, begin, end }, is_about_words: false, hides_threads: false }
+    of_kind(name, What::Happens { at, begin, end })
+}
+
+const fn of_kind(name: &'static str, what: What) -> Trouble {
+    Trouble { name, what, is_about_words: false, hides_threads: false, limits_one_for_long: false }
 }
 
 const BOTH: &[Bot] = &[Bot::Botpress, Bot::Botcopy];
@@ -116,8 +122,8 @@ const fn nothing_more(_: &Scene) {}
 impl Trouble {
     /// The same where threads cannot be read.
     const fn hiding_threads(self) -> Self {
-        let Self { name, what, is_about_words, .. } = self;
-        Self { name, what, is_about_words, hides_threads: true }
+        let Self { name, what, is_about_words, limits_one_for_long, .. } = self;
+        Self { name, what, is_about_words, hides_threads: true, limits_one_for_long }
     }
 }
 
@@ -152,6 +158,7 @@ static TROUBLES: &[Trouble] = &[
         what: What::Happens { at: BOTH, begin: fail_on_words, end: nothing_more },
         is_about_words: true,
         hides_threads: false,
+        limits_one_for_long: false,
     },
     // Credentials.
     happens("the agent token is revoked", BOTH, |scene| agent_token(scene, false), |scene| agent_token(scene, true))
@@ -200,7 +207,10 @@ static TROUBLES: &[Trouble] = &[
     }),
     answers("calls hang for minutes", Everybody, "POST", Always, |_| Fault::hang()),
     happens("a limit on one user", BOTH, limit_one_user, nothing_more),
-    happens("a limit on one user that names an hour", BOTH, limit_one_user_for_an_hour, nothing_more),
+    Trouble {
+        limits_one_for_long: true,
+        ..happens("a limit on one user that names an hour", BOTH, limit_one_user_for_an_hour, nothing_more)
+    },
     happens("rate headers on every answer", BOTH, |scene| stamp(scene, "57", "3600"), nothing_more),
     happens("the last call of a window", BOTH, |scene| stamp(scene, "0", "20"), nothing_more),
     happens("the last call of an hour", BOTH, |scene| stamp(scene, "0", "3600"), nothing_more),
