@@ -210,7 +210,8 @@ pub(crate) async fn trace(target: &Target, id: &str, io: &mut Io<'_>) -> Result<
     if sessions.is_empty() {
         return Err(Failure::refused(format!(
             "nothing here is called {id}. It may never have reached this stack, be another stack's, or be older than the \
-             trail is kept (RETENTION_DAYS)."
+             trail is kept (RETENTION_DAYS). Botpress does not tell a stack the id of the conversation between user and bot: \
+             take that of the conversation with the agents, or LiveChat's of the chat or thread."
         )));
     }
     sessions.sort_by_key(|life| life.session.started_at);
