@@ -91,3 +91,63 @@ async fn the_expected_wait_is_the_median_of_the_groups_last_hour() {
     world.advance(Duration::from_secs(3_600));
     assert_eq!(check(&world, json!({})).await.get("expectedWaitSeconds"), None);
 }
+
+/// How often LiveChat was asked for working times.
+fn asked_for_schedules(world: &World) -> usize {
+    let calls = world.stack.journal.all("call_answered");
+    calls.iter().filter(|entry| entry.text("/call").ends_with("list_agents")).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bot_learns_when_agents_are_back_for_one_call_in_an_hour() {
+    let world = World::in_process().await;
+    let livechat = &world.stack.livechat;
+    // It is Monday, 11 May 2026, 9:41 in the simulators' world.
+    let works = |day: &str, start: &str| json!({ "day": day, "enabled": true, "start": start, "end": "23:00" });
+    livechat.set_work_schedule(
+        tests::ANNA,
+        json!({ "timezone": "America/Phoenix", "schedule": [works("monday", "08:00"), works("tuesday", "08:00")] }),
+    );
+    assert_eq!(check(&world, json!({})).await.get("opensAt"), None, "the group is online");
+    assert_eq!(asked_for_schedules(&world), 0);
+    livechat.set_group_status(1, GroupStatus::Offline);
+    world.advance(Duration::from_secs(20));
+    for _ in 0..3 {
+        assert_eq!(check(&world, json!({})).await["opensAt"], "2026-05-11T15:00:00.000000Z");
+        world.advance(Duration::from_secs(20));
+    }
+    assert_eq!(asked_for_schedules(&world), 1);
+    world.advance(Duration::from_secs(6 * 3_600));
+    assert_eq!(check(&world, json!({})).await.get("opensAt"), None, "somebody should be there");
+    assert_eq!(asked_for_schedules(&world), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bot_is_answered_at_once_although_working_times_cannot_be_read() {
+    for fault in [
+        None,
+        Some(Fault::Reset),
+        Some(Fault::answer(503, "")),
+        Some(Fault::answer(200, "<html>maintenance</html>")),
+        Some(Fault::Delay(Duration::from_secs(60))),
+    ] {
+        let world = World::in_process().await;
+        let livechat = &world.stack.livechat;
+        livechat.set_group_status(1, GroupStatus::Offline);
+        match fault.clone() {
+            Some(fault) => drop(livechat.faults().always("list_agents", fault)),
+            None => livechat.set_agent_token_scopes(&["chats--all:rw"]),
+        }
+        let began = world.now();
+        for _ in 0..3 {
+            let told = check(&world, json!({})).await;
+            assert_eq!((&told["status"], told.get("opensAt")), (&json!("offline"), None), "{fault:?}");
+            assert!(world.now().since(began) < Duration::from_secs(6), "{fault:?}");
+        }
+        assert!(asked_for_schedules(&world) <= 1, "{fault:?}");
+        // What was refused here is the scope of that call alone.
+        livechat.set_group_status(1, GroupStatus::Online);
+        world.advance(Duration::from_secs(20));
+        assert_eq!(check(&world, json!({})).await["status"], "online", "{fault:?}");
+    }
+}

@@ -2,7 +2,8 @@
 
 use shared::bridge::webhooks;
 use shared::config::WhenOffline;
-use shared::livechat::{Error, GroupStatus, Region, WebhookRegistration};
+use shared::ids::GroupId;
+use shared::livechat::{Configuration, Error, GroupStatus, Region, WebhookRegistration};
 use shared::secrets::{self, Secrets};
 use shared::vault::Contents;
 
@@ -51,6 +52,16 @@ pub(super) async fn look_at_app(patient: &Patient<'_>, secrets: &Secrets, report
     Ok(())
 }
 
+/// What a token with all scopes that are needed can do, and what one more would give.
+async fn scopes_sentence(owner: &Configuration<'_>, group_id: GroupId) -> &'static str {
+    match owner.list_work_schedules(group_id).await {
+        Err(error) if error.is_forbidden() => {
+            "the agent token may do all that is needed; with agents--all:ro as well, checkAvailability would tell when agents are back"
+        }
+        _ => "the agent token may do all that is needed",
+    }
+}
+
 /// The agent token, its scopes, the data centre and the webhooks.
 pub(super) async fn look_at_token(patient: &Patient<'_>, contents: &Contents, secrets: &Secrets, report: &mut Report) {
     if contents.current.text(secrets::AGENT_TOKEN).is_none() {
@@ -80,7 +91,7 @@ pub(super) async fn look_at_token(patient: &Patient<'_>, contents: &Contents, se
     }
     look_at_region(patient, client.told_region().as_ref(), report);
     match missing_scopes(&client, &secrets.agent_token).await {
-        Ok(missing) if missing.is_empty() => report.ok("scopes", "the agent token may do all that is needed"),
+        Ok(missing) if missing.is_empty() => report.ok("scopes", scopes_sentence(&owner, patient.config.group_id).await),
         Ok(missing) => report.finding(
             "scopes",
             format!("the agent token lacks {}", missing.join(", ")),

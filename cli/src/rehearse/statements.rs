@@ -53,6 +53,7 @@ pub(crate) enum Id {
     SourceType,
     AgentResume,
     BotsOnline,
+    WorkingTimes,
     Translation,
     SideBySide,
     ActionTimeout,
@@ -253,6 +254,13 @@ pub(crate) const STATEMENTS: &[Statement] = &[
         Never("the group's bots are not the rehearsal's to sign out"),
         "`list_group_statuses` counts a group as online only for people.",
         "Customer Chat API, \"List Group Statuses\": not documented; it may count bots",
+    ),
+    one(
+        Id::WorkingTimes,
+        LIVECHAT,
+        Never("the agent token need not have the scope `agents--all:ro`"),
+        "`list_agents` names the days of a work schedule in English, and means its times by the clock of the agent's time zone.",
+        "Configuration API, \"List Agents\": the fields are documented, the names of the days are not",
     ),
     one(
         Id::Translation,

@@ -84,7 +84,11 @@ async fn a_revoked_token_and_a_missing_scope_are_told_apart() {
     world.stack.livechat.set_agent_token_scopes(&["chats--access:rw"]);
     assert_found(&mut operator, "scopes", "webhooks.configuration:rw, webhooks.state:rw", "make a new one").await;
     world.stack.livechat.set_agent_token_scopes(&["chats--all:rw", "webhooks.configuration:rw", "webhooks.state:rw"]);
-    operator.does(&["doctor"]).await;
+    let told = operator.does(&["doctor"]).await;
+    assert!(told.out.contains("with agents--all:ro as well"), "{}", told.out);
+    world.stack.livechat.restore_agent_token_scopes();
+    let told = operator.does(&["doctor"]).await;
+    assert!(!told.out.contains("agents--all:ro"), "{}", told.out);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -133,6 +133,10 @@ fn agent_view(state: &State, agent: &super::Agent, fields: &[String]) -> Value {
                     groups.map(|group| json!({"id": group.id, "priority": "normal"})).collect()
                 }
                 "max_chats_count" => json!(6),
+                "work_scheduler" => match state.work_schedules.get(&agent.id) {
+                    Some(schedule) => schedule.clone(),
+                    None => continue,
+                },
                 "suspended" | "awaiting_approval" => json!(false),
                 _ => continue,
             };

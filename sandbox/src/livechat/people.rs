@@ -241,6 +241,11 @@ impl Simulator {
         self.inner.state().agent_token_scopes = Some(scopes.iter().map(|scope| (*scope).to_owned()).collect());
     }
 
+    /// Enters an agent's working times: `{"timezone": "Europe/Warsaw", "schedule": [{"day", "enabled", "start", "end"}]}`.
+    pub fn set_work_schedule(&self, agent_id: &str, schedule: Value) {
+        self.inner.state().work_schedules.insert(agent_id.to_owned(), schedule);
+    }
+
     /// Makes the personal access token one with every scope again.
     pub fn restore_agent_token_scopes(&self) {
         self.inner.state().agent_token_scopes = None;

@@ -46,7 +46,7 @@ pub enum Operation {
 /// An action of the interface `hitl`, or one of our own beside it.
 #[derive(Clone, PartialEq)]
 pub enum Action {
-    /// Ask whether agents are there. Answer: `{"status","expectedWaitSeconds"?,"sentence"}`.
+    /// Ask whether agents are there. Answer: `{"status","expectedWaitSeconds"?,"opensAt"?,"sentence"}`.
     CheckAvailability {
         /// The group and the language asked for; absent where the group is no number.
         asked: Option<Configuration>,

@@ -5,6 +5,7 @@ pub mod decide;
 pub mod from_botcopy;
 pub mod identity;
 pub mod news;
+pub mod opening;
 pub mod revisions;
 mod rich;
 pub mod split;

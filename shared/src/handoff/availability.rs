@@ -6,14 +6,19 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Handoff;
+use super::credentials::call;
+use super::{Error, Handoff, Result};
+use crate::bridge::opening::opens_at;
 use crate::clock::Timestamp;
 use crate::ids::GroupId;
-use crate::livechat::GroupStatus;
+use crate::livechat::{GroupStatus, WorkSchedule};
 use crate::store::Session;
 
 /// How long LiveChat's answer counts for all callers of a process; an answer that did not come counts as long.
 const KEPT: Duration = Duration::from_secs(15);
+
+/// How long the working times of a group's agents count; that they could not be read counts as long.
+const WORKING_TIMES_KEPT: Duration = Duration::from_secs(3_600);
 
 /// How long LiveChat may take: a bot waits for this with its user before it.
 const ANSWER_TIME: Duration = Duration::from_secs(4);
@@ -33,6 +38,10 @@ pub struct Availability {
     /// The median time to assignment of the group's sessions of the last hour, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_wait_seconds: Option<u64>,
+    /// When the first agent of a group that is offline begins to work, where LiveChat has working times and the agent token the
+    /// scope `agents--all:ro`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opens_at: Option<Timestamp>,
     /// What the bot can say, in the user's language; empty where the stack has switched the sentence off.
     pub sentence: String,
 }
@@ -62,14 +71,45 @@ impl Status {
     }
 }
 
-/// The latest answer for each group. Who asks LiveChat holds the group's lock, so that all others wait for that answer.
+/// What is known of each group.
 #[derive(Debug, Default)]
-pub(super) struct Statuses(Mutex<HashMap<GroupId, Arc<tokio::sync::Mutex<Latest>>>>);
+pub(super) struct Known {
+    statuses: Latest<Status>,
+    schedules: Latest<Arc<[WorkSchedule]>>,
+}
 
-type Latest = Option<(Timestamp, Status)>;
+/// The latest answer for each group. Who asks LiveChat holds the group's lock, so that all others wait for that answer.
+#[derive(Debug)]
+struct Latest<T>(Mutex<HashMap<GroupId, Arc<tokio::sync::Mutex<Option<(Timestamp, T)>>>>>);
 
-impl Statuses {
-    fn of(&self, group_id: GroupId) -> Arc<tokio::sync::Mutex<Latest>> {
+impl<T> Default for Latest<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Latest<T> {
+    /// The latest answer if it is younger than `kept`, else what `ask` tells, or `unknown` if it does not.
+    async fn get(
+        &self,
+        group_id: GroupId,
+        (now, kept): (Timestamp, Duration),
+        unknown: T,
+        ask: impl Future<Output = Option<T>>,
+    ) -> T {
+        let latest = self.of(group_id);
+        let mut latest = latest.lock().await;
+        if let Some((_, known)) = latest.as_ref().filter(|(at, _)| now.since(*at) < kept) {
+            return known.clone();
+        }
+        // Noted before LiveChat is asked: a caller whose time is up drops the rest, and the next one must not pay again.
+        *latest = Some((now, unknown.clone()));
+        let answer = ask.await.unwrap_or(unknown);
+        *latest = Some((now, answer.clone()));
+        answer
+    }
+
+    fn of(&self, group_id: GroupId) -> Arc<tokio::sync::Mutex<Option<(Timestamp, T)>>> {
         let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if groups.len() >= MOST_GROUPS && !groups.contains_key(&group_id) {
             groups.clear();
@@ -79,9 +119,10 @@ impl Statuses {
 }
 
 impl Handoff {
-    /// Whether agents of a group are there, and how long a user is likely to wait.
+    /// Whether agents of a group are there, how long a user is likely to wait, and when the first of them is back.
     ///
-    /// At most one billed call to LiveChat in 15 s for each group and process. Whatever fails makes the status unknown.
+    /// At most one billed call to LiveChat in 15 s for each group and process, and while a group is offline one more in an hour.
+    /// Whatever fails makes the status unknown.
     pub async fn check_availability(
         &self,
         group_id: Option<GroupId>,
@@ -95,7 +136,11 @@ impl Handoff {
             Status::Online | Status::Queue => self.clock.within(deadline, self.expected_wait(group_id)).await.flatten(),
             Status::Offline | Status::Unknown => None,
         };
-        self.availability(status, wait, group_id, language)
+        let opens_at = match status {
+            Status::Offline => self.clock.within(soon, self.next_shift(group_id, soon)).await.flatten(),
+            Status::Online | Status::Queue | Status::Unknown => None,
+        };
+        Availability { opens_at, ..self.availability(status, wait, group_id, language) }
     }
 
     /// The answer where not even the question can be read.
@@ -120,28 +165,42 @@ impl Handoff {
             (Status::Unknown, _) => words.availability_unknown(),
         };
         let expected_wait_seconds = wait.map(|wait| wait.as_secs());
-        Availability { status, expected_wait_seconds, sentence: sentence.unwrap_or_default() }
+        Availability { status, expected_wait_seconds, opens_at: None, sentence: sentence.unwrap_or_default() }
     }
 
     async fn status_of(&self, group_id: GroupId, deadline: Timestamp) -> Status {
-        let latest = self.statuses.of(group_id);
-        let mut latest = latest.lock().await;
-        let now = self.clock.now();
-        if let Some((_, status)) = latest.filter(|(at, _)| now.since(*at) < KEPT) {
-            return status;
-        }
-        // Noted before LiveChat is asked: a caller whose time is up drops the rest, and the next one must not pay again.
-        *latest = Some((now, Status::Unknown));
-        let status = match self.clock.within(deadline, Box::pin(self.group_status(group_id))).await {
-            Some(Ok(status)) => Status::of(status),
-            Some(Err(error)) => {
-                tracing::warn!(error = %error, "LiveChat did not tell whether agents are available");
-                Status::Unknown
+        let ask = async {
+            match self.clock.within(deadline, Box::pin(self.group_status(group_id))).await? {
+                Ok(status) => Some(Status::of(status)),
+                Err(error) => {
+                    tracing::warn!(error = %error, "LiveChat did not tell whether agents are available");
+                    None
+                }
             }
-            None => Status::Unknown,
         };
-        *latest = Some((now, status));
-        status
+        self.known.statuses.get(group_id, (self.clock.now(), KEPT), Status::Unknown, ask).await
+    }
+
+    async fn next_shift(&self, group_id: GroupId, deadline: Timestamp) -> Option<Timestamp> {
+        let ask = async {
+            match self.clock.within(deadline, Box::pin(self.working_times(group_id))).await? {
+                Ok(schedules) => Some(schedules.into()),
+                // The scope is a matter of choice.
+                Err(Error::LiveChat(error)) if error.is_forbidden() => None,
+                Err(error) => {
+                    tracing::warn!(error = %error, "LiveChat did not tell when agents are at work");
+                    None
+                }
+            }
+        };
+        let now = self.clock.now();
+        let schedules = self.known.schedules.get(group_id, (now, WORKING_TIMES_KEPT), Arc::default(), ask).await;
+        opens_at(&schedules, now)
+    }
+
+    async fn working_times(&self, group_id: GroupId) -> Result<Vec<WorkSchedule>> {
+        let mut owner = self.as_owner().await?;
+        call!(owner.list_work_schedules(group_id))
     }
 
     async fn expected_wait(&self, group_id: GroupId) -> Option<Duration> {

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Action, Api, Client, Result};
+use super::{Action, Api, Client, Result, WorkSchedule};
 use crate::http::{Call, Field};
 use crate::ids::{GroupId, WebhookRegistrationId};
 use crate::redacted::Redacted;
@@ -259,6 +259,19 @@ impl<'a> Configuration<'a> {
         self.client.read(action, |list| read_list(list, Group::read)).await
     }
 
+    /// When the agents of a group are at work; those whose working times are not set have none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`](super::Error); needs the scope `agents--all:ro`.
+    ///
+    /// See LiveChat Docs, "List Agents".
+    pub async fn list_work_schedules(&self, group_id: GroupId) -> Result<Vec<WorkSchedule>> {
+        let body = json!({"filters": {"group_ids": [group_id]}, "fields": ["work_scheduler"]});
+        let action = self.action(Call::repeatable("list_agents"), &body)?;
+        self.client.read(action, |list| read_list(list, WorkSchedule::read)).await
+    }
+
     fn owner(&self) -> &'a str {
         &self.client.settings().client_id
     }
@@ -305,6 +318,20 @@ mod tests {
         assert_eq!(webhooks[0].filters, filters);
         assert_eq!((webhooks[1].id.as_str(), webhooks[1].action.as_str()), ("w2", "chat_deactivated"));
         assert_bare(&server).await;
+    }
+
+    #[tokio::test]
+    async fn the_working_times_of_a_groups_agents_are_listed() {
+        let asked = json!({"filters": {"group_ids": [3]}, "fields": ["work_scheduler"]});
+        let day = json!({"day": "monday", "enabled": true, "start": "08:00", "end": "17:00"});
+        let answer = json!([
+            {"id": "anna@example.com", "work_scheduler": {"timezone": "America/Phoenix", "schedule": [day]}},
+            {"id": "ben@example.com"},
+        ]);
+        let server = serve("list_agents", asked, answer).await;
+        let schedules = client(&server.uri()).configuration(&token()).list_work_schedules(GroupId(3)).await.unwrap();
+        let shift = crate::livechat::Shift { day: 0, minutes: 480..1_020 };
+        assert_eq!(schedules, [WorkSchedule { time_zone: "America/Phoenix".to_owned(), shifts: vec![shift] }]);
     }
 
     #[tokio::test]

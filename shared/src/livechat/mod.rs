@@ -13,6 +13,7 @@ mod error;
 mod model;
 mod probe;
 mod region;
+mod schedule;
 pub mod webhook;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +36,7 @@ pub use model::{
 };
 pub use probe::{Caller, Probed};
 pub use region::Region;
+pub use schedule::{Shift, WorkSchedule};
 
 use crate::http::{Answer, Body, Call, Failure, Field, Http, Request, sensitive, url};
 use crate::ids::OrganizationId;

@@ -39,6 +39,8 @@ pub(crate) struct State {
     pub app_removed: bool,
     /// What the personal access token may do; none means everything.
     pub agent_token_scopes: Option<BTreeSet<String>>,
+    /// The working times of agents who have some.
+    pub work_schedules: BTreeMap<String, Value>,
     /// The host of file URLs; known once the listener is.
     pub cdn_url: String,
     pub customers: BTreeMap<String, Customer>,
@@ -184,6 +186,7 @@ impl State {
             licence_expired: false,
             app_removed: false,
             agent_token_scopes: None,
+            work_schedules: BTreeMap::new(),
             cdn_url: String::new(),
             customers: BTreeMap::new(),
             tokens: BTreeMap::new(),
