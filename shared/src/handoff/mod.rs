@@ -1,57 +1,36 @@
-//! The handoff itself: what each call of a bot platform or of LiveChat leads to.
+//! The handoff itself: the outcome of each call of a bot platform or of LiveChat.
 //!
-//! The verbs join the table, the vendors and the pure decisions of [`bridge`](crate::bridge). One place decides what an
-//! event means ([`decide`](crate::bridge::decide)), one place delivers (`drain`).
+//! The rooms, each of which uses only those before it:
+//!
+//! - `vendors`: how a vendor is called, with which credential, and when it must not be called.
+//! - `auth`: who is calling us.
+//! - `inbox`: an item becomes durable in its lane.
+//! - `delivery`: whoever holds a lane's lease sends what waits there; one module for each bot platform.
+//! - `session`: how a session begins and ends.
+//! - `upkeep`: what is due although nobody calls: the sweep, timers, reconciliation.
+//! - `verbs`: what callers ask for, one file each.
+//!
+//! One place decides what an event means ([`decide`](crate::bridge::decide)), one place delivers (`delivery::drain`).
 
-mod accept;
-mod agents;
-mod alone;
-mod authentic;
-mod availability;
-mod create_user;
-mod credentials;
-mod customer;
-mod doors;
-mod doubt;
-mod drain;
+mod auth;
+mod delivery;
 mod error;
-mod find;
-mod gates;
-mod gathering;
-mod handover;
-mod known;
-mod media;
-mod moving;
-mod open;
-mod operate;
-mod park;
-mod pauses;
-mod platform;
-mod rate;
-mod receive;
-mod reconcile;
-mod register;
-mod replays;
-mod report;
-mod send;
-mod start;
-mod stop;
-mod sweep;
-mod timers;
-mod to_agent;
-mod to_bot;
-mod unheard;
+mod inbox;
+mod session;
+mod upkeep;
+mod vendors;
+mod verbs;
 
-pub use authentic::{BotcopyProof, BotpressProof, Lack, Rejection};
-pub use availability::{Availability, Status};
+pub use auth::{BotcopyProof, BotpressProof, Lack, Rejection};
 pub use error::{Error, Result};
-pub use operate::{Closed, Redriven};
-pub use rate::{RateRequest, Rated};
-pub use receive::Received;
-pub use register::Repaired;
-pub use report::{Report, ReportRequest};
-pub use start::StartRequest;
-pub use sweep::Swept;
+pub use session::request::StartRequest;
+pub use upkeep::sweep::Swept;
+pub use verbs::availability::{Availability, Status};
+pub use verbs::operate::{Closed, Redriven};
+pub use verbs::rate::{RateRequest, Rated};
+pub use verbs::receive::Received;
+pub use verbs::register::Repaired;
+pub use verbs::report::{Report, ReportRequest};
 
 use std::time::Duration;
 
@@ -99,11 +78,11 @@ pub struct Handoff {
     botpress: botpress::Client,
     botcopy: crate::botcopy::Client,
     media: Fetcher,
-    gates: gates::Gates,
-    memory: find::Memory,
-    peeks: handover::Peeks,
-    known: availability::Known,
-    doors: doors::Doors,
+    gates: vendors::limits::Gates,
+    memory: inbox::find::Memory,
+    peeks: verbs::botcopy::Peeks,
+    known: verbs::availability::Known,
+    doors: auth::doors::Doors,
     metrics: Metrics,
     reporter: Reporter,
 }
@@ -147,11 +126,11 @@ impl Handoff {
             botpress: botpress::Client::new(config.botpress.clone(), http.clone()),
             botcopy: crate::botcopy::Client::new(config.botcopy.clone(), http),
             media: Fetcher::new(media, tls)?,
-            gates: gates::Gates::new(&clock, &table, &metrics, recall),
-            memory: find::Memory::default(),
-            peeks: handover::Peeks::default(),
-            known: availability::Known::default(),
-            doors: doors::Doors::default(),
+            gates: vendors::limits::Gates::new(&clock, &table, &metrics, recall),
+            memory: inbox::find::Memory::default(),
+            peeks: verbs::botcopy::Peeks::default(),
+            known: verbs::availability::Known::default(),
+            doors: auth::doors::Doors::default(),
             table,
             config,
             clock,

@@ -1,0 +1,235 @@
+//! One item on which a vendor always fails while it serves others: told from an outage, and only then given up.
+//!
+//! An item is judged at each failure, once it has failed for a while. It fails alone where the same direction of other sessions shows
+//! it: most of those that have said anything since were served, and the vendor has just answered a call of the same kind that has
+//! nothing of the item in it. Seen twice, some time apart, that is no outage, nor the end of one.
+
+use std::time::Duration;
+
+use super::platform;
+use crate::clock::Timestamp;
+use crate::handoff::inbox::content::Content;
+use crate::handoff::vendors::credentials::call;
+use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result};
+use crate::ids::ChatId;
+use crate::livechat::NewEvent;
+use crate::redacted::Redacted;
+use crate::store::lane::{Failing, Fares, Waiting};
+use crate::store::{Platform, Session, User};
+
+/// For how long an item fails before it is judged, and how often at least.
+const FAILS_FOR: Duration = Duration::from_secs(30);
+const FEWEST_TRIES: u32 = 4;
+
+/// How long after it was first seen to fail alone it has to be seen again. A try without an answer is followed by the next one when it
+/// can no longer be in doubt, so that this one counts: two minutes are to be enough at any pace of the sweep.
+const SEEN_AGAIN_AFTER: Duration = Duration::from_secs(15);
+
+/// A lane that was left failing within this time fails now: it is tried again sooner.
+const NOW: Duration = Duration::from_secs(60);
+
+/// For each session that fails, more than so many have to be served.
+const SERVED_FOR_EACH_FAILING: usize = 2;
+
+/// A chat, and a message in it, that nobody has.
+const NOWHERE: &str = "NOSUCHCHAT";
+const NOTHING: &str = "hitl-probe";
+
+/// What follows from one more failure.
+pub(crate) struct Judged {
+    pub(crate) failing: Failing,
+    /// Whether the item fails alone, and has been seen to before.
+    pub(crate) is_to_be_parked: bool,
+}
+
+/// How other sessions fare with the same vendor, in the same direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Others {
+    served: usize,
+    failing: usize,
+}
+
+impl Others {
+    fn of(fares: &[Fares], vendor: &str, since: Timestamp, now: Timestamp) -> Self {
+        let is_served =
+            |one: &&Fares| one.served_by.as_deref() == Some(vendor) && one.served_at.is_some_and(|at| since < at);
+        let is_failing = |one: &&Fares| {
+            one.failed_by.as_deref() == Some(vendor) && one.failed_at.is_some_and(|at| now.since(at) < NOW)
+        };
+        let failing = fares.iter().filter(is_failing).count();
+        let served = fares.iter().filter(|one| !is_failing(one) && is_served(one)).count();
+        Self { served, failing }
+    }
+
+    /// Whether they leave it possible that one item fails alone. Where nobody has said anything, nothing speaks against it.
+    const fn permit(self) -> bool {
+        self.failing == 0 || self.served > SERVED_FOR_EACH_FAILING * self.failing
+    }
+}
+
+/// Whether an error can be one item's own: only where a call of the same kind can be made without it.
+fn can_be_of_one_item(error: &Error) -> bool {
+    match error {
+        Error::LiveChat(error) => {
+            ["send_event", "get_chat"].contains(&error.call().name) && error.is_retryable() && !error.is_rate_limited()
+        }
+        Error::Botpress(error) => {
+            const CALLS: [&str; 3] = ["getOrCreateMessage", "getOrCreateUser", "listMessages"];
+            // A key that does not open one object is refused like one that does not open the bot.
+            let fails = error.is_retryable() || error.is_forbidden();
+            CALLS.contains(&error.call().name) && fails && !error.is_rate_limited()
+        }
+        Error::Botcopy(error) => error.is_retryable() && !error.is_rate_limited(),
+        _ => false,
+    }
+}
+
+/// Whether it is the call by which others' words are sent, so that their delivery says something of it.
+fn is_of_speaking(error: &Error) -> bool {
+    match error {
+        Error::LiveChat(error) => error.call().name == "send_event",
+        Error::Botpress(error) => error.call().name == "getOrCreateMessage",
+        _ => true,
+    }
+}
+
+/// Whether a vendor has answered a call that asks for nothing; it may have refused it.
+fn is_answer(answer: Result<()>) -> bool {
+    match answer {
+        Ok(()) => true,
+        Err(error @ (Error::LiveChat(_) | Error::Botpress(_) | Error::Botcopy(_))) => !error.is_retryable(),
+        Err(_) => false,
+    }
+}
+
+impl Handoff {
+    /// Judges an item at one more failure.
+    pub(super) async fn judge<C: Content>(
+        &self,
+        session: &Session,
+        user: Option<&User>,
+        item: &Waiting<C>,
+        error: &Error,
+        deadline: Timestamp,
+    ) -> Judged {
+        let now = self.clock.now();
+        let outcome_unknown = error.outcome_unknown();
+        if item.content.is_never_parked() || !can_be_of_one_item(error) {
+            return Judged { failing: Failing { outcome_unknown, ..Failing::default() }, is_to_be_parked: false };
+        }
+        let since = item.failing_since.unwrap_or(now);
+        let alone_since = item.alone_since;
+        let failing = Failing { outcome_unknown, since: Some(since), alone_since, ..Failing::default() };
+        let is_due = now.since(since) >= FAILS_FOR && item.attempts + 1 >= FEWEST_TRIES;
+        let was_just_seen = item.alone_since.is_some_and(|at| now.since(at) < SEEN_AGAIN_AFTER);
+        if !is_due || was_just_seen || now + DELIVERY_TIME > deadline {
+            return Judged { failing, is_to_be_parked: false };
+        }
+        let is_alone = Box::pin(self.fails_alone::<C>(session, user, error, since)).await.unwrap_or_else(|error| {
+            tracing::warn!(error = %error, session.id = %session.session_id, "whether an item fails alone cannot be told");
+            false
+        });
+        let alone_since = is_alone.then(|| item.alone_since.unwrap_or(now));
+        Judged { failing: Failing { alone_since, ..failing }, is_to_be_parked: is_alone && item.alone_since.is_some() }
+    }
+
+    async fn fails_alone<C: Content>(
+        &self,
+        session: &Session,
+        user: Option<&User>,
+        error: &Error,
+        since: Timestamp,
+    ) -> Result<bool> {
+        let now = self.clock.now();
+        let fares = Box::pin(self.table.how_others_fare(&session.session_id, C::LANE, now)).await?;
+        let mut others = Others::of(&fares, C::vendor(session), since, now);
+        if !is_of_speaking(error) {
+            others.served = 0;
+        }
+        Ok(others.permit() && Box::pin(self.answers_others(session, user, error)).await)
+    }
+
+    /// Whether the vendor answers a call of the kind that has failed, which changes nothing and has nothing of the item in it.
+    ///
+    /// Mostly the good answer is a refusal: there is no such chat, conversation or user.
+    async fn answers_others(&self, session: &Session, user: Option<&User>, error: &Error) -> bool {
+        // Boxed, since a delivery is deep in the stack already.
+        let answer = match (error, &session.platform) {
+            (Error::LiveChat(error), _) if error.call().name == "send_event" => {
+                Box::pin(self.say_nowhere(session, user)).await
+            }
+            (Error::LiveChat(_), _) => Box::pin(self.read_nowhere()).await,
+            (Error::Botpress(error), Platform::Botpress(install)) => {
+                Box::pin(platform::ask_botpress(self, session, install, error.call())).await
+            }
+            (Error::Botcopy(_), Platform::Botcopy(channel)) => Box::pin(platform::push_to_nobody(self, channel)).await,
+            _ => return false,
+        };
+        is_answer(answer)
+    }
+
+    /// Whether a vendor that has named a limit to this session serves somebody else, so that the limit is the session's own.
+    pub(super) async fn serves_others(&self, session: &Session, error: &Error) -> bool {
+        let Error::Limited { cause, .. } = error else { return false };
+        let answer = match (cause.as_ref(), &session.platform) {
+            (Error::LiveChat(_), _) => self.read_nowhere().await,
+            (Error::Botpress(error), Platform::Botpress(install)) => {
+                platform::ask_botpress(self, session, install, error.call()).await
+            }
+            (Error::Botcopy(_), Platform::Botcopy(channel)) => platform::push_to_nobody(self, channel).await,
+            _ => return false,
+        };
+        is_answer(answer)
+    }
+
+    async fn say_nowhere(&self, session: &Session, user: Option<&User>) -> Result<()> {
+        let Some(addressee) = self.addressee(session, user).await? else { return Err(Error::Busy) };
+        let mut customer = self.as_addressed_customer(&addressee).await?;
+        let (chat_id, event) = (ChatId::from(NOWHERE), NewEvent::text(Redacted::from(NOTHING), NOTHING));
+        call!(customer.send_event(&chat_id, &event)).map(drop)
+    }
+
+    async fn read_nowhere(&self) -> Result<()> {
+        let mut agent = self.as_agent().await?;
+        let chat_id = ChatId::from(NOWHERE);
+        call!(agent.get_chat(&chat_id, None)).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VENDOR: &str = "LiveChat";
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix_millis(seconds * 1_000)
+    }
+
+    fn served(seconds: i64) -> Fares {
+        Fares { served_at: Some(at(seconds)), served_by: Some(VENDOR.to_owned()), ..Fares::default() }
+    }
+
+    fn failing(seconds: i64) -> Fares {
+        Fares { failed_at: Some(at(seconds)), failed_by: Some(VENDOR.to_owned()), ..served(0) }
+    }
+
+    #[test]
+    fn one_fails_alone_while_most_others_are_served() {
+        let elsewhere = Fares { served_by: Some("Botcopy".to_owned()), ..served(150) };
+        let cases: [(&[Fares], bool, &str); 9] = [
+            (&[], true, "nobody else is there"),
+            (&[served(90), Fares::default()], true, "nobody else has said anything since"),
+            (&[served(150)], true, "another is served"),
+            (&[failing(190)], false, "another fails"),
+            (&[failing(190), served(150), elsewhere.clone()], false, "one fails for each that is served"),
+            (&[failing(190), served(150), served(160), served(170)], true, "two items, and all others are served"),
+            (&[failing(190), failing(180), served(150), served(160), served(170)], false, "many fail"),
+            (&[failing(120)], true, "what failed long ago may be long over"),
+            (&[Fares { served_at: Some(at(150)), ..failing(190) }], false, "it was served once, and fails now"),
+        ];
+        for (fares, expected, what) in cases {
+            assert_eq!(Others::of(fares, VENDOR, at(100), at(200)).permit(), expected, "{what}");
+        }
+    }
+}

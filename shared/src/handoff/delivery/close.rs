@@ -1,0 +1,165 @@
+//! The end of a session: its thread is closed, both sides know, and the session leaves its record.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::handoff::inbox::content::Delivered;
+use crate::handoff::vendors::credentials::call;
+use crate::handoff::vendors::doubt::AT_WORK;
+use crate::handoff::{Error, Handoff, Result, VENDOR_TIMEOUT};
+use crate::ids::UserId;
+use crate::livechat::ChatOverview;
+use crate::metrics::{About, Metric};
+use crate::store::lane::Waiting;
+use crate::store::{Ending, Record, Session, State, Thread};
+use crate::telemetry;
+
+/// What each side has answered to being told that a session is over.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) bot: Result<()>,
+    pub(crate) livechat: Result<()>,
+}
+
+/// Whether a side knows; a refusal for good is final, and whatever may pass is an error.
+fn knows(session: &Session, side: &'static str, told: Result<()>) -> Result<bool> {
+    match told {
+        Ok(()) => Ok(true),
+        Err(error) if error.is_retryable() => Err(error),
+        Err(error) => {
+            tracing::error!(error = %error, session.id = %session.session_id, side,
+                "a session ends although one side refuses to hear of it");
+            Ok(false)
+        }
+    }
+}
+
+impl Handoff {
+    /// Marks a session as over once both sides know, or can never be told: its user must be free to start another.
+    pub(crate) async fn end(&self, session: &mut Session, told: Told, ending: &Ending) -> Result<Delivered> {
+        let bot_told = knows(session, "bot", told.bot)?;
+        if let Err(error) = knows(session, "livechat", told.livechat) {
+            if bot_told && session.bot_told.is_none() {
+                Box::pin(self.table.note_bot_told(&session.session_id)).await?;
+            }
+            return Err(error);
+        }
+        session.bot_told = Some(bot_told);
+        let is_first = self.close(session, ending).await?;
+        session.state = State::Closed;
+        if is_first {
+            self.record(&About::Reason(ending.reason), &[(Metric::SessionsEnded, 1.0)]);
+            tracing::info!(session.id = %session.session_id, reason = ending.reason, "a session is over");
+        }
+        Ok(Delivered::without_id())
+    }
+
+    /// Marks a session as over, with its record; tells whether it was not over before.
+    pub(crate) async fn close(&self, session: &Session, ending: &Ending) -> Result<bool> {
+        let (said, now) = (self.table.said(&session.session_id).await?, self.clock.now());
+        let expires_at = self.kept_until(now);
+        let record = Record::of(session, ending, said, now, expires_at);
+        let is_first = self.table.close(session, &record, expires_at).await?;
+        if is_first {
+            self.publish(&record);
+        }
+        Ok(is_first)
+    }
+
+    /// Tells metrics and the log of a record.
+    fn publish(&self, record: &Record) {
+        let times = [
+            (Metric::TimeToAssign, record.assigned_after_ms),
+            (Metric::TimeToFirstAnswer, record.answered_after_ms),
+            (Metric::HandleTime, record.handled_ms),
+        ];
+        let known =
+            times.into_iter().filter_map(|(metric, ms)| Some((metric, Duration::from_millis(ms?).as_secs_f64())));
+        let known: Vec<_> = known.collect();
+        if !known.is_empty() {
+            self.record(&About::Stack, &known);
+        }
+        let handed_back = record.handed_back_because.and_then(|reason| serde_json::to_value(reason).ok());
+        tracing::info!(session.id = %record.session_id, record.platform = record.platform_name,
+            record.bot = telemetry::id(&record.bot_id), record.group = record.group_number,
+            record.agents = record.agents.join(","), record.ended_because = record.ended_because,
+            record.ended_by = record.ended_by, record.handed_back = handed_back.as_ref().and_then(|name| name.as_str()),
+            record.started_at = %record.started_at, record.ended_at = %record.ended_at,
+            record.assigned_after_ms = record.assigned_after_ms, record.answered_after_ms = record.answered_after_ms,
+            record.handled_ms = record.handled_ms, record.from_user = record.from_user,
+            record.from_agents = record.from_agents, record.tags = record.thread_tags.join(","),
+            record.rating = record.rating, record.thread_read = record.thread_was_read,
+            "a session leaves its record");
+    }
+
+    /// Closes what a session has open at LiveChat.
+    pub(super) async fn close_thread_of(&self, session: &Session) -> Result<()> {
+        match &session.thread {
+            Some(thread) => self.close_thread(&session.user_id, thread).await,
+            None => self.close_whatever_was_opened(session).await,
+        }
+    }
+
+    /// The same, and waits until no earlier call of the kind can close the thread that comes next.
+    pub(super) async fn close_for_good<T: Sync>(&self, session: &Session, item: &Waiting<T>) -> Result<()> {
+        self.close_thread_of(session).await?;
+        self.require_certainty(item)
+    }
+
+    /// Closes a user's thread; what the agent token may not do, the customer may, as long as they are in the chat.
+    pub(super) async fn close_thread(&self, user_id: &UserId, thread: &Thread) -> Result<()> {
+        let refused = match self.deactivate(&thread.chat_id).await {
+            Err(Error::LiveChat(error)) if error.is_forbidden() => error,
+            answer => return answer,
+        };
+        let customer = self.table.user(user_id).await?.and_then(|user| user.customer);
+        let customer = customer.ok_or(refused)?;
+        let closed = async {
+            let customer = self.ensure_customer(user_id, Some(customer)).await?;
+            let mut customer = self.as_customer(user_id, customer);
+            call!(customer.deactivate_chat(&thread.chat_id))
+        };
+        match closed.await {
+            Err(Error::LiveChat(error)) if error.is_chat_inactive() || error.is_gone() => Ok(()),
+            Err(error @ Error::CustomerLost) => {
+                tracing::warn!(error = %error, "a thread may stay open");
+                Ok(())
+            }
+            answer => answer,
+        }
+    }
+
+    /// A start whose answer was lost may have opened a thread that nobody knows: the customer's only chat tells.
+    async fn close_whatever_was_opened(&self, session: &Session) -> Result<()> {
+        let Some(user) = self.table.user(&session.user_id).await? else { return Ok(()) };
+        let Some(customer) = user.customer else { return Ok(()) };
+        let mut customer = self.as_customer(&user.user_id, customer);
+        let in_doubt_until = session.in_doubt_until.unwrap_or_else(|| session.doubt_of_claim());
+        let looked_at = self.clock.now();
+        let chats: Vec<ChatOverview> = match call!(customer.list_chats()) {
+            // Whom LiveChat no longer knows has nothing open.
+            Err(Error::CustomerLost) => Vec::new(),
+            listed => listed?,
+        };
+        match chats.into_iter().find(|chat| chat.active) {
+            Some(chat) => self.deactivate(&chat.id).await,
+            None if looked_at < in_doubt_until => Err(Error::InDoubt { until: in_doubt_until }),
+            None => Ok(()),
+        }
+    }
+
+    /// Closes a thread that no session waits for; a start of the same user waits until the call can hit nothing else.
+    /// An earlier call of the kind may be at work until `in_doubt_until`.
+    pub(crate) async fn close_beside_starts(
+        &self,
+        user_id: &UserId,
+        thread: &Thread,
+        in_doubt_until: Option<Timestamp>,
+    ) -> Result<()> {
+        // Before the call, for whoever comes after this process if it dies.
+        self.table.put_closing_until(user_id, self.clock.now() + VENDOR_TIMEOUT + AT_WORK).await?;
+        self.close_thread(user_id, thread).await?;
+        let closing_until = in_doubt_until.unwrap_or_else(|| self.clock.now());
+        Ok(self.table.put_closing_until(user_id, closing_until).await?)
+    }
+}

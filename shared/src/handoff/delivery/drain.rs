@@ -1,0 +1,416 @@
+//! Delivery: whoever holds a lane's lease sends what waits, oldest first.
+
+use std::time::Duration;
+
+use super::alone::Judged;
+use super::gathering::Gathering;
+use super::pauses::pause_for;
+use crate::bridge::decide::without_agent;
+use crate::bridge::{ToAgent, ToBot};
+use crate::clock::Timestamp;
+use crate::handoff::inbox::accept::Intake;
+use crate::handoff::inbox::content::{Attempt, Content, Delay, View, Whose, about};
+use crate::handoff::vendors::doubt::{AT_WORK, next_look};
+use crate::handoff::vendors::limits::{hurried, while_held};
+use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result, lease_until};
+use crate::ids::SessionId;
+use crate::metrics::Metric;
+use crate::store::lane::{
+    Accepted, Completed, Contents, Done, Failing, Failure, Known, Lease, Occupancy, Outcome, Waiting,
+};
+use crate::store::{Session, State, Surroundings, User, Wanted};
+use crate::telemetry;
+
+/// For how long a failure is taken for a blip by somebody who waits for an answer: most are gone half a second later.
+const BLIP: Duration = Duration::from_secs(1);
+
+/// How long an end waits for words of the same lane that a vendor refuses to this session alone because of a limit, counted from the
+/// first refusal: a stack that has stood still meanwhile has not waited for the vendor.
+const END_WAITS: Duration = Duration::from_secs(60);
+
+/// What a drain does when the next item may only be delivered later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// It waits for what is due soon and for a blip, as long as its deadline allows, and not for a vendor that is down: somebody is in
+    /// the middle of a conversation.
+    Wait,
+    /// It leaves the lane: others are due as well.
+    Leave,
+}
+
+/// How a drain left its lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drained {
+    /// Nothing is left to do, or somebody else does it.
+    Finished,
+    /// The same, and all that waited has been dealt with here; nothing was dropped.
+    Delivered,
+    /// Nothing is left to do here, and what was put aside has left a word in the other lane.
+    Parked,
+    /// The lane is due again at this time.
+    Postponed(Timestamp),
+}
+
+/// What a drain has seen so far.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Whether something was dropped.
+    has_dropped: bool,
+    /// Whether something was put aside.
+    has_parked: bool,
+    /// Whether items arrive while others are delivered.
+    is_lively: bool,
+    /// Whether earlier words may be on their way.
+    gathering: Gathering,
+    /// Until when failures are a blip, since the first of them.
+    blip_ends: Option<Timestamp>,
+}
+
+impl Seen {
+    /// Whether something that is delayed by a failure comes too late for somebody who waits.
+    fn is_no_blip(&mut self, now: Timestamp, tried_again_at: Timestamp) -> bool {
+        tried_again_at > *self.blip_ends.get_or_insert(now + BLIP)
+    }
+}
+
+/// How far a pass over a lane came.
+enum Pass {
+    Released,
+    LeaseLost,
+    LookAgain,
+    WaitUntil(Timestamp, Delay),
+}
+
+impl Handoff {
+    /// Delivers everything in a lane, and leaves what can only be delivered later; nothing where nothing waits, or somebody else
+    /// is at it.
+    pub(crate) async fn drain_if_free<C: Content>(
+        &self,
+        session_id: &SessionId,
+        deadline: Timestamp,
+    ) -> Result<Option<Drained>> {
+        let lease = lease_until(deadline);
+        if !self.table.take_lease(session_id, C::LANE, &lease, self.clock.now()).await? {
+            return Ok(None);
+        }
+        // Boxed, since all that follows nests deeper than the compiler cares to follow.
+        Box::pin(self.drain::<C>(None, session_id.into(), &lease, deadline, Patience::Leave)).await.map(Some)
+    }
+
+    /// Delivers everything in a lane whose lease is held, and gives the lease back; `view` is what the first look would bring,
+    /// where that is known.
+    pub(crate) async fn drain<C: Content>(
+        &self,
+        mut view: Option<View<C>>,
+        whose: Whose<'_>,
+        lease: &Lease,
+        deadline: Timestamp,
+        patience: Patience,
+    ) -> Result<Drained> {
+        let session_id = whose.session_id;
+        let (mut seen_empty_at, mut seen) = (None, Seen::default());
+        loop {
+            let View { mut contents, around } = match view.take() {
+                Some(view) => view,
+                None => self.view(whose).await?,
+            };
+            let Surroundings { session, user, vendors, last_number, .. } = around;
+            contents.last_number = contents.last_number.max(last_number);
+            self.gates.learn(&vendors);
+            let Some(mut session) = session else { return self.bury(session_id).await };
+            if session.state == State::Closed && !contents.expires {
+                self.table.expire_lane(session_id, C::LANE, self.kept_until(self.clock.now())).await?;
+            }
+            if !contents.unread.is_empty() {
+                if !self.park_unread(&session, lease, &contents).await? {
+                    return Ok(Drained::Finished);
+                }
+                continue;
+            }
+            if contents.waiting.is_empty() {
+                let released = self.table.release(session_id, C::LANE, lease, contents.arrivals).await?;
+                // Empty, nothing new, and still not ours to give back: somebody else has taken the lane.
+                if released || seen_empty_at == Some(contents.arrivals) {
+                    return Ok(if seen.has_parked { Drained::Parked } else { Drained::Finished });
+                }
+                seen_empty_at = Some(contents.arrivals);
+                continue;
+            }
+            // Before anything else: once the lease is given back, nobody knows any more that its holder died.
+            if contents.was_interrupted {
+                let in_doubt_until = contents.interrupted_until.map(|at| at + AT_WORK);
+                self.table.note_interruption(session_id, C::LANE, &contents.waiting, in_doubt_until).await?;
+                continue;
+            }
+            if patience == Patience::Wait && C::gate(self, &session).is_left_alone() {
+                return self.postpone::<C>(session_id, lease, self.clock.now(), None).await;
+            }
+            contents.waiting.sort_by_key(|item| item.content.is_end());
+            C::apply_changes(&mut contents.waiting);
+            if patience == Patience::Wait
+                && !C::gate(self, &session).is_doubtful()
+                && let Some(time) = seen.gathering.look_again_at(&contents, self.clock.now())
+                && time + DELIVERY_TIME < deadline
+            {
+                self.clock.sleep_until(time).await;
+                continue;
+            }
+            // Boxed, since a drain can lead to another one, and its own size counts several times in the stack of its callers.
+            let passed =
+                Box::pin(self.pass((&mut session, user.as_ref()), &contents, lease, deadline, &mut seen)).await?;
+            let (time, delay) = match passed {
+                Pass::Released | Pass::LeaseLost if seen.has_parked => return Ok(Drained::Parked),
+                Pass::Released if !seen.has_dropped => return Ok(Drained::Delivered),
+                Pass::Released | Pass::LeaseLost => return Ok(Drained::Finished),
+                Pass::LookAgain => continue,
+                Pass::WaitUntil(time, delay) => (time, delay),
+            };
+            let too_late = match delay {
+                Delay::Early => false,
+                Delay::FailedBefore | Delay::Failed | Delay::Limited => seen.is_no_blip(self.clock.now(), time),
+                Delay::FailedForLong => true,
+            };
+            let in_vain = too_late || time + DELIVERY_TIME > deadline || C::gate(self, &session).is_failing();
+            if patience == Patience::Leave || in_vain {
+                let oldest = contents.waiting.iter().map(|item| item.position.at).min();
+                let age = oldest.map_or(0.0, |at| self.clock.now().since(at).as_secs_f64());
+                self.record(&about::<C>(), &[(Metric::UndeliveredAge, age)]);
+                let failed = matches!(delay, Delay::Failed | Delay::Limited | Delay::FailedForLong);
+                let at = self.clock.now();
+                let failure = Failure { vendor: C::vendor(&session), at, is_limit: delay == Delay::Limited };
+                return self.postpone::<C>(session_id, lease, time, failed.then_some(failure)).await;
+            }
+            self.clock.sleep_until(time).await;
+        }
+    }
+
+    /// Forgets what has come for a session that is forgotten: it has expired, or its user was erased.
+    async fn bury(&self, session_id: &SessionId) -> Result<Drained> {
+        tracing::warn!(session.id = %session_id, "something has come for a session that is forgotten");
+        self.table.bury(session_id).await?;
+        Ok(Drained::Finished)
+    }
+
+    async fn view<C: Content>(&self, whose: Whose<'_>) -> Result<View<C>> {
+        let wanted = Wanted { lane: None, ..whose.wanted::<C>() };
+        let contents = self.table.lane::<C>(whose.session_id, C::LANE);
+        let (contents, around) = tokio::try_join!(contents, self.table.surroundings(wanted))?;
+        Ok(View { contents, around })
+    }
+
+    fn record_finished<C: Content>(&self, done: &Done<'_, C>) {
+        let outcome = match done.outcome {
+            Outcome::Delivered => Metric::Delivered,
+            Outcome::Dropped => Metric::Dropped,
+            Outcome::Parked => Metric::Parked,
+        };
+        let delay = done.finished_at.since(done.item.position.at).as_secs_f64() * 1_000.0;
+        let attempts = f64::from(done.item.attempts) + 1.0;
+        let values = [(outcome, 1.0), (Metric::Attempts, attempts), (Metric::DeliveryDelay, delay)];
+        self.record(&about::<C>(), &values);
+        // Why an item is parked was said where that was decided.
+        if done.outcome != Outcome::Parked {
+            tracing::info!(session.id = %done.session_id, lane = %done.lane,
+                source.id = telemetry::id(&without_agent(&done.item.position.source_id)), outcome = ?done.outcome,
+                vendor.id = done.vendor_id.as_ref().map(telemetry::id), attempts, delay_ms = delay,
+                "an item has left its lane");
+        }
+    }
+
+    async fn postpone<C: Content>(
+        &self,
+        session_id: &SessionId,
+        lease: &Lease,
+        not_before: Timestamp,
+        failed: Option<Failure<'_>>,
+    ) -> Result<Drained> {
+        self.table.postpone(session_id, C::LANE, lease, not_before, failed).await?;
+        Ok(Drained::Postponed(not_before))
+    }
+
+    /// Delivers what was seen in a lane, oldest first, until something new may belong before the next item.
+    async fn pass<C: Content>(
+        &self,
+        (session, user): (&mut Session, Option<&User>),
+        contents: &Contents<C>,
+        lease: &Lease,
+        deadline: Timestamp,
+        seen: &mut Seen,
+    ) -> Result<Pass> {
+        let (mut not_before, mut last_finished_at) = (contents.not_before, contents.last_finished_at);
+        let (mut last_number, mut said) = (contents.last_number, contents.said);
+        for (index, item) in contents.waiting.iter().enumerate() {
+            let now = self.clock.now();
+            let follows_at = last_finished_at.map(|at| item.content.earliest(self, session, at));
+            let planned_at = item.content.ready_at(self, session).max(follows_at.unwrap_or(now));
+            let ready_at = not_before.take().map_or(planned_at, |at| at.max(planned_at));
+            if ready_at > now || now + DELIVERY_TIME > deadline {
+                // What was postponed by much more than it had to wait anyway was postponed by a failure. While the session is still
+                // being started nothing has been tried, and the start itself says from when on the bot can take what it has found.
+                let is_postponed = session.state != State::Starting && ready_at > planned_at + BLIP;
+                let delay = if is_postponed { Delay::FailedBefore } else { Delay::Early };
+                return Ok(Pass::WaitUntil(ready_at.max(now), delay));
+            }
+            let attempt = self.attempt((session, user), item, end_held_up_since(contents), deadline);
+            let delivered = match while_held(lease.until, attempt).await? {
+                Attempt::Done(delivered) => delivered,
+                Attempt::Later(time, delay) => return Ok(Pass::WaitUntil(time, delay)),
+            };
+            seen.has_dropped |= delivered.outcome == Outcome::Dropped;
+            seen.has_parked |= delivered.outcome == Outcome::Parked;
+            let is_served = delivered.outcome == Outcome::Delivered && item.content.is_spoken();
+            let done = Done {
+                session_id: &session.session_id,
+                user_id: &session.user_id,
+                lane: C::LANE,
+                item,
+                outcome: delivered.outcome,
+                vendor_id: delivered.vendor_id,
+                finished_at: self.clock.now(),
+                served_by: is_served.then(|| C::vendor(session)),
+                parked: delivered.parked,
+                expires_at: self.kept_until(self.clock.now()),
+            };
+            last_finished_at = Some(done.finished_at);
+            last_number = last_number.max(C::number(item, done.vendor_id.as_deref()));
+            if done.outcome == Outcome::Delivered && C::is_said(item) {
+                said = said.and_one(done.finished_at);
+            }
+            let (arrivals, is_last) = (contents.arrivals, index + 1 == contents.waiting.len());
+            let known = Known { arrivals, is_last, is_lively: seen.is_lively, last_number, said };
+            let completed = self.table.complete(&done, lease, known).await?;
+            if completed != Completed::LeaseLost {
+                self.record_finished(&done);
+            }
+            match completed {
+                Completed::MoreToDo => {}
+                Completed::SomethingArrived => {
+                    seen.is_lively = true;
+                    return Ok(Pass::LookAgain);
+                }
+                Completed::Released => return Ok(Pass::Released),
+                Completed::LeaseLost => return Ok(Pass::LeaseLost),
+            }
+        }
+        Ok(Pass::LookAgain)
+    }
+
+    async fn attempt<C: Content>(
+        &self,
+        (session, user): (&mut Session, Option<&User>),
+        item: &Waiting<C>,
+        end_held_up_since: Option<Timestamp>,
+        deadline: Timestamp,
+    ) -> Result<Attempt> {
+        // Boxed, since all that follows nests deeper than the compiler cares to follow.
+        let error = match Box::pin(C::deliver(self, session, user, item)).await {
+            Ok(attempt) => return Ok(attempt),
+            Err(error) => error,
+        };
+        let now = self.clock.now();
+        match error {
+            Error::Waiting { wait, .. } | Error::Crowded { wait } => {
+                return Ok(Attempt::Later(now + wait, Delay::FailedBefore));
+            }
+            // There is nothing to look for after an end.
+            Error::InDoubt { until } if item.content.is_end() => {
+                return Ok(Attempt::Later(until, Delay::FailedBefore));
+            }
+            Error::InDoubt { until } => return Ok(Attempt::Later(next_look(until, now), Delay::FailedBefore)),
+            Error::LeaseOver => return Ok(Attempt::Later(now, Delay::FailedBefore)),
+            _ => {}
+        }
+        self.note_limit(&error, &session.user_id).await;
+        let is_in_the_way = self.is_limited_alone(&error)
+            && !item.content.is_end()
+            && end_held_up_since.is_some_and(|since| since + END_WAITS <= self.clock.now())
+            && Box::pin(self.serves_others(session, &error)).await;
+        if !error.is_retryable() || is_in_the_way {
+            return Box::pin(self.put_aside(session, user, item, &error)).await;
+        }
+        let Judged { failing, is_to_be_parked } = Box::pin(self.judge(session, user, item, &error, deadline)).await;
+        if is_to_be_parked {
+            return Box::pin(self.put_aside(session, user, item, &error)).await;
+        }
+        let in_doubt_until = error.may_be_at_work().then(|| now + AT_WORK);
+        let failing = Failing { in_doubt_until, ..failing };
+        Box::pin(self.table.note_attempt(&session.session_id, C::LANE, item, failing)).await?;
+        tracing::warn!(error = %error, session.id = %session.session_id, lane = %C::LANE,
+            attempts = item.attempts + 1, "a delivery failed and is tried again");
+        let is_for_long = matches!(error, Error::Hanging { .. }) || error.is_authentication();
+        let delay = match error {
+            _ if is_for_long => Delay::FailedForLong,
+            Error::Limited { .. } => Delay::Limited,
+            _ => Delay::Failed,
+        };
+        Ok(Attempt::Later(self.clock.now() + pause_for(&error, item.attempts), delay))
+    }
+
+    /// Delivers what was accepted, unless somebody else is at it; what fails here is left to the sweep.
+    pub(crate) async fn drain_accepted<C: Content>(
+        &self,
+        whose: impl Into<Whose<'_>>,
+        intake: impl Into<Intake<C>>,
+        lease: &Lease,
+        deadline: Timestamp,
+    ) -> Drained {
+        let (whose, Intake { accepted, view, found }) = (whose.into(), intake.into());
+        let session_id = whose.session_id;
+        let drained = async {
+            let holds_lease = match accepted {
+                Accepted::Alone | Accepted::WithLease => true,
+                Accepted::WithoutLease => false,
+                // The first acceptance may have died before it delivered.
+                Accepted::Duplicate => self.take_if_left::<C>(session_id, found, lease).await?,
+            };
+            match holds_lease {
+                // Boxed, since all that follows nests deeper than the compiler cares to follow.
+                true => Box::pin(hurried(self.drain(view, whose, lease, deadline, Patience::Wait))).await,
+                false => Ok(Drained::Finished),
+            }
+        };
+        drained.await.unwrap_or_else(|error| {
+            tracing::error!(error = %error, session.id = %session_id, lane = %C::LANE, "a lane was left to the sweep");
+            Drained::Finished
+        })
+    }
+
+    /// Takes the lease of a lane in which something waits that nobody delivers.
+    async fn take_if_left<C: Content>(
+        &self,
+        session_id: &SessionId,
+        found: Option<Occupancy>,
+        lease: &Lease,
+    ) -> Result<bool> {
+        let found = match found {
+            Some(found) => found,
+            None => self.table.occupancy(session_id, C::LANE).await?,
+        };
+        let now = self.clock.now();
+        if found.is_idle() || found.is_held_at(now) {
+            return Ok(false);
+        }
+        Ok(self.table.take_lease(session_id, C::LANE, lease, now).await?)
+    }
+
+    /// Delivers what the user has written while their session was still being started.
+    pub(crate) async fn deliver_what_waits(&self, session_id: &SessionId, deadline: Timestamp) -> Result<()> {
+        self.drain_if_free::<ToAgent>(session_id, deadline).await.map(drop)
+    }
+
+    /// Tells the user of a session that is ending what they have not been told yet, such as that it was given up: once it is
+    /// over nobody does. Answers whether nothing is left to tell.
+    pub(crate) async fn tell_all(&self, session_id: &SessionId, deadline: Timestamp) -> Result<bool> {
+        Ok(match self.drain_if_free::<ToBot>(session_id, deadline).await? {
+            Some(drained) => !matches!(drained, Drained::Postponed(_)),
+            None => self.look_around::<ToBot>(session_id.into()).await.occupancy.is_idle(),
+        })
+    }
+}
+
+/// Since when an end waits in a lane for words that a vendor refuses because of a limit.
+fn end_held_up_since<C: Content>(contents: &Contents<C>) -> Option<Timestamp> {
+    let ends = contents.waiting.iter().filter(|item| item.content.is_end());
+    let end_since = ends.map(|item| item.position.at).min()?;
+    contents.limited_since.map(|limited_since| limited_since.max(end_since))
+}

@@ -1,0 +1,212 @@
+//! Bot platforms: the one place where it matters on which of them a session's bot lives.
+//!
+//! Lanes, claims, sweep and reconciliation know nothing of platforms; they come here with what a platform alone can do.
+
+mod agents;
+mod botcopy;
+mod botpress;
+
+pub(crate) use botcopy::{Renewed, push_to_nobody};
+pub(crate) use botpress::ask as ask_botpress;
+
+use std::time::Duration;
+
+use crate::botcopy::ResumeReason;
+use crate::bridge::{AgentProfile, MessageContent, ToBot};
+use crate::handoff::inbox::content::{Delivered, Look};
+use crate::handoff::vendors::limits::{BOTCOPY, BOTPRESS, Gate};
+use crate::handoff::{Error, Handoff, Result};
+use crate::ids::{AgentId, ConversationId, UserId};
+use crate::redacted::Redacted;
+use crate::store::lane::Waiting;
+use crate::store::{Platform, Session, Thread, Timer, User};
+
+/// A message that the user has before them.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    /// What the platform calls it, if it calls it anything.
+    pub(crate) vendor_id: Option<String>,
+    /// Whether it was shown just now, and not by an earlier attempt.
+    pub(crate) is_new: bool,
+}
+
+impl From<Shown> for Delivered {
+    fn from(shown: Shown) -> Self {
+        shown.vendor_id.map_or_else(Self::without_id, Self::as_vendor_id)
+    }
+}
+
+/// Shows a message of an agent, who is presented first if need be; safe to call again after any failure.
+pub(crate) async fn show(
+    handoff: &Handoff,
+    session: &mut Session,
+    agent_id: &AgentId,
+    content: &MessageContent,
+    item: &Waiting<ToBot>,
+) -> Result<Shown> {
+    match session.platform.clone() {
+        Platform::Botpress(install) => botpress::show(handoff, session, &install, (agent_id, content, item)).await,
+        Platform::Botcopy(channel) => botcopy::show(handoff, session, &channel, agent_id, content).await,
+    }
+}
+
+/// Presents an agent who takes part now, whether the bot was told of them before or not.
+pub(crate) async fn announce(
+    handoff: &Handoff,
+    session: &mut Session,
+    agent_id: &AgentId,
+    profile: Option<&AgentProfile>,
+) -> Result<()> {
+    match session.platform.clone() {
+        Platform::Botpress(install) => {
+            botpress::announce(handoff, session, &install, agent_id, profile).await.map(drop)
+        }
+        Platform::Botcopy(channel) => botcopy::announce(handoff, session, &channel, agent_id, profile).await,
+    }
+}
+
+/// Says something of our own to the user; safe to call again where the platform recognises repeats by `source_id`.
+pub(crate) async fn tell(
+    handoff: &Handoff,
+    session: &mut Session,
+    text: &Redacted,
+    source_id: &str,
+) -> Result<Delivered> {
+    match session.platform.clone() {
+        Platform::Botpress(install) => botpress::tell(handoff, session, &install, text, source_id).await,
+        Platform::Botcopy(channel) => botcopy::tell(handoff, session, &channel, text).await,
+    }
+}
+
+/// Whether [`tell`] reaches the user.
+pub(crate) const fn tells_notices(session: &Session) -> bool {
+    match &session.platform {
+        Platform::Botpress(_) => false,
+        Platform::Botcopy(_) => true,
+    }
+}
+
+/// Keeps the bot silent for longer, where that has to be said again and again.
+pub(crate) async fn renew(handoff: &Handoff, session: &mut Session) -> Result<Delivered> {
+    match session.platform.clone() {
+        Platform::Botpress(_) => Ok(Delivered::dropped()),
+        Platform::Botcopy(channel) => botcopy::renew(handoff, session, &channel).await,
+    }
+}
+
+/// Keeps the bot silent for a user who was back with it, and shows again who answers.
+pub(crate) async fn continue_session(handoff: &Handoff, session: &mut Session) -> Result<Delivered> {
+    match session.platform.clone() {
+        Platform::Botpress(_) => Ok(Delivered::dropped()),
+        Platform::Botcopy(channel) => botcopy::continue_session(handoff, session, &channel).await,
+    }
+}
+
+/// Gives the bot its turn back; safe to call again.
+pub(crate) async fn resume(handoff: &Handoff, session: &Session, reason: ResumeReason) -> Result<()> {
+    match (&session.platform, &session.conversation_id) {
+        (Platform::Botpress(install), Some(conversation_id)) => {
+            botpress::resume(handoff, install, conversation_id).await
+        }
+        (Platform::Botpress(_), None) => Ok(()),
+        (Platform::Botcopy(channel), _) => botcopy::resume(handoff, channel, reason).await,
+    }
+}
+
+/// Gives the bot of a conversation that the session has left its turn back; only where conversations are made by us.
+pub(crate) async fn leave(handoff: &Handoff, session: &Session, conversation_id: &ConversationId) -> Result<()> {
+    match &session.platform {
+        Platform::Botpress(install) => botpress::resume(handoff, install, conversation_id).await,
+        Platform::Botcopy(_) => Ok(()),
+    }
+}
+
+/// Another conversation for a session that has one; only where conversations are made by us.
+pub(crate) async fn open_another(handoff: &Handoff, session: &Session) -> Result<ConversationId> {
+    match (&session.platform, &session.thread) {
+        (Platform::Botpress(install), Some(thread)) => {
+            botpress::open(handoff, install, thread, session.moves.saturating_add(1)).await
+        }
+        _ => Err(Error::Busy),
+    }
+}
+
+/// The bot's side of a session whose thread is open: from then on the user can be spoken to.
+pub(crate) async fn open(handoff: &Handoff, session: &Session, thread: &Thread) -> Result<ConversationId> {
+    let opened = async {
+        match &session.platform {
+            Platform::Botpress(install) => botpress::open(handoff, install, thread, session.moves).await,
+            Platform::Botcopy(_) => botcopy::open(handoff, session).await,
+        }
+    };
+    let timed = async {
+        match handoff.config.assign_timeout {
+            Some(timeout) => {
+                let gives_up_at = session.started_at + timeout;
+                Ok(handoff.table.set_timer(&session.session_id, Timer::Assignment, gives_up_at).await?)
+            }
+            None => Ok(()),
+        }
+    };
+    tokio::try_join!(opened, timed).map(|(conversation_id, ())| conversation_id)
+}
+
+/// How far apart two things are that the platform must not take up in the other order: an announcement and the words after it,
+/// last words and the end.
+pub(crate) fn pause(handoff: &Handoff, session: &Session) -> Duration {
+    match &session.platform {
+        Platform::Botpress(_) => handoff.config.order_pause,
+        // Each push is answered when it is shown.
+        Platform::Botcopy(_) => Duration::ZERO,
+    }
+}
+
+/// How long a session has to be active before the platform takes what it is told.
+pub(crate) fn settle(handoff: &Handoff, session: &Session) -> Duration {
+    match &session.platform {
+        // The HITL plugin discards whatever arrives before it has activated the session.
+        Platform::Botpress(_) => handoff.config.settle,
+        Platform::Botcopy(_) => Duration::ZERO,
+    }
+}
+
+/// What stands before the vendor that takes the deliveries.
+pub(crate) const fn gate<'a>(handoff: &'a Handoff, session: &Session) -> &'a Gate {
+    match &session.platform {
+        Platform::Botpress(_) => &handoff.gates.botpress,
+        Platform::Botcopy(_) => &handoff.gates.botcopy,
+    }
+}
+
+/// The vendor that takes the deliveries.
+pub(crate) const fn vendor(session: &Session) -> &'static str {
+    match &session.platform {
+        Platform::Botpress(_) => BOTPRESS,
+        Platform::Botcopy(_) => BOTCOPY,
+    }
+}
+
+/// Looks whether a message is shown already.
+pub(crate) async fn find_shown(handoff: &Handoff, session: &Session, source_id: &str) -> Result<Look> {
+    match &session.platform {
+        Platform::Botpress(install) => botpress::find_shown(handoff, session, install, source_id).await.map(Look::from),
+        Platform::Botcopy(_) => Ok(Look::Impossible),
+    }
+}
+
+/// A user of whom the table knows nothing.
+pub(crate) async fn new_user(handoff: &Handoff, platform: &Platform, user_id: &UserId) -> Result<User> {
+    match platform {
+        Platform::Botpress(install) => botpress::new_user(handoff, install, user_id).await,
+        Platform::Botcopy(_) => Ok(User::unknown(user_id)),
+    }
+}
+
+/// Whether a start is finished by the sweep when its caller could not wait, and not undone: the caller has been told
+/// that the user is in good hands.
+pub(crate) const fn outlives_caller(platform: &Platform) -> bool {
+    match platform {
+        Platform::Botpress(_) => false,
+        Platform::Botcopy(_) => true,
+    }
+}

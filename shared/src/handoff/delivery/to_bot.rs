@@ -1,0 +1,389 @@
+//! Delivery to the bot, whichever platform it lives on.
+
+use std::time::Duration;
+
+use super::close::Told;
+use super::platform;
+use super::to_agent::STARTING_PAUSE;
+use crate::botcopy::ResumeReason;
+use crate::bridge::decide::{self, NotThere};
+use crate::bridge::{MessageContent, ToAgent, ToBot, revisions};
+use crate::clock::Timestamp;
+use crate::handoff::inbox::content::{Attempt, Content, Delay, Delivered, Look};
+use crate::handoff::vendors::limits::{BOTCOPY, BOTPRESS, Gate, LIVECHAT};
+use crate::handoff::{Error, Handoff, Result};
+use crate::ids::{AgentId, ConversationId};
+use crate::store::lane::{Lane, Outcome, Position, Waiting};
+use crate::store::{Disposition, Ending, Session, State, User};
+
+/// How often an end waits for the thread to be readable.
+const READINGS_BEFORE_END: u32 = 3;
+
+/// For how long an end waits where LiveChat has named a time: about as long as readings that fail hold it up. It may name an hour.
+const WAIT_BEFORE_END: Duration = Duration::from_secs(60);
+
+/// How often a change waits for the thread to be readable.
+const READINGS_BEFORE_CHANGE: u32 = 3;
+
+impl Content for ToBot {
+    const LANE: Lane = Lane::ToBot;
+    // What users say gets numbers of the same thread.
+    const BESIDE: Option<Lane> = Some(Lane::ToAgent);
+    // The thread is read as well, for an agent's name or the last words.
+    const VENDORS: &'static [&'static str] = &[LIVECHAT, BOTPRESS, BOTCOPY];
+
+    fn number(item: &Waiting<Self>, _: Option<&str>) -> Option<u64> {
+        decide::number_of_source(&item.position.source_id)
+    }
+
+    fn is_end(&self) -> bool {
+        matches!(self, Self::Stopped | Self::Superseded | Self::GivenUp { .. })
+    }
+
+    fn is_never_parked(&self) -> bool {
+        self.is_end() || matches!(self, Self::Left { .. })
+    }
+
+    fn is_spoken(&self) -> bool {
+        matches!(self, Self::Message { .. } | Self::Correction { .. } | Self::Deletion { .. } | Self::Notice { .. })
+    }
+
+    fn is_said(item: &Waiting<Self>) -> bool {
+        // What the service itself says in an agent's place is no event of the thread.
+        matches!(item.content, Self::Message { .. }) && item.position.source_id.starts_with("event:")
+    }
+
+    fn vendor(session: &Session) -> &'static str {
+        platform::vendor(session)
+    }
+
+    fn earliest(&self, handoff: &Handoff, session: &Session, last_finished_at: Timestamp) -> Timestamp {
+        match self {
+            // Botpress may handle a message and an event side by side: last words must not come after the end.
+            Self::Left { .. } | Self::Stopped | Self::Superseded | Self::GivenUp { .. } => {
+                last_finished_at + platform::pause(handoff, session)
+            }
+            _ => last_finished_at,
+        }
+    }
+
+    fn gate<'a>(handoff: &'a Handoff, session: &Session) -> &'a Gate {
+        platform::gate(handoff, session)
+    }
+
+    fn revision(&self) -> Option<String> {
+        match self {
+            Self::Message { content, .. } => Some(content.revision()),
+            _ => None,
+        }
+    }
+
+    fn apply_changes(waiting: &mut [Waiting<Self>]) {
+        revisions::apply(waiting);
+    }
+
+    fn ready_at(&self, handoff: &Handoff, session: &Session) -> Timestamp {
+        match (self, session.state, session.active_at) {
+            (Self::Left { ready_at, .. }, ..) => *ready_at,
+            (_, State::Starting, _) => handoff.clock.now() + STARTING_PAUSE,
+            (_, State::Active, Some(active_at)) => active_at + platform::settle(handoff, session),
+            _ => session.started_at,
+        }
+    }
+
+    async fn deliver(
+        handoff: &Handoff,
+        session: &mut Session,
+        _: Option<&User>,
+        item: &Waiting<Self>,
+    ) -> Result<Attempt> {
+        match (&item.content, session.state) {
+            // However the session has ended, or goes on: this conversation is no longer a part of it.
+            (Self::Left { .. }, _) => Box::pin(handoff.carry_out(session, item)).await.map(Attempt::Done),
+            (_, State::Closed) => Ok(Delivered::dropped().into()),
+            // These two may end a session that never became active.
+            (Self::GivenUp { reason }, _) => Box::pin(handoff.end_from_here(session, item, *reason, "given_up")).await,
+            (Self::Notice { .. }, _) => Box::pin(handoff.carry_out(session, item)).await.map(Attempt::Done),
+            (_, State::Starting | State::Closing) => Ok(Delivered::dropped().into()),
+            (Self::Stopped, State::Active) => Box::pin(handoff.end_from_livechat(session, item.attempts)).await,
+            (Self::Superseded, State::Active) => {
+                Box::pin(handoff.end_from_here(session, item, ResumeReason::UserSide, "superseded")).await
+            }
+            (_, State::Active) => {
+                let waited = session.agent_told.is_none();
+                let delivered = Box::pin(handoff.carry_out(session, item)).await;
+                if waited && session.agent_told.is_some() {
+                    Box::pin(handoff.note_wait(session)).await;
+                }
+                match delivered {
+                    Err(Error::ConversationLost) => {
+                        Box::pin(handoff.end_without_conversation(session)).await?;
+                        Ok(Delivered::dropped().into())
+                    }
+                    delivered => delivered.map(Attempt::Done),
+                }
+            }
+        }
+    }
+
+    async fn look(handoff: &Handoff, session: &Session, _: Option<&User>, item: &Waiting<Self>) -> Result<Look> {
+        platform::find_shown(handoff, session, &item.position.source_id).await
+    }
+
+    async fn tell_sender(
+        handoff: &Handoff,
+        session: &Session,
+        item: &Waiting<Self>,
+        may_have_arrived: bool,
+    ) -> Result<()> {
+        let (Self::Message { .. } | Self::Correction { .. }) = item.content else { return Ok(()) };
+        let words = handoff.words_for_agents(session.group_id);
+        let text = match may_have_arrived {
+            true => words.perhaps_delivered_to_user(),
+            false => words.not_delivered_to_user(),
+        };
+        let Some(text) = text else { return Ok(()) };
+        let notice = ToAgent::Note { text: text.into() };
+        handoff.accept_notice(session, &notice, &item.position.source_id).await
+    }
+}
+
+/// Waits of this time give the expected one.
+pub(crate) const WAITS_OF: Duration = Duration::from_secs(3_600);
+
+impl Handoff {
+    /// Shows or does what an item of an active session says, whichever platform it is for.
+    async fn carry_out(&self, session: &mut Session, item: &Waiting<ToBot>) -> Result<Delivered> {
+        match &item.content {
+            ToBot::Message { agent_id, content, revised: false } => {
+                Ok(platform::show(self, session, agent_id, content, item).await?.into())
+            }
+            ToBot::Message { agent_id, content, revised: true } => {
+                Box::pin(self.show_revised(session, item, (agent_id, content))).await
+            }
+            ToBot::Correction { agent_id, of, content } => {
+                Box::pin(self.correct(session, item, (agent_id, of, content))).await
+            }
+            ToBot::Deletion { of } => Box::pin(self.tell_deletion(session, item, of)).await,
+            ToBot::Assigned { agent_id, profile, is_transfer } => {
+                if !self.takes_part_anew(session, agent_id, *is_transfer).await? {
+                    return Ok(Delivered::dropped());
+                }
+                platform::announce(self, session, agent_id, profile.as_ref()).await?;
+                Ok(Delivered::without_id())
+            }
+            ToBot::Notice { text } => platform::tell(self, session, text, &item.position.source_id).await,
+            ToBot::Renewal => platform::renew(self, session).await,
+            ToBot::Left { conversation_id, .. } => self.leave(session, conversation_id).await,
+            ToBot::Continued => platform::continue_session(self, session).await,
+            ToBot::Retracted | ToBot::Stopped | ToBot::Superseded | ToBot::GivenUp { .. } => Ok(Delivered::dropped()),
+        }
+    }
+
+    /// Whether the bot is to be told of an agent: once, and again when the chat has come back to them from another one.
+    ///
+    /// A transfer has neither an id nor a time, so one that was reported late is told from a return by who is in the chat.
+    async fn takes_part_anew(&self, session: &Session, agent_id: &AgentId, is_transfer: bool) -> Result<bool> {
+        let has_it_now = session.agent_told.as_ref().is_some_and(|told| told.agent_id == *agent_id);
+        match session.announced(agent_id) {
+            None => Ok(true),
+            Some(_) if has_it_now || !is_transfer => Ok(false),
+            Some(_) => self.is_present(session, agent_id).await,
+        }
+    }
+
+    /// Gives the bot of a conversation that the session has left its turn back; a conversation that is gone needs nothing.
+    async fn leave(&self, session: &Session, conversation_id: &ConversationId) -> Result<Delivered> {
+        match platform::leave(self, session, conversation_id).await {
+            Err(Error::Botpress(error)) if error.is_gone() => Ok(Delivered::dropped()),
+            told => told.map(|()| Delivered::without_id()),
+        }
+    }
+
+    /// Shows a message that was changed while it waited.
+    async fn show_revised(
+        &self,
+        session: &mut Session,
+        item: &Waiting<ToBot>,
+        (agent_id, content): (&AgentId, &MessageContent),
+    ) -> Result<Delivered> {
+        let source_id = &item.position.source_id;
+        let Some(content) = self.as_it_is_now(session, item, (source_id, content)).await? else {
+            return Ok(Delivered::dropped());
+        };
+        let shown = platform::show(self, session, agent_id, &content, item).await?;
+        // What was there already is shown as it was, and its correction still has to follow.
+        if shown.is_new {
+            self.note_shown(session, source_id, &content).await?;
+        }
+        Ok(shown.into())
+    }
+
+    /// What a message says now; nothing where there is nothing to show any more.
+    ///
+    /// LiveChat gives a change neither a number nor a time, and may report an earlier one late: only the thread tells which is the
+    /// last. Where it cannot be read soon, what was reported counts; so it does where the thread does not show the message.
+    async fn as_it_is_now(
+        &self,
+        session: &Session,
+        item: &Waiting<ToBot>,
+        (source_id, reported): (&str, &MessageContent),
+    ) -> Result<Option<MessageContent>> {
+        let Some(thread) = &session.thread else { return Ok(Some(reported.clone())) };
+        let read = match self.read_thread(thread).await {
+            // A time that LiveChat has named may be long, and holds up no word of the agents.
+            Err(error @ Error::Waiting { .. }) => Err(error),
+            Err(error) if error.is_retryable() && item.attempts < READINGS_BEFORE_CHANGE => return Err(error),
+            read => read,
+        };
+        let thread = read.map(|chat| chat.thread).unwrap_or_else(|error| {
+            tracing::warn!(error = %error, session.id = %session.session_id, "a change is shown as it was reported");
+            None
+        });
+        let now = thread.map_or(Err(NotThere), |thread| decide::as_it_is_now(&thread, source_id));
+        Ok(now.unwrap_or_else(|NotThere| Some(reported.clone())))
+    }
+
+    /// Shows what a message says now, unless that is what was shown last, or nothing was.
+    async fn correct(
+        &self,
+        session: &mut Session,
+        item: &Waiting<ToBot>,
+        (agent_id, of, content): (&AgentId, &str, &MessageContent),
+    ) -> Result<Delivered> {
+        let trail = self.table.trail(&session.session_id, ToBot::LANE, of, self.clock.now()).await?;
+        let Some(trail) = trail.filter(|trail| matches!(trail.outcome, Some(Outcome::Delivered | Outcome::Parked)))
+        else {
+            return Ok(Delivered::dropped());
+        };
+        // Before the thread is read: what is changed after that is reported as another change.
+        self.table.count_change(&session.session_id, ToBot::LANE, of).await?;
+        let Some(now) = self.as_it_is_now(session, item, (of, content)).await? else {
+            return Ok(Delivered::dropped());
+        };
+        let in_words = match trail.outcome {
+            // The message itself was refused; what it says now may be taken.
+            Some(Outcome::Parked) => Some(now.clone()),
+            _ if trail.revision.as_ref() == Some(&now.revision()) => None,
+            _ => now.corrected(self.words_for_user(session)),
+        };
+        let Some(in_words) = in_words else { return Ok(Delivered::dropped()) };
+        // Another version is another message: one that an earlier attempt has shown is not overwritten.
+        let source_id = match now == *content {
+            true => item.position.source_id.clone(),
+            false => format!("{}:{}", item.position.source_id, now.revision()),
+        };
+        let shown_as = Waiting { position: Position { source_id, ..item.position.clone() }, ..item.clone() };
+        let shown = platform::show(self, session, agent_id, &in_words, &shown_as).await?;
+        self.note_shown(session, of, &now).await?;
+        Ok(shown.into())
+    }
+
+    /// Says that a message is gone, if it was shown; in the name of the present agent, since nobody knows who did it.
+    async fn tell_deletion(&self, session: &mut Session, item: &Waiting<ToBot>, of: &str) -> Result<Delivered> {
+        let trail = self.table.trail(&session.session_id, ToBot::LANE, of, self.clock.now()).await?;
+        let was_shown = trail.is_some_and(|trail| trail.outcome == Some(Outcome::Delivered));
+        let present = session.agent_told.as_ref().map(|agent| agent.agent_id.clone());
+        let (Some(sentence), Some(agent_id), true) = (self.words_for_user(session).deletion(), present, was_shown)
+        else {
+            return Ok(Delivered::dropped());
+        };
+        let sentence = MessageContent::text(sentence);
+        Ok(platform::show(self, session, &agent_id, &sentence, item).await?.into())
+    }
+
+    /// Notes which version of a message the user has seen.
+    async fn note_shown(&self, session: &Session, source_id: &str, content: &MessageContent) -> Result<()> {
+        Ok(self.table.note_revision(&session.session_id, ToBot::LANE, source_id, &content.revision()).await?)
+    }
+
+    /// Ends a session that LiveChat has ended, once all that was said there is shown.
+    async fn end_from_livechat(&self, session: &mut Session, attempts: u32) -> Result<Attempt> {
+        let (has_more, disposition) = self.found_last_words(session, attempts).await?;
+        if has_more {
+            return Ok(Attempt::Later(self.clock.now(), Delay::Early));
+        }
+        let bot = Box::pin(platform::resume(self, session, ResumeReason::AgentClosed)).await;
+        let ending = Ending { reason: "livechat", hand_back: Some(ResumeReason::AgentClosed), disposition };
+        Box::pin(self.end(session, Told { bot, livechat: Ok(()) }, &ending)).await.map(Attempt::Done)
+    }
+
+    /// Ends a session although LiveChat has not: the bot resumes, and whatever is open at LiveChat is closed.
+    async fn end_from_here(
+        &self,
+        session: &mut Session,
+        item: &Waiting<ToBot>,
+        resumes: ResumeReason,
+        reason: &'static str,
+    ) -> Result<Attempt> {
+        let bot = match session.bot_told {
+            // An earlier attempt has told it; some platforms would show a repeat.
+            Some(true) => Ok(()),
+            _ => Box::pin(platform::resume(self, session, resumes)).await,
+        };
+        if bot.as_ref().is_err_and(Error::is_retryable) {
+            return bot.map(|()| Delivered::without_id().into());
+        }
+        let livechat = Box::pin(self.close_for_good(session, item)).await;
+        Box::pin(self.end(session, Told { bot, livechat }, &Ending::unread(reason, Some(resumes))))
+            .await
+            .map(Attempt::Done)
+    }
+
+    /// Ends a session whose conversation is gone, so that nothing of the agents reaches its user: they are told so, and the thread is
+    /// closed behind it.
+    async fn end_without_conversation(&self, session: &Session) -> Result<()> {
+        tracing::warn!(session.id = %session.session_id, "a session's conversation is gone, and it ends");
+        if let Err(error) = platform::resume(self, session, ResumeReason::UserSide).await {
+            tracing::warn!(error = %error, session.id = %session.session_id, "the bot could not be told that it resumes");
+        }
+        let (id, now) = (&session.session_id, self.clock.now());
+        if let Some(text) = self.words_for_agents(session.group_id).conversation_gone() {
+            let position = Position { at: now, source_id: "conversation_gone".to_owned() };
+            self.accept_for(now, id, position, &ToAgent::Note { text: text.into() }).await?;
+        }
+        let position = Position { at: now, source_id: "close".to_owned() };
+        self.accept_for(now, id, position, &ToAgent::Close).await?;
+        self.table.begin_closing(id).await?;
+        Ok(())
+    }
+
+    /// Whether anything was said that the user has not been shown yet, which comes before the end; and what the thread tells of it.
+    ///
+    /// What no webhook has brought is read from the thread, and what one brings meanwhile is in the lane by then. An end
+    /// is not held up for long by a thread that cannot be read.
+    async fn found_last_words(&self, session: &Session, attempts: u32) -> Result<(bool, Option<Disposition>)> {
+        let read = match self.accept_missed(session).await {
+            Err(error) if is_worth_waiting(&error) && attempts < READINGS_BEFORE_END => return Err(error),
+            Err(error) => {
+                self.note_limit(&error, &session.user_id).await;
+                tracing::warn!(error = %error, session.id = %session.session_id, "a thread ends unread");
+                None
+            }
+            Ok(read) => read,
+        };
+        let contents = self.table.lane::<ToBot>(&session.session_id, ToBot::LANE).await?;
+        Ok((contents.waiting.iter().any(|item| !item.content.is_end()), read))
+    }
+
+    /// Notes how long a session has waited for its first agent.
+    pub(super) async fn note_wait(&self, session: &Session) {
+        let now = self.clock.now();
+        let waited = now.since(session.started_at);
+        if let Err(error) = self.table.put_wait(session.group_id, &session.session_id, now, waited, WAITS_OF).await {
+            tracing::warn!(error = %error, session.id = %session.session_id, "a wait is not counted");
+        }
+    }
+}
+
+/// Whether an end waits until its thread can be read after this error. Nobody knows when refused credentials are cured; the user is
+/// given back to the bot meanwhile.
+fn is_worth_waiting(error: &Error) -> bool {
+    let asked_for = match error {
+        // One call a minute is let through whatever time was named.
+        Error::Waiting { asked_for, .. } => Some(*asked_for),
+        error => error.retry_after(),
+    };
+    let is_soon = asked_for.is_none_or(|wait| wait <= WAIT_BEFORE_END);
+    error.is_retryable() && !error.is_authentication() && is_soon
+}

@@ -1,0 +1,206 @@
+//! The contract between a lane and its content: what may wait in a lane, and how one item of it is delivered.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::clock::Timestamp;
+use crate::handoff::vendors::limits::Gate;
+use crate::handoff::{Handoff, Result};
+use crate::ids::{SessionId, UserId};
+use crate::metrics::About;
+use crate::store::lane::{Contents, Lane, Outcome, Reason, Waiting};
+use crate::store::{ConversationPointer, Session, Surroundings, User, Wanted};
+
+/// What one lane carries, and how it reaches the other side.
+pub(crate) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
+    /// The lane.
+    const LANE: Lane;
+
+    /// Another lane, where what is delivered gets numbers of the same sequence.
+    const BESIDE: Option<Lane> = None;
+
+    /// The vendors that a delivery may call.
+    const VENDORS: &'static [&'static str];
+
+    /// The user in whose name items are sent, where they are and it is known who that is.
+    fn sender(_whose: Whose<'_>) -> Option<&UserId> {
+        None
+    }
+
+    /// A fingerprint of what is said, by which a later change of it is told from a repeat.
+    fn revision(&self) -> Option<String> {
+        None
+    }
+
+    /// Lets what waits be delivered as it is now, where it was changed meanwhile.
+    fn apply_changes(_waiting: &mut [Waiting<Self>]) {}
+
+    /// The number of an item in the sequence of its thread; for what goes there it is known by what the other side calls it.
+    fn number(item: &Waiting<Self>, vendor_id: Option<&str>) -> Option<u64>;
+
+    /// Whether this ends the session: it comes after everything else that waits, whatever the clocks of both sides say.
+    fn is_end(&self) -> bool;
+
+    /// Whether it is never put aside, whoever refuses it.
+    fn is_never_parked(&self) -> bool {
+        self.is_end()
+    }
+
+    /// Whether its delivery shows that the vendor takes what people say.
+    fn is_spoken(&self) -> bool;
+
+    /// Whether it counts as a message of a person, in the records of sessions.
+    fn is_said(item: &Waiting<Self>) -> bool;
+
+    /// The vendor that takes the deliveries.
+    fn vendor(session: &Session) -> &'static str;
+
+    /// What stands before the vendor that takes the deliveries.
+    fn gate<'a>(handoff: &'a Handoff, session: &Session) -> &'a Gate;
+
+    /// From when on the session can take this item.
+    fn ready_at(&self, handoff: &Handoff, session: &Session) -> Timestamp;
+
+    /// From when on this item may follow one that left the lane at `last_finished_at`.
+    fn earliest(&self, _handoff: &Handoff, _session: &Session, last_finished_at: Timestamp) -> Timestamp {
+        last_finished_at
+    }
+
+    /// Brings one item to the other side; safe to call again after any failure. `user` is the session's, if already read.
+    async fn deliver(
+        handoff: &Handoff,
+        session: &mut Session,
+        user: Option<&User>,
+        item: &Waiting<Self>,
+    ) -> Result<Attempt>;
+
+    /// Looks whether an attempt has delivered an item although it seemed to fail.
+    async fn look(handoff: &Handoff, session: &Session, user: Option<&User>, item: &Waiting<Self>) -> Result<Look>;
+
+    /// Says to whoever wrote an item that it can never be delivered, or that it may not have arrived; safe to call again.
+    async fn tell_sender(
+        handoff: &Handoff,
+        session: &Session,
+        item: &Waiting<Self>,
+        may_have_arrived: bool,
+    ) -> Result<()>;
+}
+
+/// Whose lane is drained; whoever knows the session's user as well saves a trip to the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whose<'a> {
+    pub(crate) session_id: &'a SessionId,
+    pub(crate) user_id: Option<&'a UserId>,
+    /// By what repeats of what is to be put into the lane are recognised.
+    pub(crate) source_ids: &'a [String],
+}
+
+impl<'a> Whose<'a> {
+    /// What somebody wants to know who has something for a lane.
+    pub(crate) fn wanted<C: Content>(self) -> Wanted<'a> {
+        let Self { session_id, source_ids, .. } = self;
+        let (lane, beside) = (Some(C::LANE), C::BESIDE);
+        Wanted { session_id, lane, beside, user_id: C::sender(self), vendors: C::VENDORS, source_ids }
+    }
+}
+
+impl<'a> From<&'a SessionId> for Whose<'a> {
+    fn from(session_id: &'a SessionId) -> Self {
+        Self { session_id, user_id: None, source_ids: &[] }
+    }
+}
+
+impl<'a> From<&'a Session> for Whose<'a> {
+    fn from(session: &'a Session) -> Self {
+        Self { user_id: Some(&session.user_id), ..Self::from(&session.session_id) }
+    }
+}
+
+impl<'a> From<&'a ConversationPointer> for Whose<'a> {
+    fn from(pointer: &'a ConversationPointer) -> Self {
+        Self { user_id: Some(&pointer.user_id), ..Self::from(&pointer.session_id) }
+    }
+}
+
+/// An item that needs no further attempt.
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    pub(crate) outcome: Outcome,
+    pub(crate) vendor_id: Option<String>,
+    /// Why it is put aside, where it is.
+    pub(crate) parked: Option<Reason>,
+}
+
+impl Delivered {
+    pub(crate) fn as_vendor_id(id: impl ToString) -> Self {
+        Self { outcome: Outcome::Delivered, vendor_id: Some(id.to_string()), parked: None }
+    }
+
+    pub(crate) const fn without_id() -> Self {
+        Self { outcome: Outcome::Delivered, vendor_id: None, parked: None }
+    }
+
+    pub(crate) const fn dropped() -> Self {
+        Self { outcome: Outcome::Dropped, vendor_id: None, parked: None }
+    }
+
+    pub(crate) const fn parked(reason: Reason) -> Self {
+        Self { outcome: Outcome::Parked, vendor_id: None, parked: Some(reason) }
+    }
+}
+
+/// What a look for an item at the other side shows.
+#[derive(Debug)]
+pub(crate) enum Look {
+    Arrived(Delivered),
+    Missing,
+    /// The other side can be asked nothing.
+    Impossible,
+}
+
+impl From<Option<Delivered>> for Look {
+    fn from(found: Option<Delivered>) -> Self {
+        found.map_or(Self::Missing, Self::Arrived)
+    }
+}
+
+/// What came of trying to deliver an item.
+#[derive(Debug)]
+pub(crate) enum Attempt {
+    /// It needs no further attempt.
+    Done(Delivered),
+    /// It may be tried from this time on.
+    Later(Timestamp, Delay),
+}
+
+impl From<Delivered> for Attempt {
+    fn from(delivered: Delivered) -> Self {
+        Self::Done(delivered)
+    }
+}
+
+/// Why an item is delivered later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delay {
+    /// It is too early for it.
+    Early,
+    /// The vendor has failed before, or has named a time.
+    FailedBefore,
+    /// The vendor has failed on it.
+    Failed,
+    /// The vendor has refused it because of a limit.
+    Limited,
+    /// The same, and whoever waits would wait in vain: the vendor does not answer, or refuses our credentials.
+    FailedForLong,
+}
+
+/// A lane whose lease is held, and what stands around it, as of one moment.
+#[derive(Debug)]
+pub(crate) struct View<C> {
+    pub(crate) contents: Contents<C>,
+    pub(crate) around: Surroundings,
+}
+
+pub(crate) fn about<C: Content>() -> About {
+    About::Lane(C::LANE.to_string())
+}

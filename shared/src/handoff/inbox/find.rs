@@ -1,0 +1,128 @@
+//! Finding the session that a call is for.
+//!
+//! What a call names leads to a session by a pointer in the table, and only then can it be looked around there. A process
+//! remembers where pointers led, so that both can be read at once; what it remembers is a guess, and counts only where the
+//! pointer that was read says the same.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+
+use super::content::{Content, Whose};
+use crate::bridge::{ToAgent, ToBot};
+use crate::handoff::{Handoff, Result};
+use crate::ids::{ChatId, ConversationId, SessionId, UserId};
+use crate::store::{ChatPointer, ConversationPointer, Session, State, Surroundings, User};
+
+/// How many of a kind a process remembers, far more than it has under its hands at a time; then it begins anew.
+const MOST_REMEMBERED: usize = 1_000;
+
+/// Where pointers led when they were last read.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    conversations: Remembered<ConversationId, ConversationPointer>,
+    chats: Remembered<ChatId, SessionId>,
+    users: Remembered<UserId, SessionId>,
+}
+
+#[derive(Debug)]
+struct Remembered<K, V>(Mutex<HashMap<K, V>>);
+
+impl<K, V> Default for Remembered<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Clone + Eq + Hash, V: Clone> Remembered<K, V> {
+    fn get(&self, key: &K) -> Option<V> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn put(&self, key: &K, value: &V) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_REMEMBERED {
+            known.clear();
+        }
+        known.insert(key.clone(), value.clone());
+    }
+}
+
+impl Handoff {
+    /// The session of a conversation, and what stands around its lane towards the agents, into which these are to be put.
+    pub(crate) async fn find_conversation(
+        &self,
+        id: &ConversationId,
+        source_ids: &[String],
+    ) -> Result<Option<(ConversationPointer, Surroundings)>> {
+        let now = self.clock.now();
+        if let Some(guess) = self.memory.conversations.get(id) {
+            let wanted = Whose { source_ids, ..Whose::from(&guess) }.wanted::<ToAgent>();
+            let (pointer, around) = self.table.find_by_conversation_and_look(id, wanted, now).await?;
+            if pointer.as_ref() == Some(&guess) {
+                return Ok(pointer.map(|pointer| (pointer, around)));
+            }
+        }
+        let Some(pointer) = self.table.find_by_conversation(id, now).await? else { return Ok(None) };
+        self.memory.conversations.put(id, &pointer);
+        let around = self.look_around::<ToAgent>(Whose { source_ids, ..Whose::from(&pointer) }).await;
+        Ok(Some((pointer, around)))
+    }
+
+    /// The latest session of a chat, and, if it was remembered, what stands around its lane towards the bot.
+    pub(crate) async fn find_chat(
+        &self,
+        id: &ChatId,
+        source_ids: &[String],
+    ) -> Result<Option<(ChatPointer, Option<Surroundings>)>> {
+        if let Some(guess) = self.memory.chats.get(id) {
+            let wanted = Whose { source_ids, ..Whose::from(&guess) }.wanted::<ToBot>();
+            let (pointer, around) = self.table.find_by_chat_and_look(id, wanted).await?;
+            if let Some(pointer) = pointer.filter(|pointer| pointer.session_id == guess) {
+                return Ok(Some((pointer, Some(around))));
+            }
+        }
+        let Some(pointer) = self.table.find_by_chat(id).await? else { return Ok(None) };
+        self.memory.chats.put(id, &pointer.session_id);
+        Ok(Some((pointer, None)))
+    }
+
+    /// The session that a user is in or was in last, and what stands around its lane towards the agents.
+    pub(crate) async fn find_session_of(&self, user_id: &UserId) -> Result<Option<(Session, Surroundings)>> {
+        let leads_to = |user: &User, session_id: &SessionId| user.session_id.as_ref() == Some(session_id);
+        let look = async |session_id: &SessionId| {
+            let whose = Whose { user_id: Some(user_id), ..Whose::from(session_id) };
+            self.table.surroundings(whose.wanted::<ToAgent>()).await
+        };
+        if let Some(guess) = self.memory.users.get(user_id) {
+            let around = look(&guess).await?;
+            if around.user.as_ref().is_some_and(|user| leads_to(user, &guess)) {
+                return Ok(around.session.clone().map(|session| (session, around)));
+            }
+        }
+        let Some(session_id) = self.table.user(user_id).await?.and_then(|user| user.session_id) else {
+            return Ok(None);
+        };
+        self.memory.users.put(user_id, &session_id);
+        let around = look(&session_id).await?;
+        Ok(around.session.clone().map(|session| (session, around)))
+    }
+
+    /// What stands around a lane into which something is put. That it cannot be read keeps nothing from being made durable.
+    pub(crate) async fn look_around<C: Content>(&self, whose: Whose<'_>) -> Surroundings {
+        self.table.surroundings(whose.wanted::<C>()).await.unwrap_or_else(|error| {
+            tracing::warn!(error = %error, session.id = %whose.session_id, "a lane is not looked at before it is needed");
+            Surroundings::default()
+        })
+    }
+
+    /// The session that a user's words are for.
+    pub(crate) async fn live_session(&self, user_id: &UserId) -> Result<Option<(Session, Surroundings)>> {
+        Ok(self.find_session_of(user_id).await?.filter(|(session, _)| is_live(session)))
+    }
+}
+
+/// Whether there are agents at the other end of a session, or will be.
+pub(crate) const fn is_live(session: &Session) -> bool {
+    matches!(session.state, State::Starting | State::Active)
+}

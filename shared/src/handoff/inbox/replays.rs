@@ -1,0 +1,34 @@
+//! Replays: the same signed call once more, for as long as its signature is valid.
+
+use crate::botpress::signature::SignedCall;
+use crate::handoff::{Error, Handoff, Result};
+use crate::store::FirstAnswer;
+
+impl Handoff {
+    /// What a call was answered with before; none for a call that is new, or not signed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the table failed.
+    pub async fn first_answer(&self, call: Option<&SignedCall>) -> Result<Option<FirstAnswer>> {
+        match call {
+            Some(call) => Ok(self.table.first_answer(call, self.clock.now()).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// Notes what a call is answered with; without that, a replay within minutes has its effect once more.
+    pub async fn remember_answer(&self, call: Option<&SignedCall>, answer: impl FnOnce() -> FirstAnswer) {
+        let Some(call) = call else { return };
+        if let Err(error) = self.table.put_first_answer(call, answer()).await {
+            tracing::warn!(error = %error, "a replay of the call would not be recognised");
+        }
+    }
+
+    /// Notes that a call is refused for good.
+    pub(crate) async fn remember_refusal(&self, call: Option<&SignedCall>, error: &Error) {
+        if !error.is_retryable() {
+            self.remember_answer(call, || FirstAnswer::Refused(error.to_string())).await;
+        }
+    }
+}

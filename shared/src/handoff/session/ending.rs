@@ -1,0 +1,92 @@
+//! Reasons to end a session: its bot ends it, its start has failed, or its user has started another.
+
+use crate::bridge::{ToAgent, ToBot};
+use crate::clock::Timestamp;
+use crate::handoff::inbox::content::Content;
+use crate::handoff::{Error, Handoff, Result, lease_until};
+use crate::ids::SessionId;
+use crate::metrics::{About, Metric};
+use crate::store::lane::{Occupancy, Position};
+use crate::store::{Ending, Session, State};
+
+/// Whether a start may have opened something at LiveChat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MayBeOpen {
+    /// It has, or nobody can know.
+    Yes,
+    /// It was refused before.
+    No,
+}
+
+impl Handoff {
+    pub(crate) async fn close_from_bot(&self, session_id: &SessionId, deadline: Timestamp) -> Result<()> {
+        let position = Position { at: self.clock.now(), source_id: "close".to_owned() };
+        let lease = lease_until(deadline);
+        let accepted = self.accept(session_id, position, &ToAgent::Close, &lease).await?;
+        self.table.begin_closing(session_id).await?;
+        self.drain_accepted::<ToAgent>(session_id, accepted, &lease, deadline).await;
+        Ok(())
+    }
+
+    /// Undoes a start that failed with `error`; what cannot be undone now is left to the sweep.
+    pub(super) async fn abandon(&self, session: &Session, error: &Error, may_be_open: MayBeOpen, deadline: Timestamp) {
+        self.record(&About::Stack, &[(Metric::StartsFailed, 1.0)]);
+        tracing::warn!(error = %error, session.id = %session.session_id, "a start has failed and is undone");
+        let failure = (!error.is_retryable()).then(|| error.to_string());
+        if let Err(error) = self.undo(session, failure.as_deref(), may_be_open, deadline).await {
+            tracing::error!(error = %error, session.id = %session.session_id, "a failed start is left to the sweep");
+        }
+    }
+
+    /// Ends a session that was never active, unless somebody else has taken the start over; whatever is open at LiveChat
+    /// is closed through the lane.
+    pub(crate) async fn undo(
+        &self,
+        session: &Session,
+        failure: Option<&str>,
+        may_be_open: MayBeOpen,
+        deadline: Timestamp,
+    ) -> Result<()> {
+        // Marked first: a close in the lane of a start that others may still take over would end what they have begun.
+        let in_doubt_until = session.in_doubt_until.unwrap_or_else(|| self.clock.now());
+        if !self.table.begin_undoing(session, failure, in_doubt_until).await? {
+            return Ok(());
+        }
+        match may_be_open {
+            MayBeOpen::Yes => Box::pin(self.close_from_bot(&session.session_id, deadline)).await,
+            MayBeOpen::No => self.close(session, &Ending::unread("bot", None)).await.map(drop),
+        }
+    }
+
+    /// Brings a session that is ending to its end, so that the user can start another; answers whether it is over.
+    pub(crate) async fn finish_closing(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
+        self.close_from_bot(&session.session_id, deadline).await?;
+        self.is_over::<ToAgent>(&session.session_id).await
+    }
+
+    /// Ends a session whose user has started another: a customer has only one chat, and the earlier bot must resume. Answers
+    /// whether it is over.
+    pub(crate) async fn supersede(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
+        let position = Position { at: self.clock.now(), source_id: "superseded".to_owned() };
+        let lease = lease_until(deadline);
+        let accepted = self.accept(&session.session_id, position, &ToBot::Superseded, &lease).await?;
+        self.drain_accepted::<ToBot>(&session.session_id, accepted, &lease, deadline).await;
+        self.is_over::<ToBot>(&session.session_id).await
+    }
+
+    /// Whether a session is over; not yet where another call is at work on the lane of its end, which takes a moment more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] when nobody is: a vendor could not be told, and the sweep goes on.
+    async fn is_over<C: Content>(&self, session_id: &SessionId) -> Result<bool> {
+        // In this order: what is let go of between the two reads is over.
+        let occupancy = self.look_around::<C>(session_id.into()).await.occupancy;
+        let is_held = matches!(occupancy, Occupancy::Held { until } if self.clock.now() < until);
+        match self.table.session(session_id).await? {
+            Some(session) if session.state != State::Closed && is_held => Ok(false),
+            Some(session) if session.state != State::Closed => Err(Error::Busy),
+            _ => Ok(true),
+        }
+    }
+}

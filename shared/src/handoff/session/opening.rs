@@ -1,0 +1,324 @@
+//! The LiveChat side of a start: the customer is introduced, and their only chat gets a thread for the session.
+
+use std::collections::BTreeMap;
+
+use super::request::StartRequest;
+use crate::bridge::transcript::Opening;
+use crate::clock::Timestamp;
+use crate::config::WhenOffline;
+use crate::handoff::delivery::unheard::remark_in;
+use crate::handoff::vendors::credentials::call;
+use crate::handoff::vendors::customer::AsCustomer;
+use crate::handoff::vendors::doubt::next_look;
+use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result};
+use crate::ids::ChatId;
+use crate::livechat::{self, ChatOverview, GroupStatus, NewChat, NewEvent};
+use crate::redacted::Redacted;
+use crate::store::{Introduction, Session, Thread, User};
+use crate::text::is_blank;
+
+/// What the custom id of a session's first event begins with.
+pub(super) const OPENING: &str = "opening:";
+
+/// Each costs a call, and the start waits for all.
+const MOST_TAGS: usize = 10;
+
+impl Handoff {
+    /// Tells LiveChat who the customer is, and learns whether anybody of the group is there to meet them; answers whether what
+    /// LiveChat has been told is news, and still has to be noted.
+    pub(super) async fn introduce(
+        &self,
+        user: &User,
+        introduction: &Introduction,
+        session: &mut Session,
+        customer: &mut AsCustomer<'_>,
+    ) -> Result<bool> {
+        let group_id = session.group_id;
+        let mut asking = customer.clone();
+        let statuses = async { call!(asking.list_group_statuses(&[group_id])) };
+        let (told, statuses): (_, Result<BTreeMap<_, _>>) =
+            tokio::join!(self.tell_profile(user, introduction, customer), statuses);
+        let is_news = told.unwrap_or_else(|error| {
+            tracing::warn!(error = %error, "LiveChat did not take the customer's profile");
+            false
+        });
+        let may_wait = self.config.when_offline == WhenOffline::LeaveMessage;
+        let status = statuses?.get(&group_id).copied();
+        session.nobody_online = status == Some(GroupStatus::Offline);
+        match self.words_for_agents(group_id).refusal(group_id, status, may_wait) {
+            Some(sentence) => Err(Error::Refused(sentence)),
+            None => Ok(is_news),
+        }
+    }
+
+    async fn tell_profile(&self, user: &User, told: &Introduction, customer: &mut AsCustomer<'_>) -> Result<bool> {
+        if user.profile_sent.as_ref() == Some(told) && is_still(user, customer) {
+            return Ok(false);
+        }
+        let full = profile(told);
+        match call!(customer.update_customer(&full)) {
+            // The rest need not suffer for an address or a picture that LiveChat does not like.
+            Err(Error::LiveChat(error)) if !error.is_retryable() && (full.email.is_some() || full.avatar.is_some()) => {
+                let plain = livechat::CustomerProfile { email: None, avatar: None, ..full };
+                call!(customer.update_customer(&plain))?;
+            }
+            answer => answer?,
+        }
+        Ok(true)
+    }
+
+    /// Notes what LiveChat has been told; without the note it is told again by the next start.
+    pub(super) async fn note_introduction(&self, user: &User, told: &Introduction) {
+        if let Err(error) = self.table.put_profile_sent(&user.user_id, told).await {
+            tracing::warn!(error = %error, "LiveChat will be told the customer's profile again");
+        }
+    }
+
+    /// Tags a new thread; a tag that LiveChat does not take costs the start nothing.
+    pub(super) async fn tag_thread(&self, thread: &Thread, tags: &[String]) {
+        for tag in tags.iter().take(MOST_TAGS) {
+            let tagged = async {
+                let mut agent = self.as_agent().await?;
+                call!(agent.tag_thread(&thread.chat_id, &thread.thread_id, tag))
+            };
+            if let Err(error) = tagged.await {
+                tracing::warn!(error = %error, "LiveChat did not take a tag");
+            }
+        }
+    }
+
+    /// The thread that a start opened before it died, if it is closed by now: what was said in it, and its end, have to be told
+    /// like those of any other.
+    ///
+    /// One that is still open is found when another cannot be opened beside it. It is known by what the start has written into it; one of
+    /// a start that had nothing to write, by what nobody else has written. No clock is asked: the vendor's is not ours.
+    pub(super) async fn find_left_behind(
+        &self,
+        request: &StartRequest<'_>,
+        user: &User,
+        session: &Session,
+        customer: &mut AsCustomer<'_>,
+    ) -> Result<Option<Thread>> {
+        let chat = call!(customer.list_chats())?.into_iter().next().filter(|chat| !chat.active);
+        let closed = chat.and_then(|chat| Some((chat.id, chat.last_thread_id?)));
+        let Some((chat_id, thread_id)) = closed.filter(|(_, thread_id)| Some(thread_id) != user.thread_id.as_ref())
+        else {
+            return Ok(None);
+        };
+        let thread = Thread { chat_id, thread_id };
+        let read = match self.read_thread(&thread).await {
+            Err(Error::LiveChat(error)) if error.is_gone() => None,
+            read => read?.thread,
+        };
+        let has_opening =
+            request.prepared.is_some() || request.opening_text(user, self.words_for_agents(session.group_id)).is_some();
+        Ok(read.filter(|read| is_left_behind(read, session, has_opening)).map(|_| thread))
+    }
+
+    /// Starts the customer's chat, or resumes it; where LiveChat says that it is open, or says nothing, looks first.
+    pub(super) async fn open_thread(
+        &self,
+        request: &StartRequest<'_>,
+        user: &User,
+        session: &mut Session,
+        customer: &mut AsCustomer<'_>,
+        deadline: Timestamp,
+    ) -> Result<Thread> {
+        let may_wait = self.config.when_offline == WhenOffline::LeaveMessage;
+        let new_chat = NewChat {
+            group_id: session.group_id,
+            // A customer without a web page would otherwise risk being taken for one who has left it.
+            continuous: true,
+            events: self.opening(request, user, session).await.into_iter().collect(),
+            left_message: may_wait.then_some(session.nobody_online),
+        };
+        let now = self.clock.now();
+        session.in_doubt_until = session.in_doubt_until.max(user.closing_until).filter(|until| now < *until);
+        let opened = match session.in_doubt_until {
+            Some(until) => Err(Error::InDoubt { until }),
+            None => self.open_known_chat(user, session, &new_chat, customer, deadline).await,
+        };
+        match opened {
+            Err(error) if error.outcome_unknown() || is_open_already(&error) => {
+                session.raise_doubt(&error, self.clock.now());
+                self.look_and_open((user, session), &new_chat, customer, deadline).await
+            }
+            Err(Error::LiveChat(error)) if error.is_group_unavailable() => {
+                Err(Error::Refused(self.words_for_agents(session.group_id).group_offline(session.group_id)))
+            }
+            Err(Error::LiveChat(error)) if error.is_group_not_found() => {
+                Err(Error::Refused(self.words_for_agents(session.group_id).group_unknown(session.group_id)))
+            }
+            opened => opened,
+        }
+    }
+
+    /// Opens a thread in the user's chat; in another one where LiveChat no longer has it.
+    async fn open_known_chat(
+        &self,
+        user: &User,
+        session: &mut Session,
+        new_chat: &NewChat,
+        customer: &mut AsCustomer<'_>,
+        deadline: Timestamp,
+    ) -> Result<Thread> {
+        self.keep_claim(session, deadline).await?;
+        let known_chat = user.chat_id.as_ref().filter(|_| is_still(user, customer));
+        match self.open_chat(known_chat, new_chat, customer).await {
+            Err(Error::LiveChat(error)) if known_chat.is_some() && error.is_gone() => {
+                tracing::warn!(error = %error, "LiveChat no longer has a user's chat; another one is started");
+                self.open_chat(None, new_chat, customer).await
+            }
+            opened => opened,
+        }
+    }
+
+    /// Opens a thread where LiveChat has said that one is open, or has said nothing; not before it can no longer be at work on that.
+    async fn look_and_open(
+        &self,
+        (user, session): (&User, &mut Session),
+        new_chat: &NewChat,
+        customer: &mut AsCustomer<'_>,
+        deadline: Timestamp,
+    ) -> Result<Thread> {
+        loop {
+            let doubt = session.in_doubt_until.filter(|until| self.clock.now() < *until);
+            let found = self.find_open_thread(user, customer).await;
+            self.keep_claim(session, deadline).await?;
+            let opened = match (found, doubt) {
+                (Ok(Found::Open(thread)), _) => self.adopt(thread, user, new_chat, doubt).await,
+                (Ok(Found::Closed(_) | Found::Nothing), Some(until)) => Err(Error::InDoubt { until }),
+                (Ok(Found::Closed(chat_id)), None) => self.open_chat(Some(&chat_id), new_chat, customer).await,
+                (Ok(Found::Nothing), None) => match self.open_chat(None, new_chat, customer).await {
+                    Err(error) if is_open_already(&error) => Err(Error::CustomerLost),
+                    opened => opened,
+                },
+                (Err(failed), _) => Err(failed),
+            };
+            let error = match opened {
+                Err(doubtful) if doubtful.may_be_at_work() || matches!(doubtful, Error::InDoubt { .. }) => doubtful,
+                // A customer has one chat for life, and this one's is not there any more.
+                Err(Error::LiveChat(error)) if error.is_gone() => return Err(Error::CustomerLost),
+                opened => return opened,
+            };
+            session.raise_doubt(&error, self.clock.now());
+            let now = self.clock.now();
+            let look_at = session.in_doubt_until.map_or(now, |until| next_look(until, now));
+            if look_at + DELIVERY_TIME > deadline {
+                return Err(error);
+            }
+            self.clock.sleep_until(look_at).await;
+        }
+    }
+
+    /// Takes a thread that is already open for this session; its opening words are added unless they are in it.
+    async fn adopt(&self, thread: Thread, user: &User, new_chat: &NewChat, doubt: Option<Timestamp>) -> Result<Thread> {
+        for event in &new_chat.events {
+            match (self.find_event(&thread, event.custom_id()).await?, doubt) {
+                (Some(_), _) => {}
+                (None, Some(until)) => return Err(Error::InDoubt { until }),
+                (None, None) => drop(self.send_event(user, &thread.chat_id, event).await?),
+            }
+        }
+        Ok(thread)
+    }
+
+    /// The first event of the session, recognisable later by its custom id.
+    async fn opening(&self, request: &StartRequest<'_>, user: &User, session: &Session) -> Option<NewEvent> {
+        let custom_id = opening_of(session);
+        if let Some(text) = request.prepared {
+            return Some(NewEvent::text(text.clone(), custom_id));
+        }
+        let names = self.names(user, request.history).await;
+        let opening = Opening {
+            title: request.title,
+            description: request.description,
+            history: request.history,
+            names: &names,
+            wording: self.words_for_agents(session.group_id),
+        };
+        opening.text().map(|text| NewEvent::text(text, custom_id))
+    }
+
+    async fn open_chat(
+        &self,
+        chat_id: Option<&ChatId>,
+        new_chat: &NewChat,
+        customer: &mut AsCustomer<'_>,
+    ) -> Result<Thread> {
+        let started = match chat_id {
+            None => call!(customer.start_chat(new_chat))?,
+            Some(chat_id) => call!(customer.resume_chat(chat_id, new_chat))?,
+        };
+        Ok(Thread { chat_id: started.chat_id, thread_id: started.thread_id })
+    }
+
+    /// Looks at the customer's only chat; an open thread that belongs to an ended session is closed first.
+    async fn find_open_thread(&self, user: &User, customer: &mut AsCustomer<'_>) -> Result<Found> {
+        let chats: Vec<ChatOverview> = call!(customer.list_chats())?;
+        let Some(chat) = chats.into_iter().next() else { return Ok(Found::Nothing) };
+        match chat.last_thread_id.filter(|_| chat.active) {
+            Some(thread_id) if Some(&thread_id) != user.thread_id.as_ref() => {
+                let thread = Thread { chat_id: chat.id, thread_id };
+                // Its agent has been told that nobody listens there, and it is being closed.
+                if self.find_event(&thread, &remark_in(&thread.thread_id)).await?.is_some() {
+                    self.deactivate(&thread.chat_id).await?;
+                    return Ok(Found::Closed(thread.chat_id));
+                }
+                Ok(Found::Open(thread))
+            }
+            Some(_) => {
+                self.deactivate(&chat.id).await?;
+                Ok(Found::Closed(chat.id))
+            }
+            None => Ok(Found::Closed(chat.id)),
+        }
+    }
+}
+
+/// Whether a thread was opened by a session's start.
+fn is_left_behind(thread: &livechat::Thread, session: &Session, has_opening: bool) -> bool {
+    let written = |is_meant: &dyn Fn(&str) -> bool| {
+        thread.events.iter().any(|event| event.custom_id.as_deref().is_some_and(is_meant))
+    };
+    let (own, remark) = (opening_of(session), remark_in(&thread.id));
+    match has_opening {
+        true => written(&|id| id == own),
+        false => !written(&|id| id.starts_with(OPENING) || id == remark),
+    }
+}
+
+/// By what a session's first event is recognised.
+fn opening_of(session: &Session) -> String {
+    format!("{OPENING}{}", session.session_id)
+}
+
+/// Whether LiveChat refuses to open a thread because one is open, or because there is a chat.
+fn is_open_already(error: &Error) -> bool {
+    matches!(error, Error::LiveChat(error) if error.is_chat_already_active_or_exists())
+}
+
+/// Whether the customer is the one that the user's chat and profile were recorded with.
+fn is_still(user: &User, customer: &AsCustomer<'_>) -> bool {
+    user.customer.as_ref().is_none_or(|known| known.customer_id == customer.customer.customer_id)
+}
+
+/// An introduction as LiveChat takes it.
+fn profile(told: &Introduction) -> livechat::CustomerProfile {
+    let Introduction { profile, session_fields } = told;
+    let plain = |text: &Redacted| Some(text.expose().to_owned()).filter(|text| !is_blank(text));
+    let is_web = |url: &String| url.starts_with("https://") || url.starts_with("http://");
+    livechat::CustomerProfile {
+        name: plain(&profile.name),
+        email: profile.email.as_ref().and_then(plain),
+        avatar: profile.picture_url.as_ref().and_then(plain).filter(is_web),
+        session_fields: session_fields.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect(),
+    }
+}
+
+/// What a look at the customer's chat shows.
+enum Found {
+    Open(Thread),
+    Closed(ChatId),
+    Nothing,
+}

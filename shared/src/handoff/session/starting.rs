@@ -1,0 +1,318 @@
+//! The work of a start: claimed by one invocation, built at LiveChat and at the bot, finished by the sweep where nobody waits.
+
+use std::time::Duration;
+
+use super::ending::MayBeOpen;
+use super::request::{StartRequest, spoken};
+use crate::botcopy::ResumeReason;
+use crate::bridge::{ToBot, news, wording};
+use crate::clock::Timestamp;
+use crate::handoff::delivery::missed::SILENCE;
+use crate::handoff::delivery::platform;
+use crate::handoff::vendors::customer::AsCustomer;
+use crate::handoff::{Error, Handoff, Result};
+use crate::ids::{ConversationId, SessionId};
+use crate::metrics::{About, Metric};
+use crate::store::lane::Position;
+use crate::store::{ChatPointer, Introduction, Session, State, Thread, User};
+use crate::telemetry;
+
+/// How often somebody who waits for a start looks how far it has come.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// How long an unattended start is tried; it is far from over when the pause of the bot lapses by itself.
+const UNATTENDED_TIME: Duration = Duration::from_secs(300);
+
+/// What a look at the user's present session leads to.
+pub(crate) enum Step {
+    /// The answer, which is noted for replays together with what was opened.
+    Opened(ConversationId),
+    Answer(ConversationId),
+    LookAgain,
+    /// Another look after this long.
+    Wait(Duration),
+}
+
+impl Handoff {
+    pub(crate) async fn claim(
+        &self,
+        request: &StartRequest<'_>,
+        digest: &str,
+        user: User,
+        deadline: Timestamp,
+    ) -> Result<Step> {
+        let now = self.clock.now();
+        let mut session = Session {
+            session_id: SessionId::random(),
+            state: State::Starting,
+            platform: request.platform.clone(),
+            user_id: user.user_id.clone(),
+            group_id: request.group_id.unwrap_or(self.config.group_id),
+            language: request.language.and_then(wording::language),
+            request_digest: digest.to_owned(),
+            handoff_texts: spoken(request.history).1,
+            claim: self.new_claim(deadline),
+            started_at: now,
+            earlier_thread_id: user.thread_id.clone(),
+            thread: None,
+            conversation_id: None,
+            in_doubt_until: None,
+            active_at: None,
+            moves: 0,
+            left_conversations: Vec::new(),
+            agent_told: None,
+            earlier_agents: Vec::new(),
+            assigned_at: None,
+            announcements: 0,
+            opening: None,
+            paused_at: None,
+            silent_reads: 0,
+            nobody_online: false,
+            read_up_to: None,
+            must_read: false,
+            bot_told: None,
+            kept_at: None,
+            failure: None,
+        };
+        if platform::outlives_caller(request.platform) {
+            session.opening = request.opening_text(&user, self.words_for_agents(session.group_id));
+        }
+        if self.table.claim_start(&session, user.session_id.as_ref()).await? {
+            Box::pin(self.build(request, user, session, deadline)).await.map(Step::Opened)
+        } else {
+            Ok(Step::LookAgain)
+        }
+    }
+
+    pub(crate) async fn take_over(
+        &self,
+        request: &StartRequest<'_>,
+        user: User,
+        mut session: Session,
+        deadline: Timestamp,
+    ) -> Result<Step> {
+        let claim = self.new_claim(deadline);
+        if !self.table.take_over_start(&session, &claim).await? {
+            return Ok(Step::LookAgain);
+        }
+        session.in_doubt_until = Some(session.doubt_of_claim());
+        session.claim = claim;
+        Box::pin(self.build(request, user, session, deadline)).await.map(Step::Opened)
+    }
+
+    /// Does the work of a claimed start; undoes it when a step fails.
+    async fn build(
+        &self,
+        request: &StartRequest<'_>,
+        user: User,
+        mut session: Session,
+        deadline: Timestamp,
+    ) -> Result<ConversationId> {
+        let is_taken_up_again = is_taken_up_again(&user, &session);
+        // Boxed, as are its parts: together they are more than a thread's stack likes to hold.
+        let built = Box::pin(self.try_build(request, user, &mut session, deadline)).await;
+        if let Err(error) = &built {
+            self.note_limit(error, &session.user_id).await;
+        }
+        match built {
+            Ok(conversation_id) => Ok(conversation_id),
+            Err(Error::Busy) => Err(Error::Busy),
+            // Tried again by the sweep, so that it can be promised now.
+            Err(error) if error.is_retryable() && platform::outlives_caller(&session.platform) => Err(error),
+            Err(error) => {
+                session.raise_doubt(&error, self.clock.now());
+                let is_doubtful = session.in_doubt_until.is_some();
+                let may_be_open = match is_taken_up_again || session.thread.is_some() || is_doubtful {
+                    true => MayBeOpen::Yes,
+                    false => MayBeOpen::No,
+                };
+                Box::pin(self.abandon(&session, &error, may_be_open, deadline)).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn try_build(
+        &self,
+        request: &StartRequest<'_>,
+        user: User,
+        session: &mut Session,
+        deadline: Timestamp,
+    ) -> Result<ConversationId> {
+        let mut customer = self.customer_for(&user).await?;
+        if is_taken_up_again(&user, session) && session.thread.is_none() {
+            match self.find_left_behind(request, &user, session, &mut customer).await {
+                Ok(left_behind) => session.thread = left_behind,
+                Err(error) => customer = self.replaced(&user, &customer, error).await?,
+            }
+        }
+        // Boxed, like the other long ways below: side by side they would need more stack than a worker has.
+        let introduced = Box::pin(self.introduced(request, &user, session, customer));
+        let (introduced, known) = tokio::join!(introduced, Box::pin(self.known_to_agents(&user)));
+        let (customer, news_of_user) = introduced?;
+        let request = &StartRequest { history: news::news(request.user_id, request.history, &known), ..*request };
+        let note = async {
+            if let Some(told) = &news_of_user {
+                self.note_introduction(&user, told).await;
+            }
+        };
+        let opened = Box::pin(self.open_both_sides(request, &user, session, (customer, known), deadline));
+        let (opened, ()) = tokio::join!(opened, note);
+        opened
+    }
+
+    /// Opens the thread at LiveChat, then whatever the bot's platform needs; `known` is what agents know of the user already.
+    async fn open_both_sides(
+        &self,
+        request: &StartRequest<'_>,
+        user: &User,
+        session: &mut Session,
+        (mut customer, known): (AsCustomer<'_>, Vec<String>),
+        deadline: Timestamp,
+    ) -> Result<ConversationId> {
+        let thread = match session.thread.clone() {
+            Some(thread) => thread,
+            None => match Box::pin(self.open_thread(request, user, session, &mut customer, deadline)).await {
+                Err(error @ Error::CustomerLost) => {
+                    customer = self.replaced(user, &customer, error).await?;
+                    Box::pin(self.open_as_another(request, user, session, &mut customer, deadline)).await?
+                }
+                opened => opened?,
+            },
+        };
+        session.thread = Some(thread.clone());
+        let pointer = ChatPointer::to(session, &customer.customer.customer_id, &thread);
+        if !self.table.open_thread(session, &thread, &pointer).await? {
+            return Err(Error::Busy);
+        }
+        let (opened, (), ()) = tokio::join!(
+            platform::open(self, session, &thread),
+            Box::pin(self.catch_up(session, &thread, &pointer)),
+            Box::pin(self.tag_thread(&thread, request.tags))
+        );
+        let conversation_id = opened?;
+        // Nothing may take long from here on: the platform's settle time has begun before the caller has its answer.
+        let now = self.clock.now();
+        let activate = self.table.activate(session, &conversation_id, now, now + SILENCE, request.call);
+        // Only now: a start that fails is told again by the next one.
+        let remember = Box::pin(self.remember_told(&user.user_id, known, request.history));
+        let (activated, ()) = tokio::join!(activate, remember);
+        match activated? {
+            true => {
+                self.record(&About::Stack, &[(Metric::SessionsStarted, 1.0)]);
+                tracing::info!(session.id = %session.session_id, conversation.id = telemetry::id(&conversation_id),
+                    chat.id = telemetry::id(&thread.chat_id), thread.id = telemetry::id(&thread.thread_id),
+                    "a session is active");
+                Ok(conversation_id)
+            }
+            false => Err(Error::Busy),
+        }
+    }
+
+    /// Finishes a claimed start that nobody waits for; gives it up when it is refused, or fails for too long.
+    pub(super) async fn finish_start(&self, mut session: Session, deadline: Timestamp) -> Result<()> {
+        let platform = session.platform.clone();
+        let (user_id, opening) = (session.user_id.clone(), session.opening.clone());
+        let request = StartRequest {
+            platform: &platform,
+            user_id: &user_id,
+            group_id: Some(session.group_id),
+            language: None,
+            title: None,
+            description: None,
+            history: &[],
+            tags: &[],
+            session_fields: &[],
+            prepared: opening.as_ref(),
+            repeat_key: None,
+            call: None,
+            asked_at: session.started_at,
+        };
+        let user = self.table.user(&user_id).await?.unwrap_or_else(|| User::unknown(&user_id));
+        let built = Box::pin(self.try_build(&request, user, &mut session, deadline)).await;
+        if let Err(error) = &built {
+            self.note_limit(error, &user_id).await;
+        }
+        match built {
+            Ok(_) => {
+                // Whatever was answered when the start was asked for, from here on the bot has to be silent.
+                let position = Position { at: self.clock.now(), source_id: "late_start".to_owned() };
+                self.tell_bot(&session, position, &ToBot::Renewal, deadline).await?;
+                self.deliver_what_waits(&session.session_id, deadline).await
+            }
+            Err(Error::Busy) => Ok(()),
+            Err(error) if error.is_retryable() && self.clock.now().since(session.started_at) < UNATTENDED_TIME => {
+                Err(error)
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, session.id = %session.session_id, "a promised start is given up");
+                let reason = if error.is_retryable() { ResumeReason::GivenUp } else { ResumeReason::NobodyCame };
+                self.give_up(&session, reason, deadline).await
+            }
+        }
+    }
+
+    /// Opens the thread as a customer whom LiveChat has to be told of first.
+    async fn open_as_another(
+        &self,
+        request: &StartRequest<'_>,
+        user: &User,
+        session: &mut Session,
+        customer: &mut AsCustomer<'_>,
+        deadline: Timestamp,
+    ) -> Result<Thread> {
+        let introduction = request.introduction(user, self.words_for_agents(session.group_id));
+        if self.introduce(user, &introduction, session, customer).await? {
+            self.note_introduction(user, &introduction).await;
+        }
+        self.open_thread(request, user, session, customer, deadline).await
+    }
+
+    /// The customer once LiveChat knows who they are, with what it has been told just now; a thread that is open already was not
+    /// opened by a stranger.
+    async fn introduced<'a>(
+        &'a self,
+        request: &StartRequest<'_>,
+        user: &'a User,
+        session: &mut Session,
+        mut customer: AsCustomer<'a>,
+    ) -> Result<(AsCustomer<'a>, Option<Introduction>)> {
+        if session.thread.is_some() {
+            return Ok((customer, None));
+        }
+        let introduction = request.introduction(user, self.words_for_agents(session.group_id));
+        let is_news = match self.introduce(user, &introduction, session, &mut customer).await {
+            Ok(is_news) => is_news,
+            Err(error) => {
+                customer = self.replaced(user, &customer, error).await?;
+                self.introduce(user, &introduction, session, &mut customer).await?
+            }
+        };
+        Ok((customer, Some(introduction).filter(|_| is_news)))
+    }
+
+    /// Takes over a start whose claimant has gone: finishes it where somebody was promised that, else undoes it, since
+    /// nobody waits for its answer any more.
+    pub(crate) async fn resume_start(&self, mut session: Session, deadline: Timestamp) -> Result<bool> {
+        if self.clock.now() < session.claim.until {
+            return Ok(false);
+        }
+        let claim = self.new_claim(deadline);
+        let taken = self.table.take_over_start(&session, &claim).await?;
+        if taken {
+            session.in_doubt_until = Some(session.doubt_of_claim());
+            session.claim = claim;
+            match platform::outlives_caller(&session.platform) {
+                true => self.finish_start(session, deadline).await?,
+                false => Box::pin(self.undo(&session, None, MayBeOpen::Yes, deadline)).await?,
+            }
+        }
+        Ok(taken)
+    }
+}
+
+/// Whether somebody began the start before, and may have opened something: a start's first claimant has read the user before
+/// they claimed it.
+fn is_taken_up_again(user: &User, session: &Session) -> bool {
+    user.session_id.as_ref() == Some(&session.session_id)
+}

@@ -1,0 +1,5 @@
+//! What is due although nobody calls.
+
+pub(super) mod reconcile;
+pub(super) mod sweep;
+pub(super) mod timers;

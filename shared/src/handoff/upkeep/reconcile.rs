@@ -1,0 +1,88 @@
+//! Reconciliation: a thread that has been silent for a while is read as a whole.
+//!
+//! LiveChat repeats a webhook for about a minute only; this finds the events whose webhooks never arrived.
+
+use std::time::Duration;
+
+use crate::bridge::ToBot;
+use crate::clock::Timestamp;
+use crate::handoff::delivery::missed::SILENCE;
+use crate::handoff::inbox::content::Content as _;
+use crate::handoff::{Handoff, Result};
+use crate::store::{Due, KEPT_AGAIN_AFTER, Session, State};
+
+/// The longest time between two readings of a thread that stays silent; each call is billed.
+const LONGEST_SILENCE: Duration = Duration::from_secs(960);
+
+/// A sweep that comes later than this after the one before follows an outage of ours.
+const OUTAGE: Duration = Duration::from_secs(150);
+
+/// How many sessions are hastened after an outage; the rest is read when it is due.
+const MOST_HASTENED: i32 = 1_000;
+
+impl Handoff {
+    /// After an outage of ours every session is due at once: nobody knows what was missed. The sweep `last` ran then.
+    pub(super) async fn hasten_after_outage(&self, last: Timestamp, now: Timestamp) -> Result<()> {
+        if now.since(last) > OUTAGE {
+            tracing::warn!(outage.seconds = now.since(last).as_secs(), "the sweep has not run for a while");
+            self.hasten_all(now).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes every session due: nobody knows in which of them something has happened.
+    pub(crate) async fn hasten_all(&self, now: Timestamp) -> Result<()> {
+        for (_, session_id, due) in self.table.due(now + LONGEST_SILENCE, MOST_HASTENED).await? {
+            if due == Due::Session {
+                self.table.hasten_read(&session_id, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a silent session's thread and accepts what is new in it; tells whether it was this one's turn.
+    pub(crate) async fn reconcile(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
+        let now = self.clock.now();
+        let session_id = &session.session_id;
+        let arrived_at = self.table.last_arrival(session_id, ToBot::LANE).await?;
+        let speaks_until = arrived_at.map(|at| at + SILENCE).filter(|until| now < *until && !session.must_read);
+        if let Some(speaks_until) = speaks_until {
+            return Ok(self.table.take_read(session_id, now, speaks_until, 0).await?);
+        }
+        let pause = SILENCE.saturating_mul(2_u32.saturating_pow(session.silent_reads)).min(LONGEST_SILENCE);
+        if !self.table.take_read(session_id, now, now + pause, session.silent_reads.saturating_add(1)).await? {
+            return Ok(false);
+        }
+        if let Err(error) = self.deliver_missed(session, deadline).await {
+            self.note_limit(&error, &session.user_id).await;
+            self.table.hasten_read(session_id, now + SILENCE).await?;
+            return Err(error);
+        }
+        Ok(true)
+    }
+
+    /// Keeps the records of a session that has been open for long: what they have accepted would be new once they have expired.
+    async fn keep(&self, session: &Session) {
+        let now = self.clock.now();
+        if now.since(session.kept_at.unwrap_or(session.started_at)) < KEPT_AGAIN_AFTER {
+            return;
+        }
+        if let Err(error) = Box::pin(self.table.keep(session, now, self.kept_until(now))).await {
+            tracing::warn!(error = %error, session.id = %session.session_id, "the records of a session are kept later");
+        }
+    }
+
+    /// Does what is due for a session; tells whether there was anything.
+    pub(super) async fn look_after(&self, session: Session, deadline: Timestamp) -> Result<bool> {
+        match session.state {
+            State::Starting => self.resume_start(session, deadline).await,
+            State::Active => {
+                Box::pin(self.keep(&session)).await;
+                self.reconcile(&session, deadline).await
+            }
+            // Only the undoing of a start is due by itself; what is left of any other end waits in a lane.
+            State::Closing => self.close_from_bot(&session.session_id, deadline).await.map(|()| true),
+            State::Closed => Ok(false),
+        }
+    }
+}

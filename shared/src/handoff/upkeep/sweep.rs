@@ -1,0 +1,332 @@
+//! The sweep: each minute, what no invocation has finished.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
+
+use crate::bridge::{ToAgent, ToBot};
+use crate::clock::Timestamp;
+use crate::handoff::delivery::drain::Drained;
+use crate::handoff::inbox::content::Content;
+use crate::handoff::vendors::limits::{BOTCOPY, BOTPRESS, LIVECHAT};
+use crate::handoff::{DELIVERY_TIME, Handoff, Result, fresh_holder};
+use crate::ids::SessionId;
+use crate::metrics::{About, Metric};
+use crate::store::lane::Lane;
+use crate::store::{Due, Platform, Timer};
+
+/// How much one look at the index brings: far more than is ever due, and a hundred bytes each.
+const MOST_LISTED: i32 = 100_000;
+
+/// How many of one queue are worked on at once: one that hangs for the whole time of a vendor call holds up no other.
+const AT_ONCE: usize = 16;
+
+/// How many of a queue are tried in one look although their vendor fails; the others wait for what comes of it.
+const TRIED_IN_VAIN: usize = AT_ONCE;
+
+/// How long a look begins anything new: what has become due meanwhile comes with the next one.
+const LONGEST_LOOK: Duration = Duration::from_secs(15);
+
+/// When something is due again that could not be worked on: nothing stays at the head of the index.
+const LOOK_LATER: Duration = Duration::from_secs(30);
+
+/// How many entries of the index are looked through for lanes that wait for a named time.
+const MOST_MEASURED: i32 = 1_000;
+
+/// How soon a run looks again while a vendor fails.
+const LOOK_WHILE_FAILING: Duration = Duration::from_secs(5);
+
+/// A lane that is due within this time has been left for a later try: one that somebody is at is due when their lease
+/// ends, which is further off.
+const OUTLOOK: Duration = Duration::from_secs(15);
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Lanes and sessions that were due.
+    pub due: usize,
+    /// Those that this run worked on; somebody else had the others.
+    pub done: usize,
+}
+
+/// What came of one lane or session that was due.
+enum Work {
+    /// Somebody else has it, or it failed.
+    None,
+    Done,
+    /// It was worked on, and is due again at this time.
+    DueAgain(Timestamp),
+    /// It was not looked at, and may be from this time on.
+    Left(Timestamp),
+    /// It is left to the next sweep.
+    LeftForLong,
+}
+
+/// An entry of the index: when it was due, whose it is, and what.
+type Entry = (Timestamp, SessionId, Due);
+
+/// What is due, apart by what can hold it up: one of these has no part in another one's turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Queue {
+    /// Lanes that lead to this vendor; to which, is not known of a few.
+    Lanes(Option<&'static str>),
+    Sessions,
+    Timers(Timer),
+}
+
+/// What came of everything that one look at the index has brought.
+struct Look {
+    due: usize,
+    done: usize,
+    due_again_at: Option<Timestamp>,
+}
+
+impl Look {
+    fn after(self, work: Work) -> Self {
+        match work {
+            Work::None | Work::LeftForLong => self,
+            Work::Done => Self { done: self.done + 1, ..self },
+            Work::DueAgain(at) => Self { done: self.done + 1, ..self.due_again(at) },
+            Work::Left(at) => self.due_again(at),
+        }
+    }
+
+    fn due_again(self, at: Timestamp) -> Self {
+        Self { due_again_at: self.due_again_at.into_iter().chain([at]).min(), ..self }
+    }
+
+    fn and(self, other: Self) -> Self {
+        let both = Self { due: self.due + other.due, done: self.done + other.done, ..self };
+        other.due_again_at.into_iter().fold(both, Self::due_again)
+    }
+}
+
+impl Handoff {
+    /// Delivers from every lane that is due, finishes or undoes starts that died, acts on timers, and reads threads that
+    /// have gone silent. A run that finds another at work leaves it the work, and ends.
+    ///
+    /// A run goes on as long as there is something to do before its deadline, also when a vendor that has failed is to be
+    /// tried again before: so what an outage has held up follows soon after it, and an idle run is short.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`](crate::handoff::Error) when it could not be listed what is due.
+    pub async fn sweep(&self, deadline: Timestamp) -> Result<Swept> {
+        let holder = fresh_holder();
+        match self.begin_sweep(&holder, deadline).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(Swept::default()),
+            Err(error) => tracing::warn!(error = %error, "an outage of ours may go unnoticed"),
+        }
+        let swept = self.sweep_alone(deadline).await;
+        if let Err(error) = self.table.end_sweep(&holder).await {
+            tracing::warn!(error = %error, "the next sweep may take this one to be at work");
+        }
+        swept
+    }
+
+    /// Begins a run, unless another one is at work; one that died is at work until its deadline.
+    async fn begin_sweep(&self, holder: &str, deadline: Timestamp) -> Result<bool> {
+        let now = self.clock.now();
+        if let Some(last) = self.table.sweeps().await? {
+            if last.lease_until.is_some_and(|until| now < until) {
+                return Ok(false);
+            }
+            // Before it is noted that this one runs: a run that dies here leaves the outage to the next one.
+            self.hasten_after_outage(last.ran_at, now).await?;
+        }
+        Ok(self.table.begin_sweep(holder, now, deadline).await?)
+    }
+
+    async fn sweep_alone(&self, deadline: Timestamp) -> Result<Swept> {
+        self.gates.refresh().await?;
+        self.record(&About::Stack, &[(Metric::Sweeps, 1.0)]);
+        if let Err(error) = self.measure_what_waits(self.clock.now()).await {
+            tracing::warn!(error = %error, "how long lanes have waited is not measured");
+        }
+        let mut swept = Swept::default();
+        let mut due_again_at: Option<Timestamp> = None;
+        loop {
+            let look = self.look(deadline).await?;
+            swept.due += look.due;
+            swept.done += look.done;
+            let now = self.clock.now();
+            due_again_at = due_again_at.into_iter().filter(|at| now < *at).chain(look.due_again_at).min();
+            if self.gates.any_is_failing() {
+                // Callers leave to the sweep what they have for such a vendor.
+                due_again_at = due_again_at.map(|at| at.min(now + LOOK_WHILE_FAILING));
+            }
+            match due_again_at {
+                Some(at) if at.max(now) + DELIVERY_TIME <= deadline => self.clock.sleep_until(at).await,
+                _ => return Ok(swept),
+            }
+        }
+    }
+
+    async fn look(&self, deadline: Timestamp) -> Result<Look> {
+        let now = self.clock.now();
+        let listed = self.table.due(now + OUTLOOK, MOST_LISTED).await?;
+        let (due, soon): (Vec<_>, Vec<_>) = listed.into_iter().partition(|(due_at, ..)| *due_at <= now);
+        let next_lane = soon.into_iter().find(|(.., what)| matches!(what, Due::Lane(_))).map(|(due_at, ..)| due_at);
+        let queues = self.queues(due).await;
+        let worked_off = join_all(queues.into_iter().map(|(queue, due)| Box::pin(self.work_off(queue, due, deadline))));
+        let soon = Look { due: 0, done: 0, due_again_at: next_lane };
+        Ok(worked_off.await.into_iter().fold(soon, Look::and))
+    }
+
+    /// What is due, in queues of its own for each kind and vendor, longest due first.
+    async fn queues(&self, due: Vec<Entry>) -> Vec<(Queue, Vec<Entry>)> {
+        let to_bot =
+            due.iter().filter(|(.., what)| *what == Due::Lane(Lane::ToBot)).map(|(_, session_id, _)| session_id);
+        let to_bot: Vec<_> = to_bot.cloned().collect();
+        // Of a few it does not matter: all are tried at once.
+        let vendors = if to_bot.len() > AT_ONCE { self.bot_vendors(&to_bot).await } else { HashMap::new() };
+        let mut queues: Vec<(Queue, Vec<Entry>)> = Vec::new();
+        for entry in due {
+            let queue = match entry.2 {
+                Due::Lane(Lane::ToAgent) => Queue::Lanes(Some(LIVECHAT)),
+                Due::Lane(Lane::ToBot) => Queue::Lanes(vendors.get(&entry.1).copied()),
+                Due::Session => Queue::Sessions,
+                Due::Timer(timer) => Queue::Timers(timer),
+            };
+            match queues.iter_mut().find(|(one, _)| *one == queue) {
+                Some((_, entries)) => entries.push(entry),
+                None => queues.push((queue, vec![entry])),
+            }
+        }
+        queues
+    }
+
+    /// On which platform the bot of each session lives, as far as that can be learned.
+    async fn bot_vendors(&self, ids: &[SessionId]) -> HashMap<SessionId, &'static str> {
+        let platforms = self.table.platforms(ids).await.unwrap_or_else(|error| {
+            tracing::warn!(error = %error, "lanes of all platforms wait for each other");
+            HashMap::new()
+        });
+        let vendor = |platform| match platform {
+            Platform::Botpress(_) => BOTPRESS,
+            Platform::Botcopy(_) => BOTCOPY,
+        };
+        platforms.into_iter().map(|(session_id, platform)| (session_id, vendor(platform))).collect()
+    }
+
+    /// Works on all of a queue, as long as the look may last and its vendor takes anything.
+    async fn work_off(&self, queue: Queue, due: Vec<Entry>, deadline: Timestamp) -> Look {
+        let until = self.clock.now() + LONGEST_LOOK;
+        let look = Look { due: due.len(), done: 0, due_again_at: None };
+        let works = stream::iter(due).enumerate().map(|(place, entry)| async move {
+            let now = self.clock.now();
+            // Not asked before it counts: the first who asks of a doubtful vendor is the one to try.
+            let left = (place >= TRIED_IN_VAIN).then(|| self.left_alone(queue)).flatten();
+            match left {
+                _ if now + DELIVERY_TIME > deadline => Work::LeftForLong,
+                _ if now >= until => Work::Left(now),
+                Some(left) => left,
+                None => Box::pin(self.work_on(entry, deadline)).await,
+            }
+        });
+        works.buffer_unordered(AT_ONCE).fold(look, async |look, work| look.after(work)).await
+    }
+
+    /// What becomes of a queue's lanes where their vendor takes nothing at the moment, as far as that is known without a call.
+    fn left_alone(&self, queue: Queue) -> Option<Work> {
+        let Queue::Lanes(Some(vendor)) = queue else { return None };
+        let gate = self.gates.of(vendor)?;
+        if gate.is_closed_to_all() {
+            return Some(Work::LeftForLong);
+        }
+        gate.is_left_alone().then(|| Work::Left(self.clock.now() + LOOK_WHILE_FAILING))
+    }
+
+    async fn work_on(&self, (due_at, session_id, what): Entry, deadline: Timestamp) -> Work {
+        let worked = match what {
+            Due::Lane(Lane::ToAgent) => self.sweep_lane::<ToAgent>(&session_id, deadline).await,
+            Due::Lane(Lane::ToBot) => self.sweep_lane::<ToBot>(&session_id, deadline).await,
+            Due::Timer(timer) => self.sweep_timer(&session_id, timer, deadline).await,
+            Due::Session => self.sweep_session(&session_id, deadline).await,
+        };
+        let work = match worked {
+            Ok(work) => work,
+            Err(error) => {
+                tracing::error!(error = %error, session.id = %session_id, due = ?what,
+                    "the sweep could not do this and leaves it to the next one");
+                self.record_stuck(&session_id, what).await;
+                Work::None
+            }
+        };
+        if matches!(work, Work::None) {
+            let then = self.clock.now() + LOOK_LATER;
+            if let Err(error) = self.table.look_later(&session_id, what, due_at, then).await {
+                tracing::warn!(error = %error, session.id = %session_id, due = ?what, "this stays at the head of what is due");
+            }
+        }
+        work
+    }
+
+    async fn record_stuck(&self, session_id: &SessionId, what: Due) {
+        let Due::Lane(lane) = what else { return self.record(&About::Stack, &[(Metric::Stuck, 1.0)]) };
+        let about = About::Lane(lane.to_string());
+        self.record(&about, &[(Metric::Stuck, 1.0)]);
+        if let Ok(Some(age)) = self.age(session_id, lane).await {
+            self.record(&about, &[(Metric::UndeliveredAge, age)]);
+        }
+    }
+
+    /// How old the oldest item of a lane is, in seconds.
+    async fn age(&self, session_id: &SessionId, lane: Lane) -> Result<Option<f64>> {
+        let oldest = self.table.oldest_waiting(session_id, lane).await?;
+        Ok(oldest.map(|at| self.clock.now().since(at).as_secs_f64()))
+    }
+
+    /// Records how long lanes have waited that are not due before the time that a vendor has named: no drain will say it.
+    async fn measure_what_waits(&self, now: Timestamp) -> Result<()> {
+        let Some(opens_at) = self.gates.last_to_open(now) else { return Ok(()) };
+        let listed = self.table.due(opens_at + OUTLOOK, MOST_MEASURED).await?;
+        let lanes = listed.into_iter().filter_map(|(due_at, session_id, due)| match due {
+            Due::Lane(lane) if now < due_at => Some((session_id, lane)),
+            _ => None,
+        });
+        let ages =
+            stream::iter(lanes).map(|(session_id, lane)| async move { (lane, self.age(&session_id, lane).await) });
+        let ages: Vec<_> = ages.buffer_unordered(AT_ONCE).collect().await;
+        for lane in [Lane::ToAgent, Lane::ToBot] {
+            let of_lane =
+                ages.iter().filter(|(of, _)| *of == lane).filter_map(|(_, age)| age.as_ref().ok().copied()?);
+            if let Some(oldest) = of_lane.reduce(f64::max) {
+                self.record(&About::Lane(lane.to_string()), &[(Metric::UndeliveredAge, oldest)]);
+            }
+        }
+        Ok(())
+    }
+
+    async fn sweep_lane<C: Content>(&self, session_id: &SessionId, deadline: Timestamp) -> Result<Work> {
+        Ok(match self.drain_if_free::<C>(session_id, deadline).await? {
+            None => Work::None,
+            Some(Drained::Finished | Drained::Delivered) => Work::Done,
+            // Its author is told by the other lane, which this look has not seen.
+            Some(Drained::Parked) => Work::DueAgain(self.clock.now()),
+            Some(Drained::Postponed(due_again_at)) => Work::DueAgain(due_again_at),
+        })
+    }
+
+    async fn sweep_session(&self, session_id: &SessionId, deadline: Timestamp) -> Result<Work> {
+        let Some(session) = self.table.session(session_id).await? else { return Ok(Work::None) };
+        Ok(match self.look_after(session, deadline).await? {
+            true => Work::Done,
+            false => Work::None,
+        })
+    }
+
+    async fn sweep_timer(&self, session_id: &SessionId, timer: Timer, deadline: Timestamp) -> Result<Work> {
+        let Some(session) = self.table.session(session_id).await? else {
+            self.table.stop_timer(session_id, timer).await?;
+            return Ok(Work::Done);
+        };
+        Ok(match self.fire(session, timer, deadline).await? {
+            true => Work::Done,
+            false => Work::None,
+        })
+    }
+}

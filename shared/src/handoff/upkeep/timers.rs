@@ -1,0 +1,95 @@
+//! What is due in a session even if nothing happens: its pause is renewed, or it is given up.
+
+use std::time::Duration;
+
+use crate::botcopy::ResumeReason;
+use crate::bridge::ToBot;
+use crate::clock::Timestamp;
+use crate::handoff::delivery::platform::Renewed;
+use crate::handoff::inbox::content::Content as _;
+use crate::handoff::{Error, Handoff, Result};
+use crate::store::lane::Position;
+use crate::store::{Session, State, Timer};
+
+/// When a timer is looked at again while its session is still being started, or while what it led to is under way.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+impl Handoff {
+    /// Acts on a session's timer; tells whether it was this one's turn.
+    pub(super) async fn fire(&self, session: Session, timer: Timer, deadline: Timestamp) -> Result<bool> {
+        let now = self.clock.now();
+        match (session.state, timer) {
+            (State::Closing | State::Closed, _) => {
+                self.table.stop_timer(&session.session_id, timer).await.map(|()| true)
+            }
+            (State::Starting, _) => self.table.take_timer(&session.session_id, timer, now, now + LOOK_AGAIN).await,
+            (State::Active, Timer::Pause) => return self.renew_pause(&session, deadline).await,
+            (State::Active, Timer::Assignment) => return self.expect_agent(&session, deadline).await,
+        }
+        .map_err(Error::from)
+    }
+
+    async fn renew_pause(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
+        let (now, renewed) = (self.clock.now(), Renewed::of(self, session));
+        // Not yet the next renewal's time: this one may still fail.
+        let next = if now < renewed.due_at { renewed.due_at } else { now + LOOK_AGAIN };
+        let taken = self.table.take_timer(&session.session_id, Timer::Pause, now, next).await?;
+        if taken && Box::pin(self.is_abandoned(session)).await? {
+            tracing::info!(session.id = %session.session_id, "a session in which nobody says anything is given up");
+            Box::pin(self.give_up(session, ResumeReason::Abandoned, deadline)).await?;
+        } else if taken && now >= renewed.due_at {
+            let source_id = self.renewal_of(session, renewed.at).await?;
+            self.tell_bot(session, Position { at: now, source_id }, &ToBot::Renewal, deadline).await?;
+        }
+        Ok(taken)
+    }
+
+    /// Whether neither side has said anything for so long that the user is not waited for any more.
+    async fn is_abandoned(&self, session: &Session) -> Result<bool> {
+        let last = self.table.last_words_at(&session.session_id).await?.unwrap_or(session.started_at);
+        Ok(self.clock.now().since(last) >= self.config.botcopy.silence)
+    }
+
+    /// The name of the renewal of a pause that began at `paused_at`: the same as long as it waits, another one once it has come to
+    /// nothing.
+    async fn renewal_of(&self, session: &Session, paused_at: Timestamp) -> Result<String> {
+        let (now, source_id) = (self.clock.now(), format!("renewal:{paused_at}"));
+        let trail = self.table.trail(&session.session_id, ToBot::LANE, &source_id, now).await?;
+        Ok(match trail.is_some_and(|trail| trail.outcome.is_some()) {
+            true => format!("{source_id}:{now}"),
+            false => source_id,
+        })
+    }
+
+    async fn expect_agent(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
+        let now = self.clock.now();
+        let taken = self.table.take_timer(&session.session_id, Timer::Assignment, now, now + LOOK_AGAIN).await?;
+        if !taken {
+            return Ok(false);
+        }
+        if !self.has_agent(session, deadline).await? {
+            tracing::info!(session.id = %session.session_id, "no agent has come in time");
+            self.give_up(session, ResumeReason::NobodyCame, deadline).await?;
+        }
+        self.table.stop_timer(&session.session_id, Timer::Assignment).await?;
+        Ok(true)
+    }
+
+    /// Whether a person has taken the session, also one of whom no webhook told or the bot could not be told yet; or it is over.
+    async fn has_agent(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
+        let is_announced = |session: &Session| session.agent_told.is_some() || session.announcements > 0;
+        if is_announced(session) {
+            return Ok(true);
+        }
+        self.deliver_missed(session, deadline).await?;
+        let now = self.table.session(&session.session_id).await?;
+        if now.is_none_or(|now| now.state != State::Active || is_announced(&now)) {
+            return Ok(true);
+        }
+        let waiting = self.table.lane::<ToBot>(&session.session_id, ToBot::LANE).await?.waiting;
+        Ok(waiting.iter().any(|item| match &item.content {
+            ToBot::Assigned { agent_id, .. } | ToBot::Message { agent_id, .. } => agent_id.is_person(),
+            _ => false,
+        }))
+    }
+}

@@ -1,0 +1,528 @@
+//! What stands before each vendor: the limits that it has named, and whether it answers at all.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
+use crate::clock::{Clock, Timestamp};
+use crate::handoff::{Error, Handoff, Result, VENDOR_TIMEOUT};
+use crate::ids::UserId;
+use crate::metrics::{About, Metric, Metrics};
+use crate::secrets::Recall;
+use crate::store::{Limits, Passage, TRIAL_EVERY, Table, Trouble, VendorState};
+
+/// The vendors, as gates and metrics name them.
+pub(crate) const LIVECHAT: &str = "LiveChat";
+pub(crate) const BOTPRESS: &str = "Botpress";
+pub(crate) const BOTCOPY: &str = "Botcopy";
+
+/// So many failures in a row are more than a blip.
+const FAILURES_IN_A_ROW: u32 = 3;
+
+/// How much a call without an answer counts: two of them are more than a blip.
+const HANG_COUNTS: u32 = 2;
+
+/// For how long after such a failure nobody waits for the vendor; then one who is in a hurry may try again.
+const FAILING_FOR: Duration = Duration::from_secs(5);
+
+/// The same for a vendor whose calls cannot be looked up: a try that is given up may be shown twice, so that it is left to the sweep.
+const FAILING_FOR_WITHOUT_LOOK: Duration = Duration::from_secs(30);
+
+/// How long somebody who is in a hurry waits for the answer to one call. Longer than nearly all take, since what is given up has to be
+/// looked for; together with what comes before and after it stays below two seconds.
+pub(super) const HURRY: Duration = Duration::from_millis(1_200);
+
+/// The same where a call of the last minute has had no answer.
+const HURRY_IN_DOUBT: Duration = Duration::from_millis(400);
+
+/// For how long a call without an answer raises doubts about the next one.
+const DOUBT: Duration = Duration::from_secs(60);
+
+/// A call that was dropped after this time had no answer for too long.
+const HANGS_AFTER: Duration = Duration::from_secs(1);
+
+/// A process tells the others of failures no more often than this.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+
+/// How often a change of limits is tried that meets another one.
+const MOST_CHANGES: usize = 5;
+
+tokio::task_local! {
+    /// Whether somebody waits for this task who cannot wait for long.
+    static IN_A_HURRY: bool;
+    /// When the lease ends under which this task delivers.
+    static LEASE_UNTIL: Timestamp;
+}
+
+/// Does `work` of a lane whose lease ends then: no call is made that could outlast it.
+pub(crate) async fn while_held<F: Future>(lease_until: Timestamp, work: F) -> F::Output {
+    LEASE_UNTIL.scope(lease_until, work).await
+}
+
+/// Does `work` for somebody who cannot wait for a vendor that hangs.
+pub(crate) async fn hurried<F: Future>(work: F) -> F::Output {
+    IN_A_HURRY.scope(true, work).await
+}
+
+/// Does a part of it that takes as long as it takes.
+pub(crate) async fn patiently<F: Future>(work: F) -> F::Output {
+    IN_A_HURRY.scope(false, work).await
+}
+
+/// One gate for each vendor.
+#[derive(Debug)]
+pub(crate) struct Gates {
+    pub(crate) livechat: Gate,
+    pub(crate) botpress: Gate,
+    pub(crate) botcopy: Gate,
+    table: Table,
+    recall: Recall,
+}
+
+impl Gates {
+    pub(crate) fn new(clock: &Clock, table: &Table, metrics: &Metrics, recall: Recall) -> Self {
+        let gate = |vendor: &'static str| Gate {
+            vendor,
+            clock: clock.clone(),
+            table: table.clone(),
+            metrics: metrics.clone(),
+            seen: Mutex::new(Seen::default()),
+        };
+        let table = table.clone();
+        Self { livechat: gate(LIVECHAT), botpress: gate(BOTPRESS), botcopy: gate(BOTCOPY), table, recall }
+    }
+
+    fn all(&self) -> [&Gate; 3] {
+        [&self.livechat, &self.botpress, &self.botcopy]
+    }
+
+    /// The gate before a vendor, by its name.
+    pub(crate) fn of(&self, vendor: &str) -> Option<&Gate> {
+        self.all().into_iter().find(|gate| gate.vendor == vendor)
+    }
+
+    /// Learns what other invocations know; costs one read, which is made beside others.
+    pub(crate) async fn refresh(&self) -> Result<()> {
+        self.learn(&self.table.vendor_states().await?);
+        Ok(())
+    }
+
+    /// When the last closure ends that a vendor has asked for.
+    pub(crate) fn last_to_open(&self, now: Timestamp) -> Option<Timestamp> {
+        let ends = |gate: &Gate| gate.seen().limits.closures(now).into_iter().map(|(_, one)| one.until).max();
+        self.all().into_iter().filter_map(ends).max()
+    }
+
+    /// Whether any vendor fails.
+    pub(crate) fn any_is_failing(&self) -> bool {
+        self.all().into_iter().any(Gate::is_failing)
+    }
+
+    /// Learns what others know.
+    pub(crate) fn learn(&self, states: &[VendorState]) {
+        for state in states {
+            state.secret_since.into_iter().for_each(|since| self.recall.learn(since));
+            self.of(&state.vendor).into_iter().for_each(|gate| gate.learn(state));
+        }
+    }
+
+    /// Tells the other processes what they have to know of failures.
+    pub(crate) async fn tell(&self) {
+        for gate in self.all() {
+            gate.tell().await;
+        }
+    }
+}
+
+/// What a process knows of a vendor.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    vendor: &'static str,
+    clock: Clock,
+    table: Table,
+    metrics: Metrics,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    limits: Limits,
+    version: u64,
+    trouble: Trouble,
+    /// What the table says, as far as that is known.
+    told: Trouble,
+}
+
+impl Gate {
+    /// The way to the vendor for a party: those who share a credential, or a bot.
+    pub(crate) const fn door<'a>(&'a self, party: &'a str) -> Door<'a> {
+        Door { gate: self, party }
+    }
+
+    /// Whether the vendor has asked everybody to wait, and no call is due that tries.
+    pub(crate) fn is_closed_to_all(&self) -> bool {
+        self.seen().limits.is_closed_to_all(self.clock.now())
+    }
+
+    /// Whether the vendor has failed again and again until just now: somebody who waits for it waits in vain.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.fails(&self.seen().trouble)
+    }
+
+    /// The same; once that has become doubtful, the first who asks is to find out, and the others are told that it fails.
+    pub(crate) fn is_left_alone(&self) -> bool {
+        let mut seen = self.seen();
+        let fails = self.fails(&seen.trouble);
+        if !fails && seen.trouble.failures >= FAILURES_IN_A_ROW {
+            seen.trouble.at = self.clock.now();
+        }
+        fails
+    }
+
+    fn fails(&self, trouble: &Trouble) -> bool {
+        let (now, failing_for) = (self.clock.now(), self.failing_for());
+        // What another process has noted by a clock that is far ahead says nothing of this moment.
+        trouble.failures >= FAILURES_IN_A_ROW && now < trouble.at + failing_for && trouble.at < now + failing_for
+    }
+
+    /// Whether the vendor has failed within the last minute, and not served since: who waits for it has no time to lose.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        let trouble = self.seen().trouble;
+        trouble.failures > 0 && self.clock.now() < trouble.at + DOUBT
+    }
+
+    fn failing_for(&self) -> Duration {
+        if self.can_look_up() { FAILING_FOR } else { FAILING_FOR_WITHOUT_LOOK }
+    }
+
+    /// Whether it can be found out what became of a call without an answer.
+    fn can_look_up(&self) -> bool {
+        self.vendor != BOTCOPY
+    }
+
+    /// How long somebody in a hurry waits for an answer.
+    fn patience(&self) -> Duration {
+        let trouble = self.seen().trouble;
+        let doubtful = (trouble.hung || trouble.failures >= FAILURES_IN_A_ROW)
+            && self.can_look_up()
+            && self.clock.now() < trouble.at + DOUBT;
+        if doubtful { HURRY_IN_DOUBT } else { HURRY }
+    }
+
+    /// How long a call may take at most.
+    fn longest_call(&self) -> Duration {
+        match IN_A_HURRY.try_get() {
+            Ok(true) => self.patience(),
+            Ok(false) | Err(_) => VENDOR_TIMEOUT,
+        }
+    }
+
+    fn learn(&self, state: &VendorState) {
+        let mut seen = self.seen();
+        if state.version > seen.version {
+            seen.limits = state.limits.clone();
+            seen.version = state.version;
+        }
+        if state.trouble.at > seen.told.at {
+            seen.told = state.trouble;
+        }
+        if state.trouble.at > seen.trouble.at {
+            seen.trouble = state.trouble;
+        }
+    }
+
+    fn measure(&self, called_at: Timestamp, error: Option<&Error>) {
+        let took = self.clock.now().since(called_at).as_secs_f64() * 1_000.0;
+        let failed = f64::from(u8::from(error.is_some_and(Error::is_retryable)));
+        let refused = f64::from(u8::from(error.is_some_and(Error::is_authentication)));
+        let values =
+            [(Metric::VendorLatency, took), (Metric::VendorErrors, failed), (Metric::CredentialsRefused, refused)];
+        self.metrics.record(&self.clock, &About::Vendor(self.vendor), &values);
+    }
+
+    fn fail(&self, called_at: Timestamp) {
+        let now = self.clock.now();
+        let hung = now.since(called_at) >= HANGS_AFTER;
+        let counts = match hung {
+            true if self.can_look_up() => HANG_COUNTS,
+            true => FAILURES_IN_A_ROW,
+            false => 1,
+        };
+        let mut seen = self.seen();
+        let failures = seen.trouble.failures.saturating_add(counts);
+        seen.trouble = Trouble { at: now, failures, hung: hung || seen.trouble.hung };
+    }
+
+    /// Tells the other processes that the vendor fails, or that it does no longer.
+    async fn tell(&self) {
+        let trouble = {
+            let mut seen = self.seen();
+            let (now_known, told) = (seen.trouble, seen.told);
+            let matters = now_known.hung || now_known.failures >= FAILURES_IN_A_ROW;
+            let is_news = match (matters, told.failures > 0) {
+                (true, true) if told.failures < FAILURES_IN_A_ROW && now_known.failures >= FAILURES_IN_A_ROW => true,
+                (true, true) => told.at + TELL_EVERY <= now_known.at,
+                (true, false) => true,
+                (false, told_of_trouble) => told_of_trouble && now_known.failures == 0,
+            };
+            if !is_news {
+                return;
+            }
+            seen.told = now_known;
+            now_known
+        };
+        if let Err(error) = self.table.note_trouble(self.vendor, &trouble).await {
+            tracing::warn!(error = %error, vendor = self.vendor, "others will have to find out how the vendor is");
+        }
+    }
+
+    /// Changes the limits for all processes, if `change` says that it has changed anything.
+    ///
+    /// Where the table cannot be reached, this process keeps to them alone.
+    async fn change_limits(&self, change: impl Fn(&mut Limits) -> bool) -> Result<bool> {
+        for _ in 0..MOST_CHANGES {
+            let state = self.table.vendor_state(self.vendor).await?;
+            self.learn(&state);
+            let mut limits = state.limits;
+            if !change(&mut limits) {
+                return Ok(false);
+            }
+            if self.table.put_limits(self.vendor, &limits, state.version).await? {
+                self.learn(&VendorState { limits, version: state.version + 1, ..VendorState::default() });
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes note that the vendor has asked one of a party to wait.
+    async fn limit(&self, party: &str, whose: &str, wait: Duration) {
+        let now = self.clock.now();
+        let refuse = |limits: &mut Limits| {
+            limits.refuse(party, whose, now, wait);
+            true
+        };
+        if let Err(error) = self.change_limits(refuse).await {
+            tracing::warn!(error = %error, vendor = self.vendor, "others will have to be told by the vendor again");
+            refuse(&mut self.seen().limits);
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A party's way to a vendor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Door<'a> {
+    gate: &'a Gate,
+    party: &'a str,
+}
+
+impl<'a> Door<'a> {
+    /// Lets a call through, or tells how long to wait.
+    ///
+    /// Whatever time was named, one call a minute is let through: the vendor has to confirm it.
+    pub(crate) async fn pass(self) -> Result<Passed<'a>> {
+        let Self { gate, party } = self;
+        let now = gate.clock.now();
+        if LEASE_UNTIL.try_get().is_ok_and(|until| until < now + gate.longest_call()) {
+            return Err(Error::LeaseOver);
+        }
+        let passage = gate.seen().limits.passage(party, now);
+        let closed_until = match passage {
+            Passage::Open => None,
+            Passage::Closed(until) => Some(until),
+            Passage::Trial => match gate.change_limits(|limits| limits.take_trial(party, now)).await {
+                Ok(true) => None,
+                // Somebody else tries; or there is nothing to wait for any more.
+                Ok(false) => match gate.seen().limits.passage(party, now) {
+                    Passage::Open => None,
+                    Passage::Trial => Some(now + TRIAL_EVERY),
+                    Passage::Closed(until) => Some(until),
+                },
+                Err(error) => return Err(error),
+            },
+        };
+        match closed_until {
+            Some(until) => {
+                let asked_for = gate.seen().limits.closed_until(party).map_or(Duration::ZERO, |named| named.since(now));
+                Err(Error::Waiting { vendor: gate.vendor, wait: until.since(now), asked_for })
+            }
+            None => Ok(Passed { door: self, called_at: now, is_answered: false }),
+        }
+    }
+}
+
+/// A call that was let through.
+#[derive(Debug)]
+pub(crate) struct Passed<'a> {
+    door: Door<'a>,
+    called_at: Timestamp,
+    is_answered: bool,
+}
+
+impl Passed<'_> {
+    /// Waits for the answer to `call`; somebody in a hurry not for ever.
+    pub(crate) async fn answer<F: Future>(&mut self, call: F) -> Result<F::Output> {
+        let gate = self.door.gate;
+        let call = gate.clock.outside(call);
+        let answer = match IN_A_HURRY.try_get() {
+            Ok(true) => gate.clock.within(self.called_at + gate.patience(), call).await,
+            Ok(false) | Err(_) => Some(call.await),
+        };
+        let error = match answer {
+            Some(answer) => {
+                self.is_answered = true;
+                return Ok(answer);
+            }
+            None => Error::Hanging { vendor: gate.vendor },
+        };
+        self.is_answered = true;
+        gate.measure(self.called_at, Some(&error));
+        gate.fail(self.called_at);
+        gate.tell().await;
+        Err(error)
+    }
+
+    /// Takes note of the answer: who is refused, who is served, who fails.
+    pub(crate) async fn note<T, E: Into<Error>>(self, answer: Result<T, E>) -> Result<T> {
+        let Door { gate, party } = self.door;
+        let answer = answer.map_err(Into::into);
+        gate.measure(self.called_at, answer.as_ref().err());
+        let error = match answer {
+            Err(error) if error.is_retryable() || error.retry_after().is_some() => error,
+            answer => {
+                self.serve().await;
+                return answer;
+            }
+        };
+        match error.retry_after() {
+            Some(wait) => {
+                Err(Error::Limited { vendor: gate.vendor, party: party.to_owned(), wait, cause: Box::new(error) })
+            }
+            None => {
+                gate.fail(self.called_at);
+                gate.tell().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn serve(&self) {
+        let Door { gate, party } = self.door;
+        let (is_better, opens) = {
+            let mut seen = gate.seen();
+            let is_better = seen.trouble.failures > 0;
+            if is_better {
+                seen.trouble = Trouble { at: gate.clock.now().max(seen.trouble.at), failures: 0, hung: false };
+            }
+            (is_better, seen.limits.clone().serve(party, self.called_at))
+        };
+        if is_better {
+            gate.tell().await;
+        }
+        if opens && let Err(error) = gate.change_limits(|limits| limits.serve(party, self.called_at)).await {
+            tracing::warn!(error = %error, vendor = gate.vendor, "others will have to find out that the vendor serves");
+        }
+    }
+}
+
+/// A call that is dropped before its answer has come, because nobody waits any longer, may have hung.
+impl Drop for Passed<'_> {
+    fn drop(&mut self) {
+        let gate = self.door.gate;
+        if !self.is_answered && gate.clock.now().since(self.called_at) >= HANGS_AFTER {
+            gate.fail(self.called_at);
+        }
+    }
+}
+
+impl Handoff {
+    /// Whether `error` is a limit that, for all that is known, is on one session alone.
+    pub(crate) fn is_limited_alone(&self, error: &Error) -> bool {
+        let Error::Limited { vendor, party, .. } = error else { return false };
+        let gate = self.gates.of(vendor);
+        gate.is_some_and(|gate| gate.seen().limits.passage(party, gate.clock.now()) == Passage::Open)
+    }
+
+    /// Takes note of a limit that a vendor has named to somebody, if `error` is one.
+    pub(crate) async fn note_limit(&self, error: &Error, user_id: &UserId) {
+        let Error::Limited { vendor, party, wait, .. } = error else { return };
+        if let Some(gate) = self.gates.of(vendor) {
+            gate.limit(party, &fingerprint(user_id), *wait).await;
+        }
+    }
+}
+
+/// By what a user is told from another one in a record that outlives them.
+fn fingerprint(user_id: &UserId) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(user_id.as_str())).chars().take(12).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::{Client, Config};
+
+    use super::*;
+    use crate::clock::ManualClock;
+
+    fn gates() -> (Gates, ManualClock) {
+        let manual = ManualClock::new(Timestamp::from_unix_millis(0));
+        let nowhere = Client::from_conf(Config::builder().behavior_version_latest().build());
+        (
+            Gates::new(
+                &manual.clock(),
+                &Table::new(nowhere, "table".to_owned(), manual.clock()),
+                &Metrics::kept(),
+                Recall::default(),
+            ),
+            manual,
+        )
+    }
+
+    #[test]
+    fn a_vendor_fails_once_it_has_failed_three_times_in_a_row_and_until_just_now() {
+        let (gates, manual) = gates();
+        let gate = &gates.livechat;
+        for _ in 0..2 {
+            gate.fail(manual.now());
+            assert!(!gate.is_failing(), "a blip");
+        }
+        gate.fail(manual.now());
+        assert!(gate.is_failing());
+        assert!(!gates.botpress.is_failing(), "the other vendor answers");
+        manual.advance(FAILING_FOR);
+        assert!(!gate.is_left_alone(), "somebody has to find out whether it still fails");
+        assert!(gate.is_left_alone(), "one, not all");
+        gate.learn(&VendorState {
+            trouble: Trouble { at: manual.now() + Duration::from_secs(1), failures: 0, hung: false },
+            ..VendorState::default()
+        });
+        assert!(!gate.is_failing() && !gate.is_left_alone());
+    }
+
+    #[test]
+    fn a_call_without_an_answer_makes_the_next_one_short_and_two_are_an_outage() {
+        let (gates, manual) = gates();
+        let gate = &gates.livechat;
+        let hang = |gate: &Gate| {
+            let called_at = manual.now();
+            manual.advance(HURRY);
+            gate.fail(called_at);
+        };
+        assert_eq!(gate.patience(), HURRY);
+        hang(gate);
+        assert!(!gate.is_failing() && gate.patience() == HURRY_IN_DOUBT);
+        hang(gate);
+        assert!(gate.is_failing());
+        manual.advance(DOUBT);
+        assert_eq!(gate.patience(), HURRY);
+        hang(&gates.botcopy);
+        assert!(gates.botcopy.is_failing() && gates.botcopy.patience() == HURRY, "its pushes cannot be looked up");
+    }
+}

@@ -1,0 +1,231 @@
+//! `checkAvailability`: whether agents are there, before a bot promises one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::bridge::opening::opens_at;
+use crate::clock::Timestamp;
+use crate::handoff::vendors::credentials::call;
+use crate::handoff::{Error, Handoff, Result};
+use crate::handoff::delivery::to_bot::WAITS_OF;
+use crate::ids::GroupId;
+use crate::livechat::{GroupStatus, WorkSchedule};
+
+/// How long LiveChat's answer counts for all callers of a process; an answer that did not come counts as long.
+const KEPT: Duration = Duration::from_secs(15);
+
+/// How long the working times of a group's agents count; that they could not be read counts as long.
+const WORKING_TIMES_KEPT: Duration = Duration::from_secs(3_600);
+
+/// How long LiveChat may take: a bot waits for this with its user before it.
+const ANSWER_TIME: Duration = Duration::from_secs(4);
+
+/// How many groups a process remembers, far more than a licence has; then it begins anew.
+const MOST_GROUPS: usize = 1_000;
+
+/// What `checkAvailability` answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Availability {
+    /// Whether the group takes chats.
+    pub status: Status,
+    /// The median time to assignment of the group's sessions of the last hour, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_wait_seconds: Option<u64>,
+    /// When the first agent of a group that is offline begins to work, where LiveChat has working times and the agent token the
+    /// scope `agents--all:ro`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opens_at: Option<Timestamp>,
+    /// What the bot can say, in the user's language; empty where the stack has switched the sentence off.
+    pub sentence: String,
+}
+
+/// Whether a group takes chats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// An agent is free.
+    Online,
+    /// Agents are there and busy.
+    Queue,
+    /// No agent is there.
+    Offline,
+    /// LiveChat did not tell, or has no such group.
+    Unknown,
+}
+
+impl Status {
+    const fn of(status: Option<GroupStatus>) -> Self {
+        match status {
+            Some(GroupStatus::Online) => Self::Online,
+            Some(GroupStatus::OnlineForQueue) => Self::Queue,
+            Some(GroupStatus::Offline) => Self::Offline,
+            Some(GroupStatus::Other) | None => Self::Unknown,
+        }
+    }
+}
+
+/// What is known of each group.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    statuses: Latest<Status>,
+    schedules: Latest<Arc<[WorkSchedule]>>,
+}
+
+/// The latest answer for each group. Who asks LiveChat holds the group's lock, so that all others wait for that answer.
+#[derive(Debug)]
+struct Latest<T>(Mutex<HashMap<GroupId, Arc<tokio::sync::Mutex<Option<(Timestamp, T)>>>>>);
+
+impl<T> Default for Latest<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Latest<T> {
+    /// The latest answer if it is younger than `kept`, else what `ask` tells, or `unknown` if it does not.
+    async fn get(
+        &self,
+        group_id: GroupId,
+        (now, kept): (Timestamp, Duration),
+        unknown: T,
+        ask: impl Future<Output = Option<T>>,
+    ) -> T {
+        let latest = self.of(group_id);
+        let mut latest = latest.lock().await;
+        if let Some((_, known)) = latest.as_ref().filter(|(at, _)| now.since(*at) < kept) {
+            return known.clone();
+        }
+        // Noted before LiveChat is asked: a caller whose time is up drops the rest, and the next one must not pay again.
+        *latest = Some((now, unknown.clone()));
+        let answer = ask.await.unwrap_or(unknown);
+        *latest = Some((now, answer.clone()));
+        answer
+    }
+
+    fn of(&self, group_id: GroupId) -> Arc<tokio::sync::Mutex<Option<(Timestamp, T)>>> {
+        let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if groups.len() >= MOST_GROUPS && !groups.contains_key(&group_id) {
+            groups.clear();
+        }
+        Arc::clone(groups.entry(group_id).or_default())
+    }
+}
+
+impl Handoff {
+    /// Whether agents of a group are there, how long a user is likely to wait, and when the first of them is back.
+    ///
+    /// At most one billed call to LiveChat in 15 s for each group and process, and while a group is offline one more in an hour.
+    /// Whatever fails makes the status unknown.
+    pub async fn check_availability(
+        &self,
+        group_id: Option<GroupId>,
+        language: Option<&str>,
+        deadline: Timestamp,
+    ) -> Availability {
+        let group_id = group_id.unwrap_or(self.config.group_id);
+        let soon = deadline.min(self.clock.now() + ANSWER_TIME);
+        let status = self.clock.within(soon, Box::pin(self.status_of(group_id, soon))).await.unwrap_or(Status::Unknown);
+        let wait = match status {
+            Status::Online | Status::Queue => self.clock.within(deadline, self.expected_wait(group_id)).await.flatten(),
+            Status::Offline | Status::Unknown => None,
+        };
+        let opens_at = match status {
+            Status::Offline => self.clock.within(soon, self.next_shift(group_id, soon)).await.flatten(),
+            Status::Online | Status::Queue | Status::Unknown => None,
+        };
+        Availability { opens_at, ..self.availability(status, wait, group_id, language) }
+    }
+
+    /// The answer where not even the question can be read.
+    pub fn unknown_availability(&self, language: Option<&str>) -> Availability {
+        self.availability(Status::Unknown, None, self.config.group_id, language)
+    }
+
+    fn availability(
+        &self,
+        status: Status,
+        wait: Option<Duration>,
+        group_id: GroupId,
+        language: Option<&str>,
+    ) -> Availability {
+        let language = language.and_then(crate::bridge::wording::language);
+        let words = self.config.wording.of(language.as_deref(), group_id);
+        let sentence = match (status, wait) {
+            (Status::Online, _) => words.availability_online(),
+            (Status::Queue, Some(wait)) => words.availability_queue_wait(wait),
+            (Status::Queue, None) => words.availability_queue(),
+            (Status::Offline, _) => words.availability_offline(),
+            (Status::Unknown, _) => words.availability_unknown(),
+        };
+        let expected_wait_seconds = wait.map(|wait| wait.as_secs());
+        Availability { status, expected_wait_seconds, opens_at: None, sentence: sentence.unwrap_or_default() }
+    }
+
+    async fn status_of(&self, group_id: GroupId, deadline: Timestamp) -> Status {
+        let ask = async {
+            match self.clock.within(deadline, Box::pin(self.group_status(group_id))).await? {
+                Ok(status) => Some(Status::of(status)),
+                Err(error) => {
+                    tracing::warn!(error = %error, "LiveChat did not tell whether agents are available");
+                    None
+                }
+            }
+        };
+        self.known.statuses.get(group_id, (self.clock.now(), KEPT), Status::Unknown, ask).await
+    }
+
+    async fn next_shift(&self, group_id: GroupId, deadline: Timestamp) -> Option<Timestamp> {
+        let ask = async {
+            match self.clock.within(deadline, Box::pin(self.working_times(group_id))).await? {
+                Ok(schedules) => Some(schedules.into()),
+                // The scope is a matter of choice.
+                Err(Error::LiveChat(error)) if error.is_forbidden() => None,
+                Err(error) => {
+                    tracing::warn!(error = %error, "LiveChat did not tell when agents are at work");
+                    None
+                }
+            }
+        };
+        let now = self.clock.now();
+        let schedules = self.known.schedules.get(group_id, (now, WORKING_TIMES_KEPT), Arc::default(), ask).await;
+        opens_at(&schedules, now)
+    }
+
+    async fn working_times(&self, group_id: GroupId) -> Result<Vec<WorkSchedule>> {
+        let mut owner = self.as_owner().await?;
+        call!(owner.list_work_schedules(group_id))
+    }
+
+    async fn expected_wait(&self, group_id: GroupId) -> Option<Duration> {
+        match self.table.waits(group_id, self.clock.now(), WAITS_OF).await {
+            Ok(waits) => median(waits),
+            Err(error) => {
+                tracing::warn!(error = %error, "the expected wait is not known");
+                None
+            }
+        }
+    }
+}
+
+fn median(mut waits: Vec<Duration>) -> Option<Duration> {
+    waits.sort_unstable();
+    let middle = waits.len().checked_sub(1)? / 2;
+    waits.get(middle).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_long_wait_does_not_raise_the_expected_one() {
+        let median = |seconds: &[u64]| median(seconds.iter().copied().map(Duration::from_secs).collect());
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[3_000, 20, 30]), Some(Duration::from_secs(30)));
+        assert_eq!(median(&[40, 20]), Some(Duration::from_secs(20)));
+    }
+}

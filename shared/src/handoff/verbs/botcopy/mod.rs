@@ -1,0 +1,398 @@
+//! Botcopy's calls: a user whose bot asks for a person, and what such a user writes from then on.
+//!
+//! Botcopy ignores an answer that takes longer than five seconds, so ours never waits for LiveChat to the end: once a call
+//! is durable the answer is a promise, kept by the sweep if need be. Whatever is not durable stays with the bot.
+
+mod typing;
+
+pub(crate) use typing::Peeks;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
+use crate::botcopy::{Answer, Call, EventType, Said};
+use crate::botpress::HistoryItem;
+use crate::bridge::transcript::Opening;
+use crate::bridge::{ToAgent, ToBot, from_botcopy, news};
+use crate::clock::Timestamp;
+use crate::endpoint::NO_CHAT;
+use crate::handoff::delivery::drain::Drained;
+use crate::handoff::inbox::accept::Intake;
+use crate::handoff::inbox::find::is_live;
+use crate::handoff::session::request::StartRequest;
+use crate::handoff::vendors::limits::BOTCOPY;
+use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result, fresh_holder};
+use crate::ids::UserId;
+use crate::metrics::{About, Metric};
+use crate::store::lane::{Lane, Lease, Outcome, Position, Trail};
+use crate::store::{Heard, Platform, Session, State, Surroundings};
+
+/// How long a call may take before it is answered with what is durable by then. Half a second is left for the looks that
+/// this takes, and three for a cold start, the network, and Botcopy's own clock.
+const ANSWER_TIME: Duration = Duration::from_millis(1_500);
+
+/// How long the last look at what is durable may take.
+const LOOK_TIME: Duration = Duration::from_millis(400);
+
+/// How much longer a lease lasts than the call that took it.
+const LEASE_MARGIN: Duration = Duration::from_secs(2);
+
+/// How long Botcopy waits for an answer: what comes later it has not received.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The same words again within this time are a repeated call, if they are the last that were heard and have had no answer: longer
+/// than Botcopy waits for one.
+const REPEAT_WINDOW: Duration = Duration::from_secs(10);
+
+/// How often a call looks at a user whose session changes under its hands.
+const MOST_LOOKS: usize = 3;
+
+impl Handoff {
+    /// Until when a call of Botcopy that comes in now has to be taken, so that its answer is there within two seconds.
+    pub fn hand_over_deadline(&self) -> Timestamp {
+        self.clock.now() + ANSWER_TIME
+    }
+
+    /// Takes an authentic call of Botcopy; the answer is there soon after `deadline`, whatever LiveChat does, and true. There is none
+    /// where nothing was said, and nobody knows what is true.
+    pub async fn hand_over(&self, call: &Call, deadline: Timestamp) -> Option<Answer> {
+        let answer = Box::pin(self.answer_call(call, deadline));
+        match call.channel.user_id.as_str() {
+            // The operator's command tries the door.
+            NO_CHAT => answer.await,
+            _ => self.let_in(BOTCOPY, answer).await,
+        }
+    }
+
+    async fn answer_call(&self, call: &Call, deadline: Timestamp) -> Option<Answer> {
+        let user_id = UserId::of_botcopy(&call.channel.bot_id, &call.channel.user_id);
+        if call.event_type == EventType::Unknown {
+            self.record(&About::Vendor(BOTCOPY), &[(Metric::UnknownEvents, 1.0)]);
+        }
+        match call.event_type {
+            EventType::Typing => self.types(&user_id, deadline).await,
+            EventType::Unknown if call.said == Said::Nothing && !call.is_trigger => {
+                self.whether_paused(&user_id, deadline).await.map(|(answer, _)| answer)
+            }
+            EventType::Message | EventType::Unknown => Some(self.take(&user_id, call, deadline).await),
+        }
+    }
+
+    /// Takes what a user said.
+    async fn take(&self, user_id: &UserId, call: &Call, deadline: Timestamp) -> Answer {
+        for _ in 0..MOST_LOOKS {
+            let known = async {
+                let (session, heard) = self.listen(user_id, call).await?;
+                let is_repeat = match &session {
+                    Some((session, _)) => self.is_repeat(session, call).await?,
+                    None => false,
+                };
+                Ok((session.filter(|_| !is_repeat), is_repeat, heard))
+            };
+            let (session, is_repeat, heard) = match self.clock.within(deadline, known).await {
+                Some(Ok(known)) => known,
+                failed => return self.left_to_bot("the table did not answer", failed.and_then(Result::err)),
+            };
+            let answer = match session {
+                Some((session, around)) => Some(self.speak((&session, around), call, heard, deadline).await),
+                None if !is_repeat && !call.is_trigger => Some(Answer::NOT_PAUSED),
+                None => self.begin(user_id, call, deadline).await,
+            };
+            if let Some(answer) = answer {
+                return answer;
+            }
+        }
+        self.left_to_bot("the user's session kept changing", None)
+    }
+
+    /// The session that a call is for. What is said in step two is recorded as heard meanwhile: if there is no session, that
+    /// does no harm, and if there is one, it has saved a trip to the table.
+    async fn listen(&self, user_id: &UserId, call: &Call) -> Result<(Option<(Session, Surroundings)>, Option<Heard>)> {
+        let hear = async {
+            match call.is_trigger || call.said == Said::Nothing {
+                true => Ok(None),
+                false => self.hear(user_id, &call.said).await.map(Some),
+            }
+        };
+        tokio::try_join!(self.live_session(user_id), hear)
+    }
+
+    async fn hear(&self, user_id: &UserId, said: &Said) -> Result<Heard> {
+        let heard = Heard { heard_at: self.clock.now(), source_id: format!("said:{}", fresh_holder()) };
+        Ok(self.table.hear(user_id, &digest(said), heard, REPEAT_WINDOW).await?)
+    }
+
+    /// Notes that a call which came in at `begun` is being answered, if Botcopy still waits: the same words are said again from now on.
+    async fn note_answered(&self, user_id: &UserId, heard: &Heard, begun: Timestamp) {
+        let now = self.clock.now();
+        if now.since(begun) >= PATIENCE {
+            return;
+        }
+        let noted = self.table.note_answered(user_id, &heard.source_id, now);
+        if !matches!(self.clock.within(now + LOOK_TIME, noted).await, Some(Ok(()))) {
+            tracing::warn!("the same words will be taken for a repeated call for some seconds");
+        }
+    }
+
+    /// Whether a call is the one that began the session, once more.
+    async fn is_repeat(&self, session: &Session, call: &Call) -> Result<bool> {
+        if !is_like_the_first(session, call, self.clock.now()) {
+            return Ok(false);
+        }
+        let said_since = self.table.last_heard_at(&session.user_id).await?.is_some_and(|at| at > session.started_at);
+        Ok(!said_since)
+    }
+
+    /// Starts a session, or waits for the start that the same call began; nothing when somebody else's is in the way.
+    async fn begin(&self, user_id: &UserId, call: &Call, deadline: Timestamp) -> Option<Answer> {
+        let history = from_botcopy::history(&call.history, user_id, &self.config.botcopy.resume_events);
+        let repeat_key = digest(&call.said);
+        let said = from_botcopy::said(&call.said, self.words_for_agents(self.config.group_id));
+        let request = StartRequest {
+            platform: &Platform::Botcopy(call.channel.clone()),
+            user_id,
+            group_id: None,
+            language: call.language.as_deref(),
+            title: None,
+            // Without a history the words that led here are all there is to tell.
+            description: said.as_ref().map(|said| said.text().expose()).filter(|_| history.is_empty()),
+            history: &history,
+            tags: &[],
+            session_fields: &call.parameters,
+            prepared: None,
+            repeat_key: Some(&repeat_key),
+            call: None,
+            asked_at: self.clock.now(),
+        };
+        // Boxed, since all that follows nests deeper than the compiler cares to follow.
+        match self.clock.within(deadline, Box::pin(self.begin_in_time(request, deadline))).await {
+            Some(Ok(())) => return Some(self.paused()),
+            Some(Err(Error::Refused(sentence))) => {
+                tracing::info!(reason = %sentence, "a handover was refused");
+                return Some(Answer::NOT_PAUSED);
+            }
+            Some(Err(Error::Busy)) => {}
+            Some(Err(error)) => tracing::warn!(error = %error, "a handover is left to the sweep"),
+            None => tracing::warn!("a handover takes long and is left to the sweep"),
+        }
+        self.promised(user_id, call).await
+    }
+
+    async fn begin_in_time(&self, request: StartRequest<'_>, deadline: Timestamp) -> Result<()> {
+        // What began is not cut short by its own deadline but by whoever waits for it.
+        let conversation_id = self.start(request, deadline + DELIVERY_TIME).await?;
+        match conversation_id.session() {
+            Some(session_id) => self.deliver_what_waits(&session_id, self.clock.now() + DELIVERY_TIME).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What can be promised of a start that did not come to its end: what is durable is finished.
+    async fn promised(&self, user_id: &UserId, call: &Call) -> Option<Answer> {
+        let now = self.clock.now();
+        match self.clock.within(now + LOOK_TIME, self.live_session(user_id)).await {
+            Some(Ok(Some((session, _)))) if is_like_the_first(&session, call, now) => Some(self.paused()),
+            Some(Ok(Some(_))) => None,
+            Some(Ok(None)) => Some(Answer::NOT_PAUSED),
+            failed => Some(self.left_to_bot("the table did not answer", failed.and_then(Result::err))),
+        }
+    }
+
+    /// Takes what the user says in a session: durable first, then on its way to the agent.
+    async fn speak(
+        &self,
+        (session, around): (&Session, Surroundings),
+        call: &Call,
+        heard: Option<Heard>,
+        deadline: Timestamp,
+    ) -> Answer {
+        let told = self.clock.within(deadline, self.said_to_bot(session, call)).await;
+        let told = told.and_then(Result::ok).unwrap_or_default();
+        let Some(text) = self.news_for_agents(session, call, &told) else { return self.paused() };
+        let begun = deadline - ANSWER_TIME;
+        let lease = Lease { holder: fresh_holder(), until: deadline + LEASE_MARGIN, deadline };
+        let acceptance = self.accept_said((session, around), (&call.said, &text), heard.clone(), &lease);
+        let (said, intake) = match self.clock.within(deadline, acceptance).await.transpose() {
+            Ok(Some((heard, intake))) => (Ok(Some(heard)), Some(intake)),
+            Ok(None) => (Ok(None), None),
+            Err(error) => (Err(error), None),
+        };
+        if let Ok(Some(_)) = &said
+            && call.is_trigger
+        {
+            self.continue_with(session, &told, deadline).await;
+        }
+        if let Some(intake) = intake {
+            let holds_lease = intake.accepted.holds_lease();
+            let delivery = Box::pin(self.deliver_said(session, intake, &lease, deadline));
+            match self.clock.within(deadline, delivery).await {
+                Some(Drained::Delivered) if holds_lease => {
+                    if let Ok(Some(heard)) = &said {
+                        self.note_answered(&session.user_id, heard, begun).await;
+                    }
+                    return self.paused();
+                }
+                Some(_) => {}
+                None => {
+                    tracing::warn!(session.id = %session.session_id, "a message takes long and is left to the sweep")
+                }
+            }
+        }
+        let known = said.as_ref().ok().cloned().flatten().or(heard);
+        let note = async {
+            if let Ok(Some(heard)) = &said {
+                self.note_answered(&session.user_id, heard, begun).await;
+            }
+        };
+        let look = async {
+            let session_now = async { Ok(self.table.session(&session.session_id).await?) };
+            tokio::try_join!(self.trail_of(session, known, (&call.said, &text)), session_now)
+        };
+        let look_until = self.clock.now() + LOOK_TIME;
+        let tell = self.clock.within(look_until, self.gates.tell());
+        let (look, (), _) = tokio::join!(self.clock.within(look_until, look), note, tell);
+        match (look, said) {
+            // The session ended while this was on its way, perhaps by this very call: the bot is to have it.
+            (Some(Ok((Some(Trail { outcome: Some(Outcome::Dropped), .. }), _))), _) => Answer::NOT_PAUSED,
+            (Some(Ok((_, Some(now)))), _) if !is_live(&now) => Answer::NOT_PAUSED,
+            (Some(Ok((Some(_), _))), _) | (_, Ok(Some(_))) => self.paused(),
+            (_, failed) => self.left_to_bot("nothing is durable", failed.err()),
+        }
+    }
+
+    /// What is known of the user's words; where it is not known how they were heard, that is looked up.
+    async fn trail_of(
+        &self,
+        session: &Session,
+        known: Option<Heard>,
+        (said, shown): (&Said, &from_botcopy::Shown),
+    ) -> Result<Option<Trail>> {
+        let heard = match known {
+            Some(heard) => Some(heard),
+            None => self.table.heard(&session.user_id, &digest(said)).await?,
+        };
+        let items = heard
+            .map(|heard| from_botcopy::items(shown, &heard, self.words_for_agents(session.group_id)))
+            .unwrap_or_default();
+        let Some((last, _)) = items.last() else { return Ok(None) };
+        Ok(self.table.trail(&session.session_id, Lane::ToAgent, &last.source_id, self.clock.now()).await?)
+    }
+
+    async fn accept_said(
+        &self,
+        (session, around): (&Session, Surroundings),
+        (said, shown): (&Said, &from_botcopy::Shown),
+        heard: Option<Heard>,
+        lease: &Lease,
+    ) -> Result<(Heard, Intake<ToAgent>)> {
+        let heard = match heard {
+            Some(heard) => heard,
+            None => self.hear(&session.user_id, said).await?,
+        };
+        let items = from_botcopy::items(shown, &heard, self.words_for_agents(session.group_id));
+        let intake = self.accept_seeing(around, &session.session_id, items, lease).await?;
+        Ok((heard, intake))
+    }
+
+    /// What agents are shown of a call: what was said, or of a user who was back with the bot what was said there, which ends with that.
+    fn news_for_agents(
+        &self,
+        session: &Session,
+        call: &Call,
+        said_to_bot: &[HistoryItem],
+    ) -> Option<from_botcopy::Shown> {
+        let (words, names) = (self.words_for_agents(session.group_id), BTreeMap::new());
+        let opening = Opening { title: None, description: None, history: said_to_bot, names: &names, wording: words };
+        opening.text().map(from_botcopy::Shown::Remark).or_else(|| from_botcopy::said(&call.said, words))
+    }
+
+    /// What a user who was back with the bot said there, and heard, as far as agents do not know it.
+    async fn said_to_bot(&self, session: &Session, call: &Call) -> Result<Vec<HistoryItem>> {
+        let (user_id, ours) = (&session.user_id, &self.config.botcopy.resume_events);
+        match from_botcopy::since_last_agent(&call.history) {
+            _ if !call.is_trigger => Ok(Vec::new()),
+            Some(since) => Ok(from_botcopy::history(since, user_id, ours)),
+            None => {
+                let known = self.table.told(user_id, self.clock.now()).await?;
+                Ok(news::unread(user_id, &from_botcopy::history(&call.history, user_id, ours), &known).to_vec())
+            }
+        }
+    }
+
+    /// Goes on with a session whose user was back with the bot: agents have been `told` what was said there, and the widget shows again
+    /// who answers.
+    async fn continue_with(&self, session: &Session, told: &[HistoryItem], deadline: Timestamp) {
+        let goes_on = async {
+            let known = self.table.told(&session.user_id, self.clock.now()).await?;
+            self.remember_told_in_session(&session.user_id, known, told).await;
+            let position = Position { at: self.clock.now(), source_id: format!("continued:{}", fresh_holder()) };
+            match session.agent_told.is_some() {
+                true => self.tell_bot(session, position, &ToBot::Continued, deadline + DELIVERY_TIME).await,
+                false => Ok(()),
+            }
+        };
+        if let Some(Err(error)) = self.clock.within(deadline, Box::pin(goes_on)).await {
+            tracing::warn!(error = %error, session.id = %session.session_id, "the widget may not show who answers");
+        }
+    }
+
+    async fn deliver_said(
+        &self,
+        session: &Session,
+        intake: Intake<ToAgent>,
+        lease: &Lease,
+        deadline: Timestamp,
+    ) -> Drained {
+        let id = &session.session_id;
+        if session.state == State::Active {
+            return self.drain_accepted(session, intake, lease, deadline + DELIVERY_TIME).await;
+        }
+        let left = async {
+            if intake.accepted.holds_lease() {
+                self.table.postpone(id, Lane::ToAgent, lease, self.clock.now(), None).await?;
+            }
+            self.resume_start(session.clone(), deadline + DELIVERY_TIME).await
+        };
+        if let Err(error) = left.await {
+            tracing::warn!(error = %error, session.id = %id, "a start is left to the sweep");
+        }
+        Drained::Finished
+    }
+
+    const fn paused(&self) -> Answer {
+        Answer::paused(self.config.botcopy.pause)
+    }
+
+    fn left_to_bot(&self, reason: &'static str, error: Option<Error>) -> Answer {
+        let error = error.map(|error| error.to_string());
+        tracing::error!(reason, error, "a call of Botcopy could not be taken and is left to the bot");
+        Answer::NOT_PAUSED
+    }
+}
+
+/// Whether a call says what the one said that began the session, shortly after it.
+fn is_like_the_first(session: &Session, call: &Call, now: Timestamp) -> bool {
+    call.is_trigger && session.request_digest == digest(&call.said) && now.since(session.started_at) < REPEAT_WINDOW
+}
+
+/// A fingerprint of what was said.
+fn digest(said: &Said) -> String {
+    let mut hash = Sha256::new();
+    match said {
+        Said::Text(text) => hash.update(text.expose()),
+        Said::Event { name, parameters } => {
+            let parameters = parameters.iter().flat_map(|(name, value)| [name.as_str(), value.expose()]);
+            [name.expose()].into_iter().chain(parameters).for_each(|part| {
+                hash.update([0]);
+                hash.update(part);
+            });
+        }
+        Said::Nothing => {}
+        Said::Unreadable => hash.update([0, 0]),
+    }
+    URL_SAFE_NO_PAD.encode(hash.finalize())
+}

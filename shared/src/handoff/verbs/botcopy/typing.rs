@@ -1,0 +1,84 @@
+//! A user who types: Botcopy is told the truth, and the agent, where the stack is set to it, that there is more to come.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::botcopy::Answer;
+use crate::clock::Timestamp;
+use crate::handoff::delivery::platform::Renewed;
+use crate::handoff::{Handoff, Result};
+use crate::ids::UserId;
+use crate::store::{Session, State, Surroundings};
+
+/// Botcopy tells of it no more often than this; nor does LiveChat, which charges for each time, hear of it.
+const AT_MOST_EVERY: Duration = Duration::from_secs(4);
+
+/// How many users a process remembers; then it begins anew.
+const MOST_REMEMBERED: usize = 1_000;
+
+/// When agents were last shown that a user types.
+#[derive(Debug, Default)]
+pub(crate) struct Peeks(Mutex<HashMap<UserId, Timestamp>>);
+
+impl Peeks {
+    /// Whether agents may be shown it again; then they are taken to be shown it `now`.
+    fn take_turn(&self, user_id: &UserId, now: Timestamp) -> bool {
+        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.get(user_id).is_some_and(|at| now < *at + AT_MOST_EVERY) {
+            return false;
+        }
+        if shown.len() >= MOST_REMEMBERED {
+            shown.clear();
+        }
+        shown.insert(user_id.clone(), now);
+        true
+    }
+}
+
+impl Handoff {
+    /// Answers a call that tells that the user types; nothing is written, and no pause becomes longer by it.
+    pub(crate) async fn types(&self, user_id: &UserId, deadline: Timestamp) -> Option<Answer> {
+        let (answer, found) = self.whether_paused(user_id, deadline).await?;
+        if let Some((session, around)) = found.filter(|_| self.config.botcopy.shows_typing)
+            && let Some(Err(error)) = self.clock.within(deadline, self.show_typing(&session, around)).await
+        {
+            tracing::warn!(error = %error, session.id = %session.session_id, "agents are not shown that the user types");
+        }
+        Some(answer)
+    }
+
+    /// What is true of a user's bot, and the session for which it is paused; nothing where the table does not answer.
+    pub(crate) async fn whether_paused(
+        &self,
+        user_id: &UserId,
+        deadline: Timestamp,
+    ) -> Option<(Answer, Option<(Session, Surroundings)>)> {
+        match self.clock.within(deadline, self.live_session(user_id)).await {
+            Some(Ok(Some((session, around)))) => {
+                let ends_at = Renewed::of(self, &session).at + self.config.botcopy.pause;
+                let answer = Answer::paused_already(ends_at.since(self.clock.now()));
+                Some((answer, Some((session, around))))
+            }
+            Some(Ok(None)) => Some((Answer::NOT_PAUSED, None)),
+            Some(Err(_)) | None => None,
+        }
+    }
+
+    /// Shows the agent who is there that the user types, by a token that is at hand: it is worth no other call.
+    async fn show_typing(&self, session: &Session, around: Surroundings) -> Result<()> {
+        let now = self.clock.now();
+        let customer = around.user.and_then(|user| user.customer).filter(|customer| now < customer.expires_at);
+        let (Some(thread), Some(customer), Some(_)) = (&session.thread, customer, &session.agent_told) else {
+            return Ok(());
+        };
+        if session.state != State::Active || !self.peeks.take_turn(&session.user_id, now) {
+            return Ok(());
+        }
+        let text = self.words_for_agents(session.group_id).typing();
+        let customer = self.as_customer(&session.user_id, customer);
+        let mut passed = customer.door().pass().await?;
+        let shown = passed.answer(customer.api().send_sneak_peek(&thread.chat_id, &text)).await?;
+        passed.note(shown).await
+    }
+}

@@ -1,0 +1,154 @@
+//! `createUser`: a Botpress user of our install for an end user, with a LiveChat customer ready to speak for them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
+use crate::botpress::signature::SignedCall;
+use crate::botpress::{Install, NewUser, User};
+use crate::bridge::identity::{Identity, identify};
+use crate::handoff::vendors::credentials::call;
+use crate::handoff::{Handoff, Result, fresh_holder};
+use crate::http::cap;
+use crate::ids::UserId;
+use crate::redacted::Redacted;
+use crate::store::{FirstAnswer, Heard, Profile, State};
+
+/// What Botpress keeps of a name.
+const MAX_NAME_CHARS: usize = 200;
+
+/// Longer ones are no address of a picture but the picture.
+const MAX_URL_BYTES: usize = 2_048;
+
+/// A call with the same input within this time is a repeat of the first: longer than it takes a platform to call again after a
+/// failure, and too short for two people who share a mailbox to matter.
+const REPEAT_WINDOW: Duration = Duration::from_secs(5);
+
+/// Stands in the record of a call for the user whom the address identifies: the record holds no address.
+const WHOEVER_HAS_THE_ADDRESS: &str = "address";
+
+impl Handoff {
+    /// Finds or makes the Botpress user for a user of the bot.
+    ///
+    /// The address that the plugin makes up stands for one user of the bot, so all calls with it give one user, also at the same
+    /// instant. A real address stands for a mailbox: only calls with equal input within seconds give one user, unless the bot's
+    /// author vouches for addresses. Without any address there is nothing to recognise a person by, and each call makes a user.
+    ///
+    /// A replay of a signed `call` gives the user of the first. Without an address it makes another user, whom nobody uses: two calls
+    /// that say the same in the same millisecond may be of two people.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`](crate::handoff::Error) when Botpress or the table failed. That LiveChat failed is left for the start to say.
+    pub async fn create_user(&self, install: &Install, profile: Profile, call: Option<&SignedCall>) -> Result<UserId> {
+        let identity = identify(profile.email.as_ref().map(Redacted::expose));
+        let call = call.filter(|_| identity != Identity::Unknown);
+        let whose = async {
+            match &identity {
+                Identity::Upstream(_) => Ok((WHOEVER_HAS_THE_ADDRESS.to_owned(), false)),
+                Identity::Mailbox(address) => self.whose_mailbox(install, address, &profile).await,
+                Identity::Unknown => Ok((fresh_holder(), false)),
+            }
+        };
+        let ((whose, is_one_more), (), answered) =
+            tokio::try_join!(whose, self.gates.refresh(), self.first_answer(call))?;
+        if let Some(FirstAnswer::Given(first)) = answered {
+            return self.user_tagged(install, &tag_of(&first, &identity), &profile).await;
+        }
+        let user_id = self.user_tagged(install, &tag_of(&whose, &identity), &profile).await?;
+        if is_one_more {
+            self.table.count_upstream_user(&user_id).await?;
+        }
+        let email = match &identity {
+            Identity::Mailbox(address) => Some(address.clone()),
+            Identity::Upstream(_) | Identity::Unknown => None,
+        };
+        let name = cap(profile.name.expose(), MAX_NAME_CHARS).into();
+        let picture_url = profile.picture_url.filter(|url| url.expose().len() <= MAX_URL_BYTES);
+        let (profile, kept_until) = (Profile { name, email, picture_url }, self.kept_until(self.clock.now()));
+        let (stored, (), ()) = tokio::join!(
+            self.table.put_profile(&user_id, &profile, kept_until),
+            Box::pin(self.prepare_customer(&user_id)),
+            self.remember_answer(call, || FirstAnswer::Given(whose))
+        );
+        stored?;
+        Ok(user_id)
+    }
+
+    /// Whose a real address is: one user for each call, apart from repeats; or the user whom the address stands
+    /// for, where the bot's author vouches for that, and the user is not with an agent at this moment. Tells whether one more
+    /// user of the bot is behind it, where several can be.
+    async fn whose_mailbox(&self, install: &Install, address: &Redacted, profile: &Profile) -> Result<(String, bool)> {
+        let address = address.expose().to_lowercase();
+        let mut whose = fresh_holder();
+        if self.config.verified_emails {
+            let known = self.user_tagged(install, &tag(&address), profile).await?;
+            if !self.has_live_session(&known).await? {
+                whose = WHOEVER_HAS_THE_ADDRESS.to_owned();
+            }
+        }
+        let asked = Heard { heard_at: self.clock.now(), source_id: whose };
+        let first = self.table.first_asked(&digest(install, &address, profile), asked.clone(), REPEAT_WINDOW).await?;
+        let is_one_more = self.config.verified_emails && first == asked;
+        Ok((first.source_id, is_one_more))
+    }
+
+    async fn has_live_session(&self, user_id: &UserId) -> Result<bool> {
+        let Some(session_id) = self.table.user(user_id).await?.and_then(|user| user.session_id) else {
+            return Ok(false);
+        };
+        Ok(self.table.session(&session_id).await?.is_some_and(|session| session.state != State::Closed))
+    }
+
+    async fn user_tagged(&self, install: &Install, tag: &str, profile: &Profile) -> Result<UserId> {
+        let tags = BTreeMap::from([("id".to_owned(), tag.to_owned())]);
+        let picture_url = profile.picture_url.as_ref().map(Redacted::expose);
+        let request = NewUser::new(tags, Some(profile.name.expose()), picture_url);
+        let mut bot = self.as_install(install).await?;
+        let made: Result<User> = call!(bot.get_or_create_user(&request, &["id"]));
+        if let Err(error) = &made {
+            // A repeat of the call may come as somebody else, so that all calls count as one.
+            self.note_limit(error, &UserId::new(install.install_id.as_str())).await;
+        }
+        Ok(made?.id)
+    }
+
+    /// Takes the token's issue out of the start, where the user already waits; the start makes up for a failure.
+    async fn prepare_customer(&self, user_id: &UserId) {
+        let prepared = async {
+            let known = self.table.user(user_id).await?.and_then(|user| user.customer);
+            self.ensure_customer(user_id, known).await
+        };
+        if let Err(error) = prepared.await {
+            tracing::warn!(error = %error, "the LiveChat customer is not ready yet");
+        }
+    }
+}
+
+/// The tag of the user that `whose` stands for in the records of calls, which hold no address.
+fn tag_of(whose: &str, identity: &Identity) -> String {
+    match identity {
+        Identity::Upstream(address) if whose == WHOEVER_HAS_THE_ADDRESS => tag(address.expose()),
+        Identity::Mailbox(address) if whose == WHOEVER_HAS_THE_ADDRESS => tag(&address.expose().to_lowercase()),
+        _ => tag(whose),
+    }
+}
+
+/// The tag by which Botpress finds a user of ours again.
+fn tag(of: &str) -> String {
+    format!("user:{of}")
+}
+
+/// A fingerprint of what a call asks for; the texts cannot be read from it.
+fn digest(install: &Install, address: &str, profile: &Profile) -> String {
+    let picture = profile.picture_url.as_ref().map_or("", Redacted::expose);
+    let mut hash = Sha256::new();
+    for part in [install.install_id.as_str(), address, profile.name.expose().trim(), picture] {
+        hash.update(part);
+        hash.update([0]);
+    }
+    URL_SAFE_NO_PAD.encode(hash.finalize())
+}

@@ -1,0 +1,176 @@
+//! What an operator does by hand: deliver again, end a session.
+
+use crate::botcopy::ResumeReason;
+use crate::bridge::{ToAgent, ToBot};
+use crate::clock::Timestamp;
+use crate::handoff::delivery::platform;
+use crate::handoff::session::ending::MayBeOpen;
+use crate::handoff::{Error, Handoff, Result};
+use crate::ids::SessionId;
+use crate::store::lane::{Lane, Outcome};
+use crate::store::{Parked, Session, State};
+
+/// What came of trying a parked item again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Redriven {
+    /// The other side has it.
+    Delivered,
+    /// There was nothing left to do.
+    Dropped,
+    /// It is refused as before.
+    ParkedAgain,
+    /// It is back in its lane, and the sweep goes on with it.
+    Waiting,
+    /// Its session is over, so it has nowhere to go; it stays parked.
+    SessionOver,
+    /// It is the end of a session that is over, and that side could not be told of it now; it stays parked.
+    NotTold,
+    /// It was not parked any more.
+    Gone,
+}
+
+/// What came of ending a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Closed {
+    /// Both sides know.
+    Closed,
+    /// A side could not be told yet, and the sweep goes on.
+    Closing,
+    /// It was over before.
+    WasOver,
+    /// It was over before; its bot does not know, and could not be told now.
+    BotNotTold,
+    /// There is no such session.
+    Unknown,
+}
+
+impl Handoff {
+    /// Puts a parked item back into its lane and delivers what waits there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`](crate::handoff::Error) when the table failed; what a vendor says is in the answer.
+    pub async fn redrive(&self, parked: &Parked, deadline: Timestamp) -> Result<Redriven> {
+        match self.table.session(&parked.session_id).await? {
+            // A farewell to a conversation that the session has left is none of its own end.
+            Some(session) if session.state == State::Closed && parked.kind != "left" => {
+                return Box::pin(self.redrive_after_end(&session, parked)).await;
+            }
+            Some(_) => {}
+            None => return Ok(Redriven::SessionOver),
+        }
+        let now = self.clock.now();
+        if !self.table.unpark(parked, now, self.kept_until(now)).await? {
+            return Ok(Redriven::Gone);
+        }
+        match parked.lane {
+            Lane::ToAgent => self.drain_if_free::<ToAgent>(&parked.session_id, deadline).await?,
+            Lane::ToBot => self.drain_if_free::<ToBot>(&parked.session_id, deadline).await?,
+        };
+        Ok(match self.table.outcome(parked).await? {
+            Some(Outcome::Delivered) => Redriven::Delivered,
+            Some(Outcome::Dropped) => Redriven::Dropped,
+            Some(Outcome::Parked) => Redriven::ParkedAgain,
+            None => Redriven::Waiting,
+        })
+    }
+
+    /// Ends a session for both sides: its bot resumes, its chat is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`](crate::handoff::Error) when the end could not be made durable.
+    pub async fn close_session(&self, id: &SessionId, deadline: Timestamp) -> Result<Closed> {
+        let Some(mut session) = self.table.session(id).await? else { return Ok(Closed::Unknown) };
+        let ended = match session.state {
+            State::Closed => {
+                return Ok(match Box::pin(self.tell_end_if_missing(&session)).await {
+                    Ok(true) => Closed::Closed,
+                    Ok(false) => Closed::WasOver,
+                    Err(error) => {
+                        tracing::warn!(error = %error, session.id = %id, "the bot could not be told of an end");
+                        Closed::BotNotTold
+                    }
+                });
+            }
+            State::Starting => {
+                session.in_doubt_until = Some(session.doubt_of_claim());
+                self.undo(&session, None, MayBeOpen::Yes, deadline).await.map(|()| false)
+            }
+            State::Active => self.supersede(&session, deadline).await,
+            State::Closing => self.finish_closing(&session, deadline).await,
+        };
+        match ended {
+            Ok(_) | Err(Error::Busy) => {}
+            Err(error) => return Err(error),
+        }
+        let session = self.table.session(id).await?;
+        Ok(match session.is_none_or(|session| session.state == State::Closed) {
+            true => Closed::Closed,
+            false => Closed::Closing,
+        })
+    }
+
+    /// What can still be done about an item of a session that is over: each side hears of the end that has not.
+    async fn redrive_after_end(&self, session: &Session, parked: &Parked) -> Result<Redriven> {
+        let told = match parked.kind.as_str() {
+            "close" => self.close_if_open(session).await.and(self.tell_end_if_missing(session).await),
+            _ => self.tell_end_if_missing(session).await,
+        };
+        if let Err(error) = told {
+            tracing::warn!(error = %error, session.id = %session.session_id, "a side could not be told of an end");
+            return Ok(Redriven::NotTold);
+        }
+        match is_end(parked) {
+            true => {
+                self.table.discard(parked).await?;
+                Ok(Redriven::Delivered)
+            }
+            false => Ok(Redriven::SessionOver),
+        }
+    }
+
+    /// Tells the bot that a session is over, where it does not know; tells whether it did not.
+    async fn tell_end_if_missing(&self, session: &Session) -> Result<bool> {
+        let parked = self.table.parked_of(&session.session_id).await?;
+        let ends: Vec<_> = parked.into_iter().filter(|item| item.lane == Lane::ToBot && is_end(item)).collect();
+        // Earlier versions did not note it, and parked what they could not tell.
+        let is_missing = session.bot_told.map_or(!ends.is_empty(), |told| !told);
+        if !is_missing || self.has_later_session(session).await? {
+            return Ok(false);
+        }
+        platform::resume(self, session, ResumeReason::AgentClosed).await?;
+        self.table.note_bot_told(&session.session_id).await?;
+        for end in &ends {
+            self.table.discard(end).await?;
+        }
+        Ok(true)
+    }
+
+    /// Whether the user is in another session by now, whose bot must not resume because of this one's end.
+    async fn has_later_session(&self, session: &Session) -> Result<bool> {
+        let user = self.table.user(&session.user_id).await?;
+        let Some(later) = user.and_then(|user| user.session_id).filter(|id| *id != session.session_id) else {
+            return Ok(false);
+        };
+        let later = self.table.session(&later).await?;
+        Ok(platform::outlives_caller(&session.platform) && later.is_some_and(|later| later.state != State::Closed))
+    }
+
+    /// Closes the thread of a session that is over, if it is open still; never that of a later session in the same chat.
+    async fn close_if_open(&self, session: &Session) -> Result<()> {
+        let Some(thread) = &session.thread else { return Ok(()) };
+        let is_open = self.read_thread(thread).await?.thread.is_some_and(|thread| thread.active);
+        match is_open {
+            true => self.close_beside_starts(&session.user_id, thread, None).await,
+            false => Ok(()),
+        }
+    }
+}
+
+/// Whether a parked item is the end of its session.
+fn is_end(parked: &Parked) -> bool {
+    ["close", "stopped", "superseded", "given_up"].contains(&parked.kind.as_str())
+}

@@ -1,0 +1,184 @@
+//! LiveChat's events: judged, accepted into the lane towards the bot, and delivered from there.
+
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+
+use crate::bridge::{ToBot, decide};
+use crate::clock::Timestamp;
+use crate::endpoint::NO_CHAT;
+use crate::handoff::delivery::platform;
+use crate::handoff::inbox::accept::Intake;
+use crate::handoff::inbox::content::Whose;
+use crate::handoff::session::starting::LOOK_AGAIN;
+use crate::handoff::vendors::limits::LIVECHAT;
+use crate::handoff::{DELIVERY_TIME, Handoff, Result, lease_until};
+use crate::ids::{ChatId, ThreadId};
+use crate::livechat::webhook::Event;
+use crate::store::lane::Occupancy;
+use crate::store::{ChatPointer, State, Surroundings, Thread};
+
+/// How long an event may arrive before the start that opened its thread has recorded the thread.
+const START_HEAD_START: Duration = Duration::from_secs(1);
+
+/// What became of an event; for the log, since LiveChat hears 200 in every case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// It is about a chat of the licence that no bot has opened.
+    NotOurs,
+    /// It means nothing to the bot.
+    Ignored,
+    /// It is in the lane, or was before.
+    Accepted,
+}
+
+impl Handoff {
+    /// Takes an authentic event of LiveChat.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`](crate::handoff::Error) only when the event could not be made durable: LiveChat shall send it again.
+    pub async fn receive(&self, event: &Event, deadline: Timestamp) -> Result<Received> {
+        let received = Box::pin(self.receive_any(event, deadline));
+        match event.chat_id() {
+            // The operator's command tries the door.
+            Some(chat_id) if chat_id.as_str() == NO_CHAT => received.await,
+            _ => self.let_in(LIVECHAT, received).await,
+        }
+    }
+
+    async fn receive_any(&self, event: &Event, deadline: Timestamp) -> Result<Received> {
+        match event {
+            Event::Unclear { chat_id, rest } => {
+                let read = match chat_id {
+                    Some(chat_id) => Box::pin(self.read_instead(chat_id, deadline)).await?,
+                    None => Received::NotOurs,
+                };
+                let rest = Box::pin(self.receive_clear(rest, deadline)).await?;
+                if chat_id.is_none() && rest == Received::NotOurs {
+                    // Nobody knows where it belongs.
+                    self.hasten_all(self.clock.now()).await?;
+                }
+                Ok(if rest == Received::NotOurs { read } else { rest })
+            }
+            clear => self.receive_clear(clear, deadline).await,
+        }
+    }
+
+    /// Reads the thread of an event that is not as documented: it shows what the event should have said.
+    async fn read_instead(&self, chat_id: &ChatId, deadline: Timestamp) -> Result<Received> {
+        let Some((pointer, _)) = self.find_chat(chat_id, &[]).await? else { return Ok(Received::NotOurs) };
+        let Some(session) = self.table.session(&pointer.session_id).await? else { return Ok(Received::NotOurs) };
+        if session.state != State::Active {
+            return Ok(Received::Ignored);
+        }
+        if let Err(error) = self.deliver_missed(&session, deadline).await {
+            tracing::warn!(error = %error, session.id = %session.session_id, "the thread of an odd event is read later");
+            self.table.hasten_read(&session.session_id, self.clock.now()).await?;
+        }
+        Ok(Received::Accepted)
+    }
+
+    async fn receive_clear(&self, event: &Event, deadline: Timestamp) -> Result<Received> {
+        let source_ids = decide::source_ids(event);
+        let Some((pointer, around)) = self.find_chat_of(event, &source_ids).await? else {
+            return Ok(Received::NotOurs);
+        };
+        let spoken_in = decide::spoken_in(event, &pointer);
+        let elsewhere = spoken_in.clone().filter(|thread_id| *thread_id != pointer.thread_id);
+        if let Some(thread_id) = elsewhere {
+            return self.may_be_unheard(event, &pointer, thread_id, deadline).await;
+        }
+        let intentions = decide::decide(event, &pointer, self.clock.now());
+        if intentions.is_empty() && !matches!(event, Event::IncomingChat { .. }) {
+            return Ok(Received::Ignored);
+        }
+        let whose = Whose { source_ids: &source_ids, ..Whose::from(&pointer.session_id) };
+        let around = match around {
+            Some(around) => around,
+            None => self.look_around::<ToBot>(whose).await,
+        };
+        let was_heard = source_ids.iter().any(|id| around.has_accepted(id, self.clock.now()));
+        if let Some(thread_id) = spoken_in.filter(|_| is_over(&around) && !was_heard) {
+            return self.may_be_unheard(event, &pointer, thread_id, deadline).await;
+        }
+        if intentions.is_empty() {
+            self.bring_what_the_start_finds(whose, around, deadline).await;
+            return Ok(Received::Ignored);
+        }
+        let lease = lease_until(deadline);
+        let intentions: Vec<_> =
+            intentions.into_iter().map(|intention| intention.seen_in(&around).into_item()).collect();
+        let intake = self.accept_seeing(around, &pointer.session_id, intentions, &lease).await?;
+        self.drain_accepted::<ToBot>(whose, intake, &lease, deadline).await;
+        Ok(Received::Accepted)
+    }
+
+    async fn may_be_unheard(
+        &self,
+        event: &Event,
+        pointer: &ChatPointer,
+        thread_id: ThreadId,
+        deadline: Timestamp,
+    ) -> Result<Received> {
+        let Some(chat_id) = event.chat_id().cloned() else { return Ok(Received::Ignored) };
+        let thread = Thread { chat_id, thread_id };
+        // Boxed as what it is to its caller alone, since all that follows nests deeper than the compiler cares to follow.
+        Ok(match self.receive_unheard(pointer, thread, deadline).boxed().await? {
+            true => Received::Accepted,
+            false => Received::Ignored,
+        })
+    }
+
+    /// Delivers what the start has found in its thread, or finds there before it is over: its caller cannot wait for that.
+    async fn bring_what_the_start_finds(&self, whose: Whose<'_>, mut around: Surroundings, deadline: Timestamp) {
+        while let (Occupancy::Idle { .. }, Some(session)) = (around.occupancy, &around.session)
+            && session.state == State::Starting
+            && self.clock.now() + LOOK_AGAIN + platform::settle(self, session) + DELIVERY_TIME < deadline
+        {
+            self.clock.sleep(LOOK_AGAIN).await;
+            around = self.look_around::<ToBot>(whose).await;
+        }
+        if !around.occupancy.is_idle() {
+            let intake = Intake::nothing_new(around.occupancy);
+            self.drain_accepted::<ToBot>(whose, intake, &lease_until(deadline), deadline).await;
+        }
+    }
+
+    async fn find_chat_of(
+        &self,
+        event: &Event,
+        source_ids: &[String],
+    ) -> Result<Option<(ChatPointer, Option<Surroundings>)>> {
+        let Some(chat_id) = event.chat_id() else { return Ok(None) };
+        let patience_end = self.clock.now() + START_HEAD_START;
+        loop {
+            let found = self.find_chat(chat_id, source_ids).await?;
+            if !self.is_expected(event, found.as_ref().map(|(pointer, _)| pointer)) || self.clock.now() >= patience_end
+            {
+                return Ok(found);
+            }
+            self.clock.sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Whether a start may be about to record where this event belongs; `known` is the chat's pointer so far.
+    fn is_expected(&self, event: &Event, known: Option<&ChatPointer>) -> bool {
+        match (known, event) {
+            // A returning user's pointer names the thread before until the start has recorded the new one.
+            (Some(known), _) => event.thread_id().is_some_and(|thread_id| *thread_id != known.thread_id),
+            (None, Event::IncomingChat { chat }) => {
+                chat.source_client_id.as_ref() == Some(&self.config.livechat.client_id)
+            }
+            (None, _) => false,
+        }
+    }
+}
+
+/// Whether a session is over, or long forgotten, as far as that was looked at.
+fn is_over(around: &Surroundings) -> bool {
+    match &around.session {
+        Some(session) => session.state == State::Closed,
+        None => around.occupancy.is_idle(),
+    }
+}

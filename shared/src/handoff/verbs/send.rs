@@ -1,0 +1,46 @@
+//! `message_created`: a user's words, on their way to the agent.
+
+use crate::botpress::{MessageCreated, UNREAD_SPEAKER};
+use crate::bridge::{ToAgent, to_livechat};
+use crate::clock::Timestamp;
+use crate::handoff::{Error, Handoff, Result, lease_until};
+use crate::ids::UserId;
+use crate::redacted::Redacted;
+
+impl Handoff {
+    /// Accepts a message and delivers it, at once if possible.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] for a conversation that is not a session's; else only when the message could not be made
+    /// durable. A message for a session that is over is accepted and goes nowhere.
+    pub async fn send(&self, message: &MessageCreated, deadline: Timestamp) -> Result<()> {
+        // A guess, good enough to look for receipts: whose words these are, and in which language, shows only then.
+        let guess = to_livechat::items(message, None, self.words_for_agents(self.config.group_id));
+        let source_ids: Vec<_> = guess.into_iter().map(|(position, _)| position.source_id).collect();
+        let (pointer, around) = self
+            .find_conversation(&message.conversation_id, &source_ids)
+            .await?
+            .ok_or_else(|| Error::Refused("This conversation was not handed over to LiveChat.".to_owned()))?;
+        let lease = lease_until(deadline);
+        let participant = self.participant(message, &pointer.user_id).await;
+        let group_id = around.session.as_ref().map_or(self.config.group_id, |session| session.group_id);
+        let items = to_livechat::items(message, participant.as_ref(), self.words_for_agents(group_id));
+        let intake = self.accept_seeing(around, &pointer.session_id, items, &lease).await?;
+        self.drain_accepted::<ToAgent>(&pointer, intake, &lease, deadline).await;
+        Ok(())
+    }
+
+    /// What the speaker is called, where that is somebody else than the session's user; empty where nobody knows.
+    async fn participant(&self, message: &MessageCreated, user_id: &UserId) -> Option<Redacted> {
+        let speaker = message
+            .on_behalf_of
+            .as_ref()
+            .filter(|speaker| *speaker != user_id && speaker.as_str() != UNREAD_SPEAKER)?;
+        let known = self.table.user(speaker).await.unwrap_or_else(|error| {
+            tracing::warn!(error = %error, "somebody stays unnamed in a conversation");
+            None
+        });
+        Some(known.map(|known| known.profile.name).unwrap_or_default())
+    }
+}
