@@ -9,8 +9,10 @@ use serde_json::json;
 use shared::clock::Timestamp;
 use shared::handoff::{Closed, Redriven};
 use shared::ids::{SessionId, UserId};
-use shared::store::lane::Outcome;
-use shared::store::{Erased, Kept, LifeEvent, Parked, Session, State, User};
+use shared::model::lane::Outcome;
+use shared::model::session::{Session, State};
+use shared::model::user::User;
+use shared::store::{Erased, Kept, LifeEvent, Parked};
 
 use crate::Io;
 use crate::arguments::Vendor;

@@ -13,7 +13,7 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 use shared::clock::Timestamp;
 use shared::ids::SessionId;
-use shared::store::lane::Lane;
+use shared::model::lane::Lane;
 use shared::store::{self, Due, Table, TurnedAway, VendorState};
 
 use crate::Io;

@@ -4,12 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::botcopy;
-use crate::botpress;
 use crate::bridge::wording::{self, Defaults, Wordings};
 use crate::ids::{GroupId, IntegrationId, OrganizationId};
-use crate::livechat;
-use crate::media;
+use crate::{botcopy, botpress, livechat, media};
 
 /// Everything the functions are told by their environment; credentials are in [`Secrets`](crate::secrets::Secrets).
 ///
@@ -274,7 +271,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::botcopy::ResumeReason;
+    use crate::model::session::ResumeReason;
 
     const COMPLETE: [(&str, &str); 5] = [
         ("TABLE_NAME", "handoffs"),

@@ -3,10 +3,11 @@
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde_json::{Value, json};
 
-use crate::botpress::{Install, signature};
+use crate::botpress::signature;
 use crate::clock::Timestamp;
 use crate::http::{Body, Failure, Http, Request, sensitive, url};
 use crate::ids::OrganizationId;
+use crate::model::session::Install;
 use crate::redacted::Redacted;
 
 /// What an address answered.

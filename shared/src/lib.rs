@@ -40,6 +40,7 @@ pub mod ids;
 pub mod livechat;
 pub mod media;
 pub mod metrics;
+pub mod model;
 pub mod odd;
 pub mod redacted;
 pub mod route;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use divan::{Bencher, black_box};
 use serde_json::{Value, json};
-use shared::botpress::{Author, Content, HistoryItem, Operation};
+use shared::botpress::Operation;
 use shared::bridge::decide::decide;
 use shared::bridge::split::split;
 use shared::bridge::transcript::Opening;
@@ -13,8 +13,9 @@ use shared::clock::Timestamp;
 use shared::gateway::Request;
 use shared::ids::{OrganizationId, UserId};
 use shared::livechat::webhook::UnverifiedDelivery;
+use shared::model::message::{Author, Content, HistoryItem};
+use shared::model::session::ChatPointer;
 use shared::redacted::Redacted;
-use shared::store::ChatPointer;
 
 const SECRET: &str = "the webhook secret";
 const ORGANIZATION: &str = "390e44e6-f1e6-0368-c6dd-b74a14508c2e";

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shared::aws;
 use shared::ids::{SessionId, UserId};
+use shared::model::lane::{Arrival, Lane, Lease, Occupancy, Position};
 use shared::store::Table;
-use shared::store::lane::{Arrival, Lane, Lease, Occupancy, Position};
 use tests::{ANNA, World, message, text};
 
 const HOUR: Duration = Duration::from_secs(3_600);

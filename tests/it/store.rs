@@ -10,18 +10,17 @@ use std::time::Duration;
 use sandbox::table::{EmbeddedTable, definition};
 use sandbox::table_proxy::TableProxy;
 use shared::aws;
-use shared::botcopy::Channel;
 use shared::clock::{Clock, Timestamp};
 use shared::ids::{ChatId, ConversationId, CustomerId, GroupId, SessionId, ThreadId, UserId};
-use shared::livechat::Cookies;
-use shared::store::lane::{
-    Accepted, Arrival, Completed, Contents, Done, Failing, Known, Lane, Lease, Occupancy, Outcome, Position, Reason,
-    Tally, Waiting,
+use shared::model::lane::{
+    Accepted, Arrival, Completed, Done, Failing, Known, Lane, Lease, Occupancy, Outcome, Position, Reason, Tally,
+    Timer, Waiting,
 };
-use shared::store::{
-    AgentTold, ChatPointer, Claim, Customer, Due, Ending, Heard, Introduction, Limits, Platform, Profile, Record, Said,
-    Session, State, Table, Thread, Timer, Trouble, Wanted,
-};
+use shared::model::message::Heard;
+use shared::model::session::{AgentTold, Channel, ChatPointer, Claim, Platform, Session, State, Thread};
+use shared::model::user::{Cookies, Customer, Introduction, Profile};
+use shared::store::lane::Contents;
+use shared::store::{Due, Ending, Limits, Record, Said, Table, Trouble, Wanted};
 use tokio::task::JoinSet;
 
 /// How many do the same at once.

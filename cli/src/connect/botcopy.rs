@@ -5,8 +5,9 @@ use std::fmt;
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use shared::botcopy::{Channel, Client, Error, Push, ResumeEvents, ResumeReason, Settings};
+use shared::botcopy::{Client, Error, Push, ResumeEvents, Settings};
 use shared::ids::{BotcopyBotId, BotcopyUserId};
+use shared::model::session::{Channel, ResumeReason};
 use shared::redacted::Redacted;
 use shared::vault::{BOTCOPY_BOTS, Version};
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use shared::botcopy::{Channel, Client, Error, Push, ResumeEvents, ResumeReason, Settings};
+use shared::botcopy::{Client, Error, Push, ResumeEvents, Settings};
 use shared::ids::{BotcopyBotId, BotcopyUserId};
+use shared::model::session::{Channel, ResumeReason};
 use shared::secrets::{BotcopyKeys, Secrets};
 use shared::vault::Contents;
 

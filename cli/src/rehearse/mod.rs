@@ -9,12 +9,11 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::botpress::Install;
 use shared::clock::Timestamp;
 use shared::ids::ChatId;
 use shared::livechat::Caller;
+use shared::model::session::{Install, State};
 use shared::redacted::Redacted;
-use shared::store::State;
 
 use self::report::Report;
 use self::stage::{Opened, Stage, described, owner_of};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::ids::{ChatId, SessionId, ThreadId, UserId};
+use shared::model::session::State;
 use shared::redacted::Redacted;
-use shared::store::State;
 
 use super::stage::{Stage, described};
 use super::statements::Id;
@@ -250,7 +250,7 @@ async fn whisper(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
     let event_id = agent_sends(stage, scene, json!({"type": "message", "text": "after the note"})).await?;
     stage.delivered("text after a note", &scene.session_id, (&event_id, sent_at)).await?;
     let shown = stage.fate(&scene.session_id, &first).await?;
-    match shown.filter(|event| event.outcome == Some(shared::store::lane::Outcome::Delivered)) {
+    match shown.filter(|event| event.outcome == Some(shared::model::lane::Outcome::Delivered)) {
         None => stage.ok("note", "the user was not shown it", None),
         Some(_) => stage.failed("note", "the user was shown what agents wrote to each other"),
     }

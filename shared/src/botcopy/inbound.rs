@@ -3,9 +3,10 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::HistoryItem;
 use super::history::{self, Lean};
-use super::{Channel, HistoryItem};
 use crate::http::{DecodeError, Field, Noted, OddFields, decode};
+use crate::model::session::Channel;
 use crate::redacted::Redacted;
 use crate::text::is_blank;
 

@@ -15,13 +15,9 @@ pub use error::Error;
 pub use history::{Author, HistoryItem, Part};
 pub use inbound::{Answer, Call, EventType, Malformed, Proof, Said, UnverifiedCall};
 pub use push::{AgentProfile, Client, Push, Widget};
-pub use resume::{ResumeEvents, ResumeReason};
+pub use resume::ResumeEvents;
 
 use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
-
-use crate::ids::{BotcopyBotId, BotcopyUserId};
 
 /// Base URL of the API.
 pub const PUBLIC_API_URL: &str = "https://api.botcopy.com";
@@ -42,13 +38,4 @@ pub struct Settings {
     pub shows_typing: bool,
     /// What the bot does when it resumes.
     pub resume_events: ResumeEvents,
-}
-
-/// One user of one bot: what a push is addressed to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Channel {
-    /// The bot.
-    pub bot_id: BotcopyBotId,
-    /// The end user.
-    pub user_id: BotcopyUserId,
 }

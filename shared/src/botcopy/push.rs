@@ -3,8 +3,9 @@
 use ::http::{HeaderMap, Method, header};
 use serde_json::{Map, Value, json};
 
-use super::{Channel, Error, Result, ResumeReason, Settings};
+use super::{Error, Result, Settings};
 use crate::http::{Answer, Body, Call, Failure, Http, Request, sensitive, url};
+use crate::model::session::{Channel, ResumeReason};
 use crate::redacted::Redacted;
 
 /// How an agent appears in the widget.

@@ -2,24 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-/// Why a bot resumes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ResumeReason {
-    /// An agent has closed the chat, or LiveChat's router has.
-    AgentClosed,
-    /// No agent has come in time, or nobody was there after all.
-    NobodyCame,
-    /// LiveChat could not be reached.
-    #[default]
-    GivenUp,
-    /// Neither side has said anything for a long time.
-    Abandoned,
-    /// The session was ended from the user's side of the stack: by its operator, or by another start.
-    UserSide,
-}
+use crate::model::session::ResumeReason;
 
 impl ResumeReason {
     /// By what name the configuration knows it.

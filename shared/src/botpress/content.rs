@@ -6,85 +6,9 @@
 
 use serde_json::Value;
 
+use crate::model::message::{Button, Card, Content};
 use crate::redacted::Redacted;
 use crate::text::is_blank;
-
-/// What a message says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// `text`: a text; blank where nothing was said.
-    Text {
-        /// The text.
-        text: Redacted,
-    },
-    /// `markdown`: a text with Markdown marks.
-    Markdown {
-        /// The text.
-        markdown: Redacted,
-    },
-    /// A picture, a recording, a film or a document.
-    Media {
-        /// `image`, `audio`, `video` or `file`.
-        kind: String,
-        /// Where it is.
-        url: Redacted,
-        /// What it is called.
-        title: Option<Redacted>,
-    },
-    /// `location`: a place on the map.
-    Location {
-        /// `<latitude>,<longitude>`, in degrees.
-        coordinates: Redacted,
-        /// What it is called.
-        title: Option<Redacted>,
-        /// Its postal address.
-        address: Option<Redacted>,
-    },
-    /// `card`, and `carousel` with several.
-    Cards {
-        /// The cards, at least one.
-        cards: Vec<Card>,
-    },
-    /// `choice` and `dropdown`: a question with answers to pick from.
-    Choice {
-        /// The question; blank where there is none.
-        text: Redacted,
-        /// The labels of the answers.
-        options: Vec<Redacted>,
-    },
-    /// `bloc`: several messages in one, at least one.
-    Bloc {
-        /// The messages, in order.
-        items: Vec<Content>,
-    },
-    /// Any other type, and any type without its documented payload.
-    Other {
-        /// The message's type.
-        kind: String,
-    },
-}
-
-/// A heading with whatever stands below it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Card {
-    /// The heading; empty where there is none.
-    pub title: Redacted,
-    /// What stands below the heading.
-    pub subtitle: Option<Redacted>,
-    /// Where its picture is.
-    pub image_url: Option<Redacted>,
-    /// Its buttons.
-    pub buttons: Vec<Button>,
-}
-
-/// A button of a card.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Button {
-    /// What stands on it.
-    pub label: Redacted,
-    /// Where it leads, unless it only talks to the bot.
-    pub url: Option<Redacted>,
-}
 
 impl Content {
     /// Reads the payload of a message of type `kind`.

@@ -11,9 +11,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::{Install, forms};
+use super::forms;
 use crate::http::{DecodeError, decode, fit, repaired};
 use crate::ids::{GroupId, MAX_ID_BYTES};
+use crate::model::session::Install;
 use crate::redacted::Redacted;
 
 /// Where an inbound call comes from, and what it wants.

@@ -16,20 +16,16 @@ pub mod reply;
 mod runtime;
 pub mod signature;
 
-use serde::{Deserialize, Serialize};
+use crate::model::session::Install;
 
 pub use admin::{Admin, Integration, Interface, IssuedKey};
-pub use content::{Button, Card, Content};
 pub use context::{Configuration, Context, ContextError};
 pub use error::Error;
 pub use model::{Conversation, Message, NewEvent, NewMessage, NewUser, RegisterSchedule, User};
-pub use operation::{
-    Action, Author, HistoryItem, MessageCreated, Operation, OperationError, UNREAD_SPEAKER, WebhookReceived,
-};
+pub use operation::{Action, MessageCreated, Operation, OperationError, UNREAD_SPEAKER, WebhookReceived};
 pub use runtime::Runtime;
 
 use crate::http::Http;
-use crate::ids::{BotId, InstallId, IntegrationAlias, IntegrationId};
 use crate::redacted::Redacted;
 
 /// Base URL of the API.
@@ -43,27 +39,6 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Settings {
     /// Base of the API; [`PUBLIC_API_URL`] unless a test or the sandbox stands in.
     pub api_url: String,
-}
-
-/// One install of our integration on one bot: what an inbound call comes from, and what an outbound call is made for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Install {
-    /// The bot.
-    pub bot_id: BotId,
-    /// The version of our integration.
-    pub integration_id: IntegrationId,
-    /// The integration's name on the bot.
-    pub alias: IntegrationAlias,
-    /// The install itself.
-    pub install_id: InstallId,
-}
-
-impl Install {
-    /// Whether a public address, as Botpress tells it, is that of this install: its id is a part of the path.
-    pub fn is_reached_at(&self, webhook_url: &str) -> bool {
-        let address = webhook_url.split(['?', '#']).next().unwrap_or_default();
-        address.split('/').any(|part| part == self.install_id.as_str())
-    }
 }
 
 /// Botpress's API; clones share connections.

@@ -10,11 +10,12 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use super::{Configuration, Content, forms};
+use super::{Configuration, forms};
 use crate::clock::Timestamp;
 use crate::http::{DecodeError, Field, OddFields, read};
 use crate::ids::{ConversationId, MessageId, SessionId, UserId};
 use crate::media::carries_credential;
+use crate::model::message::{Author, Content, HistoryItem};
 use crate::redacted::Redacted;
 use crate::text::one_line;
 
@@ -119,31 +120,6 @@ impl fmt::Debug for Action {
             }
         }
     }
-}
-
-/// A message of the conversation before the handoff.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HistoryItem {
-    /// Somebody said something.
-    Message {
-        /// Who.
-        author: Author,
-        /// What.
-        content: Content,
-    },
-    /// An item without the documented form; kept, so that a transcript can show that something was there.
-    Unreadable,
-}
-
-/// Who wrote a message of the history.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Author {
-    /// The bot.
-    Bot,
-    /// An end user, by its mirror.
-    User(UserId),
-    /// An agent of an earlier session, where the platform keeps what agents said.
-    Agent,
 }
 
 /// A message for the agents: from the end user, or from the plugin itself.

@@ -7,11 +7,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{
-    Client, Conversation, Error, Install, Message, NewEvent, NewMessage, NewUser, RegisterSchedule, Result, User,
-};
+use super::{Client, Conversation, Error, Message, NewEvent, NewMessage, NewUser, RegisterSchedule, Result, User};
 use crate::http::{Answer, Body, Call, Failure, Request, sensitive, url};
 use crate::ids::{ConversationId, MessageId, UserId};
+use crate::model::session::Install;
 use crate::redacted::Redacted;
 use crate::telemetry;
 

@@ -7,14 +7,14 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, URL_SAFE_NO_PAD};
+use base64::{Engine, alphabet};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::clock::Timestamp;
+use crate::model::call::SignedCall;
 use crate::redacted::Redacted;
 
 const MAX_PARTS: usize = 6;
@@ -43,15 +43,6 @@ pub enum Rejection {
     /// We have no secret to compare with, or one that is empty or not base64: a mistake in our configuration.
     #[error("no usable signing secret is configured")]
     UnusableSecret,
-}
-
-/// What a signature covers: the moment and the body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedCall {
-    /// A fingerprint of both, the same for every form of the header; the body cannot be read from it.
-    pub id: String,
-    /// The time until which the signature is accepted.
-    pub valid_until: Timestamp,
 }
 
 impl SignedCall {

@@ -1,14 +1,14 @@
 //! What an event of LiveChat means for the bot.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::{AgentProfile, MessageContent, ToBot};
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, EventId, ThreadId, numbered};
 use crate::livechat::{Event, Thread, User, UserKind, Visibility, webhook};
-use crate::store::lane::Position;
-use crate::store::{ChatPointer, Disposition, Surroundings};
+use crate::model::lane::Position;
+use crate::model::session::{ChatPointer, Disposition, Session};
 
 /// One thing for the lane towards the bot.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,16 +20,17 @@ pub struct Intention {
 }
 
 impl Intention {
-    /// The same where it is as was seen `around`: a transfer to an agent who was announced before, and followed by another one, is
-    /// a return and no repeat; and a change that comes after another one was looked into is a change of its own, whatever it says.
-    pub fn seen_in(mut self, around: &Surroundings) -> Self {
-        let count = match (&self.content, &around.session) {
+    /// The same in this session, where `changes` says how often changes of each item have been looked into: a transfer to an agent who
+    /// was announced before, and followed by another one, is a return and no repeat; and a change that comes after another one was
+    /// looked into is a change of its own, whatever it says.
+    pub fn seen_in(mut self, session: Option<&Session>, changes: &HashMap<String, u64>) -> Self {
+        let count = match (&self.content, session) {
             (ToBot::Assigned { agent_id, is_transfer: true, .. }, Some(session))
                 if session.earlier_agents.iter().any(|earlier| earlier.agent_id == *agent_id) =>
             {
                 Some(u64::from(session.announcements))
             }
-            (ToBot::Correction { of, .. }, _) => around.changes.get(of).copied(),
+            (ToBot::Correction { of, .. }, _) => changes.get(of).copied(),
             _ => None,
         };
         if let Some(count) = count {

@@ -4,11 +4,10 @@ use super::split::{MAX_BYTES, split};
 use super::wording::Wording;
 use super::{ToAgent, voice};
 use crate::botcopy::{self, Part, ResumeEvents, Said};
-use crate::botpress::{Author, Button, Card, Content, HistoryItem};
 use crate::ids::UserId;
+use crate::model::lane::Position;
+use crate::model::message::{Author, Button, Card, Content, Heard, HistoryItem};
 use crate::redacted::Redacted;
-use crate::store::Heard;
-use crate::store::lane::Position;
 use crate::text::is_blank;
 
 /// What agents are shown of a call.

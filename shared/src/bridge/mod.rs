@@ -20,12 +20,11 @@ pub use content::{MediaKind, MessageContent};
 
 use serde::{Deserialize, Serialize};
 
-use crate::botcopy::ResumeReason;
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, ConversationId};
 use crate::livechat::User;
+use crate::model::session::{ResumeReason, Thread};
 use crate::redacted::Redacted;
-use crate::store::Thread;
 use crate::text::{is_blank, one_line};
 
 /// What waits in the lane towards LiveChat.

@@ -15,8 +15,8 @@ use super::split::{MAX_BYTES, split};
 use super::to_livechat;
 use super::voice::MARKS;
 use super::wording::Wording;
-use crate::botpress::{Author, Content, HistoryItem};
 use crate::ids::UserId;
+use crate::model::message::{Author, Content, HistoryItem};
 use crate::text::is_blank;
 
 /// How many fingerprints are kept of a user: several sessions' worth, and far below the size of a table's item.

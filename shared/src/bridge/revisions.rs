@@ -1,7 +1,7 @@
 //! Messages that were changed while they waited are shown as they are now, not first as they were.
 
 use super::{MessageContent, ToBot};
-use crate::store::lane::Waiting;
+use crate::model::lane::Waiting;
 
 /// Puts the last correction of each waiting message in its place, and nothing in the place of what was deleted or changed
 /// once more.
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
     use crate::bridge::MessageContent;
     use crate::clock::Timestamp;
-    use crate::store::lane::Position;
+    use crate::model::lane::Position;
 
     fn waiting(source_id: &str, content: ToBot) -> Waiting<ToBot> {
         let position = Position { at: Timestamp::from_unix_millis(0), source_id: source_id.to_owned() };

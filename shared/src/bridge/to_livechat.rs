@@ -3,10 +3,11 @@
 use super::split::{MAX_BYTES, beginning, split};
 use super::wording::Wording;
 use super::{Media, ToAgent, voice};
-use crate::botpress::{Button, Card, Content, MessageCreated};
+use crate::botpress::MessageCreated;
 use crate::media::carries_credential;
+use crate::model::lane::Position;
+use crate::model::message::{Button, Card, Content};
 use crate::redacted::Redacted;
-use crate::store::lane::Position;
 use crate::text::{is_blank, one_line};
 
 /// Room for what a remark of the bot platform is introduced with.

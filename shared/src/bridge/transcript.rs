@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::split::{MAX_BYTES, beginning};
 use super::wording::Wording;
 use super::{to_livechat, voice};
-use crate::botpress::{Author, HistoryItem};
 use crate::ids::UserId;
+use crate::model::message::{Author, HistoryItem};
 use crate::redacted::Redacted;
 use crate::text::is_blank;
 
@@ -112,7 +112,7 @@ mod tests {
     use std::sync::LazyLock;
 
     use super::*;
-    use crate::botpress::Content;
+    use crate::model::message::Content;
 
     fn item(author: Option<&str>, text: Option<&str>) -> HistoryItem {
         HistoryItem::Message {

@@ -44,9 +44,10 @@ use crate::http::{self, Http, OddFields};
 use crate::ids::GroupId;
 use crate::media::{Fetcher, Policy};
 use crate::metrics::{About, Metric, Metrics};
+use crate::model::lane::Lease;
+use crate::model::session::Session;
 use crate::odd::Reporter;
-use crate::store::lane::Lease;
-use crate::store::{Session, Table};
+use crate::store::Table;
 use crate::{aws, botpress, livechat, secrets};
 
 /// How long a vendor may take for one call; LiveChat itself gives up after 15 s, but its callers cannot wait for that.

@@ -3,28 +3,18 @@
 use std::time::Duration;
 
 use ::http::{HeaderMap, Method, header};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::error::TOKEN_CALL;
 use super::{Client, Error, Result};
 use crate::http::{Body, Call, Failure, Request, missing, sensitive, url};
 use crate::ids::CustomerId;
+use crate::model::user::Cookies;
 use crate::redacted::Redacted;
 
 const CUSTOMER_COOKIE: &str = "__lc_cid";
 const SECRET_COOKIE: &str = "__lc_cst";
-
-/// What makes the next token belong to the same customer; valid for two years from the last token.
-///
-/// Whoever has both can speak as this customer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cookies {
-    /// The value of `__lc_cid`: the customer's id.
-    pub customer_id: String,
-    /// The value of `__lc_cst`.
-    pub secret: Redacted,
-}
 
 /// A token to act as a customer with, and the customer it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]

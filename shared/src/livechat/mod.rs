@@ -23,7 +23,7 @@ use ::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use accounts::{Cookies, IssuedToken};
+pub use accounts::IssuedToken;
 pub use agent::Agent;
 pub use configuration::{
     AuthorType, Configuration, Group, NewWebhook, SourceType, WebhookFilters, WebhookRegistration,

@@ -4,18 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::Key;
 use super::{Result, Table};
-use crate::botpress::signature::SignedCall;
 use crate::clock::Timestamp;
-
-/// The first answer to a call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FirstAnswer {
-    /// What was made for it: the conversation of a start, or what tells one user of a mailbox from the others.
-    Given(String),
-    /// The sentence of a refusal for good.
-    Refused(String),
-}
+use crate::model::call::{FirstAnswer, SignedCall};
 
 /// Until when it is needed, in Unix seconds.
 #[derive(Serialize, Deserialize)]

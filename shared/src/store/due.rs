@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 use super::keys::{DUE_SHARD, Key};
-use super::lane::Lane;
-use super::timers::Timer;
 use super::transaction::Change;
-use super::{Item, MOST_READ_AT_ONCE, Platform, Result, Session, Table, text};
+use super::{Item, MOST_READ_AT_ONCE, Result, Table, text};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
+use crate::model::lane::{Lane, Timer};
+use crate::model::session::{Platform, Session};
 
 /// Something that may have been left undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

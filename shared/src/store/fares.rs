@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::keys::Key;
-use super::lane::{Fares, Lane};
 use super::{Result, Table};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
+use crate::model::lane::{Fares, Lane};
 
 /// Every live session is due for something within this time.
 const OUTLOOK: Duration = Duration::from_secs(960);

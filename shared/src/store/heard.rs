@@ -2,25 +2,17 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::keys::Key;
 use super::transaction::Change;
 use super::{Result, Table, number, text};
 use crate::clock::Timestamp;
 use crate::ids::UserId;
+use crate::model::message::Heard;
 
 /// How long a record of something said outlives its use; DynamoDB takes its time to delete in any case.
 const KEPT: Duration = Duration::from_secs(3_600);
-
-/// Something that a user said, as it was heard first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Heard {
-    /// When.
-    pub heard_at: Timestamp,
-    /// The id that stands for it.
-    pub source_id: String,
-}
 
 /// The last of it.
 #[derive(Deserialize)]

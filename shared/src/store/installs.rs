@@ -2,8 +2,8 @@
 
 use super::keys::{INSTALLS, Key};
 use super::{Result, Table};
-use crate::botpress::Install;
 use crate::ids::InstallId;
+use crate::model::session::Install;
 
 impl Table {
     /// Records a registered install.

@@ -6,9 +6,10 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::keys::Key;
 use super::transaction::Change;
-use super::{Item, Result, Session, Table, number, text};
+use super::{Item, Result, Table, number, text};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
+use crate::model::session::Session;
 
 /// How many records are written at once.
 const AT_ONCE: usize = 16;

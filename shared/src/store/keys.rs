@@ -36,10 +36,9 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::lane::{Lane, Position};
-use super::timers::Timer;
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, ChatId, ConversationId, GroupId, InstallId, SessionId, UserId};
+use crate::model::lane::{Lane, Position, Timer};
 
 /// The primary key of one item.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,10 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::keys::{DUE_SHARD, Key};
-use super::lane::{
-    Accepted, Arrival, Completed, Contents, Done, Failing, Failure, Known, Lane, Lease, Occupancy, Outcome, Position,
-    Reason, Tally, Unread, Waiting, in_order,
-};
+use super::lane::{Contents, Unread, in_order};
 use super::operator::Raw;
 use super::retry::Tries;
 use super::surroundings::occupancy_of;
@@ -20,6 +17,10 @@ use super::transaction::{Attempt, Change, Outcome as Refusable, Transaction};
 use super::{Item, Result, Table, has_expired, number, text};
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, UserId};
+use crate::model::lane::{
+    Accepted, Arrival, Completed, Done, Failing, Failure, Known, Lane, Lease, Occupancy, Outcome, Position, Reason,
+    Tally, Waiting,
+};
 
 /// Position of the trail in the transaction of [`Table::accept`].
 pub(super) const TRAIL_WRITE: usize = 0;

@@ -33,19 +33,14 @@ mod users;
 mod waits;
 
 pub use agents::Agent;
-pub use calls::FirstAnswer;
 pub use doors::{Door, TurnedAway};
 pub use due::{Due, Sweeps};
 pub use gates::{Closure, Limits, Passage, TRIAL_EVERY, Trouble, VendorState};
-pub use heard::Heard;
 pub use keeping::KEPT_AGAIN_AFTER;
 pub use operator::{Erased, Kept, LifeEvent, Parked};
 pub use ratings::Rating;
-pub use records::{DayOfRecords, Disposition, Ending, Record, Said, hashed};
-pub use sessions::{AgentTold, ChatPointer, Claim, ConversationPointer, Platform, Session, State, Thread};
+pub use records::{DayOfRecords, Ending, Record, Said, hashed};
 pub use surroundings::{Surroundings, Wanted};
-pub use timers::Timer;
-pub use users::{Customer, Introduction, Profile, User};
 
 use std::collections::HashMap;
 

@@ -3,12 +3,13 @@
 use serde::Serialize;
 
 use super::keys::Key;
-use super::lane::{Accepted, Arrival, Lease, Occupancy};
 use super::lanes::{ARRIVAL_WRITES, Way, entrance};
 use super::transaction::{Attempt, Change, Transaction};
-use super::{ConversationPointer, Result, Session, State, Table, number, text, value};
+use super::{Result, Table, number, text, value};
 use crate::clock::Timestamp;
 use crate::ids::ConversationId;
+use crate::model::lane::{Accepted, Arrival, Lease, Occupancy};
+use crate::model::session::{ConversationPointer, Session, State};
 
 /// Position of the session in the transaction, behind the writes of an arrival.
 const SESSION_WRITE: usize = ARRIVAL_WRITES;

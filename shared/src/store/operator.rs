@@ -9,11 +9,13 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 
 use super::keys::{DUE_SHARD, Key};
-use super::lane::{Lane, Outcome, Position};
 use super::transaction::Change;
-use super::{Item, Result, Session, State, Table, User, has_expired, number, text};
+use super::{Item, Result, Table, has_expired, number, text};
 use crate::clock::Timestamp;
 use crate::ids::{BotcopyBotId, SessionId, UserId};
+use crate::model::lane::{Lane, Outcome, Position};
+use crate::model::session::{Session, State};
+use crate::model::user::User;
 
 /// Is told how many items have been looked at so far.
 pub type Seen<'a> = &'a mut (dyn FnMut(usize) + Send);

@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::keys::Key;
-use super::lane::{Lane, Position};
 use super::transaction::Change;
 use super::{Result, Table, value};
 use crate::ids::SessionId;
+use crate::model::lane::{Lane, Position};
 
 impl Table {
     /// Replaces the content of a waiting item by one that says how far its delivery is; what has left its lane stays gone.

@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::keys::Key;
-use super::lane::{Lane, Tally};
-use super::{Item, Platform, Result, Session, Table, text};
-use crate::botcopy::ResumeReason;
+use super::{Item, Result, Table, text};
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, InstallId, SessionId, UserId};
+use crate::model::lane::{Lane, Tally};
+use crate::model::session::{Disposition, Platform, ResumeReason, Session};
 
 /// What a session leaves at its end; a session has one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,17 +63,6 @@ pub struct Record {
     pub thread_was_read: bool,
     /// When it is deleted, in Unix seconds.
     pub expires_at: i64,
-}
-
-/// What the thread that an end has read tells of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Disposition {
-    /// The thread's tags.
-    pub tags: Vec<String>,
-    /// The user's rating: 0 or 1.
-    pub rating: Option<u64>,
-    /// `agent`, `customer` or `livechat`, where the thread says it.
-    pub ended_by: Option<&'static str>,
 }
 
 /// How a session ends.

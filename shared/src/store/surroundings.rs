@@ -5,12 +5,12 @@ use std::collections::{HashMap, HashSet};
 use serde::Deserialize;
 
 use super::keys::Key;
-use super::lane::{Lane, Occupancy, Tally};
-use super::{
-    ChatPointer, ConversationPointer, Item, MOST_READ_AT_ONCE, Result, Session, Table, User, VendorState, has_expired,
-};
+use super::{Item, MOST_READ_AT_ONCE, Result, Table, VendorState, has_expired};
 use crate::clock::Timestamp;
 use crate::ids::{ChatId, ConversationId, SessionId, UserId};
+use crate::model::lane::{Lane, Occupancy, Tally};
+use crate::model::session::{ChatPointer, ConversationPointer, Session};
+use crate::model::user::User;
 
 /// Of what somebody who has something for a lane wants to know.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,5 @@
 //! Timers of sessions: what is to be done at a certain time even if nothing happens.
 
-use std::fmt;
-
 use serde::Serialize;
 
 use super::keys::{DUE_SHARD, Key};
@@ -9,31 +7,7 @@ use super::transaction::Change;
 use super::{Result, Table, text};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
-
-/// What a session is looked at for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timer {
-    /// The bot's pause has to be renewed before it lapses.
-    Pause,
-    /// Nobody has taken the session for too long.
-    Assignment,
-}
-
-impl Timer {
-    /// The timer with this name.
-    pub(super) fn parse(name: &str) -> Option<Self> {
-        [Self::Pause, Self::Assignment].into_iter().find(|timer| timer.to_string() == name)
-    }
-}
-
-impl fmt::Display for Timer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Pause => "pause",
-            Self::Assignment => "assignment",
-        })
-    }
-}
+use crate::model::lane::Timer;
 
 #[derive(Serialize)]
 struct TimerRecord {

@@ -1,11 +1,11 @@
 //! Trails: what is known of an item after it has left its lane.
 
 use super::keys::Key;
-use super::lane::{Lane, Trail};
 use super::transaction::Change;
 use super::{Result, Table, number, text};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
+use crate::model::lane::{Lane, Trail};
 
 impl Table {
     /// Reads what is known of the item with this source id.

@@ -2,103 +2,13 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::heard::Heard;
 use super::keys::Key;
 use super::transaction::Change;
 use super::{Result, Table, number, text, value};
 use crate::clock::Timestamp;
-use crate::ids::{ChatId, CustomerId, SessionId, ThreadId, UserId};
-use crate::livechat::Cookies;
-use crate::redacted::Redacted;
-
-/// An end user of a bot, from their first escalation on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct User {
-    /// The bot platform's id of the user.
-    pub user_id: UserId,
-    /// How agents see the user.
-    #[serde(default)]
-    pub profile: Profile,
-    /// What LiveChat has been told, so that it is told again only when it changes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub profile_sent: Option<Introduction>,
-    /// The LiveChat customer who speaks for this user.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub customer: Option<Customer>,
-    /// The customer's only chat, once there was a session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub chat_id: Option<ChatId>,
-    /// The thread of the latest session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub thread_id: Option<ThreadId>,
-    /// Until when a call may close the open thread of the chat, whichever that is then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub closing_until: Option<Timestamp>,
-    /// How many users of the bot stand behind this one; several can where e-mail addresses count as identities.
-    #[serde(default)]
-    pub upstream_users: u32,
-    /// The session that the user is in, or was in last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub session_id: Option<SessionId>,
-}
-
-impl User {
-    /// Somebody of whom nothing but the id is known.
-    pub fn unknown(user_id: &UserId) -> Self {
-        Self {
-            user_id: user_id.clone(),
-            profile: Profile::default(),
-            profile_sent: None,
-            customer: None,
-            chat_id: None,
-            thread_id: None,
-            closing_until: None,
-            upstream_users: 0,
-            session_id: None,
-        }
-    }
-}
-
-/// What agents are shown of an end user.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Profile {
-    /// Display name.
-    pub name: Redacted,
-    /// E-mail address; a synthetic one is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub email: Option<Redacted>,
-    /// Address of a picture.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub picture_url: Option<Redacted>,
-}
-
-/// What LiveChat is told of an end user.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Introduction {
-    /// Who it is.
-    #[serde(flatten)]
-    pub profile: Profile,
-    /// Where they come from, and what else agents shall know, as name and value.
-    #[serde(default)]
-    pub session_fields: Vec<(String, Redacted)>,
-}
-
-/// A LiveChat customer and the means to act as them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Customer {
-    /// The customer, for life.
-    pub customer_id: CustomerId,
-    /// Renew the token for this very customer; valid for two years after their last use.
-    pub cookies: Cookies,
-    /// Bearer token of the Customer Chat API.
-    pub access_token: Redacted,
-    /// When the token was issued.
-    pub issued_at: Timestamp,
-    /// When the token stops working.
-    pub expires_at: Timestamp,
-}
+use crate::ids::UserId;
+use crate::model::message::Heard;
+use crate::model::user::{Customer, Introduction, Profile, User};
 
 impl Table {
     /// Reads an end user.

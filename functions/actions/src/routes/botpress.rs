@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
-use shared::botpress::signature::SignedCall;
 use shared::botpress::{Action, Configuration, Context, Operation, WebhookReceived, reply};
 use shared::clock::Timestamp;
 use shared::gateway::{Request, text};
 use shared::handoff::{Availability, BotpressProof, Handoff, RateRequest, Rejection, ReportRequest, StartRequest};
 use shared::ids::{ConversationId, SessionId, UserId};
-use shared::store::{FirstAnswer, Platform, Profile};
+use shared::model::call::{FirstAnswer, SignedCall};
+use shared::model::session::Platform;
+use shared::model::user::Profile;
 use shared::telemetry;
 
 use crate::answer;

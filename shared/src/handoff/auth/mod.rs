@@ -7,12 +7,13 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use crate::botcopy::{self, UnverifiedCall};
-use crate::botpress::signature::{self, SignedCall};
+use crate::botpress::signature;
 use crate::clock::Timestamp;
 use crate::handoff::Handoff;
 use crate::handoff::vendors::limits::{BOTCOPY, BOTPRESS, LIVECHAT};
 use crate::http::OddFields;
 use crate::livechat::webhook::{self, Event, UnverifiedDelivery};
+use crate::model::call::SignedCall;
 use crate::secrets::{self, Versions};
 
 /// Why a call is turned away; none of it is told to the caller.

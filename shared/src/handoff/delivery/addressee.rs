@@ -5,8 +5,9 @@ use crate::handoff::inbox::content::Delivered;
 use crate::handoff::vendors::customer::AsCustomer;
 use crate::handoff::{Error, Handoff, Result};
 use crate::livechat::NewEvent;
-use crate::store::lane::Waiting;
-use crate::store::{Session, Thread, User};
+use crate::model::lane::Waiting;
+use crate::model::session::{Session, Thread};
+use crate::model::user::User;
 
 /// The thread of a session, and the user in whose name we write there.
 #[derive(Debug)]

@@ -13,9 +13,10 @@ use crate::handoff::vendors::credentials::call;
 use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result};
 use crate::ids::ChatId;
 use crate::livechat::NewEvent;
+use crate::model::lane::{Failing, Fares, Waiting};
+use crate::model::session::{Platform, Session};
+use crate::model::user::User;
 use crate::redacted::Redacted;
-use crate::store::lane::{Failing, Fares, Waiting};
-use crate::store::{Platform, Session, User};
 
 /// For how long an item fails before it is judged, and how often at least.
 const FAILS_FOR: Duration = Duration::from_secs(30);

@@ -10,8 +10,9 @@ use crate::handoff::{Error, Handoff, Result, VENDOR_TIMEOUT};
 use crate::ids::UserId;
 use crate::livechat::ChatOverview;
 use crate::metrics::{About, Metric};
-use crate::store::lane::Waiting;
-use crate::store::{Ending, Record, Session, State, Thread};
+use crate::model::lane::Waiting;
+use crate::model::session::{Session, State, Thread};
+use crate::store::{Ending, Record};
 use crate::telemetry;
 
 /// What each side has answered to being told that a session is over.

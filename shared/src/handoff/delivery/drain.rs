@@ -15,10 +15,11 @@ use crate::handoff::vendors::limits::{hurried, while_held};
 use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result, lease_until};
 use crate::ids::SessionId;
 use crate::metrics::Metric;
-use crate::store::lane::{
-    Accepted, Completed, Contents, Done, Failing, Failure, Known, Lease, Occupancy, Outcome, Waiting,
-};
-use crate::store::{Session, State, Surroundings, User, Wanted};
+use crate::model::lane::{Accepted, Completed, Done, Failing, Failure, Known, Lease, Occupancy, Outcome, Waiting};
+use crate::model::session::{Session, State};
+use crate::model::user::User;
+use crate::store::lane::Contents;
+use crate::store::{Surroundings, Wanted};
 use crate::telemetry;
 
 /// For how long a failure is taken for a blip by somebody who waits for an answer: most are gone half a second later.

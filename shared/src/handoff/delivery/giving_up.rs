@@ -1,12 +1,11 @@
 //! What the service says to a bot of its own accord, and sessions that it gives up.
 
-use crate::botcopy::ResumeReason;
 use crate::bridge::ToBot;
 use crate::bridge::decide::end_of;
 use crate::clock::Timestamp;
 use crate::handoff::{Error, Handoff, Result, lease_until};
-use crate::store::lane::{Accepted, Position};
-use crate::store::{Session, State};
+use crate::model::lane::{Accepted, Position};
+use crate::model::session::{ResumeReason, Session, State};
 
 impl Handoff {
     /// Gives a session up, started or not: the user is told why, the bot resumes, and LiveChat's side is closed.

@@ -10,9 +10,10 @@ use crate::handoff::vendors::limits::patiently;
 use crate::handoff::{Error, Handoff, Result};
 use crate::livechat::NewEvent;
 use crate::media::{self, Download};
+use crate::model::lane::Waiting;
+use crate::model::session::Session;
+use crate::model::user::User;
 use crate::redacted::Redacted;
-use crate::store::lane::Waiting;
-use crate::store::{Session, User};
 use crate::text::one_line;
 
 /// How many downloads may fail before the link is sent instead.

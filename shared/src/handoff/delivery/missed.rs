@@ -13,8 +13,8 @@ use crate::handoff::inbox::content::Content as _;
 use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result, lease_until};
 use crate::ids::SessionId;
 use crate::livechat::Chat;
-use crate::store::lane::{Accepted, Lease, Position};
-use crate::store::{ChatPointer, Disposition, Session, Thread};
+use crate::model::lane::{Accepted, Lease, Position};
+use crate::model::session::{ChatPointer, Disposition, Session, Thread};
 
 /// How long a thread may be silent before it is read.
 pub(crate) const SILENCE: Duration = Duration::from_secs(60);

@@ -4,8 +4,10 @@ use crate::bridge::decide::without_agent;
 use crate::handoff::inbox::content::{Attempt, Content, Delivered, Look, about};
 use crate::handoff::{Error, Handoff, Result};
 use crate::metrics::Metric;
-use crate::store::lane::{Contents, Lease, Reason, Waiting};
-use crate::store::{Session, User};
+use crate::model::lane::{Lease, Reason, Waiting};
+use crate::model::session::Session;
+use crate::model::user::User;
+use crate::store::lane::Contents;
 use crate::telemetry;
 
 impl Handoff {

@@ -13,8 +13,10 @@ use crate::handoff::vendors::limits::{Gate, LIVECHAT};
 use crate::handoff::{DELIVERY_TIME, Handoff, Result};
 use crate::ids::UserId;
 use crate::livechat::NewEvent;
-use crate::store::lane::{Lane, Waiting};
-use crate::store::{Ending, Session, State, User};
+use crate::model::lane::{Lane, Waiting};
+use crate::model::session::{Session, State};
+use crate::model::user::User;
+use crate::store::Ending;
 
 /// How often a start that is still running is looked at.
 pub(super) const STARTING_PAUSE: Duration = Duration::from_millis(500);

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::close::Told;
 use super::platform;
 use super::to_agent::STARTING_PAUSE;
-use crate::botcopy::ResumeReason;
 use crate::bridge::decide::{self, NotThere};
 use crate::bridge::{MessageContent, ToAgent, ToBot, revisions};
 use crate::clock::Timestamp;
@@ -13,8 +12,10 @@ use crate::handoff::inbox::content::{Attempt, Content, Delay, Delivered, Look};
 use crate::handoff::vendors::limits::{BOTCOPY, BOTPRESS, Gate, LIVECHAT};
 use crate::handoff::{Error, Handoff, Result};
 use crate::ids::{AgentId, ConversationId};
-use crate::store::lane::{Lane, Outcome, Position, Waiting};
-use crate::store::{Disposition, Ending, Session, State, User};
+use crate::model::lane::{Lane, Outcome, Position, Waiting};
+use crate::model::session::{Disposition, ResumeReason, Session, State};
+use crate::model::user::User;
+use crate::store::Ending;
 
 /// How often an end waits for the thread to be readable.
 const READINGS_BEFORE_END: u32 = 3;

@@ -14,8 +14,9 @@ use crate::handoff::vendors::limits::hurried;
 use crate::handoff::{Error, Handoff, Result, fresh_holder, lease_until};
 use crate::ids::{GroupId, ThreadId, UserId};
 use crate::livechat::NewEvent;
-use crate::store::lane::Position;
-use crate::store::{ChatPointer, Heard, Session, State, Thread};
+use crate::model::lane::Position;
+use crate::model::message::Heard;
+use crate::model::session::{ChatPointer, Session, State, Thread};
 
 /// How often a start that may take the thread over is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -5,8 +5,10 @@ use crate::clock::Timestamp;
 use crate::handoff::{Handoff, Result};
 use crate::ids::SessionId;
 use crate::metrics::Metric;
-use crate::store::lane::{Accepted, Arrival, Contents, Lease, Occupancy, Position, Waiting};
-use crate::store::{Session, Surroundings};
+use crate::model::lane::{Accepted, Arrival, Lease, Occupancy, Position, Waiting};
+use crate::model::session::Session;
+use crate::store::Surroundings;
+use crate::store::lane::Contents;
 
 /// Items that are durable.
 #[derive(Debug)]

@@ -8,8 +8,11 @@ use crate::handoff::vendors::limits::Gate;
 use crate::handoff::{Handoff, Result};
 use crate::ids::{SessionId, UserId};
 use crate::metrics::About;
-use crate::store::lane::{Contents, Lane, Outcome, Reason, Waiting};
-use crate::store::{ConversationPointer, Session, Surroundings, User, Wanted};
+use crate::model::lane::{Lane, Outcome, Reason, Waiting};
+use crate::model::session::{ConversationPointer, Session};
+use crate::model::user::User;
+use crate::store::lane::Contents;
+use crate::store::{Surroundings, Wanted};
 
 /// What one lane carries, and how it reaches the other side.
 pub(crate) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {

@@ -12,7 +12,9 @@ use super::content::{Content, Whose};
 use crate::bridge::{ToAgent, ToBot};
 use crate::handoff::{Handoff, Result};
 use crate::ids::{ChatId, ConversationId, SessionId, UserId};
-use crate::store::{ChatPointer, ConversationPointer, Session, State, Surroundings, User};
+use crate::model::session::{ChatPointer, ConversationPointer, Session, State};
+use crate::model::user::User;
+use crate::store::Surroundings;
 
 /// How many of a kind a process remembers, far more than it has under its hands at a time; then it begins anew.
 const MOST_REMEMBERED: usize = 1_000;

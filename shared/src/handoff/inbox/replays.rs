@@ -1,8 +1,7 @@
 //! Replays: the same signed call once more, for as long as its signature is valid.
 
-use crate::botpress::signature::SignedCall;
 use crate::handoff::{Error, Handoff, Result};
-use crate::store::FirstAnswer;
+use crate::model::call::{FirstAnswer, SignedCall};
 
 impl Handoff {
     /// What a call was answered with before; none for a call that is new, or not signed.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::handoff::{Error, Handoff, Result, VENDOR_TIMEOUT, fresh_holder};
-use crate::store::{Claim, Session};
+use crate::model::session::{Claim, Session};
 
 /// How long a claimant may stay silent before somebody else takes the start over.
 const CLAIM_TIME: Duration = Duration::from_secs(20);

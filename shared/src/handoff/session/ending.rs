@@ -6,8 +6,9 @@ use crate::handoff::inbox::content::Content;
 use crate::handoff::{Error, Handoff, Result, lease_until};
 use crate::ids::SessionId;
 use crate::metrics::{About, Metric};
-use crate::store::lane::{Occupancy, Position};
-use crate::store::{Ending, Session, State};
+use crate::model::lane::{Occupancy, Position};
+use crate::model::session::{Session, State};
+use crate::store::Ending;
 
 /// Whether a start may have opened something at LiveChat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,13 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::opening::OPENING;
-use crate::botpress::{Author, HistoryItem};
 use crate::bridge::news::{self, Said};
 use crate::handoff::{Error, Handoff, Result};
 use crate::ids::UserId;
 use crate::livechat::{Content, Event};
+use crate::model::message::{Author, HistoryItem};
+use crate::model::session::Thread;
+use crate::model::user::User;
 use crate::redacted::Redacted;
-use crate::store::{Thread, User};
 
 /// How many people of a group chat are looked up by name.
 const MOST_NAMES: usize = 10;

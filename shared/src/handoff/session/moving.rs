@@ -11,8 +11,8 @@ use crate::handoff::delivery::drain::Patience;
 use crate::handoff::delivery::platform;
 use crate::handoff::{Handoff, Result, lease_until};
 use crate::ids::{ConversationId, SessionId};
-use crate::store::lane::{Accepted, Position};
-use crate::store::{AgentTold, Session};
+use crate::model::lane::{Accepted, Position};
+use crate::model::session::{AgentTold, Session};
 use crate::telemetry;
 
 impl Handoff {

@@ -13,8 +13,9 @@ use crate::handoff::vendors::doubt::next_look;
 use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result};
 use crate::ids::ChatId;
 use crate::livechat::{self, ChatOverview, GroupStatus, NewChat, NewEvent};
+use crate::model::session::{Session, Thread};
+use crate::model::user::{Introduction, User};
 use crate::redacted::Redacted;
-use crate::store::{Introduction, Session, Thread, User};
 use crate::text::is_blank;
 
 /// What the custom id of a session's first event begins with.

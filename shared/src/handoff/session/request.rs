@@ -6,16 +6,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-use crate::botpress::signature::SignedCall;
-use crate::botpress::{Author, HistoryItem};
 use crate::bridge::to_livechat;
 use crate::bridge::transcript::Opening;
 use crate::bridge::wording::Wording;
 use crate::clock::Timestamp;
 use crate::http::cap;
 use crate::ids::{GroupId, UserId};
+use crate::model::call::SignedCall;
+use crate::model::message::{Author, HistoryItem};
+use crate::model::session::Platform;
+use crate::model::user::{Introduction, User};
 use crate::redacted::Redacted;
-use crate::store::{Introduction, Platform, User};
 
 /// LiveChat's limit.
 const MOST_FIELDS: usize = 100;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::ending::MayBeOpen;
 use super::request::{StartRequest, spoken};
-use crate::botcopy::ResumeReason;
 use crate::bridge::{ToBot, news, wording};
 use crate::clock::Timestamp;
 use crate::handoff::delivery::missed::SILENCE;
@@ -13,8 +12,9 @@ use crate::handoff::vendors::customer::AsCustomer;
 use crate::handoff::{Error, Handoff, Result};
 use crate::ids::{ConversationId, SessionId};
 use crate::metrics::{About, Metric};
-use crate::store::lane::Position;
-use crate::store::{ChatPointer, Introduction, Session, State, Thread, User};
+use crate::model::lane::Position;
+use crate::model::session::{ChatPointer, ResumeReason, Session, State, Thread};
+use crate::model::user::{Introduction, User};
 use crate::telemetry;
 
 /// How often somebody who waits for a start looks how far it has come.

@@ -9,7 +9,8 @@ use crate::clock::Timestamp;
 use crate::handoff::delivery::missed::SILENCE;
 use crate::handoff::inbox::content::Content as _;
 use crate::handoff::{Handoff, Result};
-use crate::store::{Due, KEPT_AGAIN_AFTER, Session, State};
+use crate::model::session::{Session, State};
+use crate::store::{Due, KEPT_AGAIN_AFTER};
 
 /// The longest time between two readings of a thread that stays silent; each call is billed.
 const LONGEST_SILENCE: Duration = Duration::from_secs(960);

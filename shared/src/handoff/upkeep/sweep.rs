@@ -14,8 +14,9 @@ use crate::handoff::vendors::limits::{BOTCOPY, BOTPRESS, LIVECHAT};
 use crate::handoff::{DELIVERY_TIME, Handoff, Result, fresh_holder};
 use crate::ids::SessionId;
 use crate::metrics::{About, Metric};
-use crate::store::lane::Lane;
-use crate::store::{Due, Platform, Timer};
+use crate::model::lane::{Lane, Timer};
+use crate::model::session::Platform;
+use crate::store::Due;
 
 /// How much one look at the index brings: far more than is ever due, and a hundred bytes each.
 const MOST_LISTED: i32 = 100_000;

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use crate::botcopy::ResumeReason;
 use crate::bridge::ToBot;
 use crate::clock::Timestamp;
 use crate::handoff::delivery::platform::Renewed;
 use crate::handoff::inbox::content::Content as _;
 use crate::handoff::{Error, Handoff, Result};
-use crate::store::lane::Position;
-use crate::store::{Session, State, Timer};
+use crate::model::lane::{Position, Timer};
+use crate::model::session::{ResumeReason, Session, State};
 
 /// When a timer is looked at again while its session is still being started, or while what it led to is under way.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use super::limits::Door;
-use crate::botcopy::{self, Channel};
-use crate::botpress::{self, Install};
 use crate::handoff::{Handoff, Result};
-use crate::livechat;
+use crate::model::session::{Channel, Install};
 use crate::redacted::Redacted;
 use crate::secrets::Versions;
+use crate::{botcopy, botpress, livechat};
 
 /// Makes a vendor call, not before the time the vendor named; when the credential is refused, gets a new one and calls
 /// once more.

@@ -7,7 +7,8 @@ use super::limits::Door;
 use crate::handoff::{Error, Handoff, Result};
 use crate::ids::UserId;
 use crate::livechat::{self, ChatOverview};
-use crate::store::{Customer, Session, User};
+use crate::model::session::Session;
+use crate::model::user::{Cookies, Customer, User};
 
 /// A token is renewed when less than this part of its lifetime is left.
 const RENEW_BELOW: u32 = 10;
@@ -117,7 +118,7 @@ impl Handoff {
         Ok(self.table.put_customer(user_id, lost, self.customer_of(issued, cookies)).await?)
     }
 
-    async fn issue_token(&self, cookies: Option<&livechat::Cookies>) -> Result<livechat::IssuedToken> {
+    async fn issue_token(&self, cookies: Option<&Cookies>) -> Result<livechat::IssuedToken> {
         let mut passed = self.gates.livechat.door(ACCOUNTS).pass().await?;
         fail_point!(Before, "vendor issue_customer_token");
         let issued = passed.answer(self.livechat.issue_customer_token(cookies)).await;
@@ -125,7 +126,7 @@ impl Handoff {
         passed.note(issued?).await
     }
 
-    fn customer_of(&self, issued: livechat::IssuedToken, cookies: livechat::Cookies) -> Customer {
+    fn customer_of(&self, issued: livechat::IssuedToken, cookies: Cookies) -> Customer {
         let now = self.clock.now();
         Customer {
             customer_id: issued.customer_id,

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::handoff::{Error, Handoff, Result};
-use crate::store::Session;
-use crate::store::lane::Waiting;
+use crate::model::lane::Waiting;
+use crate::model::session::Session;
 
 /// How long LiveChat may be at work on a call: 15 s by its documentation, and one for the way there.
 pub(crate) const AT_WORK: Duration = Duration::from_secs(16);

@@ -5,7 +5,8 @@ use crate::bridge::AgentProfile;
 use crate::handoff::{Error, Handoff, Result};
 use crate::ids::{AgentId, ChatId, EventId, numbered};
 use crate::livechat::{Chat, NewEvent};
-use crate::store::{Session, Thread, User};
+use crate::model::session::{Session, Thread};
+use crate::model::user::User;
 
 impl Handoff {
     /// Whether an agent takes part in the session's chat now.

@@ -7,15 +7,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-use crate::botpress::signature::SignedCall;
-use crate::botpress::{Install, NewUser, User};
+use crate::botpress::{NewUser, User};
 use crate::bridge::identity::{Identity, identify};
 use crate::handoff::vendors::credentials::call;
 use crate::handoff::{Handoff, Result, fresh_holder};
 use crate::http::cap;
 use crate::ids::UserId;
+use crate::model::call::{FirstAnswer, SignedCall};
+use crate::model::message::Heard;
+use crate::model::session::{Install, State};
+use crate::model::user::Profile;
 use crate::redacted::Redacted;
-use crate::store::{FirstAnswer, Heard, Profile, State};
 
 /// What Botpress keeps of a name.
 const MAX_NAME_CHARS: usize = 200;

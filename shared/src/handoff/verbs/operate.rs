@@ -1,14 +1,14 @@
 //! What an operator does by hand: deliver again, end a session.
 
-use crate::botcopy::ResumeReason;
 use crate::bridge::{ToAgent, ToBot};
 use crate::clock::Timestamp;
 use crate::handoff::delivery::platform;
 use crate::handoff::session::ending::MayBeOpen;
 use crate::handoff::{Error, Handoff, Result};
 use crate::ids::SessionId;
-use crate::store::lane::{Lane, Outcome};
-use crate::store::{Parked, Session, State};
+use crate::model::lane::{Lane, Outcome};
+use crate::model::session::{ResumeReason, Session, State};
+use crate::store::Parked;
 
 /// What came of trying a parked item again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]

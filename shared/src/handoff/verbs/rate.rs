@@ -2,14 +2,13 @@
 
 use serde::Serialize;
 
-use crate::botpress::Install;
 use crate::handoff::vendors::credentials::call;
 use crate::handoff::vendors::doubt::AT_WORK;
 use crate::handoff::{Error, Handoff, Result};
 use crate::http::cap;
 use crate::ids::{ConversationId, UserId};
+use crate::model::session::{Install, Platform, Session, Thread};
 use crate::redacted::Redacted;
-use crate::store::{Platform, Session, Thread};
 
 /// Longer comments are cut: LiveChat documents no limit, and this is far more than a user writes.
 const MAX_COMMENT_CHARS: usize = 2_000;

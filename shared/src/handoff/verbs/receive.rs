@@ -15,8 +15,9 @@ use crate::handoff::vendors::limits::LIVECHAT;
 use crate::handoff::{DELIVERY_TIME, Handoff, Result, lease_until};
 use crate::ids::{ChatId, ThreadId};
 use crate::livechat::webhook::Event;
-use crate::store::lane::Occupancy;
-use crate::store::{ChatPointer, State, Surroundings, Thread};
+use crate::model::lane::Occupancy;
+use crate::model::session::{ChatPointer, State, Thread};
+use crate::store::Surroundings;
 
 /// How long an event may arrive before the start that opened its thread has recorded the thread.
 const START_HEAD_START: Duration = Duration::from_secs(1);
@@ -107,8 +108,10 @@ impl Handoff {
             return Ok(Received::Ignored);
         }
         let lease = lease_until(deadline);
-        let intentions: Vec<_> =
-            intentions.into_iter().map(|intention| intention.seen_in(&around).into_item()).collect();
+        let intentions: Vec<_> = intentions
+            .into_iter()
+            .map(|intention| intention.seen_in(around.session.as_ref(), &around.changes).into_item())
+            .collect();
         let intake = self.accept_seeing(around, &pointer.session_id, intentions, &lease).await?;
         self.drain_accepted::<ToBot>(whose, intake, &lease, deadline).await;
         Ok(Received::Accepted)

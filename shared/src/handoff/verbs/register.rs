@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::botpress::{Install, RegisterSchedule};
+use crate::botpress::RegisterSchedule;
 use crate::bridge::webhooks;
 use crate::handoff::vendors::credentials::call;
 use crate::handoff::{Error, Handoff, Result};
 use crate::ids::{GroupId, UserId, WebhookRegistrationId};
 use crate::livechat::{GroupStatus, NewWebhook, WebhookRegistration};
+use crate::model::session::Install;
+use crate::model::user::Profile;
 use crate::redacted::Redacted;
-use crate::store::Profile;
 
 /// The customer that checks are made with, so that a check does not leave a new customer behind each time.
 const PROBE_USER: &str = "registration-check";

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::botpress::Install;
 use crate::clock::Timestamp;
 use crate::handoff::vendors::credentials::call;
 use crate::handoff::{Error, Handoff, Result};
 use crate::ids::{ConversationId, SessionId, UserId};
+use crate::model::session::{Install, Platform, Session, State, Thread};
 use crate::redacted::Redacted;
-use crate::store::{Platform, Record, Session, State, Thread};
+use crate::store::Record;
 
 /// How long the report waits for LiveChat's summary.
 const SUMMARY_TIME: Duration = Duration::from_secs(8);
@@ -57,7 +57,7 @@ struct Ended {
     ended_because: String,
     ended_by: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    handed_back_because: Option<crate::botcopy::ResumeReason>,
+    handed_back_because: Option<crate::model::session::ResumeReason>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds_to_assignment: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]

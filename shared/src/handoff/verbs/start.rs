@@ -8,7 +8,9 @@ use crate::handoff::session::request::{StartRequest, spoken};
 use crate::handoff::session::starting::{LOOK_AGAIN, Step};
 use crate::handoff::{Error, Handoff, Result};
 use crate::ids::{ConversationId, SessionId};
-use crate::store::{FirstAnswer, Session, State, User};
+use crate::model::call::FirstAnswer;
+use crate::model::session::{Session, State};
+use crate::model::user::User;
 
 /// How often a start looks while it waits for the end of the session before; each look tries to bring that end about.
 const LOOK_AFTER_END: Duration = Duration::from_secs(1);

@@ -12,15 +12,16 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
-use shared::botcopy::{self, Channel, Push};
-use shared::botpress::{self, Install, NewMessage, NewUser, RegisterSchedule};
+use shared::botcopy::{self, Push};
+use shared::botpress::{self, NewMessage, NewUser, RegisterSchedule};
 use shared::bridge::decide::decide_from_thread;
 use shared::clock::Timestamp;
 use shared::http::Http;
 use shared::ids::GroupId;
-use shared::livechat::{self, Cookies, CustomerProfile, NewChat, NewEvent};
+use shared::livechat::{self, CustomerProfile, NewChat, NewEvent};
+use shared::model::session::{Channel, ChatPointer, Install};
+use shared::model::user::Cookies;
 use shared::redacted::Redacted;
-use shared::store::ChatPointer;
 use tokio::runtime::{Builder, Runtime};
 
 /// None of them changes how HTTP finds the end of an answer.

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
 use shared::botcopy::{Proof, ResumeEvents, UnverifiedCall};
+use shared::bridge::{ToAgent, from_botcopy};
 use shared::bridge::split::MAX_BYTES;
 use shared::bridge::transcript::Opening;
 use shared::bridge::wording::Wording;
-use shared::bridge::{ToAgent, from_botcopy};
 use shared::clock::Timestamp;
 use shared::ids::UserId;
-use shared::store::Heard;
+use shared::model::message::Heard;
 
 fuzz_target!(|body: &[u8]| {
     let Ok(unverified) = UnverifiedCall::parse(body) else { return };

@@ -2,12 +2,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use shared::bridge::{MessageContent, ToBot, to_botpress};
 use shared::bridge::decide::{decide, decide_from_thread};
 use shared::bridge::wording::Wording;
-use shared::bridge::{MessageContent, ToBot, to_botpress};
 use shared::clock::Timestamp;
 use shared::livechat::webhook::{Event, UnverifiedDelivery};
-use shared::store::ChatPointer;
+use shared::model::session::ChatPointer;
 
 fuzz_target!(|body: &[u8]| {
     let Ok(unverified) = UnverifiedDelivery::parse(body) else { return };

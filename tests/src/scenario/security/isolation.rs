@@ -11,8 +11,8 @@ use shared::clock::Timestamp;
 use shared::ids::OrganizationId;
 use shared::livechat::Chat;
 use shared::livechat::webhook::{Event, UnverifiedDelivery};
+use shared::model::session::ChatPointer;
 use shared::redacted::Redacted;
-use shared::store::ChatPointer;
 
 use super::{Doors, answer, whose};
 use crate::scenario::stage::Stage;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::botpress::{Install, NewUser};
+use crate::botpress::NewUser;
 use crate::bridge::AgentProfile;
 use crate::handoff::vendors::credentials::call;
 use crate::handoff::{Handoff, Result};
 use crate::ids::{AgentId, UserId};
+use crate::model::session::{Install, Session};
 use crate::redacted::Redacted;
-use crate::store::{Agent, Session};
+use crate::store::Agent;
 
 impl Handoff {
     /// The Botpress user for an agent, made or brought up to date where needed; one that was deleted there is made again.

@@ -6,15 +6,17 @@
 use std::time::Duration;
 
 use super::Shown;
-use crate::botcopy::{AgentProfile, Channel, Push, ResumeReason};
+use crate::botcopy::{AgentProfile, Push};
 use crate::bridge::{self, MessageContent};
 use crate::clock::Timestamp;
 use crate::handoff::inbox::content::Delivered;
 use crate::handoff::vendors::credentials::call;
 use crate::handoff::{Handoff, Result};
 use crate::ids::{AgentId, BotcopyUserId, ConversationId};
+use crate::model::lane::Timer;
+use crate::model::session::{AgentTold, Channel, ResumeReason, Session};
 use crate::redacted::Redacted;
-use crate::store::{self, AgentTold, Session, Timer};
+use crate::store;
 
 /// A pause is renewed as late as is safe, since the widget may show each renewal: with this much of it left, or half of it where
 /// that is less. The sweep comes each minute, and one that dies keeps the lane for more than another: this is time for two deaths.

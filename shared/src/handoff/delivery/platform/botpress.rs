@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::Shown;
-use crate::botpress::{self, Install, Message, NewEvent, NewMessage, NewUser};
+use crate::botpress::{self, Message, NewEvent, NewMessage, NewUser};
 use crate::bridge::to_botpress::{self, Form};
 use crate::bridge::{AgentProfile, MessageContent, ToBot};
 use crate::handoff::inbox::content::Delivered;
@@ -13,9 +13,10 @@ use crate::handoff::vendors::credentials::call;
 use crate::handoff::{Error, Handoff, Result};
 use crate::http::Call;
 use crate::ids::{AgentId, ConversationId, UserId};
+use crate::model::lane::Waiting;
+use crate::model::session::{AgentTold, Install, Session, Thread};
+use crate::model::user::{Profile, User};
 use crate::redacted::Redacted;
-use crate::store::lane::Waiting;
-use crate::store::{AgentTold, Profile, Session, Thread, User};
 
 /// The channel of the HITL interface.
 const CHANNEL: &str = "hitl";

@@ -11,15 +11,15 @@ pub(crate) use botpress::ask as ask_botpress;
 
 use std::time::Duration;
 
-use crate::botcopy::ResumeReason;
 use crate::bridge::{AgentProfile, MessageContent, ToBot};
 use crate::handoff::inbox::content::{Delivered, Look};
 use crate::handoff::vendors::limits::{BOTCOPY, BOTPRESS, Gate};
 use crate::handoff::{Error, Handoff, Result};
 use crate::ids::{AgentId, ConversationId, UserId};
+use crate::model::lane::{Timer, Waiting};
+use crate::model::session::{Platform, ResumeReason, Session, Thread};
+use crate::model::user::User;
 use crate::redacted::Redacted;
-use crate::store::lane::Waiting;
-use crate::store::{Platform, Session, Thread, Timer, User};
 
 /// A message that the user has before them.
 #[derive(Clone, Debug)]

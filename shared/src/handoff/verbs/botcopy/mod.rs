@@ -15,7 +15,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use crate::botcopy::{Answer, Call, EventType, Said};
-use crate::botpress::HistoryItem;
 use crate::bridge::transcript::Opening;
 use crate::bridge::{ToAgent, ToBot, from_botcopy, news};
 use crate::clock::Timestamp;
@@ -28,8 +27,10 @@ use crate::handoff::vendors::limits::BOTCOPY;
 use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result, fresh_holder};
 use crate::ids::UserId;
 use crate::metrics::{About, Metric};
-use crate::store::lane::{Lane, Lease, Outcome, Position, Trail};
-use crate::store::{Heard, Platform, Session, State, Surroundings};
+use crate::model::lane::{Lane, Lease, Outcome, Position, Trail};
+use crate::model::message::{Heard, HistoryItem};
+use crate::model::session::{Platform, Session, State};
+use crate::store::Surroundings;
 
 /// How long a call may take before it is answered with what is durable by then. Half a second is left for the looks that
 /// this takes, and three for a cold start, the network, and Botcopy's own clock.

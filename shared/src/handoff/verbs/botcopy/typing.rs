@@ -9,7 +9,8 @@ use crate::clock::Timestamp;
 use crate::handoff::delivery::platform::Renewed;
 use crate::handoff::{Handoff, Result};
 use crate::ids::UserId;
-use crate::store::{Session, State, Surroundings};
+use crate::model::session::{Session, State};
+use crate::store::Surroundings;
 
 /// Botcopy tells of it no more often than this; nor does LiveChat, which charges for each time, hear of it.
 const AT_MOST_EVERY: Duration = Duration::from_secs(4);

@@ -1,0 +1,23 @@
+//! Signed calls, and the first answer to each of them.
+
+use crate::clock::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What a signature covers: the moment and the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedCall {
+    /// A fingerprint of both, the same for every form of the header; the body cannot be read from it.
+    pub id: String,
+    /// The time until which the signature is accepted.
+    pub valid_until: Timestamp,
+}
+
+/// The first answer to a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FirstAnswer {
+    /// What was made for it: the conversation of a start, or what tells one user of a mailbox from the others.
+    Given(String),
+    /// The sentence of a refusal for good.
+    Refused(String),
+}

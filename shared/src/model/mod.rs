@@ -1,0 +1,7 @@
+//! Plain types that the rooms share: they know no vendor, no table and no platform's wire.
+
+pub mod call;
+pub mod lane;
+pub mod message;
+pub mod session;
+pub mod user;
