@@ -5,9 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
-use shared::{botpress, config, handoff, http, livechat, secrets, store, vault};
-
-use crate::doctor::{FINDING, SKIPPED};
+use shared::operator::secret;
+use shared::{botpress, config, handoff, http, livechat, secrets, store};
 
 /// The exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,9 +100,9 @@ impl From<store::Error> for Failure {
     }
 }
 
-impl From<vault::Error> for Failure {
-    fn from(error: vault::Error) -> Self {
-        if matches!(error, vault::Error::Changed) {
+impl From<secret::Error> for Failure {
+    fn from(error: secret::Error) -> Self {
+        if matches!(error, secret::Error::Changed) {
             let sentence = "somebody else has stored another version of the secret since this command has read it. Nothing was stored: run \
                             this again, and it starts from what is there now.";
             return Self::refused(sentence);
@@ -154,6 +153,12 @@ impl From<handoff::Error> for Failure {
         }
     }
 }
+
+/// How a report begins the line of a check that is not in order.
+pub(crate) const FINDING: &str = "FINDING";
+
+/// The same for one that was not made.
+pub(crate) const SKIPPED: &str = "skipped";
 
 #[cfg(test)]
 mod tests {

@@ -12,11 +12,11 @@ use clap::ValueEnum as _;
 use serde::Serialize;
 use shared::clock::Timestamp;
 use shared::ids::IntegrationId;
+use shared::operator::secret::{Contents, Vault};
 use shared::redacted::Redacted;
 use shared::secrets::{
     BOTPRESS_PATH_KEY, BOTPRESS_SIGNING_SECRET, BOTPRESS_TOKEN, REFRESH_COOLDOWN, TIME_TO_LIVE, WEBHOOK_SECRET,
 };
-use shared::vault::{Contents, Vault};
 
 use crate::Io;
 use crate::arguments::{Vendor, What};

@@ -4,21 +4,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::Client as DynamoDb;
+use aws_sdk_secretsmanager::Client as SecretsManager;
 use serde_json::Value;
 use shared::clock::Clock;
 use shared::config::Config;
-use shared::endpoint::Endpoint;
 use shared::handoff::Handoff;
 use shared::http::Http;
 use shared::media::Policy;
 use shared::metrics::Metrics;
+use shared::operator::probe::Endpoint;
+use shared::operator::secret::Vault;
 use shared::secrets::{self, Secrets};
 use shared::store::Table;
-use shared::vault::Vault;
 use shared::{aws, botpress, livechat};
-
-use aws_sdk_dynamodb::Client as DynamoDb;
-use aws_sdk_secretsmanager::Client as SecretsManager;
 
 use crate::Io;
 use crate::arguments::TargetArguments;

@@ -26,7 +26,6 @@ use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
 pub use decode::DecodeError;
 pub(crate) use decode::{decode, fit};
-pub use field::OddFields;
 pub(crate) use field::{Field, Noted, read};
 pub use refusal::Refusal;
 pub(crate) use refusal::{cap, word};

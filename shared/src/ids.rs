@@ -161,6 +161,9 @@ impl fmt::Display for GroupId {
     }
 }
 
+/// A chat, bot and user that no vendor has: probes of the operator's command are made with it.
+pub(crate) const NO_CHAT: &str = "hitl-doctor";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,6 +22,7 @@ pub static VERSION: LazyLock<String> = LazyLock::new(|| {
     }
 });
 
+pub mod api;
 pub mod aws;
 pub mod botcopy;
 pub mod botpress;
@@ -30,10 +31,8 @@ pub mod bridge;
 pub mod cause;
 pub mod clock;
 pub mod config;
-pub mod endpoint;
 #[cfg(feature = "fail-points")]
 pub mod fail_point;
-pub mod gateway;
 pub mod handoff;
 pub mod http;
 pub mod ids;
@@ -42,10 +41,9 @@ pub mod media;
 pub mod metrics;
 pub mod model;
 pub mod odd;
+pub mod operator;
 pub mod redacted;
-pub mod route;
 pub mod secrets;
 pub mod store;
 pub mod telemetry;
 pub mod text;
-pub mod vault;

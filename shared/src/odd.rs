@@ -1,8 +1,33 @@
 //! Fields that are not as their owner documents them: counted, and logged by their place.
 
 use crate::clock::Clock;
-use crate::http::OddFields;
 use crate::metrics::{About, Metric, Metrics};
+
+/// The places of a document that are not as documented, such as `thread.events[3].text`; nothing of what they hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OddFields(Vec<String>);
+
+impl OddFields {
+    /// These places.
+    pub(crate) const fn new(places: Vec<String>) -> Self {
+        Self(places)
+    }
+
+    /// Whether everything was as documented.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many places there are, as far as they are noted.
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The places, in the order in which they were read.
+    pub fn places(&self) -> &[String] {
+        &self.0
+    }
+}
 
 /// Where odd fields are reported; clones report to the same place.
 #[derive(Clone, Debug)]

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use divan::{Bencher, black_box};
 use serde_json::{Value, json};
+use shared::api::event::Request;
 use shared::botpress::Operation;
 use shared::bridge::decide::decide;
 use shared::bridge::split::split;
 use shared::bridge::transcript::Opening;
 use shared::bridge::wording::Wording;
 use shared::clock::Timestamp;
-use shared::gateway::Request;
 use shared::ids::{OrganizationId, UserId};
 use shared::livechat::webhook::UnverifiedDelivery;
 use shared::model::message::{Author, Content, HistoryItem};

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use shared::botcopy::{Client, Error, Push, ResumeEvents, Settings};
 use shared::ids::{BotcopyBotId, BotcopyUserId};
 use shared::model::session::{Channel, ResumeReason};
+use shared::operator::secret::{BOTCOPY_BOTS, Version};
 use shared::redacted::Redacted;
-use shared::vault::{BOTCOPY_BOTS, Version};
 
 use super::{ask, random_secret, store_version};
 use crate::Io;

@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::botpress::{Admin, Error, Integration};
 use shared::ids::IntegrationId;
+use shared::operator::secret::{Contents, Version};
 use shared::redacted::Redacted;
 use shared::secrets::{BOTPRESS_PATH_KEY, BOTPRESS_SIGNING_SECRET, BOTPRESS_TOKEN};
-use shared::vault::{Contents, Version};
 
 use super::definition::{INTERFACE, as_change, base, complete, version};
 use super::{ACCESS_KEY_ID, INTEGRATION_ID, NOTE, random_secret, store, workspace};

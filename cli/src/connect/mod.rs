@@ -5,8 +5,8 @@ pub(crate) mod botpress;
 pub(crate) mod definition;
 pub(crate) mod livechat;
 
+use shared::operator::secret::{Contents, Vault, Version};
 use shared::redacted::Redacted;
-use shared::vault::{Contents, Vault, Version};
 use uuid::Uuid;
 
 use crate::Io;

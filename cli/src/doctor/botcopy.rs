@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use shared::botcopy::{Client, Error, Push, ResumeEvents, Settings};
 use shared::ids::{BotcopyBotId, BotcopyUserId};
 use shared::model::session::{Channel, ResumeReason};
+use shared::operator::secret::Contents;
 use shared::secrets::{BotcopyKeys, Secrets};
-use shared::vault::Contents;
 
 use super::{Answers, NO_TABLE, Patient, Report};
 use crate::Io;

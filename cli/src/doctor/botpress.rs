@@ -2,8 +2,8 @@
 
 use shared::botpress::Error;
 use shared::ids::UserId;
+use shared::operator::secret::Contents;
 use shared::secrets::{self, Secrets};
-use shared::vault::Contents;
 
 use super::{NO_TABLE, Patient, Report};
 use crate::connect::INTEGRATION_ID;

@@ -4,8 +4,8 @@ use shared::bridge::webhooks;
 use shared::config::WhenOffline;
 use shared::ids::GroupId;
 use shared::livechat::{Configuration, Error, GroupStatus, Region, WebhookRegistration};
+use shared::operator::secret::Contents;
 use shared::secrets::{self, Secrets};
-use shared::vault::Contents;
 
 use super::{Patient, Report};
 use crate::app::cure_of_check;

@@ -16,19 +16,13 @@ use std::fmt;
 use serde::Serialize;
 use shared::clock::Timestamp;
 use shared::config::Config;
+use shared::operator::secret::Contents;
 use shared::secrets::Secrets;
 use shared::store::Table;
-use shared::vault::Contents;
 
 use crate::Io;
-use crate::output::{Answer, Exit, Failure};
+use crate::output::{Answer, Exit, FINDING, Failure, SKIPPED};
 use crate::target::Target;
-
-/// How a report begins the line of a check that is not in order.
-pub(crate) const FINDING: &str = "FINDING";
-
-/// The same for one that was not made.
-pub(crate) const SKIPPED: &str = "skipped";
 
 /// Why checks are skipped that need the table.
 const NO_TABLE: &str = "the table does not answer";

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use shared::clock::Timestamp;
-use shared::endpoint::Endpoint;
-use shared::store::{Parked, VendorState};
-use shared::vault::{self, Contents, Version};
-use shared::{secrets, store};
+use shared::operator::probe::Endpoint;
+use shared::operator::secret::{self, Contents, Version};
+use shared::secrets;
+use shared::store::{self, Parked, VendorState};
 
 use super::{NO_TABLE, Patient, Report};
 use crate::Io;
@@ -115,11 +115,11 @@ pub(super) async fn look_at_secret(patient: &Patient<'_>, report: &mut Report) -
         Ok(contents) => contents,
         Err(error) => {
             let cure = match &error {
-                vault::Error::NotFound => "Compare SECRET_ID and AWS_REGION with the stack's outputs, or use --stack. A secret \
+                secret::Error::NotFound => "Compare SECRET_ID and AWS_REGION with the stack's outputs, or use --stack. A secret \
                                            that was deleted can be restored for some days: aws secretsmanager restore-secret."
                     .to_owned(),
-                vault::Error::Malformed => "Put a JSON object in: see docs/configuration.md, \"The secret\".".to_owned(),
-                vault::Error::Unavailable { .. } | vault::Error::Changed => {
+                secret::Error::Malformed => "Put a JSON object in: see docs/configuration.md, \"The secret\".".to_owned(),
+                secret::Error::Unavailable { .. } | secret::Error::Changed => {
                     "Check AWS_REGION and your AWS credentials; they need GetSecretValue, PutSecretValue and UpdateSecretVersionStage.".to_owned()
                 }
             };

@@ -80,7 +80,7 @@ async fn set_up<'a>(
         target,
         livechat,
         table,
-        endpoint: shared::endpoint::Endpoint::new(&base, target.http.clone()),
+        endpoint: shared::operator::probe::Endpoint::new(&base, target.http.clone()),
         install,
         secrets,
         token,

@@ -227,7 +227,7 @@ async fn send_files(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Resul
     let event_id = agent_sends(stage, scene, json!({"type": "file", "url": url})).await?;
     stage.delivered("file to the user", &scene.session_id, (&event_id, began)).await?;
     let began = stage.clock.now();
-    let read = shared::endpoint::Endpoint::new(url, stage.target.http.clone()).get("").await?;
+    let read = shared::operator::probe::Endpoint::new(url, stage.target.http.clone()).get("").await?;
     stage.note("anybody: GET file".to_owned(), Some(read.status), began);
     stage.judge(Id::Files, read.status == 200, &format!("Seen: {}.", read.status));
     let payload = ("file", json!({"fileUrl": url, "title": "rehearsal.txt"}));

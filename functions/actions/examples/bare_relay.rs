@@ -7,11 +7,11 @@ use std::time::Duration;
 use http::{Response, StatusCode};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
+use shared::api::event::{self, Request, text};
 use shared::botpress::Operation;
 use shared::bridge::{ToAgent, to_livechat};
 use shared::clock::Clock;
 use shared::config::{self, Config};
-use shared::gateway::{self, Request, text};
 use shared::handoff::{BotpressProof, Handoff};
 use shared::http::Http;
 use shared::ids::ChatId;
@@ -60,7 +60,7 @@ async fn answer(relay: Arc<Relay>, event: LambdaEvent<Value>) -> Result<Value, E
             Box::pin(relay.livechat.customer(&relay.token).send_event(&relay.chat_id, &event)).await?;
         }
     }
-    Ok(gateway::answer(ok()))
+    Ok(event::answer(ok()))
 }
 
 fn ok() -> Response<String> {

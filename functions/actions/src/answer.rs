@@ -2,9 +2,9 @@
 
 use http::{Response, StatusCode};
 use serde::Serialize;
+use shared::api::event::{response, text};
 use shared::botpress::reply::{self, ErrorBody, ErrorKind};
 use shared::clock::Timestamp;
-use shared::gateway::{response, text};
 use shared::handoff::{Error, Rejection};
 
 /// A JSON document.

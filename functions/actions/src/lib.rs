@@ -12,10 +12,10 @@ use std::time::Duration;
 use http::{Method, Response, StatusCode};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::Value;
+use shared::api::event::{self, Request, text};
+use shared::api::route::{self, Route};
 use shared::clock::Timestamp;
-use shared::gateway::{self, Request, text};
 use shared::handoff::Handoff;
-use shared::route::{self, Route};
 
 /// Kept free at the end of an invocation, to word the answer and to hand it over.
 const ANSWER_MARGIN: Duration = Duration::from_millis(500);
@@ -50,7 +50,7 @@ pub async fn handle(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Result<
         Some(request) => Box::pin(answer(&handoff, &request, deadline(&handoff, &context))).await,
         None => text(StatusCode::BAD_REQUEST, "malformed"),
     };
-    Ok(gateway::answer(response))
+    Ok(event::answer(response))
 }
 
 async fn answer(handoff: &Handoff, request: &Request, deadline: Timestamp) -> Response<String> {

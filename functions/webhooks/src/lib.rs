@@ -10,10 +10,10 @@ use std::time::Duration;
 use http::{Method, Response, StatusCode};
 use lambda_runtime::{Context, Error, LambdaEvent};
 use serde_json::{Value, json};
+use shared::api::event::{self, Request, text};
+use shared::api::route::{self, Route};
 use shared::clock::Timestamp;
-use shared::gateway::{self, Request, text};
 use shared::handoff::Handoff;
-use shared::route::{self, Route};
 
 /// Kept free at the end of an invocation, to hand the answer over.
 const ANSWER_MARGIN: Duration = Duration::from_millis(500);
@@ -49,7 +49,7 @@ pub async fn handle(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Result<
         Some(request) => Box::pin(answer(&handoff, &request, &context)).await,
         None => text(StatusCode::BAD_REQUEST, "malformed"),
     };
-    Ok(gateway::answer(response))
+    Ok(event::answer(response))
 }
 
 async fn answer(handoff: &Handoff, request: &Request, context: &Context) -> Response<String> {

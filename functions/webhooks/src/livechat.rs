@@ -1,8 +1,8 @@
 //! `POST /livechat`: LiveChat's webhooks.
 
 use http::{Response, StatusCode};
+use shared::api::event::text;
 use shared::clock::Timestamp;
-use shared::gateway::text;
 use shared::handoff::{Handoff, Rejection};
 
 /// Far more than any event of LiveChat, whose longest text is 16 KB, and so little that what waits is an item of the table.

@@ -6,10 +6,9 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::rich;
+use super::rich::{self, text};
 use crate::http::Field;
 use crate::redacted::Redacted;
-use crate::text::is_blank;
 
 /// One item of `messageHistory`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,10 +196,6 @@ fn item(item: &Value) -> HistoryItem {
 /// Whether somebody asked the bot: by a query or by an event.
 fn is_asked(payload: &Value) -> bool {
     text(payload, "query").is_some() || payload.get("event").is_some_and(Value::is_object)
-}
-
-pub(super) fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
-    object.get(name)?.as_str().filter(|text| !is_blank(text))
 }
 
 fn said(author: Author, text: &str) -> HistoryItem {

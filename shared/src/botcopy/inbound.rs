@@ -5,8 +5,9 @@ use serde_json::Value;
 
 use super::HistoryItem;
 use super::history::{self, Lean};
-use crate::http::{DecodeError, Field, Noted, OddFields, decode};
+use crate::http::{DecodeError, Field, Noted, decode};
 use crate::model::session::Channel;
+use crate::odd::OddFields;
 use crate::redacted::Redacted;
 use crate::text::is_blank;
 

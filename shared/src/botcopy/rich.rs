@@ -6,7 +6,6 @@
 use serde_json::Value;
 
 use super::Part;
-use super::history::text;
 use crate::redacted::Redacted;
 use crate::text::is_blank;
 
@@ -197,4 +196,8 @@ fn choices<'a>(question: Option<&str>, options: impl Iterator<Item = &'a str>) -
 
 fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
     value.get(name).and_then(Value::as_array).into_iter().flatten()
+}
+
+pub(super) fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object.get(name)?.as_str().filter(|text| !is_blank(text))
 }

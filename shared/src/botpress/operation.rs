@@ -12,10 +12,11 @@ use thiserror::Error;
 
 use super::{Configuration, forms};
 use crate::clock::Timestamp;
-use crate::http::{DecodeError, Field, OddFields, read};
+use crate::http::{DecodeError, Field, read};
 use crate::ids::{ConversationId, MessageId, SessionId, UserId};
 use crate::media::carries_credential;
 use crate::model::message::{Author, Content, HistoryItem};
+use crate::odd::OddFields;
 use crate::redacted::Redacted;
 use crate::text::one_line;
 

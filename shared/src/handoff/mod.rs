@@ -40,13 +40,13 @@ use aws_sdk_secretsmanager::Client as SecretsManager;
 use crate::bridge::wording::Wording;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config};
-use crate::http::{self, Http, OddFields};
+use crate::http::{self, Http};
 use crate::ids::GroupId;
 use crate::media::{Fetcher, Policy};
 use crate::metrics::{About, Metric, Metrics};
 use crate::model::lane::Lease;
 use crate::model::session::Session;
-use crate::odd::Reporter;
+use crate::odd::{OddFields, Reporter};
 use crate::store::Table;
 use crate::{aws, botpress, livechat, secrets};
 

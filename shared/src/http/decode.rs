@@ -5,7 +5,8 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{OddFields, cap, repaired};
+use super::{cap, repaired};
+use crate::odd::OddFields;
 
 const MAX_PATH_CHARS: usize = 200;
 

@@ -8,36 +8,16 @@ use serde_json::Value;
 use super::decode::{DecodeError, decode};
 use crate::clock::Timestamp;
 use crate::ids::MAX_ID_BYTES;
+use crate::odd::OddFields;
 
 /// How many places of one document are noted; one oddity in a list is an oddity of each item.
 const MOST_NOTED: usize = 20;
 
 static ABSENT: Value = Value::Null;
 
-/// The places of a document that are not as documented, such as `thread.events[3].text`; nothing of what they hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OddFields(Vec<String>);
-
 impl From<Noted> for OddFields {
     fn from(noted: Noted) -> Self {
-        Self(noted.into_inner())
-    }
-}
-
-impl OddFields {
-    /// Whether everything was as documented.
-    pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// How many places there are, as far as they are noted.
-    pub const fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// The places, in the order in which they were read.
-    pub fn places(&self) -> &[String] {
-        &self.0
+        Self::new(noted.into_inner())
     }
 }
 

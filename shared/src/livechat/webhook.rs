@@ -13,9 +13,9 @@ use serde_json::value::RawValue;
 
 use super::{Chat, ParticipantId, User};
 use crate::clock::Timestamp;
-use crate::endpoint::NO_CHAT;
-use crate::http::{DecodeError, Field, OddFields, decode as decode_json, read};
-use crate::ids::{AgentId, ChatId, EventId, OrganizationId, ThreadId};
+use crate::http::{DecodeError, Field, decode as decode_json, read};
+use crate::ids::{AgentId, ChatId, EventId, NO_CHAT, OrganizationId, ThreadId};
+use crate::odd::OddFields;
 use crate::redacted::Redacted;
 
 /// A delivery whose sender is not known yet.

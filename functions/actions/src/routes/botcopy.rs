@@ -1,7 +1,7 @@
 //! `POST /botcopy`: the live-chat endpoint of Botcopy bots, both steps.
 
 use http::{Response, StatusCode};
-use shared::gateway::{Request, text};
+use shared::api::event::{Request, text};
 use shared::handoff::{BotcopyProof, Handoff};
 
 use crate::answer;

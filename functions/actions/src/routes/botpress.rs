@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
+use shared::api::event::{Request, text};
 use shared::botpress::{Action, Configuration, Context, Operation, WebhookReceived, reply};
 use shared::clock::Timestamp;
-use shared::gateway::{Request, text};
 use shared::handoff::{Availability, BotpressProof, Handoff, RateRequest, Rejection, ReportRequest, StartRequest};
 use shared::ids::{ConversationId, SessionId, UserId};
 use shared::model::call::{FirstAnswer, SignedCall};

@@ -11,9 +11,9 @@ use crate::botpress::signature;
 use crate::clock::Timestamp;
 use crate::handoff::Handoff;
 use crate::handoff::vendors::limits::{BOTCOPY, BOTPRESS, LIVECHAT};
-use crate::http::OddFields;
 use crate::livechat::webhook::{self, Event, UnverifiedDelivery};
 use crate::model::call::SignedCall;
+use crate::odd::OddFields;
 use crate::secrets::{self, Versions};
 
 /// Why a call is turned away; none of it is told to the caller.

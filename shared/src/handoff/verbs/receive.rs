@@ -6,14 +6,13 @@ use futures_util::FutureExt as _;
 
 use crate::bridge::{ToBot, decide};
 use crate::clock::Timestamp;
-use crate::endpoint::NO_CHAT;
 use crate::handoff::delivery::platform;
 use crate::handoff::inbox::accept::Intake;
 use crate::handoff::inbox::content::Whose;
 use crate::handoff::session::starting::LOOK_AGAIN;
 use crate::handoff::vendors::limits::LIVECHAT;
 use crate::handoff::{DELIVERY_TIME, Handoff, Result, lease_until};
-use crate::ids::{ChatId, ThreadId};
+use crate::ids::{ChatId, NO_CHAT, ThreadId};
 use crate::livechat::webhook::Event;
 use crate::model::lane::Occupancy;
 use crate::model::session::{ChatPointer, State, Thread};

@@ -3,8 +3,8 @@
 
 use http::{Method, StatusCode};
 use libfuzzer_sys::fuzz_target;
-use shared::gateway::{self, Request};
-use shared::route::{self, Route};
+use shared::api::event::{self, Request};
+use shared::api::route::{self, Route};
 
 fuzz_target!(|event: &[u8]| {
     let Some(request) = serde_json::from_slice(event).ok().and_then(Request::read) else { return };
@@ -16,5 +16,5 @@ fuzz_target!(|event: &[u8]| {
     let _ = route::find(&routes, &request.method, &request.path);
     let beside = request.beside("/botpress/", "/livechat");
     assert!(beside.starts_with("http") && beside.ends_with("/livechat"));
-    let _ = gateway::answer(gateway::text(StatusCode::OK, &beside));
+    let _ = event::answer(event::text(StatusCode::OK, &beside));
 });

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::botpress::signature;
 use crate::clock::Timestamp;
 use crate::http::{Body, Failure, Http, Request, sensitive, url};
-use crate::ids::OrganizationId;
+use crate::ids::{NO_CHAT, OrganizationId};
 use crate::model::session::Install;
 use crate::redacted::Redacted;
 
@@ -44,9 +44,6 @@ fn operation_headers(values: [&str; 5]) -> Result<HeaderMap, Failure> {
     }
     Ok(headers)
 }
-
-/// A chat that no licence has.
-pub(crate) const NO_CHAT: &str = "hitl-doctor";
 
 impl Endpoint {
     /// Names the address; nothing is called yet.
