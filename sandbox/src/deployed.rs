@@ -7,7 +7,8 @@ use aws_smithy_http_client::Builder;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::function::{Error, REGION};
+use crate::error::Error as StackError;
+use crate::invocation::{Error, REGION};
 use crate::server;
 
 /// A stack that somebody has deployed, and whose functions look for the vendors at these ports.
@@ -35,7 +36,7 @@ pub struct Deployed {
 
 impl Deployed {
     /// Completes the secret, as an operator does.
-    pub(crate) async fn put_secret(&self, secret: &Value) -> Result<(), crate::stack::Error> {
+    pub(crate) async fn put_secret(&self, secret: &Value) -> Result<(), StackError> {
         let config = aws_sdk_secretsmanager::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
@@ -51,7 +52,7 @@ impl Deployed {
     }
 
     /// One of the functions.
-    pub(crate) fn function(&self, name: &str) -> Result<DeployedFunction, crate::stack::Error> {
+    pub(crate) fn function(&self, name: &str) -> Result<DeployedFunction, StackError> {
         let url = format!("{}/2015-03-31/functions/{name}/invocations", self.endpoint);
         Ok(DeployedFunction { url, http: server::client()? })
     }

@@ -8,26 +8,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
-use lambda_runtime::{Config, Context, Diagnostic, LambdaEvent};
+use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
 use shared::clock::Clock;
-use uuid::Uuid;
 
 use crate::cause;
 use crate::deployed::DeployedFunction;
+use crate::invocation::{Error, context};
 use crate::runtime::Bootstrap;
-
-/// The region everything in the sandbox claims to be in.
-pub const REGION: &str = "us-east-1";
-
-/// The account everything in the sandbox claims to belong to; AWS's own examples use it.
-pub const ACCOUNT_ID: &str = "123456789012";
-
-/// The memory a function is told to have.
-pub(crate) const MEMORY_MB: i32 = 128;
-
-/// The version a function is told to be.
-pub(crate) const VERSION: &str = "$LATEST";
 
 /// A Lambda function; copies are the same function.
 #[derive(Clone, Debug)]
@@ -52,28 +40,6 @@ pub struct InProcess {
 
 type Handler = dyn Fn(LambdaEvent<Value>) -> Handling + Send + Sync;
 type Handling = Pin<Box<dyn Future<Output = Result<Value, lambda_runtime::Error>> + Send>>;
-
-/// Why an invocation has no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The function said so, or panicked.
-    #[error("{}: {}", .0.error_type, .0.error_message)]
-    Failed(Diagnostic),
-    /// The function worked for longer than it may, and was stopped.
-    #[error("the function timed out after {0:?}")]
-    TimedOut(Duration),
-    /// Lambda's API did not answer, or told of a failure.
-    #[error("the deployed function has not answered: {0}")]
-    Unreachable(String),
-    /// No instance is left that could answer.
-    #[error("the function's process is gone ({reason}); its output ends with:\n{output}")]
-    Gone {
-        /// How it ended: its exit status, or that it was killed.
-        reason: String,
-        /// The last lines it printed.
-        output: String,
-    },
-}
 
 impl Function {
     /// How many invocations are under way in this process.
@@ -167,39 +133,6 @@ impl fmt::Debug for InProcess {
 fn cause_of(event: &Value) -> Option<HeaderValue> {
     let header = event.get("headers").and_then(|headers| headers.get(cause::HEADER.as_str())).and_then(Value::as_str);
     header.and_then(|value| HeaderValue::from_str(value).ok()).or_else(cause::current_header)
-}
-
-/// What one invocation of the function `name` is told about itself.
-pub(crate) fn context(name: &str, timeout: Duration, clock: &Clock) -> Context {
-    let deadline = clock.now() + timeout;
-    let mut context = Context::default();
-    context.request_id = Uuid::new_v4().to_string();
-    context.deadline = u64::try_from(deadline.unix_millis()).unwrap_or_default();
-    context.invoked_function_arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{name}");
-    context.xray_trace_id = Some(trace_id(clock));
-    context.env_config = Arc::new(Config {
-        function_name: name.to_owned(),
-        memory: MEMORY_MB,
-        version: VERSION.to_owned(),
-        log_stream: log_stream(),
-        log_group: log_group(name),
-    });
-    context
-}
-
-/// A trace header: `Root=1-<seconds in hex>-<24 random hex digits>`.
-pub(crate) fn trace_id(clock: &Clock) -> String {
-    format!("Root=1-{:08x}-{:.24}", clock.now().unix_seconds(), Uuid::new_v4().simple().to_string())
-}
-
-/// The log group of the function `name`.
-pub(crate) fn log_group(name: &str) -> String {
-    format!("/aws/lambda/{name}")
-}
-
-/// The log stream of every function here.
-pub(crate) fn log_stream() -> String {
-    format!("sandbox/[{VERSION}]")
 }
 
 #[cfg(test)]

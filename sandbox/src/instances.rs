@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shared::handoff::Handoff;
 
-use crate::stack::Error;
+use crate::error::Error;
 
 type Make = dyn Fn() -> Result<Arc<Handoff>, Error> + Send + Sync;
 

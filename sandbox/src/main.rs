@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use sandbox::demo::Palette;
+use sandbox::demo::{self, Palette};
 use sandbox::deployed::Deployed;
-use sandbox::serve::{Only, Setting};
-use sandbox::stack::{Error, Runtime};
-use sandbox::{demo, serve};
+use sandbox::serve::{self, Only, Setting};
+use sandbox::stack::Runtime;
+
+use sandbox::error::Error;
 
 /// Human handoff between bots and LiveChat agents, on one machine: both functions, an embedded table, simulated vendors.
 ///

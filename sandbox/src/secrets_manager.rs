@@ -17,7 +17,7 @@ use shared::clock::{Clock, Timestamp};
 use uuid::Uuid;
 
 use crate::faults::Faults;
-use crate::function::{ACCOUNT_ID, REGION};
+use crate::invocation::{ACCOUNT_ID, REGION};
 use crate::server::Server;
 
 const CURRENT: &str = "AWSCURRENT";

@@ -12,9 +12,10 @@ use shared::fail_point::Plan;
 use tokio::task::JoinHandle;
 
 use crate::console::{self, Console};
+use crate::error::Error;
 use crate::faults::Faults;
 use crate::server::Server;
-use crate::stack::{Error, Options, Runtime, SIDE_BY_SIDE, Stack};
+use crate::stack::{Options, Runtime, SIDE_BY_SIDE, Stack};
 
 pub(crate) use said::description;
 pub use said::{address, as_json, with_curl};

@@ -21,19 +21,20 @@ use shared::media::Policy;
 use shared::metrics::Metrics;
 use shared::redacted::Redacted;
 
-use crate::cause;
 use crate::deployed::Deployed;
+use crate::error::Error;
 use crate::faults::Faults;
-use crate::function::{Function, REGION};
+use crate::function::Function;
 use crate::gateway::{Gateway, Route, schedule};
 use crate::instances::Instances;
+use crate::invocation::REGION;
 use crate::journal::Journal;
 use crate::runtime::Bootstrap;
 use crate::secrets_manager::SecretsManager;
 use crate::table::EmbeddedTable;
 use crate::table_proxy::TableProxy;
 use crate::underway::Underway;
-use crate::{botcopy, botpress, livechat};
+use crate::{botcopy, botpress, cause, livechat};
 
 const TABLE: &str = "livechat-hitl";
 const SECRET: &str = "livechat-hitl";
@@ -178,9 +179,6 @@ pub fn served() -> Vec<(&'static str, Method, &'static str)> {
     let webhooks = webhooks::ROUTES.iter().map(|route| (WEBHOOKS, route.method.clone(), route.pattern));
     actions.chain(webhooks).collect()
 }
-
-/// Why a stack does not come up.
-pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 impl Stack {
     /// Starts everything; the integration is not installed yet.

@@ -1,9 +1,8 @@
 //! The embedded DynamoDB: the real wire protocol on loopback, kept in memory.
 
-use std::fmt;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread::{self, JoinHandle};
+use std::{fmt, io};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -278,7 +277,7 @@ mod tests {
     use aws_sdk_dynamodb::types::AttributeValue::{N, S};
 
     use super::*;
-    use crate::function::REGION;
+    use crate::invocation::REGION;
 
     fn client(table: &EmbeddedTable) -> Client {
         let config = aws_sdk_dynamodb::Config::builder()

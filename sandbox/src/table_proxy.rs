@@ -330,7 +330,7 @@ mod tests {
     use shared::clock::{ManualClock, Timestamp};
 
     use super::*;
-    use crate::function::REGION;
+    use crate::invocation::REGION;
     use crate::table::EmbeddedTable;
 
     async fn start(attempts: u32) -> (EmbeddedTable, TableProxy, Client) {

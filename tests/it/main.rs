@@ -43,6 +43,7 @@ mod isolation;
 mod kills;
 mod lanes;
 mod late;
+mod layers;
 mod links;
 mod media;
 mod metrics;

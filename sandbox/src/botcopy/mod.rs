@@ -50,7 +50,7 @@ use shared::clock::{Clock, Timestamp};
 use uuid::Uuid;
 
 pub use handover::HandoverAnswer;
-pub use people::Line;
+pub use state::Line;
 pub use state::Speaker;
 
 use crate::faults::Faults;

@@ -6,20 +6,9 @@ use serde_json::{Value, json};
 use shared::clock::Timestamp;
 
 use super::handover::{self, HandoverAnswer, Step, Verdict};
-use super::state::{Speaker, User};
+use super::state::{Line, Speaker, User};
 use super::{Platform, Simulator, dialogflow};
 use crate::cause;
-
-/// One line of the widget.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// Who speaks.
-    pub from: Speaker,
-    /// The agent's name, where the widget shows one.
-    pub name: Option<String>,
-    /// The text.
-    pub text: String,
-}
 
 impl Simulator {
     /// A person opens the widget; returns the user's id.

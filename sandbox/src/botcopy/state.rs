@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use shared::clock::Timestamp;
 use uuid::Uuid;
 
-use super::people::Line;
 use super::{Dialogflow, Platform};
 
 /// What a pause lasts when nobody says.
@@ -199,4 +198,15 @@ impl User {
             "createdAt": platform.now(),
         }));
     }
+}
+
+/// One line of the widget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Who speaks.
+    pub from: Speaker,
+    /// The agent's name, where the widget shows one.
+    pub name: Option<String>,
+    /// The text.
+    pub text: String,
 }

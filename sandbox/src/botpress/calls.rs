@@ -13,10 +13,10 @@ use shared::clock::Timestamp;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::platform::{Platform, lock};
+use super::platform::Platform;
 use super::schema::{Field, Shape, check, required};
 use super::signature::sign_with_all;
-use super::state::World;
+use super::state::{World, lock};
 use crate::cause;
 
 /// How often a delivery is repeated.

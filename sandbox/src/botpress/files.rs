@@ -17,7 +17,7 @@ use shared::clock::Clock;
 use uuid::Uuid;
 
 use super::Simulator;
-use super::platform::lock;
+use super::state::lock;
 use crate::faults::Faults;
 use crate::journal::{Journal, Vendor, digest};
 use crate::server::Server;

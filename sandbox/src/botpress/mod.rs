@@ -53,6 +53,7 @@ mod plugin;
 mod recorded;
 mod relay;
 mod runtime;
+mod schedule;
 mod schema;
 mod signature;
 mod state;
@@ -77,15 +78,17 @@ use uuid::Uuid;
 
 pub use self::calls::OperationAnswer;
 pub use self::errors::{Error, ErrorType};
-pub use self::handling::Handling;
 pub use self::people::{Line, UpstreamUser};
-pub use self::plugin::{Configuration as PluginConfiguration, Escalation};
+pub use self::plugin::Escalation;
+pub use self::schedule::Handling;
 pub use self::signature::sign;
+pub use self::state::Configuration as PluginConfiguration;
 pub use self::state::Speaker;
 pub use self::tags::Definition;
 
 use self::files::FileHost;
-use self::platform::{Platform, lock};
+use self::platform::Platform;
+use self::state::lock;
 use crate::faults::Faults;
 use crate::journal::Journal;
 use crate::server::{Server, vendor_client};

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use serde_json::{Value, json};
 use shared::clock::{Clock, Timestamp};
 use tokio::sync::watch;
 
-use super::admin::Admin;
+use super::admin::workspace::Admin;
 use super::errors::ErrorType;
-use super::handling::{Posted, Schedule};
-use super::state::{Conversation, Message, User, World};
+use super::schedule::{Posted, Schedule};
+use super::state::{Conversation, Message, User, World, lock};
 use super::{InstallStatus, Options};
 use crate::faults::Faults;
 use crate::journal::Vendor;
@@ -158,10 +158,6 @@ impl Platform {
             self.hand_to_plugin(Posted::Message, message_id);
         }
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Counts background tasks, and which of them wait for the clock.

@@ -12,9 +12,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Console, done, lock, refused, trouble};
+use crate::error;
 use crate::faults::{Fault, Faults, Watch};
 use crate::journal::Vendor;
-use crate::stack::{self, Stack};
+use crate::stack::Stack;
 use crate::table_proxy::TableProxy;
 
 /// What a page answers that stands in front of a vendor.
@@ -193,7 +194,7 @@ pub(super) async fn end(State(console): State<Arc<Console>>, Path(id): Path<usiz
         return refused(StatusCode::NOT_FOUND, "there is no such fault");
     };
     ended.lift(&console.stack);
-    done(Ok::<_, stack::Error>(()))
+    done(Ok::<_, error::Error>(()))
 }
 
 /// Ends every fault and every planned death, and gives the credentials back.
@@ -202,5 +203,5 @@ pub(super) async fn clear(State(console): State<Arc<Console>>) -> Response {
     ended.values().for_each(|asked| asked.lift(&console.stack));
     console.plan.clear();
     trouble::give_back(&console.stack);
-    done(Ok::<_, stack::Error>(()))
+    done(Ok::<_, error::Error>(()))
 }

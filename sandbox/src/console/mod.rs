@@ -26,8 +26,9 @@ use serde_json::{Value, json};
 use shared::clock::{ManualClock, Timestamp};
 use shared::fail_point::Plan;
 
+use crate::error::Error;
 use crate::serve::{self, Shown};
-use crate::stack::{Error, Stack};
+use crate::stack::Stack;
 use faults::Asking;
 
 /// Everything comes from here, and nothing is run that is not a file of ours.

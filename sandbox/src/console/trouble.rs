@@ -12,7 +12,8 @@ use serde_json::json;
 use shared::fail_point::{Place, Side};
 
 use super::{Console, done, refused};
-use crate::stack::{self, Stack};
+use crate::error;
+use crate::stack::Stack;
 
 /// The vendor calls at which a function can be killed, as the functions name their steps.
 const STEPS: &[&str] = &[
@@ -79,14 +80,14 @@ pub(super) async fn credentials(State(console): State<Arc<Console>>, Json(change
     if let Some(SigningSecret::Changed) = change.signing_secret {
         stack.botpress.change_signing_secret();
     }
-    done(Ok::<_, stack::Error>(()))
+    done(Ok::<_, error::Error>(()))
 }
 
 pub(super) async fn restart(State(console): State<Arc<Console>>) -> Response {
     let handle = tokio::runtime::Handle::current();
     // Starting a process cannot change threads half-way, which a handler must be able to.
     let restarted = tokio::task::spawn_blocking(move || handle.block_on(console.stack.restart_all())).await;
-    done(restarted.map_err(stack::Error::from).flatten())
+    done(restarted.map_err(error::Error::from).flatten())
 }
 
 /// `{"before":"send_event"}` or `{"after":"send_event"}`; without either, processes are killed at once.
@@ -114,7 +115,7 @@ pub(super) async fn kill(State(console): State<Arc<Console>>, death: Option<Json
         return refused(StatusCode::UNPROCESSABLE_ENTITY, &format!("the calls are {}", known.join(", ")));
     };
     console.plan.kill_at(Place { step, side }, 1);
-    done(Ok::<_, stack::Error>(()))
+    done(Ok::<_, error::Error>(()))
 }
 
 async fn kill_processes(stack: &Stack) -> Response {
@@ -122,7 +123,7 @@ async fn kill_processes(stack: &Stack) -> Response {
         return refused(StatusCode::CONFLICT, "functions in this process die at a call: {\"after\":\"send_event\"}");
     }
     stack.end_processes().await;
-    done(Ok::<_, stack::Error>(()))
+    done(Ok::<_, error::Error>(()))
 }
 
 /// `{"advance_s":60}`

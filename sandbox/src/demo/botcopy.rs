@@ -6,8 +6,9 @@ use std::io::Write;
 use super::verdict::{self, Check, check};
 use super::{AFTER_TRANSFER, FIRST_AGENT, PRIVATE_NOTE, Play, SECOND_AGENT, SECOND_REQUEST, Side, TALK};
 use crate::botcopy::Speaker;
+use crate::error::Error;
 use crate::livechat::{RoutingStatus, Target};
-use crate::stack::{Error, Stack};
+use crate::stack::Stack;
 
 /// The Dialogflow event with which the bot resumes.
 pub const RESUME_EVENT: &str = "agent_left";

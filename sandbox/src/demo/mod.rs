@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use shared::clock::Clock;
 
 use crate::botpress::{Escalation, UpstreamUser};
+use crate::error::Error;
 use crate::livechat::Target;
-use crate::stack::{Error, Options, Runtime, SIDE_BY_SIDE, Stack};
+use crate::stack::{Options, Runtime, SIDE_BY_SIDE, Stack};
 pub use paint::Palette;
 use story::Story;
 

@@ -16,7 +16,7 @@ use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
 use uuid::Uuid;
 
-use crate::function::{ACCOUNT_ID, REGION, trace_id};
+use crate::invocation::{ACCOUNT_ID, REGION, trace_id};
 
 /// The gateway listens on loopback only, so this is who calls.
 const SOURCE_IP: &str = "127.0.0.1";

@@ -13,10 +13,9 @@ use http::header::{AUTHORIZATION, COOKIE, ORIGIN};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::Turned;
-use super::ids;
-use super::router::{Call, Reply};
+use super::call::{Call, Reply};
 use super::state::{Customer, IdentityTransfer, State, Step, Token};
+use super::{Turned, ids};
 
 const COOKIE_SECONDS: u32 = 63_072_000;
 const TRANSFER_LIFETIME: Duration = Duration::from_secs(3_600);
@@ -272,7 +271,7 @@ fn split_host(uri: &str) -> (&str, &str) {
 fn fields(call: &Call) -> Result<Map<String, Value>, Refusal> {
     if call.has_content_type("application/x-www-form-urlencoded") {
         let uri = format!("/?{}", String::from_utf8_lossy(&call.body)).parse().ok();
-        let pairs = uri.and_then(|uri| super::router::query(&uri));
+        let pairs = uri.and_then(|uri| super::call::query(&uri));
         let pairs = pairs.ok_or(Refusal::new("invalid_request", "body is not a form"))?;
         return Ok(pairs.into_iter().map(|(name, value)| (name, value.into())).collect());
     }

@@ -6,8 +6,8 @@ use shared::clock::Timestamp;
 use super::errors::{Error, Kind};
 use super::paging::Page;
 use super::params::Params;
+use super::state::view::{self, Audience};
 use super::state::{Draft, Opening, PropertyTarget, Requester, State, Step, Thread, deletions, properties};
-use super::view::{self, Audience};
 
 /// Answers an action of either chat API.
 pub(crate) fn answer(

@@ -9,8 +9,8 @@ use super::actions;
 use super::errors::{Error, Kind};
 use super::paging::Page;
 use super::params::Params;
+use super::state::view::{self, Audience};
 use super::state::{Chat, Draft, Requester, RoutingStatus, State, Step, Target, Thread, Transfer, Visibility};
-use super::view::{self, Audience};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 

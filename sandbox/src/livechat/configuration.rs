@@ -6,8 +6,8 @@ use super::Turned;
 use super::account::Group;
 use super::errors::{Error, Kind};
 use super::params::Params;
+use super::state::webhooks::{self, Registration, check_owner};
 use super::state::{State, Step};
-use super::webhooks::{self, Registration, check_owner};
 
 /// Answers an action of `/v3.6/configuration/action/`.
 pub(crate) fn answer(state: &mut State, step: &mut Step, action: &str, params: &Params<'_>) -> Result<Value, Error> {

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::errors::{Error, Kind};
 use super::paging::Page;
 use super::params::Params;
+use super::state::view::{self, Audience};
 use super::state::{Requester, State, Step};
-use super::view::{self, Audience};
 use super::{actions, configuration};
 
 /// Answers an action of `/v3.6/customer/action/`.

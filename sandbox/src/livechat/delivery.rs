@@ -1,10 +1,9 @@
 //! Sending webhooks: attempts, retries, and knowing when everything due has been sent.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use std::{fmt, io};
 
 use http::header::CONTENT_TYPE;
 use serde_json::json;
@@ -12,7 +11,7 @@ use shared::clock::{Clock, Timestamp};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::webhooks::Letter;
+use super::state::webhooks::Letter;
 use crate::cause;
 use crate::faults::Faults;
 use crate::journal::{Journal, Vendor};

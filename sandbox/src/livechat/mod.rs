@@ -54,6 +54,7 @@ mod account;
 mod accounts;
 mod actions;
 mod agent;
+mod call;
 mod configuration;
 mod customer;
 mod delivery;
@@ -69,8 +70,6 @@ mod state;
 mod tests;
 mod upload;
 mod vanishing;
-mod view;
-mod webhooks;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -82,12 +81,12 @@ use shared::clock::Clock;
 pub use self::account::{Account, Agent, Group, GroupStatus};
 use self::delivery::Deliveries;
 pub use self::errors::{Error, Kind};
+use self::state::webhooks::Registration;
 pub use self::state::{
     Author, Chat, Customer, Event, Member, Properties, RoutingStatus, Target, Thread, UserKind, Visibility,
 };
 use self::state::{Source, State, Step};
 pub use self::vanishing::Gone;
-use self::webhooks::Registration;
 use crate::faults::Faults;
 use crate::journal::{Journal, Vendor};
 use crate::server::Server;

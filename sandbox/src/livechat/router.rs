@@ -1,18 +1,18 @@
 //! From HTTP to the APIs and back: paths, credentials, regions, and the form of answers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Query, Request, State as Shared};
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request, State as Shared};
 use axum::response::Response;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, SET_COOKIE};
-use http::{HeaderMap, HeaderName, Method, Uri};
+use http::{HeaderName, Method, Uri};
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
 
 use super::accounts::{self, Refusal};
+use super::call::{Call, Reply, query};
 use super::errors::{Error, Kind};
 use super::params::Params;
 use super::state::{Requester, Source, State, Step};
@@ -21,40 +21,6 @@ use crate::journal::Vendor;
 
 /// Far above every documented size; only guards the machine.
 const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
-
-/// One call, once its body has been read.
-#[derive(Debug)]
-pub(crate) struct Call {
-    pub action: String,
-    pub method: Method,
-    pub headers: HeaderMap,
-    pub query: BTreeMap<String, String>,
-    pub body: Bytes,
-}
-
-impl Call {
-    pub fn has_content_type(&self, expected: &str) -> bool {
-        let given = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        given.starts_with(expected)
-    }
-}
-
-/// A good answer.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    body: Option<Value>,
-    pub cookies: Vec<String>,
-}
-
-impl Reply {
-    pub const fn json(body: Value) -> Self {
-        Self { body: Some(body), cookies: Vec::new() }
-    }
-
-    pub const fn empty() -> Self {
-        Self { body: None, cookies: Vec::new() }
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Api {
@@ -66,10 +32,6 @@ enum Api {
 /// Everything on one listener.
 pub(crate) fn routes(inner: Arc<Inner>) -> Router {
     Router::new().fallback(answer).layer(DefaultBodyLimit::disable()).with_state(inner)
-}
-
-pub(crate) fn query(uri: &Uri) -> Option<BTreeMap<String, String>> {
-    Query::try_from_uri(uri).ok().map(|Query(pairs)| pairs)
 }
 
 async fn answer(Shared(inner): Shared<Arc<Inner>>, request: Request) -> Response {

@@ -15,7 +15,7 @@ use shared::clock::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::function::{Error, context};
+use crate::invocation::{Error, context};
 
 /// Lambda's limit for the answer of an invocation.
 const MAX_ANSWER_BYTES: usize = 6 * 1024 * 1024;

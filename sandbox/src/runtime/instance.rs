@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::api::{Desk, Queue, router};
 use super::{Logs, Settings, StartError};
 use crate::faults::Faults;
-use crate::function::{Error, MEMORY_MB, REGION, VERSION, log_group, log_stream};
+use crate::invocation::{Error, MEMORY_MB, REGION, VERSION, log_group, log_stream};
 use crate::server::Server;
 
 /// How long Lambda lets a function start.

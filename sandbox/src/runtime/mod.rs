@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use std::{io, mem};
 
+use instance::Instance;
 use serde_json::Value;
 use tokio::process::Command;
 use tokio::sync::{oneshot, watch};
 
-use crate::function::Error;
-use instance::Instance;
+use crate::invocation::Error;
 
 /// A function that runs in processes of its own; copies are the same function.
 ///

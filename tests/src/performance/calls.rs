@@ -1,14 +1,11 @@
 //! Calls that the functions take, and how long they take to answer.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use sandbox::stack::Side;
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use tokio::task::JoinSet;
 
-use super::site::{Session, Site, Thread, person};
 use crate::{ANNA, World, message};
 
 /// What makes each message another one.
@@ -75,15 +72,14 @@ impl Call {
     }
 
     /// Status and body of the answer.
-    pub async fn send(&self, site: &Site) -> Option<(u16, Value)> {
-        let world = &site.world;
+    pub async fn send(&self, world: &World, client: &reqwest::Client) -> Option<(u16, Value)> {
         match self {
             Self::Operation { operation, body } => {
                 let answer = world.stack.botpress.call_operation(operation, body, &[]).await.ok()?;
                 Some((answer.status, answer.json()))
             }
             Self::Webhook(body) => {
-                let answer = site.client.post(world.stack.webhook_url()).json(body).send().await.ok()?;
+                let answer = client.post(world.stack.webhook_url()).json(body).send().await.ok()?;
                 Some((answer.status().as_u16(), Value::Null))
             }
             Self::Botcopy(body) => {
@@ -91,7 +87,7 @@ impl Call {
                 Some((answer.status, answer.json()))
             }
             Self::Health => {
-                let answer = site.client.get(format!("{}/health", world.stack.gateway.url())).send().await.ok()?;
+                let answer = client.get(format!("{}/health", world.stack.gateway.url())).send().await.ok()?;
                 Some((answer.status().as_u16(), Value::Null))
             }
         }
@@ -102,59 +98,21 @@ fn next_number() -> usize {
     NUMBER.fetch_add(1, Ordering::Relaxed)
 }
 
-/// How calls went.
+/// A session with a Botpress bot.
 #[derive(Clone, Debug)]
-pub(super) struct Measured {
-    pub waits: Vec<Duration>,
-    pub answers: Vec<Value>,
-    pub failed: usize,
-    pub took: Duration,
-    /// Processor time of the function's processes.
-    pub processor_time: Duration,
+pub(super) struct Session {
+    pub user_id: String,
+    pub conversation_id: String,
 }
 
-impl Measured {
-    /// Counts more calls of the same kind in.
-    pub fn add(&mut self, more: Self) {
-        self.waits.extend(more.waits);
-        self.failed += more.failed;
-        self.took += more.took;
-        self.processor_time += more.processor_time;
-    }
-
-    pub fn per_second(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "far from any limit")]
-        let count = self.waits.len() as f64;
-        count / self.took.as_secs_f64()
-    }
-
-    pub fn processor_time_each(&self) -> Duration {
-        self.processor_time / u32::try_from(self.waits.len().max(1)).unwrap_or(u32::MAX)
-    }
+/// Where an agent writes.
+#[derive(Clone, Debug)]
+pub(super) struct Thread {
+    pub chat_id: String,
+    pub thread_id: String,
 }
 
-/// Makes the calls of each list one after another, and the lists side by side.
-pub(super) async fn measure(site: &Site, side: Side, lists: Vec<Vec<Call>>) -> Measured {
-    let (begin, used) = (Instant::now(), site.processor_time(side));
-    let mut callers = JoinSet::new();
-    for list in lists {
-        let site = site.clone();
-        callers.spawn(async move {
-            let mut answered = Vec::with_capacity(list.len());
-            for call in list {
-                debug_assert_eq!(call.side(), side, "one function is measured");
-                let watch = Instant::now();
-                let answer = call.send(&site).await;
-                answered.push((watch.elapsed(), answer));
-            }
-            answered
-        });
-    }
-    let answered: Vec<_> = callers.join_all().await.into_iter().flatten().collect();
-    let took = begin.elapsed();
-    let processor_time = site.processor_time(side).saturating_sub(used);
-    let failed = answered.iter().filter(|(_, answer)| answer.as_ref().is_none_or(|(status, _)| *status != 200)).count();
-    let waits = answered.iter().map(|(wait, _)| *wait).collect();
-    let answers = answered.into_iter().filter_map(|(_, answer)| answer.map(|(_, body)| body)).collect();
-    Measured { waits, answers, failed, took, processor_time }
+/// What `createUser` is asked for.
+pub(super) fn person(number: usize) -> Value {
+    json!({ "name": format!("User {number}"), "email": format!("user-{number}@example.com") })
 }

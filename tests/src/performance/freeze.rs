@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use sandbox::stack::Side;
 use sandbox::wire::{Cut, Wire};
 
-use super::calls::Call;
-use super::site::{Session, Site, Thread};
+use super::calls::{Call, Session, Thread};
+use super::site::Site;
 use super::{Run, Table, millis};
 use crate::raw::together;
 
@@ -140,7 +140,7 @@ async fn trial(binaries: &Path, cut: Option<Cut>, freezes: &[Duration]) -> Vec<T
 async fn write(site: &Site, session: &Session, thread: &Thread, text: &str) -> [(Duration, bool); 2] {
     let one = async |call: Call| {
         let watch = Instant::now();
-        let answer = call.send(site).await;
+        let answer = call.send(&site.world, &site.client).await;
         (watch.elapsed(), answer.is_some_and(|(status, _)| status == 200))
     };
     let user = one(Call::user_message(session, text)).await;

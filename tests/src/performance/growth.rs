@@ -2,9 +2,10 @@
 
 use sandbox::stack::Side;
 
-use super::calls::{Call, Measured, measure};
+use super::calls::{Call, Session};
 use super::chart::{Curve, svg};
-use super::site::{Session, Site};
+use super::measure::{Measured, measure};
+use super::site::Site;
 use super::{Run, Table, percentile};
 
 /// How many sessions are open.

@@ -11,8 +11,9 @@ use sandbox::runtime::Bootstrap;
 use sandbox::stack::Side;
 use shared::clock::Clock;
 
-use super::calls::{Call, Measured, measure};
-use super::site::{Session, Site, text_at};
+use super::calls::{Call, Session};
+use super::measure::{Measured, measure};
+use super::site::{Site, text_at};
 use super::{Delays, Run, Table, millis, percentile, process};
 
 /// How many messages are measured each way, in turns, so that whatever else the machine does meets both.

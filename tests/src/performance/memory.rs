@@ -2,8 +2,9 @@
 
 use sandbox::stack::Side;
 
-use super::calls::{Call, measure};
-use super::site::{Site, Thread};
+use super::calls::{Call, Thread};
+use super::measure::measure;
+use super::site::Site;
 use super::{Run, Table, process};
 
 /// How many requests each process answers.

@@ -10,6 +10,7 @@ mod freeze;
 mod growth;
 mod lanes;
 mod machine;
+mod measure;
 mod memory;
 mod operations;
 mod process;

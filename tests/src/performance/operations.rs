@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use sandbox::stack::Side;
 
-use super::calls::{Call, Measured, measure};
-use super::site::{Session, Site, Thread, text_at};
+use super::calls::{Call, Session, Thread};
+use super::measure::{Measured, measure};
+use super::site::{Site, text_at};
 use super::{Delays, Run, Table, millis, percentile};
 
 /// How many callers there are at once; each function has as many processes.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use sandbox::stack::Side;
 
 use super::Run;
-use super::calls::{Call, Measured, measure};
+use super::calls::Call;
+use super::measure::{Measured, measure};
 use super::site::Site;
 
 /// How many requests of each kind are measured.

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use sandbox::stack::Side;
 
-use super::calls::{Call, measure};
+use super::calls::Call;
+use super::measure::measure;
 use super::site::Site;
 use super::{Delays, Run, Table, millis, percentile};
 

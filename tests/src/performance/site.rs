@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use sandbox::faults::Fault;
 use sandbox::stack::{Options, Runtime, Side, Stack};
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::clock::Clock;
 use shared::fail_point::Plan;
 use tokio::task::JoinSet;
 
-use super::calls::Call;
-use super::{Delays, process};
 use crate::World;
+use super::{Delays, process};
+use super::calls::{Call, Session, Thread};
 
 /// How many sessions are begun side by side.
 const SIDE_BY_SIDE: usize = 8;
@@ -22,20 +22,6 @@ const SIDE_BY_SIDE: usize = 8;
 pub(super) struct Site {
     pub world: Arc<World>,
     pub client: reqwest::Client,
-}
-
-/// A session with a Botpress bot.
-#[derive(Clone, Debug)]
-pub(super) struct Session {
-    pub user_id: String,
-    pub conversation_id: String,
-}
-
-/// Where an agent writes.
-#[derive(Clone, Debug)]
-pub(super) struct Thread {
-    pub chat_id: String,
-    pub thread_id: String,
 }
 
 impl Site {
@@ -125,7 +111,7 @@ impl Site {
 
     /// What an operation that has to succeed is answered.
     pub async fn answer(&self, call: &Call) -> Value {
-        let answer = call.send(self).await;
+        let answer = call.send(&self.world, &self.client).await;
         let (status, body) = answer.expect("the function answers");
         assert_eq!(status, 200, "{body}");
         body
@@ -152,9 +138,4 @@ impl Site {
 /// The text at a JSON pointer.
 pub(super) fn text_at(answer: &Value, pointer: &str) -> String {
     answer.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
-/// What `createUser` is asked for.
-pub(super) fn person(number: usize) -> Value {
-    json!({ "name": format!("User {number}"), "email": format!("user-{number}@example.com") })
 }

@@ -55,8 +55,8 @@ pub async fn start(run: Run<'_>) -> Table {
 async fn first_answer(
     site: &Site,
     side: Side,
-    session: &super::site::Session,
-    thread: &super::site::Thread,
+    session: &super::calls::Session,
+    thread: &super::calls::Thread,
 ) -> Duration {
     let call = match side {
         Side::Actions => Call::user_message(session, "hello"),

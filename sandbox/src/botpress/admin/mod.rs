@@ -7,9 +7,9 @@
 mod body;
 mod definition;
 mod interface;
+pub(super) mod workspace;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -17,119 +17,19 @@ use axum::response::Response;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
-use shared::clock::Timestamp;
 use uuid::Uuid;
 
+use self::workspace::{AccessKey, Integration, State, new_secret};
 use super::errors::{Error, ErrorType};
 use super::json_answer;
-use super::platform::{Platform, lock};
+use super::platform::Platform;
 use super::schema::{Field, Shape, check, optional, required};
-use super::state::new_id;
-use super::tags::Definition;
+use super::state::{lock, new_id};
 
 pub(super) use definition::declared;
 
 /// How long a signing secret stays valid after a newer one was made.
 const OLD_SECRET_VALID: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A signature header has room for so many.
-const MOST_SIGNATURES: usize = 5;
-
-/// Who may call, and what they have made.
-#[derive(Debug)]
-pub(super) struct Admin {
-    /// The only personal access token.
-    pub personal_access_token: String,
-    /// The only workspace.
-    pub workspace_id: String,
-    /// What every integration's name begins with, up to a slash.
-    pub workspace_handle: String,
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    integrations: Vec<Integration>,
-    keys: BTreeMap<String, AccessKey>,
-    /// The installed integration's tags and types.
-    definition: Definition,
-    /// Newest first, each with the time until which it is used beside the newest.
-    signing_secrets: Vec<(String, Option<Timestamp>)>,
-}
-
-#[derive(Debug)]
-struct Integration {
-    id: String,
-    name: String,
-    version: String,
-    body: Map<String, Value>,
-}
-
-#[derive(Debug)]
-struct AccessKey {
-    integration_id: String,
-    value: String,
-}
-
-impl Admin {
-    pub fn new(definition: Definition, signing_secret: Option<String>) -> Self {
-        Self {
-            personal_access_token: format!("bp_pat_{}", Uuid::new_v4().simple()),
-            workspace_id: format!("wkspace_{}", Uuid::new_v4().simple()),
-            workspace_handle: "sandbox".to_owned(),
-            state: Mutex::new(State {
-                integrations: Vec::new(),
-                keys: BTreeMap::new(),
-                definition,
-                signing_secrets: signing_secret.into_iter().map(|secret| (secret, None)).collect(),
-            }),
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
-    }
-
-    /// What the installed integration declares.
-    pub fn definition(&self) -> Definition {
-        self.state().definition.clone()
-    }
-
-    /// What calls to the installed integration are signed with now.
-    pub fn signing_secrets(&self, now: Timestamp) -> Vec<String> {
-        let state = self.state();
-        let valid = state.signing_secrets.iter().filter(|(_, until)| until.is_none_or(|until| now < until));
-        valid.take(MOST_SIGNATURES).map(|(secret, _)| secret.clone()).collect()
-    }
-
-    /// Puts another signing secret in the place of every present one.
-    pub fn change_signing_secret(&self) {
-        self.state().signing_secrets = vec![(new_secret(), None)];
-    }
-
-    /// Whether an access key opens the runtime API for an integration.
-    pub fn has_access_key(&self, integration_id: &str, value: &str) -> bool {
-        self.state().keys.values().any(|key| key.integration_id == integration_id && key.value == value)
-    }
-
-    /// Where the integration with this id is called, if it has been made here.
-    pub fn url_of(&self, integration_id: &str) -> Option<String> {
-        let state = self.state();
-        let integration = state.integrations.iter().find(|one| one.id == integration_id)?;
-        integration.body.get("url")?.as_str().map(str::to_owned)
-    }
-
-    /// What is declared by the integration with this id, if it has been made here.
-    pub fn body_of(&self, integration_id: &str) -> Option<Value> {
-        let state = self.state();
-        state.integrations.iter().find(|one| one.id == integration_id).map(|one| Value::Object(one.body.clone()))
-    }
-
-    /// Withdraws every access key that was issued here.
-    pub fn withdraw_access_keys(&self) {
-        self.state().keys.clear();
-    }
-}
 
 /// Answers one admin API call.
 pub(super) fn answer(platform: &Platform, method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Response {
@@ -337,13 +237,6 @@ fn list_keys(platform: &Platform) -> Value {
     let state = platform.admin.state();
     let keys = state.keys.iter().map(|(id, key)| json!({"id": id, "integrationId": key.integration_id}));
     json!({ "iaks": keys.collect::<Vec<_>>() })
-}
-
-fn new_secret() -> String {
-    use base64::Engine as _;
-    let mut bytes = Uuid::new_v4().into_bytes().to_vec();
-    bytes.extend(Uuid::new_v4().into_bytes());
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
 }
 
 fn text(body: &Map<String, Value>, key: &str) -> String {

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::super::platform::Platform;
 use super::super::schema::Shape;
 use super::super::state::{Event, EventStatus, World};
-use super::{Configuration, assign, configuration, is_active, notify_agent, notify_user};
+use super::{assign, configuration, is_active, notify_agent, notify_user};
+use crate::botpress::state::Configuration;
 
 const AGENT_CLOSED: &str = "agent-closed-ticket";
 const CLOSE_ACTION: &str = "close-action-called";

@@ -5,10 +5,10 @@ mod messages;
 mod start;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::clock::Timestamp;
+
+use super::state::{Configuration, Session};
 
 pub(super) use end::{on_event, stop};
 pub(super) use messages::{on_agent_message, on_user_message};
@@ -23,59 +23,6 @@ const SUPPORTED_TYPES: &[&str] = &["text", "image", "video", "audio", "file", "b
 
 const WENT_WRONG: &str = "Something went wrong, you are not connected to a human agent...";
 
-/// The plugin's configuration; a text of `NULL` is not sent.
-///
-/// Source: `plugin.definition` of the HITL plugin.
-#[derive(Clone, Debug)]
-pub struct Configuration {
-    /// `onHitlHandoffMessage`, to the user.
-    pub handoff_message: String,
-    /// `onHumanAgentAssignedMessage`, to the user.
-    pub agent_assigned_message: String,
-    /// `onHitlStoppedMessage`, to the user.
-    pub stopped_message: String,
-    /// `onUserHitlCancelledMessage`, to the agent.
-    pub user_cancelled_message: String,
-    /// `onIncompatibleMsgTypeMessage`, to the agent.
-    pub incompatible_message: String,
-    /// `onUserHitlCloseMessage`, to the user.
-    pub user_closed_message: String,
-    /// `onAgentAssignedTimeoutMessage`, to the user.
-    pub assignment_timeout_message: String,
-    /// `userHitlCloseCommand`.
-    pub close_command: String,
-    /// `agentAssignedTimeoutSeconds`; zero is off.
-    pub agent_assigned_timeout: Duration,
-    /// `useHumanAgentInfo`: agents appear under their own name.
-    pub use_human_agent_info: bool,
-    /// `flowOnHitlStopped`: the workflow goes on after the end.
-    pub flow_on_hitl_stopped: bool,
-}
-
-impl Default for Configuration {
-    fn default() -> Self {
-        Self {
-            handoff_message: "I have escalated this conversation to a human agent. They should be with you shortly."
-                .to_owned(),
-            agent_assigned_message: "A human agent has joined the conversation.".to_owned(),
-            stopped_message: "The human agent closed the conversation. I will continue assisting you.".to_owned(),
-            user_cancelled_message: "( The user has ended the session. )".to_owned(),
-            incompatible_message:
-                "Sorry, the user can not receive this type of message. Please resend your message as a text message."
-                    .to_owned(),
-            user_closed_message: "You have ended the session with the human agent. I will continue assisting you."
-                .to_owned(),
-            assignment_timeout_message: "No human agent is available at the moment. Please try again later. \
-                I will continue assisting you for the time being."
-                .to_owned(),
-            close_command: "/end".to_owned(),
-            agent_assigned_timeout: Duration::ZERO,
-            use_human_agent_info: true,
-            flow_on_hitl_stopped: true,
-        }
-    }
-}
-
 /// The input of the plugin's action `startHitl`, besides the conversation.
 #[derive(Clone, Debug, Default)]
 pub struct Escalation {
@@ -89,14 +36,6 @@ pub struct Escalation {
     pub user_email: Option<String>,
     /// Replaces the plugin's configuration for this session.
     pub configuration: Option<Configuration>,
-}
-
-/// What the plugin remembers of an upstream conversation's latest session.
-#[derive(Clone, Debug)]
-pub(in crate::botpress) struct Session {
-    configuration: Configuration,
-    start_message_id: Option<String>,
-    started_at: Timestamp,
 }
 
 /// The configuration in force on an upstream conversation.

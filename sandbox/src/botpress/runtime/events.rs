@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::super::errors::Error;
-use super::super::handling::Posted;
 use super::super::platform::Platform;
 use super::super::schema::{Field, Shape, check, event_payload, optional, required};
 use super::super::state::{Event, EventStatus, new_id};
@@ -13,6 +12,7 @@ use super::super::tags::Tags;
 use super::super::wire::wire_time;
 use super::Answer;
 use super::call::{Call, SCHEDULE, check_size, due, text};
+use crate::botpress::schedule::Posted;
 
 const NEW: &[Field] = &[
     required("type", Shape::Text),

@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 use self::call::Call;
 use super::errors::{Error, ErrorType};
 use super::json_answer;
-use super::platform::{Platform, lock};
+use super::platform::Platform;
+use super::state::lock;
 
 /// A status and a body.
 type Answer = (u16, Value);

@@ -4,12 +4,11 @@ use serde_json::{Map, Value, json};
 use shared::clock::Timestamp;
 
 use super::properties::{Location, check_writable};
+use super::view::{self, Audience};
 use super::{Author, Event, File, Properties, Requester, State, Step, Thread, Visibility, properties};
-use crate::livechat::Turned;
 use crate::livechat::errors::{Error, Kind};
 use crate::livechat::params::Params;
-use crate::livechat::upload;
-use crate::livechat::view::{self, Audience};
+use crate::livechat::{Turned, upload};
 
 /// The longest message text; the vendor writes "16 KB".
 const MAX_TEXT_BYTES: usize = 16_384;

@@ -4,13 +4,13 @@ use serde_json::{Map, Value, json};
 use shared::clock::Timestamp;
 
 use super::properties::{Location, check_writable};
+use super::view::{self, Audience};
 use super::{
     Chat, Draft, Member, Properties, Removal, Requester, State, Step, Thread, UserKind, Visibility, properties,
 };
 use crate::livechat::account::GroupStatus;
 use crate::livechat::errors::{Error, Kind};
 use crate::livechat::params::Params;
-use crate::livechat::view::{self, Audience};
 use crate::livechat::{SecondChat, Turned, ids};
 
 /// The most agents that a start may bring along besides the requester.

@@ -8,6 +8,8 @@ mod lifecycle;
 mod model;
 mod properties;
 mod routing;
+pub(super) mod view;
+pub(super) mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -22,9 +24,9 @@ pub(crate) use properties::{PropertyTarget, deletions, properties};
 pub use routing::Target;
 pub(crate) use routing::{Removal, Transfer};
 
+use self::webhooks::{Registrations, Webhook};
 use super::account::{Account, GroupStatus};
 use super::errors::{Error, Kind};
-use super::webhooks::{Registrations, Webhook};
 use super::{Assignment, Behaviour, Turned};
 
 /// Everything the simulator remembers.

@@ -3,10 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::lifecycle::seat;
+use super::view::{self, Audience};
 use super::{Requester, RoutingStatus, Source, State, Step, UserKind, Visibility};
 use crate::livechat::account::GroupStatus;
 use crate::livechat::errors::{Error, Kind};
-use crate::livechat::view::{self, Audience};
 
 /// The seconds of waiting that the vendor's estimate grows by with each place in the queue.
 const SECONDS_PER_PLACE: usize = 30;

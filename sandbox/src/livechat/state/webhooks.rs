@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::errors::{Error, Kind};
-use super::ids;
-use super::params::Params;
-use super::state::{Author, Chat, Properties, Source, Step};
+use super::super::errors::{Error, Kind};
+use super::super::ids;
+use super::super::params::Params;
 use super::view;
+use super::{Author, Chat, Properties, Source, Step};
 
 const MAX_PER_ACTION: usize = 3;
 const MAX_URL_CHARS: usize = 500;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::ids;
-use super::state::{Author, Chat, Customer, Event, Member, State, Thread, UserKind, Visibility};
+use super::super::ids;
+use super::{Author, Chat, Customer, Event, Member, State, Thread, UserKind, Visibility};
 
 /// Who looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,117 @@
+//! Who may call the admin API, and what they have made.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+use serde_json::{Map, Value};
+use shared::clock::Timestamp;
+use uuid::Uuid;
+
+use super::super::state::lock;
+use super::super::tags::Definition;
+
+/// A signature header has room for so many.
+const MOST_SIGNATURES: usize = 5;
+
+/// Who may call, and what they have made.
+#[derive(Debug)]
+pub(in super::super) struct Admin {
+    /// The only personal access token.
+    pub personal_access_token: String,
+    /// The only workspace.
+    pub workspace_id: String,
+    /// What every integration's name begins with, up to a slash.
+    pub workspace_handle: String,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) integrations: Vec<Integration>,
+    pub(super) keys: BTreeMap<String, AccessKey>,
+    /// The installed integration's tags and types.
+    pub(super) definition: Definition,
+    /// Newest first, each with the time until which it is used beside the newest.
+    pub(super) signing_secrets: Vec<(String, Option<Timestamp>)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Integration {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) body: Map<String, Value>,
+}
+
+#[derive(Debug)]
+pub(super) struct AccessKey {
+    pub(super) integration_id: String,
+    pub(super) value: String,
+}
+
+impl Admin {
+    pub fn new(definition: Definition, signing_secret: Option<String>) -> Self {
+        Self {
+            personal_access_token: format!("bp_pat_{}", Uuid::new_v4().simple()),
+            workspace_id: format!("wkspace_{}", Uuid::new_v4().simple()),
+            workspace_handle: "sandbox".to_owned(),
+            state: Mutex::new(State {
+                integrations: Vec::new(),
+                keys: BTreeMap::new(),
+                definition,
+                signing_secrets: signing_secret.into_iter().map(|secret| (secret, None)).collect(),
+            }),
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// What the installed integration declares.
+    pub fn definition(&self) -> Definition {
+        self.state().definition.clone()
+    }
+
+    /// What calls to the installed integration are signed with now.
+    pub fn signing_secrets(&self, now: Timestamp) -> Vec<String> {
+        let state = self.state();
+        let valid = state.signing_secrets.iter().filter(|(_, until)| until.is_none_or(|until| now < until));
+        valid.take(MOST_SIGNATURES).map(|(secret, _)| secret.clone()).collect()
+    }
+
+    /// Puts another signing secret in the place of every present one.
+    pub fn change_signing_secret(&self) {
+        self.state().signing_secrets = vec![(new_secret(), None)];
+    }
+
+    /// Whether an access key opens the runtime API for an integration.
+    pub fn has_access_key(&self, integration_id: &str, value: &str) -> bool {
+        self.state().keys.values().any(|key| key.integration_id == integration_id && key.value == value)
+    }
+
+    /// Where the integration with this id is called, if it has been made here.
+    pub fn url_of(&self, integration_id: &str) -> Option<String> {
+        let state = self.state();
+        let integration = state.integrations.iter().find(|one| one.id == integration_id)?;
+        integration.body.get("url")?.as_str().map(str::to_owned)
+    }
+
+    /// What is declared by the integration with this id, if it has been made here.
+    pub fn body_of(&self, integration_id: &str) -> Option<Value> {
+        let state = self.state();
+        state.integrations.iter().find(|one| one.id == integration_id).map(|one| Value::Object(one.body.clone()))
+    }
+
+    /// Withdraws every access key that was issued here.
+    pub fn withdraw_access_keys(&self) {
+        self.state().keys.clear();
+    }
+}
+
+pub(super) fn new_secret() -> String {
+    use base64::Engine as _;
+    let mut bytes = Uuid::new_v4().into_bytes().to_vec();
+    bytes.extend(Uuid::new_v4().into_bytes());
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}
