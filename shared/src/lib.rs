@@ -1,7 +1,33 @@
-//! What both functions share: vendor clients, the table, secrets, and the handoff itself.
+//! The code that both functions share: vendor clients, the table, secrets, and the handoff itself. Nothing here knows Lambda.
 //!
-//! Vendor modules, [`store`] and [`secrets`] stand side by side and do not know one another; [`bridge`] decides without
-//! I/O; [`handoff`] joins them. [`gateway`] reads requests; nothing here knows Lambda.
+//! # One message through the rooms
+//!
+//! An agent writes "hello" in LiveChat, and LiveChat calls the webhooks function.
+//!
+//! 1. [`api::route`] finds the function's handler for the path, and [`api::event`] reads the request from API Gateway's event.
+//! 2. `handoff::auth` compares the call's secret with [`secrets`], and [`livechat::webhook`] decodes the event.
+//! 3. `handoff::verbs::receive` reads the chat's pointer and its session from the [`store`] (`handoff::inbox::find`) and asks
+//!    [`bridge::decide`], without I/O, what the event means: a message for the bot's user.
+//! 4. `handoff::inbox::accept` writes the message with its receipt into the lane towards the bot ([`model::lane`]). From here on it
+//!    cannot be lost, and a repeat of the webhook is recognised.
+//! 5. `handoff::delivery::drain` takes the lane's lease and sends the lane's items in order; `delivery::to_bot` delivers one item,
+//!    and `delivery::platform` knows how the bot's platform takes it.
+//! 6. `handoff::vendors` adds the credential and keeps within the vendor's limits, and [`botpress`] makes the call through [`http`].
+//! 7. The drain notes the outcome and gives the lease back, and LiveChat gets its 200. If any step after 4 fails,
+//!    `handoff::upkeep::sweep` delivers the message within a minute.
+//!
+//! # Order of the modules
+//!
+//! Each module imports only modules before it; those of one line do not know one another. `tests/it/layers.rs` holds that, also for
+//! the rooms inside [`handoff`].
+//!
+//! 1. [`ids`], [`redacted`], [`text`], [`clock`], [`telemetry`]; then [`metrics`], [`aws`]
+//! 2. [`model`]: plain types
+//! 3. [`odd`], [`http`], [`media`]
+//! 4. [`livechat`], [`botpress`], [`botcopy`], [`secrets`]; then [`store`]
+//! 5. [`bridge`]: decisions without I/O; then [`config`]
+//! 6. [`api`], [`operator`]
+//! 7. [`handoff`]: joins all of it
 
 /// Passes a named place at which a test may kill the process; nothing at all in other builds.
 macro_rules! fail_point {

@@ -276,7 +276,7 @@ pub struct Arrival<'a, T> {
 
 /// What is known of an item that was accepted, whether it still waits or not.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Trail {
+pub struct Receipt {
     /// What became of it, once it has left its lane.
     #[serde(default)]
     pub outcome: Option<Outcome>,

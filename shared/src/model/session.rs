@@ -19,6 +19,22 @@ pub enum Platform {
 }
 
 impl Platform {
+    /// The platform, as records name it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Botpress(_) => "botpress",
+            Self::Botcopy(_) => "botcopy",
+        }
+    }
+
+    /// The install, where the platform has such.
+    pub const fn install_id(&self) -> Option<&InstallId> {
+        match self {
+            Self::Botpress(install) => Some(&install.install_id),
+            Self::Botcopy(_) => None,
+        }
+    }
+
     /// The bot, by the id that its platform gives it.
     pub fn bot_id(&self) -> &str {
         match self {

@@ -23,7 +23,7 @@
 //! | record | `RECORDS#<day of the start>` | `<start>#<session id>` | `hitl stats`, a query for each day; `getHandoffReport`, one by its key |
 //! | install | `INSTALLS` | `INSTALL#<install id>` | register, unregister |
 //!
-//! How long each lives, and what ends it, stands in the table of `docs/design.md` ("The retention counts from a session's end"): nothing of an
+//! The attributes of a lane's record, who writes each and when it goes: [`lane`](super::lane). How long each item lives, and what ends it, stands in the table of `docs/design.md` ("The retention counts from a session's end"): nothing of an
 //! open session expires, everything of an ended one and of its user does, at the same time, and what arrives afterwards is removed with its
 //! partition ([`bury`](super::Table::bury)). Waiting items, timers and lanes of open sessions have no `expires_at`.
 //!

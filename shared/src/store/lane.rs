@@ -1,12 +1,86 @@
-//! A lane as it is read from the table.
+//! The record of a lane, as it is stored, and a lane as its lease holder reads it.
+//!
+//! A lane has one record (`SESSION#<session id>`, `LANE#<lane>`), made by its first arrival or by the session's end. Its attributes, who writes each, and
+//! when it goes:
+//!
+//! | Attribute | Holds | Written by | Goes |
+//! |---|---|---|---|
+//! | `session_id` | the session | each arrival | with the record |
+//! | `arrivals` | how many items the lane has ever accepted | each arrival, `+ 1`; an unparked item too | never falls |
+//! | `arrived_at` | when the last item came | each arrival | overwritten |
+//! | `due_shard`, `due_at` | when the sweep looks here: the lease's end, or `not_before` | arrivals, `take_lease`, `postpone`, the sweep's `look_later` | when the lane is empty and its lease is given back: a lane without `due_at` is idle |
+//! | `lease_holder`, `lease_until` | who delivers, and until when | an arrival at a free lane, `take_lease` | `release`, `postpone`, the completion of the last item |
+//! | `interrupted_holder`, `interrupted_until` | the holder before, or `nobody`, and when their lease ended | whoever takes the lease | the holder: once the doubt is noted on the items (`note_interruption`); the time is overwritten |
+//! | `not_before` | no delivery before this time | `accept_for` at a free lane, `postpone` | the next completion or release |
+//! | `last_finished_at` | when an item last left | each completion, `park_unread` | overwritten |
+//! | `last_number` | the highest number of an item that has left | each completion | overwritten |
+//! | `said` | how many messages of people have left, and when the first did | each completion | overwritten |
+//! | `served_at`, `served_by` | when the vendor last took something that people said, and which vendor | a completion that shows it | overwritten |
+//! | `failed_at`, `failed_by` | when the lane was last left because its vendor failed | `postpone` after a failure | `failed_at`: a completion that serves; `failed_by` is overwritten |
+//! | `limited_since` | since when a vendor has refused the lane because of a limit | `postpone` after a limit, if absent | any other failure, or a completion that serves |
+//! | `expires_at` | the table's TTL | the session's end (`close`), `expire_lane` | an open session's lane has none |
+//!
+//! Every change names the holder or the number of arrivals in its condition, so that a holder whose lease is over changes nothing, and
+//! an arrival is never overlooked.
 
 use std::collections::HashMap;
 use std::fmt;
 
-use super::Item;
+use serde::Deserialize;
+
+use super::{Item, Result};
 use crate::clock::Timestamp;
 use crate::ids::numbered;
-use crate::model::lane::{Position, Tally, Waiting};
+use crate::model::lane::{Occupancy, Position, Tally, Waiting};
+
+/// The record of a lane; an attribute that is absent has not been written yet.
+#[derive(Default, Deserialize)]
+pub(super) struct LaneRecord {
+    #[serde(default)]
+    pub(super) arrivals: u64,
+    #[serde(default)]
+    pub(super) arrived_at: Option<Timestamp>,
+    #[serde(default)]
+    due_at: Option<String>,
+    #[serde(default)]
+    pub(super) lease_holder: Option<String>,
+    #[serde(default)]
+    lease_until: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) interrupted_holder: Option<String>,
+    #[serde(default)]
+    pub(super) interrupted_until: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) not_before: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) last_finished_at: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) last_number: Option<u64>,
+    #[serde(default)]
+    pub(super) said: Tally,
+    #[serde(default)]
+    pub(super) served_at: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) limited_since: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) expires_at: Option<i64>,
+}
+
+impl LaneRecord {
+    /// Whatever waits, or is being delivered, makes its lane due.
+    pub(super) const fn occupancy(&self) -> Occupancy {
+        match (&self.due_at, self.lease_until) {
+            (None, _) => Occupancy::Idle { arrivals: self.arrivals },
+            (Some(_), Some(until)) => Occupancy::Held { until },
+            (Some(_), None) => Occupancy::Busy,
+        }
+    }
+}
+
+/// How a lane is by its record.
+pub(super) fn occupancy_of(record: Item) -> Result<Occupancy> {
+    Ok(serde_dynamo::from_item::<_, LaneRecord>(record)?.occupancy())
+}
 
 /// Puts what was found in a lane in its order; each with its position and the time of its arrival, where that is known.
 ///

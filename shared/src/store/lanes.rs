@@ -5,21 +5,20 @@
 //! look again.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use super::keys::{DUE_SHARD, Key};
-use super::lane::{Contents, Unread, in_order};
+use super::lane::{Contents, LaneRecord, Unread, in_order, occupancy_of};
 use super::operator::Raw;
 use super::retry::Tries;
-use super::surroundings::occupancy_of;
-use super::transaction::{Attempt, Change, Outcome as Refusable, Transaction};
+use super::transaction::{Attempt, Change, Committed, Transaction};
 use super::{Item, Result, Table, has_expired, number, text};
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, UserId};
 use crate::model::lane::{
     Accepted, Arrival, Completed, Done, Failing, Failure, Known, Lane, Lease, Occupancy, Outcome, Position, Reason,
-    Tally, Waiting,
+    Waiting,
 };
 
 /// Position of the trail in the transaction of [`Table::accept`].
@@ -58,7 +57,7 @@ const POSTPONE_LIMITED: &str = "SET not_before = :then, due_at = :then, failed_a
      limited_since = if_not_exists(limited_since, :at) REMOVE lease_holder, lease_until";
 
 #[derive(Serialize)]
-struct Trail<'a> {
+struct NewReceipt<'a> {
     source_id: &'a str,
     at: Timestamp,
     received_at: Timestamp,
@@ -87,34 +86,6 @@ pub(super) fn entrance<T>(arrival: &Arrival<'_, T>, lease: &Lease, found: Occupa
         true => Way { change: without_lease(arrival, lease.until), accepted: Accepted::WithoutLease },
         false => Way { change: with_lease(arrival, lease), accepted: Accepted::WithLease },
     }
-}
-
-#[derive(Default, Deserialize)]
-struct LaneRecord {
-    #[serde(default)]
-    arrivals: u64,
-    #[serde(default)]
-    not_before: Option<Timestamp>,
-    #[serde(default)]
-    arrived_at: Option<Timestamp>,
-    #[serde(default)]
-    interrupted_holder: Option<String>,
-    #[serde(default)]
-    interrupted_until: Option<Timestamp>,
-    #[serde(default)]
-    last_finished_at: Option<Timestamp>,
-    #[serde(default)]
-    last_number: Option<u64>,
-    #[serde(default)]
-    limited_since: Option<Timestamp>,
-    #[serde(default)]
-    said: Tally,
-    #[serde(default)]
-    lease_holder: Option<String>,
-    #[serde(default)]
-    served_at: Option<Timestamp>,
-    #[serde(default)]
-    expires_at: Option<i64>,
 }
 
 impl Table {
@@ -200,7 +171,7 @@ impl Table {
         lane_change: Change,
     ) -> Result<Transaction<'_>> {
         let Arrival { session_id, lane, position, .. } = arrival;
-        let trail = Trail {
+        let trail = NewReceipt {
             source_id: &position.source_id,
             at: position.at,
             received_at: arrival.received_at,
@@ -446,10 +417,10 @@ impl Table {
             let attempt =
                 self.leave(done, change.clone())?.attempt("table complete").await.unwrap_or_else(Attempt::Met);
             match attempt {
-                Attempt::Through(Refusable::Done) if nothing_new => return Ok(completed),
-                Attempt::Through(Refusable::Done) => return Ok(Completed::SomethingArrived),
-                Attempt::Through(Refusable::Refused(_)) if nothing_new => (nothing_new, look) = (false, false),
-                Attempt::Through(Refusable::Refused(_)) => return Ok(Completed::LeaseLost),
+                Attempt::Through(Committed::Done) if nothing_new => return Ok(completed),
+                Attempt::Through(Committed::Done) => return Ok(Completed::SomethingArrived),
+                Attempt::Through(Committed::Refused(_)) if nothing_new => (nothing_new, look) = (false, false),
+                Attempt::Through(Committed::Refused(_)) => return Ok(Completed::LeaseLost),
                 Attempt::Met(error) => {
                     tries.pause(error).await?;
                     // Most likely it met an arrival.

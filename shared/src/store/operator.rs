@@ -119,7 +119,7 @@ impl Table {
     /// As all reads: see [`Error`](super::Error).
     pub async fn open_sessions(&self, seen: Seen<'_>) -> Result<Vec<Session>> {
         let mut sessions: Vec<Session> = Vec::new();
-        for item in self.scan(&[Wanted::Is("entity", "session")], &[], seen).await? {
+        for item in self.scan(&[Filter::Is("entity", "session")], &[], seen).await? {
             sessions.push(serde_dynamo::from_item(item)?);
         }
         sessions.retain(|session| session.state != State::Closed);
@@ -134,7 +134,7 @@ impl Table {
     /// As all reads: see [`Error`](super::Error).
     pub async fn botcopy_bots(&self, seen: Seen<'_>) -> Result<BTreeMap<BotcopyBotId, Timestamp>> {
         let wanted = ["platform.botcopy.bot_id", "started_at"];
-        let items = self.scan(&[Wanted::Is("entity", "session")], &wanted, seen).await?;
+        let items = self.scan(&[Filter::Is("entity", "session")], &wanted, seen).await?;
         let started = |item: &Item| {
             let platform = item.get("platform")?.as_m().ok()?.get("botcopy")?.as_m().ok()?;
             let bot_id = platform.get("bot_id")?.as_s().ok().map(BotcopyBotId::new)?;
@@ -154,7 +154,7 @@ impl Table {
     ///
     /// As all reads: see [`Error`](super::Error).
     pub async fn waiting_since(&self, seen: Seen<'_>) -> Result<Vec<(SessionId, Lane, Timestamp)>> {
-        let items = self.scan(&[Wanted::Begins("sk", "LANE#")], &["pk", "sk"], seen).await?;
+        let items = self.scan(&[Filter::Begins("sk", "LANE#")], &["pk", "sk"], seen).await?;
         let mut oldest: BTreeMap<(String, String), Timestamp> = BTreeMap::new();
         for (pk, sk) in items.iter().filter_map(|item| Some((part(item, "pk")?, part(item, "sk")?))) {
             for lane in [Lane::ToAgent, Lane::ToBot] {
@@ -186,7 +186,7 @@ impl Table {
     ///
     /// As all reads: see [`Error`](super::Error).
     pub async fn parked(&self, now: Timestamp, seen: Seen<'_>) -> Result<Vec<Parked>> {
-        let items = self.scan(&[Wanted::Is("entity", "parked")], SUMMARY, seen).await?;
+        let items = self.scan(&[Filter::Is("entity", "parked")], SUMMARY, seen).await?;
         let kept = items.iter().filter(|item| !has_expired(item, now));
         let mut parked: Vec<Parked> = kept.filter_map(read_parked).collect();
         parked.sort_by(|one, other| one.position.cmp(&other.position));
@@ -240,19 +240,19 @@ impl Table {
         let (corrected, deleted, part_of_said) =
             (format!("corrected:{id}:"), format!("deleted:{id}"), format!("{id}#"));
         let fields = [
-            Wanted::Is("user_id", id),
-            Wanted::Is("conversation_id", id),
-            Wanted::Is("thread.chat_id", id),
-            Wanted::Is("thread.thread_id", id),
-            Wanted::Is("platform.botcopy.user_id", id),
-            Wanted::Is("source_id", id),
-            Wanted::Begins("source_id", &part_of_said),
-            Wanted::Is("source_id", &event),
-            Wanted::Begins("source_id", &corrected),
-            Wanted::Is("source_id", &deleted),
-            Wanted::Is("source_id", &message),
-            Wanted::Begins("source_id", &part_of),
-            Wanted::Is("vendor_id", id),
+            Filter::Is("user_id", id),
+            Filter::Is("conversation_id", id),
+            Filter::Is("thread.chat_id", id),
+            Filter::Is("thread.thread_id", id),
+            Filter::Is("platform.botcopy.user_id", id),
+            Filter::Is("source_id", id),
+            Filter::Begins("source_id", &part_of_said),
+            Filter::Is("source_id", &event),
+            Filter::Begins("source_id", &corrected),
+            Filter::Is("source_id", &deleted),
+            Filter::Is("source_id", &message),
+            Filter::Begins("source_id", &part_of),
+            Filter::Is("vendor_id", id),
         ];
         let items = self.scan(&fields, &["pk"], seen).await?;
         Ok(items.iter().filter_map(|item| Key::session_of(part(item, "pk")?)).collect())
@@ -327,7 +327,7 @@ impl Table {
     ///
     /// As all reads: see [`Error`](super::Error).
     pub async fn sessions_of(&self, user_id: &UserId, seen: Seen<'_>) -> Result<Vec<Session>> {
-        let items = self.scan(&[Wanted::Is("user_id", user_id.as_str())], &[], seen).await?;
+        let items = self.scan(&[Filter::Is("user_id", user_id.as_str())], &[], seen).await?;
         let sessions = items.into_iter().filter(|item| part(item, "entity") == Some("session"));
         Ok(sessions.map(serde_dynamo::from_item).collect::<Result<_, _>>()?)
     }
@@ -349,7 +349,7 @@ impl Table {
     ) -> Result<Erased> {
         let mut erased = Erased::default();
         let mut own: Vec<Item> = Vec::new();
-        let mut pages = self.pages(&[Wanted::Is("user_id", user_id.as_str()), Wanted::Expired(now)], &[]);
+        let mut pages = self.pages(&[Filter::Is("user_id", user_id.as_str()), Filter::Expired(now)], &[]);
         while let Some(items) = pages.next(seen).await? {
             let (of_user, expired): (Vec<_>, Vec<_>) =
                 items.into_iter().partition(|item| part(item, "user_id") == Some(user_id.as_str()));
@@ -418,7 +418,7 @@ impl Table {
     }
 
     /// The items of which one of `fields` has its value, or all; `wanted` attributes of them, or all.
-    async fn scan(&self, fields: &[Wanted<'_>], wanted: &[&str], seen: Seen<'_>) -> Result<Vec<Item>> {
+    async fn scan(&self, fields: &[Filter<'_>], wanted: &[&str], seen: Seen<'_>) -> Result<Vec<Item>> {
         let (mut items, mut pages) = (Vec::new(), self.pages(fields, wanted));
         while let Some(page) = pages.next(seen).await? {
             items.extend(page);
@@ -429,7 +429,7 @@ impl Table {
     /// The same page by page.
     ///
     /// Names are replaced by placeholders, since many of them are reserved words.
-    fn pages(&self, fields: &[Wanted<'_>], wanted: &[&str]) -> Pages {
+    fn pages(&self, fields: &[Filter<'_>], wanted: &[&str]) -> Pages {
         let mut names = HashMap::new();
         let mut placed = |path: &str| {
             let parts = path.split('.').map(|part| {
@@ -440,16 +440,16 @@ impl Table {
             parts.collect::<Vec<_>>().join(".")
         };
         let conditions = fields.iter().enumerate().map(|(index, field)| match field {
-            Wanted::Is(path, _) => format!("{} = :v{index}", placed(path)),
-            Wanted::Begins(path, _) => format!("begins_with({}, :v{index})", placed(path)),
-            Wanted::Expired(_) => format!("{} <= :v{index}", placed("expires_at")),
+            Filter::Is(path, _) => format!("{} = :v{index}", placed(path)),
+            Filter::Begins(path, _) => format!("begins_with({}, :v{index})", placed(path)),
+            Filter::Expired(_) => format!("{} <= :v{index}", placed("expires_at")),
         });
         let conditions: Vec<_> = conditions.collect();
         let wanted: Vec<_> = wanted.iter().map(|path| placed(path)).collect();
         let values = fields.iter().enumerate().map(|(index, field)| {
             let value = match field {
-                Wanted::Is(_, value) | Wanted::Begins(_, value) => text(value),
-                Wanted::Expired(now) => number(now.unix_seconds()),
+                Filter::Is(_, value) | Filter::Begins(_, value) => text(value),
+                Filter::Expired(now) => number(now.unix_seconds()),
             };
             (format!(":v{index}"), value)
         });
@@ -488,7 +488,7 @@ impl Pages {
 
 /// What an attribute has to be; its path has dots.
 #[derive(Clone, Copy)]
-enum Wanted<'a> {
+enum Filter<'a> {
     Is(&'a str, &'a str),
     Begins(&'a str, &'a str),
     /// `expires_at` is past.

@@ -8,7 +8,7 @@ use super::{Item, Result, Table, text};
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, InstallId, SessionId, UserId};
 use crate::model::lane::{Lane, Tally};
-use crate::model::session::{Disposition, Platform, ResumeReason, Session};
+use crate::model::session::{Disposition, ResumeReason, Session};
 
 /// What a session leaves at its end; a session has one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,17 +115,13 @@ impl Record {
         let since_start = |at: Timestamp| milliseconds(at, session.started_at);
         let read = ending.disposition.as_ref();
         let never_active = session.active_at.is_none();
-        let (platform_name, install_id) = match &session.platform {
-            Platform::Botpress(install) => ("botpress", Some(install.install_id.clone())),
-            Platform::Botcopy(_) => ("botcopy", None),
-        };
         let told = session.earlier_agents.iter().chain(&session.agent_told);
         Self {
             session_id: session.session_id.clone(),
             user_id: session.user_id.clone(),
-            platform_name: platform_name.to_owned(),
+            platform_name: session.platform.name().to_owned(),
             bot_id: session.platform.bot_id().to_owned(),
-            install_id,
+            install_id: session.platform.install_id().cloned(),
             group_number: session.group_id.0,
             agents: told.map(|told| hashed(&told.agent_id)).collect(),
             ended_because: if never_active { "not_started" } else { ending.reason }.to_owned(),

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Deserialize;
 
 use super::keys::Key;
+use super::lane::{LaneRecord, occupancy_of};
 use super::{Item, MOST_READ_AT_ONCE, Result, Table, VendorState, has_expired};
 use crate::clock::Timestamp;
 use crate::ids::{ChatId, ConversationId, SessionId, UserId};
@@ -63,7 +64,7 @@ impl Surroundings {
 
 /// As much of a trail as tells that something was accepted.
 #[derive(Deserialize)]
-struct Receipt {
+struct SeenReceipt {
     source_id: String,
     #[serde(default = "never")]
     expires_at: i64,
@@ -79,23 +80,6 @@ const fn never() -> i64 {
 
 /// How many receipts are looked for at most, far below what one call may ask for.
 const MOST_RECEIPTS: usize = 25;
-
-/// As much of a lane's record as tells whether anything goes on there.
-#[derive(Deserialize)]
-struct LaneRecord {
-    #[serde(default)]
-    arrivals: u64,
-    #[serde(default)]
-    due_at: Option<String>,
-    #[serde(default)]
-    last_finished_at: Option<Timestamp>,
-    #[serde(default)]
-    last_number: Option<u64>,
-    #[serde(default)]
-    said: Tally,
-    #[serde(default)]
-    lease_until: Option<Timestamp>,
-}
 
 impl Table {
     /// Reads a lane's record, its session, what is known of vendors, and a user.
@@ -125,7 +109,7 @@ impl Table {
         let mut known = HashSet::new();
         for some in keys.chunks(MOST_READ_AT_ONCE) {
             for item in self.get_all(some).await?.into_iter().filter(|item| !has_expired(item, now)) {
-                known.insert(serde_dynamo::from_item::<_, Receipt>(item)?.source_id);
+                known.insert(serde_dynamo::from_item::<_, SeenReceipt>(item)?.source_id);
             }
         }
         Ok(known)
@@ -202,7 +186,7 @@ impl Table {
                     }
                 }
                 "TRAIL" => {
-                    let receipt: Receipt = serde_dynamo::from_item(item)?;
+                    let receipt: SeenReceipt = serde_dynamo::from_item(item)?;
                     if let Some(changes_seen) = receipt.changes_seen {
                         around.changes.insert(receipt.source_id.clone(), changes_seen);
                     }
@@ -215,20 +199,4 @@ impl Table {
         }
         Ok((pointer, around))
     }
-}
-
-impl LaneRecord {
-    /// Whatever waits, or is being delivered, makes its lane due.
-    const fn occupancy(&self) -> Occupancy {
-        match (&self.due_at, self.lease_until) {
-            (None, _) => Occupancy::Idle { arrivals: self.arrivals },
-            (Some(_), Some(until)) => Occupancy::Held { until },
-            (Some(_), None) => Occupancy::Busy,
-        }
-    }
-}
-
-/// How a lane is by its record.
-pub(super) fn occupancy_of(record: Item) -> Result<Occupancy> {
-    Ok(serde_dynamo::from_item::<_, LaneRecord>(record)?.occupancy())
 }

@@ -5,7 +5,7 @@ use super::transaction::Change;
 use super::{Result, Table, number, text};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
-use crate::model::lane::{Lane, Trail};
+use crate::model::lane::{Lane, Receipt};
 
 impl Table {
     /// Reads what is known of the item with this source id.
@@ -13,7 +13,7 @@ impl Table {
     /// # Errors
     ///
     /// As all reads: see [`Error`](super::Error).
-    pub async fn trail(&self, id: &SessionId, lane: Lane, source_id: &str, now: Timestamp) -> Result<Option<Trail>> {
+    pub async fn trail(&self, id: &SessionId, lane: Lane, source_id: &str, now: Timestamp) -> Result<Option<Receipt>> {
         self.get_unexpired(&Key::trail(id, lane, source_id), now).await
     }
 

@@ -13,14 +13,14 @@ use crate::clock::Timestamp;
 
 /// What became of a transaction.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum Committed {
     /// Every write was made.
     Done,
     /// Nothing was written; the flags say, write by write, whose condition did not hold.
     Refused(Vec<bool>),
 }
 
-impl Outcome {
+impl Committed {
     pub(super) fn is_done(&self) -> bool {
         *self == Self::Done
     }
@@ -34,7 +34,7 @@ impl Outcome {
 /// What became of one try.
 pub(super) enum Attempt {
     /// It came to its end.
-    Through(Outcome),
+    Through(Committed),
     /// Another write was in its way, or an item had no throughput left; nothing was written.
     Met(Error),
 }
@@ -130,7 +130,7 @@ impl Transaction<'_> {
     }
 
     /// Sends the transaction, again where it met another one, until the time of its caller.
-    pub(super) async fn commit(self, verb: &'static str, mut tries: Tries<'_>) -> Result<Outcome> {
+    pub(super) async fn commit(self, verb: &'static str, mut tries: Tries<'_>) -> Result<Committed> {
         loop {
             match self.attempt(verb).await? {
                 Attempt::Through(outcome) => return Ok(outcome),
@@ -151,7 +151,7 @@ impl Transaction<'_> {
     async fn send(&self) -> Result<Attempt> {
         let request = self.table.client.transact_write_items().set_transact_items(Some(self.writes.clone()));
         let error = match request.send().await {
-            Ok(_) => return Ok(Attempt::Through(Outcome::Done)),
+            Ok(_) => return Ok(Attempt::Through(Committed::Done)),
             Err(error) => error,
         };
         let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
@@ -159,7 +159,7 @@ impl Transaction<'_> {
         };
         let codes: Vec<_> = cancelled.cancellation_reasons().iter().map(|reason| reason.code()).collect();
         match what_follows(&codes) {
-            Verdict::Refused(refused) => Ok(Attempt::Through(Outcome::Refused(refused))),
+            Verdict::Refused(refused) => Ok(Attempt::Through(Committed::Refused(refused))),
             Verdict::TryAgain => Ok(Attempt::Met(error.into())),
             Verdict::Final => Err(error.into()),
         }

@@ -10,9 +10,9 @@ use shared::clock::Clock;
 use shared::fail_point::Plan;
 use tokio::task::JoinSet;
 
-use crate::World;
-use super::{Delays, process};
 use super::calls::{Call, Session, Thread};
+use super::{Delays, process};
+use crate::World;
 
 /// How many sessions are begun side by side.
 const SIDE_BY_SIDE: usize = 8;

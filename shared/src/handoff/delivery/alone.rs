@@ -14,7 +14,7 @@ use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result};
 use crate::ids::ChatId;
 use crate::livechat::NewEvent;
 use crate::model::lane::{Failing, Fares, Waiting};
-use crate::model::session::{Platform, Session};
+use crate::model::session::Session;
 use crate::model::user::User;
 use crate::redacted::Redacted;
 
@@ -155,32 +155,24 @@ impl Handoff {
     /// Mostly the good answer is a refusal: there is no such chat, conversation or user.
     async fn answers_others(&self, session: &Session, user: Option<&User>, error: &Error) -> bool {
         // Boxed, since a delivery is deep in the stack already.
-        let answer = match (error, &session.platform) {
-            (Error::LiveChat(error), _) if error.call().name == "send_event" => {
-                Box::pin(self.say_nowhere(session, user)).await
+        let answer = match error {
+            Error::LiveChat(error) if error.call().name == "send_event" => {
+                Some(Box::pin(self.say_nowhere(session, user)).await)
             }
-            (Error::LiveChat(_), _) => Box::pin(self.read_nowhere()).await,
-            (Error::Botpress(error), Platform::Botpress(install)) => {
-                Box::pin(platform::ask_botpress(self, session, install, error.call())).await
-            }
-            (Error::Botcopy(_), Platform::Botcopy(channel)) => Box::pin(platform::push_to_nobody(self, channel)).await,
-            _ => return false,
+            Error::LiveChat(_) => Some(Box::pin(self.read_nowhere()).await),
+            error => Box::pin(platform::probe(self, session, error)).await,
         };
-        is_answer(answer)
+        answer.is_some_and(is_answer)
     }
 
     /// Whether a vendor that has named a limit to this session serves somebody else, so that the limit is the session's own.
     pub(super) async fn serves_others(&self, session: &Session, error: &Error) -> bool {
         let Error::Limited { cause, .. } = error else { return false };
-        let answer = match (cause.as_ref(), &session.platform) {
-            (Error::LiveChat(_), _) => self.read_nowhere().await,
-            (Error::Botpress(error), Platform::Botpress(install)) => {
-                platform::ask_botpress(self, session, install, error.call()).await
-            }
-            (Error::Botcopy(_), Platform::Botcopy(channel)) => platform::push_to_nobody(self, channel).await,
-            _ => return false,
+        let answer = match cause.as_ref() {
+            Error::LiveChat(_) => Some(self.read_nowhere().await),
+            error => platform::probe(self, session, error).await,
         };
-        is_answer(answer)
+        answer.is_some_and(is_answer)
     }
 
     async fn say_nowhere(&self, session: &Session, user: Option<&User>) -> Result<()> {

@@ -55,7 +55,7 @@ impl Content for ToBot {
     }
 
     fn vendor(session: &Session) -> &'static str {
-        platform::vendor(session)
+        platform::vendor(&session.platform)
     }
 
     fn earliest(&self, handoff: &Handoff, session: &Session, last_finished_at: Timestamp) -> Timestamp {

@@ -19,7 +19,7 @@ use crate::model::message::Heard;
 use crate::model::session::{ChatPointer, Session, State, Thread};
 
 /// How often a start that may take the thread over is looked at.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const LISTENER_POLL: Duration = Duration::from_secs(1);
 
 /// Without a session that could remember it, reports within this time are one: less than LiveChat lets pass before it repeats one.
 const AT_ONCE: Duration = Duration::from_secs(4);
@@ -114,7 +114,7 @@ impl Handoff {
     async fn wait_for_listener(&self, user_id: &UserId, thread: &Thread) -> Result<Attempt> {
         Ok(match self.listener_in(user_id, thread).await? {
             Listener::Session => Delivered::dropped().into(),
-            Listener::Start | Listener::Nobody(_) => Attempt::Later(self.clock.now() + LOOK_AGAIN, Delay::Early),
+            Listener::Start | Listener::Nobody(_) => Attempt::Later(self.clock.now() + LISTENER_POLL, Delay::Early),
         })
     }
 

@@ -18,7 +18,7 @@ use crate::model::user::{Introduction, User};
 use crate::telemetry;
 
 /// How often somebody who waits for a start looks how far it has come.
-pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(200);
+pub(crate) const START_POLL: Duration = Duration::from_millis(200);
 
 /// How long an unattended start is tried; it is far from over when the pause of the bot lapses by itself.
 const UNATTENDED_TIME: Duration = Duration::from_secs(300);

@@ -9,13 +9,13 @@ use futures_util::stream::{self, StreamExt as _};
 use crate::bridge::{ToAgent, ToBot};
 use crate::clock::Timestamp;
 use crate::handoff::delivery::drain::Drained;
+use crate::handoff::delivery::platform;
 use crate::handoff::inbox::content::Content;
-use crate::handoff::vendors::limits::{BOTCOPY, BOTPRESS, LIVECHAT};
+use crate::handoff::vendors::limits::LIVECHAT;
 use crate::handoff::{DELIVERY_TIME, Handoff, Result, fresh_holder};
 use crate::ids::SessionId;
 use crate::metrics::{About, Metric};
 use crate::model::lane::{Lane, Timer};
-use crate::model::session::Platform;
 use crate::store::Due;
 
 /// How much one look at the index brings: far more than is ever due, and a hundred bytes each.
@@ -206,11 +206,7 @@ impl Handoff {
             tracing::warn!(error = %error, "lanes of all platforms wait for each other");
             HashMap::new()
         });
-        let vendor = |platform| match platform {
-            Platform::Botpress(_) => BOTPRESS,
-            Platform::Botcopy(_) => BOTCOPY,
-        };
-        platforms.into_iter().map(|(session_id, platform)| (session_id, vendor(platform))).collect()
+        platforms.into_iter().map(|(session_id, platform)| (session_id, platform::vendor(&platform))).collect()
     }
 
     /// Works on all of a queue, as long as the look may last and its vendor takes anything.

@@ -11,7 +11,7 @@ use crate::model::lane::{Position, Timer};
 use crate::model::session::{ResumeReason, Session, State};
 
 /// When a timer is looked at again while its session is still being started, or while what it led to is under way.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+const TIMER_RETRY: Duration = Duration::from_secs(30);
 
 impl Handoff {
     /// Acts on a session's timer; tells whether it was this one's turn.
@@ -21,7 +21,7 @@ impl Handoff {
             (State::Closing | State::Closed, _) => {
                 self.table.stop_timer(&session.session_id, timer).await.map(|()| true)
             }
-            (State::Starting, _) => self.table.take_timer(&session.session_id, timer, now, now + LOOK_AGAIN).await,
+            (State::Starting, _) => self.table.take_timer(&session.session_id, timer, now, now + TIMER_RETRY).await,
             (State::Active, Timer::Pause) => return self.renew_pause(&session, deadline).await,
             (State::Active, Timer::Assignment) => return self.expect_agent(&session, deadline).await,
         }
@@ -31,7 +31,7 @@ impl Handoff {
     async fn renew_pause(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
         let (now, renewed) = (self.clock.now(), Renewed::of(self, session));
         // Not yet the next renewal's time: this one may still fail.
-        let next = if now < renewed.due_at { renewed.due_at } else { now + LOOK_AGAIN };
+        let next = if now < renewed.due_at { renewed.due_at } else { now + TIMER_RETRY };
         let taken = self.table.take_timer(&session.session_id, Timer::Pause, now, next).await?;
         if taken && Box::pin(self.is_abandoned(session)).await? {
             tracing::info!(session.id = %session.session_id, "a session in which nobody says anything is given up");
@@ -62,7 +62,7 @@ impl Handoff {
 
     async fn expect_agent(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
         let now = self.clock.now();
-        let taken = self.table.take_timer(&session.session_id, Timer::Assignment, now, now + LOOK_AGAIN).await?;
+        let taken = self.table.take_timer(&session.session_id, Timer::Assignment, now, now + TIMER_RETRY).await?;
         if !taken {
             return Ok(false);
         }

@@ -27,7 +27,7 @@ const MAX_URL_BYTES: usize = 2_048;
 
 /// A call with the same input within this time is a repeat of the first: longer than it takes a platform to call again after a
 /// failure, and too short for two people who share a mailbox to matter.
-const REPEAT_WINDOW: Duration = Duration::from_secs(5);
+const CALL_REPEAT_WINDOW: Duration = Duration::from_secs(5);
 
 /// Stands in the record of a call for the user whom the address identifies: the record holds no address.
 const WHOEVER_HAS_THE_ADDRESS: &str = "address";
@@ -93,7 +93,8 @@ impl Handoff {
             }
         }
         let asked = Heard { heard_at: self.clock.now(), source_id: whose };
-        let first = self.table.first_asked(&digest(install, &address, profile), asked.clone(), REPEAT_WINDOW).await?;
+        let first =
+            self.table.first_asked(&digest(install, &address, profile), asked.clone(), CALL_REPEAT_WINDOW).await?;
         let is_one_more = self.config.verified_emails && first == asked;
         Ok((first.source_id, is_one_more))
     }

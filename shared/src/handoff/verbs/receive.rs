@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::handoff::delivery::platform;
 use crate::handoff::inbox::accept::Intake;
 use crate::handoff::inbox::content::Whose;
-use crate::handoff::session::starting::LOOK_AGAIN;
+use crate::handoff::session::starting::START_POLL;
 use crate::handoff::vendors::limits::LIVECHAT;
 use crate::handoff::{DELIVERY_TIME, Handoff, Result, lease_until};
 use crate::ids::{ChatId, NO_CHAT, ThreadId};
@@ -136,9 +136,9 @@ impl Handoff {
     async fn bring_what_the_start_finds(&self, whose: Whose<'_>, mut around: Surroundings, deadline: Timestamp) {
         while let (Occupancy::Idle { .. }, Some(session)) = (around.occupancy, &around.session)
             && session.state == State::Starting
-            && self.clock.now() + LOOK_AGAIN + platform::settle(self, session) + DELIVERY_TIME < deadline
+            && self.clock.now() + START_POLL + platform::settle(self, session) + DELIVERY_TIME < deadline
         {
-            self.clock.sleep(LOOK_AGAIN).await;
+            self.clock.sleep(START_POLL).await;
             around = self.look_around::<ToBot>(whose).await;
         }
         if !around.occupancy.is_idle() {
@@ -160,7 +160,7 @@ impl Handoff {
             {
                 return Ok(found);
             }
-            self.clock.sleep(LOOK_AGAIN).await;
+            self.clock.sleep(START_POLL).await;
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::handoff::delivery::platform;
 use crate::handoff::session::request::{StartRequest, spoken};
-use crate::handoff::session::starting::{LOOK_AGAIN, Step};
+use crate::handoff::session::starting::{START_POLL, Step};
 use crate::handoff::{Error, Handoff, Result};
 use crate::ids::{ConversationId, SessionId};
 use crate::model::call::FirstAnswer;
@@ -16,7 +16,7 @@ use crate::model::user::User;
 const LOOK_AFTER_END: Duration = Duration::from_secs(1);
 
 /// Where the bot keeps its sessions, an equal request within this time is a repeat.
-const REPEAT_WINDOW: Duration = Duration::from_secs(120);
+const START_REPEAT_WINDOW: Duration = Duration::from_secs(120);
 
 impl Handoff {
     /// Opens a session, or returns the one that the same request has opened.
@@ -84,19 +84,21 @@ impl Handoff {
             (State::Closed, _) => self.claim(request, digest, user, deadline).await,
             (State::Closing, _) => {
                 if !self.tell_all(&session.session_id, deadline).await? {
-                    return Ok(Step::Wait(LOOK_AGAIN));
+                    return Ok(Step::Wait(START_POLL));
                 }
                 after_end(self.finish_closing(&session, deadline).await)
             }
             (State::Starting, _) if !is_same && platform::outlives_caller(request.platform) => Err(Error::Busy),
             (State::Starting, _) if now < session.claim.until => {
                 *waited_for = Some(session.session_id);
-                Ok(Step::Wait(LOOK_AGAIN))
+                Ok(Step::Wait(START_POLL))
             }
             (State::Starting, _) => self.take_over(request, user, session, deadline).await,
             // The user of a bot that keeps its sessions goes on in the one there is.
             (State::Active, _) if platform::outlives_caller(request.platform) => match &session.conversation_id {
-                Some(id) if is_same && now.since(session.started_at) < REPEAT_WINDOW => Ok(Step::Answer(id.clone())),
+                Some(id) if is_same && now.since(session.started_at) < START_REPEAT_WINDOW => {
+                    Ok(Step::Answer(id.clone()))
+                }
                 _ => Err(Error::Busy),
             },
             (State::Active, Some(conversation_id)) if is_same => {
@@ -123,7 +125,7 @@ impl Handoff {
 fn after_end(is_over: Result<bool>) -> Result<Step> {
     match is_over {
         Ok(true) => Ok(Step::LookAgain),
-        Ok(false) => Ok(Step::Wait(LOOK_AGAIN)),
+        Ok(false) => Ok(Step::Wait(START_POLL)),
         Err(Error::Busy) => Ok(Step::Wait(LOOK_AFTER_END)),
         Err(error) => Err(error),
     }

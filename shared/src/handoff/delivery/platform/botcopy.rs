@@ -108,7 +108,7 @@ pub(super) async fn resume(handoff: &Handoff, channel: &Channel, reason: ResumeR
 }
 
 /// Lets the bot resume for a user whom it does not have, which nobody sees.
-pub(crate) async fn push_to_nobody(handoff: &Handoff, channel: &Channel) -> Result<()> {
+pub(super) async fn push_to_nobody(handoff: &Handoff, channel: &Channel) -> Result<()> {
     let nobody = Channel { user_id: BotcopyUserId::from("hitl-probe"), ..channel.clone() };
     resume(handoff, &nobody, ResumeReason::UserSide).await
 }

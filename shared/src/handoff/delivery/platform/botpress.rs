@@ -186,7 +186,7 @@ pub(super) async fn find_shown(
 }
 
 /// Makes a call of this kind that changes nothing: about a conversation that does not exist, or the user that stands for us.
-pub(crate) async fn ask(handoff: &Handoff, session: &Session, install: &Install, call: Call) -> Result<()> {
+pub(super) async fn ask(handoff: &Handoff, session: &Session, install: &Install, call: Call) -> Result<()> {
     let nowhere = ConversationId::from("conv_01HITLPR0BE0000000000000");
     let mut bot = handoff.as_install(install).await?;
     match call.name {

@@ -6,8 +6,7 @@ mod agents;
 mod botcopy;
 mod botpress;
 
-pub(crate) use botcopy::{Renewed, push_to_nobody};
-pub(crate) use botpress::ask as ask_botpress;
+pub(crate) use botcopy::Renewed;
 
 use std::time::Duration;
 
@@ -179,10 +178,22 @@ pub(crate) const fn gate<'a>(handoff: &'a Handoff, session: &Session) -> &'a Gat
 }
 
 /// The vendor that takes the deliveries.
-pub(crate) const fn vendor(session: &Session) -> &'static str {
-    match &session.platform {
+pub(crate) const fn vendor(platform: &Platform) -> &'static str {
+    match platform {
         Platform::Botpress(_) => BOTPRESS,
         Platform::Botcopy(_) => BOTCOPY,
+    }
+}
+
+/// Makes a call of the kind that has failed with `error`, which changes nothing and has nothing of the session in it; none where
+/// the platform takes no such call.
+pub(crate) async fn probe(handoff: &Handoff, session: &Session, error: &Error) -> Option<Result<()>> {
+    match (error, &session.platform) {
+        (Error::Botpress(error), Platform::Botpress(install)) => {
+            Some(botpress::ask(handoff, session, install, error.call()).await)
+        }
+        (Error::Botcopy(_), Platform::Botcopy(channel)) => Some(botcopy::push_to_nobody(handoff, channel).await),
+        _ => None,
     }
 }
 

@@ -26,7 +26,7 @@ use crate::handoff::vendors::limits::BOTCOPY;
 use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result, fresh_holder};
 use crate::ids::{NO_CHAT, UserId};
 use crate::metrics::{About, Metric};
-use crate::model::lane::{Lane, Lease, Outcome, Position, Trail};
+use crate::model::lane::{Lane, Lease, Outcome, Position, Receipt};
 use crate::model::message::{Heard, HistoryItem};
 use crate::model::session::{Platform, Session, State};
 use crate::store::Surroundings;
@@ -39,14 +39,14 @@ const ANSWER_TIME: Duration = Duration::from_millis(1_500);
 const LOOK_TIME: Duration = Duration::from_millis(400);
 
 /// How much longer a lease lasts than the call that took it.
-const LEASE_MARGIN: Duration = Duration::from_secs(2);
+const CALL_LEASE_MARGIN: Duration = Duration::from_secs(2);
 
 /// How long Botcopy waits for an answer: what comes later it has not received.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The same words again within this time are a repeated call, if they are the last that were heard and have had no answer: longer
 /// than Botcopy waits for one.
-const REPEAT_WINDOW: Duration = Duration::from_secs(10);
+const WORDS_REPEAT_WINDOW: Duration = Duration::from_secs(10);
 
 /// How often a call looks at a user whose session changes under its hands.
 const MOST_LOOKS: usize = 3;
@@ -123,7 +123,7 @@ impl Handoff {
 
     async fn hear(&self, user_id: &UserId, said: &Said) -> Result<Heard> {
         let heard = Heard { heard_at: self.clock.now(), source_id: format!("said:{}", fresh_holder()) };
-        Ok(self.table.hear(user_id, &digest(said), heard, REPEAT_WINDOW).await?)
+        Ok(self.table.hear(user_id, &digest(said), heard, WORDS_REPEAT_WINDOW).await?)
     }
 
     /// Notes that a call which came in at `begun` is being answered, if Botcopy still waits: the same words are said again from now on.
@@ -214,7 +214,7 @@ impl Handoff {
         let told = told.and_then(Result::ok).unwrap_or_default();
         let Some(text) = self.news_for_agents(session, call, &told) else { return self.paused() };
         let begun = deadline - ANSWER_TIME;
-        let lease = Lease { holder: fresh_holder(), until: deadline + LEASE_MARGIN, deadline };
+        let lease = Lease { holder: fresh_holder(), until: deadline + CALL_LEASE_MARGIN, deadline };
         let acceptance = self.accept_said((session, around), (&call.said, &text), heard.clone(), &lease);
         let (said, intake) = match self.clock.within(deadline, acceptance).await.transpose() {
             Ok(Some((heard, intake))) => (Ok(Some(heard)), Some(intake)),
@@ -257,7 +257,7 @@ impl Handoff {
         let (look, (), _) = tokio::join!(self.clock.within(look_until, look), note, tell);
         match (look, said) {
             // The session ended while this was on its way, perhaps by this very call: the bot is to have it.
-            (Some(Ok((Some(Trail { outcome: Some(Outcome::Dropped), .. }), _))), _) => Answer::NOT_PAUSED,
+            (Some(Ok((Some(Receipt { outcome: Some(Outcome::Dropped), .. }), _))), _) => Answer::NOT_PAUSED,
             (Some(Ok((_, Some(now)))), _) if !is_live(&now) => Answer::NOT_PAUSED,
             (Some(Ok((Some(_), _))), _) | (_, Ok(Some(_))) => self.paused(),
             (_, failed) => self.left_to_bot("nothing is durable", failed.err()),
@@ -270,7 +270,7 @@ impl Handoff {
         session: &Session,
         known: Option<Heard>,
         (said, shown): (&Said, &from_botcopy::Shown),
-    ) -> Result<Option<Trail>> {
+    ) -> Result<Option<Receipt>> {
         let heard = match known {
             Some(heard) => Some(heard),
             None => self.table.heard(&session.user_id, &digest(said)).await?,
@@ -376,7 +376,9 @@ impl Handoff {
 
 /// Whether a call says what the one said that began the session, shortly after it.
 fn is_like_the_first(session: &Session, call: &Call, now: Timestamp) -> bool {
-    call.is_trigger && session.request_digest == digest(&call.said) && now.since(session.started_at) < REPEAT_WINDOW
+    call.is_trigger
+        && session.request_digest == digest(&call.said)
+        && now.since(session.started_at) < WORDS_REPEAT_WINDOW
 }
 
 /// A fingerprint of what was said.
