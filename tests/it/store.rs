@@ -20,7 +20,7 @@ use shared::model::message::Heard;
 use shared::model::session::{AgentTold, Channel, ChatPointer, Claim, Platform, Session, State, Thread};
 use shared::model::user::{Cookies, Customer, Introduction, Profile};
 use shared::store::lane::Contents;
-use shared::store::{Due, Ending, Limits, Record, Said, Table, Trouble, Wanted};
+use shared::store::{Due, Ending, LaneQuery, Limits, Record, Said, Table, Trouble};
 use tokio::task::JoinSet;
 
 /// How many do the same at once.
@@ -464,7 +464,7 @@ async fn one_sweep_is_at_work_at_a_time_and_a_dead_one_is_forgotten() {
 async fn what_stands_around_a_lane_is_read_in_one_call() {
     let store = Store::new().await;
     let (id, ann) = (SessionId::from("s1"), UserId::from("ann"));
-    let wanted = Wanted {
+    let wanted = LaneQuery {
         session_id: &id,
         lane: Some(LANE),
         beside: None,
@@ -472,19 +472,19 @@ async fn what_stands_around_a_lane_is_read_in_one_call() {
         vendors: &["livechat"],
         source_ids: &[],
     };
-    let nothing = store.table.surroundings(wanted).await.unwrap();
+    let nothing = store.table.lane_context(wanted).await.unwrap();
     assert!(nothing.session.is_none() && nothing.user.is_none() && nothing.vendors.is_empty());
     assert_eq!(nothing.occupancy, Occupancy::Idle { arrivals: 0 });
     store.table.claim_start(&session("s1", "ann"), None).await.unwrap();
     for vendor in ["livechat", "botpress"] {
         store.table.put_limits(vendor, &Limits::default(), 0).await.unwrap();
     }
-    let around = store.table.surroundings(wanted).await.unwrap();
+    let around = store.table.lane_context(wanted).await.unwrap();
     assert_eq!(around.session.unwrap().session_id, id);
     assert_eq!(around.user.unwrap().user_id, ann);
     assert_eq!(around.vendors.iter().map(|state| state.vendor.as_str()).collect::<Vec<_>>(), ["livechat"]);
-    let less = Wanted { lane: None, user_id: None, vendors: &[], ..wanted };
-    let less = store.table.surroundings(less).await.unwrap();
+    let less = LaneQuery { lane: None, user_id: None, vendors: &[], ..wanted };
+    let less = store.table.lane_context(less).await.unwrap();
     assert!(less.user.is_none() && less.vendors.is_empty(), "nobody has asked for these");
     assert_eq!(less.occupancy, Occupancy::Busy, "nobody has looked");
 }
@@ -493,7 +493,7 @@ async fn what_stands_around_a_lane_is_read_in_one_call() {
 async fn a_pointer_and_where_it_is_taken_to_lead_are_read_in_one_call() {
     let store = Store::new().await;
     let (session, conversation, chat) = (session("s1", "ann"), ConversationId::from("conv"), ChatId::from("chat"));
-    let wanted = Wanted {
+    let wanted = LaneQuery {
         session_id: &session.session_id,
         lane: Some(LANE),
         beside: None,
@@ -528,8 +528,8 @@ async fn an_item_is_alone_only_in_a_lane_that_is_as_it_was_found() {
     let id = SessionId::from("s");
     let found = async || {
         let wanted =
-            Wanted { session_id: &id, lane: Some(LANE), beside: None, user_id: None, vendors: &[], source_ids: &[] };
-        store.table.surroundings(wanted).await.unwrap().occupancy
+            LaneQuery { session_id: &id, lane: Some(LANE), beside: None, user_id: None, vendors: &[], source_ids: &[] };
+        store.table.lane_context(wanted).await.unwrap().occupancy
     };
     let put = async |item: &str, holder: &str, found: Occupancy| {
         let content = item.to_owned();
@@ -723,7 +723,7 @@ async fn pages_that_end_early_hide_nothing() {
         assert_eq!(short.table.oldest_waiting(id, LANE).await.unwrap(), Some(at(1)));
         let source_ids = ["message:1", "message:2", "message:4"].map(str::to_owned);
         let user_id = UserId::from(id.as_str());
-        let wanted = Wanted {
+        let wanted = LaneQuery {
             session_id: id,
             lane: Some(LANE),
             beside: None,
@@ -731,7 +731,7 @@ async fn pages_that_end_early_hide_nothing() {
             vendors: &[],
             source_ids: &source_ids,
         };
-        let around = short.table.surroundings(wanted).await.unwrap();
+        let around = short.table.lane_context(wanted).await.unwrap();
         assert_eq!((around.receipts.len(), around.session.is_some(), around.user.is_some()), (2, true, true));
     }
     let lanes = |due: Vec<(String, Due)>| due.into_iter().filter(|(_, due)| *due == Due::Lane(LANE)).count();

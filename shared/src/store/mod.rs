@@ -15,6 +15,7 @@ mod installs;
 mod keeping;
 mod keys;
 pub mod lane;
+mod lane_context;
 mod lanes;
 mod moves;
 mod operator;
@@ -24,7 +25,6 @@ mod records;
 mod retry;
 mod sessions;
 mod single;
-mod surroundings;
 mod timers;
 mod told;
 mod trail;
@@ -37,22 +37,22 @@ pub use doors::{Door, TurnedAway};
 pub use due::{Due, Sweeps};
 pub use gates::{Closure, Limits, Passage, TRIAL_EVERY, Trouble, VendorState};
 pub use keeping::KEPT_AGAIN_AFTER;
+pub use lane_context::{LaneContext, LaneQuery};
 pub use operator::{Erased, Kept, LifeEvent, Parked};
 pub use ratings::Rating;
 pub use records::{DayOfRecords, Ending, Record, Said, hashed};
-pub use surroundings::{Surroundings, Wanted};
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use keys::Key;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use transaction::built;
 
 use crate::clock::{Clock, Timestamp};
-use keys::Key;
-use transaction::built;
 
 /// Why the table could not do what was asked.
 ///

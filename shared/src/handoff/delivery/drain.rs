@@ -9,7 +9,7 @@ use crate::bridge::decide::without_agent;
 use crate::bridge::{ToAgent, ToBot};
 use crate::clock::Timestamp;
 use crate::handoff::inbox::accept::Intake;
-use crate::handoff::inbox::content::{Attempt, Content, Delay, View, Whose, about};
+use crate::handoff::inbox::content::{Attempt, Content, Delay, LaneKey, View, about};
 use crate::handoff::vendors::doubt::{AT_WORK, next_look};
 use crate::handoff::vendors::limits::{hurried, while_held};
 use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result, lease_until};
@@ -19,7 +19,7 @@ use crate::model::lane::{Accepted, Completed, Done, Failing, Failure, Known, Lea
 use crate::model::session::{Session, State};
 use crate::model::user::User;
 use crate::store::lane::Contents;
-use crate::store::{Surroundings, Wanted};
+use crate::store::{LaneContext, LaneQuery};
 use crate::telemetry;
 
 /// For how long a failure is taken for a blip by somebody who waits for an answer: most are gone half a second later.
@@ -103,7 +103,7 @@ impl Handoff {
     pub(crate) async fn drain<C: Content>(
         &self,
         mut view: Option<View<C>>,
-        whose: Whose<'_>,
+        whose: LaneKey<'_>,
         lease: &Lease,
         deadline: Timestamp,
         patience: Patience,
@@ -115,7 +115,7 @@ impl Handoff {
                 Some(view) => view,
                 None => self.view(whose).await?,
             };
-            let Surroundings { session, user, vendors, last_number, .. } = around;
+            let LaneContext { session, user, vendors, last_number, .. } = around;
             contents.last_number = contents.last_number.max(last_number);
             self.gates.learn(&vendors);
             let Some(mut session) = session else { return self.bury(session_id).await };
@@ -192,10 +192,10 @@ impl Handoff {
         Ok(Drained::Finished)
     }
 
-    async fn view<C: Content>(&self, whose: Whose<'_>) -> Result<View<C>> {
-        let wanted = Wanted { lane: None, ..whose.wanted::<C>() };
+    async fn view<C: Content>(&self, whose: LaneKey<'_>) -> Result<View<C>> {
+        let wanted = LaneQuery { lane: None, ..whose.wanted::<C>() };
         let contents = self.table.lane::<C>(whose.session_id, C::LANE);
-        let (contents, around) = tokio::try_join!(contents, self.table.surroundings(wanted))?;
+        let (contents, around) = tokio::try_join!(contents, self.table.lane_context(wanted))?;
         Ok(View { contents, around })
     }
 
@@ -350,7 +350,7 @@ impl Handoff {
     /// Delivers what was accepted, unless somebody else is at it; what fails here is left to the sweep.
     pub(crate) async fn drain_accepted<C: Content>(
         &self,
-        whose: impl Into<Whose<'_>>,
+        whose: impl Into<LaneKey<'_>>,
         intake: impl Into<Intake<C>>,
         lease: &Lease,
         deadline: Timestamp,
@@ -404,7 +404,7 @@ impl Handoff {
     pub(crate) async fn tell_all(&self, session_id: &SessionId, deadline: Timestamp) -> Result<bool> {
         Ok(match self.drain_if_free::<ToBot>(session_id, deadline).await? {
             Some(drained) => !matches!(drained, Drained::Postponed(_)),
-            None => self.look_around::<ToBot>(session_id.into()).await.occupancy.is_idle(),
+            None => self.load_context::<ToBot>(session_id.into()).await.occupancy.is_idle(),
         })
     }
 }

@@ -8,7 +8,7 @@ use super::close::Told;
 use crate::bridge::decide::number_of_event;
 use crate::bridge::{MessageContent, ToAgent, ToBot};
 use crate::clock::Timestamp;
-use crate::handoff::inbox::content::{Attempt, Content, Delivered, Look, Whose};
+use crate::handoff::inbox::content::{Attempt, Content, Delivered, LaneKey, Look};
 use crate::handoff::vendors::limits::{Gate, LIVECHAT};
 use crate::handoff::{DELIVERY_TIME, Handoff, Result};
 use crate::ids::UserId;
@@ -28,7 +28,7 @@ impl Content for ToAgent {
     const LANE: Lane = Lane::ToAgent;
     const VENDORS: &'static [&'static str] = &[LIVECHAT];
 
-    fn sender(whose: Whose<'_>) -> Option<&UserId> {
+    fn sender(whose: LaneKey<'_>) -> Option<&UserId> {
         whose.user_id
     }
 

@@ -7,7 +7,7 @@ use crate::ids::SessionId;
 use crate::metrics::Metric;
 use crate::model::lane::{Accepted, Arrival, Lease, Occupancy, Position, Waiting};
 use crate::model::session::Session;
-use crate::store::Surroundings;
+use crate::store::LaneContext;
 use crate::store::lane::Contents;
 
 /// Items that are durable.
@@ -126,7 +126,7 @@ impl Handoff {
     /// is still as idle as it was then can be delivered without another look.
     pub(crate) async fn accept_seeing<C: Content>(
         &self,
-        around: Surroundings,
+        around: LaneContext,
         session_id: &SessionId,
         items: impl IntoIterator<Item = (Position, C)>,
         lease: &Lease,

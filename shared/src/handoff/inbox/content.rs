@@ -12,7 +12,7 @@ use crate::model::lane::{Lane, Outcome, Reason, Waiting};
 use crate::model::session::{ConversationPointer, Session};
 use crate::model::user::User;
 use crate::store::lane::Contents;
-use crate::store::{Surroundings, Wanted};
+use crate::store::{LaneContext, LaneQuery};
 
 /// What one lane carries, and how it reaches the other side.
 pub(crate) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
@@ -26,7 +26,7 @@ pub(crate) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
     const VENDORS: &'static [&'static str];
 
     /// The user in whose name items are sent, where they are and it is known who that is.
-    fn sender(_whose: Whose<'_>) -> Option<&UserId> {
+    fn sender(_whose: LaneKey<'_>) -> Option<&UserId> {
         None
     }
 
@@ -91,35 +91,35 @@ pub(crate) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
 
 /// Whose lane is drained; whoever knows the session's user as well saves a trip to the table.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Whose<'a> {
+pub(crate) struct LaneKey<'a> {
     pub(crate) session_id: &'a SessionId,
     pub(crate) user_id: Option<&'a UserId>,
     /// By what repeats of what is to be put into the lane are recognised.
     pub(crate) source_ids: &'a [String],
 }
 
-impl<'a> Whose<'a> {
+impl<'a> LaneKey<'a> {
     /// What somebody wants to know who has something for a lane.
-    pub(crate) fn wanted<C: Content>(self) -> Wanted<'a> {
+    pub(crate) fn wanted<C: Content>(self) -> LaneQuery<'a> {
         let Self { session_id, source_ids, .. } = self;
         let (lane, beside) = (Some(C::LANE), C::BESIDE);
-        Wanted { session_id, lane, beside, user_id: C::sender(self), vendors: C::VENDORS, source_ids }
+        LaneQuery { session_id, lane, beside, user_id: C::sender(self), vendors: C::VENDORS, source_ids }
     }
 }
 
-impl<'a> From<&'a SessionId> for Whose<'a> {
+impl<'a> From<&'a SessionId> for LaneKey<'a> {
     fn from(session_id: &'a SessionId) -> Self {
         Self { session_id, user_id: None, source_ids: &[] }
     }
 }
 
-impl<'a> From<&'a Session> for Whose<'a> {
+impl<'a> From<&'a Session> for LaneKey<'a> {
     fn from(session: &'a Session) -> Self {
         Self { user_id: Some(&session.user_id), ..Self::from(&session.session_id) }
     }
 }
 
-impl<'a> From<&'a ConversationPointer> for Whose<'a> {
+impl<'a> From<&'a ConversationPointer> for LaneKey<'a> {
     fn from(pointer: &'a ConversationPointer) -> Self {
         Self { user_id: Some(&pointer.user_id), ..Self::from(&pointer.session_id) }
     }
@@ -201,7 +201,7 @@ pub(crate) enum Delay {
 #[derive(Debug)]
 pub(crate) struct View<C> {
     pub(crate) contents: Contents<C>,
-    pub(crate) around: Surroundings,
+    pub(crate) around: LaneContext,
 }
 
 pub(crate) fn about<C: Content>() -> About {

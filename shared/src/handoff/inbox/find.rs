@@ -8,13 +8,13 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
-use super::content::{Content, Whose};
+use super::content::{Content, LaneKey};
 use crate::bridge::{ToAgent, ToBot};
 use crate::handoff::{Handoff, Result};
 use crate::ids::{ChatId, ConversationId, SessionId, UserId};
 use crate::model::session::{ChatPointer, ConversationPointer, Session, State};
 use crate::model::user::User;
-use crate::store::Surroundings;
+use crate::store::LaneContext;
 
 /// How many of a kind a process remembers, far more than it has under its hands at a time; then it begins anew.
 const MOST_REMEMBERED: usize = 1_000;
@@ -56,10 +56,10 @@ impl Handoff {
         &self,
         id: &ConversationId,
         source_ids: &[String],
-    ) -> Result<Option<(ConversationPointer, Surroundings)>> {
+    ) -> Result<Option<(ConversationPointer, LaneContext)>> {
         let now = self.clock.now();
         if let Some(guess) = self.memory.conversations.get(id) {
-            let wanted = Whose { source_ids, ..Whose::from(&guess) }.wanted::<ToAgent>();
+            let wanted = LaneKey { source_ids, ..LaneKey::from(&guess) }.wanted::<ToAgent>();
             let (pointer, around) = self.table.find_by_conversation_and_look(id, wanted, now).await?;
             if pointer.as_ref() == Some(&guess) {
                 return Ok(pointer.map(|pointer| (pointer, around)));
@@ -67,7 +67,7 @@ impl Handoff {
         }
         let Some(pointer) = self.table.find_by_conversation(id, now).await? else { return Ok(None) };
         self.memory.conversations.put(id, &pointer);
-        let around = self.look_around::<ToAgent>(Whose { source_ids, ..Whose::from(&pointer) }).await;
+        let around = self.load_context::<ToAgent>(LaneKey { source_ids, ..LaneKey::from(&pointer) }).await;
         Ok(Some((pointer, around)))
     }
 
@@ -76,9 +76,9 @@ impl Handoff {
         &self,
         id: &ChatId,
         source_ids: &[String],
-    ) -> Result<Option<(ChatPointer, Option<Surroundings>)>> {
+    ) -> Result<Option<(ChatPointer, Option<LaneContext>)>> {
         if let Some(guess) = self.memory.chats.get(id) {
-            let wanted = Whose { source_ids, ..Whose::from(&guess) }.wanted::<ToBot>();
+            let wanted = LaneKey { source_ids, ..LaneKey::from(&guess) }.wanted::<ToBot>();
             let (pointer, around) = self.table.find_by_chat_and_look(id, wanted).await?;
             if let Some(pointer) = pointer.filter(|pointer| pointer.session_id == guess) {
                 return Ok(Some((pointer, Some(around))));
@@ -90,11 +90,11 @@ impl Handoff {
     }
 
     /// The session that a user is in or was in last, and what stands around its lane towards the agents.
-    pub(crate) async fn find_session_of(&self, user_id: &UserId) -> Result<Option<(Session, Surroundings)>> {
+    pub(crate) async fn find_session_of(&self, user_id: &UserId) -> Result<Option<(Session, LaneContext)>> {
         let leads_to = |user: &User, session_id: &SessionId| user.session_id.as_ref() == Some(session_id);
         let look = async |session_id: &SessionId| {
-            let whose = Whose { user_id: Some(user_id), ..Whose::from(session_id) };
-            self.table.surroundings(whose.wanted::<ToAgent>()).await
+            let whose = LaneKey { user_id: Some(user_id), ..LaneKey::from(session_id) };
+            self.table.lane_context(whose.wanted::<ToAgent>()).await
         };
         if let Some(guess) = self.memory.users.get(user_id) {
             let around = look(&guess).await?;
@@ -111,15 +111,15 @@ impl Handoff {
     }
 
     /// What stands around a lane into which something is put. That it cannot be read keeps nothing from being made durable.
-    pub(crate) async fn look_around<C: Content>(&self, whose: Whose<'_>) -> Surroundings {
-        self.table.surroundings(whose.wanted::<C>()).await.unwrap_or_else(|error| {
+    pub(crate) async fn load_context<C: Content>(&self, whose: LaneKey<'_>) -> LaneContext {
+        self.table.lane_context(whose.wanted::<C>()).await.unwrap_or_else(|error| {
             tracing::warn!(error = %error, session.id = %whose.session_id, "a lane is not looked at before it is needed");
-            Surroundings::default()
+            LaneContext::default()
         })
     }
 
     /// The session that a user's words are for.
-    pub(crate) async fn live_session(&self, user_id: &UserId) -> Result<Option<(Session, Surroundings)>> {
+    pub(crate) async fn live_session(&self, user_id: &UserId) -> Result<Option<(Session, LaneContext)>> {
         Ok(self.find_session_of(user_id).await?.filter(|(session, _)| is_live(session)))
     }
 }

@@ -82,7 +82,7 @@ impl Handoff {
     /// [`Error::Busy`] when nobody is: a vendor could not be told, and the sweep goes on.
     async fn is_over<C: Content>(&self, session_id: &SessionId) -> Result<bool> {
         // In this order: what is let go of between the two reads is over.
-        let occupancy = self.look_around::<C>(session_id.into()).await.occupancy;
+        let occupancy = self.load_context::<C>(session_id.into()).await.occupancy;
         let is_held = matches!(occupancy, Occupancy::Held { until } if self.clock.now() < until);
         match self.table.session(session_id).await? {
             Some(session) if session.state != State::Closed && is_held => Ok(false),

@@ -8,7 +8,7 @@ use crate::bridge::{ToBot, decide};
 use crate::clock::Timestamp;
 use crate::handoff::delivery::platform;
 use crate::handoff::inbox::accept::Intake;
-use crate::handoff::inbox::content::Whose;
+use crate::handoff::inbox::content::LaneKey;
 use crate::handoff::session::starting::START_POLL;
 use crate::handoff::vendors::limits::LIVECHAT;
 use crate::handoff::{DELIVERY_TIME, Handoff, Result, lease_until};
@@ -16,7 +16,7 @@ use crate::ids::{ChatId, NO_CHAT, ThreadId};
 use crate::livechat::webhook::Event;
 use crate::model::lane::Occupancy;
 use crate::model::session::{ChatPointer, State, Thread};
-use crate::store::Surroundings;
+use crate::store::LaneContext;
 
 /// How long an event may arrive before the start that opened its thread has recorded the thread.
 const START_HEAD_START: Duration = Duration::from_secs(1);
@@ -93,10 +93,10 @@ impl Handoff {
         if intentions.is_empty() && !matches!(event, Event::IncomingChat { .. }) {
             return Ok(Received::Ignored);
         }
-        let whose = Whose { source_ids: &source_ids, ..Whose::from(&pointer.session_id) };
+        let whose = LaneKey { source_ids: &source_ids, ..LaneKey::from(&pointer.session_id) };
         let around = match around {
             Some(around) => around,
-            None => self.look_around::<ToBot>(whose).await,
+            None => self.load_context::<ToBot>(whose).await,
         };
         let was_heard = source_ids.iter().any(|id| around.has_accepted(id, self.clock.now()));
         if let Some(thread_id) = spoken_in.filter(|_| is_over(&around) && !was_heard) {
@@ -133,13 +133,13 @@ impl Handoff {
     }
 
     /// Delivers what the start has found in its thread, or finds there before it is over: its caller cannot wait for that.
-    async fn bring_what_the_start_finds(&self, whose: Whose<'_>, mut around: Surroundings, deadline: Timestamp) {
+    async fn bring_what_the_start_finds(&self, whose: LaneKey<'_>, mut around: LaneContext, deadline: Timestamp) {
         while let (Occupancy::Idle { .. }, Some(session)) = (around.occupancy, &around.session)
             && session.state == State::Starting
             && self.clock.now() + START_POLL + platform::settle(self, session) + DELIVERY_TIME < deadline
         {
             self.clock.sleep(START_POLL).await;
-            around = self.look_around::<ToBot>(whose).await;
+            around = self.load_context::<ToBot>(whose).await;
         }
         if !around.occupancy.is_idle() {
             let intake = Intake::nothing_new(around.occupancy);
@@ -151,7 +151,7 @@ impl Handoff {
         &self,
         event: &Event,
         source_ids: &[String],
-    ) -> Result<Option<(ChatPointer, Option<Surroundings>)>> {
+    ) -> Result<Option<(ChatPointer, Option<LaneContext>)>> {
         let Some(chat_id) = event.chat_id() else { return Ok(None) };
         let patience_end = self.clock.now() + START_HEAD_START;
         loop {
@@ -178,7 +178,7 @@ impl Handoff {
 }
 
 /// Whether a session is over, or long forgotten, as far as that was looked at.
-fn is_over(around: &Surroundings) -> bool {
+fn is_over(around: &LaneContext) -> bool {
     match &around.session {
         Some(session) => session.state == State::Closed,
         None => around.occupancy.is_idle(),

@@ -29,7 +29,7 @@ use crate::metrics::{About, Metric};
 use crate::model::lane::{Lane, Lease, Outcome, Position, Receipt};
 use crate::model::message::{Heard, HistoryItem};
 use crate::model::session::{Platform, Session, State};
-use crate::store::Surroundings;
+use crate::store::LaneContext;
 
 /// How long a call may take before it is answered with what is durable by then. Half a second is left for the looks that
 /// this takes, and three for a cold start, the network, and Botcopy's own clock.
@@ -111,7 +111,7 @@ impl Handoff {
 
     /// The session that a call is for. What is said in step two is recorded as heard meanwhile: if there is no session, that
     /// does no harm, and if there is one, it has saved a trip to the table.
-    async fn listen(&self, user_id: &UserId, call: &Call) -> Result<(Option<(Session, Surroundings)>, Option<Heard>)> {
+    async fn listen(&self, user_id: &UserId, call: &Call) -> Result<(Option<(Session, LaneContext)>, Option<Heard>)> {
         let hear = async {
             match call.is_trigger || call.said == Said::Nothing {
                 true => Ok(None),
@@ -205,7 +205,7 @@ impl Handoff {
     /// Takes what the user says in a session: durable first, then on its way to the agent.
     async fn speak(
         &self,
-        (session, around): (&Session, Surroundings),
+        (session, around): (&Session, LaneContext),
         call: &Call,
         heard: Option<Heard>,
         deadline: Timestamp,
@@ -284,7 +284,7 @@ impl Handoff {
 
     async fn accept_said(
         &self,
-        (session, around): (&Session, Surroundings),
+        (session, around): (&Session, LaneContext),
         (said, shown): (&Said, &from_botcopy::Shown),
         heard: Option<Heard>,
         lease: &Lease,

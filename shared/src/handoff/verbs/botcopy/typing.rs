@@ -10,7 +10,7 @@ use crate::handoff::delivery::platform::Renewed;
 use crate::handoff::{Handoff, Result};
 use crate::ids::UserId;
 use crate::model::session::{Session, State};
-use crate::store::Surroundings;
+use crate::store::LaneContext;
 
 /// Botcopy tells of it no more often than this; nor does LiveChat, which charges for each time, hear of it.
 const AT_MOST_EVERY: Duration = Duration::from_secs(4);
@@ -54,7 +54,7 @@ impl Handoff {
         &self,
         user_id: &UserId,
         deadline: Timestamp,
-    ) -> Option<(Answer, Option<(Session, Surroundings)>)> {
+    ) -> Option<(Answer, Option<(Session, LaneContext)>)> {
         match self.clock.within(deadline, self.live_session(user_id)).await {
             Some(Ok(Some((session, around)))) => {
                 let ends_at = Renewed::of(self, &session).at + self.config.botcopy.pause;
@@ -67,7 +67,7 @@ impl Handoff {
     }
 
     /// Shows the agent who is there that the user types, by a token that is at hand: it is worth no other call.
-    async fn show_typing(&self, session: &Session, around: Surroundings) -> Result<()> {
+    async fn show_typing(&self, session: &Session, around: LaneContext) -> Result<()> {
         let now = self.clock.now();
         let customer = around.user.and_then(|user| user.customer).filter(|customer| now < customer.expires_at);
         let (Some(thread), Some(customer), Some(_)) = (&session.thread, customer, &session.agent_told) else {

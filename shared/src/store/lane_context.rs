@@ -15,7 +15,7 @@ use crate::model::user::User;
 
 /// Of what somebody who has something for a lane wants to know.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub struct LaneQuery<'a> {
     /// The lane's session.
     pub session_id: &'a SessionId,
     /// The lane, unless it is read for itself.
@@ -32,7 +32,7 @@ pub struct Wanted<'a> {
 
 /// What stands around what waits in a lane.
 #[derive(Clone, Debug, Default)]
-pub struct Surroundings {
+pub struct LaneContext {
     /// The lane itself, as it was found; [`Busy`](Occupancy::Busy) if nobody has looked.
     pub occupancy: Occupancy,
     /// When an item last left the lane.
@@ -55,7 +55,7 @@ pub struct Surroundings {
     pub changes: HashMap<String, u64>,
 }
 
-impl Surroundings {
+impl LaneContext {
     /// Whether the lane has accepted this before.
     pub fn has_accepted(&self, source_id: &str, now: Timestamp) -> bool {
         self.receipts.get(source_id).is_some_and(|expires_at| now.unix_seconds() < *expires_at)
@@ -87,8 +87,8 @@ impl Table {
     /// # Errors
     ///
     /// As all reads: see [`Error`](super::Error).
-    pub async fn surroundings(&self, wanted: Wanted<'_>) -> Result<Surroundings> {
-        Ok(self.surroundings_and(None, wanted).await?.1)
+    pub async fn lane_context(&self, wanted: LaneQuery<'_>) -> Result<LaneContext> {
+        Ok(self.lane_context_and(None, wanted).await?.1)
     }
 
     /// Those of `source_ids` that a lane has accepted before, in as few calls as that takes.
@@ -132,10 +132,10 @@ impl Table {
     pub async fn find_by_conversation_and_look(
         &self,
         id: &ConversationId,
-        wanted: Wanted<'_>,
+        wanted: LaneQuery<'_>,
         now: Timestamp,
-    ) -> Result<(Option<ConversationPointer>, Surroundings)> {
-        let (pointer, around) = self.surroundings_and(Some(Key::conversation(id)), wanted).await?;
+    ) -> Result<(Option<ConversationPointer>, LaneContext)> {
+        let (pointer, around) = self.lane_context_and(Some(Key::conversation(id)), wanted).await?;
         let pointer = pointer.filter(|item| !has_expired(item, now)).map(serde_dynamo::from_item).transpose()?;
         Ok((pointer, around))
     }
@@ -148,14 +148,18 @@ impl Table {
     pub async fn find_by_chat_and_look(
         &self,
         id: &ChatId,
-        wanted: Wanted<'_>,
-    ) -> Result<(Option<ChatPointer>, Surroundings)> {
-        let (pointer, around) = self.surroundings_and(Some(Key::chat(id)), wanted).await?;
+        wanted: LaneQuery<'_>,
+    ) -> Result<(Option<ChatPointer>, LaneContext)> {
+        let (pointer, around) = self.lane_context_and(Some(Key::chat(id)), wanted).await?;
         Ok((pointer.map(serde_dynamo::from_item).transpose()?, around))
     }
 
-    async fn surroundings_and(&self, pointer: Option<Key>, wanted: Wanted<'_>) -> Result<(Option<Item>, Surroundings)> {
-        let Wanted { session_id, lane, beside, user_id, vendors, source_ids } = wanted;
+    async fn lane_context_and(
+        &self,
+        pointer: Option<Key>,
+        wanted: LaneQuery<'_>,
+    ) -> Result<(Option<Item>, LaneContext)> {
+        let LaneQuery { session_id, lane, beside, user_id, vendors, source_ids } = wanted;
         let receipts = lane.into_iter().flat_map(|lane| {
             source_ids.iter().take(MOST_RECEIPTS).map(move |source_id| Key::trail(session_id, lane, source_id))
         });
@@ -168,7 +172,7 @@ impl Table {
         let keys: Vec<_> = around_session.chain(gates).chain(pointer).chain(receipts).collect();
         // A lane that has never had anything has no record.
         let occupancy = lane.map_or(Occupancy::Busy, |_| Occupancy::Idle { arrivals: 0 });
-        let mut around = Surroundings { occupancy, ..Surroundings::default() };
+        let mut around = LaneContext { occupancy, ..LaneContext::default() };
         let mut pointer = None;
         for item in self.get_all(&keys).await? {
             let sk = item.get("sk").and_then(|sk| sk.as_s().ok()).map(String::as_str).unwrap_or_default();
