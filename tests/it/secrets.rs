@@ -26,10 +26,7 @@ async fn refusals(world: &World) -> [Rejection; 3] {
             .await
             .unwrap_err(),
         handoff
-            .authenticate_botcopy(
-                BotcopyProof { headers: &HeaderMap::new(), body: b"{}" },
-                handoff.hand_over_deadline(),
-            )
+            .authenticate_botcopy(BotcopyProof { headers: &HeaderMap::new(), body: b"{}" }, handoff.botcopy_deadline())
             .await
             .unwrap_err(),
         handoff.authenticate_livechat(delivery.as_bytes()).await.unwrap_err(),

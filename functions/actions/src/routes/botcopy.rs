@@ -11,7 +11,7 @@ const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 
 /// Answers one call of Botcopy.
 pub async fn respond(handoff: &Handoff, request: &Request) -> Response<String> {
-    let deadline = handoff.hand_over_deadline();
+    let deadline = handoff.botcopy_deadline();
     let body = request.body.as_slice();
     if body.len() > MAX_BODY_BYTES {
         return text(StatusCode::PAYLOAD_TOO_LARGE, "too large");
@@ -19,7 +19,7 @@ pub async fn respond(handoff: &Handoff, request: &Request) -> Response<String> {
     match handoff.authenticate_botcopy(BotcopyProof { headers: &request.headers, body }, deadline).await {
         Ok(call) => {
             let begun = handoff.clock.now();
-            let Some(answer) = handoff.hand_over(&call, deadline).await else {
+            let Some(answer) = handoff.botcopy_call(&call, deadline).await else {
                 return text(StatusCode::SERVICE_UNAVAILABLE, "try again");
             };
             let duration_ms = handoff.clock.now().since(begun).as_secs_f64() * 1_000.0;

@@ -53,13 +53,13 @@ const MOST_LOOKS: usize = 3;
 
 impl Handoff {
     /// Until when a call of Botcopy that comes in now has to be taken, so that its answer is there within two seconds.
-    pub fn hand_over_deadline(&self) -> Timestamp {
+    pub fn botcopy_deadline(&self) -> Timestamp {
         self.clock.now() + ANSWER_TIME
     }
 
     /// Takes an authentic call of Botcopy; the answer is there soon after `deadline`, whatever LiveChat does, and true. There is none
     /// where nothing was said, and nobody knows what is true.
-    pub async fn hand_over(&self, call: &Call, deadline: Timestamp) -> Option<Answer> {
+    pub async fn botcopy_call(&self, call: &Call, deadline: Timestamp) -> Option<Answer> {
         let answer = Box::pin(self.answer_call(call, deadline));
         match call.channel.user_id.as_str() {
             // The operator's command tries the door.
