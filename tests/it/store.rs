@@ -16,7 +16,7 @@ use shared::model::lane::{
     Accepted, Arrival, Completed, Done, Failing, Known, Lane, Lease, Occupancy, Outcome, Position, Reason, Tally,
     Timer, Waiting,
 };
-use shared::model::message::Heard;
+use shared::model::message::Utterance;
 use shared::model::session::{AgentTold, Channel, ChatPointer, Claim, Platform, Session, State, Thread};
 use shared::model::user::{Cookies, Customer, Introduction, Profile};
 use shared::store::lane::Contents;
@@ -395,9 +395,9 @@ async fn what_is_said_twice_is_heard_once_within_its_window() {
     let store = Store::new().await;
     let (user, window) = (UserId::from("ann"), Duration::from_secs(10));
     let hear = |second: u64, id: &str| {
-        let heard = Heard { heard_at: at(second), source_id: id.to_owned() };
+        let heard = Utterance { heard_at: at(second), source_id: id.to_owned() };
         let (table, user) = (store.table.clone(), user.clone());
-        async move { table.hear(&user, "digest", heard, window).await.unwrap().source_id }
+        async move { table.dedup_utterance(&user, "digest", heard, window).await.unwrap().source_id }
     };
     let ids = all_at_once(|rival| hear(0, &format!("id{rival}"))).await;
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 1, "all are told of the same: {ids:?}");
@@ -407,8 +407,8 @@ async fn what_is_said_twice_is_heard_once_within_its_window() {
     assert_eq!(hear(11, "unanswered").await, "again");
     store.table.note_answered(&user, "again", at(11)).await.unwrap();
     assert_eq!(hear(11, "answered").await, "answered");
-    let other = Heard { heard_at: at(12), source_id: "other".to_owned() };
-    assert_eq!(store.table.hear(&user, "another digest", other, window).await.unwrap().source_id, "other");
+    let other = Utterance { heard_at: at(12), source_id: "other".to_owned() };
+    assert_eq!(store.table.dedup_utterance(&user, "another digest", other, window).await.unwrap().source_id, "other");
     assert_eq!(hear(12, "in between").await, "in between");
 }
 

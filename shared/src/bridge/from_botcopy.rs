@@ -6,7 +6,7 @@ use super::{ToAgent, voice};
 use crate::botcopy::{self, Part, ResumeEvents, Said};
 use crate::ids::UserId;
 use crate::model::lane::Position;
-use crate::model::message::{Author, Button, Card, Content, Heard, HistoryItem};
+use crate::model::message::{Author, Button, Card, Content, HistoryItem, Utterance};
 use crate::redacted::Redacted;
 use crate::text::is_blank;
 
@@ -31,7 +31,7 @@ impl Shown {
 /// Everything that goes into the lane for a call, in parts where LiveChat takes no more at once.
 ///
 /// A single item has the id under which the words were heard, several are numbered: `<id>#00`, `<id>#01`, ….
-pub fn items(shown: &Shown, heard: &Heard, wording: &Wording) -> Vec<(Position, ToAgent)> {
+pub fn items(shown: &Shown, heard: &Utterance, wording: &Wording) -> Vec<(Position, ToAgent)> {
     let parts = match shown {
         Shown::Words(text) => voice::own_parts(text.expose(), MAX_BYTES, wording),
         Shown::Remark(text) => split(text.expose(), MAX_BYTES).into_iter().map(str::to_owned).collect(),
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn long_words_are_cut_into_numbered_parts() {
-        let heard = Heard { heard_at: Timestamp::from_unix_millis(0), source_id: "said:1".to_owned() };
+        let heard = Utterance { heard_at: Timestamp::from_unix_millis(0), source_id: "said:1".to_owned() };
         let ids = |text: &str| -> Vec<String> {
             items(&Shown::Words(text.into()), &heard, &Wording::default())
                 .into_iter()
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn words_that_look_like_a_remark_are_marked_within_the_limit() {
-        let heard = Heard { heard_at: Timestamp::from_unix_millis(0), source_id: "said:1".to_owned() };
+        let heard = Utterance { heard_at: Timestamp::from_unix_millis(0), source_id: "said:1".to_owned() };
         let long = "[Bot] x\n".repeat(MAX_BYTES);
         for (_, item) in items(&Shown::Words(long.into()), &heard, &Wording::default()) {
             let ToAgent::Message { text, .. } = item else { panic!("{item:?}") };

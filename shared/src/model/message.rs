@@ -1,9 +1,10 @@
 //! What was said before a session, in one form for every platform.
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Timestamp;
 use crate::ids::UserId;
 use crate::redacted::Redacted;
-use serde::{Deserialize, Serialize};
 
 /// A message of the conversation before the handoff.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +110,7 @@ pub struct Button {
 
 /// Something that a user said, as it was heard first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Heard {
+pub struct Utterance {
     /// When.
     pub heard_at: Timestamp,
     /// The id that stands for it.

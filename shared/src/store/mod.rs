@@ -10,7 +10,6 @@ mod doors;
 mod due;
 mod fares;
 mod gates;
-mod heard;
 mod installs;
 mod keeping;
 mod keys;
@@ -30,6 +29,7 @@ mod told;
 mod trail;
 mod transaction;
 mod users;
+mod utterances;
 mod waits;
 
 pub use agents::Agent;

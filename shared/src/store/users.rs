@@ -7,7 +7,7 @@ use super::transaction::Change;
 use super::{Result, Table, number, text, value};
 use crate::clock::Timestamp;
 use crate::ids::UserId;
-use crate::model::message::Heard;
+use crate::model::message::Utterance;
 use crate::model::user::{Customer, Introduction, Profile, User};
 
 impl Table {
@@ -58,7 +58,7 @@ impl Table {
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error).
-    pub async fn first_asked(&self, digest: &str, asked: Heard, window: Duration) -> Result<Heard> {
+    pub async fn first_asked(&self, digest: &str, asked: Utterance, window: Duration) -> Result<Utterance> {
         let key = Key::asked(digest);
         loop {
             let change = Change {

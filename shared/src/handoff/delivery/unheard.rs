@@ -15,7 +15,7 @@ use crate::handoff::{Error, Handoff, Result, fresh_holder, lease_until};
 use crate::ids::{GroupId, ThreadId, UserId};
 use crate::livechat::NewEvent;
 use crate::model::lane::Position;
-use crate::model::message::Heard;
+use crate::model::message::Utterance;
 use crate::model::session::{ChatPointer, Session, State, Thread};
 
 /// How often a start that may take the thread over is looked at.
@@ -45,7 +45,7 @@ impl Handoff {
     ) -> Result<bool> {
         let (id, now) = (&pointer.session_id, self.clock.now());
         let Some(session) = self.table.session(id).await? else {
-            let asked = Heard { heard_at: now, source_id: fresh_holder() };
+            let asked = Utterance { heard_at: now, source_id: fresh_holder() };
             let is_first =
                 self.table.first_asked(&remark_in(&thread.thread_id), asked.clone(), AT_ONCE).await? == asked;
             if is_first {

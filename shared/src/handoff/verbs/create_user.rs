@@ -14,7 +14,7 @@ use crate::handoff::{Handoff, Result, fresh_holder};
 use crate::http::cap;
 use crate::ids::UserId;
 use crate::model::call::{FirstAnswer, SignedCall};
-use crate::model::message::Heard;
+use crate::model::message::Utterance;
 use crate::model::session::{Install, State};
 use crate::model::user::Profile;
 use crate::redacted::Redacted;
@@ -92,7 +92,7 @@ impl Handoff {
                 whose = WHOEVER_HAS_THE_ADDRESS.to_owned();
             }
         }
-        let asked = Heard { heard_at: self.clock.now(), source_id: whose };
+        let asked = Utterance { heard_at: self.clock.now(), source_id: whose };
         let first =
             self.table.first_asked(&digest(install, &address, profile), asked.clone(), CALL_REPEAT_WINDOW).await?;
         let is_one_more = self.config.verified_emails && first == asked;

@@ -11,14 +11,14 @@ use shared::bridge::transcript::Opening;
 use shared::bridge::wording::Wording;
 use shared::clock::Timestamp;
 use shared::ids::UserId;
-use shared::model::message::Heard;
+use shared::model::message::Utterance;
 
 fuzz_target!(|body: &[u8]| {
     let Ok(unverified) = UnverifiedCall::parse(body) else { return };
     let proof = Proof { authorization: "token", custom_header: None };
     let _ = unverified.verify(proof, &"token".into(), Some(&"header".into()));
     let call = unverified.into_call();
-    let heard = Heard { heard_at: Timestamp::from_unix_millis(1_778_492_460_000), source_id: "heard".to_owned() };
+    let heard = Utterance { heard_at: Timestamp::from_unix_millis(1_778_492_460_000), source_id: "heard".to_owned() };
     let wording = Wording::default();
     for text in from_botcopy::said(&call.said, &wording) {
         for (_, item) in from_botcopy::items(&text, &heard, &wording) {

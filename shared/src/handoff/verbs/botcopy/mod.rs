@@ -27,7 +27,7 @@ use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result, fresh_holder};
 use crate::ids::{NO_CHAT, UserId};
 use crate::metrics::{About, Metric};
 use crate::model::lane::{Lane, Lease, Outcome, Position, Receipt};
-use crate::model::message::{Heard, HistoryItem};
+use crate::model::message::{HistoryItem, Utterance};
 use crate::model::session::{Platform, Session, State};
 use crate::store::LaneContext;
 
@@ -86,7 +86,7 @@ impl Handoff {
     async fn take(&self, user_id: &UserId, call: &Call, deadline: Timestamp) -> Answer {
         for _ in 0..MOST_LOOKS {
             let known = async {
-                let (session, heard) = self.listen(user_id, call).await?;
+                let (session, heard) = self.resolve_session(user_id, call).await?;
                 let is_repeat = match &session {
                     Some((session, _)) => self.is_repeat(session, call).await?,
                     None => false,
@@ -98,7 +98,7 @@ impl Handoff {
                 failed => return self.left_to_bot("the table did not answer", failed.and_then(Result::err)),
             };
             let answer = match session {
-                Some((session, around)) => Some(self.speak((&session, around), call, heard, deadline).await),
+                Some((session, around)) => Some(self.relay_message((&session, around), call, heard, deadline).await),
                 None if !is_repeat && !call.is_trigger => Some(Answer::NOT_PAUSED),
                 None => self.begin(user_id, call, deadline).await,
             };
@@ -111,23 +111,27 @@ impl Handoff {
 
     /// The session that a call is for. What is said in step two is recorded as heard meanwhile: if there is no session, that
     /// does no harm, and if there is one, it has saved a trip to the table.
-    async fn listen(&self, user_id: &UserId, call: &Call) -> Result<(Option<(Session, LaneContext)>, Option<Heard>)> {
+    async fn resolve_session(
+        &self,
+        user_id: &UserId,
+        call: &Call,
+    ) -> Result<(Option<(Session, LaneContext)>, Option<Utterance>)> {
         let hear = async {
             match call.is_trigger || call.said == Said::Nothing {
                 true => Ok(None),
-                false => self.hear(user_id, &call.said).await.map(Some),
+                false => self.dedup_utterance(user_id, &call.said).await.map(Some),
             }
         };
         tokio::try_join!(self.live_session(user_id), hear)
     }
 
-    async fn hear(&self, user_id: &UserId, said: &Said) -> Result<Heard> {
-        let heard = Heard { heard_at: self.clock.now(), source_id: format!("said:{}", fresh_holder()) };
-        Ok(self.table.hear(user_id, &digest(said), heard, WORDS_REPEAT_WINDOW).await?)
+    async fn dedup_utterance(&self, user_id: &UserId, said: &Said) -> Result<Utterance> {
+        let heard = Utterance { heard_at: self.clock.now(), source_id: format!("said:{}", fresh_holder()) };
+        Ok(self.table.dedup_utterance(user_id, &digest(said), heard, WORDS_REPEAT_WINDOW).await?)
     }
 
     /// Notes that a call which came in at `begun` is being answered, if Botcopy still waits: the same words are said again from now on.
-    async fn note_answered(&self, user_id: &UserId, heard: &Heard, begun: Timestamp) {
+    async fn note_answered(&self, user_id: &UserId, heard: &Utterance, begun: Timestamp) {
         let now = self.clock.now();
         if now.since(begun) >= PATIENCE {
             return;
@@ -203,11 +207,11 @@ impl Handoff {
     }
 
     /// Takes what the user says in a session: durable first, then on its way to the agent.
-    async fn speak(
+    async fn relay_message(
         &self,
         (session, around): (&Session, LaneContext),
         call: &Call,
-        heard: Option<Heard>,
+        heard: Option<Utterance>,
         deadline: Timestamp,
     ) -> Answer {
         let told = self.clock.within(deadline, self.said_to_bot(session, call)).await;
@@ -268,7 +272,7 @@ impl Handoff {
     async fn trail_of(
         &self,
         session: &Session,
-        known: Option<Heard>,
+        known: Option<Utterance>,
         (said, shown): (&Said, &from_botcopy::Shown),
     ) -> Result<Option<Receipt>> {
         let heard = match known {
@@ -286,12 +290,12 @@ impl Handoff {
         &self,
         (session, around): (&Session, LaneContext),
         (said, shown): (&Said, &from_botcopy::Shown),
-        heard: Option<Heard>,
+        heard: Option<Utterance>,
         lease: &Lease,
-    ) -> Result<(Heard, Intake<ToAgent>)> {
+    ) -> Result<(Utterance, Intake<ToAgent>)> {
         let heard = match heard {
             Some(heard) => heard,
-            None => self.hear(&session.user_id, said).await?,
+            None => self.dedup_utterance(&session.user_id, said).await?,
         };
         let items = from_botcopy::items(shown, &heard, self.words_for_agents(session.group_id));
         let intake = self.accept_seeing(around, &session.session_id, items, lease).await?;

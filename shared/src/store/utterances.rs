@@ -9,7 +9,7 @@ use super::transaction::Change;
 use super::{Result, Table, number, text};
 use crate::clock::Timestamp;
 use crate::ids::UserId;
-use crate::model::message::Heard;
+use crate::model::message::Utterance;
 
 /// How long a record of something said outlives its use; DynamoDB takes its time to delete in any case.
 const KEPT: Duration = Duration::from_secs(3_600);
@@ -19,7 +19,7 @@ const KEPT: Duration = Duration::from_secs(3_600);
 struct LastHeard {
     said_digest: String,
     #[serde(flatten)]
-    heard: Heard,
+    heard: Utterance,
 }
 
 impl Table {
@@ -29,7 +29,13 @@ impl Table {
     /// # Errors
     ///
     /// As all writes: see [`Error`](super::Error).
-    pub async fn hear(&self, user_id: &UserId, digest: &str, heard: Heard, window: Duration) -> Result<Heard> {
+    pub async fn dedup_utterance(
+        &self,
+        user_id: &UserId,
+        digest: &str,
+        heard: Utterance,
+        window: Duration,
+    ) -> Result<Utterance> {
         let key = Key::heard(user_id);
         loop {
             let change = Change {
@@ -76,7 +82,7 @@ impl Table {
     /// # Errors
     ///
     /// As all reads: see [`Error`](super::Error).
-    pub async fn heard(&self, user_id: &UserId, digest: &str) -> Result<Option<Heard>> {
+    pub async fn heard(&self, user_id: &UserId, digest: &str) -> Result<Option<Utterance>> {
         let last: Option<LastHeard> = self.get(&Key::heard(user_id)).await?;
         Ok(last.filter(|last| last.said_digest == digest).map(|last| last.heard))
     }
