@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::opening::OPENING;
-use crate::bridge::news::{self, Said};
+use crate::bridge::unread::{self, Said};
 use crate::handoff::{Error, Handoff, Result};
 use crate::ids::UserId;
 use crate::livechat::{Content, Event};
@@ -34,7 +34,7 @@ impl Handoff {
                 Vec::new()
             })
         };
-        news::with_thread(known("transcripts", told), known("thread", said))
+        unread::with_thread(known("transcripts", told), known("thread", said))
     }
 
     async fn said_in(&self, thread: &Thread, user: &User) -> Result<Vec<String>> {
@@ -50,19 +50,19 @@ impl Handoff {
                 Content::File { .. } if is_users => Said::FileByUser,
                 _ => return None,
             };
-            Some(news::fingerprint(&user.user_id, said))
+            Some(unread::fingerprint(&user.user_id, said))
         });
         Ok(words.collect())
     }
 
     /// Keeps in mind what agents know from now on.
     pub(super) async fn remember_told(&self, user_id: &UserId, known: Vec<String>, told: &[HistoryItem]) {
-        self.remember(user_id, news::with_news(user_id, known, told)).await;
+        self.remember(user_id, unread::with_news(user_id, known, told)).await;
     }
 
     /// The same of what was told in the middle of a session.
     pub(crate) async fn remember_told_in_session(&self, user_id: &UserId, known: Vec<String>, told: &[HistoryItem]) {
-        self.remember(user_id, news::with_news_in_thread(user_id, known, told)).await;
+        self.remember(user_id, unread::with_news_in_thread(user_id, known, told)).await;
     }
 
     async fn remember(&self, user_id: &UserId, known: Vec<String>) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::ending::MayBeOpen;
 use super::request::{StartRequest, spoken};
-use crate::bridge::{ToBot, news, wording};
+use crate::bridge::{ToBot, unread, wording};
 use crate::clock::Timestamp;
 use crate::handoff::delivery::missed::SILENCE;
 use crate::handoff::delivery::platform;
@@ -150,7 +150,7 @@ impl Handoff {
         let introduced = Box::pin(self.introduced(request, &user, session, customer));
         let (introduced, known) = tokio::join!(introduced, Box::pin(self.known_to_agents(&user)));
         let (customer, news_of_user) = introduced?;
-        let request = &StartRequest { history: news::news(request.user_id, request.history, &known), ..*request };
+        let request = &StartRequest { history: unread::news(request.user_id, request.history, &known), ..*request };
         let note = async {
             if let Some(told) = &news_of_user {
                 self.note_introduction(&user, told).await;

@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::botcopy::{Answer, Call, EventType, Said};
 use crate::bridge::transcript::Opening;
-use crate::bridge::{ToAgent, ToBot, from_botcopy, news};
+use crate::bridge::{ToAgent, ToBot, from_botcopy, unread};
 use crate::clock::Timestamp;
 use crate::handoff::delivery::drain::Drained;
 use crate::handoff::inbox::accept::Intake;
@@ -322,7 +322,7 @@ impl Handoff {
             Some(since) => Ok(from_botcopy::history(since, user_id, ours)),
             None => {
                 let known = self.table.told(user_id, self.clock.now()).await?;
-                Ok(news::unread(user_id, &from_botcopy::history(&call.history, user_id, ours), &known).to_vec())
+                Ok(unread::unread(user_id, &from_botcopy::history(&call.history, user_id, ours), &known).to_vec())
             }
         }
     }
