@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use crate::bridge::opening::opens_at;
 use crate::clock::Timestamp;
+use crate::handoff::delivery::to_bot::WAITS_OF;
 use crate::handoff::vendors::credentials::call;
 use crate::handoff::{Error, Handoff, Result};
-use crate::handoff::delivery::to_bot::WAITS_OF;
 use crate::ids::GroupId;
 use crate::livechat::{GroupStatus, WorkSchedule};
 
