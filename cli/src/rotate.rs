@@ -22,7 +22,9 @@ use crate::Io;
 use crate::arguments::{Vendor, What};
 use crate::connect::botpress::explained;
 use crate::connect::definition::{base, version};
-use crate::connect::{ACCESS_KEY_ID, INTEGRATION_ID, NOTE, Workspace, random_secret, store, workspace};
+use crate::connect::{
+    ACCESS_KEY_ID, INTEGRATION_ID, NOTE, Workspace, forget_turned_away, random_secret, store, workspace,
+};
 use crate::output::{Answer, Failure};
 use crate::target::Target;
 
@@ -101,11 +103,23 @@ pub(crate) async fn run(target: &Target, what: What, at_once: bool, io: &mut Io<
     let previous_accepted_until = rotation.vault.read().await?.accepted_until(key, io.clock.now());
     match (rotated, previous_accepted_until) {
         (Ok(finished_earlier), previous_accepted_until) => {
+            if let Some(vendor) = shown_by(what) {
+                forget_turned_away(target, vendor, io).await;
+            }
             Ok(Answer::done(&Rotated { what: name, finished_earlier, previous_accepted_until, cut_off: at_once }))
         }
         (Err(failure), Some(until)) => Err(failure
             .and(&format!("The {name} before the stored one is accepted until {until}: run this again before then."))),
         (Err(failure), None) => Err(failure),
+    }
+}
+
+/// Who shows the credential in calls to the stack.
+const fn shown_by(what: What) -> Option<&'static str> {
+    match what {
+        What::WebhookSecret => Some("LiveChat"),
+        What::PathKey | What::SigningSecret => Some("Botpress"),
+        What::AccessKey => None,
     }
 }
 

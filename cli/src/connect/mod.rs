@@ -86,7 +86,7 @@ pub(crate) fn workspace(target: &Target, named: Option<&str>, io: &mut Io<'_>) -
 }
 
 /// Forgets which calls of a vendor were turned away: they are to show something else from now on.
-async fn forget_turned_away(target: &Target, vendor: &str, io: &mut Io<'_>) {
+pub(crate) async fn forget_turned_away(target: &Target, vendor: &str, io: &mut Io<'_>) {
     let forgotten = match target.table() {
         Ok(table) => table.forget_turned_away(vendor).await.is_ok(),
         Err(_) => false,

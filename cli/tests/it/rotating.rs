@@ -368,3 +368,25 @@ async fn a_stack_that_this_command_has_not_connected_is_told_so() {
         assert_eq!((ran.status, ran.progress.contains("hitl connect botpress")), (1, true), "{}", ran.progress);
     }
 }
+
+/// Whose calls are noted as turned away.
+fn turned_away(busy: &Busy) -> Vec<String> {
+    let doors = busy.world.items("door").into_iter().filter(|door| door.get("turned_away_count").is_some());
+    doors.map(|door| door["sk"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_were_turned_away_before_a_rotation_are_forgotten() {
+    let busy = Busy::new().await;
+    let mut wrong = busy.secret();
+    wrong["webhookSecret"] = "a guess".into();
+    wrong["botpressPathKey"] = "a-guess".into();
+    assert_eq!(let_in(&busy, &wrong).await, (401, 401));
+    busy.world.settle().await;
+    assert_eq!(turned_away(&busy).len(), 2, "{:?}", busy.world.items("door"));
+    let mut operator = Operator::new(&busy.world);
+    for (what, left) in [("access-key", 2), ("path-key", 1), ("webhook-secret", 0)] {
+        operator.does(&["rotate", what, "--now"]).await;
+        assert_eq!(turned_away(&busy).len(), left, "{what}");
+    }
+}
