@@ -29,11 +29,11 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// The same value for people and for programs.
-    pub fn new<T: Serialize + fmt::Display>(exit: Exit, value: &T) -> Self {
+    pub(crate) fn new<T: Serialize + fmt::Display>(exit: Exit, value: &T) -> Self {
         Self { exit, json: serde_json::to_value(value).unwrap_or_default(), text: value.to_string() }
     }
 
-    pub fn done<T: Serialize + fmt::Display>(value: &T) -> Self {
+    pub(crate) fn done<T: Serialize + fmt::Display>(value: &T) -> Self {
         Self::new(Exit::Done, value)
     }
 }
@@ -47,16 +47,16 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub fn refused(sentence: impl Into<String>) -> Self {
+    pub(crate) fn refused(sentence: impl Into<String>) -> Self {
         Self { exit: Exit::Finding, sentence: sentence.into() }
     }
 
     /// The same with one sentence more.
-    pub fn and(self, more: &str) -> Self {
+    pub(crate) fn and(self, more: &str) -> Self {
         Self { sentence: format!("{} {more}", self.sentence), ..self }
     }
 
-    pub fn stopped(sentence: impl Into<String>) -> Self {
+    pub(crate) fn stopped(sentence: impl Into<String>) -> Self {
         Self { exit: Exit::Stopped, sentence: sentence.into() }
     }
 }

@@ -111,7 +111,7 @@ const VARIABLES: [&str; 37] = [
 
 impl Target {
     /// Finds out where the arguments point; calls nobody but the AWS CLI or the sandbox, where they were named.
-    pub async fn resolve(arguments: &TargetArguments, io: &mut Io<'_>) -> Result<Self, Failure> {
+    pub(crate) async fn resolve(arguments: &TargetArguments, io: &mut Io<'_>) -> Result<Self, Failure> {
         let http = Http::new(VENDOR_TIMEOUT).map_err(|error| Failure::stopped(causes(&error)))?;
         let stack = stack_name(arguments, io);
         let described = match (&stack, &arguments.stack_file) {
@@ -155,69 +155,69 @@ impl Target {
     }
 
     /// A setting; an empty one counts as absent.
-    pub fn get(&self, variable: &str) -> Option<String> {
+    pub(crate) fn get(&self, variable: &str) -> Option<String> {
         let value = self.named.get(variable).or_else(|| self.inherited.get(variable));
         value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
     /// A setting without which a command cannot work.
-    pub fn require(&self, variable: &str, how: &str) -> Result<String, Failure> {
+    pub(crate) fn require(&self, variable: &str, how: &str) -> Result<String, Failure> {
         self.get(variable).ok_or_else(|| Failure::stopped(format!("{variable} is not known: {how}.")))
     }
 
     /// What the functions are configured with.
-    pub fn config(&self) -> Result<Config, Failure> {
+    pub(crate) fn config(&self) -> Result<Config, Failure> {
         Ok(Config::from_lookup(|key| self.get(key))?)
     }
 
-    pub fn table_name(&self) -> Result<String, Failure> {
+    pub(crate) fn table_name(&self) -> Result<String, Failure> {
         self.require("TABLE_NAME", "name the table with --table, or the stack with --stack")
     }
 
-    pub fn table(&self) -> Result<Table, Failure> {
+    pub(crate) fn table(&self) -> Result<Table, Failure> {
         Ok(Table::new(self.dynamodb.clone(), self.table_name()?, self.clock.clone()))
     }
 
-    pub fn secret_id(&self) -> Result<String, Failure> {
+    pub(crate) fn secret_id(&self) -> Result<String, Failure> {
         self.require("SECRET_ID", "name the secret with --secret, or the stack with --stack")
     }
 
-    pub fn vault(&self) -> Result<Vault, Failure> {
+    pub(crate) fn vault(&self) -> Result<Vault, Failure> {
         Ok(Vault::new(self.secrets_manager.clone(), self.secret_id()?))
     }
 
     /// The stack's address without a path.
-    pub fn url(&self) -> Option<String> {
+    pub(crate) fn url(&self) -> Option<String> {
         let url = self.get("HITL_URL")?;
         Some(url.trim_end_matches('/').trim_end_matches("/livechat").trim_end_matches('/').to_owned())
     }
 
-    pub fn require_url(&self) -> Result<String, Failure> {
+    pub(crate) fn require_url(&self) -> Result<String, Failure> {
         self.url().ok_or_else(|| {
             Failure::stopped("HITL_URL is not known: give the stack's address with --url, or the stack with --stack.")
         })
     }
 
     /// Where LiveChat's webhooks go.
-    pub fn webhook_url(&self) -> Option<String> {
+    pub(crate) fn webhook_url(&self) -> Option<String> {
         self.url().map(|url| format!("{url}/livechat"))
     }
 
-    pub fn endpoint(&self) -> Option<Endpoint> {
+    pub(crate) fn endpoint(&self) -> Option<Endpoint> {
         self.url().map(|url| Endpoint::new(&url, self.http.clone()))
     }
 
-    pub fn livechat(&self, config: &Config) -> livechat::Client {
+    pub(crate) fn livechat(&self, config: &Config) -> livechat::Client {
         livechat::Client::new(config.livechat.clone(), self.http.clone())
     }
 
-    pub fn botpress(&self) -> botpress::Client {
+    pub(crate) fn botpress(&self) -> botpress::Client {
         let api_url = self.get("BOTPRESS_API_URL").unwrap_or_else(|| botpress::PUBLIC_API_URL.to_owned());
         botpress::Client::new(botpress::Settings { api_url }, self.http.clone())
     }
 
     /// The functions' own innards, with the secret as it is stored.
-    pub fn handoff(&self) -> Result<Handoff, Failure> {
+    pub(crate) fn handoff(&self) -> Result<Handoff, Failure> {
         let (dynamodb, secrets_manager) = (self.dynamodb.clone(), self.secrets_manager.clone());
         let config = self.config()?;
         let media = Policy::new(config.media_hosts.clone());
@@ -227,7 +227,7 @@ impl Target {
     }
 
     /// The same with credentials that may not be stored yet.
-    pub fn handoff_with(&self, secrets: Secrets) -> Result<Handoff, Failure> {
+    pub(crate) fn handoff_with(&self, secrets: Secrets) -> Result<Handoff, Failure> {
         let mut handoff = self.handoff()?;
         let cache = secrets::Cache::new(self.secrets_manager.clone(), self.secret_id()?, self.clock.clone());
         handoff.secrets = cache.with_given(secrets);

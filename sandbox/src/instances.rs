@@ -20,7 +20,7 @@ pub(crate) struct Instances {
 
 impl Instances {
     /// Starts `count` instances, at least one.
-    pub fn start(
+    pub(crate) fn start(
         count: usize,
         make: impl Fn() -> Result<Arc<Handoff>, Error> + Send + Sync + 'static,
     ) -> Result<Self, Error> {
@@ -29,14 +29,14 @@ impl Instances {
     }
 
     /// The instance that takes the next invocation.
-    pub fn next(&self) -> Option<Arc<Handoff>> {
+    pub(crate) fn next(&self) -> Option<Arc<Handoff>> {
         let running = self.lock();
         let turn = self.turns.fetch_add(1, Ordering::Relaxed).checked_rem(running.len())?;
         running.get(turn).cloned()
     }
 
     /// Replaces all of them by new ones, which remember nothing; invocations under way keep theirs.
-    pub fn restart(&self) -> Result<(), Error> {
+    pub(crate) fn restart(&self) -> Result<(), Error> {
         let mut running = self.lock();
         for instance in running.iter_mut() {
             *instance = (self.make)()?;

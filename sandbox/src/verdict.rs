@@ -85,7 +85,7 @@ pub(crate) struct People<'a> {
 }
 
 impl<'a> People<'a> {
-    pub fn read(entries: &'a [Entry]) -> Self {
+    pub(crate) fn read(entries: &'a [Entry]) -> Self {
         let (mut threads, mut customers) = (HashMap::new(), HashMap::new());
         let mut people = Self::default();
         let mut fields: Vec<(&str, &Entry)> = Vec::new();
@@ -123,7 +123,7 @@ impl<'a> People<'a> {
         people
     }
 
-    pub fn of_thread(&self, thread: &str) -> Option<&'a str> {
+    pub(crate) fn of_thread(&self, thread: &str) -> Option<&'a str> {
         self.by_thread.get(thread).copied()
     }
 }

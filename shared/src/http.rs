@@ -172,7 +172,7 @@ pub(crate) enum Body {
 }
 
 impl Body {
-    pub fn json(value: &impl Serialize) -> Result<Self, Failure> {
+    pub(crate) fn json(value: &impl Serialize) -> Result<Self, Failure> {
         let json = serde_json::to_vec(value).map_err(Failure::not_sendable)?;
         Ok(Self::Json(json.into()))
     }
@@ -227,7 +227,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// Reads an object. A list is none, although it would pass for one that has our fields in their order.
-    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+    pub(crate) fn decode<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         match self.body.trim_ascii_start().first() {
             Some(b'[') => Err(Failure::Unreadable(DecodeError::unexpected("a list"))),
             _ => decode(&self.body).map_err(Failure::Unreadable),
@@ -236,7 +236,7 @@ impl Answer {
 
     /// Reads a success whose content does not matter: no body at all, or any JSON object. A page does not say that anything
     /// was done.
-    pub fn acknowledged(&self) -> Result<(), Failure> {
+    pub(crate) fn acknowledged(&self) -> Result<(), Failure> {
         match self.body.trim_ascii().is_empty() {
             true => Ok(()),
             false => self.decode::<BTreeMap<String, IgnoredAny>>().map(drop),
@@ -244,7 +244,7 @@ impl Answer {
     }
 
     /// Reads a success of a vendor that does not say what it answers: anything but a page or the beginning of a JSON value.
-    pub fn acknowledged_somehow(&self) -> Result<(), Failure> {
+    pub(crate) fn acknowledged_somehow(&self) -> Result<(), Failure> {
         match self.body.trim_ascii().first() {
             Some(b'<') => Err(Failure::Unreadable(DecodeError::unexpected("a page"))),
             Some(b'{' | b'[') => decode::<IgnoredAny>(&self.body).map(drop).map_err(Failure::Unreadable),
@@ -354,12 +354,12 @@ pub(crate) mod testing {
     use super::Http;
 
     /// A client for tests: long enough for a busy machine.
-    pub fn http() -> Http {
+    pub(crate) fn http() -> Http {
         Http::new(Duration::from_secs(20)).unwrap()
     }
 
     /// A base URL that refuses connections.
-    pub fn refusing() -> String {
+    pub(crate) fn refusing() -> String {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         format!("http://{}", listener.local_addr().unwrap())
     }
@@ -367,7 +367,7 @@ pub(crate) mod testing {
     /// A base URL whose server reads a request and then hangs up, after writing `answer` if there is one.
     ///
     /// With `hold`, it never hangs up.
-    pub async fn breaking(answer: &'static str, hold: bool) -> (String, JoinHandle<()>) {
+    pub(crate) async fn breaking(answer: &'static str, hold: bool) -> (String, JoinHandle<()>) {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(async move {

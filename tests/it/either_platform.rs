@@ -4,27 +4,27 @@ use sandbox::botpress::UpstreamUser;
 use tests::{ASK, World};
 
 /// One who is with an agent to begin with.
-pub enum User {
+pub(crate) enum User {
     Bot(UpstreamUser),
     Widget(String),
 }
 
 impl User {
-    pub async fn new(world: &World, widget: bool) -> Self {
+    pub(crate) async fn new(world: &World, widget: bool) -> Self {
         match widget {
             true => Self::Widget(world.handed_over_user().await),
             false => Self::Bot(world.escalated_user("Ann").await),
         }
     }
 
-    pub async fn says(&self, world: &World, text: &str) {
+    pub(crate) async fn says(&self, world: &World, text: &str) {
         match self {
             Self::Bot(user) => world.says(user, text).await,
             Self::Widget(user) => world.widget_says(user, text).await,
         }
     }
 
-    pub async fn asks_for_a_person(&self, world: &World) -> bool {
+    pub(crate) async fn asks_for_a_person(&self, world: &World) -> bool {
         match self {
             Self::Bot(user) => {
                 world.says(user, "hello again").await;
@@ -37,14 +37,14 @@ impl User {
         }
     }
 
-    pub fn is_with_agent(&self, world: &World) -> bool {
+    pub(crate) fn is_with_agent(&self, world: &World) -> bool {
         match self {
             Self::Bot(user) => world.stack.botpress.is_escalated(&user.conversation_id),
             Self::Widget(user) => world.stack.botcopy.is_paused(user),
         }
     }
 
-    pub fn shown(&self, world: &World) -> Vec<String> {
+    pub(crate) fn shown(&self, world: &World) -> Vec<String> {
         match self {
             Self::Bot(_) => world.shown_by_agents(),
             Self::Widget(user) => world.widget_shows(user, "agent"),

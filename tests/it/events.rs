@@ -27,7 +27,7 @@ const ACTIONS: &[&str] = &[
 ];
 
 /// `base` with the fields of `changes`; a null removes a field.
-pub fn with(base: &Value, changes: Value) -> Value {
+pub(crate) fn with(base: &Value, changes: Value) -> Value {
     let mut object = base.as_object().unwrap().clone();
     for (name, value) in changes.as_object().unwrap() {
         match value {
@@ -39,7 +39,7 @@ pub fn with(base: &Value, changes: Value) -> Value {
 }
 
 /// The documented sample of an agent's message, in the only open chat.
-pub fn message(world: &World, number: usize, changes: Value) -> Value {
+pub(crate) fn message(world: &World, number: usize, changes: Value) -> Value {
     let (chat_id, thread_id) = world.chat_and_thread();
     let event = json!({
         "id": format!("{thread_id}_9{number}"), "custom_id": "1dnepb4z00t", "type": "message",

@@ -78,7 +78,7 @@ pub(crate) struct Session {
 
 impl Session {
     /// Whether its thread is open.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.closed.is_none()
     }
 
@@ -159,7 +159,7 @@ impl AddAssign for Excused {
 
 impl Excused {
     /// The same in words.
-    pub fn told(self, bot: Bot) -> String {
+    pub(crate) fn told(self, bot: Bot) -> String {
         let Self { words, stops, starts, given_up, left_to_bot, pushed_again, heard_again, unheard } = self;
         match bot {
             Bot::Botpress => format!("{words} words, {stops} ends and {starts} starts never reached us"),
@@ -173,7 +173,7 @@ impl Excused {
 
 impl Model {
     /// Goes on to the next entries of the journal; says what must not have happened.
-    pub fn observe(&mut self, entries: &[Entry]) -> Vec<String> {
+    pub(crate) fn observe(&mut self, entries: &[Entry]) -> Vec<String> {
         entries.iter().filter_map(|entry| self.step(entry).err()).collect()
     }
 
@@ -387,29 +387,29 @@ impl Model {
     }
 
     /// The session that a user's conversation is handed over to.
-    pub fn session_of(&self, person: &str) -> Option<&Session> {
+    pub(crate) fn session_of(&self, person: &str) -> Option<&Session> {
         self.sessions.get(self.threads.get(self.with_agents.get(person)?)?)
     }
 
     /// The thread of a downstream conversation.
-    pub fn thread_of(&self, conversation: &str) -> Option<&str> {
+    pub(crate) fn thread_of(&self, conversation: &str) -> Option<&str> {
         self.threads.get(conversation).map(String::as_str)
     }
 
     /// Every open thread.
-    pub fn open(&self) -> impl Iterator<Item = (&String, &Session)> {
+    pub(crate) fn open(&self) -> impl Iterator<Item = (&String, &Session)> {
         self.sessions.iter().filter(|(_, session)| session.is_open())
     }
 
     /// Whether agents own somebody's conversation.
-    pub fn is_anybody_with_agents(&self) -> bool {
+    pub(crate) fn is_anybody_with_agents(&self) -> bool {
         !self.with_agents.is_empty()
     }
 
     /// What is wrong when nothing is left to happen; `unreadable` are the times at which a thread could not be read.
     ///
     /// `doubts` are the times in which one of us lost sight of what it had done.
-    pub fn rest(&self, unreadable: &[Timestamp], doubts: &[Doubt]) -> (Vec<String>, Excused) {
+    pub(crate) fn rest(&self, unreadable: &[Timestamp], doubts: &[Doubt]) -> (Vec<String>, Excused) {
         let (mut wrong, mut excused) = (Vec::new(), Excused { heard_again: self.heard_again, ..Excused::default() });
         for word in self.words.iter().filter(|word| !word.is_through()) {
             match self.is_owed(word, unreadable) {

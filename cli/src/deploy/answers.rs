@@ -16,7 +16,7 @@ pub(super) struct Existing {
 }
 
 impl Existing {
-    pub fn read(described: &str) -> Self {
+    pub(crate) fn read(described: &str) -> Self {
         let described: Value = serde_json::from_str(described).unwrap_or_default();
         let stack = described.pointer("/Stacks/0").cloned().unwrap_or_default();
         let parameters = list(&stack, "Parameters")
@@ -25,12 +25,12 @@ impl Existing {
     }
 
     /// Whether the stack is only the place of a change set that has never been executed.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.status == "REVIEW_IN_PROGRESS"
     }
 
     /// Why nothing can be changed now.
-    pub fn obstacle(&self, name: &str) -> Option<Failure> {
+    pub(crate) fn obstacle(&self, name: &str) -> Option<Failure> {
         match progress(&self.status) {
             Progress::Going if !self.is_empty() => Some(Failure::refused(format!(
                 "the stack {name} is {}: wait until that is over, and run this again.",
@@ -105,7 +105,7 @@ pub(super) enum ChangeSet {
 }
 
 impl ChangeSet {
-    pub fn read(described: &str) -> Self {
+    pub(crate) fn read(described: &str) -> Self {
         let described: Value = serde_json::from_str(described).unwrap_or_default();
         let reason = text(&described, "StatusReason").unwrap_or_default();
         match text(&described, "Status").as_deref() {
@@ -144,7 +144,7 @@ pub(super) struct Event {
 
 impl Event {
     /// What has happened since the event with this id, oldest first; everything that is listed, if it is not among it.
-    pub fn since(described: &str, last: Option<&str>) -> Vec<Self> {
+    pub(crate) fn since(described: &str, last: Option<&str>) -> Vec<Self> {
         let described: Value = serde_json::from_str(described).unwrap_or_default();
         let read = |one: &Value| {
             Some(Self {
@@ -161,16 +161,16 @@ impl Event {
         events
     }
 
-    pub fn is_of_stack(&self) -> bool {
+    pub(crate) fn is_of_stack(&self) -> bool {
         self.kind == "AWS::CloudFormation::Stack"
     }
 
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.status.ends_with("_COMPLETE")
     }
 
     /// Why it failed, if it is not only taken along by the failure of another.
-    pub fn failure(&self) -> Option<String> {
+    pub(crate) fn failure(&self) -> Option<String> {
         let reason = self.reason.clone().unwrap_or_default();
         let taken_along = reason.contains("cancelled") || reason.contains("The following resource(s) failed");
         (self.status.ends_with("_FAILED") && !taken_along)

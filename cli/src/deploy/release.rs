@@ -21,7 +21,7 @@ pub(super) struct Release {
 
 impl Release {
     /// Reads the folder, and compares every file with its checksum.
-    pub fn open(folder: &Path) -> Result<Self, Failure> {
+    pub(crate) fn open(folder: &Path) -> Result<Self, Failure> {
         if folder.is_file() {
             return Err(Failure::stopped(format!(
                 "{} is a file: unpack it (unzip -d release {0}) and give the folder.",
@@ -53,7 +53,7 @@ impl Release {
         Ok(Self { folder: folder.to_owned(), parameters })
     }
 
-    pub fn template(&self) -> PathBuf {
+    pub(crate) fn template(&self) -> PathBuf {
         self.folder.join("template.yaml")
     }
 }

@@ -73,12 +73,18 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub fn step(&mut self, name: &'static str, outcome: Outcome, says: impl Into<String>, took_ms: Option<u128>) {
+    pub(crate) fn step(
+        &mut self,
+        name: &'static str,
+        outcome: Outcome,
+        says: impl Into<String>,
+        took_ms: Option<u128>,
+    ) {
         self.steps.push(Step { name, outcome, says: says.into(), took_ms });
     }
 
     /// Notes what a statement turned out to be; what was seen first counts.
-    pub fn judge(&mut self, id: Id, verdict: Verdict, says: impl Into<String>) {
+    pub(crate) fn judge(&mut self, id: Id, verdict: Verdict, says: impl Into<String>) {
         let known = self.statements.iter().any(|judged| judged.id == id);
         let Some(statement) = STATEMENTS.iter().find(|statement| statement.id == id).filter(|_| !known) else { return };
         let (vendor, text, source) = (statement.vendor, statement.says, statement.source);
@@ -86,7 +92,7 @@ impl Report {
     }
 
     /// Says of every statement that was not judged why it was not.
-    pub fn complete(&mut self) {
+    pub(crate) fn complete(&mut self) {
         for statement in STATEMENTS {
             let why = match statement.seen {
                 Seen::Rehearse => "the play did not come so far",
@@ -100,7 +106,7 @@ impl Report {
     }
 
     /// Whether the handoff went as it should, and nothing that was seen contradicts a statement.
-    pub fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         self.stopped.is_none()
             && self.left_open.is_empty()
             && self.steps.iter().all(|step| step.outcome != Outcome::Failed)

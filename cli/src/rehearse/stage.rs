@@ -64,44 +64,44 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Stage<'_> {
-    pub fn report(&self) -> MutexGuard<'_, Report> {
+    pub(crate) fn report(&self) -> MutexGuard<'_, Report> {
         lock(&self.report)
     }
 
-    pub fn opened(&self) -> MutexGuard<'_, Opened> {
+    pub(crate) fn opened(&self) -> MutexGuard<'_, Opened> {
         lock(&self.opened)
     }
 
-    pub fn say(&self, progress: &str) {
+    pub(crate) fn say(&self, progress: &str) {
         let _ = writeln!(lock(&self.progress), "{progress}");
     }
 
-    pub fn ok(&self, name: &'static str, says: impl Into<String>, took: Option<Duration>) {
+    pub(crate) fn ok(&self, name: &'static str, says: impl Into<String>, took: Option<Duration>) {
         self.report().step(name, Outcome::Ok, says, took.map(|took| took.as_millis()));
     }
 
-    pub fn not_seen(&self, name: &'static str, why: impl Into<String>) {
+    pub(crate) fn not_seen(&self, name: &'static str, why: impl Into<String>) {
         self.report().step(name, Outcome::NotSeen, why, None);
     }
 
-    pub fn failed(&self, name: &'static str, why: impl Into<String>) {
+    pub(crate) fn failed(&self, name: &'static str, why: impl Into<String>) {
         self.report().step(name, Outcome::Failed, why, None);
     }
 
     /// Notes whether a statement holds; `says` is what was seen instead.
-    pub fn judge(&self, id: Id, holds: bool, says: &str) {
+    pub(crate) fn judge(&self, id: Id, holds: bool, says: &str) {
         let (verdict, says) = if holds { (Verdict::Holds, "") } else { (Verdict::DoesNotHold, says) };
         self.report().judge(id, verdict, says);
     }
 
     /// Notes whether LiveChat refuses as it is taken to.
-    pub fn judge_refusal(&self, id: Id, answer: &Probed, expected: &[&str]) {
+    pub(crate) fn judge_refusal(&self, id: Id, answer: &Probed, expected: &[&str]) {
         let holds = !answer.is_success() && answer.error_type().is_some_and(|kind| expected.contains(&kind));
         self.judge(id, holds, &format!("Seen: {}.", described(answer)));
     }
 
     /// Calls an action of the stack as Botpress does, and returns its output.
-    pub async fn action(&self, action: &'static str, input: Value) -> Result<Value, Failure> {
+    pub(crate) async fn action(&self, action: &'static str, input: Value) -> Result<Value, Failure> {
         let answer = self.operate("action_triggered", action, &json!({"type": action, "input": input})).await?;
         match answer.0 {
             200 => Ok(answer.1.get("output").cloned().unwrap_or_default()),
@@ -113,7 +113,7 @@ impl Stage<'_> {
     }
 
     /// Calls an operation of the stack as Botpress does; `name` is what the report calls it.
-    pub async fn operate(&self, operation: &str, name: &str, body: &Value) -> Result<(u16, Value), Failure> {
+    pub(crate) async fn operate(&self, operation: &str, name: &str, body: &Value) -> Result<(u16, Value), Failure> {
         let keys = (self.secrets.botpress_path_key.as_ref(), self.secrets.botpress_signing_secret.as_ref());
         let began = self.clock.now();
         let answer = self.endpoint.operate(keys, &self.install, (operation, body), began).await;
@@ -123,12 +123,12 @@ impl Stage<'_> {
     }
 
     /// Acts as the agent; a refusal is an answer.
-    pub async fn agent(&self, action: &'static str, body: &Value) -> Result<Probed, Failure> {
+    pub(crate) async fn agent(&self, action: &'static str, body: &Value) -> Result<Probed, Failure> {
         self.probe("agent", Caller::Agent(&self.token), action, body).await
     }
 
     /// The same, and a refusal ends the play.
-    pub async fn agent_must(&self, action: &'static str, body: &Value) -> Result<Value, Failure> {
+    pub(crate) async fn agent_must(&self, action: &'static str, body: &Value) -> Result<Value, Failure> {
         let answer = self.agent(action, body).await?;
         match answer.is_success() {
             true => Ok(answer.body),
@@ -137,7 +137,12 @@ impl Stage<'_> {
     }
 
     /// Acts as the rehearsal's customer.
-    pub async fn customer(&self, token: &Redacted, action: &'static str, body: &Value) -> Result<Probed, Failure> {
+    pub(crate) async fn customer(
+        &self,
+        token: &Redacted,
+        action: &'static str,
+        body: &Value,
+    ) -> Result<Probed, Failure> {
         self.probe("customer", Caller::Customer(token), action, body).await
     }
 
@@ -154,13 +159,13 @@ impl Stage<'_> {
         Ok(answer?)
     }
 
-    pub fn note(&self, call: String, status: Option<u16>, began: Timestamp) {
+    pub(crate) fn note(&self, call: String, status: Option<u16>, began: Timestamp) {
         let took_ms = self.clock.now().since(began).as_millis();
         self.report().calls.push(Timed { call, status, took_ms });
     }
 
     /// Looks until there is something to see; none when it takes too long.
-    pub async fn until<T>(
+    pub(crate) async fn until<T>(
         &self,
         mut look: impl AsyncFnMut() -> Result<Option<T>, Failure>,
     ) -> Result<Option<T>, Failure> {
@@ -176,24 +181,24 @@ impl Stage<'_> {
         }
     }
 
-    pub async fn user(&self, user_id: &UserId) -> Result<User, Failure> {
+    pub(crate) async fn user(&self, user_id: &UserId) -> Result<User, Failure> {
         let user = self.table.user(user_id).await?;
         user.ok_or_else(|| Failure::refused("the table does not have the rehearsal's user; is it this stack's table?"))
     }
 
-    pub async fn session(&self, id: &SessionId) -> Result<Session, Failure> {
+    pub(crate) async fn session(&self, id: &SessionId) -> Result<Session, Failure> {
         let session = self.table.session(id).await?;
         session.ok_or_else(|| Failure::refused("the table does not have the rehearsal's session any more"))
     }
 
     /// What became of a message or an event, once it is known.
-    pub async fn fate(&self, session: &SessionId, id: &str) -> Result<Option<LifeEvent>, Failure> {
+    pub(crate) async fn fate(&self, session: &SessionId, id: &str) -> Result<Option<LifeEvent>, Failure> {
         let life = self.table.life(session).await?;
         Ok(life.into_iter().find(|event| is_of(event, id) && event.outcome.is_some()))
     }
 
     /// Waits until a message or an event is on the other side, and notes the step.
-    pub async fn delivered(
+    pub(crate) async fn delivered(
         &self,
         name: &'static str,
         session: &SessionId,
@@ -220,7 +225,7 @@ impl Stage<'_> {
     }
 
     /// Waits until a session is closed.
-    pub async fn closed(&self, id: &SessionId) -> Result<bool, Failure> {
+    pub(crate) async fn closed(&self, id: &SessionId) -> Result<bool, Failure> {
         let closed = self
             .until(async || {
                 let session = self.table.session(id).await?;
@@ -230,7 +235,7 @@ impl Stage<'_> {
         Ok(closed.is_some())
     }
 
-    pub async fn is_active(&self, chat_id: &ChatId) -> Result<bool, Failure> {
+    pub(crate) async fn is_active(&self, chat_id: &ChatId) -> Result<bool, Failure> {
         let chat = self.agent_must("get_chat", &json!({"chat_id": chat_id})).await?;
         Ok(chat.pointer("/thread/active").and_then(Value::as_bool).unwrap_or(false))
     }

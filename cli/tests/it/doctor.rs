@@ -18,12 +18,12 @@ fn ids(report: &Value, verdict: &str) -> Vec<String> {
 }
 
 /// A connected world in which everything is in order.
-pub async fn healthy() -> World {
+pub(crate) async fn healthy() -> World {
     connected(World::unconnected().await).await
 }
 
 /// A stack after all that `connect` and an install do.
-pub async fn connected(world: World) -> World {
+pub(crate) async fn connected(world: World) -> World {
     let mut operator = Operator::new(&world);
     operator.does(&["connect", "livechat"]).await;
     operator.does(&["connect", "botpress"]).await;
@@ -34,7 +34,7 @@ pub async fn connected(world: World) -> World {
 }
 
 /// The findings, and that there is one with this name, words and cure.
-pub async fn assert_found(operator: &mut Operator<'_>, name: &str, says: &str, cure: &str) {
+pub(crate) async fn assert_found(operator: &mut Operator<'_>, name: &str, says: &str, cure: &str) {
     let ran = operator.run(&["doctor", "--json"]).await;
     let report = ran.json();
     let findings: Vec<Value> =
@@ -46,7 +46,7 @@ pub async fn assert_found(operator: &mut Operator<'_>, name: &str, says: &str, c
     assert_eq!(report["findings"], findings.len());
 }
 
-pub fn change(world: &World, key: &str, value: Value) {
+pub(crate) fn change(world: &World, key: &str, value: Value) {
     let mut secret = world.stack.secrets_manager.current(SECRET_ID).unwrap();
     secret[key] = value;
     world.stack.secrets_manager.rotate(SECRET_ID, secret);

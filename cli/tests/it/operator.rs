@@ -11,7 +11,7 @@ use tests::World;
 
 /// What the command did.
 #[derive(Debug)]
-pub struct Ran {
+pub(crate) struct Ran {
     pub status: u8,
     pub out: String,
     pub progress: String,
@@ -19,13 +19,13 @@ pub struct Ran {
 
 impl Ran {
     /// The answer to `--json`.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {} {}", self.out, self.progress))
     }
 }
 
 /// A person with the sandbox's description in a file, and answers to what the command asks.
-pub struct Operator<'a> {
+pub(crate) struct Operator<'a> {
     world: &'a World,
     environment: BTreeMap<String, String>,
     answers: VecDeque<String>,
@@ -35,7 +35,7 @@ pub struct Operator<'a> {
 }
 
 impl<'a> Operator<'a> {
-    pub fn new(world: &'a World) -> Self {
+    pub(crate) fn new(world: &'a World) -> Self {
         let name = format!("hitl-{:016x}{:016x}.json", fastrand::u64(..), fastrand::u64(..));
         let file = std::env::temp_dir().join(name);
         let (answers, interrupt) = (VecDeque::new(), Box::pin(std::future::pending()));
@@ -43,44 +43,44 @@ impl<'a> Operator<'a> {
     }
 
     /// With another value for one variable.
-    pub fn with(mut self, variable: &str, value: &str) -> Self {
+    pub(crate) fn with(mut self, variable: &str, value: &str) -> Self {
         self.environment.insert(variable.to_owned(), value.to_owned());
         self
     }
 
     /// Without a variable, so that it is asked for; `answer` is what is typed then.
-    pub fn asked(mut self, variable: &str, answer: &str) -> Self {
+    pub(crate) fn asked(mut self, variable: &str, answer: &str) -> Self {
         self.environment.remove(variable);
         self.answers.push_back(answer.to_owned());
         self
     }
 
     /// What happens while the command waits for an answer.
-    pub fn meanwhile(mut self, happens: impl FnOnce() + Send + 'a) -> Self {
+    pub(crate) fn meanwhile(mut self, happens: impl FnOnce() + Send + 'a) -> Self {
         self.meanwhile = Some(Box::new(happens));
         self
     }
 
     /// Who presses Ctrl-C when this has come to its end.
-    pub fn interrupted_by(mut self, ends: impl Future<Output = ()> + Send + 'a) -> Self {
+    pub(crate) fn interrupted_by(mut self, ends: impl Future<Output = ()> + Send + 'a) -> Self {
         self.interrupt = Box::pin(ends);
         self
     }
 
     /// The file that tells the command where the sandbox is.
-    pub fn file(&self) -> &PathBuf {
+    pub(crate) fn file(&self) -> &PathBuf {
         std::fs::write(&self.file, json!({ "environment": self.environment }).to_string()).unwrap();
         &self.file
     }
 
     /// Runs `hitl --sandbox FILE …` in this process, while time passes as it has to.
-    pub async fn run(&mut self, arguments: &[&str]) -> Ran {
+    pub(crate) async fn run(&mut self, arguments: &[&str]) -> Ran {
         let world = self.world;
         world.drive(self.undriven(arguments)).await
     }
 
     /// The same, for whoever lets time pass.
-    pub async fn undriven(&mut self, arguments: &[&str]) -> Ran {
+    pub(crate) async fn undriven(&mut self, arguments: &[&str]) -> Ran {
         let file = self.file().clone();
         let mut line: Vec<OsString> = vec!["hitl".into(), "--sandbox".into(), file.into()];
         line.extend(arguments.iter().map(OsString::from));
@@ -108,7 +108,7 @@ impl<'a> Operator<'a> {
     }
 
     /// The same, and it must be done.
-    pub async fn does(&mut self, arguments: &[&str]) -> Ran {
+    pub(crate) async fn does(&mut self, arguments: &[&str]) -> Ran {
         let ran = self.run(arguments).await;
         assert_eq!(ran.status, 0, "{arguments:?}: {}{}", ran.out, ran.progress);
         ran

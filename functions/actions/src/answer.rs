@@ -8,7 +8,7 @@ use shared::clock::Timestamp;
 use shared::handoff::{Error, Rejection};
 
 /// A JSON document.
-pub fn json(status: StatusCode, body: &impl Serialize) -> Response<String> {
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<String> {
     match serde_json::to_string(body) {
         Ok(body) => response(status, "application/json", body),
         Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written"),
@@ -16,7 +16,7 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<String> {
 }
 
 /// The failure of a verb: 400 when calling again is of no use, 500 when it may be.
-pub fn failure(error: &Error, now: Timestamp) -> Response<String> {
+pub(crate) fn failure(error: &Error, now: Timestamp) -> Response<String> {
     let body = ErrorBody::new(error_id(now), ErrorKind::Runtime, &format!("{error:#}"));
     tracing::warn!(error = %error, error.id = body.id, "the operation failed");
     let status = if error.is_retryable() { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::BAD_REQUEST };
@@ -24,14 +24,14 @@ pub fn failure(error: &Error, now: Timestamp) -> Response<String> {
 }
 
 /// A request that cannot be understood.
-pub fn invalid_payload(message: &str, now: Timestamp) -> Response<String> {
+pub(crate) fn invalid_payload(message: &str, now: Timestamp) -> Response<String> {
     let body = ErrorBody::new(error_id(now), ErrorKind::InvalidPayload, message);
     tracing::warn!(error.message = body.message, error.id = body.id, "the request is malformed");
     json(StatusCode::BAD_REQUEST, &body)
 }
 
 /// A request that is longer than what can be taken.
-pub fn too_large(now: Timestamp) -> Response<String> {
+pub(crate) fn too_large(now: Timestamp) -> Response<String> {
     const SENTENCE: &str = "The call is larger than this integration can take: 6 MB for an action, 2 MB for anything else. Hand the \
                             conversation over with a shorter history, or send the message in parts.";
     let body = ErrorBody::new(error_id(now), ErrorKind::InvalidPayload, SENTENCE);
@@ -40,7 +40,7 @@ pub fn too_large(now: Timestamp) -> Response<String> {
 }
 
 /// A call that is not authentic, or not for us; the caller learns no more than that.
-pub fn turned_away(rejection: &Rejection) -> Response<String> {
+pub(crate) fn turned_away(rejection: &Rejection) -> Response<String> {
     tracing::warn!(reason = %rejection, "a call was turned away");
     match rejection {
         Rejection::Unauthentic(_) => text(StatusCode::UNAUTHORIZED, "unauthorized"),

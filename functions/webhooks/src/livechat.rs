@@ -9,7 +9,7 @@ use shared::handoff::{Handoff, Rejection};
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// Takes one delivery; LiveChat counts nothing but 200 as taken.
-pub async fn answer(handoff: &Handoff, body: &[u8], deadline: Timestamp) -> Response<String> {
+pub(crate) async fn answer(handoff: &Handoff, body: &[u8], deadline: Timestamp) -> Response<String> {
     if body.len() > MAX_BODY_BYTES {
         return text(StatusCode::PAYLOAD_TOO_LARGE, "too large");
     }

@@ -123,7 +123,7 @@ fn put(body: &mut Value, name: &str, value: Value) {
 
 impl Platform {
     /// Calls the live-chat endpoint and judges its answer; the pause follows from it.
-    pub async fn hand_over(&self, user_id: &str, step: Step, body: &Value) -> Verdict {
+    pub(crate) async fn hand_over(&self, user_id: &str, step: Step, body: &Value) -> Verdict {
         cause::begun("call", self.call_and_judge(user_id, step, body)).await
     }
 
@@ -161,7 +161,11 @@ impl Platform {
     }
 
     /// Sends a call; an override with a value sets a header, one without removes it.
-    pub async fn send(&self, body: &Value, overrides: &[(&str, Option<&str>)]) -> Result<HandoverAnswer, String> {
+    pub(crate) async fn send(
+        &self,
+        body: &Value,
+        overrides: &[(&str, Option<&str>)],
+    ) -> Result<HandoverAnswer, String> {
         let url = lock(&self.endpoint).clone().ok_or("there is no live-chat endpoint")?;
         let mut headers = vec![("authorization".to_owned(), self.options.access_token.clone())];
         headers.extend(self.options.custom_header.clone().map(|(name, value)| (name.to_ascii_lowercase(), value)));

@@ -96,7 +96,7 @@ pub(super) struct User {
 }
 
 impl User {
-    pub fn new(language: &str) -> Self {
+    pub(crate) fn new(language: &str) -> Self {
         let session = Uuid::new_v4();
         Self {
             user_id: Uuid::new_v4().simple().to_string(),
@@ -117,7 +117,7 @@ impl User {
 
 impl World {
     /// The user, with a pause that has lapsed and a Dialogflow session that has ended noticed.
-    pub fn user(&mut self, platform: &Platform, user_id: &str) -> Option<&mut User> {
+    pub(crate) fn user(&mut self, platform: &Platform, user_id: &str) -> Option<&mut User> {
         let ends_pause = self.expiry_ends_pause;
         let user = self.users.get_mut(user_id)?;
         user.expire(platform, ends_pause);
@@ -149,14 +149,14 @@ impl User {
         }
     }
 
-    pub fn pause(&mut self, platform: &Platform, minutes: f64, by: By) {
+    pub(crate) fn pause(&mut self, platform: &Platform, minutes: f64, by: By) {
         let effect = if self.paused_until.is_some() { "pause_extended" } else { "paused" };
         let until = platform.now() + Duration::try_from_secs_f64(minutes * 60.0).unwrap_or(Duration::MAX);
         self.paused_until = Some(until);
         platform.record(effect, json!({"user_id": self.user_id, "until": until, "by": by.name()}));
     }
 
-    pub fn unpause(&mut self, platform: &Platform, by: By) {
+    pub(crate) fn unpause(&mut self, platform: &Platform, by: By) {
         self.agent_name = None;
         let effect = match (self.paused_until.take(), by) {
             (Some(_), _) => "unpaused",
@@ -167,13 +167,13 @@ impl User {
         platform.record(effect, json!({"user_id": self.user_id, "by": by.name()}));
     }
 
-    pub fn type_for_a_while(&mut self, platform: &Platform) {
+    pub(crate) fn type_for_a_while(&mut self, platform: &Platform) {
         self.typing_until = Some(platform.now() + TYPING);
         platform.record("typing_shown", json!({"user_id": self.user_id}));
     }
 
     /// Adds a line to the widget; the user's own lines are journaled as written, not as shown.
-    pub fn show(&mut self, platform: &Platform, from: Speaker, text: &str, push: Option<u64>) {
+    pub(crate) fn show(&mut self, platform: &Platform, from: Speaker, text: &str, push: Option<u64>) {
         let name = self.agent_name.clone().filter(|_| from == Speaker::Agent);
         if from != Speaker::User {
             let detail = json!({
@@ -185,7 +185,7 @@ impl User {
     }
 
     /// Adds an item to the message history.
-    pub fn remember(&mut self, platform: &Platform, direction: &str, payload: Value) {
+    pub(crate) fn remember(&mut self, platform: &Platform, direction: &str, payload: Value) {
         let bot_platform = match platform.options.dialogflow {
             Dialogflow::Es => "dialogflowES",
             Dialogflow::Cx => "dialogFlowCX",

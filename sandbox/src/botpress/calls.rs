@@ -71,7 +71,7 @@ impl Platform {
     /// # Errors
     ///
     /// When no answer arrives.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         operation: &str,
         body: &[u8],
@@ -137,7 +137,7 @@ impl Platform {
     }
 
     /// Sends one operation and journals it; `subtype` is the action's or the message's type.
-    pub async fn call(
+    pub(crate) async fn call(
         &self,
         operation: &str,
         subtype: Option<&str>,
@@ -180,7 +180,7 @@ impl Platform {
     /// # Errors
     ///
     /// What the bot's author reads: the message of the integration's error, or what is wrong with its answer.
-    pub async fn run_action(&self, action: &str, input: Value, output: &Shape) -> Result<Value, String> {
+    pub(crate) async fn run_action(&self, action: &str, input: Value, output: &Shape) -> Result<Value, String> {
         let body = json!({"type": action, "input": input});
         let mut outcome = self.call("action_triggered", Some(action), &body, 1).await;
         if is_transient(&outcome) && self.options.retry_actions {
@@ -200,7 +200,7 @@ impl Platform {
     /// Delivers a message of the bot's side in the background.
     ///
     /// First attempts keep the order of a conversation; retries do not hold up what comes after them.
-    pub fn deliver(self: &Arc<Self>, world: &mut World, message_id: &str) {
+    pub(crate) fn deliver(self: &Arc<Self>, world: &mut World, message_id: &str) {
         let Some(message) = world.messages.get(message_id) else { return };
         let conversation = world.conversations.get(&message.conversation_id);
         let body = json!({

@@ -45,7 +45,7 @@ struct File {
 
 impl FileHost {
     /// Starts an empty host on a free port.
-    pub async fn start(clock: Clock, journal: Journal) -> io::Result<Self> {
+    pub(crate) async fn start(clock: Clock, journal: Journal) -> io::Result<Self> {
         let shelf = Arc::new(Shelf { clock: clock.clone(), journal, files: Mutex::default() });
         let faults = Faults::default();
         let router = Router::new().fallback(serve).with_state(Arc::clone(&shelf));

@@ -18,7 +18,7 @@ impl Simulator {
 
 impl Platform {
     /// Hands what the integration has posted to the plugin: at once, or after a delay of its own.
-    pub fn hand_to_plugin(self: &Arc<Self>, posted: Posted, id: &str) {
+    pub(crate) fn hand_to_plugin(self: &Arc<Self>, posted: Posted, id: &str) {
         let Some(delay) = lock(&self.schedule).draw() else { return self.handled_by_plugin(posted, id) };
         let id = id.to_owned();
         self.at(self.now() + delay, move |platform| async move {

@@ -43,7 +43,7 @@ pub(super) struct Platform {
 }
 
 impl Platform {
-    pub fn new(options: Options, client: reqwest::Client, faults: Faults) -> Self {
+    pub(crate) fn new(options: Options, client: reqwest::Client, faults: Faults) -> Self {
         let mut world = World::default();
         world.add_user(options.clock.now(), "", Some(&options.install.bot_id));
         let admin = Admin::new(options.definition.clone(), options.signing_secret.clone());
@@ -64,39 +64,39 @@ impl Platform {
         }
     }
 
-    pub fn world(&self) -> MutexGuard<'_, World> {
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.world)
     }
 
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.options.clock.now()
     }
 
-    pub fn bot_id(&self) -> &str {
+    pub(crate) fn bot_id(&self) -> &str {
         &self.options.install.bot_id
     }
 
-    pub fn alias(&self) -> &str {
+    pub(crate) fn alias(&self) -> &str {
         &self.options.install.alias
     }
 
     /// Adds a line to the journal.
-    pub fn record(&self, effect: &'static str, detail: Value) {
+    pub(crate) fn record(&self, effect: &'static str, detail: Value) {
         self.options.journal.record(self.now(), Vendor::Botpress, effect, detail);
     }
 
-    pub fn record_user(&self, effect: &'static str, user: &User) {
+    pub(crate) fn record_user(&self, effect: &'static str, user: &User) {
         self.record(
             effect,
             json!({"user_id": user.id, "tags": user.tags, "name": user.name, "picture_url": user.picture_url}),
         );
     }
 
-    pub fn record_conversation(&self, effect: &'static str, conversation: &Conversation) {
+    pub(crate) fn record_conversation(&self, effect: &'static str, conversation: &Conversation) {
         self.record(effect, json!({"conversation_id": conversation.id, "tags": conversation.tags}));
     }
 
-    pub fn record_message(&self, effect: &'static str, message: &Message) {
+    pub(crate) fn record_message(&self, effect: &'static str, message: &Message) {
         self.record(
             effect,
             json!({
@@ -112,17 +112,17 @@ impl Platform {
     }
 
     /// Whether the install owns `user`; everybody may name the bot's own user.
-    pub fn owns_user(&self, user: &User) -> bool {
+    pub(crate) fn owns_user(&self, user: &User) -> bool {
         user.integration == self.alias() || user.id == self.bot_id()
     }
 
     /// Whether the install owns `conversation`.
-    pub fn owns_conversation(&self, conversation: &Conversation) -> bool {
+    pub(crate) fn owns_conversation(&self, conversation: &Conversation) -> bool {
         conversation.integration == self.alias()
     }
 
     /// Does `task` in the background.
-    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let running = self.pending.start();
         tokio::spawn(async move {
             task.await;
@@ -131,7 +131,7 @@ impl Platform {
     }
 
     /// Does `task` in the background when `due` has come, or now.
-    pub fn at<F: Future<Output = ()> + Send + 'static>(
+    pub(crate) fn at<F: Future<Output = ()> + Send + 'static>(
         self: &Arc<Self>,
         due: Timestamp,
         task: impl FnOnce(Arc<Self>) -> F + Send + 'static,
@@ -143,12 +143,12 @@ impl Platform {
         });
     }
 
-    pub async fn sleep_until(&self, due: Timestamp) {
+    pub(crate) async fn sleep_until(&self, due: Timestamp) {
         self.pending.sleep_until(&self.options.clock, due).await;
     }
 
     /// Hands a new message on the channel `hitl` to whoever it is for.
-    pub fn dispatch(self: &Arc<Self>, message_id: &str) {
+    pub(crate) fn dispatch(self: &Arc<Self>, message_id: &str) {
         let mut world = self.world();
         let Some(message) = world.messages.get(message_id) else { return };
         if message.outgoing {
@@ -177,13 +177,13 @@ pub(super) struct Running(watch::Sender<Tasks>);
 
 impl Pending {
     /// Counts a task from now on.
-    pub fn start(&self) -> Running {
+    pub(crate) fn start(&self) -> Running {
         self.0.send_modify(|tasks| tasks.running += 1);
         Running(self.0.clone())
     }
 
     /// How many tasks there are.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.borrow().running
     }
 
@@ -201,7 +201,7 @@ impl Pending {
     }
 
     /// Waits until every task has ended or waits for a time that has not come.
-    pub async fn settled(&self, clock: &Clock) {
+    pub(crate) async fn settled(&self, clock: &Clock) {
         let mut tasks = self.0.subscribe();
         let quiet = |tasks: &Tasks| {
             let now = clock.now();

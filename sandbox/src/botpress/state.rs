@@ -26,26 +26,26 @@ impl<T> Default for Table<T> {
 }
 
 impl<T> Table<T> {
-    pub fn insert(&mut self, id: String, row: T) -> &mut T {
+    pub(crate) fn insert(&mut self, id: String, row: T) -> &mut T {
         let number = self.next;
         self.next += 1;
         self.numbers.insert(id, number);
         self.rows.entry(number).or_insert(row)
     }
 
-    pub fn get(&self, id: &str) -> Option<&T> {
+    pub(crate) fn get(&self, id: &str) -> Option<&T> {
         self.rows.get(self.numbers.get(id)?)
     }
 
-    pub fn get_mut(&mut self, id: &str) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, id: &str) -> Option<&mut T> {
         self.rows.get_mut(self.numbers.get(id)?)
     }
 
-    pub fn remove(&mut self, id: &str) -> Option<T> {
+    pub(crate) fn remove(&mut self, id: &str) -> Option<T> {
         self.rows.remove(&self.numbers.remove(id)?)
     }
 
-    pub fn newest_first(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = &T> {
         self.rows.values().rev()
     }
 }
@@ -150,7 +150,7 @@ pub(super) struct Event {
 
 impl Event {
     /// The conversation it is about: the attribute, else the payload key.
-    pub fn conversation_id(&self) -> Option<&str> {
+    pub(crate) fn conversation_id(&self) -> Option<&str> {
         let attribute = self.attributes.get("conversationId").map(String::as_str);
         attribute.or_else(|| self.payload.get("conversationId")?.as_str())
     }
@@ -188,7 +188,7 @@ pub(super) struct World {
 impl World {
     /// The time for a new or changed entity: whole milliseconds, and later than any before, as it would be in a
     /// system in which every call takes time; by the vendor's own clock.
-    pub fn stamp(&mut self, now: Timestamp) -> Timestamp {
+    pub(crate) fn stamp(&mut self, now: Timestamp) -> Timestamp {
         let now = Timestamp::from_unix_millis(now.unix_millis());
         let stamp = self.last_stamp.map_or(now, |last| now.max(last + Duration::from_millis(1)));
         self.last_stamp = Some(stamp);
@@ -196,7 +196,7 @@ impl World {
     }
 
     /// Adds a user without tags.
-    pub fn add_user(&mut self, now: Timestamp, integration: &str, id: Option<&str>) -> &mut User {
+    pub(crate) fn add_user(&mut self, now: Timestamp, integration: &str, id: Option<&str>) -> &mut User {
         let stamp = self.stamp(now);
         let id = id.map_or_else(|| new_id("user_"), str::to_owned);
         let user = User {
@@ -214,7 +214,7 @@ impl World {
     }
 
     /// Adds a conversation without tags.
-    pub fn add_conversation(&mut self, now: Timestamp, integration: &str, channel: &str) -> &mut Conversation {
+    pub(crate) fn add_conversation(&mut self, now: Timestamp, integration: &str, channel: &str) -> &mut Conversation {
         let stamp = self.stamp(now);
         let id = new_id("conv_");
         let conversation = Conversation {
@@ -235,7 +235,7 @@ impl World {
     }
 
     /// Adds a message without tags to its conversation, which must exist.
-    pub fn add_message(
+    pub(crate) fn add_message(
         &mut self,
         now: Timestamp,
         conversation_id: &str,
@@ -269,26 +269,26 @@ impl World {
     }
 
     /// A plugin tag of a conversation.
-    pub fn conversation_tag(&self, conversation_id: &str, name: &str) -> Option<String> {
+    pub(crate) fn conversation_tag(&self, conversation_id: &str, name: &str) -> Option<String> {
         self.conversations.get(conversation_id)?.plugin_tags.get(name).cloned()
     }
 
     /// Sets a plugin tag of a conversation.
-    pub fn tag_conversation(&mut self, conversation_id: &str, name: &str, value: &str) {
+    pub(crate) fn tag_conversation(&mut self, conversation_id: &str, name: &str, value: &str) {
         if let Some(conversation) = self.conversations.get_mut(conversation_id) {
             conversation.plugin_tags.insert(name.to_owned(), value.to_owned());
         }
     }
 
     /// Sets a plugin tag of a user.
-    pub fn tag_user(&mut self, user_id: &str, name: &str, value: &str) {
+    pub(crate) fn tag_user(&mut self, user_id: &str, name: &str, value: &str) {
         if let Some(user) = self.users.get_mut(user_id) {
             user.plugin_tags.insert(name.to_owned(), value.to_owned());
         }
     }
 
     /// The messages of a conversation, newest first.
-    pub fn messages_of(&self, conversation: &Conversation) -> impl Iterator<Item = &Message> {
+    pub(crate) fn messages_of(&self, conversation: &Conversation) -> impl Iterator<Item = &Message> {
         conversation.messages.iter().rev().filter_map(|id| self.messages.get(id))
     }
 }

@@ -26,7 +26,7 @@ fn put_some(object: &mut Map<String, Value>, name: &str, value: Option<impl Into
 }
 
 impl User {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let mut object = entity(&self.id, self.created_at);
         put(&mut object, "updatedAt", wire_time(self.updated_at));
         put(&mut object, "tags", json!(self.tags));
@@ -38,7 +38,7 @@ impl User {
 }
 
 impl Conversation {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let mut object = entity(&self.id, self.created_at);
         put(&mut object, "updatedAt", wire_time(self.updated_at));
         put(&mut object, "channel", self.channel.as_str());
@@ -51,7 +51,7 @@ impl Conversation {
 }
 
 impl Message {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let mut object = entity(&self.id, self.created_at);
         put(&mut object, "updatedAt", wire_time(self.updated_at));
         put(&mut object, "type", self.message_type.as_str());
@@ -66,7 +66,7 @@ impl Message {
 }
 
 impl Event {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let mut object = entity(&self.id, self.created_at);
         put(&mut object, "type", self.event_type.as_str());
         put(&mut object, "payload", self.payload.clone());
@@ -88,7 +88,7 @@ impl Event {
 }
 
 impl State {
-    pub fn json(&self, bot_id: &str, (state_type, owner, name): &StateKey) -> Value {
+    pub(crate) fn json(&self, bot_id: &str, (state_type, owner, name): &StateKey) -> Value {
         let mut object = entity(&self.id, self.created_at);
         put(&mut object, "updatedAt", wire_time(self.updated_at));
         put(&mut object, "botId", bot_id);

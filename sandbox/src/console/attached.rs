@@ -16,7 +16,7 @@ pub(super) struct Attached {
 
 impl Attached {
     /// What is in it.
-    pub fn bytes(&self) -> Result<Vec<u8>, &'static str> {
+    pub(crate) fn bytes(&self) -> Result<Vec<u8>, &'static str> {
         match (&self.content, &self.base64) {
             (Some(content), None) => Ok(content.clone().into_bytes()),
             (None, Some(encoded)) => STANDARD.decode(encoded).map_err(|_| "`base64` is no base64"),

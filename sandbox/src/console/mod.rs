@@ -50,12 +50,12 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    pub fn new(stack: Arc<Stack>, plan: Plan, manual: Option<ManualClock>, shown: Shown) -> Self {
+    pub(crate) fn new(stack: Arc<Stack>, plan: Plan, manual: Option<ManualClock>, shown: Shown) -> Self {
         Self { stack, plan, manual, shown, faults: Mutex::default(), swept: Mutex::default() }
     }
 
     /// Runs one sweep, and keeps its result for the page.
-    pub async fn sweep(&self) -> Result<Value, Error> {
+    pub(crate) async fn sweep(&self) -> Result<Value, Error> {
         let outcome = self.stack.sweep().await;
         let kept = outcome.as_ref().map(Clone::clone).map_err(ToString::to_string);
         *lock(&self.swept) = Some((self.stack.now(), kept));

@@ -11,10 +11,10 @@ use crate::livechat::{RoutingStatus, Target};
 use crate::stack::Stack;
 
 /// The Dialogflow event with which the bot resumes.
-pub const RESUME_EVENT: &str = "agent_left";
+pub(crate) const RESUME_EVENT: &str = "agent_left";
 
 /// What the service says to users whose browser asks for German.
-pub const WORDING: &str =
+pub(crate) const WORDING: &str =
     r#"{"de":{"waiting":"Sie sind Nummer {position} in der Warteschlange, noch etwa {minutes} Min."}}"#;
 
 /// What Jan hears while everybody is busy, what he says, and what he is answered.
@@ -101,7 +101,7 @@ impl<W: Write> Play<'_, W> {
 }
 
 /// What must have happened, and nothing else.
-pub fn judge(stack: &Stack) -> Vec<Check> {
+pub(crate) fn judge(stack: &Stack) -> Vec<Check> {
     let journal = &stack.journal;
     let said_by = |side| TALK.iter().filter(move |(by, _)| *by == side).map(|(_, text)| *text);
     let agent_texts: Vec<&str> = said_by(Side::Agent).chain([AFTER_TRANSFER, WAITS, ANSWER]).collect();

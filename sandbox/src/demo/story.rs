@@ -26,7 +26,7 @@ Try next:
   cargo run -p cli -- --help    the operator's command";
 
 /// Tells a journal as it grows.
-pub struct Story<'a, W> {
+pub(crate) struct Story<'a, W> {
     out: &'a mut W,
     palette: Palette,
     told: usize,
@@ -35,21 +35,21 @@ pub struct Story<'a, W> {
 }
 
 impl<'a, W: Write> Story<'a, W> {
-    pub fn new(out: &'a mut W, palette: Palette, agents: impl IntoIterator<Item = Agent>) -> Self {
+    pub(crate) fn new(out: &'a mut W, palette: Palette, agents: impl IntoIterator<Item = Agent>) -> Self {
         let names = agents.into_iter().map(|agent| (agent.id, agent.name)).collect();
         Self { out, palette, told: 0, names }
     }
 
-    pub fn legend(&mut self) -> io::Result<()> {
+    pub(crate) fn legend(&mut self) -> io::Result<()> {
         writeln!(self.out, "{}", self.palette.of(Paint::Quiet, LEGEND))
     }
 
-    pub fn chapter(&mut self, title: &str) -> io::Result<()> {
+    pub(crate) fn chapter(&mut self, title: &str) -> io::Result<()> {
         writeln!(self.out, "\n{}\n", self.palette.of(Paint::Bold, &format!("== {title}")))
     }
 
     /// Tells what the journal holds beyond what was told before.
-    pub fn tell(&mut self, journal: &Journal) -> io::Result<()> {
+    pub(crate) fn tell(&mut self, journal: &Journal) -> io::Result<()> {
         let news = journal.since(self.told);
         self.told += news.len();
         let told: Vec<_> = by_cause(&news).into_iter().filter_map(|(entry, depth)| self.line(entry, depth)).collect();
@@ -62,7 +62,7 @@ impl<'a, W: Write> Story<'a, W> {
     }
 
     /// Calls whoever has this id by a name.
-    pub fn call(&mut self, id: &str, name: &str) {
+    pub(crate) fn call(&mut self, id: &str, name: &str) {
         self.names.insert(id.to_owned(), name.to_owned());
     }
 
@@ -76,7 +76,7 @@ impl<'a, W: Write> Story<'a, W> {
         self.names.get(id).map_or(id, String::as_str)
     }
 
-    pub fn verdict(&mut self, checks: &[super::verdict::Check]) -> io::Result<()> {
+    pub(crate) fn verdict(&mut self, checks: &[super::verdict::Check]) -> io::Result<()> {
         self.chapter("What the journal shows")?;
         for check in checks {
             let mark = match check.holds {

@@ -11,12 +11,12 @@ use crate::verdict::Rest;
 
 /// One claim about the journal.
 #[derive(Clone, Debug)]
-pub struct Check {
+pub(crate) struct Check {
     pub claim: String,
     pub holds: bool,
 }
 
-pub async fn judge(stack: &Stack, runtime: Runtime<'_>) -> Vec<Check> {
+pub(crate) async fn judge(stack: &Stack, runtime: Runtime<'_>) -> Vec<Check> {
     let journal = &stack.journal;
     let agent_texts: Vec<&str> = TALK
         .iter()

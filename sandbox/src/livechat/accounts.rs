@@ -34,12 +34,12 @@ impl Refusal {
         Self { code, description }
     }
 
-    pub const fn unreadable() -> Self {
+    pub(crate) const fn unreadable() -> Self {
         Self::new("invalid_request", "body cannot be read")
     }
 
     /// Only 200, 401 and 500 are documented; 400 is what the codes for malformed requests mean elsewhere.
-    pub fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         match self.code {
             "invalid_request" | "unsupported_grant_type" => 400,
             "resource_not_found" => 404,
@@ -47,7 +47,7 @@ impl Refusal {
         }
     }
 
-    pub fn body(&self) -> Value {
+    pub(crate) fn body(&self) -> Value {
         json!({"oauth_exception": self.code, "exception_description": self.description})
     }
 }
@@ -308,7 +308,7 @@ fn create_customer(state: &mut State, step: &mut Step) -> String {
 
 impl State {
     /// A customer nobody has seen before.
-    pub fn add_customer(&mut self, step: &mut Step, client_id: String) -> String {
+    pub(crate) fn add_customer(&mut self, step: &mut Step, client_id: String) -> String {
         let customer = Customer {
             id: ids::uuid(),
             client_id,

@@ -19,7 +19,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub fn has_content_type(&self, expected: &str) -> bool {
+    pub(crate) fn has_content_type(&self, expected: &str) -> bool {
         let given = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         given.starts_with(expected)
     }
@@ -33,11 +33,11 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    pub const fn json(body: Value) -> Self {
+    pub(crate) const fn json(body: Value) -> Self {
         Self { body: Some(body), cookies: Vec::new() }
     }
 
-    pub const fn empty() -> Self {
+    pub(crate) const fn empty() -> Self {
         Self { body: None, cookies: Vec::new() }
     }
 }

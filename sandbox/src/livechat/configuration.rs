@@ -222,7 +222,7 @@ fn own_properties(state: &mut State, action: &str, params: &Params<'_>) -> Resul
 
 impl State {
     /// Adds a webhook registration.
-    pub fn register(&mut self, step: &mut Step, registration: Registration) -> Result<String, Error> {
+    pub(crate) fn register(&mut self, step: &mut Step, registration: Registration) -> Result<String, Error> {
         let detail = registration.journal_detail();
         let id = self.registrations.add(registration)?;
         step.note("webhook_registered", detail);

@@ -56,7 +56,7 @@ impl fmt::Debug for Sender {
 }
 
 impl Deliveries {
-    pub fn new(clock: Clock, journal: Journal, underway: Underway, faults: Faults) -> io::Result<Self> {
+    pub(crate) fn new(clock: Clock, journal: Journal, underway: Underway, faults: Faults) -> io::Result<Self> {
         let sender = Sender {
             client: vendor_client(TIMEOUT, &clock)?,
             clock,
@@ -69,7 +69,7 @@ impl Deliveries {
     }
 
     /// Sends each letter on its own, so that one may overtake another.
-    pub fn send(&self, letters: Vec<Letter>) {
+    pub(crate) fn send(&self, letters: Vec<Letter>) {
         for letter in letters {
             self.send_one(letter);
         }
@@ -89,13 +89,13 @@ impl Deliveries {
     }
 
     /// Sends what delivery `number` sent, as a delivery of its own.
-    pub fn replay(&self, number: u64) -> bool {
+    pub(crate) fn replay(&self, number: u64) -> bool {
         let letter = usize::try_from(number).ok().and_then(|number| lock(&self.sent).get(number).cloned());
         self.resend(letter)
     }
 
     /// Sends the last delivery of `action` once more.
-    pub fn replay_last(&self, action: &str) -> bool {
+    pub(crate) fn replay_last(&self, action: &str) -> bool {
         let letter = lock(&self.sent).iter().rev().find(|letter| letter.action == action).cloned();
         self.resend(letter)
     }
@@ -107,12 +107,12 @@ impl Deliveries {
     }
 
     /// How many deliveries are under way or wait for their next try.
-    pub fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.sender.progress.borrow().len()
     }
 
     /// Waits until no delivery is under way and no retry is due by the clock.
-    pub async fn settled(&self) {
+    pub(crate) async fn settled(&self) {
         let mut progress = self.sender.progress.subscribe();
         let clock = &self.sender.clock;
         let is_later = |one: &Progress| matches!(one, Progress::Waiting(until) if *until > clock.now());

@@ -19,7 +19,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    pub fn read(params: &Params<'_>) -> Result<Self, Error> {
+    pub(crate) fn read(params: &Params<'_>) -> Result<Self, Error> {
         let mut fields = params.fields().clone();
         let Some(page_id) = params.optional_text("page_id")? else {
             return Ok(Self { params: fields.into(), offset: 0 });
@@ -38,7 +38,7 @@ impl Page {
     }
 
     /// `limit`, checked against its maximum.
-    pub fn limit(&self, default: usize, max: usize) -> Result<usize, Error> {
+    pub(crate) fn limit(&self, default: usize, max: usize) -> Result<usize, Error> {
         let limit = Params::of(&self.params)?.integer("limit")?.and_then(|limit| usize::try_from(limit).ok());
         match limit.unwrap_or(default) {
             0 => Err(Error::validation("`limit` must be positive")),
@@ -48,12 +48,12 @@ impl Page {
     }
 
     /// Whether the oldest come first.
-    pub fn is_ascending(&self) -> Result<bool, Error> {
+    pub(crate) fn is_ascending(&self) -> Result<bool, Error> {
         Ok(Params::of(&self.params)?.choice("sort_order", &["asc", "desc"])? == Some("asc"))
     }
 
     /// The answer: `items` of this page under `name`, their total under `total`, and the neighbouring pages.
-    pub fn answer(&self, name: &str, total: &str, items: Vec<Value>, limit: usize) -> Value {
+    pub(crate) fn answer(&self, name: &str, total: &str, items: Vec<Value>, limit: usize) -> Value {
         let mut answer = Map::new();
         answer.insert(total.to_owned(), json!(items.len()));
         let end = self.offset.saturating_add(limit);

@@ -12,29 +12,29 @@ pub(crate) struct Params<'a> {
 }
 
 impl<'a> Params<'a> {
-    pub fn of(body: &'a Value) -> Result<Self, Error> {
+    pub(crate) fn of(body: &'a Value) -> Result<Self, Error> {
         let fields = body.as_object().ok_or_else(|| Error::validation("Wrong format of request"))?;
         Ok(Self { fields, path: String::new() })
     }
 
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.value(name).is_some()
     }
 
     /// All fields as they came.
-    pub fn fields(&self) -> &'a Map<String, Value> {
+    pub(crate) fn fields(&self) -> &'a Map<String, Value> {
         self.fields
     }
 
-    pub fn value(&self, name: &str) -> Option<&'a Value> {
+    pub(crate) fn value(&self, name: &str) -> Option<&'a Value> {
         self.fields.get(name).filter(|value| !value.is_null())
     }
 
-    pub fn required(&self, name: &str) -> Result<&'a Value, Error> {
+    pub(crate) fn required(&self, name: &str) -> Result<&'a Value, Error> {
         self.value(name).ok_or_else(|| Error::validation(format!("`{}{name}` is required", self.path)))
     }
 
-    pub fn text(&self, name: &str) -> Result<&'a str, Error> {
+    pub(crate) fn text(&self, name: &str) -> Result<&'a str, Error> {
         self.required(name)?;
         match self.optional_text(name)? {
             Some(text) if !text.is_empty() => Ok(text),
@@ -42,34 +42,34 @@ impl<'a> Params<'a> {
         }
     }
 
-    pub fn optional_text(&self, name: &str) -> Result<Option<&'a str>, Error> {
+    pub(crate) fn optional_text(&self, name: &str) -> Result<Option<&'a str>, Error> {
         self.typed(name, "string", Value::as_str)
     }
 
-    pub fn flag(&self, name: &str) -> Result<Option<bool>, Error> {
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Error> {
         self.typed(name, "boolean", Value::as_bool)
     }
 
-    pub fn integer(&self, name: &str) -> Result<Option<u64>, Error> {
+    pub(crate) fn integer(&self, name: &str) -> Result<Option<u64>, Error> {
         self.typed(name, "non-negative integer", Value::as_u64)
     }
 
-    pub fn list(&self, name: &str) -> Result<Option<&'a [Value]>, Error> {
+    pub(crate) fn list(&self, name: &str) -> Result<Option<&'a [Value]>, Error> {
         self.typed(name, "array", |value| value.as_array().map(Vec::as_slice))
     }
 
-    pub fn object(&self, name: &str) -> Result<Self, Error> {
+    pub(crate) fn object(&self, name: &str) -> Result<Self, Error> {
         self.required(name)?;
         self.optional_object(name)?.ok_or_else(|| Error::validation(format!("`{}{name}` is required", self.path)))
     }
 
-    pub fn optional_object(&self, name: &str) -> Result<Option<Self>, Error> {
+    pub(crate) fn optional_object(&self, name: &str) -> Result<Option<Self>, Error> {
         let fields = self.typed(name, "object", Value::as_object)?;
         Ok(fields.map(|fields| Self { fields, path: format!("{}{name}.", self.path) }))
     }
 
     /// The objects of a list; empty when the list is absent.
-    pub fn objects(&self, name: &str) -> Result<Vec<Self>, Error> {
+    pub(crate) fn objects(&self, name: &str) -> Result<Vec<Self>, Error> {
         let items = self.list(name)?.unwrap_or_default().iter().enumerate();
         items
             .map(|(index, item)| {
@@ -82,17 +82,17 @@ impl<'a> Params<'a> {
     }
 
     /// The texts of a list, if it is there.
-    pub fn texts(&self, name: &str) -> Result<Option<Vec<String>>, Error> {
+    pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, Error> {
         self.elements(name, "strings", |value| value.as_str().map(str::to_owned))
     }
 
     /// The group ids of a list, if it is there.
-    pub fn group_ids(&self, name: &str) -> Result<Option<Vec<u32>>, Error> {
+    pub(crate) fn group_ids(&self, name: &str) -> Result<Option<Vec<u32>>, Error> {
         self.elements(name, "integers", |value| value.as_u64().and_then(|id| u32::try_from(id).ok()))
     }
 
     /// One of `allowed`, if it is there.
-    pub fn choice(&self, name: &str, allowed: &[&str]) -> Result<Option<&'a str>, Error> {
+    pub(crate) fn choice(&self, name: &str, allowed: &[&str]) -> Result<Option<&'a str>, Error> {
         match self.optional_text(name)? {
             Some(text) if !allowed.contains(&text) => {
                 Err(Error::validation(format!("`{}{name}` must be one of: {}", self.path, allowed.join(", "))))

@@ -113,7 +113,7 @@ pub fn as_json(stack: &Stack, people: &str, shown: Shown) -> String {
 }
 
 /// What a tool needs to know of a stack.
-pub fn described(stack: &Stack, people: &str, shown: Shown) -> Value {
+pub(crate) fn described(stack: &Stack, people: &str, shown: Shown) -> Value {
     let (workspace_id, workspace_handle, personal_access_token) = stack.botpress.workspace();
     let (account, options) = (stack.livechat.account(), stack.botpress.options());
     let route = |(function, method, path): (_, Method, _)| json!([function, method.as_str(), path]);

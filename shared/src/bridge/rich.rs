@@ -7,13 +7,13 @@ use crate::text::is_blank;
 /// All elements, one paragraph each, with their pictures and links; `None` when there is nothing to read.
 ///
 /// A button that opens something becomes a link, one that would answer for the customer a choice in a list.
-pub fn markdown(elements: &[RichElement]) -> Option<String> {
+pub(crate) fn markdown(elements: &[RichElement]) -> Option<String> {
     let paragraphs: Vec<String> = elements.iter().map(paragraph).filter(|text| !text.is_empty()).collect();
     Some(paragraphs.join("\n\n")).filter(|text| !text.is_empty())
 }
 
 /// Whether somebody filled in words, be they blank.
-pub fn has_words(elements: &[RichElement]) -> bool {
+pub(crate) fn has_words(elements: &[RichElement]) -> bool {
     let has_words = |element: &RichElement| {
         let on_buttons = element.buttons.iter().any(|button| button.text.is_some());
         element.title.is_some() || element.subtitle.is_some() || on_buttons

@@ -21,7 +21,7 @@ const GLANCE: usize = 300;
 const MAX_NAME_BYTES: usize = 120;
 
 /// A person's name as it stands before their words: one line, and neither the bot's nor an agent's.
-pub fn label(name: &str, wording: &Wording) -> String {
+pub(crate) fn label(name: &str, wording: &Wording) -> String {
     let plain: String = one_line(name).chars().map(|c| if "[]:".contains(folded(c)) { ' ' } else { c }).collect();
     let plain = one_line(beginning(&plain, MAX_NAME_BYTES));
     match skeleton(&plain) {
@@ -32,7 +32,7 @@ pub fn label(name: &str, wording: &Wording) -> String {
 }
 
 /// A name that nobody else in the same text has.
-pub fn unlike(label: String, taken: &mut BTreeSet<String>) -> String {
+pub(crate) fn unlike(label: String, taken: &mut BTreeSet<String>) -> String {
     let numbered = (2..).map(|number| format!("{label} ({number})"));
     let own = std::iter::once(label.clone()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or(label);
     taken.insert(own.clone());
@@ -40,7 +40,7 @@ pub fn unlike(label: String, taken: &mut BTreeSet<String>) -> String {
 }
 
 /// What somebody said, as part of a transcript: further lines are marked, so that none begins with another name.
-pub fn spoken(label: &str, text: &str) -> String {
+pub(crate) fn spoken(label: &str, text: &str) -> String {
     let [mark, _] = MARKS;
     let text: Vec<_> = lines(text).map(|line| line.trim_end_matches(is_break)).collect();
     format!("{label}: {}", text.join(&format!("\n{mark}")))
@@ -53,7 +53,7 @@ fn own_words(text: &str, wording: &Wording) -> String {
 }
 
 /// The same in parts of at most `limit` bytes, each of which is read by itself.
-pub fn own_parts(text: &str, limit: usize, wording: &Wording) -> Vec<String> {
+pub(crate) fn own_parts(text: &str, limit: usize, wording: &Wording) -> Vec<String> {
     let (marked, remarks) = (own_words(text, wording), remarks(wording));
     let mut is_new_line = true;
     let parts = split(&marked, limit.saturating_sub(MARK_BYTES)).into_iter().map(|part| {
@@ -78,7 +78,7 @@ fn mark(line: &str, remarks: &[Vec<String>]) -> Option<&'static str> {
 }
 
 /// Whether a text may show something else than it says once its Markdown is carried out, besides marks of style.
-pub fn hides_in_markdown(text: &str) -> bool {
+pub(crate) fn hides_in_markdown(text: &str) -> bool {
     text.split('&').skip(1).any(|after| {
         let entity = after.split_once(';').map_or("", |(entity, _)| entity);
         !entity.is_empty() && entity.len() <= 32 && entity.chars().all(|c| c == '#' || c.is_ascii_alphanumeric())

@@ -52,28 +52,28 @@ enum Key {
 
 impl<'a> Field<'a> {
     /// The whole document.
-    pub fn root(value: &'a Value, noted: &'a Noted) -> Self {
+    pub(crate) fn root(value: &'a Value, noted: &'a Noted) -> Self {
         Self { value, below: None, noted }
     }
 
     /// A field of an object.
-    pub fn get(&'a self, name: &'static str) -> Self {
+    pub(crate) fn get(&'a self, name: &'static str) -> Self {
         let value = self.value.get(name).unwrap_or(&ABSENT);
         Self { value, below: Some((self, Key::Name(name))), noted: self.noted }
     }
 
     /// What stands here, as it is.
-    pub const fn value(&self) -> &'a Value {
+    pub(crate) const fn value(&self) -> &'a Value {
         self.value
     }
 
     /// Whether nothing stands here.
-    pub fn is_absent(&self) -> bool {
+    pub(crate) fn is_absent(&self) -> bool {
         self.value.is_null()
     }
 
     /// Notes that what stands here is not as documented.
-    pub fn note(&self) {
+    pub(crate) fn note(&self) {
         let mut noted = self.noted.borrow_mut();
         if noted.len() < MOST_NOTED {
             noted.push(self.to_string());
@@ -81,7 +81,7 @@ impl<'a> Field<'a> {
     }
 
     /// Notes a field that has to be there, and has not been read.
-    pub fn needed<T>(&self, read: Option<T>) -> Option<T> {
+    pub(crate) fn needed<T>(&self, read: Option<T>) -> Option<T> {
         if read.is_none() && self.is_absent() {
             self.note();
         }
@@ -97,19 +97,19 @@ impl<'a> Field<'a> {
     }
 
     /// The items of a list; anything else has none.
-    pub fn items(&'a self) -> impl Iterator<Item = Field<'a>> {
+    pub(crate) fn items(&'a self) -> impl Iterator<Item = Field<'a>> {
         let items = self.or_note(self.value.as_array()).map_or(&[][..], Vec::as_slice);
         let item = |(number, value)| Self { value, below: Some((self, Key::Item(number))), noted: self.noted };
         items.iter().enumerate().map(item)
     }
 
     /// An object; anything else is none.
-    pub fn object(&self) -> Option<&'a serde_json::Map<String, Value>> {
+    pub(crate) fn object(&self) -> Option<&'a serde_json::Map<String, Value>> {
         self.or_note(self.value.as_object())
     }
 
     /// A text; a number, or yes or no, is read as it is written, and noted.
-    pub fn text(&self) -> Option<String> {
+    pub(crate) fn text(&self) -> Option<String> {
         match self.value {
             Value::String(text) => Some(text.clone()),
             Value::Number(_) | Value::Bool(_) => {
@@ -121,13 +121,13 @@ impl<'a> Field<'a> {
     }
 
     /// An id: a text of a length that a key of the table takes. A number could be anybody's.
-    pub fn id<T: From<String>>(&self) -> Option<T> {
+    pub(crate) fn id<T: From<String>>(&self) -> Option<T> {
         let id = self.value.as_str().filter(|id| (1..=MAX_ID_BYTES).contains(&id.len()));
         self.or_note(id).map(|id| T::from(id.to_owned()))
     }
 
     /// The same, also where it is a whole number.
-    pub fn id_or_number<T: From<String>>(&self) -> Option<T> {
+    pub(crate) fn id_or_number<T: From<String>>(&self) -> Option<T> {
         match self.value {
             Value::Number(number) if number.is_i64() || number.is_u64() => {
                 self.note();
@@ -138,7 +138,7 @@ impl<'a> Field<'a> {
     }
 
     /// Yes or no, also as a text or a number.
-    pub fn flag(&self) -> Option<bool> {
+    pub(crate) fn flag(&self) -> Option<bool> {
         if let Value::Bool(flag) = self.value {
             return Some(*flag);
         }
@@ -154,7 +154,7 @@ impl<'a> Field<'a> {
     }
 
     /// A whole number from 0, also as a text.
-    pub fn number(&self) -> Option<u64> {
+    pub(crate) fn number(&self) -> Option<u64> {
         if let Some(number) = self.value.as_u64() {
             return Some(number);
         }
@@ -168,7 +168,7 @@ impl<'a> Field<'a> {
     }
 
     /// A moment; one without a zone is UTC, which is what vendors mean.
-    pub fn time(&self) -> Option<Timestamp> {
+    pub(crate) fn time(&self) -> Option<Timestamp> {
         let text = self.value.as_str().unwrap_or_default().trim();
         if let Some(time) = Timestamp::parse(text) {
             return Some(time);

@@ -265,9 +265,9 @@ mod testing {
     use super::{Client, Region, Settings};
     use crate::http::{Http, testing};
 
-    pub const ORGANIZATION: &str = "390e44e6-f1e6-4c62-9d1c-5f9d4a3a6a11";
+    pub(crate) const ORGANIZATION: &str = "390e44e6-f1e6-4c62-9d1c-5f9d4a3a6a11";
 
-    pub fn settings(base: &str, region: Option<&str>) -> Settings {
+    pub(crate) fn settings(base: &str, region: Option<&str>) -> Settings {
         Settings {
             api_url: base.to_owned(),
             accounts_url: base.to_owned(),
@@ -278,16 +278,16 @@ mod testing {
         }
     }
 
-    pub fn client(base: &str) -> Client {
+    pub(crate) fn client(base: &str) -> Client {
         client_with(base, testing::http())
     }
 
-    pub fn client_with(base: &str, http: Http) -> Client {
+    pub(crate) fn client_with(base: &str, http: Http) -> Client {
         Client::new(settings(base, None), http)
     }
 
     /// A customer's call, exactly as it must arrive.
-    pub fn customer_call(action: &str, body: Value) -> MockBuilder {
+    pub(crate) fn customer_call(action: &str, body: Value) -> MockBuilder {
         Mock::given(method("POST"))
             .and(path(format!("/v3.6/customer/action/{action}")))
             .and(query_param("organization_id", ORGANIZATION))
@@ -297,7 +297,7 @@ mod testing {
     }
 
     /// An agent's call, exactly as it must arrive.
-    pub fn agent_call(api: &str, action: &str, body: Value) -> MockBuilder {
+    pub(crate) fn agent_call(api: &str, action: &str, body: Value) -> MockBuilder {
         Mock::given(method("POST"))
             .and(path(format!("/v3.6/{api}/action/{action}")))
             .and(header("authorization", "Basic YWNjb3VudDpwYXQ="))
@@ -306,7 +306,7 @@ mod testing {
     }
 
     /// Asserts that no request carried a query or a region.
-    pub async fn assert_bare(server: &MockServer) {
+    pub(crate) async fn assert_bare(server: &MockServer) {
         for request in server.received_requests().await.unwrap() {
             assert_eq!(request.url.query(), None);
             assert!(!request.headers.contains_key("x-region"));

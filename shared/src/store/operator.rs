@@ -18,7 +18,7 @@ use crate::model::session::{Session, State};
 use crate::model::user::User;
 
 /// Is told how many items have been looked at so far.
-pub type Seen<'a> = &'a mut (dyn FnMut(usize) + Send);
+pub(crate) type Seen<'a> = &'a mut (dyn FnMut(usize) + Send);
 
 /// An item that could not be delivered; its text stays in the table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

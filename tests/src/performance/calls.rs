@@ -25,16 +25,16 @@ pub(super) enum Call {
 }
 
 impl Call {
-    pub fn create_user(number: usize) -> Self {
+    pub(crate) fn create_user(number: usize) -> Self {
         Self::action("createUser", &person(number))
     }
 
-    pub fn start(user_id: &str) -> Self {
+    pub(crate) fn start(user_id: &str) -> Self {
         let said = json!({"source": {"type": "user", "userId": user_id}, "type": "text", "payload": {"text": "hello"}});
         Self::action("startHitl", &json!({ "userId": user_id, "messageHistory": [said] }))
     }
 
-    pub fn stop(conversation_id: &str) -> Self {
+    pub(crate) fn stop(conversation_id: &str) -> Self {
         Self::action("stopHitl", &json!({ "conversationId": conversation_id }))
     }
 
@@ -42,13 +42,13 @@ impl Call {
         Self::Operation { operation: "action_triggered", body: json!({ "type": action, "input": input }) }
     }
 
-    pub fn user_message(session: &Session, text: &str) -> Self {
+    pub(crate) fn user_message(session: &Session, text: &str) -> Self {
         let id = format!("msg_{}", next_number());
         let body = message(&session.conversation_id, &id, text, Some(&session.user_id), Clock::system().now());
         Self::Operation { operation: "message_created", body }
     }
 
-    pub fn agent_message(world: &World, thread: &Thread, text: &str) -> Self {
+    pub(crate) fn agent_message(world: &World, thread: &Thread, text: &str) -> Self {
         Self::Webhook(world.envelope(
             "incoming_event",
             json!({
@@ -64,7 +64,7 @@ impl Call {
     }
 
     /// The function that answers it.
-    pub const fn side(&self) -> Side {
+    pub(crate) const fn side(&self) -> Side {
         match self {
             Self::Operation { .. } | Self::Botcopy(_) | Self::Health => Side::Actions,
             Self::Webhook(_) => Side::Webhooks,
@@ -72,7 +72,7 @@ impl Call {
     }
 
     /// Status and body of the answer.
-    pub async fn send(&self, world: &World, client: &reqwest::Client) -> Option<(u16, Value)> {
+    pub(crate) async fn send(&self, world: &World, client: &reqwest::Client) -> Option<(u16, Value)> {
         match self {
             Self::Operation { operation, body } => {
                 let answer = world.stack.botpress.call_operation(operation, body, &[]).await.ok()?;

@@ -22,20 +22,20 @@ pub(super) struct Measured {
 
 impl Measured {
     /// Counts more calls of the same kind in.
-    pub fn add(&mut self, more: Self) {
+    pub(crate) fn add(&mut self, more: Self) {
         self.waits.extend(more.waits);
         self.failed += more.failed;
         self.took += more.took;
         self.processor_time += more.processor_time;
     }
 
-    pub fn per_second(&self) -> f64 {
+    pub(crate) fn per_second(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "far from any limit")]
         let count = self.waits.len() as f64;
         count / self.took.as_secs_f64()
     }
 
-    pub fn processor_time_each(&self) -> Duration {
+    pub(crate) fn processor_time_each(&self) -> Duration {
         self.processor_time / u32::try_from(self.waits.len().max(1)).unwrap_or(u32::MAX)
     }
 }

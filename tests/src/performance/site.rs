@@ -26,14 +26,14 @@ pub(super) struct Site {
 
 impl Site {
     /// Starts so many processes of each function.
-    pub async fn start(binaries: &Path, instances: usize) -> Self {
+    pub(crate) async fn start(binaries: &Path, instances: usize) -> Self {
         let site = Self::uninstalled(binaries, instances, Vec::new()).await;
         site.world.install().await.expect("the integration is installed");
         site
     }
 
     /// The same with variables for the functions, and before the integration is installed.
-    pub async fn uninstalled(binaries: &Path, instances: usize, environment: Vec<(String, String)>) -> Self {
+    pub(crate) async fn uninstalled(binaries: &Path, instances: usize, environment: Vec<(String, String)>) -> Self {
         // Nobody has to be waited for: the simulator of the plugin activates a session at once.
         let settle = ("SETTLE_MS".to_owned(), "0".to_owned());
         let options = Options {
@@ -51,7 +51,7 @@ impl Site {
     }
 
     /// The same for a measurement that is long, and in which nothing is sent twice.
-    pub async fn start_for_long(binaries: &Path, instances: usize) -> Self {
+    pub(crate) async fn start_for_long(binaries: &Path, instances: usize) -> Self {
         let site = Self::start(binaries, instances).await;
         if let Some(proxy) = &site.world.stack.table_proxy {
             proxy.take_tokens_away();
@@ -60,7 +60,7 @@ impl Site {
     }
 
     /// Makes everybody else as slow as this.
-    pub fn slow_down(&self, delays: Delays) {
+    pub(crate) fn slow_down(&self, delays: Delays) {
         let stack = &self.world.stack;
         for faults in [stack.livechat.faults(), stack.botpress.faults(), stack.botcopy.faults()] {
             faults.clear();
@@ -77,16 +77,16 @@ impl Site {
     }
 
     /// Processor time that the processes of a function have used so far.
-    pub fn processor_time(&self, side: Side) -> std::time::Duration {
+    pub(crate) fn processor_time(&self, side: Side) -> std::time::Duration {
         process::processor_time(&self.process_ids(side))
     }
 
-    pub fn process_ids(&self, side: Side) -> Vec<u32> {
+    pub(crate) fn process_ids(&self, side: Side) -> Vec<u32> {
         self.world.stack.processes(side).map(|processes| processes.process_ids()).unwrap_or_default()
     }
 
     /// New users, handed over.
-    pub async fn sessions(&self, first: usize, count: usize) -> Vec<Session> {
+    pub(crate) async fn sessions(&self, first: usize, count: usize) -> Vec<Session> {
         let numbers: Vec<_> = (first..first + count).collect();
         let mut sessions = Vec::new();
         for some in numbers.chunks(SIDE_BY_SIDE) {
@@ -110,7 +110,7 @@ impl Site {
     }
 
     /// What an operation that has to succeed is answered.
-    pub async fn answer(&self, call: &Call) -> Value {
+    pub(crate) async fn answer(&self, call: &Call) -> Value {
         let answer = call.send(&self.world, &self.client).await;
         let (status, body) = answer.expect("the function answers");
         assert_eq!(status, 200, "{body}");
@@ -118,7 +118,7 @@ impl Site {
     }
 
     /// Every open thread, with the agent made known to its bot.
-    pub async fn threads(&self) -> Vec<Thread> {
+    pub(crate) async fn threads(&self) -> Vec<Thread> {
         let livechat = &self.world.stack.livechat;
         let threads: Vec<_> = livechat
             .open_chats()

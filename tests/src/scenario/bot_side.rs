@@ -24,12 +24,12 @@ pub(super) struct BotSide {
 }
 
 impl BotSide {
-    pub fn new(bot: Bot, world: &Arc<World>) -> Self {
+    pub(crate) fn new(bot: Bot, world: &Arc<World>) -> Self {
         Self { bot, world: Arc::clone(world) }
     }
 
     /// Who is called to reach the bot.
-    pub const fn vendor(&self) -> Vendor {
+    pub(crate) const fn vendor(&self) -> Vendor {
         match self.bot {
             Bot::Botpress => Vendor::Botpress,
             Bot::Botcopy => Vendor::Botcopy,
@@ -37,7 +37,7 @@ impl BotSide {
     }
 
     /// What goes wrong there.
-    pub fn faults(&self) -> &Faults {
+    pub(crate) fn faults(&self) -> &Faults {
         match self.bot {
             Bot::Botpress => self.world.stack.botpress.faults(),
             Bot::Botcopy => self.world.stack.botcopy.faults(),
@@ -45,7 +45,7 @@ impl BotSide {
     }
 
     /// The call by which an agent's message is shown.
-    pub const fn showing_call(&self) -> &'static str {
+    pub(crate) const fn showing_call(&self) -> &'static str {
         match self.bot {
             Bot::Botpress => "messages/get-or-create",
             Bot::Botcopy => "handover/push",
@@ -53,7 +53,7 @@ impl BotSide {
     }
 
     /// Somebody who talks to the bot.
-    pub fn new_person(&self, number: usize) -> String {
+    pub(crate) fn new_person(&self, number: usize) -> String {
         match self.bot {
             Bot::Botpress => {
                 let (name, email) = (format!("User {number}"), format!("user-{number}@example.com"));
@@ -64,7 +64,7 @@ impl BotSide {
     }
 
     /// The same user in another conversation with the bot; at Botcopy there is but one.
-    pub fn again(&self, person: &str) -> String {
+    pub(crate) fn again(&self, person: &str) -> String {
         match self.bot {
             Bot::Botpress => match self.world.stack.botpress.new_conversation(person) {
                 Ok(user) => user.conversation_id,
@@ -75,7 +75,7 @@ impl BotSide {
     }
 
     /// The user writes, to whoever listens.
-    pub async fn says(&self, person: &str, text: &str) -> Result<(), String> {
+    pub(crate) async fn says(&self, person: &str, text: &str) -> Result<(), String> {
         match self.bot {
             Bot::Botpress => self.world.stack.botpress.user_says(person, text).await.map(drop),
             Bot::Botcopy => {
@@ -89,12 +89,12 @@ impl BotSide {
     }
 
     /// The user asks for a person with a text that has [`ASKING`] in it, and the bot hands them over.
-    pub async fn asks(&self, person: &str, text: &str) -> Result<(), String> {
+    pub(crate) async fn asks(&self, person: &str, text: &str) -> Result<(), String> {
         self.asks_with(person, text, Escalation::default()).await
     }
 
     /// The same with what a bot can wish for; Botcopy's cannot.
-    pub async fn asks_with(&self, person: &str, text: &str, escalation: Escalation) -> Result<(), String> {
+    pub(crate) async fn asks_with(&self, person: &str, text: &str, escalation: Escalation) -> Result<(), String> {
         assert!(text.contains(ASKING), "nobody asks for a person with \"{text}\"");
         self.says(person, text).await?;
         match self.bot {
@@ -105,7 +105,7 @@ impl BotSide {
     }
 
     /// Whenever the bot was told that a session is over.
-    pub fn ends_told(&self) -> Vec<Entry> {
+    pub(crate) fn ends_told(&self) -> Vec<Entry> {
         match self.bot {
             Bot::Botpress => self.world.bot_events("hitlStopped"),
             Bot::Botcopy => self.world.entries("unpaused", "/by", "push"),
@@ -113,7 +113,7 @@ impl BotSide {
     }
 
     /// Every delivery of something that a user wrote in a session; `true` for those that we have answered for.
-    pub fn deliveries(&self) -> Vec<(Entry, bool)> {
+    pub(crate) fn deliveries(&self) -> Vec<(Entry, bool)> {
         let (effect, field, expected) = match self.bot {
             Bot::Botpress => ("operation_called", "status", Value::from(200)),
             Bot::Botcopy => ("webhook_called", "paused", Value::Bool(true)),
@@ -128,7 +128,7 @@ impl BotSide {
     }
 
     /// Whether the bot has answered a text itself.
-    pub fn has_answered(&self, text: &str) -> bool {
+    pub(crate) fn has_answered(&self, text: &str) -> bool {
         let answer = format!("bot: {text}");
         self.bot == Bot::Botcopy && self.world.entries("shown_to_user", "/text", &answer).iter().any(is_by_bot)
     }

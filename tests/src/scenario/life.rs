@@ -51,7 +51,7 @@ pub(super) struct Life {
 
 impl Life {
     /// A new world with so many users, all of them with the bot, and perhaps with a table that can be spoiled.
-    pub async fn begin(bot: Bot, people: usize, table_proxy: bool) -> Self {
+    pub(crate) async fn begin(bot: Bot, people: usize, table_proxy: bool) -> Self {
         let world = Arc::new(World::of_instances(1, table_proxy).await);
         let side = BotSide::new(bot, &world);
         Self {
@@ -75,23 +75,23 @@ impl Life {
     }
 
     /// A text that nobody else writes.
-    pub fn text(&mut self, who: &str) -> String {
+    pub(crate) fn text(&mut self, who: &str) -> String {
         self.texts += 1;
         format!("{who} {}", self.texts)
     }
 
     /// A text by which nobody else asks for a person.
-    pub fn asking(&mut self) -> String {
+    pub(crate) fn asking(&mut self) -> String {
         self.text(ASKING)
     }
 
     /// How many texts there have been.
-    pub const fn texts(&self) -> usize {
+    pub(crate) const fn texts(&self) -> usize {
         self.texts
     }
 
     /// Who answers a user in which chat; empty, and Anna, while nobody does.
-    pub fn chat_of(&self, person: &str) -> (String, String) {
+    pub(crate) fn chat_of(&self, person: &str) -> (String, String) {
         let chat_id = self.model.session_of(person).map(|session| session.chat_id.clone()).unwrap_or_default();
         let agent = self.agent_of(&chat_id);
         (chat_id, agent)
@@ -104,7 +104,7 @@ impl Life {
     }
 
     /// Begins something; it goes on while other things happen.
-    pub fn spawn<F>(&mut self, work: impl FnOnce(Arc<World>) -> F)
+    pub(crate) fn spawn<F>(&mut self, work: impl FnOnce(Arc<World>) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -112,7 +112,7 @@ impl Life {
     }
 
     /// The user asks for a person, and the bot hands them over; tells whether the bot was free to do so.
-    pub fn escalate(&mut self, person: String, text: String) -> bool {
+    pub(crate) fn escalate(&mut self, person: String, text: String) -> bool {
         let escalating = Arc::clone(&self.escalating);
         let of = |list: &Mutex<BTreeSet<String>>, change: fn(&mut BTreeSet<String>, String) -> bool, person| {
             change(&mut list.lock().expect("nobody panics with the list in hand"), person)
@@ -129,7 +129,7 @@ impl Life {
     }
 
     /// Everything under way comes to its end. Whoever was killed has a successor then; tells whether somebody was.
-    pub async fn settle(&mut self) -> Result<bool, String> {
+    pub(crate) async fn settle(&mut self) -> Result<bool, String> {
         let (world, running) = (&self.world, &mut self.running);
         let ends = async {
             while running.join_next().await.is_some() {}
@@ -148,12 +148,12 @@ impl Life {
     }
 
     /// Somebody else may be killed from now on.
-    pub const fn expect_another_death(&mut self) {
+    pub(crate) const fn expect_another_death(&mut self) {
         self.is_replaced = false;
     }
 
     /// Shows the model what has happened.
-    pub fn observe(&mut self) -> Result<(), String> {
+    pub(crate) fn observe(&mut self) -> Result<(), String> {
         let entries = self.world.stack.journal.since(self.read);
         self.read += entries.len();
         self.deliveries.extend(entries.iter().filter_map(delivery_of));
@@ -163,12 +163,12 @@ impl Life {
     }
 
     /// What can be spoiled at either vendor.
-    pub fn vendors(&self) -> [&Faults; 2] {
+    pub(crate) fn vendors(&self) -> [&Faults; 2] {
         [self.world.stack.livechat.faults(), self.side.faults()]
     }
 
     /// Nobody spoils anything any more.
-    pub fn heal(&self) {
+    pub(crate) fn heal(&self) {
         let stack = &self.world.stack;
         self.vendors().into_iter().for_each(Faults::clear);
         stack.gateway_faults.clear();
@@ -176,7 +176,7 @@ impl Life {
     }
 
     /// Time passes with a tick of the schedule after each pause, until nothing is left to happen.
-    pub async fn rest(&mut self, pauses: &[Duration]) -> Result<Excused, String> {
+    pub(crate) async fn rest(&mut self, pauses: &[Duration]) -> Result<Excused, String> {
         self.settle().await?;
         for pause in pauses {
             self.world.advance(*pause);
@@ -210,7 +210,7 @@ impl Life {
     }
 
     /// From wherever things have led, everybody comes back to the bot, can be handed over again, and comes back again.
-    pub async fn lead_back(&mut self, pauses: &[Duration]) -> Result<(), String> {
+    pub(crate) async fn lead_back(&mut self, pauses: &[Duration]) -> Result<(), String> {
         self.end_everything(pauses).await?;
         for person in self.people.clone() {
             let text = self.asking();
@@ -237,7 +237,7 @@ impl Life {
     }
 
     /// What the journal holds about the words or the conversation that a finding quotes.
-    pub fn journal_about(&self, finding: &str) -> Vec<String> {
+    pub(crate) fn journal_about(&self, finding: &str) -> Vec<String> {
         let Some(quoted) = finding.split('"').nth(1) else { return Vec::new() };
         let entries = self.world.stack.journal.entries();
         let told = entries.iter().filter(|entry| {
@@ -248,7 +248,7 @@ impl Life {
     }
 
     /// What the checker says; lost words and open ends are the model's business, which knows what was honestly lost.
-    pub fn judge(&self) -> Result<(), String> {
+    pub(crate) fn judge(&self) -> Result<(), String> {
         let expectations = Expectations { private: self.private.clone(), ..Expectations::default() };
         let wrong =
             checker::check(&self.world.stack.journal.entries(), &expectations).into_iter().find(

@@ -84,7 +84,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Delivers a webhook once; whether the answer was 200.
-    pub async fn post(&self, stage: &Stage, text: String, webhook: &Value) -> bool {
+    pub(crate) async fn post(&self, stage: &Stage, text: String, webhook: &Value) -> bool {
         let begun = stage.world.stack.journal.len();
         lock(&self.posted).entry(text.clone()).or_insert(begun);
         let status = stage.post(webhook).await;
@@ -94,7 +94,7 @@ impl Watch {
     }
 
     /// Of these findings those about words that had to wait and did not, or that nobody knew of in time, and all others.
-    pub fn overtaken(&self, stage: &Stage, findings: Vec<Finding>) -> (Vec<Finding>, Vec<Finding>) {
+    pub(crate) fn overtaken(&self, stage: &Stage, findings: Vec<Finding>) -> (Vec<Finding>, Vec<Finding>) {
         let (taken_up, answered) = (taken_up(stage, &lock(&self.posted)), lock(&self.answered).clone());
         findings.into_iter().partition(|finding| match finding {
             // Known before the later words were taken up: those should have waited.

@@ -48,7 +48,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub fn words(&self, direction: Direction, text: &str) -> Words {
+    pub(crate) fn words(&self, direction: Direction, text: &str) -> Words {
         Words { person: self.person.clone(), direction, text: text.to_owned() }
     }
 }
@@ -56,7 +56,7 @@ impl Session {
 impl Stage {
     /// A stage for a bot, with so many instances of each function in this process, or with as many processes of the
     /// compiled functions where `HITL_BINARIES` says so.
-    pub async fn start(bot: Bot, instances: usize) -> Self {
+    pub(crate) async fn start(bot: Bot, instances: usize) -> Self {
         match crate::binaries() {
             Some(folder) => Self::around(bot, World::through(&folder, &[], instances).await),
             None => Self::in_process(bot, instances).await,
@@ -64,14 +64,14 @@ impl Stage {
     }
 
     /// A stage whose time is its own, and whose table can be spoiled.
-    pub async fn in_process(bot: Bot, instances: usize) -> Self {
+    pub(crate) async fn in_process(bot: Bot, instances: usize) -> Self {
         // The proxy also shows that something is going on where the journal does not.
         let world = World::of_instances(instances, true).await;
         Self::around(bot, world)
     }
 
     /// The same stage, for users of another bot.
-    pub fn with(&self, bot: Bot) -> Self {
+    pub(crate) fn with(&self, bot: Bot) -> Self {
         Self { side: BotSide::new(bot, &self.world), ..self.clone() }
     }
 
@@ -97,7 +97,7 @@ impl Stage {
     }
 
     /// Waits for `work`; time passes whenever nothing happens.
-    pub async fn drive<F: Future>(&self, work: F) -> F::Output {
+    pub(crate) async fn drive<F: Future>(&self, work: F) -> F::Output {
         let mut work = pin!(work);
         loop {
             tokio::select! {
@@ -114,7 +114,7 @@ impl Stage {
     }
 
     /// Lets time pass until `time`, with everything that falls due on the way.
-    pub async fn until(&self, time: Timestamp) {
+    pub(crate) async fn until(&self, time: Timestamp) {
         let Some(clock) = &self.world.clock else { return };
         while clock.now() < time {
             self.quiet().await;
@@ -125,12 +125,12 @@ impl Stage {
     }
 
     /// Lets time pass.
-    pub async fn pass(&self, duration: Duration) {
+    pub(crate) async fn pass(&self, duration: Duration) {
         self.until(self.world.now() + duration).await;
     }
 
     /// Waits for time to pass.
-    pub async fn sleep(&self, duration: Duration) {
+    pub(crate) async fn sleep(&self, duration: Duration) {
         match &self.world.clock {
             Some(clock) => clock.clock().sleep(duration).await,
             None => tokio::time::sleep(duration).await,
@@ -138,12 +138,12 @@ impl Stage {
     }
 
     /// New users, handed over, with the settle time behind them.
-    pub async fn sessions(&self, count: usize) -> Vec<Session> {
+    pub(crate) async fn sessions(&self, count: usize) -> Vec<Session> {
         self.sessions_from(0, count).await
     }
 
     /// The same, where there are so many already.
-    pub async fn sessions_from(&self, first: usize, count: usize) -> Vec<Session> {
+    pub(crate) async fn sessions_from(&self, first: usize, count: usize) -> Vec<Session> {
         let people: Vec<_> =
             (first..first + count).map(|number| (self.side.new_person(number), asking(number))).collect();
         for some in people.chunks(SIDE_BY_SIDE) {
@@ -163,7 +163,7 @@ impl Stage {
     }
 
     /// Those of `people` who were handed over, in the same order, with the latest thread of each.
-    pub fn located<'a>(&self, people: impl IntoIterator<Item = &'a String>) -> Vec<Session> {
+    pub(crate) fn located<'a>(&self, people: impl IntoIterator<Item = &'a String>) -> Vec<Session> {
         let entries = self.world.stack.journal.entries();
         let talkers = checker::people(&entries);
         let opened = entries.iter().filter(|entry| ["chat_started", "chat_resumed"].contains(&entry.effect));
@@ -178,7 +178,7 @@ impl Stage {
     }
 
     /// The webhook about an agent's message that LiveChat itself knows nothing of.
-    pub fn message_webhook(&self, session: &Session, number: usize, text: &str, at: Timestamp) -> Value {
+    pub(crate) fn message_webhook(&self, session: &Session, number: usize, text: &str, at: Timestamp) -> Value {
         let stack = &self.world.stack;
         json!({
             "webhook_id": "f2b0c4d8a1e94b7f8c6d5e4f3a2b1c0d",
@@ -203,14 +203,14 @@ impl Stage {
     }
 
     /// Delivers a webhook once; the status, if there was an answer.
-    pub async fn post(&self, webhook: &Value) -> Option<u16> {
+    pub(crate) async fn post(&self, webhook: &Value) -> Option<u16> {
         let _underway = self.world.stack.underway.begin();
         let answer = self.client.post(self.world.stack.webhook_url()).json(webhook).send().await.ok()?;
         Some(answer.status().as_u16())
     }
 
     /// Delivers webhooks over so many connections; how many were not answered with 200.
-    pub async fn post_all(&self, webhooks: Vec<Value>, connections: usize) -> usize {
+    pub(crate) async fn post_all(&self, webhooks: Vec<Value>, connections: usize) -> usize {
         let queue = Arc::new(std::sync::Mutex::new(webhooks));
         let mut workers = JoinSet::new();
         for _ in 0..connections {
@@ -228,7 +228,7 @@ impl Stage {
     }
 
     /// Lets the schedule tick each minute until nothing waits any more, and at least until vendors have given up retrying.
-    pub async fn drain(&self) {
+    pub(crate) async fn drain(&self) {
         // Where time passes by itself, somebody may still hold a lane until the bot is ready for what waits there.
         if self.world.clock.is_none() {
             self.world.settle().await;
@@ -245,19 +245,19 @@ impl Stage {
     }
 
     /// How many lanes have something that waits; much cheaper than a look at every item.
-    pub fn due_lanes(&self) -> usize {
+    pub(crate) fn due_lanes(&self) -> usize {
         let due = self.world.stack.table.due().expect("the table can be read");
         due.iter().filter(|key| crate::text(key, "sk").starts_with("LANE#")).count()
     }
 
     /// What is left in the table although nothing should wait, and nothing could not be delivered.
-    pub fn left_over(&self) -> Option<String> {
+    pub(crate) fn left_over(&self) -> Option<String> {
         let (waiting, parked) = (self.world.items("waiting").len(), self.world.items("parked").len());
         (waiting + parked > 0).then(|| format!("{waiting} items wait, and {parked} are parked"))
     }
 
     /// What the checker says.
-    pub fn findings(&self, mut expectations: Expectations) -> Vec<Finding> {
+    pub(crate) fn findings(&self, mut expectations: Expectations) -> Vec<Finding> {
         let stack = &self.world.stack;
         expectations.refused.extend(refused(Vendor::LiveChat, stack.livechat.faults().spoiled()));
         expectations.refused.extend(refused(Vendor::Botpress, stack.botpress.faults().spoiled()));
@@ -267,7 +267,7 @@ impl Stage {
     }
 
     /// How many of these words had an effect.
-    pub fn effects(&self, words: &[Words]) -> usize {
+    pub(crate) fn effects(&self, words: &[Words]) -> usize {
         let written: std::collections::HashSet<&str> = words.iter().map(|words| words.text.as_str()).collect();
         let entries = self.world.stack.journal.entries();
         let effects = entries.iter().filter(|entry| ["shown_to_user", "event_sent"].contains(&entry.effect));
@@ -312,7 +312,7 @@ pub(super) fn asking(number: usize) -> String {
 impl Stage {
     /// The report with every finding in words. What a Botcopy bot is allowed is counted in the figure instead: pushes of
     /// unknown outcome are made again, and words that we could not take are the bot's.
-    pub fn report(&self, figure: String, mut findings: Vec<Finding>) -> Report {
+    pub(crate) fn report(&self, figure: String, mut findings: Vec<Finding>) -> Report {
         let (mut doubled, mut left_to_bot) = (0, 0);
         findings.retain(|finding| match finding {
             Finding::PushedAgain { times, .. } => {

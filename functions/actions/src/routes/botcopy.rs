@@ -10,7 +10,7 @@ use crate::answer;
 const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 
 /// Answers one call of Botcopy.
-pub async fn respond(handoff: &Handoff, request: &Request) -> Response<String> {
+pub(crate) async fn respond(handoff: &Handoff, request: &Request) -> Response<String> {
     let deadline = handoff.botcopy_deadline();
     let body = request.body.as_slice();
     if body.len() > MAX_BODY_BYTES {

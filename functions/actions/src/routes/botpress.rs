@@ -32,7 +32,7 @@ const STOP_TIME: Duration = Duration::from_secs(8);
 const STOP_PAUSE: Duration = Duration::from_millis(500);
 
 /// Answers one call of Botpress.
-pub async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: Timestamp) -> Response<String> {
+pub(crate) async fn respond(handoff: &Handoff, request: &Request, key: &str, deadline: Timestamp) -> Response<String> {
     let asked_at = asked_at(handoff, request);
     let body = request.body.as_slice();
     let operation = request.headers.get("x-bp-operation");

@@ -1,4 +1,4 @@
 //! One module per bot platform.
 
-pub mod botcopy;
-pub mod botpress;
+pub(crate) mod botcopy;
+pub(crate) mod botpress;

@@ -50,7 +50,7 @@ pub(super) struct AccessKey {
 }
 
 impl Admin {
-    pub fn new(definition: Definition, signing_secret: Option<String>) -> Self {
+    pub(crate) fn new(definition: Definition, signing_secret: Option<String>) -> Self {
         Self {
             personal_access_token: format!("bp_pat_{}", Uuid::new_v4().simple()),
             workspace_id: format!("wkspace_{}", Uuid::new_v4().simple()),
@@ -69,42 +69,42 @@ impl Admin {
     }
 
     /// What the installed integration declares.
-    pub fn definition(&self) -> Definition {
+    pub(crate) fn definition(&self) -> Definition {
         self.state().definition.clone()
     }
 
     /// What calls to the installed integration are signed with now.
-    pub fn signing_secrets(&self, now: Timestamp) -> Vec<String> {
+    pub(crate) fn signing_secrets(&self, now: Timestamp) -> Vec<String> {
         let state = self.state();
         let valid = state.signing_secrets.iter().filter(|(_, until)| until.is_none_or(|until| now < until));
         valid.take(MOST_SIGNATURES).map(|(secret, _)| secret.clone()).collect()
     }
 
     /// Puts another signing secret in the place of every present one.
-    pub fn change_signing_secret(&self) {
+    pub(crate) fn change_signing_secret(&self) {
         self.state().signing_secrets = vec![(new_secret(), None)];
     }
 
     /// Whether an access key opens the runtime API for an integration.
-    pub fn has_access_key(&self, integration_id: &str, value: &str) -> bool {
+    pub(crate) fn has_access_key(&self, integration_id: &str, value: &str) -> bool {
         self.state().keys.values().any(|key| key.integration_id == integration_id && key.value == value)
     }
 
     /// Where the integration with this id is called, if it has been made here.
-    pub fn url_of(&self, integration_id: &str) -> Option<String> {
+    pub(crate) fn url_of(&self, integration_id: &str) -> Option<String> {
         let state = self.state();
         let integration = state.integrations.iter().find(|one| one.id == integration_id)?;
         integration.body.get("url")?.as_str().map(str::to_owned)
     }
 
     /// What is declared by the integration with this id, if it has been made here.
-    pub fn body_of(&self, integration_id: &str) -> Option<Value> {
+    pub(crate) fn body_of(&self, integration_id: &str) -> Option<Value> {
         let state = self.state();
         state.integrations.iter().find(|one| one.id == integration_id).map(|one| Value::Object(one.body.clone()))
     }
 
     /// Withdraws every access key that was issued here.
-    pub fn withdraw_access_keys(&self) {
+    pub(crate) fn withdraw_access_keys(&self) {
         self.state().keys.clear();
     }
 }

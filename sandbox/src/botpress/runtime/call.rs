@@ -29,7 +29,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub fn new(segments: Vec<String>, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Result<Self, Error> {
+    pub(crate) fn new(segments: Vec<String>, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Result<Self, Error> {
         let Query(query) = Query::<Vec<(String, String)>>::try_from_uri(uri)
             .map_err(|error| Error::new(ErrorType::InvalidQuery, error.to_string()))?;
         let content_type = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -38,17 +38,17 @@ impl Call {
     }
 
     /// The path's segment at `position`, counted after `/v1/chat/`.
-    pub fn segment(&self, position: usize) -> &str {
+    pub(crate) fn segment(&self, position: usize) -> &str {
         self.segments.get(position + 2).map_or("", String::as_str)
     }
 
     /// The id in `/v1/chat/<entity>/{id}`.
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         self.segment(1)
     }
 
     /// The body, which has exactly these fields.
-    pub fn body(&self, fields: &'static [&'static [Field]]) -> Result<Map<String, Value>, Error> {
+    pub(crate) fn body(&self, fields: &'static [&'static [Field]]) -> Result<Map<String, Value>, Error> {
         if !self.has_json {
             return Err(Error::new(ErrorType::UnsupportedMediaType, "the body must be application/json"));
         }
@@ -58,28 +58,28 @@ impl Call {
     }
 
     /// Refuses parameters that the call does not have; `tags.*` are allowed everywhere.
-    pub fn allow_query(&self, names: &[&str]) -> Result<(), Error> {
+    pub(crate) fn allow_query(&self, names: &[&str]) -> Result<(), Error> {
         let unknown = self.query.iter().find(|(name, _)| !name.starts_with("tags.") && !names.contains(&name.as_str()));
         unknown.map_or(Ok(()), |(name, _)| Err(invalid_query(format!("query must NOT have \"{name}\""))))
     }
 
-    pub fn query(&self, name: &str) -> Option<&str> {
+    pub(crate) fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
     /// All values of a repeated parameter.
-    pub fn query_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn query_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.query.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
     /// The tag filter: `tags.id=abc` becomes `{"id":"abc"}`.
-    pub fn tags(&self) -> Map<String, Value> {
+    pub(crate) fn tags(&self) -> Map<String, Value> {
         let tags = self.query.iter().filter_map(|(name, value)| Some((name.strip_prefix("tags.")?, value)));
         tags.map(|(name, value)| (name.to_owned(), json!(value))).collect()
     }
 
     /// Filters, sorts and cuts a list.
-    pub fn page<T: Listed>(&self, items: Vec<T>, default_size: usize) -> Result<(Vec<T>, Value), Error> {
+    pub(crate) fn page<T: Listed>(&self, items: Vec<T>, default_size: usize) -> Result<(Vec<T>, Value), Error> {
         let by_update = self.choice("sortField", &["createdAt", "updatedAt"])? == Some("updatedAt");
         let range_by_update = self.choice("rangeField", &["createdAt", "updatedAt"])? == Some("updatedAt");
         let ascending = self.choice("sortDirection", &["asc", "desc"])? == Some("asc");

@@ -27,7 +27,12 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// Checks an event as somebody wants to send it.
-    pub fn read(state: &State, requester: &Requester, now: Timestamp, event: &Params<'_>) -> Result<Self, Error> {
+    pub(crate) fn read(
+        state: &State,
+        requester: &Requester,
+        now: Timestamp,
+        event: &Params<'_>,
+    ) -> Result<Self, Error> {
         let kind = event.text("type")?;
         let content = match kind {
             "message" => message(state, event)?,
@@ -58,7 +63,7 @@ impl Draft {
     }
 
     /// Start and resume force what comes with them to be public.
-    pub fn made_public(mut self) -> Self {
+    pub(crate) fn made_public(mut self) -> Self {
         self.visibility = Visibility::All;
         self
     }
@@ -150,7 +155,7 @@ fn check_button(button: &Params<'_>) -> Result<(), Error> {
 
 impl State {
     /// Adds an event to the active thread; with `attach_to_last_thread`, to the last one even when it is closed.
-    pub fn send_event(
+    pub(crate) fn send_event(
         &mut self,
         step: &mut Step,
         requester: &Requester,
@@ -184,7 +189,13 @@ impl State {
     }
 
     /// Adds an event of the system to the last thread.
-    pub fn add_system_message(&mut self, step: &mut Step, chat_id: &str, kind: &str, text: &str) -> Result<(), Error> {
+    pub(crate) fn add_system_message(
+        &mut self,
+        step: &mut Step,
+        chat_id: &str,
+        kind: &str,
+        text: &str,
+    ) -> Result<(), Error> {
         let mut content = Map::new();
         content.insert("system_message_type".to_owned(), json!(kind));
         content.insert("text".to_owned(), json!(text));
@@ -199,7 +210,7 @@ impl State {
     }
 
     /// Adds a `system` event, which agents see and customers do not, to the last thread.
-    pub fn add_system_event(
+    pub(crate) fn add_system_event(
         &mut self,
         step: &mut Step,
         chat_id: &str,
@@ -263,7 +274,13 @@ impl State {
     }
 
     /// Changes the text of a message, as the agent app allows.
-    pub fn edit_event(&mut self, step: &mut Step, chat_id: &str, event_id: &str, text: &str) -> Result<(), Error> {
+    pub(crate) fn edit_event(
+        &mut self,
+        step: &mut Step,
+        chat_id: &str,
+        event_id: &str,
+        text: &str,
+    ) -> Result<(), Error> {
         let thread_id = thread_of(event_id);
         let event = self.chat_mut(chat_id)?.event_mut(thread_id, event_id).ok_or(Kind::NotFound)?;
         event.content.insert("text".to_owned(), json!(text));
@@ -276,7 +293,7 @@ impl State {
     }
 
     /// Marks an event as deleted.
-    pub fn delete_event(
+    pub(crate) fn delete_event(
         &mut self,
         step: &mut Step,
         requester: &Requester,

@@ -38,7 +38,7 @@ pub(crate) struct Opened {
 
 impl Opened {
     /// `thread_id`, and `event_ids` when initial events were sent.
-    pub fn fields(&self) -> Map<String, Value> {
+    pub(crate) fn fields(&self) -> Map<String, Value> {
         let mut fields = Map::new();
         fields.insert("thread_id".to_owned(), json!(self.thread_id));
         if !self.event_ids.is_empty() {
@@ -50,7 +50,12 @@ impl Opened {
 
 impl Opening {
     /// Checks the parameters of `start_chat` or `resume_chat`.
-    pub fn read(state: &State, requester: &Requester, now: Timestamp, params: &Params<'_>) -> Result<Self, Error> {
+    pub(crate) fn read(
+        state: &State,
+        requester: &Requester,
+        now: Timestamp,
+        params: &Params<'_>,
+    ) -> Result<Self, Error> {
         let nothing = Value::Object(Map::new());
         let chat = params.optional_object("chat")?.map_or_else(|| Params::of(&nothing), Ok)?;
         let thread = chat.optional_object("thread")?.map_or_else(|| Params::of(&nothing), Ok)?;
@@ -99,7 +104,12 @@ fn read_users(state: &State, requester: &Requester, chat: &Params<'_>) -> Result
 }
 
 impl State {
-    pub fn start_chat(&mut self, step: &mut Step, requester: &Requester, opening: Opening) -> Result<Opened, Error> {
+    pub(crate) fn start_chat(
+        &mut self,
+        step: &mut Step,
+        requester: &Requester,
+        opening: Opening,
+    ) -> Result<Opened, Error> {
         let brought = opening.users.iter().find(|(_, kind)| *kind == UserKind::Customer).map(|(id, _)| id.clone());
         let customer_id = match requester {
             Requester::Customer(id) => Some(id.clone()),
@@ -121,7 +131,7 @@ impl State {
         self.open_thread(step, requester, &chat_id, opening, continuous, "chat_started")
     }
 
-    pub fn resume_chat(
+    pub(crate) fn resume_chat(
         &mut self,
         step: &mut Step,
         requester: &Requester,
@@ -236,7 +246,13 @@ impl State {
     }
 
     /// Closes the active thread: `by` a user, or by the router when empty; `reason` is the system message's type.
-    pub fn close(&mut self, step: &mut Step, chat_id: &str, by: Option<&str>, reason: &str) -> Result<(), Error> {
+    pub(crate) fn close(
+        &mut self,
+        step: &mut Step,
+        chat_id: &str,
+        by: Option<&str>,
+        reason: &str,
+    ) -> Result<(), Error> {
         self.active_thread_mut(chat_id)?;
         let text = by.map_or_else(|| "Chat closed".to_owned(), |by| format!("{} closed the chat", self.name_of(by)));
         self.add_system_message(step, chat_id, reason, &text)?;
@@ -258,7 +274,7 @@ impl State {
     }
 
     /// `deactivate_chat` as the APIs offer it.
-    pub fn deactivate_chat(
+    pub(crate) fn deactivate_chat(
         &mut self,
         step: &mut Step,
         requester: &Requester,
@@ -278,7 +294,7 @@ impl State {
     }
 
     /// The display name of an agent or customer, or its id.
-    pub fn name_of(&self, id: &str) -> String {
+    pub(crate) fn name_of(&self, id: &str) -> String {
         let agent = self.account.agent(id).map(|agent| agent.name.clone());
         let customer = || self.customers.get(id).and_then(|customer| customer.name.clone());
         agent.or_else(customer).unwrap_or_else(|| id.to_owned())

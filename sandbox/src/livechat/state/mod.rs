@@ -118,17 +118,17 @@ pub(crate) enum Requester {
 }
 
 impl Requester {
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         match self {
             Self::Customer(id) | Self::Agent(id) => id,
         }
     }
 
-    pub const fn is_agent(&self) -> bool {
+    pub(crate) const fn is_agent(&self) -> bool {
         matches!(self, Self::Agent(_))
     }
 
-    pub fn author(&self) -> Author {
+    pub(crate) fn author(&self) -> Author {
         match self {
             Self::Customer(id) => Author::Customer(id.clone()),
             Self::Agent(id) => Author::Agent(id.clone()),
@@ -157,12 +157,12 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    pub fn new(now: Timestamp, source: Source) -> Self {
+    pub(crate) fn new(now: Timestamp, source: Source) -> Self {
         Self { now, source, effects: VecDeque::new(), webhooks: Vec::new() }
     }
 
     /// Writes a line for the journal.
-    pub fn note(&mut self, effect: &'static str, detail: Value) {
+    pub(crate) fn note(&mut self, effect: &'static str, detail: Value) {
         self.effects.push_back((effect, detail));
     }
 
@@ -176,11 +176,11 @@ impl Step {
 
 impl State {
     /// Whether a doubtful statement about the vendor is wrong here.
-    pub fn is_turned(&self, statement: Turned) -> bool {
+    pub(crate) fn is_turned(&self, statement: Turned) -> bool {
         self.behaviour.turned.contains(&statement)
     }
 
-    pub fn new(account: Account, behaviour: Behaviour, now: Timestamp) -> Self {
+    pub(crate) fn new(account: Account, behaviour: Behaviour, now: Timestamp) -> Self {
         Self {
             account,
             behaviour,
@@ -213,22 +213,22 @@ impl State {
         Timestamp::from_unix_micros(self.last_moment.unix_micros() + 1_000 * self.behaviour.ahead_ms)
     }
 
-    pub fn chats(&self) -> &[Chat] {
+    pub(crate) fn chats(&self) -> &[Chat] {
         &self.chats
     }
 
-    pub fn chat(&self, id: &str) -> Option<&Chat> {
+    pub(crate) fn chat(&self, id: &str) -> Option<&Chat> {
         self.chats.iter().find(|chat| chat.id == id)
     }
 
-    pub fn chat_of_customer(&self, customer_id: &str) -> Option<&Chat> {
+    pub(crate) fn chat_of_customer(&self, customer_id: &str) -> Option<&Chat> {
         self.chats.iter().find(|chat| chat.customer_id.as_deref() == Some(customer_id))
     }
 
     /// The chat `id`, if the requester may see it.
     ///
     /// A customer who names another's chat and one who names a chat that does not exist hear the same.
-    pub fn visible_chat(&self, requester: &Requester, id: &str) -> Result<&Chat, Error> {
+    pub(crate) fn visible_chat(&self, requester: &Requester, id: &str) -> Result<&Chat, Error> {
         if let Some(kind) = self.gone_chats.get(id) {
             return Err((*kind).into());
         }
@@ -242,11 +242,11 @@ impl State {
     }
 
     /// Removes a chat; nobody hears of it.
-    pub fn remove_chat(&mut self, id: &str) {
+    pub(crate) fn remove_chat(&mut self, id: &str) {
         self.chats.retain(|chat| chat.id != id);
     }
 
-    pub fn chat_mut(&mut self, id: &str) -> Result<&mut Chat, Error> {
+    pub(crate) fn chat_mut(&mut self, id: &str) -> Result<&mut Chat, Error> {
         self.chats.iter_mut().find(|chat| chat.id == id).ok_or_else(|| Kind::NotFound.into())
     }
 
@@ -255,21 +255,21 @@ impl State {
         last.filter(|thread| thread.active).ok_or_else(|| Kind::ChatInactive.into())
     }
 
-    pub fn group_status(&self, id: u32) -> Option<GroupStatus> {
+    pub(crate) fn group_status(&self, id: u32) -> Option<GroupStatus> {
         self.account.group(id).map(|group| group.status)
     }
 
-    pub fn set_group_status(&mut self, id: u32, status: GroupStatus) {
+    pub(crate) fn set_group_status(&mut self, id: u32, status: GroupStatus) {
         if let Some(group) = self.account.groups.iter_mut().find(|group| group.id == id) {
             group.status = status;
         }
     }
 
-    pub fn agent_status(&self, id: &str) -> RoutingStatus {
+    pub(crate) fn agent_status(&self, id: &str) -> RoutingStatus {
         self.agent_statuses.get(id).copied().unwrap_or_default()
     }
 
-    pub fn set_agent_status(&mut self, step: &mut Step, id: &str, status: RoutingStatus) {
+    pub(crate) fn set_agent_status(&mut self, step: &mut Step, id: &str, status: RoutingStatus) {
         self.agent_statuses.insert(id.to_owned(), status);
         // The API spells the status with underscores, the webhook with spaces.
         let spelled = status.name().replace('_', " ");
@@ -277,7 +277,7 @@ impl State {
     }
 
     /// Tells the webhooks that `action` happened in a chat.
-    pub fn announce(
+    pub(crate) fn announce(
         &self,
         step: &mut Step,
         chat_id: &str,
@@ -294,7 +294,7 @@ impl State {
     }
 
     /// Changes what is known of a customer, as `update_customer` and `set_customer_session_fields` ask.
-    pub fn update_customer(
+    pub(crate) fn update_customer(
         &mut self,
         step: &mut Step,
         id: &str,
@@ -328,7 +328,7 @@ impl State {
     }
 
     /// Bans a customer until `until`: the open thread closes, further calls fail.
-    pub fn ban_customer(&mut self, step: &mut Step, id: &str, until: Timestamp) -> Result<(), Error> {
+    pub(crate) fn ban_customer(&mut self, step: &mut Step, id: &str, until: Timestamp) -> Result<(), Error> {
         self.customers.get_mut(id).ok_or(Kind::NotFound)?.banned_until = Some(until);
         step.note("customer_banned", json!({"customer_id": id, "until": until}));
         let chat = self.chat_of_customer(id).filter(|chat| chat.active_thread().is_some());
@@ -339,7 +339,7 @@ impl State {
     }
 
     /// Moves the requester's reading mark.
-    pub fn mark_seen(
+    pub(crate) fn mark_seen(
         &mut self,
         step: &mut Step,
         requester: &Requester,
@@ -358,7 +358,14 @@ impl State {
     }
 
     /// Tags or untags a thread; tag and thread must share a group.
-    pub fn tag(&mut self, step: &mut Step, chat_id: &str, thread_id: &str, tag: &str, add: bool) -> Result<(), Error> {
+    pub(crate) fn tag(
+        &mut self,
+        step: &mut Step,
+        chat_id: &str,
+        thread_id: &str,
+        tag: &str,
+        add: bool,
+    ) -> Result<(), Error> {
         let known = self.tags.iter().find(|one| one.get("name").is_some_and(|name| name == tag)).cloned();
         let threads = &mut self.chat_mut(chat_id)?.threads;
         let thread = threads.iter_mut().find(|thread| thread.id == thread_id).ok_or(Kind::NotFound)?;

@@ -107,7 +107,7 @@ fn is_writable(state: &State, requester: &Requester, location: Location, namespa
 
 impl State {
     /// Merges `properties` into those of the target.
-    pub fn update_properties(
+    pub(crate) fn update_properties(
         &mut self,
         step: &mut Step,
         requester: &Requester,
@@ -148,7 +148,7 @@ impl State {
     }
 
     /// Removes properties of the target.
-    pub fn delete_properties(
+    pub(crate) fn delete_properties(
         &mut self,
         step: &mut Step,
         requester: &Requester,

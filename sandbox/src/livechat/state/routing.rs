@@ -45,7 +45,7 @@ impl State {
     }
 
     /// Lets the router give a chat without an agent to somebody; leaves it in the queue when nobody takes it.
-    pub fn assign(&mut self, step: &mut Step, chat_id: &str) -> Result<bool, Error> {
+    pub(crate) fn assign(&mut self, step: &mut Step, chat_id: &str) -> Result<bool, Error> {
         let thread = self.active_thread_mut(chat_id)?;
         let group_ids = thread.group_ids.clone();
         let Some(agent_id) = self.pick_agent(&group_ids) else { return Ok(false) };
@@ -57,7 +57,7 @@ impl State {
     }
 
     /// `transfer_chat`, by API or in the agent app.
-    pub fn transfer(
+    pub(crate) fn transfer(
         &mut self,
         step: &mut Step,
         requester: &str,
@@ -175,7 +175,7 @@ impl State {
     }
 
     /// `{position, wait_time, queued_at}` of a waiting chat.
-    pub fn queue_of(&self, chat_id: &str) -> Option<Value> {
+    pub(crate) fn queue_of(&self, chat_id: &str) -> Option<Value> {
         let queued_at = |chat: &super::Chat| chat.active_thread().and_then(|thread| thread.queued_at);
         let since = queued_at(self.chat(chat_id)?)?;
         let ahead = self.chats.iter().filter(|chat| queued_at(chat).is_some_and(|other| other < since)).count();
@@ -184,7 +184,7 @@ impl State {
     }
 
     /// `add_user_to_chat` for an agent.
-    pub fn join(
+    pub(crate) fn join(
         &mut self,
         step: &mut Step,
         chat_id: &str,
@@ -211,7 +211,13 @@ impl State {
     }
 
     /// `remove_user_from_chat`.
-    pub fn leave(&mut self, step: &mut Step, chat_id: &str, agent_id: &str, requester: &str) -> Result<(), Error> {
+    pub(crate) fn leave(
+        &mut self,
+        step: &mut Step,
+        chat_id: &str,
+        agent_id: &str,
+        requester: &str,
+    ) -> Result<(), Error> {
         let chat = self.chat(chat_id).ok_or(Kind::NotFound)?;
         chat.active_thread().ok_or(Kind::ChatInactive)?;
         if chat.present(agent_id).is_none_or(|user| user.kind == UserKind::Customer) {
@@ -225,7 +231,7 @@ impl State {
     }
 
     /// Makes a customer the chat's own.
-    pub fn seat_customer(&mut self, step: &mut Step, chat_id: &str, customer_id: &str) -> Result<(), Error> {
+    pub(crate) fn seat_customer(&mut self, step: &mut Step, chat_id: &str, customer_id: &str) -> Result<(), Error> {
         let now = self.moment(step.now);
         let chat = self.chat_mut(chat_id)?;
         chat.customer_id = Some(customer_id.to_owned());
@@ -313,14 +319,14 @@ impl State {
     }
 
     /// Refuses an agent who is not in the chat, unless the call says that it does not matter.
-    pub fn check_presence(&self, requester: &Requester, chat_id: &str, ignore: bool) -> Result<(), Error> {
+    pub(crate) fn check_presence(&self, requester: &Requester, chat_id: &str, ignore: bool) -> Result<(), Error> {
         let chat = self.visible_chat(requester, chat_id)?;
         chat.active_thread().ok_or(Kind::ChatInactive)?;
         if ignore || chat.present(requester.id()).is_some() { Ok(()) } else { Err(Error::not_in_chat()) }
     }
 
     /// How many active chats an agent has.
-    pub fn load_of(&self, agent_id: &str) -> usize {
+    pub(crate) fn load_of(&self, agent_id: &str) -> usize {
         let active = self.chats.iter().filter(|chat| chat.active_thread().is_some());
         active.filter(|chat| chat.present(agent_id).is_some()).count()
     }

@@ -93,11 +93,17 @@ struct ChatFacts {
 
 impl Webhook {
     /// Something outside of chats.
-    pub fn plain(action: &'static str, payload: Value, step: &Step) -> Self {
+    pub(crate) fn plain(action: &'static str, payload: Value, step: &Step) -> Self {
         Self { action, payload, chat: None, author_type: None, source: step.source.clone() }
     }
 
-    pub fn of_chat(chat: &Chat, action: &'static str, author: Option<&Author>, payload: Value, step: &Step) -> Self {
+    pub(crate) fn of_chat(
+        chat: &Chat,
+        action: &'static str,
+        author: Option<&Author>,
+        payload: Value,
+        step: &Step,
+    ) -> Self {
         let facts = ChatFacts {
             client_id: chat.client_id().map(str::to_owned),
             properties: chat.properties.clone(),
@@ -125,7 +131,7 @@ pub(crate) struct Registration {
 
 impl Registration {
     /// Checks the parameters of `register_webhook`.
-    pub fn read(params: &Params<'_>, client_id: &str) -> Result<Self, Error> {
+    pub(crate) fn read(params: &Params<'_>, client_id: &str) -> Result<Self, Error> {
         let action = params.text("action")?;
         let known = ACTIONS.iter().find(|(name, _, _)| *name == action);
         let (_, filters, extras) = known.ok_or_else(|| Error::validation(format!("`action` {action} is not known")))?;
@@ -155,7 +161,7 @@ impl Registration {
     }
 
     /// As done in the developer console: for the licence, without filters.
-    pub fn plain(action: &str, url: &str, secret_key: &str, client_id: &str) -> Self {
+    pub(crate) fn plain(action: &str, url: &str, secret_key: &str, client_id: &str) -> Self {
         Self {
             id: ids::hex(),
             url: url.to_owned(),
@@ -169,7 +175,7 @@ impl Registration {
         }
     }
 
-    pub fn journal_detail(&self) -> Value {
+    pub(crate) fn journal_detail(&self) -> Value {
         json!({
             "id": self.id, "action": self.action, "url": self.url, "owner_client_id": self.owner_client_id,
             "type": self.kind, "filters": self.filters,
@@ -320,7 +326,7 @@ impl Default for Registrations {
 }
 
 impl Registrations {
-    pub fn add(&mut self, registration: Registration) -> Result<String, Error> {
+    pub(crate) fn add(&mut self, registration: Registration) -> Result<String, Error> {
         let same = self.list.iter().filter(|other| {
             other.action == registration.action && other.owner_client_id == registration.owner_client_id
         });
@@ -332,18 +338,18 @@ impl Registrations {
         Ok(id)
     }
 
-    pub fn remove(&mut self, id: &str, owner_client_id: &str) -> Result<(), Error> {
+    pub(crate) fn remove(&mut self, id: &str, owner_client_id: &str) -> Result<(), Error> {
         let before = self.list.len();
         self.list.retain(|one| one.id != id || one.owner_client_id != owner_client_id);
         if self.list.len() == before { Err(Kind::NotFound.into()) } else { Ok(()) }
     }
 
-    pub fn view(&self, owner_client_id: &str) -> Value {
+    pub(crate) fn view(&self, owner_client_id: &str) -> Value {
         self.list.iter().filter(|one| one.owner_client_id == owner_client_id).map(Registration::view).collect()
     }
 
     /// What `webhook` makes the simulator send.
-    pub fn letters(&self, webhook: &Webhook, organization_id: &str) -> Vec<Letter> {
+    pub(crate) fn letters(&self, webhook: &Webhook, organization_id: &str) -> Vec<Letter> {
         let concerned = self.list.iter().filter(|one| self.enabled && one.concerns(webhook));
         let letter = |one: &Registration| Letter {
             action: webhook.action,

@@ -33,7 +33,7 @@ pub(super) struct Scene {
 
 impl Scene {
     /// A scene about one of the users.
-    pub fn of(life: &Life, random: &mut fastrand::Rng) -> Self {
+    pub(crate) fn of(life: &Life, random: &mut fastrand::Rng) -> Self {
         let person = random.choice(&life.people).cloned().unwrap_or_default();
         let (chat_id, _) = life.chat_of(&person);
         Self { world: Arc::clone(&life.world), side: life.side.clone(), person, chat_id, chance: random.u32(..) }
@@ -427,7 +427,7 @@ pub(super) fn of(bot: Bot) -> impl Iterator<Item = &'static Trouble> {
 
 impl Trouble {
     /// For how many seconds it goes on; what happens but once needs no time.
-    pub fn lasts(&self) -> Range<u64> {
+    pub(crate) fn lasts(&self) -> Range<u64> {
         match &self.what {
             What::Happens { .. } if self.is_about_words => 150..200,
             What::Answers { often: Always, .. } => 20..240,
@@ -436,7 +436,7 @@ impl Trouble {
     }
 
     /// From now on it goes wrong.
-    pub fn begin(&self, scene: &Scene) {
+    pub(crate) fn begin(&self, scene: &Scene) {
         match &self.what {
             What::Answers { whose, calls, often, fault } => {
                 for faults in whose.faults(scene) {
@@ -451,7 +451,7 @@ impl Trouble {
     }
 
     /// It is over; scripts of wrong answers have been taken back already.
-    pub fn end(&self, scene: &Scene) {
+    pub(crate) fn end(&self, scene: &Scene) {
         if let What::Happens { end, .. } = &self.what {
             end(scene);
         }

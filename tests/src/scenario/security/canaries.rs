@@ -52,12 +52,12 @@ fn lines_of_ours(text: &str) -> impl Iterator<Item = &str> {
 pub(super) struct Needles(BTreeSet<String>);
 
 impl Needles {
-    pub fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(crate) fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         Self(texts.into_iter().filter(|text| text.len() > 5).flat_map(forms).collect())
     }
 
     /// The first form that is in `text`.
-    pub fn found_in(&self, text: &str) -> Option<&str> {
+    pub(crate) fn found_in(&self, text: &str) -> Option<&str> {
         let text = text.to_lowercase();
         self.0.iter().find(|needle| text.contains(needle.as_str())).map(String::as_str)
     }

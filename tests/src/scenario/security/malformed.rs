@@ -45,7 +45,7 @@ pub(super) struct Bases {
 
 impl Bases {
     /// Makes a session that requests can be about.
-    pub async fn of(world: &World) -> Self {
+    pub(crate) async fn of(world: &World) -> Self {
         let text = |value: &Value, pointer: &str| {
             value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
@@ -61,7 +61,7 @@ impl Bases {
     }
 
     /// A good call; with the operation's name where it is one.
-    pub fn pick(&self, random: &mut Rng, world: &World) -> Call {
+    pub(crate) fn pick(&self, random: &mut Rng, world: &World) -> Call {
         match random.u8(..10) {
             0..4 => self.of_livechat(random, world),
             4..6 => {

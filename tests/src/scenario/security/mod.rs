@@ -46,7 +46,7 @@ impl Call {
     }
 
     /// The event, payload format 2.0.
-    pub fn event(&self) -> Value {
+    pub(crate) fn event(&self) -> Value {
         let (body, is_base64_encoded) = match std::str::from_utf8(&self.body) {
             Ok(text) => (text.to_owned(), false),
             Err(_) => (STANDARD.encode(&self.body), true),
@@ -64,13 +64,13 @@ impl Call {
     }
 
     /// Gives a header this value, and no other.
-    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
         self.headers.retain(|(known, _)| known != name);
         self.headers.push((name.to_owned(), value.into()));
     }
 
     /// The body, changed as JSON.
-    pub fn with_body(mut self, change: impl FnOnce(&mut Value)) -> Self {
+    pub(crate) fn with_body(mut self, change: impl FnOnce(&mut Value)) -> Self {
         let mut body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         change(&mut body);
         self.body = body.to_string().into_bytes();
@@ -102,7 +102,7 @@ pub(super) struct Doors {
 }
 
 impl Doors {
-    pub fn of(world: &World) -> Self {
+    pub(crate) fn of(world: &World) -> Self {
         let stack = &world.stack;
         let (botpress, botcopy) = (stack.botpress.options(), stack.botcopy.options());
         let widget = stack.botcopy.new_user();
@@ -121,12 +121,12 @@ impl Doors {
     }
 
     /// Every secret, whoever it is meant for.
-    pub fn secrets(&self) -> [&str; 5] {
+    pub(crate) fn secrets(&self) -> [&str; 5] {
         [&self.path_key, &self.signing_secret, &self.webhook_secret, &self.access_token, &self.custom_header.1]
     }
 
     /// A call of Botpress, signed at the world's time.
-    pub fn botpress(&self, world: &World, operation: &str, body: &Value) -> Call {
+    pub(crate) fn botpress(&self, world: &World, operation: &str, body: &Value) -> Call {
         let signature = self.signature(world, body.to_string().as_bytes());
         let install = &self.install;
         let headers = [
@@ -144,12 +144,12 @@ impl Doors {
     }
 
     /// The signature of a body at the world's time.
-    pub fn signature(&self, world: &World, body: &[u8]) -> String {
+    pub(crate) fn signature(&self, world: &World, body: &[u8]) -> String {
         sign(&self.signing_secret, world.now(), body).unwrap_or_default()
     }
 
     /// A webhook of LiveChat.
-    pub fn livechat(&self, action: &str, payload: &Value) -> Call {
+    pub(crate) fn livechat(&self, action: &str, payload: &Value) -> Call {
         let body = json!({
             "webhook_id": "w", "secret_key": self.webhook_secret, "action": action,
             "organization_id": self.organization_id, "payload": payload, "additional_data": {},
@@ -158,7 +158,7 @@ impl Doors {
     }
 
     /// A call of Botcopy.
-    pub fn botcopy(&self, body: &Value) -> Call {
+    pub(crate) fn botcopy(&self, body: &Value) -> Call {
         let (name, value) = &self.custom_header;
         let headers =
             vec![("authorization".to_owned(), self.access_token.clone()), (name.to_lowercase(), value.clone())];
