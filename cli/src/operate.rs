@@ -54,7 +54,7 @@ struct Row {
     conversation_id: Option<String>,
     chat_id: Option<String>,
     thread_id: Option<String>,
-    agent_told: bool,
+    announced_agent: bool,
 }
 
 impl Row {
@@ -71,7 +71,7 @@ impl Row {
             conversation_id: session.conversation_id.as_ref().map(ToString::to_string),
             chat_id: thread.map(|thread| thread.chat_id.to_string()),
             thread_id: thread.map(|thread| thread.thread_id.to_string()),
-            agent_told: session.agent_told.is_some(),
+            announced_agent: session.announced_agent.is_some(),
         }
     }
 }

@@ -17,7 +17,7 @@ use shared::model::lane::{
     Timer, Waiting,
 };
 use shared::model::message::Utterance;
-use shared::model::session::{AgentTold, Channel, ChatPointer, Claim, Platform, Session, State, Thread};
+use shared::model::session::{AnnouncedAgent, Channel, ChatPointer, Claim, Platform, Session, State, Thread};
 use shared::model::user::{Cookies, Customer, Introduction, Profile};
 use shared::store::lane::Contents;
 use shared::store::{Due, Ending, LaneQuery, Limits, Record, Said, Table, Trouble};
@@ -173,7 +173,7 @@ fn session(id: &str, user: &str) -> Session {
         active_at: None,
         moves: 0,
         left_conversations: Vec::new(),
-        agent_told: None,
+        announced_agent: None,
         earlier_agents: Vec::new(),
         assigned_at: None,
         announcements: 0,
@@ -606,7 +606,7 @@ async fn an_agent_is_announced_only_in_place_of_the_one_who_was_seen() {
     let store = Store::new().await;
     let mut session = session("s1", "ann");
     store.table.claim_start(&session, None).await.unwrap();
-    let agent = |id: &str| AgentTold {
+    let agent = |id: &str| AnnouncedAgent {
         agent_id: id.into(),
         user_id: None,
         name: None,
@@ -616,8 +616,9 @@ async fn an_agent_is_announced_only_in_place_of_the_one_who_was_seen() {
     let (anna, ben) = (agent("anna"), agent("ben"));
     let unannounced = session.clone();
     session.announce(anna.clone());
-    let put =
-        async |session: &Session, before: Option<&AgentTold>| store.table.put_announced(session, before).await.unwrap();
+    let put = async |session: &Session, before: Option<&AnnouncedAgent>| {
+        store.table.put_announced(session, before).await.unwrap()
+    };
     assert!(!put(&session, Some(&ben)).await, "nobody was there");
     assert!(put(&session, None).await);
     assert!(!put(&session, None).await, "Anna was there");
@@ -626,7 +627,7 @@ async fn an_agent_is_announced_only_in_place_of_the_one_who_was_seen() {
     session.announce(ben.clone());
     assert!(put(&session, Some(&anna)).await);
     let now = store.table.session(&session.session_id).await.unwrap().unwrap();
-    assert_eq!((now.agent_told, now.earlier_agents, now.announcements), (Some(ben), vec![anna], 2));
+    assert_eq!((now.announced_agent, now.earlier_agents, now.announcements), (Some(ben), vec![anna], 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -156,7 +156,7 @@ async fn hand_over(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
     }
     let told = stage
         .until(async || {
-            let told = stage.session(&scene.session_id).await?.agent_told;
+            let told = stage.session(&scene.session_id).await?.announced_agent;
             Ok(told.filter(|told| told.agent_id.as_str() == stage.agent))
         })
         .await?;

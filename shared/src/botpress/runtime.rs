@@ -100,20 +100,6 @@ impl<'a> Runtime<'a> {
         Ok(answer.user)
     }
 
-    /// Changes what is given of a user and leaves the rest.
-    ///
-    /// # Errors
-    ///
-    /// [`Error`]; an unknown user shows as [`is_not_found`](Error::is_not_found).
-    ///
-    /// See the Botpress API reference, "updateUser".
-    pub async fn update_user(&self, id: &UserId, changes: &NewUser) -> Result<User> {
-        let call = Call::repeatable("updateUser");
-        let answer = self.send(call, Method::PUT, &["users", id.as_str()], Body::json(changes)).await?;
-        let answer: UserAnswer = decoded(call, &answer)?;
-        Ok(answer.user)
-    }
-
     /// Finds the conversation whose tags named by `discriminate_by` are equal, or makes one.
     ///
     /// # Errors
@@ -351,20 +337,6 @@ mod tests {
         let runtime = client.install(&install, &token);
         telemetry::traced(Some("00-1-2-01"), runtime.get_user(&id)).await.unwrap();
         runtime.get_user(&id).await.unwrap_err();
-    }
-
-    #[tokio::test]
-    async fn an_update_sends_only_what_changes() {
-        let server = MockServer::start().await;
-        call("PUT", "users/user_1")
-            .and(body_json(json!({"tags": {}, "name": "Anna"})))
-            .respond_with(ResponseTemplate::new(200).set_body_json(json!({"user": {"id": "user_1", "name": "Anna"}})))
-            .expect(1)
-            .mount(&server)
-            .await;
-        let changes = NewUser { name: Some("Anna".to_owned()), ..NewUser::default() };
-        let user = client(&server).install(&install(), &token()).update_user(&"user_1".into(), &changes).await.unwrap();
-        assert_eq!(user.name.as_deref(), Some("Anna"));
     }
 
     #[tokio::test]

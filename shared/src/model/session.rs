@@ -1,12 +1,13 @@
 //! A session, the platform and the thread that belong to it, and the pointers that lead to it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Timestamp;
 use crate::ids::{
     AgentId, BotId, BotcopyBotId, BotcopyUserId, ChatId, ConversationId, CustomerId, GroupId, InstallId,
     IntegrationAlias, IntegrationId, SessionId, ThreadId, UserId,
 };
 use crate::redacted::Redacted;
-use serde::{Deserialize, Serialize};
 
 /// Where a session's bot lives, and what it takes to reach it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,12 +92,12 @@ pub struct Session {
     /// The conversations that it has left, the first one first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_conversations: Vec<ConversationId>,
-    /// The agent that the bot was told of last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent_told: Option<AgentTold>,
+    /// The agent that the bot was told of last; stored as `agent_told`.
+    #[serde(rename = "agent_told", default, skip_serializing_if = "Option::is_none")]
+    pub announced_agent: Option<AnnouncedAgent>,
     /// The agents that the bot was told of before that one, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub earlier_agents: Vec<AgentTold>,
+    pub earlier_agents: Vec<AnnouncedAgent>,
     /// When the bot was told of the first of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assigned_at: Option<Timestamp>,
@@ -134,23 +135,23 @@ pub struct Session {
 
 impl Session {
     /// What the bot was told of an agent, if it was told.
-    pub fn announced(&self, agent_id: &AgentId) -> Option<&AgentTold> {
-        self.agent_told.iter().chain(&self.earlier_agents).find(|told| told.agent_id == *agent_id)
+    pub fn announced(&self, agent_id: &AgentId) -> Option<&AnnouncedAgent> {
+        self.announced_agent.iter().chain(&self.earlier_agents).find(|told| told.agent_id == *agent_id)
     }
 
     /// Makes `agent` the one that the bot was told of last.
-    pub fn announce(&mut self, agent: AgentTold) {
+    pub fn announce(&mut self, agent: AnnouncedAgent) {
         self.assigned_at = self.assigned_at.or(agent.announced_at);
-        self.earlier_agents.extend(self.agent_told.take());
+        self.earlier_agents.extend(self.announced_agent.take());
         self.earlier_agents.retain(|earlier| earlier.agent_id != agent.agent_id);
-        self.agent_told = Some(agent);
+        self.announced_agent = Some(agent);
         self.announcements = self.announcements.saturating_add(1);
     }
 }
 
 /// An agent that the bot was told of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AgentTold {
+pub struct AnnouncedAgent {
     /// LiveChat's id.
     pub agent_id: AgentId,
     /// The bot platform's user that stands for them, where it has such.

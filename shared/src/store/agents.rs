@@ -30,19 +30,11 @@ struct Record<'a> {
 
 impl Table {
     /// Reads what an install knows about an agent.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn agent(&self, install: &InstallId, agent: &AgentId, now: Timestamp) -> Result<Option<Agent>> {
         self.get_unexpired(&Key::agent(install, agent), now).await
     }
 
     /// Records what an install knows about an agent, until `expires_at`; then Botpress is asked again.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn put_agent(
         &self,
         install: &InstallId,

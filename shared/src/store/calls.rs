@@ -23,20 +23,12 @@ impl CallRecord {
 
 impl Table {
     /// What a call was answered with, if it is a replay.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn first_answer(&self, call: &SignedCall, now: Timestamp) -> Result<Option<FirstAnswer>> {
         let record: Option<CallRecord> = self.get_unexpired(&Key::call(&call.id), now).await?;
         Ok(record.map(|record| record.answer))
     }
 
     /// Notes what a call is answered with.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn put_first_answer(&self, call: &SignedCall, answer: FirstAnswer) -> Result<()> {
         self.put(&Key::call(&call.id), "call", &CallRecord::new(call, answer)).await
     }

@@ -45,10 +45,6 @@ const REMEMBERED: Duration = Duration::from_secs(86_400);
 
 impl Table {
     /// Notes that a caller was let in, which ends the count of those who were not.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn note_let_in(&self, caller: &str, now: Timestamp) -> Result<()> {
         let change = Change {
             expression: "SET let_in_at = :now, entity = :entity \
@@ -60,10 +56,6 @@ impl Table {
     }
 
     /// Adds calls that were turned away to those that are noted already.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn note_turned_away(&self, caller: &str, more: &TurnedAway) -> Result<()> {
         let key = Key::door(caller);
         let values = vec![(":count", number(more.count)), (":at", text(more.at)), (":because", text(&more.because))];
@@ -85,10 +77,6 @@ impl Table {
     }
 
     /// Forgets what was turned away, since the operator has just changed what callers have to show.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn forget_turned_away(&self, caller: &str) -> Result<()> {
         let change = Change {
             expression: "REMOVE turned_away_count, turned_away_since, turned_away_at, turned_away_because",
@@ -99,10 +87,6 @@ impl Table {
     }
 
     /// What is noted of a caller.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn door(&self, caller: &str) -> Result<Door> {
         Ok(self.get(&Key::door(caller)).await?.unwrap_or_default())
     }

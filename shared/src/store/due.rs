@@ -27,10 +27,6 @@ impl Table {
     /// What should have been looked at by the time `by`, longest due first, with the time when it was or will be due.
     ///
     /// The index is only eventually right; whoever acts on it makes sure by a conditional write.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn due(&self, by: Timestamp, limit: i32) -> Result<Vec<(Timestamp, SessionId, Due)>> {
         let request = self.client.query().table_name(&self.name).index_name("due").limit(limit);
         let mut pages = request
@@ -69,10 +65,6 @@ impl Due {
 
 impl Table {
     /// Makes something due at `then` that was due at `seen`, unless somebody has moved it meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn look_later(&self, id: &SessionId, what: Due, seen: Timestamp, then: Timestamp) -> Result<()> {
         let change = Change {
             expression: "SET due_at = :then",
@@ -83,10 +75,6 @@ impl Table {
     }
 
     /// On which platform the bots of these sessions live; a session that is gone, or cannot be read, is left out.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn platforms(&self, ids: &[SessionId]) -> Result<HashMap<SessionId, Platform>> {
         let sessions = self.sessions(ids).await?.into_iter();
         let read = sessions.filter_map(|item| serde_dynamo::from_item::<_, OnPlatform>(item).ok());
@@ -94,10 +82,6 @@ impl Table {
     }
 
     /// Those of these sessions that this version cannot read.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn unreadable(&self, ids: &[SessionId]) -> Result<Vec<SessionId>> {
         let sessions = self.sessions(ids).await?.into_iter();
         let unreadable = sessions.filter(|item| serde_dynamo::from_item::<_, Session>(item.clone()).is_err());
@@ -128,10 +112,6 @@ pub struct Sweeps {
 
 impl Table {
     /// Begins a run of the sweep, unless another one is at work; `until` is when this one has ended even if it dies.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn begin_sweep(&self, holder: &str, now: Timestamp, until: Timestamp) -> Result<bool> {
         let change = Change {
             expression: "SET ran_at = :now, lease_holder = :holder, lease_until = :until",
@@ -142,10 +122,6 @@ impl Table {
     }
 
     /// Ends a run of the sweep.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn end_sweep(&self, holder: &str) -> Result<()> {
         let change = Change {
             expression: "REMOVE lease_holder, lease_until",
@@ -156,10 +132,6 @@ impl Table {
     }
 
     /// The last run of the sweep.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn sweeps(&self) -> Result<Option<Sweeps>> {
         self.get(&Key::sweep()).await
     }

@@ -19,10 +19,6 @@ const MOST_COMPARED: usize = 100;
 
 impl Table {
     /// How a lane fares in other sessions than this one; in a sample of them, those first that have been due for longest.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn how_others_fare(&self, id: &SessionId, lane: Lane, now: Timestamp) -> Result<Vec<Fares>> {
         let mut others: Vec<SessionId> = Vec::new();
         for (_, other, _) in self.due(now + OUTLOOK, MOST_ENTRIES).await? {

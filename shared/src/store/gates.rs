@@ -220,30 +220,18 @@ impl Limits {
 
 impl Table {
     /// What is known of every vendor.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn vendor_states(&self) -> Result<Vec<VendorState>> {
         let items = self.query(GATES, "GATE#").await?;
         Ok(items.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>()?)
     }
 
     /// What is known of a vendor.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn vendor_state(&self, vendor: &str) -> Result<VendorState> {
         let known: Option<VendorState> = self.get(&Key::gate(vendor)).await?;
         Ok(known.unwrap_or_else(|| VendorState { vendor: vendor.to_owned(), ..VendorState::default() }))
     }
 
     /// Replaces a vendor's limits, unless they have changed since `seen`, a version of them.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn put_limits(&self, vendor: &str, limits: &Limits, seen: u64) -> Result<bool> {
         let opens_at = limits.closed.map_or(Timestamp::from_unix_millis(0), |closure| closure.until);
         let change = Change {
@@ -262,10 +250,6 @@ impl Table {
     }
 
     /// Notes how a vendor fails, or that it does no longer, unless something later is noted.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn note_trouble(&self, vendor: &str, trouble: &Trouble) -> Result<()> {
         let change = Change {
             expression: "SET vendor = :vendor, trouble = :trouble, trouble_at = :at, \
@@ -282,10 +266,6 @@ impl Table {
     }
 
     /// Notes that versions of the secret which were stored before `since` are recalled.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn recall_secrets(&self, vendor: &str, since: Timestamp) -> Result<()> {
         let change = Change {
             expression: "SET vendor = :vendor, secret_since = :since, opens_at = if_not_exists(opens_at, :never)",
@@ -300,10 +280,6 @@ impl Table {
     }
 
     /// Lifts every limit of a vendor, for all processes; answers with those that were in force.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn reopen(&self, vendor: &str, now: Timestamp) -> Result<Vec<(Option<String>, Closure)>> {
         loop {
             let state = self.vendor_state(vendor).await?;

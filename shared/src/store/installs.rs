@@ -7,29 +7,17 @@ use crate::model::session::Install;
 
 impl Table {
     /// Records a registered install.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn put_install(&self, install: &Install) -> Result<()> {
         self.put(&Key::install(&install.install_id), "install", install).await
     }
 
     /// Every install that has registered and not left.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn installs(&self) -> Result<Vec<Install>> {
         let items = self.query(INSTALLS, "INSTALL#").await?;
         Ok(items.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>()?)
     }
 
     /// Forgets an install and tells how many are left.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn remove_install(&self, id: &InstallId) -> Result<usize> {
         self.delete("table remove_install", &Key::install(id)).await?;
         Ok(self.query(INSTALLS, "INSTALL#").await?.len())

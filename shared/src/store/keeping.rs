@@ -20,9 +20,7 @@ pub const KEPT_AGAIN_AFTER: Duration = Duration::from_secs(20 * 3_600);
 impl Table {
     /// Lets nothing that belongs to an open session expire before `until`.
     ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error). Safe to repeat.
+    /// Safe to repeat.
     pub async fn keep(&self, session: &Session, now: Timestamp, until: Timestamp) -> Result<()> {
         let until = number(until.unix_seconds());
         let records = self.keys_of(&session.session_id).await?.into_iter().chain([Key::told(&session.user_id)]);
@@ -48,9 +46,7 @@ impl Table {
     /// The partition is read until it is empty: what somebody else accepts meanwhile is left to the lease's holder, and the lane's
     /// record, which would make it due, is removed here.
     ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error). Safe to repeat.
+    /// Safe to repeat.
     pub async fn bury(&self, id: &SessionId) -> Result<()> {
         loop {
             let keys = self.keys_of(id).await?;

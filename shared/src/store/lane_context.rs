@@ -83,19 +83,11 @@ const MOST_RECEIPTS: usize = 25;
 
 impl Table {
     /// Reads a lane's record, its session, what is known of vendors, and a user.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn lane_context(&self, wanted: LaneQuery<'_>) -> Result<LaneContext> {
         Ok(self.lane_context_and(None, wanted).await?.1)
     }
 
     /// Those of `source_ids` that a lane has accepted before, in as few calls as that takes.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn receipts(
         &self,
         id: &SessionId,
@@ -116,19 +108,11 @@ impl Table {
     }
 
     /// How a lane is at this moment.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn occupancy(&self, id: &SessionId, lane: Lane) -> Result<Occupancy> {
         self.get_item(&Key::lane(id, lane)).await?.map_or(Ok(Occupancy::Idle { arrivals: 0 }), occupancy_of)
     }
 
     /// Finds the session of a Botpress conversation, and looks around in the one that is taken for it.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn find_by_conversation_and_look(
         &self,
         id: &ConversationId,
@@ -141,10 +125,6 @@ impl Table {
     }
 
     /// Finds the latest session of a LiveChat chat, and looks around in the one that is taken for it.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn find_by_chat_and_look(
         &self,
         id: &ChatId,

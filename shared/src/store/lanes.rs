@@ -92,10 +92,6 @@ impl Table {
     /// Puts an item into its lane once, and takes the lane's lease if it is free.
     ///
     /// Where the lane still is as idle as it was `found`, whoever puts the item there knows all that waits.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn accept<T: Serialize + Clone>(
         &self,
         arrival: &Arrival<'_, T>,
@@ -112,10 +108,6 @@ impl Table {
 
     /// Puts an item into its lane once, and takes no lease: from `not_before` on, whoever looks there first delivers it. Tells
     /// whether it is new.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn accept_for<T: Serialize + Clone>(
         &self,
         not_before: Timestamp,
@@ -192,10 +184,6 @@ impl Table {
     }
 
     /// Takes the lease of a lane that has something waiting, if it is free.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn take_lease(&self, id: &SessionId, lane: Lane, lease: &Lease, now: Timestamp) -> Result<bool> {
         let change = Change {
             expression: "SET interrupted_holder = if_not_exists(lease_holder, :nobody), \
@@ -213,10 +201,6 @@ impl Table {
     }
 
     /// Reads a lane and everything that waits in it.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn lane<T: DeserializeOwned>(&self, id: &SessionId, lane: Lane) -> Result<Contents<T>> {
         let key = Key::lane(id, lane);
         let items = self.query(&key.pk, &key.sk).await?;
@@ -254,10 +238,6 @@ impl Table {
 
     /// Parks an item that this version cannot read, as it is, so that what is behind it can be delivered; `false` when somebody else
     /// has taken the lane.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn park_unread(
         &self,
         (id, user_id): (&SessionId, &UserId),
@@ -302,10 +282,6 @@ impl Table {
     }
 
     /// When the oldest item of a lane was written; nothing if none waits. Reads keys alone, whatever is in the item.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn oldest_waiting(&self, id: &SessionId, lane: Lane) -> Result<Option<Timestamp>> {
         let key = Key::lane(id, lane);
         let request = self.client.query().table_name(&self.name).limit(1).projection_expression("sk");
@@ -326,20 +302,12 @@ impl Table {
     }
 
     /// When something last arrived in a lane.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn last_arrival(&self, id: &SessionId, lane: Lane) -> Result<Option<Timestamp>> {
         let record: Option<LaneRecord> = self.get(&Key::lane(id, lane)).await?;
         Ok(record.and_then(|record| record.arrived_at))
     }
 
     /// When anybody in a session last said anything, as far as it has arrived; what the user says counts when it is accepted.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn last_words_at(&self, id: &SessionId) -> Result<Option<Timestamp>> {
         let (to_agent, to_bot) = (Key::lane(id, Lane::ToAgent), Key::lane(id, Lane::ToBot));
         let mut last = None;
@@ -353,10 +321,6 @@ impl Table {
     }
 
     /// Lets the record of a lane go that a stray item has made after the end of its session.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn expire_lane(&self, id: &SessionId, lane: Lane, expires_at: Timestamp) -> Result<()> {
         let change = Change {
             expression: "SET expires_at = :expires",
@@ -370,10 +334,6 @@ impl Table {
     ///
     /// As long as no more items have arrived than are `known`, the caller knows what comes next, and after the last item the lease is
     /// given back in the same write.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn complete<T: Serialize>(&self, done: &Done<'_, T>, lease: &Lease, known: Known) -> Result<Completed> {
         let (expression, completed) = match (known.is_last, done.served_by) {
             (true, None) => (GO_ON_AND_RELEASE, Completed::Released),
@@ -459,10 +419,6 @@ impl Table {
     }
 
     /// Gives the lease of an empty lane back; tells whether it still was ours and nothing has arrived meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn release(&self, id: &SessionId, lane: Lane, lease: &Lease, arrivals: u64) -> Result<bool> {
         let change = Change {
             expression: RELEASE,
@@ -475,10 +431,6 @@ impl Table {
     /// Gives the lease back with items still waiting: nobody delivers before `not_before`, then the sweep looks here.
     ///
     /// `failed` says how a vendor has just failed on the first of them, if one has.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn postpone(
         &self,
         id: &SessionId,
@@ -501,10 +453,6 @@ impl Table {
     }
 
     /// Notes that a lane's last holder died, so that whatever waits may have been delivered already, or may be until `in_doubt_until`.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn note_interruption<T>(
         &self,
         id: &SessionId,
@@ -531,10 +479,6 @@ impl Table {
     }
 
     /// Notes a failed attempt on an item that stays at the head of its lane.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn note_attempt<T>(&self, id: &SessionId, lane: Lane, item: &Waiting<T>, failing: Failing) -> Result<()> {
         let change = Change {
             expression: "SET attempts = :attempts, outcome_unknown = :unknown, in_doubt_until = :doubt, \

@@ -114,6 +114,11 @@ type Item = HashMap<String, AttributeValue>;
 const MOST_READ_AT_ONCE: usize = 100;
 
 /// The stack's only table.
+///
+/// # Errors
+///
+/// Every verb that reaches DynamoDB fails with [`Error`]: [`Error::Unavailable`] if it has not answered or has refused, and
+/// [`Error::Malformed`] if an item cannot be read.
 #[derive(Clone, Debug)]
 pub struct Table {
     client: Client,

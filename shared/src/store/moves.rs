@@ -20,9 +20,7 @@ impl Table {
     ///
     /// The old conversation leads to the session as long as there is one, marked as left. Nobody is announced in the new one yet.
     ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error). `None` means that the session has ended or moved meanwhile.
+    /// `None` means that the session has ended or moved meanwhile.
     pub async fn move_session<T: Serialize + Clone>(
         &self,
         session: &Session,
@@ -63,7 +61,7 @@ impl Table {
 fn moved(session: &Session, from: &ConversationId, to: &ConversationId, now: Timestamp) -> Result<Change> {
     Ok(Change {
         expression: "SET conversation_id = :to, active_at = :now, moves = :moves, left_conversations = :left \
-                     REMOVE agent_told, earlier_agents",
+                     REMOVE announced_agent, earlier_agents",
         condition: "session_state = :active AND conversation_id = :from",
         values: vec![
             (":to", text(to)),

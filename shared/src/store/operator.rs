@@ -113,10 +113,6 @@ const SUMMARY: &[&str] = &[
 
 impl Table {
     /// Every session that is not over, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn open_sessions(&self, seen: Seen<'_>) -> Result<Vec<Session>> {
         let mut sessions: Vec<Session> = Vec::new();
         for item in self.scan(&[Filter::Is("entity", "session")], &[], seen).await? {
@@ -128,10 +124,6 @@ impl Table {
     }
 
     /// The Botcopy bots whose users have had a session.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn botcopy_bots(&self, seen: Seen<'_>) -> Result<BTreeMap<BotcopyBotId, Timestamp>> {
         let wanted = ["platform.botcopy.bot_id", "started_at"];
         let items = self.scan(&[Filter::Is("entity", "session")], &wanted, seen).await?;
@@ -149,10 +141,6 @@ impl Table {
     }
 
     /// Every lane in which something waits, with the time of its oldest item; the oldest first.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn waiting_since(&self, seen: Seen<'_>) -> Result<Vec<(SessionId, Lane, Timestamp)>> {
         let items = self.scan(&[Filter::Begins("sk", "LANE#")], &["pk", "sk"], seen).await?;
         let mut oldest: BTreeMap<(String, String), Timestamp> = BTreeMap::new();
@@ -181,10 +169,6 @@ impl Table {
     }
 
     /// Everything that is parked, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn parked(&self, now: Timestamp, seen: Seen<'_>) -> Result<Vec<Parked>> {
         let items = self.scan(&[Filter::Is("entity", "parked")], SUMMARY, seen).await?;
         let kept = items.iter().filter(|item| !has_expired(item, now));
@@ -194,20 +178,12 @@ impl Table {
     }
 
     /// What is parked of one session.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn parked_of(&self, id: &SessionId) -> Result<Vec<Parked>> {
         let items = self.query(&Key::session(id).pk, "PARKED#").await?;
         Ok(items.iter().filter_map(read_parked).collect())
     }
 
     /// Everything that a session has accepted, in order of its acceptance.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn life(&self, id: &SessionId) -> Result<Vec<LifeEvent>> {
         let mut events: BTreeMap<(String, String), LifeEvent> = BTreeMap::new();
         for item in self.partition(&Key::session(id).pk).await? {
@@ -231,10 +207,6 @@ impl Table {
     }
 
     /// The sessions that an id of any kind belongs to.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn find_sessions(&self, id: &str, seen: Seen<'_>) -> Result<BTreeSet<SessionId>> {
         let (event, message, part_of) = (format!("event:{id}"), format!("message:{id}"), format!("message:{id}#"));
         let (corrected, deleted, part_of_said) =
@@ -259,10 +231,6 @@ impl Table {
     }
 
     /// Puts a parked item back into its lane, due at once; `false` when it is not parked any more.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn unpark(&self, parked: &Parked, now: Timestamp, expires_at: Timestamp) -> Result<bool> {
         let Parked { session_id, lane, position, .. } = parked;
         let key = Key::parked(session_id, *lane, position);
@@ -301,20 +269,12 @@ impl Table {
     }
 
     /// Throws a parked item away; `false` when it is not parked any more.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn discard(&self, parked: &Parked) -> Result<bool> {
         let key = Key::parked(&parked.session_id, parked.lane, &parked.position);
         Ok(self.transaction().take(&key)?.commit("table discard", self.tries()).await?.is_done())
     }
 
     /// What became of one item.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn outcome(&self, parked: &Parked) -> Result<Option<Outcome>> {
         let key = Key::trail(&parked.session_id, parked.lane, &parked.position.source_id);
         let item = self.get_item(&key).await?;
@@ -322,10 +282,6 @@ impl Table {
     }
 
     /// The sessions of an end user.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn sessions_of(&self, user_id: &UserId, seen: Seen<'_>) -> Result<Vec<Session>> {
         let items = self.scan(&[Filter::Is("user_id", user_id.as_str())], &[], seen).await?;
         let sessions = items.into_iter().filter(|item| part(item, "entity") == Some("session"));
@@ -337,9 +293,7 @@ impl Table {
     ///
     /// Whose an expired record was cannot be told once its session has gone; so all expired records of sessions go, too.
     ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error). Safe to repeat.
+    /// Safe to repeat.
     pub async fn erase(
         &self,
         user_id: &UserId,
@@ -379,10 +333,6 @@ impl Table {
     /// Where one of these words stands, in whatever attribute; the proof of an erasure.
     ///
     /// The table is read page by page, and of a page nothing is kept but where a word was found.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn mentions(&self, words: &BTreeSet<String>, seen: Seen<'_>) -> Result<Vec<Kept>> {
         let mut kept: BTreeMap<(String, String), usize> = BTreeMap::new();
         let mut pages = self.pages(&[], &[]);

@@ -10,10 +10,6 @@ use crate::model::lane::{Lane, Position};
 
 impl Table {
     /// Replaces the content of a waiting item by one that says how far its delivery is; what has left its lane stays gone.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn note_progress<T: Serialize>(
         &self,
         id: &SessionId,

@@ -21,19 +21,11 @@ pub struct Rating {
 
 impl Table {
     /// How far the rating of a session is.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn rating(&self, id: &SessionId) -> Result<Rating> {
         Ok(self.get(&Key::session(id)).await?.unwrap_or_default())
     }
 
     /// Takes the rating of a session for one call; `false` means that it is rated, gone, or another call has it.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn take_rating(&self, id: &SessionId, now: Timestamp, until: Timestamp) -> Result<bool> {
         let change = Change {
             expression: "SET rating_until = :until",
@@ -45,10 +37,6 @@ impl Table {
     }
 
     /// Notes that LiveChat has taken a session's rating.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn note_rated(&self, id: &SessionId, now: Timestamp) -> Result<()> {
         let change = Change {
             expression: "SET rated_at = :now",
@@ -59,10 +47,6 @@ impl Table {
     }
 
     /// Gives a session's rating back: LiveChat has not taken it.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn give_rating_back(&self, id: &SessionId) -> Result<()> {
         let change =
             Change { expression: "REMOVE rating_until", condition: "attribute_exists(pk)", values: Vec::new() };

@@ -1,4 +1,4 @@
-//! Trails: what is known of an item after it has left its lane.
+//! Receipts: what is known of an item after it has left its lane.
 
 use super::keys::Key;
 use super::transaction::Change;
@@ -9,19 +9,11 @@ use crate::model::lane::{Lane, Receipt};
 
 impl Table {
     /// Reads what is known of the item with this source id.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn trail(&self, id: &SessionId, lane: Lane, source_id: &str, now: Timestamp) -> Result<Option<Receipt>> {
         self.get_unexpired(&Key::trail(id, lane, source_id), now).await
     }
 
     /// Counts one more change of an item that is looked into: whatever is reported from now on is another one.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn count_change(&self, id: &SessionId, lane: Lane, source_id: &str) -> Result<()> {
         let change = Change {
             expression: "ADD changes_seen :one",
@@ -33,10 +25,6 @@ impl Table {
     }
 
     /// Notes which version of an item the other side has been told.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn note_revision(&self, id: &SessionId, lane: Lane, source_id: &str, revision: &str) -> Result<()> {
         let change = Change {
             expression: "SET revision = :revision",

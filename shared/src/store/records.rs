@@ -115,7 +115,7 @@ impl Record {
         let since_start = |at: Timestamp| milliseconds(at, session.started_at);
         let read = ending.disposition.as_ref();
         let never_active = session.active_at.is_none();
-        let told = session.earlier_agents.iter().chain(&session.agent_told);
+        let told = session.earlier_agents.iter().chain(&session.announced_agent);
         Self {
             session_id: session.session_id.clone(),
             user_id: session.user_id.clone(),
@@ -159,10 +159,6 @@ pub struct DayOfRecords {
 
 impl Table {
     /// How often each side of a session has said something.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn said(&self, id: &SessionId) -> Result<Said> {
         let (to_agent, to_bot) = (Key::lane(id, Lane::ToAgent), Key::lane(id, Lane::ToBot));
         let mut said = Said::default();
@@ -175,19 +171,11 @@ impl Table {
     }
 
     /// The record of a session that is over.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn record(&self, session: &Session, now: Timestamp) -> Result<Option<Record>> {
         self.get_unexpired(&Key::record(session.started_at, &session.session_id), now).await
     }
 
     /// The records of the sessions that started on the day of `day` (UTC), by one query.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn records_of_day(&self, day: Timestamp, now: Timestamp) -> Result<DayOfRecords> {
         let request = self.client.query().table_name(&self.name);
         let mut pages = request

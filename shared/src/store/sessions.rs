@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::ids::{ChatId, ConversationId, SessionId};
 use crate::model::call::{FirstAnswer, SignedCall};
 use crate::model::lane::Lane;
-use crate::model::session::{AgentTold, ChatPointer, Claim, ConversationPointer, Session, State, Thread};
+use crate::model::session::{AnnouncedAgent, ChatPointer, Claim, ConversationPointer, Session, State, Thread};
 
 /// A session as it is first written: due for the sweep as soon as its claimant has gone silent.
 #[derive(Serialize)]
@@ -30,19 +30,11 @@ impl<'a> Claimed<'a> {
 
 impl Table {
     /// Reads a session.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn session(&self, id: &SessionId) -> Result<Option<Session>> {
         self.get(&Key::session(id)).await
     }
 
     /// Finds the session of a Botpress conversation.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn find_by_conversation(
         &self,
         id: &ConversationId,
@@ -52,19 +44,11 @@ impl Table {
     }
 
     /// Finds the latest session of a LiveChat chat; none means that the chat is not ours.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn find_by_chat(&self, id: &ChatId) -> Result<Option<ChatPointer>> {
         self.get(&Key::chat(id)).await
     }
 
     /// Makes `session` the user's session, unless the user is no longer in the one named `previous`.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn claim_start(&self, session: &Session, previous: Option<&SessionId>) -> Result<bool> {
         let mut values =
             vec![(":id", text(&session.user_id)), (":entity", text("user")), (":session", text(&session.session_id))];
@@ -96,10 +80,6 @@ impl Table {
     }
 
     /// Takes a start over from a claimant that went silent; `claim` replaces the claim seen in `session`.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn take_over_start(&self, session: &Session, claim: &Claim) -> Result<bool> {
         let change = Change {
             expression: "SET claim = :claim, due_at = :until",
@@ -117,9 +97,7 @@ impl Table {
 
     /// Records the session's thread, from when on LiveChat's webhooks find the session.
     ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error). `false` means that the claim was lost.
+    /// `false` means that the claim was lost.
     pub async fn open_thread(&self, session: &Session, thread: &Thread, pointer: &ChatPointer) -> Result<bool> {
         let session_change = Change {
             expression: "SET thread = :thread",
@@ -149,9 +127,7 @@ impl Table {
 
     /// Finishes a start: from now on messages flow.
     ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error). `false` means that the claim was lost.
+    /// `false` means that the claim was lost.
     pub async fn activate(
         &self,
         session: &Session,
@@ -187,10 +163,6 @@ impl Table {
     }
 
     /// Takes the turn to read an active session's thread, unless somebody else has; `next` is when it is due again.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn take_read(&self, id: &SessionId, now: Timestamp, next: Timestamp, silent_reads: u32) -> Result<bool> {
         let change = Change {
             expression: "SET due_at = :next, silent_reads = :reads REMOVE must_read",
@@ -206,10 +178,6 @@ impl Table {
     }
 
     /// Makes an active session's thread due to be read at `due_at`, whatever will have arrived lately.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn hasten_read(&self, id: &SessionId, due_at: Timestamp) -> Result<()> {
         let change = Change {
             expression: "SET due_at = :then, must_read = :yes",
@@ -221,10 +189,6 @@ impl Table {
     }
 
     /// Notes up to which number a reading has seen to the events of a session's thread.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn note_read(&self, id: &SessionId, up_to: u64) -> Result<()> {
         let change = Change {
             expression: "SET read_up_to = :number",
@@ -236,12 +200,10 @@ impl Table {
 
     /// Records which agents the bot of `session` has been told of; `before` is the one it was told of last before that.
     ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error). `false` means that the bot has been told of another one meanwhile.
-    pub async fn put_announced(&self, session: &Session, before: Option<&AgentTold>) -> Result<bool> {
+    /// `false` means that the bot has been told of another one meanwhile.
+    pub async fn put_announced(&self, session: &Session, before: Option<&AnnouncedAgent>) -> Result<bool> {
         let mut values = vec![
-            (":agent", value(&session.agent_told)?),
+            (":agent", value(&session.announced_agent)?),
             (":earlier", value(&session.earlier_agents)?),
             (":count", number(session.announcements)),
             (":first", value(&session.assigned_at)?),
@@ -260,10 +222,6 @@ impl Table {
     }
 
     /// Records when the bot's pause began anew.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn put_paused_at(&self, id: &SessionId, paused_at: Timestamp) -> Result<()> {
         let change = Change {
             expression: "SET paused_at = :at",
@@ -276,9 +234,7 @@ impl Table {
 
     /// Marks a session that one side has ended.
     ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error). `false` means that it was ending, or over, already.
+    /// `false` means that it was ending, or over, already.
     pub async fn begin_closing(&self, id: &SessionId) -> Result<bool> {
         let change = Change {
             expression: "SET session_state = :closing REMOVE opening, due_shard, due_at",
@@ -295,9 +251,7 @@ impl Table {
     /// Marks a start that has failed, so that nobody can take it over any more; `failure` is the sentence for those who
     /// wait for it. It stays due for the sweep until it is closed.
     ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error). `false` means that the claim was lost: the start is somebody else's.
+    /// `false` means that the claim was lost: the start is somebody else's.
     pub async fn begin_undoing(
         &self,
         session: &Session,
@@ -321,10 +275,6 @@ impl Table {
     }
 
     /// Notes that the bot knows of a session's end.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn note_bot_told(&self, id: &SessionId) -> Result<()> {
         let change = Change {
             expression: "SET bot_told = :told",
@@ -338,10 +288,6 @@ impl Table {
     /// back. It leaves its `record`, in the same write. A session that was erased stays erased.
     ///
     /// `false` means that it was over before, or is forgotten, and nothing was written.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn close(&self, session: &Session, record: &Record, expires_at: Timestamp) -> Result<bool> {
         let id = &session.session_id;
         let expires = (":expires", number(expires_at.unix_seconds()));

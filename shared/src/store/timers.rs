@@ -17,19 +17,11 @@ struct TimerRecord {
 
 impl Table {
     /// Sets a timer, again if need be.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn set_timer(&self, id: &SessionId, timer: Timer, due_at: Timestamp) -> Result<()> {
         self.put(&Key::timer(id, timer), "timer", &TimerRecord { due_shard: DUE_SHARD, due_at }).await
     }
 
     /// Takes the turn to act on a timer that is due, unless somebody else has; `next` is when it is due again.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn take_timer(&self, id: &SessionId, timer: Timer, now: Timestamp, next: Timestamp) -> Result<bool> {
         let change = Change {
             expression: "SET due_at = :next",
@@ -40,10 +32,6 @@ impl Table {
     }
 
     /// Stops a timer.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn stop_timer(&self, id: &SessionId, timer: Timer) -> Result<()> {
         self.delete("table stop_timer", &Key::timer(id, timer)).await
     }

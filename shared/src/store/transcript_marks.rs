@@ -15,20 +15,12 @@ struct Told {
 
 impl Table {
     /// The fingerprints of what agents know, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn told(&self, id: &UserId, now: Timestamp) -> Result<Vec<String>> {
         let told: Option<Told> = self.get_unexpired(&Key::told(id), now).await?;
         Ok(told.map(|told| told.fingerprints).unwrap_or_default())
     }
 
     /// Replaces the fingerprints of what agents know.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn put_told(&self, id: &UserId, fingerprints: Vec<String>, expires_at: Timestamp) -> Result<()> {
         let told = Told { fingerprints, expires_at: expires_at.unix_seconds() };
         self.put(&Key::told(id), "told", &told).await

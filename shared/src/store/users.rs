@@ -12,19 +12,11 @@ use crate::model::user::{Customer, Introduction, Profile, User};
 
 impl Table {
     /// Reads an end user.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn user(&self, id: &UserId) -> Result<Option<User>> {
         self.get(&Key::user(id)).await
     }
 
     /// Records how agents shall see the user, creating the user if need be; one who is in no session goes at `expires_at`.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn put_profile(&self, id: &UserId, profile: &Profile, expires_at: Timestamp) -> Result<()> {
         let expires = (":expires", number(expires_at.unix_seconds()));
         loop {
@@ -42,10 +34,6 @@ impl Table {
     }
 
     /// Counts one more user of the bot behind this one.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn count_upstream_user(&self, id: &UserId) -> Result<()> {
         let expression = "SET user_id = :id, entity = :entity ADD upstream_users :new";
         self.change_user(id, expression, "", number(1), None).await?;
@@ -54,10 +42,6 @@ impl Table {
 
     /// Records who was made for a call of `createUser`, unless one with the same input came less than `window` before: then
     /// that counts.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn first_asked(&self, digest: &str, asked: Utterance, window: Duration) -> Result<Utterance> {
         let key = Key::asked(digest);
         loop {
@@ -83,10 +67,6 @@ impl Table {
     }
 
     /// Records until when a call may close the open thread of the user's chat.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn put_closing_until(&self, id: &UserId, until: Timestamp) -> Result<()> {
         let expression = "SET user_id = :id, entity = :entity, closing_until = :new";
         self.change_user(id, expression, "attribute_exists(pk)", text(until), None).await?;
@@ -94,10 +74,6 @@ impl Table {
     }
 
     /// Records what LiveChat has been told about the user.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn put_profile_sent(&self, id: &UserId, told: &Introduction) -> Result<()> {
         let expression = "SET user_id = :id, entity = :entity, profile_sent = :new";
         self.change_user(id, expression, "attribute_exists(pk)", value(told)?, None).await?;
@@ -106,10 +82,6 @@ impl Table {
 
     /// Stores a new or renewed customer unless somebody else has replaced `known` meanwhile; tells which one counts. What belonged to
     /// another customer is forgotten with them: their chat, and what LiveChat was told of them. A user who was erased stays erased.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn put_customer(&self, id: &UserId, known: Option<&Customer>, new: Customer) -> Result<Customer> {
         let condition = match known {
             None => "attribute_exists(pk) AND attribute_not_exists(customer)",

@@ -25,10 +25,6 @@ struct LastHeard {
 impl Table {
     /// Records that a user said something, unless it is the repeat of what they said last: the same, less than `window` before, and
     /// not answered yet. Then that counts.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn dedup_utterance(
         &self,
         user_id: &UserId,
@@ -63,10 +59,6 @@ impl Table {
     }
 
     /// Records that what was heard as `source_id` is being answered: whoever says the same from now on says it again.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn note_answered(&self, user_id: &UserId, source_id: &str, now: Timestamp) -> Result<()> {
         let change = Change {
             expression: "SET answered_at = :now",
@@ -78,20 +70,12 @@ impl Table {
     }
 
     /// What a user said last, if it was this.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn heard(&self, user_id: &UserId, digest: &str) -> Result<Option<Utterance>> {
         let last: Option<LastHeard> = self.get(&Key::heard(user_id)).await?;
         Ok(last.filter(|last| last.said_digest == digest).map(|last| last.heard))
     }
 
     /// When a user last said anything in a session.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn last_heard_at(&self, user_id: &UserId) -> Result<Option<Timestamp>> {
         let last: Option<LastHeard> = self.get(&Key::heard(user_id)).await?;
         Ok(last.map(|last| last.heard.heard_at))

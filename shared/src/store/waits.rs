@@ -21,10 +21,6 @@ struct Wait {
 
 impl Table {
     /// Notes a time to assignment, which counts for `counts_for`; one small write without a condition.
-    ///
-    /// # Errors
-    ///
-    /// As all writes: see [`Error`](super::Error).
     pub async fn put_wait(
         &self,
         group_id: GroupId,
@@ -39,10 +35,6 @@ impl Table {
     }
 
     /// The times to assignment of the last `within`, in no order.
-    ///
-    /// # Errors
-    ///
-    /// As all reads: see [`Error`](super::Error).
     pub async fn waits(&self, group_id: GroupId, now: Timestamp, within: Duration) -> Result<Vec<Duration>> {
         let items = self.query(&Key::waits_of(group_id), "WAIT#").await?;
         let waits: Vec<Wait> = items.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>()?;

@@ -122,7 +122,7 @@ impl Handoff {
     /// What there is to say of the queue in which a session's thread waits.
     fn place_in_queue(&self, session: &Session, chat: &Chat) -> Option<(Position, ToBot)> {
         let thread = chat.thread.as_ref().filter(|thread| thread.active)?;
-        let queue = thread.queue.filter(|_| session.agent_told.is_none() && platform::tells_notices(session))?;
+        let queue = thread.queue.filter(|_| session.announced_agent.is_none() && platform::tells_notices(session))?;
         let text = self.words_for_user(session).waiting(queue.position, queue.wait)?.into();
         let position = Position { at: self.clock.now(), source_id: format!("waiting:{}", queue.position) };
         Some((position, ToBot::Notice { text }))

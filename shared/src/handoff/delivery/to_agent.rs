@@ -118,7 +118,7 @@ impl Content for ToAgent {
         may_have_arrived: bool,
     ) -> Result<()> {
         // Without an agent there is nobody in whose place the user could be told anything.
-        let (Self::Message { .. } | Self::Media(_), Some(agent)) = (&item.content, &session.agent_told) else {
+        let (Self::Message { .. } | Self::Media(_), Some(agent)) = (&item.content, &session.announced_agent) else {
             return Ok(());
         };
         let words = handoff.words_for_user(session);

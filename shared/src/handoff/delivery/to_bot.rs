@@ -111,9 +111,9 @@ impl Content for ToBot {
                 Box::pin(handoff.end_from_here(session, item, ResumeReason::UserSide, "superseded")).await
             }
             (_, State::Active) => {
-                let waited = session.agent_told.is_none();
+                let waited = session.announced_agent.is_none();
                 let delivered = Box::pin(handoff.carry_out(session, item)).await;
-                if waited && session.agent_told.is_some() {
+                if waited && session.announced_agent.is_some() {
                     Box::pin(handoff.note_wait(session)).await;
                 }
                 match delivered {
@@ -185,7 +185,7 @@ impl Handoff {
     ///
     /// A transfer has neither an id nor a time, so one that was reported late is told from a return by who is in the chat.
     async fn takes_part_anew(&self, session: &Session, agent_id: &AgentId, is_transfer: bool) -> Result<bool> {
-        let has_it_now = session.agent_told.as_ref().is_some_and(|told| told.agent_id == *agent_id);
+        let has_it_now = session.announced_agent.as_ref().is_some_and(|told| told.agent_id == *agent_id);
         match session.announced(agent_id) {
             None => Ok(true),
             Some(_) if has_it_now || !is_transfer => Ok(false),
@@ -284,7 +284,7 @@ impl Handoff {
     async fn tell_deletion(&self, session: &mut Session, item: &Waiting<ToBot>, of: &str) -> Result<Delivered> {
         let trail = self.table.trail(&session.session_id, ToBot::LANE, of, self.clock.now()).await?;
         let was_shown = trail.is_some_and(|trail| trail.outcome == Some(Outcome::Delivered));
-        let present = session.agent_told.as_ref().map(|agent| agent.agent_id.clone());
+        let present = session.announced_agent.as_ref().map(|agent| agent.agent_id.clone());
         let (Some(sentence), Some(agent_id), true) = (self.words_for_user(session).deletion(), present, was_shown)
         else {
             return Ok(Delivered::dropped());

@@ -12,7 +12,7 @@ use crate::handoff::delivery::platform;
 use crate::handoff::{Handoff, Result, lease_until};
 use crate::ids::{ConversationId, SessionId};
 use crate::model::lane::{Accepted, Position};
-use crate::model::session::{AgentTold, Session};
+use crate::model::session::{AnnouncedAgent, Session};
 use crate::telemetry;
 
 impl Handoff {
@@ -38,7 +38,7 @@ impl Handoff {
         };
         tracing::info!(session.id = %session.session_id, conversation.id = telemetry::id(&to),
             "a session has moved to a fresh conversation");
-        if let Some(agent) = &session.agent_told {
+        if let Some(agent) = &session.announced_agent {
             self.announce_in(&session, &to, agent).await;
         }
         if accepted == Accepted::WithLease {
@@ -53,7 +53,7 @@ impl Handoff {
     }
 
     /// Has the present agent announced in the fresh conversation; without that their next message presents them.
-    async fn announce_in(&self, session: &Session, to: &ConversationId, agent: &AgentTold) {
+    async fn announce_in(&self, session: &Session, to: &ConversationId, agent: &AnnouncedAgent) {
         let now = self.clock.now();
         let position = Position { at: now, source_id: format!("moved:{to}") };
         let agent_id = agent.agent_id.clone();

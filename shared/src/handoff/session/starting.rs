@@ -60,7 +60,7 @@ impl Handoff {
             active_at: None,
             moves: 0,
             left_conversations: Vec::new(),
-            agent_told: None,
+            announced_agent: None,
             earlier_agents: Vec::new(),
             assigned_at: None,
             announcements: 0,

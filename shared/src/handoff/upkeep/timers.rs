@@ -76,7 +76,7 @@ impl Handoff {
 
     /// Whether a person has taken the session, also one of whom no webhook told or the bot could not be told yet; or it is over.
     async fn has_agent(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
-        let is_announced = |session: &Session| session.agent_told.is_some() || session.announcements > 0;
+        let is_announced = |session: &Session| session.announced_agent.is_some() || session.announcements > 0;
         if is_announced(session) {
             return Ok(true);
         }

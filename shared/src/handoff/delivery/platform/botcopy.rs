@@ -14,7 +14,7 @@ use crate::handoff::vendors::credentials::call;
 use crate::handoff::{Handoff, Result};
 use crate::ids::{AgentId, BotcopyUserId, ConversationId};
 use crate::model::lane::Timer;
-use crate::model::session::{AgentTold, Channel, ResumeReason, Session};
+use crate::model::session::{AnnouncedAgent, Channel, ResumeReason, Session};
 use crate::redacted::Redacted;
 use crate::store;
 
@@ -60,14 +60,14 @@ pub(super) async fn tell(
 
 /// Renews the pause, unless the push that presented the agent, or a later one, has done so meanwhile.
 pub(super) async fn renew(handoff: &Handoff, session: &mut Session, channel: &Channel) -> Result<Delivered> {
-    if session.agent_told.is_some() && handoff.clock.now() < Renewed::of(handoff, session).due_at {
+    if session.announced_agent.is_some() && handoff.clock.now() < Renewed::of(handoff, session).due_at {
         return Ok(Delivered::dropped());
     }
     continue_session(handoff, session, channel).await
 }
 
 pub(super) async fn continue_session(handoff: &Handoff, session: &mut Session, channel: &Channel) -> Result<Delivered> {
-    let push = Push::Joined(handoff.shown(session, session.agent_told.as_ref()));
+    let push = Push::Joined(handoff.shown(session, session.announced_agent.as_ref()));
     handoff.push(session, channel, &push).await?;
     Ok(Delivered::without_id())
 }
@@ -86,10 +86,10 @@ pub(super) async fn announce(
     };
     let bridge::AgentProfile { name, picture_url } = found.unwrap_or_default();
     let announced_at = Some(handoff.clock.now());
-    let agent = AgentTold { agent_id: agent_id.clone(), user_id: None, name, picture_url, announced_at };
+    let agent = AnnouncedAgent { agent_id: agent_id.clone(), user_id: None, name, picture_url, announced_at };
     let shown = handoff.shown(session, Some(&agent));
     handoff.push(session, channel, &Push::Joined(shown)).await?;
-    let before = session.agent_told.clone();
+    let before = session.announced_agent.clone();
     session.announce(agent);
     note(session, handoff.table.put_announced(session, before.as_ref()).await.map(drop));
     Ok(())
@@ -139,7 +139,7 @@ impl Renewed {
 
 impl Handoff {
     /// How the widget shows an agent.
-    fn shown(&self, session: &Session, agent: Option<&AgentTold>) -> AgentProfile {
+    fn shown(&self, session: &Session, agent: Option<&AnnouncedAgent>) -> AgentProfile {
         let known = |text: Option<&Redacted>, otherwise: String| text.cloned().unwrap_or_else(|| otherwise.into());
         AgentProfile {
             name: known(agent.and_then(|agent| agent.name.as_ref()), self.words_for_user(session).unnamed_agent()),

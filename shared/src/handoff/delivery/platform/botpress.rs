@@ -14,7 +14,7 @@ use crate::handoff::{Error, Handoff, Result};
 use crate::http::Call;
 use crate::ids::{AgentId, ConversationId, UserId};
 use crate::model::lane::Waiting;
-use crate::model::session::{AgentTold, Install, Session, Thread};
+use crate::model::session::{AnnouncedAgent, Install, Session, Thread};
 use crate::model::user::{Profile, User};
 use crate::redacted::Redacted;
 
@@ -88,11 +88,13 @@ async fn speaker_anew(
     agent_id: &AgentId,
 ) -> Result<UserId> {
     let user_id = handoff.agent_user(session, install, agent_id, None).await?;
-    let told = session.agent_told.iter_mut().chain(&mut session.earlier_agents);
+    let told = session.announced_agent.iter_mut().chain(&mut session.earlier_agents);
     for agent in told.filter(|told| told.agent_id == *agent_id) {
         agent.user_id = Some(user_id.clone());
     }
-    if session.agent_told.is_some() && !handoff.table.put_announced(session, session.agent_told.as_ref()).await? {
+    if session.announced_agent.is_some()
+        && !handoff.table.put_announced(session, session.announced_agent.as_ref()).await?
+    {
         // The session was read before somebody else announced an agent: it has to be read again.
         return Err(Error::Busy);
     }
@@ -262,7 +264,7 @@ pub(super) async fn announce(
     let conversation_id = conversation_of(session)?;
     let user_id = handoff.agent_user(session, install, agent_id, profile).await?;
     let before = session.clone();
-    session.announce(AgentTold {
+    session.announce(AnnouncedAgent {
         agent_id: agent_id.clone(),
         user_id: Some(user_id.clone()),
         name: None,
@@ -271,14 +273,14 @@ pub(super) async fn announce(
     });
     // Noted first: the plugin repeats its announcement with every event, and nobody can look an event up. After a
     // crash or a lost answer the agent's next message presents them all the same.
-    if !handoff.table.put_announced(session, before.agent_told.as_ref()).await? {
+    if !handoff.table.put_announced(session, before.announced_agent.as_ref()).await? {
         // The session was read before somebody else announced an agent: it has to be read again.
         return Err(Error::Busy);
     }
     let payload = json!({ "conversationId": &conversation_id, "userId": user_id });
     match handoff.emit(install, "hitlAssigned", payload).await {
         Err(error) if !error.outcome_unknown() => {
-            handoff.table.put_announced(&before, session.agent_told.as_ref()).await?;
+            handoff.table.put_announced(&before, session.announced_agent.as_ref()).await?;
             *session = before;
             if matches!(&error, Error::Botpress(error) if error.is_gone()) {
                 handoff.require_conversation(install, &conversation_id).await?;

@@ -334,7 +334,7 @@ impl Handoff {
             let known = self.table.told(&session.user_id, self.clock.now()).await?;
             self.remember_told_in_session(&session.user_id, known, told).await;
             let position = Position { at: self.clock.now(), source_id: format!("continued:{}", fresh_holder()) };
-            match session.agent_told.is_some() {
+            match session.announced_agent.is_some() {
                 true => self.tell_bot(session, position, &ToBot::Continued, deadline + DELIVERY_TIME).await,
                 false => Ok(()),
             }

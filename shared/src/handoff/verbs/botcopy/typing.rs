@@ -70,7 +70,7 @@ impl Handoff {
     async fn show_typing(&self, session: &Session, around: LaneContext) -> Result<()> {
         let now = self.clock.now();
         let customer = around.user.and_then(|user| user.customer).filter(|customer| now < customer.expires_at);
-        let (Some(thread), Some(customer), Some(_)) = (&session.thread, customer, &session.agent_told) else {
+        let (Some(thread), Some(customer), Some(_)) = (&session.thread, customer, &session.announced_agent) else {
             return Ok(());
         };
         if session.state != State::Active || !self.peeks.take_turn(&session.user_id, now) {
