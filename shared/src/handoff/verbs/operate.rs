@@ -51,7 +51,7 @@ impl Handoff {
     ///
     /// # Errors
     ///
-    /// [`Error`](crate::handoff::Error) when the table failed; what a vendor says is in the answer.
+    /// [`Error`] when the table failed; what a vendor says is in the answer.
     pub async fn redrive(&self, parked: &Parked, deadline: Timestamp) -> Result<Redriven> {
         match self.table.session(&parked.session_id).await? {
             // A farewell to a conversation that the session has left is none of its own end.
@@ -81,7 +81,7 @@ impl Handoff {
     ///
     /// # Errors
     ///
-    /// [`Error`](crate::handoff::Error) when the end could not be made durable.
+    /// [`Error`] when the end could not be made durable.
     pub async fn close_session(&self, id: &SessionId, deadline: Timestamp) -> Result<Closed> {
         let Some(mut session) = self.table.session(id).await? else { return Ok(Closed::Unknown) };
         let ended = match session.state {
