@@ -54,7 +54,7 @@ struct Row {
     conversation_id: Option<String>,
     chat_id: Option<String>,
     thread_id: Option<String>,
-    announced_agent: bool,
+    agent_told: bool,
 }
 
 impl Row {
@@ -71,7 +71,7 @@ impl Row {
             conversation_id: session.conversation_id.as_ref().map(ToString::to_string),
             chat_id: thread.map(|thread| thread.chat_id.to_string()),
             thread_id: thread.map(|thread| thread.thread_id.to_string()),
-            announced_agent: session.announced_agent.is_some(),
+            agent_told: session.announced_agent.is_some(),
         }
     }
 }

@@ -61,7 +61,7 @@ impl Table {
 fn moved(session: &Session, from: &ConversationId, to: &ConversationId, now: Timestamp) -> Result<Change> {
     Ok(Change {
         expression: "SET conversation_id = :to, active_at = :now, moves = :moves, left_conversations = :left \
-                     REMOVE announced_agent, earlier_agents",
+                     REMOVE agent_told, earlier_agents",
         condition: "session_state = :active AND conversation_id = :from",
         values: vec![
             (":to", text(to)),
