@@ -1,5 +1,6 @@
 """What SAM makes of template.yaml."""
 
+import logging
 import os
 import re
 import sys
@@ -8,6 +9,9 @@ from pathlib import Path
 from samtranslator.public.exceptions import InvalidDocumentException
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
+
+# What SAM says of itself.
+logging.getLogger("samtranslator").setLevel(logging.ERROR)
 
 SOURCE = Path(__file__).resolve().parent.parent / "template.yaml"
 
@@ -38,5 +42,6 @@ def routes(template):
     for path, methods in template["Resources"]["Api"]["Properties"]["Body"]["paths"].items():
         for method, operation in methods.items():
             uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
-            found[method.upper(), path] = re.search(r"\$\{(\w+)\.Arn\}", uri)[1]
+            # By the alias: what calls a function without one skips the canary.
+            found[method.upper(), path] = re.search(r"\$\{(\w+)Aliaslive\}", uri)[1]
     return found

@@ -367,8 +367,8 @@ mod tests {
             Some((parameter, variable))
         });
         // The log, metrics and resources are the stack's own.
-        let is_own =
-            |(_, variable): &(&str, &str)| ["STACK_NAME", "RUST_LOG", "TABLE_NAME", "SECRET_ID"].contains(variable);
+        const OWN: [&str; 5] = ["STACK_NAME", "RUST_LOG", "MONITORING", "TABLE_NAME", "SECRET_ID"];
+        let is_own = |(_, variable): &(&str, &str)| OWN.contains(variable);
         let read: Vec<_> = variables.filter(|one| !is_own(one)).collect();
         assert!(read.len() > 10, "{read:?}");
         for one in &read {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::bridge::wording::{self, Defaults, Wordings};
 use crate::ids::{GroupId, IntegrationId, OrganizationId};
+use crate::metrics::Monitoring;
 use crate::{botcopy, botpress, livechat, media};
 
 /// Everything the functions are told by their environment; credentials are in [`Secrets`](crate::secrets::Secrets).
@@ -15,6 +16,8 @@ use crate::{botcopy, botpress, livechat, media};
 pub struct Config {
     /// `STACK_NAME`: by which name metrics tell this stack from others of the account (`livechat-hitl`).
     pub stack_name: String,
+    /// `MONITORING`: how much of what is measured becomes a metric of CloudWatch (`lean`).
+    pub monitoring: Monitoring,
     /// `TABLE_NAME`: the DynamoDB table.
     pub table_name: String,
     /// `SECRET_ID`: name or ARN of the Secrets Manager secret.
@@ -83,6 +86,7 @@ impl Config {
         let variables = Variables(lookup);
         Ok(Self {
             stack_name: variables.optional("STACK_NAME").unwrap_or_else(|| "livechat-hitl".to_owned()),
+            monitoring: monitoring(&variables)?,
             table_name: variables.required("TABLE_NAME", "the name of the DynamoDB table")?,
             secret_id: variables.required("SECRET_ID", "the name or ARN of the Secrets Manager secret")?,
             livechat: livechat_settings(&variables)?,
@@ -175,6 +179,14 @@ fn botcopy_settings<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> 
             )
         })?,
     })
+}
+
+fn monitoring<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> Result<Monitoring, Error> {
+    match variables.optional("MONITORING").as_deref() {
+        None | Some("lean") => Ok(Monitoring::Lean),
+        Some("full") => Ok(Monitoring::Full),
+        Some(_) => Err(Error::Malformed("MONITORING", "lean or full")),
+    }
 }
 
 fn order_pause<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> Result<Duration, Error> {
@@ -334,6 +346,7 @@ mod tests {
             ("ORDER_PAUSE_MS", "2001"),
             ("VERIFIED_EMAILS", "maybe"),
             ("ONLY_MY_CHATS", "true"),
+            ("MONITORING", "on"),
             ("BOTCOPY_TYPING", "yes"),
             ("BOTCOPY_SILENCE_HOURS", "0"),
             ("BOTCOPY_SILENCE_HOURS", "721"),

@@ -1,8 +1,9 @@
 //! Metrics in CloudWatch's embedded format: a line of the log that CloudWatch turns into data points.
 //!
-//! `{"_aws": {"Timestamp": 1778492460877, "CloudWatchMetrics": [{"Namespace": "LiveChatHitl", "Dimensions": [["Stack"],
-//! ["Stack", "Lane"]], "Metrics": [{"Name": "Delivered", "Unit": "Count"}]}]}, "Stack": "acme", "Lane": "to_bot",
-//! "Delivered": 1}`. Every value is also summed over its dimension, under `Stack` alone; alarms look at that.
+//! `{"_aws": {"Timestamp": 1778492460877, "CloudWatchMetrics": [{"Namespace": "LiveChatHitl", "Dimensions": [["Stack"]],
+//! "Metrics": [{"Name": "Delivered", "Unit": "Count"}]}]}, "Stack": "acme", "Lane": "to_bot",
+//! "Delivered": 1}`. CloudWatch keeps a series only of what [`Metric::is_series`] names, by `Stack` alone; everything is a field of the
+//! line, for Logs Insights.
 //!
 //! Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
@@ -61,11 +62,23 @@ pub enum Metric {
     Sweeps,
     /// Lanes, timers and sessions that a sweep could not work on, although it was their turn.
     Stuck,
+    /// What is wrong with the stack, as the sweep finds it: 0 is fine.
+    Health,
+}
+
+/// How much of what is measured CloudWatch keeps as series, each of which is charged for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Monitoring {
+    /// `lean`: the stack's health alone.
+    #[default]
+    Lean,
+    /// `full`: everything that an alarm or the dashboard shows.
+    Full,
 }
 
 impl Metric {
     /// All of them, for whoever holds documents against the code.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Accepted,
         Self::Delivered,
         Self::Dropped,
@@ -87,7 +100,32 @@ impl Metric {
         Self::OddFields,
         Self::Sweeps,
         Self::Stuck,
+        Self::Health,
     ];
+
+    /// Whether CloudWatch keeps a series of it; it is in the log in any case.
+    pub const fn is_series(self, monitoring: Monitoring) -> bool {
+        match (monitoring, self) {
+            (_, Self::Health) => true,
+            (Monitoring::Lean, _) => false,
+            (Monitoring::Full, metric) => matches!(
+                metric,
+                Self::Accepted
+                    | Self::Delivered
+                    | Self::Parked
+                    | Self::DeliveryDelay
+                    | Self::UndeliveredAge
+                    | Self::SessionsStarted
+                    | Self::StartsFailed
+                    | Self::SessionsEnded
+                    | Self::VendorErrors
+                    | Self::CredentialsRefused
+                    | Self::TurnedAway
+                    | Self::Sweeps
+                    | Self::Stuck
+            ),
+        }
+    }
 
     /// The name that CloudWatch shows.
     pub fn name(self) -> String {
@@ -147,14 +185,14 @@ pub struct Metrics(Sink);
 
 #[derive(Clone, Debug)]
 enum Sink {
-    Log { stack: String },
+    Log { stack: String, monitoring: Monitoring },
     Kept(Arc<Mutex<Vec<Recorded>>>),
 }
 
 impl Metrics {
     /// To the function's log, where CloudWatch finds them.
-    pub const fn to_log(stack: String) -> Self {
-        Self(Sink::Log { stack })
+    pub const fn to_log(stack: String, monitoring: Monitoring) -> Self {
+        Self(Sink::Log { stack, monitoring })
     }
 
     /// Into memory, where tests find them.
@@ -173,8 +211,8 @@ impl Metrics {
     /// Records values that belong together.
     pub(crate) fn record(&self, clock: &Clock, about: &About, values: &[(Metric, f64)]) {
         match &self.0 {
-            Sink::Log { stack } => {
-                let line = line(stack, clock.now(), about, values);
+            Sink::Log { stack, monitoring } => {
+                let line = line((stack, *monitoring), clock.now(), about, values);
                 // A log that cannot be written is no reason to fail.
                 let _ = writeln!(std::io::stdout().lock(), "{line}");
             }
@@ -191,17 +229,15 @@ impl Metrics {
     }
 }
 
-fn line(stack: &str, now: Timestamp, about: &About, values: &[(Metric, f64)]) -> Value {
-    let mut dimensions = vec![vec!["Stack"]];
+fn line((stack, monitoring): (&str, Monitoring), now: Timestamp, about: &About, values: &[(Metric, f64)]) -> Value {
     let mut members = Map::from_iter([("Stack".to_owned(), json!(stack))]);
-    if let Some((name, value)) = about.dimension() {
-        dimensions.push(vec!["Stack", name]);
-        members.insert(name.to_owned(), json!(value));
+    members.extend(about.dimension().map(|(name, value)| (name.to_owned(), json!(value))));
+    let series = values.iter().filter(|(metric, _)| metric.is_series(monitoring));
+    let series: Vec<_> = series.map(|(metric, _)| json!({ "Name": metric.name(), "Unit": metric.unit() })).collect();
+    if !series.is_empty() {
+        let directive = json!({ "Namespace": NAMESPACE, "Dimensions": [["Stack"]], "Metrics": series });
+        members.insert("_aws".to_owned(), json!({ "Timestamp": now.unix_millis(), "CloudWatchMetrics": [directive] }));
     }
-    let metrics: Vec<_> =
-        values.iter().map(|(metric, _)| json!({ "Name": metric.name(), "Unit": metric.unit() })).collect();
-    let directive = json!({ "Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": metrics });
-    members.insert("_aws".to_owned(), json!({ "Timestamp": now.unix_millis(), "CloudWatchMetrics": [directive] }));
     members.extend(values.iter().map(|(metric, value)| (metric.name(), json!(value))));
     Value::Object(members)
 }
@@ -212,18 +248,27 @@ mod tests {
 
     #[test]
     fn a_line_has_the_shape_that_cloudwatch_reads() {
-        let values = [(Metric::Delivered, 1.0), (Metric::DeliveryDelay, 45.5)];
+        let values = [(Metric::Delivered, 1.0), (Metric::Attempts, 2.0), (Metric::DeliveryDelay, 45.5)];
         let now = Timestamp::from_unix_millis(1_778_492_460_877);
-        let line = line("acme", now, &About::Lane("to_bot".to_owned()), &values);
+        let about = About::Lane("to_bot".to_owned());
         let directive = json!({
-            "Namespace": "LiveChatHitl", "Dimensions": [["Stack"], ["Stack", "Lane"]],
+            "Namespace": "LiveChatHitl", "Dimensions": [["Stack"]],
             "Metrics": [{"Name": "Delivered", "Unit": "Count"}, {"Name": "DeliveryDelay", "Unit": "Milliseconds"}],
         });
-        let expected = json!({
+        let mut expected = json!({
             "_aws": {"Timestamp": 1_778_492_460_877_i64, "CloudWatchMetrics": [directive]},
-            "Stack": "acme", "Lane": "to_bot", "Delivered": 1.0, "DeliveryDelay": 45.5,
+            "Stack": "acme", "Lane": "to_bot", "Delivered": 1.0, "Attempts": 2.0, "DeliveryDelay": 45.5,
         });
-        assert_eq!(line, expected);
+        assert_eq!(line(("acme", Monitoring::Full), now, &about, &values), expected);
+        expected.as_object_mut().unwrap().remove("_aws");
+        assert_eq!(line(("acme", Monitoring::Lean), now, &about, &values), expected, "the log alone has it");
+    }
+
+    #[test]
+    fn a_lean_stack_pays_for_one_series_and_a_full_one_for_fourteen_at_most() {
+        let series = |monitoring| Metric::ALL.into_iter().filter(move |metric| metric.is_series(monitoring));
+        assert_eq!(series(Monitoring::Lean).collect::<Vec<_>>(), [Metric::Health]);
+        assert!(series(Monitoring::Full).count() <= 14);
     }
 
     #[test]

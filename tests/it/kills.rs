@@ -11,7 +11,7 @@ use tests::scenario::{Flow, places};
 const NAMES: [(&str, &str); 3] = [("\"table ", "table "), ("fail_point!(Before, \"", ""), ("call!(", "vendor ")];
 
 /// Calls and writes that no flow passes, since they need what no flow has.
-const NOT_PASSED: [&str; 32] = [
+const NOT_PASSED: [&str; 33] = [
     // Nothing hangs on a note of who was turned away.
     "table note_turned_away",
     "table forget_turned_away",
@@ -53,6 +53,8 @@ const NOT_PASSED: [&str; 32] = [
     "vendor find_message",
     // LiveChat cannot be told of an end of which the bot knows; whoever dies before the note tells the bot again.
     "table note_bot_told",
+    // A credential that is refused; the next call notes it.
+    "table note_refused",
     // A damaged item; whoever takes the lane next finds it there again.
     "table park_unread",
     // An operator's process: each is one write, and the command is run again.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sandbox::botpress::Escalation;
 use sandbox::faults::Fault;
 use serde_json::json;
-use shared::metrics::{About, Metric};
+use shared::metrics::{About, Metric, Monitoring};
 use tests::{ANNA, World};
 
 fn values(world: &World, metric: Metric, about: &About) -> Vec<f64> {
@@ -113,6 +113,21 @@ async fn a_refused_start_and_a_refused_credential_are_counted() {
     world.stack.livechat.set_agent_token_valid(false);
     world.user_ends(&ann).await;
     assert_eq!(total(&world, Metric::CredentialsRefused, &About::Vendor("LiveChat")), 1.0);
+}
+
+/// What CloudWatch keeps as a series is in an alarm or on the dashboard; everything else is in a query of the logs.
+#[test]
+fn every_metric_is_shown_somewhere_and_none_is_paid_for_that_is_not() {
+    let template = include_str!("../../template.yaml");
+    for metric in Metric::ALL {
+        let name = metric.name();
+        let is_watched = template.contains(&format!("MetricName: {name}\n"))
+            || template.contains(&format!("[\"LiveChatHitl\", \"{name}\","));
+        assert_eq!(is_watched, metric.is_series(Monitoring::Full), "{name}");
+        let is_asked_for = template.contains(&format!("ispresent({name})"))
+            || template.split("QueryString:").skip(1).any(|query| query.contains(&format!("({name}")));
+        assert!(is_watched || is_asked_for, "{name} is in no query");
+    }
 }
 
 #[test]

@@ -453,9 +453,9 @@ async fn one_sweep_is_at_work_at_a_time_and_a_dead_one_is_forgotten() {
     assert_eq!(begun.await.into_iter().filter(|begun| *begun).count(), 1);
     assert!(!begin("early", 58).await);
     assert!(begin("next", 59).await);
-    store.table.end_sweep("somebody else").await.unwrap();
+    store.table.end_sweep("somebody else", None).await.unwrap();
     assert!(!begin("early", 60).await);
-    store.table.end_sweep("next").await.unwrap();
+    store.table.end_sweep("next", Some(at(60))).await.unwrap();
     assert!(begin("at once", 60).await);
     assert_eq!(store.table.sweeps().await.unwrap().unwrap().ran_at, at(60));
 }

@@ -81,7 +81,7 @@ async fn each_outcome_is_one_line_with_ids() {
     assert_eq!(said(&lines, "a webhook was taken").len(), webhooks);
     let calls = world.stack.journal.all("webhook_called").len();
     assert_eq!(said(&lines, "a call of Botcopy was answered").len(), calls);
-    assert_eq!(said(&lines, "the sweep is done").len(), 2);
+    assert_eq!(said(&lines, "the sweep is done").len(), 1, "the other one of two finds nothing due");
     assert_eq!(said(&lines, "a call was turned away").len(), 1);
 }
 

@@ -95,3 +95,78 @@ fn reserved_concurrency_is_a_parameter_that_is_off_by_default() {
         "ReservedConcurrentExecutions: !If [HasReservedConcurrency, !Ref ReservedConcurrency, !Ref AWS::NoValue]";
     assert!(globals.contains(&reserved));
 }
+
+/// Two are always there; the others and the dashboard come with `full`, and so does what is charged for each of them.
+#[test]
+fn a_lean_stack_has_the_gauges_alarm_and_the_one_on_server_errors() {
+    let alarms: Vec<_> = TEMPLATE.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix("Alarm:")).collect();
+    assert!(alarms.len() > 10, "{alarms:?}");
+    let is_lean = |name: &&&str| !resource(&format!("{name}Alarm")).contains("\n    Condition: IsFull\n");
+    assert_eq!(alarms.iter().filter(is_lean).collect::<Vec<_>>(), [&"Health", &"ApiErrors"]);
+    assert!(resource("Dashboard").contains("\n    Condition: IsFull\n"));
+    assert!(below(TEMPLATE, "Monitoring:").contains(&"Default: lean"));
+    let gauge = resource("HealthAlarm");
+    for line in ["MetricName: Health", "Statistic: Maximum", "Threshold: 1", "TreatMissingData: breaching"] {
+        assert!(below(&gauge, "Properties:").contains(&line), "{line}");
+    }
+}
+
+/// A key of the customer's own, and AWS's managed one for the table, cost for each use.
+#[test]
+fn nothing_is_encrypted_with_a_key_that_costs() {
+    for word in ["KmsKeyId", "KMSMasterKeyId", "SSESpecification", "AWS::KMS"] {
+        assert!(!TEMPLATE.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn the_schedule_may_call_the_sweep_and_nothing_else_and_has_a_name_of_its_own() {
+    let role = resource("SweepRole");
+    assert_eq!(role.matches("Action: ").count(), 2, "to be taken on, and to call");
+    let granted = below(&role, "Policies:");
+    assert!(granted.contains(&"Action: lambda:InvokeFunction") && granted.contains(&"Resource: !Ref Webhooks.Alias"));
+    let trusted = below(&role, "AssumeRolePolicyDocument:");
+    assert!(trusted.contains(&"Principal: { Service: scheduler.amazonaws.com }"));
+    assert!(trusted.contains(&"aws:SourceAccount: !Ref AWS::AccountId"));
+    let webhooks = resource("Webhooks");
+    let schedule = below(&webhooks, "EveryMinute:");
+    for line in ["Type: ScheduleV2", "OmitName: true", "RoleArn: !GetAtt SweepRole.Arn", "MaximumRetryAttempts: 0"] {
+        assert!(schedule.contains(&line), "{line}");
+    }
+    assert!(!TEMPLATE.contains("Type: Schedule\n"), "an account has 300 rules of that kind");
+}
+
+#[test]
+fn an_upgrade_goes_to_a_tenth_of_the_calls_first_and_our_alarms_take_it_back() {
+    let globals = below(TEMPLATE, "Globals:");
+    assert!(globals.contains(&"AutoPublishAlias: live"));
+    let canary = below(TEMPLATE, "DeploymentPreference:");
+    assert!(canary.contains(&"Type: Canary10Percent10Minutes"));
+    assert!(canary.contains(&"Enabled: !FindInMap [Rollback, !Ref Rollback, Enabled]"));
+    let watched: Vec<_> = canary.iter().filter_map(|line| line.strip_prefix("- [!Ref HealthAlarm")).collect();
+    assert_eq!(watched.len(), 2, "with both kinds of monitoring");
+    for watched in watched {
+        assert!(watched.contains("!Sub \"${AWS::StackName}-ApiErrors\""), "{watched}");
+    }
+    assert!(resource("ApiErrorsAlarm").contains("AlarmName: !Sub \"${AWS::StackName}-ApiErrors\""));
+    assert!(TEMPLATE.contains("\"yes\": { Enabled: \"true\", Upgrade: canary }"));
+    assert!(below(TEMPLATE, "Rollback:").contains(&"Default: \"yes\""));
+}
+
+/// `sam deploy` asks for nothing else.
+#[test]
+fn the_file_of_answers_has_what_a_tenant_must_know() {
+    let answers = include_str!("../../samconfig.toml");
+    let (_, list) = answers.split_once("\nparameter_overrides = \"").unwrap();
+    let (list, _) = list.split_once('"').unwrap();
+    let answered: BTreeSet<_> = list.split(' ').filter_map(|one| Some(one.split_once('=')?.0)).collect();
+    let (_, parameters) = TEMPLATE.split_once("\nParameters:\n").unwrap();
+    let (parameters, _) = parameters.split_once("\nMappings:\n").unwrap();
+    let names = parameters.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
+    let names = names.filter(|name| !name.starts_with([' ', '#']));
+    let required: BTreeSet<_> = names
+        .filter(|name| !below(TEMPLATE, &format!("{name}:")).iter().any(|line| line.starts_with("Default:")))
+        .collect();
+    assert_eq!(answered, required);
+    assert_eq!(required.len(), 3);
+}

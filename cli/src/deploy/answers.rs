@@ -4,8 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::output::Failure;
+
+/// The parameter by which the template learns that a text has changed.
+const REVISION: &str = "Revision";
+
+/// The parameters that become variables of the functions and that are too long to stand in a version's description.
+const TEXTS: [&str; 10] = [
+    "BotcopyResumeEvent",
+    "BotpressIntegrationIds",
+    "ExistingSecretArn",
+    "ExistingTableName",
+    "Language",
+    "LiveChatClientId",
+    "LiveChatOrganizationId",
+    "LiveChatRedirectUri",
+    "MediaHosts",
+    "Wording",
+];
 
 /// A stack that is there.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +99,24 @@ pub(super) fn parameters(
         (None, None) => None,
     };
     Ok(template.iter().filter_map(entry).collect())
+}
+
+/// The given values, and a revision that is another one where a text is: only then do the functions get the new text.
+pub(super) fn revised(
+    mut given: BTreeMap<String, String>,
+    existing: &BTreeMap<String, String>,
+    template: &BTreeSet<String>,
+) -> BTreeMap<String, String> {
+    if !template.contains(REVISION) || given.contains_key(REVISION) {
+        return given;
+    }
+    let value = |name: &str| given.get(name).or_else(|| existing.get(name)).map_or("", String::as_str);
+    // A stack that is there has its defaults, one that is new has not.
+    let own = TEXTS.iter().map(|name| (name, value(name))).filter(|(_, value)| !matches!(*value, "" | "default"));
+    let digest = own.fold(Sha256::new(), |digest, (name, value)| digest.chain_update(format!("{name}={value}\n")));
+    let revision = digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    given.insert(REVISION.to_owned(), revision);
+    given
 }
 
 /// A change that CloudFormation would make.
@@ -205,6 +241,47 @@ mod tests {
         assert_eq!(parameters(&template, &given, &existing).unwrap(), expected);
         let unknown = parameters(&template, &map(&[("D", "x")]), &existing).unwrap_err();
         assert!(unknown.to_string().contains("no parameter D"), "{unknown}");
+    }
+
+    #[test]
+    fn a_text_that_changes_changes_the_revision_and_nothing_else_does() {
+        let template = [REVISION, "Wording", "LogLevel"].map(str::to_owned).into();
+        let revision = |given: &[(&str, &str)], existing: &[(&str, &str)]| {
+            revised(map(given), &map(existing), &template).remove(REVISION).unwrap()
+        };
+        let first = revision(&[("LiveChatClientId", "a")], &[]);
+        let known = [("LiveChatClientId", "a"), ("BotcopyResumeEvent", "default"), ("Wording", ""), (REVISION, "old")];
+        assert_eq!(revision(&[("LogLevel", "debug")], &known), first);
+        assert_ne!(revision(&[("Wording", "{}")], &known), first);
+        assert_eq!(revision(&[(REVISION, "mine"), ("Wording", "{}")], &known), "mine");
+        let without = revised(map(&[("Wording", "{}")]), &map(&[]), &["Wording".to_owned()].into());
+        assert!(!without.contains_key(REVISION), "the template of an earlier release");
+    }
+
+    /// What is in neither would not reach the functions before their code changes.
+    #[test]
+    fn every_variable_of_the_functions_is_in_the_versions_description_or_in_the_revision() {
+        const TEMPLATE: &str = include_str!("../../../template.yaml");
+        let (_, variables) = TEMPLATE.split_once("      Variables:\n").unwrap();
+        let variables = variables.lines().take_while(|line| line.starts_with("        "));
+        let parameter = |line: &str| {
+            let (_, name) = line.rsplit_once("!Ref ").filter(|_| !line.contains("AWS::NoValue"))?;
+            Some(name.trim_end_matches(']').to_owned()).filter(|name| name != "AWS::StackName")
+        };
+        let optional = |line: &str| Some(line.split_once(", !Ref ")?.1.split(',').next()?.to_owned());
+        let read: BTreeSet<_> = variables.filter_map(|line| parameter(line).or_else(|| optional(line))).collect();
+        assert!(read.len() > 20, "{read:?}");
+        let described: Vec<_> = TEMPLATE.split("VersionDescription: !Sub \"").skip(1).collect();
+        assert_eq!(described.len(), 2, "of both functions");
+        for described in described {
+            let (described, _) = described.split_once('"').unwrap();
+            let names: BTreeSet<_> =
+                described.split("${").skip(1).filter_map(|rest| Some(rest.split_once('}')?.0.to_owned())).collect();
+            assert!(names.contains(REVISION));
+            let covered = names.iter().map(String::as_str).chain(TEXTS).collect::<BTreeSet<_>>();
+            let missing: Vec<_> = read.iter().filter(|name| !covered.contains(name.as_str())).collect();
+            assert!(missing.is_empty(), "{missing:?}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use shared::http::Http;
 use shared::livechat;
 use uuid::Uuid;
 
-use self::answers::{Change, ChangeSet, Event, Existing, Progress, parameters, progress};
+use self::answers::{Change, ChangeSet, Event, Existing, Progress, parameters, progress, revised};
 use self::release::Release;
 use crate::arguments::{DeployOptions, TargetArguments};
 use crate::output::{Answer, Exit, Failure, causes};
@@ -63,7 +63,7 @@ pub(crate) async fn run(
         return Err(obstacle);
     }
     let own = existing.clone().unwrap_or_default().parameters;
-    let given = required(options, &own, io)?;
+    let given = revised(required(options, &own, io)?, &own, &release.parameters);
     let entries = parameters(&release.parameters, &given, &own)?;
 
     step(io, 2, "checking client id, organization and redirect URI");

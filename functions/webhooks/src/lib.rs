@@ -66,7 +66,10 @@ async fn answer(handoff: &Handoff, request: &Request, context: &Context) -> Resp
 
 async fn sweep(handoff: &Handoff, context: &Context) -> Result<Value, Error> {
     let swept = handoff.sweep(end(handoff, context) - ANSWER_MARGIN).await?;
-    tracing::info!(sweep.due = swept.due, sweep.done = swept.done, "the sweep is done");
+    // An idle stack's log is the line of the sweep's metrics.
+    if swept.due > 0 {
+        tracing::info!(sweep.due = swept.due, sweep.done = swept.done, "the sweep is done");
+    }
     Ok(json!({ "due": swept.due, "done": swept.done }))
 }
 

@@ -96,7 +96,7 @@ impl Handoff {
     /// [`StartError`].
     pub fn new(config: Config, clock: Clock) -> std::result::Result<Self, StartError> {
         let (dynamodb, secrets_manager) = aws::of_function(config::environment)?;
-        let metrics = Metrics::to_log(config.stack_name.clone());
+        let metrics = Metrics::to_log(config.stack_name.clone(), config.monitoring);
         let media = Policy::new(config.media_hosts.clone());
         Self::with_parts(config, clock, dynamodb, secrets_manager, metrics, media)
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::keys::Key;
+use super::keys::{DOORS, Key};
 use super::transaction::Change;
 use super::{Result, Table, number, text};
 use crate::clock::Timestamp;
@@ -84,6 +84,17 @@ impl Table {
             values: Vec::new(),
         };
         self.update("table forget_turned_away", &Key::door(caller), change).await.map(drop)
+    }
+
+    /// The calls that were turned away, of every caller of whom there are any.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn turned_away(&self) -> Result<Vec<TurnedAway>> {
+        let items = self.query(DOORS, "DOOR#").await?;
+        let doors = items.into_iter().map(serde_dynamo::from_item).collect::<Result<Vec<Door>, _>>()?;
+        Ok(doors.into_iter().filter_map(|door| door.turned_away).collect())
     }
 
     /// What is noted of a caller.

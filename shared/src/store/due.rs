@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::keys::{DUE_SHARD, Key};
+use super::keys::{DUE_SHARD, Key, PARKED_SHARD};
 use super::transaction::Change;
 use super::{Item, MOST_READ_AT_ONCE, Result, Table, text};
 use crate::clock::Timestamp;
@@ -44,6 +44,24 @@ impl Table {
         }
         due.truncate(most);
         Ok(due)
+    }
+}
+
+impl Table {
+    /// Whether anything is parked, as far as the index knows; what a version without this look has parked is not in it.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: see [`Error`](super::Error).
+    pub async fn has_parked(&self, now: Timestamp) -> Result<bool> {
+        let request = self.client.query().table_name(&self.name).index_name("due").limit(1);
+        let found = request
+            .key_condition_expression("due_shard = :shard AND due_at > :now")
+            .expression_attribute_values(":shard", text(PARKED_SHARD))
+            .expression_attribute_values(":now", text(now))
+            .send()
+            .await?;
+        Ok(!found.items().is_empty())
     }
 }
 
@@ -108,26 +126,47 @@ pub struct Sweeps {
     /// Until when one is at work, unless it ends before.
     #[serde(default)]
     pub lease_until: Option<Timestamp>,
+    /// Since when each run has met something that it could not work on.
+    #[serde(default)]
+    pub stuck_since: Option<Timestamp>,
 }
+
+/// That no run of the sweep is at work.
+const NOBODY_IS_AT_WORK: &str = "attribute_not_exists(lease_until) OR lease_until <= :now";
 
 impl Table {
     /// Begins a run of the sweep, unless another one is at work; `until` is when this one has ended even if it dies.
     pub async fn begin_sweep(&self, holder: &str, now: Timestamp, until: Timestamp) -> Result<bool> {
         let change = Change {
             expression: "SET ran_at = :now, lease_holder = :holder, lease_until = :until",
-            condition: "attribute_not_exists(lease_until) OR lease_until <= :now",
+            condition: NOBODY_IS_AT_WORK,
             values: vec![(":now", text(now)), (":holder", text(holder)), (":until", text(until))],
         };
         self.update("table begin_sweep", &Key::sweep(), change).await
     }
 
-    /// Ends a run of the sweep.
-    pub async fn end_sweep(&self, holder: &str) -> Result<()> {
+    /// Notes a run of the sweep that has nothing to do, unless another one is at work: one write in place of the two of a beginning and
+    /// an end.
+    pub async fn note_idle_sweep(&self, now: Timestamp) -> Result<bool> {
         let change = Change {
-            expression: "REMOVE lease_holder, lease_until",
+            expression: "SET ran_at = :now REMOVE stuck_since",
+            condition: NOBODY_IS_AT_WORK,
+            values: vec![(":now", text(now))],
+        };
+        self.update("table note_idle_sweep", &Key::sweep(), change).await
+    }
+
+    /// Ends a run of the sweep; `stuck_since` as in [`Sweeps`].
+    pub async fn end_sweep(&self, holder: &str, stuck_since: Option<Timestamp>) -> Result<()> {
+        let mut change = Change {
+            expression: "REMOVE lease_holder, lease_until, stuck_since",
             condition: "lease_holder = :holder",
             values: vec![(":holder", text(holder))],
         };
+        if let Some(since) = stuck_since {
+            change.expression = "SET stuck_since = :since REMOVE lease_holder, lease_until";
+            change.values.push((":since", text(since)));
+        }
         self.update("table end_sweep", &Key::sweep(), change).await.map(drop)
     }
 

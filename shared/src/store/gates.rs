@@ -35,6 +35,9 @@ pub struct VendorState {
     /// It stands here since this is read before every effect.
     #[serde(default)]
     pub secret_since: Option<Timestamp>,
+    /// When it last refused our credential; a process notes that at most once a minute.
+    #[serde(default)]
+    pub refused_at: Option<Timestamp>,
 }
 
 /// The failures in a row that a vendor's calls have ended with.
@@ -263,6 +266,24 @@ impl Table {
             ],
         };
         self.update("table note_trouble", &Key::gate(vendor), change).await.map(drop)
+    }
+
+    /// Notes that a vendor has refused our credential.
+    ///
+    /// # Errors
+    ///
+    /// As all writes: see [`Error`](super::Error).
+    pub async fn note_refused(&self, vendor: &str, now: Timestamp) -> Result<()> {
+        let change = Change {
+            expression: "SET vendor = :vendor, refused_at = :now, opens_at = if_not_exists(opens_at, :never)",
+            condition: "",
+            values: vec![
+                (":vendor", text(vendor)),
+                (":now", text(now)),
+                (":never", text(Timestamp::from_unix_millis(0))),
+            ],
+        };
+        self.update("table note_refused", &Key::gate(vendor), change).await.map(drop)
     }
 
     /// Notes that versions of the secret which were stored before `since` are recalled.

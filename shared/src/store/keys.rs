@@ -29,7 +29,8 @@
 //!
 //! `<lane>` is `to_agent` or `to_bot`; `<timer>` is `pause` or `assignment`; `<time>` is the source's own time, in the fixed width of
 //! [`Timestamp`], so that a query returns a lane's items oldest first; items of one time are put in order when they are read
-//! ([`in_order`](super::lane::in_order)). All reads by key are consistent; the index `due` (`due_shard`, `due_at`) only tells the sweep where to look. `expires_at` (seconds) is the
+//! ([`in_order`](super::lane::in_order)). All reads by key are consistent; the index `due` (`due_shard`, `due_at`) only tells the sweep where to look, and whether anything is parked: parked items are
+//! a partition of their own in it, by the time when they are deleted. `expires_at` (seconds) is the
 //! table's TTL attribute.
 
 use std::collections::HashMap;
@@ -145,7 +146,7 @@ impl Key {
     }
 
     pub(super) fn door(caller: &str) -> Self {
-        Self::new("DOORS".to_owned(), format!("DOOR#{caller}"))
+        Self::new(DOORS.to_owned(), format!("DOOR#{caller}"))
     }
 
     pub(super) fn gate(vendor: &str) -> Self {
@@ -179,8 +180,14 @@ impl Key {
 /// The only partition of the index `due`; it carries far more than one tenant's open lanes.
 pub(super) const DUE_SHARD: &str = "0";
 
+/// The partition of the index `due` that has what is parked, by the time when it is deleted.
+pub(super) const PARKED_SHARD: &str = "parked";
+
 /// The partition of all installs: a handful per tenant.
 pub(super) const INSTALLS: &str = "INSTALLS";
+
+/// The partition of what is noted of callers: one item for each vendor.
+pub(super) const DOORS: &str = "DOORS";
 
 /// The partition of the times that vendors have named: one item for each vendor.
 pub(super) const GATES: &str = "GATES";

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::keys::{DUE_SHARD, Key};
+use super::keys::{DUE_SHARD, Key, PARKED_SHARD};
 use super::lane::{Contents, LaneRecord, Unread, in_order, occupancy_of};
 use super::operator::Raw;
 use super::retry::Tries;
@@ -508,6 +508,8 @@ fn put_aside(mut item: Item, now: Timestamp, reason: &Reason, user_id: &UserId) 
     item.insert("cause".to_owned(), text(&reason.cause));
     item.insert("parked_at".to_owned(), text(now));
     item.insert("expires_at".to_owned(), number(reason.expires_at.unix_seconds()));
+    item.insert("due_shard".to_owned(), text(PARKED_SHARD));
+    item.insert("due_at".to_owned(), text(reason.expires_at));
     item
 }
 

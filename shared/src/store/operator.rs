@@ -237,7 +237,19 @@ impl Table {
         let Some(mut item) = self.get_item(&key).await? else { return Ok(false) };
         // What it waits for is another delivery: it must not be deleted meanwhile, and it has not failed yet. What is known of its
         // outcome stays.
-        for name in ["pk", "sk", "entity", "parked_at", "cause", "expires_at", "failing_since", "alone_since"] {
+        const OF_WHAT_IS_PARKED: [&str; 10] = [
+            "pk",
+            "sk",
+            "entity",
+            "parked_at",
+            "cause",
+            "expires_at",
+            "failing_since",
+            "alone_since",
+            "due_shard",
+            "due_at",
+        ];
+        for name in OF_WHAT_IS_PARKED {
             item.remove(name);
         }
         item.insert("attempts".to_owned(), number(0));

@@ -11,12 +11,13 @@ use crate::clock::Timestamp;
 use crate::handoff::delivery::drain::Drained;
 use crate::handoff::delivery::platform;
 use crate::handoff::inbox::content::Content;
+use crate::handoff::upkeep::health::{Health, Signs};
 use crate::handoff::vendors::limits::LIVECHAT;
 use crate::handoff::{DELIVERY_TIME, Handoff, Result, fresh_holder};
 use crate::ids::SessionId;
 use crate::metrics::{About, Metric};
 use crate::model::lane::{Lane, Timer};
-use crate::store::Due;
+use crate::store::{Due, Sweeps};
 
 /// How much one look at the index brings: far more than is ever due, and a hundred bytes each.
 const MOST_LISTED: i32 = 100_000;
@@ -43,6 +44,9 @@ const LOOK_WHILE_FAILING: Duration = Duration::from_secs(5);
 /// ends, which is further off.
 const OUTLOOK: Duration = Duration::from_secs(15);
 
+/// Every lane in which something waits is due within this time, unless a vendor has named a later one.
+const LANES_ARE_DUE_WITHIN: Duration = Duration::from_secs(60);
+
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -50,12 +54,16 @@ pub struct Swept {
     pub due: usize,
     /// Those that this run worked on; somebody else had the others.
     pub done: usize,
+    /// Those that it could not work on, and left to the next one.
+    pub stuck: usize,
 }
 
 /// What came of one lane or session that was due.
 enum Work {
-    /// Somebody else has it, or it failed.
+    /// Somebody else has it.
     None,
+    /// It failed.
+    Stuck,
     Done,
     /// It was worked on, and is due again at this time.
     DueAgain(Timestamp),
@@ -81,6 +89,7 @@ enum Queue {
 struct Look {
     due: usize,
     done: usize,
+    stuck: usize,
     due_again_at: Option<Timestamp>,
 }
 
@@ -88,6 +97,7 @@ impl Look {
     fn after(self, work: Work) -> Self {
         match work {
             Work::None | Work::LeftForLong => self,
+            Work::Stuck => Self { stuck: self.stuck + 1, ..self },
             Work::Done => Self { done: self.done + 1, ..self },
             Work::DueAgain(at) => Self { done: self.done + 1, ..self.due_again(at) },
             Work::Left(at) => self.due_again(at),
@@ -99,7 +109,8 @@ impl Look {
     }
 
     fn and(self, other: Self) -> Self {
-        let both = Self { due: self.due + other.due, done: self.done + other.done, ..self };
+        let both =
+            Self { due: self.due + other.due, done: self.done + other.done, stuck: self.stuck + other.stuck, ..self };
         other.due_again_at.into_iter().fold(both, Self::due_again)
     }
 }
@@ -115,44 +126,97 @@ impl Handoff {
     ///
     /// [`Error`](crate::handoff::Error) when it could not be listed what is due.
     pub async fn sweep(&self, deadline: Timestamp) -> Result<Swept> {
-        let holder = fresh_holder();
-        match self.begin_sweep(&holder, deadline).await {
+        let last = match self.last_sweep().await {
+            Ok(Some(last)) if last.lease_until.is_some_and(|until| self.clock.now() < until) => {
+                return Ok(Swept::default());
+            }
+            Ok(last) => last,
+            Err(error) => {
+                tracing::warn!(error = %error, "an outage of ours may go unnoticed");
+                None
+            }
+        };
+        let refused_at = self.gates.refresh().await?;
+        let listed = self.look_ahead().await;
+        let (holder, now) = (fresh_holder(), self.clock.now());
+        let is_idle = listed.as_ref().is_ok_and(|listed| listed.iter().all(|(due_at, ..)| now + OUTLOOK < *due_at));
+        let begun = match is_idle {
+            true => self.table.note_idle_sweep(now).await,
+            false => self.table.begin_sweep(&holder, now, deadline).await,
+        };
+        match begun {
             Ok(true) => {}
             Ok(false) => return Ok(Swept::default()),
-            Err(error) => tracing::warn!(error = %error, "an outage of ours may go unnoticed"),
+            Err(error) => tracing::warn!(error = %error, "the next sweep may take this one for one that never ran"),
         }
-        let swept = self.sweep_alone(deadline).await;
-        if let Err(error) = self.table.end_sweep(&holder).await {
+        let signs = self.signs(listed).await;
+        let swept = match is_idle {
+            true => Ok(Swept::default()),
+            false => self.sweep_alone(deadline).await,
+        };
+        let stuck_before = last.and_then(|last| last.stuck_since);
+        let stuck_since = match &swept {
+            Ok(swept) if swept.stuck == 0 => None,
+            Ok(_) => stuck_before.or(Some(now)),
+            Err(_) => stuck_before,
+        };
+        if !is_idle && let Err(error) = self.table.end_sweep(&holder, stuck_since).await {
             tracing::warn!(error = %error, "the next sweep may take this one to be at work");
         }
+        // As it was found: what this run has delivered since then does not age.
+        let health = signs.map(|signs| Signs { refused_at, stuck_since, ..signs }.health(now));
+        self.record_health(health, swept.is_ok());
         swept
     }
 
-    /// Begins a run, unless another one is at work; one that died is at work until its deadline.
-    async fn begin_sweep(&self, holder: &str, deadline: Timestamp) -> Result<bool> {
+    /// The last run. Where it is long ago, every session is made due before it is noted that this one runs: a run that dies here leaves the
+    /// outage to the next one.
+    async fn last_sweep(&self) -> Result<Option<Sweeps>> {
         let now = self.clock.now();
-        if let Some(last) = self.table.sweeps().await? {
-            if last.lease_until.is_some_and(|until| now < until) {
-                return Ok(false);
-            }
-            // Before it is noted that this one runs: a run that dies here leaves the outage to the next one.
+        let last = self.table.sweeps().await?;
+        if let Some(last) = &last
+            && last.lease_until.is_none_or(|until| until <= now)
+        {
             self.hasten_after_outage(last.ran_at, now).await?;
         }
-        Ok(self.table.begin_sweep(holder, now, deadline).await?)
+        Ok(last)
+    }
+
+    /// What is due, and all lanes in which something waits.
+    async fn look_ahead(&self) -> Result<Vec<Entry>> {
+        let now = self.clock.now();
+        let opens_at = self.gates.last_to_open(now).unwrap_or(now);
+        Ok(self.table.due((opens_at + OUTLOOK).max(now + LANES_ARE_DUE_WITHIN), MOST_MEASURED).await?)
+    }
+
+    /// What the table has that tells of the stack's health; records on the way how long lanes have waited.
+    async fn signs(&self, listed: Result<Vec<Entry>>) -> Result<Signs> {
+        let now = self.clock.now();
+        let oldest_waiting = self.measure_what_waits(listed?, now).await;
+        let (is_parked, turned_away) = tokio::try_join!(self.table.has_parked(now), self.table.turned_away())?;
+        Ok(Signs { is_parked, oldest_waiting, turned_away, ..Signs::default() })
+    }
+
+    /// A run that has failed, or does not know how the stack is, writes nothing, and the alarm counts that as bad.
+    fn record_health(&self, health: Result<Health>, has_run: bool) {
+        match health {
+            _ if !has_run => {}
+            Ok(health) => self.record(&About::Stack, &[(Metric::Sweeps, 1.0), (Metric::Health, health.into())]),
+            Err(error) => {
+                self.record(&About::Stack, &[(Metric::Sweeps, 1.0)]);
+                tracing::warn!(error = %error, "it is not known how the stack is");
+            }
+        }
     }
 
     async fn sweep_alone(&self, deadline: Timestamp) -> Result<Swept> {
-        self.gates.refresh().await?;
-        self.record(&About::Stack, &[(Metric::Sweeps, 1.0)]);
-        if let Err(error) = self.measure_what_waits(self.clock.now()).await {
-            tracing::warn!(error = %error, "how long lanes have waited is not measured");
-        }
         let mut swept = Swept::default();
         let mut due_again_at: Option<Timestamp> = None;
         loop {
             let look = self.look(deadline).await?;
             swept.due += look.due;
             swept.done += look.done;
+            swept.stuck += look.stuck;
             let now = self.clock.now();
             due_again_at = due_again_at.into_iter().filter(|at| now < *at).chain(look.due_again_at).min();
             if self.gates.any_is_failing() {
@@ -173,7 +237,7 @@ impl Handoff {
         let next_lane = soon.into_iter().find(|(.., what)| matches!(what, Due::Lane(_))).map(|(due_at, ..)| due_at);
         let queues = self.queues(due).await;
         let worked_off = join_all(queues.into_iter().map(|(queue, due)| Box::pin(self.work_off(queue, due, deadline))));
-        let soon = Look { due: 0, done: 0, due_again_at: next_lane };
+        let soon = Look { due: 0, done: 0, stuck: 0, due_again_at: next_lane };
         Ok(worked_off.await.into_iter().fold(soon, Look::and))
     }
 
@@ -212,7 +276,7 @@ impl Handoff {
     /// Works on all of a queue, as long as the look may last and its vendor takes anything.
     async fn work_off(&self, queue: Queue, due: Vec<Entry>, deadline: Timestamp) -> Look {
         let until = self.clock.now() + LONGEST_LOOK;
-        let look = Look { due: due.len(), done: 0, due_again_at: None };
+        let look = Look { due: due.len(), done: 0, stuck: 0, due_again_at: None };
         let works = stream::iter(due).enumerate().map(|(place, entry)| async move {
             let now = self.clock.now();
             // Not asked before it counts: the first who asks of a doubtful vendor is the one to try.
@@ -250,10 +314,10 @@ impl Handoff {
                 tracing::error!(error = %error, session.id = %session_id, due = ?what,
                     "the sweep could not do this and leaves it to the next one");
                 self.record_stuck(&session_id, what).await;
-                Work::None
+                Work::Stuck
             }
         };
-        if matches!(work, Work::None) {
+        if matches!(work, Work::None | Work::Stuck) {
             let then = self.clock.now() + LOOK_LATER;
             if let Err(error) = self.table.look_later(&session_id, what, due_at, then).await {
                 tracing::warn!(error = %error, session.id = %session_id, due = ?what, "this stays at the head of what is due");
@@ -277,25 +341,27 @@ impl Handoff {
         Ok(oldest.map(|at| self.clock.now().since(at).as_secs_f64()))
     }
 
-    /// Records how long lanes have waited that are not due before the time that a vendor has named: no drain will say it.
-    async fn measure_what_waits(&self, now: Timestamp) -> Result<()> {
-        let Some(opens_at) = self.gates.last_to_open(now) else { return Ok(()) };
-        let listed = self.table.due(opens_at + OUTLOOK, MOST_MEASURED).await?;
+    /// When the oldest item of these lanes was written. Of lanes that are not due before the time that a vendor has named it is recorded how
+    /// long they have waited: no drain will say it.
+    async fn measure_what_waits(&self, listed: Vec<Entry>, now: Timestamp) -> Option<Timestamp> {
+        let waits_for_vendor = self.gates.last_to_open(now).is_some();
         let lanes = listed.into_iter().filter_map(|(due_at, session_id, due)| match due {
-            Due::Lane(lane) if now < due_at => Some((session_id, lane)),
+            Due::Lane(lane) => Some((lane, waits_for_vendor && now < due_at, session_id)),
             _ => None,
         });
-        let ages =
-            stream::iter(lanes).map(|(session_id, lane)| async move { (lane, self.age(&session_id, lane).await) });
-        let ages: Vec<_> = ages.buffer_unordered(AT_ONCE).collect().await;
+        let oldest = stream::iter(lanes).map(|(lane, is_left, session_id)| async move {
+            // A lane that cannot be read is stuck, which is a sign of its own.
+            (lane, is_left, self.table.oldest_waiting(&session_id, lane).await.ok().flatten())
+        });
+        let oldest: Vec<_> = oldest.buffer_unordered(AT_ONCE).collect().await;
         for lane in [Lane::ToAgent, Lane::ToBot] {
-            let of_lane =
-                ages.iter().filter(|(of, _)| *of == lane).filter_map(|(_, age)| age.as_ref().ok().copied()?);
-            if let Some(oldest) = of_lane.reduce(f64::max) {
-                self.record(&About::Lane(lane.to_string()), &[(Metric::UndeliveredAge, oldest)]);
+            let left = oldest.iter().filter(|(of, is_left, _)| *of == lane && *is_left).filter_map(|(_, _, at)| *at);
+            if let Some(at) = left.min() {
+                let age = now.since(at).as_secs_f64();
+                self.record(&About::Lane(lane.to_string()), &[(Metric::UndeliveredAge, age)]);
             }
         }
-        Ok(())
+        oldest.into_iter().filter_map(|(_, _, at)| at).min()
     }
 
     async fn sweep_lane<C: Content>(&self, session_id: &SessionId, deadline: Timestamp) -> Result<Work> {

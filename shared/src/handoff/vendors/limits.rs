@@ -47,6 +47,9 @@ const HANGS_AFTER: Duration = Duration::from_secs(1);
 /// A process tells the others of failures no more often than this.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
+/// How often a process notes that a credential is refused.
+const REFUSAL_NOTED_EVERY: Duration = Duration::from_secs(60);
+
 /// How often a change of limits is tried that meets another one.
 const MOST_CHANGES: usize = 5;
 
@@ -104,10 +107,11 @@ impl Gates {
         self.all().into_iter().find(|gate| gate.vendor == vendor)
     }
 
-    /// Learns what other invocations know; costs one read, which is made beside others.
-    pub(crate) async fn refresh(&self) -> Result<()> {
-        self.learn(&self.table.vendor_states().await?);
-        Ok(())
+    /// Learns what other invocations know, and tells when a vendor last refused our credential; costs one read.
+    pub(crate) async fn refresh(&self) -> Result<Option<Timestamp>> {
+        let states = self.table.vendor_states().await?;
+        self.learn(&states);
+        Ok(states.iter().filter_map(|state| state.refused_at).max())
     }
 
     /// When the last closure ends that a vendor has asked for.
@@ -154,6 +158,8 @@ struct Seen {
     trouble: Trouble,
     /// What the table says, as far as that is known.
     told: Trouble,
+    /// When this process last noted that our credential is refused.
+    refusal_noted_at: Option<Timestamp>,
 }
 
 impl Gate {
@@ -276,6 +282,21 @@ impl Gate {
         };
         if let Err(error) = self.table.note_trouble(self.vendor, &trouble).await {
             tracing::warn!(error = %error, vendor = self.vendor, "others will have to find out how the vendor is");
+        }
+    }
+
+    /// Notes for the sweep that our credential is refused.
+    async fn note_refusal(&self) {
+        let now = self.clock.now();
+        {
+            let mut seen = self.seen();
+            if seen.refusal_noted_at.is_some_and(|at| now < at + REFUSAL_NOTED_EVERY) {
+                return;
+            }
+            seen.refusal_noted_at = Some(now);
+        }
+        if let Err(error) = self.table.note_refused(self.vendor, now).await {
+            tracing::warn!(error = %error, vendor = self.vendor, "the sweep will not know of a credential that is refused");
         }
     }
 
@@ -408,6 +429,9 @@ impl Passed<'_> {
             None => {
                 gate.fail(self.called_at);
                 gate.tell().await;
+                if error.is_authentication() {
+                    gate.note_refusal().await;
+                }
                 Err(error)
             }
         }

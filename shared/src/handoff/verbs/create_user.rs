@@ -55,7 +55,7 @@ impl Handoff {
                 Identity::Unknown => Ok((fresh_holder(), false)),
             }
         };
-        let ((whose, is_one_more), (), answered) =
+        let ((whose, is_one_more), _, answered) =
             tokio::try_join!(whose, self.gates.refresh(), self.first_answer(call))?;
         if let Some(FirstAnswer::Given(first)) = answered {
             return self.user_tagged(install, &tag_of(&first, &identity), &profile).await;

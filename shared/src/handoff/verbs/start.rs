@@ -31,7 +31,7 @@ impl Handoff {
         let mut waited_for = None;
         loop {
             let first_answer = self.first_answer(request.call);
-            let (user, (), answered) = tokio::try_join!(self.known_user(&request), self.gates.refresh(), first_answer)?;
+            let (user, _, answered) = tokio::try_join!(self.known_user(&request), self.gates.refresh(), first_answer)?;
             match answered {
                 Some(FirstAnswer::Given(conversation_id)) => return Ok(ConversationId::new(conversation_id)),
                 Some(FirstAnswer::Refused(sentence)) => return Err(Error::Refused(sentence)),
