@@ -113,7 +113,13 @@ impl TableProxy {
     /// The capacity units that all calls so far have cost, reads and writes in one: what the table says, and what it does not say,
     /// which is what cancelled transactions and writes cost whose condition did not hold.
     pub fn units(&self) -> f64 {
-        *self.units.lock()
+        let Spent { reads, writes } = *self.units.lock();
+        reads + writes
+    }
+
+    /// The write units among them, which cost five times as much.
+    pub fn write_units(&self) -> f64 {
+        self.units.lock().writes
     }
 }
 
@@ -169,11 +175,17 @@ impl Calls {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Units(Arc<Mutex<f64>>);
+struct Units(Arc<Mutex<Spent>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Spent {
+    reads: f64,
+    writes: f64,
+}
 
 impl Units {
     /// Adds what an answer says: `{"ConsumedCapacity": {"CapacityUnits": 1.0}}`, a list of these for a transaction.
-    fn add(&self, answer: &[u8]) {
+    fn add(&self, answer: &[u8], is_write: bool) {
         let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
         let consumed = answer.get("ConsumedCapacity");
         let tables: Vec<&Value> = match consumed {
@@ -181,7 +193,8 @@ impl Units {
             one => one.into_iter().collect(),
         };
         let units: f64 = tables.into_iter().filter_map(|one| one.get("CapacityUnits")?.as_f64()).sum();
-        *self.lock() += units;
+        let mut spent = self.lock();
+        *(if is_write { &mut spent.writes } else { &mut spent.reads }) += units;
     }
 
     /// Adds what a transaction costs although it was cancelled: two units for each begun KB of each item, as if it had been made.
@@ -192,16 +205,16 @@ impl Units {
             let put = action.pointer("/Put/Item").map_or(0, |item| item.to_string().len());
             put.div_ceil(1_024).max(1) as f64
         });
-        *self.lock() += 2.0 * kilobytes.sum::<f64>();
+        self.lock().writes += 2.0 * kilobytes.sum::<f64>();
     }
 
     /// Adds what a plain write costs whose condition did not hold: one unit for each begun KB of the item that is there, which is taken
     /// to be small. Source: "DynamoDB read and write operations", *Write operation consumption*.
     fn add_condition_failed(&self) {
-        *self.lock() += 1.0;
+        self.lock().writes += 1.0;
     }
 
-    fn lock(&self) -> MutexGuard<'_, f64> {
+    fn lock(&self) -> MutexGuard<'_, Spent> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -246,7 +259,7 @@ async fn forward(State(table): State<Upstream>, request: Request) -> Response {
     let request = table.client.request(head.method, &table.url).headers(head.headers).body(body);
     let answer = match Write::read(&operation, &call) {
         Some(write) => written(&table, write, request).await,
-        None => answer(request, &table.units, left_out).await,
+        None => answer(request, &table.units, false, left_out).await,
     };
     match answer {
         Ok(answer) => {
@@ -270,7 +283,7 @@ async fn written(table: &Upstream, write: Write, request: reqwest::RequestBuilde
         Entry::Free(held) => held,
     };
     let begin = table.clock.now();
-    let answer = answer(request, &table.units, None).await?;
+    let answer = answer(request, &table.units, true, None).await?;
     if let Some(held) = held {
         held.finish(begin, &table.clock, answer.status().is_success()).await;
     }
@@ -293,14 +306,19 @@ fn asking_for_units(body: &[u8]) -> Vec<u8> {
 }
 
 /// Makes a call; `left_out` is added to its answer as what was not processed.
-async fn answer(request: reqwest::RequestBuilder, units: &Units, left_out: Option<Value>) -> reqwest::Result<Response> {
+async fn answer(
+    request: reqwest::RequestBuilder,
+    units: &Units,
+    is_write: bool,
+    left_out: Option<Value>,
+) -> reqwest::Result<Response> {
     let answer = request.send().await?;
     let (status, mut headers) = (answer.status(), answer.headers().clone());
     for name in [CONTENT_LENGTH, CONNECTION, TRANSFER_ENCODING] {
         headers.remove(name);
     }
     let body = answer.bytes().await?;
-    units.add(&body);
+    units.add(&body, is_write);
     let body = match left_out.filter(|_| status.is_success()) {
         Some(left_out) => with_left_out(&body, left_out),
         None => body.into(),
