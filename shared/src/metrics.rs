@@ -46,6 +46,8 @@ pub enum Metric {
     TimeToFirstAnswer,
     /// Seconds from a session's first agent to its end.
     HandleTime,
+    /// Calls of a vendor; LiveChat bills all but those that it answers with 500.
+    VendorCalls,
     /// Milliseconds that a vendor took to answer.
     VendorLatency,
     /// Calls that a vendor did not answer, or answered with a failure.
@@ -78,7 +80,7 @@ pub enum Monitoring {
 
 impl Metric {
     /// All of them, for whoever holds documents against the code.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Accepted,
         Self::Delivered,
         Self::Dropped,
@@ -92,6 +94,7 @@ impl Metric {
         Self::TimeToAssign,
         Self::TimeToFirstAnswer,
         Self::HandleTime,
+        Self::VendorCalls,
         Self::VendorLatency,
         Self::VendorErrors,
         Self::CredentialsRefused,
@@ -150,6 +153,13 @@ pub enum About {
     Lane(String),
     /// One vendor: `LiveChat`, `Botpress` or `Botcopy`.
     Vendor(&'static str),
+    /// One call of a vendor; its name is in the line as `Call`.
+    Call {
+        /// The vendor.
+        vendor: &'static str,
+        /// The call, such as `start_chat`.
+        call: &'static str,
+    },
     /// Why a session ended.
     Reason(&'static str),
     /// A vendor in whose name somebody called, and what the call lacks: `Botpress signature`.
@@ -161,7 +171,7 @@ impl About {
         match self {
             Self::Stack => None,
             Self::Lane(lane) => Some(("Lane", lane)),
-            Self::Vendor(vendor) => Some(("Vendor", vendor)),
+            Self::Vendor(vendor) | Self::Call { vendor, .. } => Some(("Vendor", vendor)),
             Self::Reason(reason) => Some(("Reason", reason)),
             Self::Caller(caller) => Some(("Caller", caller)),
         }
@@ -232,6 +242,9 @@ impl Metrics {
 fn line((stack, monitoring): (&str, Monitoring), now: Timestamp, about: &About, values: &[(Metric, f64)]) -> Value {
     let mut members = Map::from_iter([("Stack".to_owned(), json!(stack))]);
     members.extend(about.dimension().map(|(name, value)| (name.to_owned(), json!(value))));
+    if let About::Call { call, .. } = about {
+        members.insert("Call".to_owned(), json!(call));
+    }
     let series = values.iter().filter(|(metric, _)| metric.is_series(monitoring));
     let series: Vec<_> = series.map(|(metric, _)| json!({ "Name": metric.name(), "Unit": metric.unit() })).collect();
     if !series.is_empty() {

@@ -241,7 +241,7 @@ async fn what_means_nothing_to_the_bot_is_taken_and_leaves_no_trace() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn chats_that_no_bot_has_opened_leave_no_trace() {
-    let world = World::start().await;
+    let world = World::with(&[("ONLY_MY_CHATS", "no")]).await;
     world.escalated_user("Ann").await;
     let client_id = &world.stack.livechat.account().client_id;
     let mut reports = Vec::new();

@@ -9,8 +9,12 @@ use shared::metrics::{About, Metric, Monitoring};
 use tests::{ANNA, World};
 
 fn values(world: &World, metric: Metric, about: &About) -> Vec<f64> {
+    let is_about = |found: &About| match (found, about) {
+        (About::Call { vendor, .. }, About::Vendor(wanted)) => vendor == wanted,
+        _ => found == about,
+    };
     let recorded = world.stack.metrics.recorded().into_iter();
-    recorded.filter(|one| one.metric == metric && one.about == *about).map(|one| one.value).collect()
+    recorded.filter(|one| one.metric == metric && is_about(&one.about)).map(|one| one.value).collect()
 }
 
 fn total(world: &World, metric: Metric, about: &About) -> f64 {

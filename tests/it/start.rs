@@ -250,6 +250,16 @@ async fn when_nobody_is_online_the_author_is_told_and_nothing_is_opened() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_who_has_just_come_online_counts_at_once() {
+    let world = World::in_process().await;
+    world.stack.livechat.set_group_status(1, GroupStatus::Offline);
+    let ann = world.user("Ann").await;
+    world.escalate(&ann).await.unwrap_err();
+    world.stack.livechat.set_group_status(1, GroupStatus::Online);
+    world.escalate(&ann).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_can_be_left_when_nobody_is_online() {
     let world = World::with(&[("WHEN_OFFLINE", "leave_message")]).await;
     let ann = world.user("Ann").await;

@@ -19,6 +19,7 @@ use shared::model::lane::{
 use shared::model::message::Utterance;
 use shared::model::session::{AnnouncedAgent, Channel, ChatPointer, Claim, Platform, Session, State, Thread};
 use shared::model::user::{Cookies, Customer, Introduction, Profile};
+use shared::model::vendor_calls::VendorCalls;
 use shared::store::lane::Contents;
 use shared::store::{Due, Ending, LaneQuery, Limits, Record, Said, Table, Trouble};
 use tokio::task::JoinSet;
@@ -136,6 +137,7 @@ fn done<'a>(session_id: &'a SessionId, item: &'a Waiting<String>, outcome: Outco
         user_id: &USER,
         lane: LANE,
         item,
+        mark: None,
         outcome,
         vendor_id,
         finished_at: at(1),
@@ -151,7 +153,7 @@ fn known(arrivals: u64, is_last: bool) -> Known {
 
 /// The record that a session leaves by an end that read nothing.
 fn record(session: &Session) -> Record {
-    Record::of(session, &Ending::unread("bot", None), Said::default(), at(90), at(100))
+    Record::of(session, &Ending::unread("bot", None), (Said::default(), VendorCalls::default()), at(90), at(100))
 }
 
 fn session(id: &str, user: &str) -> Session {
@@ -182,6 +184,8 @@ fn session(id: &str, user: &str) -> Session {
         silent_reads: 0,
         nobody_online: false,
         read_up_to: None,
+        readings: 0,
+        start_calls: VendorCalls::default(),
         earlier_thread_id: None,
         must_read: false,
         bot_told: None,
@@ -673,7 +677,7 @@ async fn an_update_of_what_is_gone_makes_nothing() {
     table.put_paused_at(id, at(1)).await.unwrap();
     table.note_bot_told(id).await.unwrap();
     table.hasten_read(id, at(1)).await.unwrap();
-    assert!(!table.take_read(id, at(9), at(10), 0).await.unwrap());
+    assert!(!table.take_read(id, at(9), at(10), 0, true).await.unwrap());
     assert!(!table.begin_closing(id).await.unwrap());
     assert!(!table.begin_undoing(&gone, None, gone.started_at).await.unwrap());
     assert!(!table.take_over_start(&gone, &gone.claim).await.unwrap());

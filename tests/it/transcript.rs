@@ -1,5 +1,6 @@
 //! What agents read first: everything that was said to the bot, and of a returning user only what is new.
 
+use sandbox::livechat::Gone;
 use serde_json::json;
 use tests::{ANNA, World};
 
@@ -91,6 +92,24 @@ async fn of_one_conversation_nothing_is_told_twice_however_often_it_is_handed_ov
     for said in words {
         assert_eq!(openings.matches(&format!("Ann: {said}\n")).count(), 1, "{said}: {openings}");
         assert!(!openings.contains(&format!("{said} to the agent")) && !openings.contains(&format!("{said} from")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_who_can_no_longer_read_the_chat_before_are_told_of_everything_again() {
+    for gone in Gone::ALL {
+        let world = World::in_process().await;
+        let ann = world.escalated_user("Ann").await;
+        world.says(&ann, "my order").await;
+        let chat_id = world.chat_id();
+        world.agent_closes(ANNA).await;
+        world.stack.livechat.delete_chat(&chat_id, gone).unwrap();
+        world.says(&ann, "again").await;
+        world.escalate(&ann).await.unwrap();
+        let opening = openings(&world).pop().unwrap();
+        for said in ["hello", "my order", "again"] {
+            assert!(opening.contains(&format!("Ann: {said}\n")), "{gone:?}: {said}: {opening}");
+        }
     }
 }
 

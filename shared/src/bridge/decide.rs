@@ -117,6 +117,28 @@ pub fn spoken_in(event: &webhook::Event, pointer: &ChatPointer) -> Option<Thread
     }
 }
 
+/// Whether an event tells of something that a session would miss whose thread is not recorded yet: who answers, what an agent says, a
+/// place in the queue, or the end.
+pub fn may_be_missed(event: &webhook::Event) -> bool {
+    let is_spoken = |event: &Event| {
+        let is_persons = event.author_id.as_ref().is_some_and(|author| author.to_agent_id().is_person());
+        is_persons && is_public(event) && MessageContent::of(&event.content).is_some()
+    };
+    match event {
+        webhook::Event::IncomingChat { chat } => {
+            let tells =
+                |thread: &Thread| !thread.active || thread.queue.is_some() || thread.events.iter().any(is_spoken);
+            chat.thread.as_ref().is_some_and(tells) || chat.users.iter().any(|user| user.kind == UserKind::Agent)
+        }
+        webhook::Event::IncomingEvent { event, .. } | webhook::Event::EventUpdated { event, .. } => is_spoken(event),
+        webhook::Event::ChatTransferred { agent_ids, .. } => agent_ids.iter().any(AgentId::is_person),
+        webhook::Event::UserAddedToChat { user, .. } => user.kind == UserKind::Agent,
+        webhook::Event::ChatDeactivated { .. } => true,
+        webhook::Event::Unclear { rest, .. } => may_be_missed(rest),
+        webhook::Event::EventDeleted { .. } | webhook::Event::Other => false,
+    }
+}
+
 /// What a thread, read as a whole, shows to have happened; the same intentions as if its webhooks had come.
 ///
 /// All but corrections: an event does not show that it was changed.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, UserId};
+use crate::model::vendor_calls::VendorCalls;
 
 /// A direction of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,7 +180,7 @@ pub struct Reason {
     pub expires_at: Timestamp,
 }
 
-/// How much of what people said has left a lane for the other side.
+/// How much of what people said has left a lane for the other side, and what that has taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// How many messages.
@@ -188,13 +189,22 @@ pub struct Tally {
     /// When the first of them did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_at: Option<Timestamp>,
+    /// Vendor calls for what has left the lane, messages or not; those of attempts that were left to the sweep are not counted.
+    #[serde(default)]
+    pub calls: VendorCalls,
 }
 
 impl Tally {
     /// The same with one more, which has left at `at`.
     #[must_use]
     pub fn and_one(self, at: Timestamp) -> Self {
-        Self { count: self.count.saturating_add(1), first_at: self.first_at.or(Some(at)) }
+        Self { count: self.count.saturating_add(1), first_at: self.first_at.or(Some(at)), ..self }
+    }
+
+    /// The same with more vendor calls.
+    #[must_use]
+    pub const fn and_calls(self, calls: VendorCalls) -> Self {
+        Self { calls: self.calls.plus(calls), ..self }
     }
 }
 
@@ -296,6 +306,8 @@ pub struct Done<'a, T> {
     pub lane: Lane,
     /// The item.
     pub item: &'a Waiting<T>,
+    /// A fingerprint of what the user has said with it, where agents have that now.
+    pub mark: Option<String>,
     /// What became of it.
     pub outcome: Outcome,
     /// What the other side calls it, where that is known.

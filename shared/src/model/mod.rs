@@ -5,3 +5,4 @@ pub mod lane;
 pub mod message;
 pub mod session;
 pub mod user;
+pub mod vendor_calls;

@@ -7,6 +7,7 @@ use crate::ids::{
     AgentId, BotId, BotcopyBotId, BotcopyUserId, ChatId, ConversationId, CustomerId, GroupId, InstallId,
     IntegrationAlias, IntegrationId, SessionId, ThreadId, UserId,
 };
+use crate::model::vendor_calls::VendorCalls;
 use crate::redacted::Redacted;
 
 /// Where a session's bot lives, and what it takes to reach it.
@@ -119,6 +120,12 @@ pub struct Session {
     /// Whether the thread has to be read whatever has arrived lately: after an outage of ours.
     #[serde(default)]
     pub must_read: bool,
+    /// How often the thread was read because it was silent.
+    #[serde(default)]
+    pub readings: u64,
+    /// The vendor calls of the start.
+    #[serde(default)]
+    pub start_calls: VendorCalls,
     /// Whether the bot knows that the session is over, once it is; not known of sessions that an earlier version has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bot_told: Option<bool>,

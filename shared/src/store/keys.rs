@@ -15,6 +15,7 @@
 //! | call | `CALL#<digest of time and body>` | `CALL` | effects of signed calls, to recognise a replay while its signature is valid |
 //! | conversation | `CONVERSATION#<conversation id>` | `CONVERSATION` | everything Botpress calls |
 //! | chat | `CHAT#<chat id>` | `CHAT` | everything LiveChat calls |
+//! | early | `CHAT#<chat id>` | `EARLY` | start, to learn whether LiveChat has called before the thread was recorded |
 //! | agent | `AGENT#<install id>#<agent id>` | `AGENT` | delivery to the bot |
 //! | gate | `GATES` | `GATE#<vendor>` | everything that calls a vendor |
 //! | sweep | `SWEEP` | `SWEEP` | sweep, to notice that it has not run for a while |
@@ -110,6 +111,10 @@ impl Key {
 
     pub(super) fn chat(id: &ChatId) -> Self {
         Self::new(format!("CHAT#{id}"), "CHAT")
+    }
+
+    pub(super) fn early(id: &ChatId) -> Self {
+        Self::new(format!("CHAT#{id}"), "EARLY")
     }
 
     pub(super) fn agent(install: &InstallId, agent: &AgentId) -> Self {

@@ -394,7 +394,7 @@ impl Table {
         let Done { session_id, lane, item, outcome, .. } = done;
         let trail = Change {
             expression: "SET outcome = :outcome, finished_at = :now, attempts = :attempts, vendor_id = :vendor, \
-                         source_id = :source, expires_at = if_not_exists(expires_at, :expires)",
+                         source_id = :source, said_mark = :mark, expires_at = if_not_exists(expires_at, :expires)",
             condition: "",
             values: vec![
                 (":source", text(&item.position.source_id)),
@@ -402,6 +402,7 @@ impl Table {
                 (":outcome", super::value(outcome)?),
                 (":now", text(done.finished_at)),
                 (":attempts", number(item.attempts + 1)),
+                (":mark", done.mark.as_ref().map_or(AttributeValue::Null(true), text)),
                 (":vendor", done.vendor_id.as_ref().map_or(AttributeValue::Null(true), text)),
             ],
         };

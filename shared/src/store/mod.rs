@@ -8,6 +8,7 @@ mod agents;
 mod calls;
 mod doors;
 mod due;
+mod early;
 mod fares;
 mod gates;
 mod installs;

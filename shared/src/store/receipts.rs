@@ -8,6 +8,21 @@ use crate::ids::SessionId;
 use crate::model::lane::{Lane, Receipt};
 
 impl Table {
+    /// Fingerprints of what a session's user has said to the agents, in no order; of a session of thousands of messages, only some.
+    pub async fn said_to_agents(&self, id: &SessionId) -> Result<Vec<String>> {
+        let first = Key::trail(id, Lane::ToAgent, "");
+        let request = self.client.query().table_name(&self.name).consistent_read(true);
+        let page = request
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":pk", text(first.pk))
+            .expression_attribute_values(":prefix", text(first.sk))
+            .projection_expression("said_mark")
+            .send()
+            .await?;
+        let marks = page.items.unwrap_or_default().into_iter();
+        Ok(marks.filter_map(|mut item| item.remove("said_mark")?.as_s().ok().cloned()).collect())
+    }
+
     /// Reads what is known of the item with this source id.
     pub async fn trail(&self, id: &SessionId, lane: Lane, source_id: &str, now: Timestamp) -> Result<Option<Receipt>> {
         self.get_unexpired(&Key::trail(id, lane, source_id), now).await

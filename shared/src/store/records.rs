@@ -9,6 +9,7 @@ use crate::clock::Timestamp;
 use crate::ids::{AgentId, InstallId, SessionId, UserId};
 use crate::model::lane::{Lane, Tally};
 use crate::model::session::{Disposition, ResumeReason, Session};
+use crate::model::vendor_calls::VendorCalls;
 
 /// What a session leaves at its end; a session has one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +54,10 @@ pub struct Record {
     pub from_user: u64,
     /// Messages of agents that the user was shown.
     pub from_agents: u64,
+    /// Vendor calls from the start to the end, readings of the thread included; those of attempts that failed and were left to the
+    /// sweep, and of verbs that belong to no session, are not counted. Not known of sessions that an earlier version has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor_calls: Option<VendorCalls>,
     /// The thread's tags when it ended; empty as well where the end did not read the thread.
     #[serde(default)]
     pub thread_tags: Vec<String>,
@@ -110,8 +115,14 @@ pub fn hashed(agent: &AgentId) -> String {
 }
 
 impl Record {
-    /// The record of `session`, which ends at `ended_at` and is kept until `expires_at`.
-    pub fn of(session: &Session, ending: &Ending, said: Said, ended_at: Timestamp, expires_at: Timestamp) -> Self {
+    /// The record of `session`, which ends at `ended_at` and is kept until `expires_at`; its end has taken `end_calls`.
+    pub fn of(
+        session: &Session,
+        ending: &Ending,
+        (said, end_calls): (Said, VendorCalls),
+        ended_at: Timestamp,
+        expires_at: Timestamp,
+    ) -> Self {
         let since_start = |at: Timestamp| milliseconds(at, session.started_at);
         let read = ending.disposition.as_ref();
         let never_active = session.active_at.is_none();
@@ -134,12 +145,18 @@ impl Record {
             handled_ms: session.assigned_at.map(|at| milliseconds(ended_at, at)),
             from_user: said.by_user.count,
             from_agents: said.by_agents.count,
+            vendor_calls: Some(calls_of(session).plus(said.by_user.calls).plus(said.by_agents.calls).plus(end_calls)),
             thread_tags: read.map(|read| read.tags.clone()).unwrap_or_default(),
             rating: read.and_then(|read| read.rating),
             thread_was_read: read.is_some(),
             expires_at: expires_at.unix_seconds(),
         }
     }
+}
+
+/// What a session has taken besides its lanes.
+const fn calls_of(session: &Session) -> VendorCalls {
+    session.start_calls.plus(VendorCalls { livechat: session.readings, botpress: 0, botcopy: 0 })
 }
 
 fn milliseconds(at: Timestamp, earlier: Timestamp) -> u64 {

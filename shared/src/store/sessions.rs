@@ -138,14 +138,15 @@ impl Table {
     ) -> Result<bool> {
         let pointer = ConversationPointer::to(session);
         let change = Change {
-            expression: "SET session_state = :active, conversation_id = :conversation, active_at = :now, due_at = :read \
-                         REMOVE opening",
+            expression: "SET session_state = :active, conversation_id = :conversation, active_at = :now, due_at = :read, \
+                         start_calls = :calls REMOVE opening",
             condition: "session_state = :starting AND claim.holder = :holder",
             values: vec![
                 (":active", value(&State::Active)?),
                 (":conversation", text(conversation_id)),
                 (":now", text(now)),
                 (":read", text(first_read_at)),
+                (":calls", value(&session.start_calls)?),
                 (":starting", value(&State::Starting)?),
                 (":holder", text(&session.claim.holder)),
             ],
@@ -162,14 +163,23 @@ impl Table {
         Ok(transaction.commit("table activate", self.tries_until(session.claim.until)).await?.is_done())
     }
 
-    /// Takes the turn to read an active session's thread, unless somebody else has; `next` is when it is due again.
-    pub async fn take_read(&self, id: &SessionId, now: Timestamp, next: Timestamp, silent_reads: u32) -> Result<bool> {
+    /// Takes the turn to look after an active session's thread, unless somebody else has; `next` is when it is due again, and
+    /// `reads` whether the thread is read now.
+    pub async fn take_read(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+        next: Timestamp,
+        silent_reads: u32,
+        reads: bool,
+    ) -> Result<bool> {
         let change = Change {
-            expression: "SET due_at = :next, silent_reads = :reads REMOVE must_read",
+            expression: "SET due_at = :next, silent_reads = :reads REMOVE must_read ADD readings :more",
             condition: "session_state = :active AND due_at <= :now",
             values: vec![
                 (":next", text(next)),
                 (":reads", number(silent_reads)),
+                (":more", number(u8::from(reads))),
                 (":active", value(&State::Active)?),
                 (":now", text(now)),
             ],

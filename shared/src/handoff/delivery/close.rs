@@ -6,6 +6,7 @@ use crate::clock::Timestamp;
 use crate::handoff::inbox::content::Delivered;
 use crate::handoff::vendors::credentials::call;
 use crate::handoff::vendors::doubt::AT_WORK;
+use crate::handoff::vendors::limits::calls_so_far;
 use crate::handoff::{Error, Handoff, Result, VENDOR_TIMEOUT};
 use crate::ids::UserId;
 use crate::livechat::ChatOverview;
@@ -59,7 +60,7 @@ impl Handoff {
     pub(crate) async fn close(&self, session: &Session, ending: &Ending) -> Result<bool> {
         let (said, now) = (self.table.said(&session.session_id).await?, self.clock.now());
         let expires_at = self.kept_until(now);
-        let record = Record::of(session, ending, said, now, expires_at);
+        let record = Record::of(session, ending, (said, calls_so_far()), now, expires_at);
         let is_first = self.table.close(session, &record, expires_at).await?;
         if is_first {
             self.publish(&record);
@@ -89,6 +90,9 @@ impl Handoff {
             record.assigned_after_ms = record.assigned_after_ms, record.answered_after_ms = record.answered_after_ms,
             record.handled_ms = record.handled_ms, record.from_user = record.from_user,
             record.from_agents = record.from_agents, record.tags = record.thread_tags.join(","),
+            record.livechat_calls = record.vendor_calls.map(|calls| calls.livechat),
+            record.botpress_calls = record.vendor_calls.map(|calls| calls.botpress),
+            record.botcopy_calls = record.vendor_calls.map(|calls| calls.botcopy),
             record.rating = record.rating, record.thread_read = record.thread_was_read,
             "a session leaves its record");
     }

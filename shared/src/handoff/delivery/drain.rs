@@ -11,13 +11,14 @@ use crate::clock::Timestamp;
 use crate::handoff::inbox::accept::Intake;
 use crate::handoff::inbox::content::{Attempt, Content, Delay, LaneKey, View, about};
 use crate::handoff::vendors::doubt::{AT_WORK, next_look};
-use crate::handoff::vendors::limits::{hurried, while_held};
+use crate::handoff::vendors::limits::{counted, hurried, while_held};
 use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result, lease_until};
 use crate::ids::SessionId;
 use crate::metrics::Metric;
 use crate::model::lane::{Accepted, Completed, Done, Failing, Failure, Known, Lease, Occupancy, Outcome, Waiting};
 use crate::model::session::{Session, State};
 use crate::model::user::User;
+use crate::model::vendor_calls::VendorCalls;
 use crate::store::lane::Contents;
 use crate::store::{LaneContext, LaneQuery};
 use crate::telemetry;
@@ -63,6 +64,8 @@ struct Seen {
     is_lively: bool,
     /// Whether earlier words may be on their way.
     gathering: Gathering,
+    /// The vendor calls since something last left the lane.
+    calls: VendorCalls,
     /// Until when failures are a blip, since the first of them.
     blip_ends: Option<Timestamp>,
 }
@@ -253,7 +256,9 @@ impl Handoff {
                 return Ok(Pass::WaitUntil(ready_at.max(now), delay));
             }
             let attempt = self.attempt((session, user), item, end_held_up_since(contents), deadline);
-            let delivered = match while_held(lease.until, attempt).await? {
+            let (attempt, calls) = counted(while_held(lease.until, attempt)).await;
+            seen.calls = seen.calls.plus(calls);
+            let delivered = match attempt? {
                 Attempt::Done(delivered) => delivered,
                 Attempt::Later(time, delay) => return Ok(Pass::WaitUntil(time, delay)),
             };
@@ -265,6 +270,7 @@ impl Handoff {
                 user_id: &session.user_id,
                 lane: C::LANE,
                 item,
+                mark: item.content.mark(&session.user_id).filter(|_| delivered.outcome == Outcome::Delivered),
                 outcome: delivered.outcome,
                 vendor_id: delivered.vendor_id,
                 finished_at: self.clock.now(),
@@ -277,6 +283,7 @@ impl Handoff {
             if done.outcome == Outcome::Delivered && C::is_said(item) {
                 said = said.and_one(done.finished_at);
             }
+            said = said.and_calls(std::mem::take(&mut seen.calls));
             let (arrivals, is_last) = (contents.arrivals, index + 1 == contents.waiting.len());
             let known = Known { arrivals, is_last, is_lively: seen.is_lively, last_number, said };
             let completed = self.table.complete(&done, lease, known).await?;

@@ -77,12 +77,18 @@ impl Handoff {
         Ok(items)
     }
 
-    /// Accepts what happened in a thread before its webhooks could find the session; holds it for the settle time.
+    /// Accepts what happened in a thread before its webhooks could find the session; holds it for the settle time. A thread that was
+    /// opened just now (`is_new`) is only read if one of them has left a note, since the reading is billed.
     ///
     /// The reading is an addition to the webhooks, so its failure fails nothing.
-    pub(crate) async fn catch_up(&self, session: &Session, thread: &Thread, pointer: &ChatPointer) {
+    pub(crate) async fn catch_up(&self, session: &Session, thread: &Thread, pointer: &ChatPointer, is_new: bool) {
         let caught_up = async {
             let settled_at = self.clock.now() + platform::settle(self, session);
+            // Where LiveChat reports every chat of the licence, no note is left of those that nobody knows.
+            let is_noted = is_new && self.config.only_my_chats;
+            if is_noted && !self.table.has_early(&thread.chat_id, self.clock.now()).await? {
+                return Ok(());
+            }
             let chat = self.read_thread(thread).await?;
             if let Some((position, notice)) = self.place_in_queue(session, &chat) {
                 self.accept_for(settled_at, &session.session_id, position, &notice).await?;
@@ -120,7 +126,7 @@ impl Handoff {
     }
 
     /// What there is to say of the queue in which a session's thread waits.
-    fn place_in_queue(&self, session: &Session, chat: &Chat) -> Option<(Position, ToBot)> {
+    pub(crate) fn place_in_queue(&self, session: &Session, chat: &Chat) -> Option<(Position, ToBot)> {
         let thread = chat.thread.as_ref().filter(|thread| thread.active)?;
         let queue = thread.queue.filter(|_| session.announced_agent.is_none() && platform::tells_notices(session))?;
         let text = self.words_for_user(session).waiting(queue.position, queue.wait)?.into();

@@ -6,6 +6,7 @@ use futures_util::FutureExt as _;
 
 use super::close::Told;
 use crate::bridge::decide::number_of_event;
+use crate::bridge::unread::{self, Said};
 use crate::bridge::{MessageContent, ToAgent, ToBot};
 use crate::clock::Timestamp;
 use crate::handoff::inbox::content::{Attempt, Content, Delivered, LaneKey, Look};
@@ -48,6 +49,15 @@ impl Content for ToAgent {
         // A message that was split counts once, by its first part.
         let part = item.position.source_id.rsplit_once('#').and_then(|(_, part)| part.parse::<u32>().ok());
         matches!(item.content, Self::Message { .. } | Self::Media(_)) && part.is_none_or(|part| part == FIRST_PART)
+    }
+
+    fn mark(&self, user_id: &UserId) -> Option<String> {
+        let said = match self {
+            Self::Message { text, .. } => Said::ByUser(text.expose()),
+            Self::Media(_) => Said::FileByUser,
+            Self::Note { .. } | Self::Unheard { .. } | Self::Close => return None,
+        };
+        Some(unread::fingerprint(user_id, said))
     }
 
     fn vendor(_: &Session) -> &'static str {

@@ -35,6 +35,11 @@ pub(crate) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
         None
     }
 
+    /// A fingerprint of what its user has said to the agents with it, by which a transcript tells it from news.
+    fn mark(&self, _user_id: &UserId) -> Option<String> {
+        None
+    }
+
     /// Lets what waits be delivered as it is now, where it was changed meanwhile.
     fn apply_changes(_waiting: &mut [Waiting<Self>]) {}
 

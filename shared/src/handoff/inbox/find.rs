@@ -7,9 +7,11 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::content::{Content, LaneKey};
 use crate::bridge::{ToAgent, ToBot};
+use crate::clock::Timestamp;
 use crate::handoff::{Handoff, Result};
 use crate::ids::{ChatId, ConversationId, SessionId, UserId};
 use crate::model::session::{ChatPointer, ConversationPointer, Session, State};
@@ -25,6 +27,22 @@ pub(crate) struct Memory {
     conversations: Remembered<ConversationId, ConversationPointer>,
     chats: Remembered<ChatId, SessionId>,
     users: Remembered<UserId, SessionId>,
+    early: Remembered<ChatId, Timestamp>,
+}
+
+/// For how long nothing more is noted of a chat of which a start was told that it has missed something.
+const NOTED_FOR: Duration = Duration::from_secs(60);
+
+impl Memory {
+    /// Whether it was noted lately that something came early in a chat.
+    pub(crate) fn has_early(&self, id: &ChatId, now: Timestamp) -> bool {
+        self.early.get(id).is_some_and(|at| now.since(at) < NOTED_FOR)
+    }
+
+    /// Remembers that it was noted.
+    pub(crate) fn put_early(&self, id: &ChatId, now: Timestamp) {
+        self.early.put(id, &now);
+    }
 }
 
 #[derive(Debug)]

@@ -4,60 +4,59 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::opening::OPENING;
-use crate::bridge::unread::{self, Said};
-use crate::handoff::{Error, Handoff, Result};
-use crate::ids::UserId;
-use crate::livechat::{Content, Event};
+use crate::bridge::unread;
+use crate::handoff::{Handoff, Result};
+use crate::ids::{ChatId, UserId};
 use crate::model::message::{Author, HistoryItem};
-use crate::model::session::Thread;
 use crate::model::user::User;
 use crate::redacted::Redacted;
 
 /// How many people of a group chat are looked up by name.
 const MOST_NAMES: usize = 10;
 
+/// What agents know of a user, and what of a history they do not.
+#[derive(Clone, Debug)]
+pub(super) struct Known<'a> {
+    marks: Vec<String>,
+    /// The end of the history that is new to them.
+    pub(super) news: &'a [HistoryItem],
+}
+
+impl<'a> Known<'a> {
+    /// Agents can no longer read what they were told: all of `history` is new.
+    pub(super) fn forget(&mut self, history: &'a [HistoryItem]) {
+        *self = Self { marks: Vec::new(), news: history };
+    }
+}
+
 impl Handoff {
-    /// Fingerprints of what agents have read of a user so far: transcripts, and the thread of the latest session.
-    pub(super) async fn known_to_agents(&self, user: &User) -> Vec<String> {
-        let Some(thread) = user.chat_id.clone().zip(user.thread_id.clone()) else { return Vec::new() };
-        let thread = Thread { chat_id: thread.0, thread_id: thread.1 };
+    /// What agents have read of a user so far: transcripts, and what the user said in the latest session.
+    pub(super) async fn known_to_agents<'a>(&self, user: &User, history: &'a [HistoryItem]) -> Known<'a> {
+        let Some(chat_id) = &user.chat_id else { return Known { marks: Vec::new(), news: history } };
         let told = async { Ok(self.table.told(&user.user_id, self.clock.now()).await?) };
-        let (told, said) = tokio::join!(told, self.said_in(&thread, user));
-        if matches!(&said, Err(Error::LiveChat(error)) if error.is_gone()) {
-            // Nor can they read there what they were told.
-            return Vec::new();
-        }
+        let (told, said) = tokio::join!(told, self.said_in_latest_session(chat_id));
         let known = |what: &'static str, known: Result<Vec<String>>| {
             known.unwrap_or_else(|error| {
                 tracing::warn!(error = %error, missing = what, "a returning user's transcript may repeat itself");
                 Vec::new()
             })
         };
-        unread::with_thread(known("transcripts", told), known("thread", said))
+        let marks = unread::with_thread(known("transcripts", told), known("words", said));
+        let news = unread::news(&user.user_id, history, &marks);
+        Known { marks, news }
     }
 
-    async fn said_in(&self, thread: &Thread, user: &User) -> Result<Vec<String>> {
-        let thread = self.read_thread(thread).await?.thread;
-        let customer_id = user.customer.as_ref().map(|customer| &customer.customer_id);
-        let is_opening = |event: &Event| event.custom_id.as_ref().is_some_and(|id| id.starts_with(OPENING));
-        let events = thread.into_iter().flat_map(|thread| thread.events).filter(|event| !is_opening(event));
-        let words = events.filter_map(|event| {
-            let is_users = event.author_id.as_ref().zip(customer_id).is_some_and(|(author, id)| author == id);
-            let said = match &event.content {
-                Content::Message { text } if is_users => Said::ByUser(text.expose()),
-                Content::Message { text } => Said::ToUser(text.expose()),
-                Content::File { .. } if is_users => Said::FileByUser,
-                _ => return None,
-            };
-            Some(unread::fingerprint(&user.user_id, said))
-        });
-        Ok(words.collect())
+    /// Fingerprints of what agents have of the user, from the receipts: reading the thread would be billed.
+    async fn said_in_latest_session(&self, chat_id: &ChatId) -> Result<Vec<String>> {
+        Ok(match self.table.find_by_chat(chat_id).await? {
+            Some(pointer) => self.table.said_to_agents(&pointer.session_id).await?,
+            None => Vec::new(),
+        })
     }
 
     /// Keeps in mind what agents know from now on.
-    pub(super) async fn remember_told(&self, user_id: &UserId, known: Vec<String>, told: &[HistoryItem]) {
-        self.remember(user_id, unread::with_news(user_id, known, told)).await;
+    pub(super) async fn remember_told(&self, user_id: &UserId, known: Known<'_>) {
+        self.remember(user_id, unread::with_news(user_id, known.marks, known.news)).await;
     }
 
     /// The same of what was told in the middle of a session.

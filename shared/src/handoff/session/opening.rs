@@ -1,7 +1,6 @@
 //! The LiveChat side of a start: the customer is introduced, and their only chat gets a thread for the session.
 
-use std::collections::BTreeMap;
-
+use super::history::Known;
 use super::request::StartRequest;
 use crate::bridge::transcript::Opening;
 use crate::clock::Timestamp;
@@ -24,6 +23,21 @@ pub(super) const OPENING: &str = "opening:";
 /// Each costs a call, and the start waits for all.
 const MOST_TAGS: usize = 10;
 
+/// The thread that a session has at its start.
+#[derive(Clone, Debug)]
+pub(super) struct Opened {
+    pub(super) thread: Thread,
+    /// Whether it was opened just now: nothing has happened there before but what webhooks have tried to tell.
+    pub(super) is_new: bool,
+}
+
+impl Opened {
+    /// A thread that was there before.
+    pub(super) const fn found(thread: Thread) -> Self {
+        Self { thread, is_new: false }
+    }
+}
+
 impl Handoff {
     /// Tells LiveChat who the customer is, and learns whether anybody of the group is there to meet them; answers whether what
     /// LiveChat has been told is news, and still has to be noted.
@@ -36,15 +50,14 @@ impl Handoff {
     ) -> Result<bool> {
         let group_id = session.group_id;
         let mut asking = customer.clone();
-        let statuses = async { call!(asking.list_group_statuses(&[group_id])) };
-        let (told, statuses): (_, Result<BTreeMap<_, _>>) =
-            tokio::join!(self.tell_profile(user, introduction, customer), statuses);
+        let (told, status) =
+            tokio::join!(self.tell_profile(user, introduction, customer), self.status_for_start(group_id, &mut asking));
         let is_news = told.unwrap_or_else(|error| {
             tracing::warn!(error = %error, "LiveChat did not take the customer's profile");
             false
         });
         let may_wait = self.config.when_offline == WhenOffline::LeaveMessage;
-        let status = statuses?.get(&group_id).copied();
+        let status = status?;
         session.nobody_online = status == Some(GroupStatus::Offline);
         match self.words_for_agents(group_id).refusal(group_id, status, may_wait) {
             Some(sentence) => Err(Error::Refused(sentence)),
@@ -117,27 +130,34 @@ impl Handoff {
     }
 
     /// Starts the customer's chat, or resumes it; where LiveChat says that it is open, or says nothing, looks first.
-    pub(super) async fn open_thread(
+    pub(super) async fn open_thread<'a>(
         &self,
-        request: &StartRequest<'_>,
-        user: &User,
-        session: &mut Session,
+        request: &StartRequest<'a>,
+        (user, session): (&User, &mut Session),
         customer: &mut AsCustomer<'_>,
+        known: &mut Known<'a>,
         deadline: Timestamp,
-    ) -> Result<Thread> {
+    ) -> Result<Opened> {
+        // Another customer has another chat, in which agents cannot read what they were told before.
+        if !is_still(user, customer) {
+            known.forget(request.history);
+        }
         let may_wait = self.config.when_offline == WhenOffline::LeaveMessage;
-        let new_chat = NewChat {
+        let mut new_chat = NewChat {
             group_id: session.group_id,
             // A customer without a web page would otherwise risk being taken for one who has left it.
             continuous: true,
-            events: self.opening(request, user, session).await.into_iter().collect(),
+            events: self.opening(request, user, session, known).await.into_iter().collect(),
             left_message: may_wait.then_some(session.nobody_online),
         };
         let now = self.clock.now();
         session.in_doubt_until = session.in_doubt_until.max(user.closing_until).filter(|until| now < *until);
         let opened = match session.in_doubt_until {
             Some(until) => Err(Error::InDoubt { until }),
-            None => self.open_known_chat(user, session, &new_chat, customer, deadline).await,
+            None => {
+                let asked = (request, &mut new_chat, &mut *known);
+                Box::pin(self.open_known_chat(asked, (user, session), customer, deadline)).await
+            }
         };
         match opened {
             Err(error) if error.outcome_unknown() || is_open_already(&error) => {
@@ -155,19 +175,21 @@ impl Handoff {
     }
 
     /// Opens a thread in the user's chat; in another one where LiveChat no longer has it.
-    async fn open_known_chat(
+    async fn open_known_chat<'a>(
         &self,
-        user: &User,
-        session: &mut Session,
-        new_chat: &NewChat,
+        (request, new_chat, known): (&StartRequest<'a>, &mut NewChat, &mut Known<'a>),
+        (user, session): (&User, &mut Session),
         customer: &mut AsCustomer<'_>,
         deadline: Timestamp,
-    ) -> Result<Thread> {
+    ) -> Result<Opened> {
         self.keep_claim(session, deadline).await?;
         let known_chat = user.chat_id.as_ref().filter(|_| is_still(user, customer));
         match self.open_chat(known_chat, new_chat, customer).await {
             Err(Error::LiveChat(error)) if known_chat.is_some() && error.is_gone() => {
                 tracing::warn!(error = %error, "LiveChat no longer has a user's chat; another one is started");
+                // Nor can agents read there what they were told.
+                known.forget(request.history);
+                new_chat.events = self.opening(request, user, session, known).await.into_iter().collect();
                 self.open_chat(None, new_chat, customer).await
             }
             opened => opened,
@@ -181,13 +203,13 @@ impl Handoff {
         new_chat: &NewChat,
         customer: &mut AsCustomer<'_>,
         deadline: Timestamp,
-    ) -> Result<Thread> {
+    ) -> Result<Opened> {
         loop {
             let doubt = session.in_doubt_until.filter(|until| self.clock.now() < *until);
             let found = self.find_open_thread(user, customer).await;
             self.keep_claim(session, deadline).await?;
             let opened = match (found, doubt) {
-                (Ok(Found::Open(thread)), _) => self.adopt(thread, user, new_chat, doubt).await,
+                (Ok(Found::Open(thread)), _) => self.adopt(thread, user, new_chat, doubt).await.map(Opened::found),
                 (Ok(Found::Closed(_) | Found::Nothing), Some(until)) => Err(Error::InDoubt { until }),
                 (Ok(Found::Closed(chat_id)), None) => self.open_chat(Some(&chat_id), new_chat, customer).await,
                 (Ok(Found::Nothing), None) => match self.open_chat(None, new_chat, customer).await {
@@ -225,16 +247,22 @@ impl Handoff {
     }
 
     /// The first event of the session, recognisable later by its custom id.
-    async fn opening(&self, request: &StartRequest<'_>, user: &User, session: &Session) -> Option<NewEvent> {
+    async fn opening(
+        &self,
+        request: &StartRequest<'_>,
+        user: &User,
+        session: &Session,
+        known: &Known<'_>,
+    ) -> Option<NewEvent> {
         let custom_id = opening_of(session);
         if let Some(text) = request.prepared {
             return Some(NewEvent::text(text.clone(), custom_id));
         }
-        let names = self.names(user, request.history).await;
+        let names = self.names(user, known.news).await;
         let opening = Opening {
             title: request.title,
             description: request.description,
-            history: request.history,
+            history: known.news,
             names: &names,
             wording: self.words_for_agents(session.group_id),
         };
@@ -246,12 +274,13 @@ impl Handoff {
         chat_id: Option<&ChatId>,
         new_chat: &NewChat,
         customer: &mut AsCustomer<'_>,
-    ) -> Result<Thread> {
+    ) -> Result<Opened> {
         let started = match chat_id {
             None => call!(customer.start_chat(new_chat))?,
             Some(chat_id) => call!(customer.resume_chat(chat_id, new_chat))?,
         };
-        Ok(Thread { chat_id: started.chat_id, thread_id: started.thread_id })
+        let thread = Thread { chat_id: started.chat_id, thread_id: started.thread_id };
+        Ok(Opened { thread, is_new: true })
     }
 
     /// Looks at the customer's only chat; an open thread that belongs to an ended session is closed first.

@@ -3,18 +3,22 @@
 use std::time::Duration;
 
 use super::ending::MayBeOpen;
+use super::history::Known;
+use super::opening::Opened;
 use super::request::{StartRequest, spoken};
-use crate::bridge::{ToBot, unread, wording};
+use crate::bridge::{ToBot, wording};
 use crate::clock::Timestamp;
 use crate::handoff::delivery::missed::SILENCE;
 use crate::handoff::delivery::platform;
-use crate::handoff::vendors::customer::AsCustomer;
+use crate::handoff::vendors::customer::{AsCustomer, may_be_lost};
+use crate::handoff::vendors::limits::{calls_so_far, counted};
 use crate::handoff::{Error, Handoff, Result};
 use crate::ids::{ConversationId, SessionId};
 use crate::metrics::{About, Metric};
 use crate::model::lane::Position;
-use crate::model::session::{ChatPointer, ResumeReason, Session, State, Thread};
+use crate::model::session::{ChatPointer, ResumeReason, Session, State};
 use crate::model::user::{Introduction, User};
+use crate::model::vendor_calls::VendorCalls;
 use crate::telemetry;
 
 /// How often somebody who waits for a start looks how far it has come.
@@ -69,6 +73,8 @@ impl Handoff {
             silent_reads: 0,
             nobody_online: false,
             read_up_to: None,
+            readings: 0,
+            start_calls: VendorCalls::default(),
             must_read: false,
             bot_told: None,
             kept_at: None,
@@ -110,7 +116,7 @@ impl Handoff {
     ) -> Result<ConversationId> {
         let is_taken_up_again = is_taken_up_again(&user, &session);
         // Boxed, as are its parts: together they are more than a thread's stack likes to hold.
-        let built = Box::pin(self.try_build(request, user, &mut session, deadline)).await;
+        let built = counted(Box::pin(self.try_build(request, user, &mut session, deadline))).await.0;
         if let Err(error) = &built {
             self.note_limit(error, &session.user_id).await;
         }
@@ -148,9 +154,9 @@ impl Handoff {
         }
         // Boxed, like the other long ways below: side by side they would need more stack than a worker has.
         let introduced = Box::pin(self.introduced(request, &user, session, customer));
-        let (introduced, known) = tokio::join!(introduced, Box::pin(self.known_to_agents(&user)));
+        let known = Box::pin(self.known_to_agents(&user, request.history));
+        let (introduced, known) = tokio::join!(introduced, known);
         let (customer, news_of_user) = introduced?;
-        let request = &StartRequest { history: unread::news(request.user_id, request.history, &known), ..*request };
         let note = async {
             if let Some(told) = &news_of_user {
                 self.note_introduction(&user, told).await;
@@ -162,24 +168,30 @@ impl Handoff {
     }
 
     /// Opens the thread at LiveChat, then whatever the bot's platform needs; `known` is what agents know of the user already.
-    async fn open_both_sides(
+    async fn open_both_sides<'a>(
         &self,
-        request: &StartRequest<'_>,
+        request: &StartRequest<'a>,
         user: &User,
         session: &mut Session,
-        (mut customer, known): (AsCustomer<'_>, Vec<String>),
+        (mut customer, mut known): (AsCustomer<'_>, Known<'a>),
         deadline: Timestamp,
     ) -> Result<ConversationId> {
-        let thread = match session.thread.clone() {
-            Some(thread) => thread,
-            None => match Box::pin(self.open_thread(request, user, session, &mut customer, deadline)).await {
-                Err(error @ Error::CustomerLost) => {
-                    customer = self.replaced(user, &customer, error).await?;
-                    Box::pin(self.open_as_another(request, user, session, &mut customer, deadline)).await?
+        let Opened { thread, is_new } = match session.thread.clone() {
+            Some(thread) => Opened::found(thread),
+            None => {
+                let of = (user, &mut *session);
+                match Box::pin(self.open_thread(request, of, &mut customer, &mut known, deadline)).await {
+                    Err(error) if may_be_lost(&error) => {
+                        customer = self.replaced(user, &customer, error).await?;
+                        let of = (user, &mut *session);
+                        Box::pin(self.open_as_another(request, of, &mut customer, &mut known, deadline)).await?
+                    }
+                    opened => opened?,
                 }
-                opened => opened?,
-            },
+            }
         };
+        // Where nobody waits for the start, the bot is told who answers before it is told once more to be silent.
+        let is_new = is_new && request.prepared.is_none();
         session.thread = Some(thread.clone());
         let pointer = ChatPointer::to(session, &customer.customer.customer_id, &thread);
         if !self.table.open_thread(session, &thread, &pointer).await? {
@@ -187,15 +199,16 @@ impl Handoff {
         }
         let (opened, (), ()) = tokio::join!(
             platform::open(self, session, &thread),
-            Box::pin(self.catch_up(session, &thread, &pointer)),
+            Box::pin(self.catch_up(session, &thread, &pointer, is_new)),
             Box::pin(self.tag_thread(&thread, request.tags))
         );
         let conversation_id = opened?;
         // Nothing may take long from here on: the platform's settle time has begun before the caller has its answer.
         let now = self.clock.now();
+        session.start_calls = calls_so_far();
         let activate = self.table.activate(session, &conversation_id, now, now + SILENCE, request.call);
         // Only now: a start that fails is told again by the next one.
-        let remember = Box::pin(self.remember_told(&user.user_id, known, request.history));
+        let remember = Box::pin(self.remember_told(&user.user_id, known));
         let (activated, ()) = tokio::join!(activate, remember);
         match activated? {
             true => {
@@ -229,7 +242,7 @@ impl Handoff {
             asked_at: session.started_at,
         };
         let user = self.table.user(&user_id).await?.unwrap_or_else(|| User::unknown(&user_id));
-        let built = Box::pin(self.try_build(&request, user, &mut session, deadline)).await;
+        let built = counted(Box::pin(self.try_build(&request, user, &mut session, deadline))).await.0;
         if let Err(error) = &built {
             self.note_limit(error, &user_id).await;
         }
@@ -253,19 +266,19 @@ impl Handoff {
     }
 
     /// Opens the thread as a customer whom LiveChat has to be told of first.
-    async fn open_as_another(
+    async fn open_as_another<'a>(
         &self,
-        request: &StartRequest<'_>,
-        user: &User,
-        session: &mut Session,
+        request: &StartRequest<'a>,
+        (user, session): (&User, &mut Session),
         customer: &mut AsCustomer<'_>,
+        known: &mut Known<'a>,
         deadline: Timestamp,
-    ) -> Result<Thread> {
+    ) -> Result<Opened> {
         let introduction = request.introduction(user, self.words_for_agents(session.group_id));
         if self.introduce(user, &introduction, session, customer).await? {
             self.note_introduction(user, &introduction).await;
         }
-        self.open_thread(request, user, session, customer, deadline).await
+        self.open_thread(request, (user, session), customer, known, deadline).await
     }
 
     /// The customer once LiveChat knows who they are, with what it has been told just now; a thread that is open already was not

@@ -48,10 +48,11 @@ impl Handoff {
         let arrived_at = self.table.last_arrival(session_id, ToBot::LANE).await?;
         let speaks_until = arrived_at.map(|at| at + SILENCE).filter(|until| now < *until && !session.must_read);
         if let Some(speaks_until) = speaks_until {
-            return Ok(self.table.take_read(session_id, now, speaks_until, 0).await?);
+            return Ok(self.table.take_read(session_id, now, speaks_until, 0, false).await?);
         }
         let pause = SILENCE.saturating_mul(2_u32.saturating_pow(session.silent_reads)).min(LONGEST_SILENCE);
-        if !self.table.take_read(session_id, now, now + pause, session.silent_reads.saturating_add(1)).await? {
+        let reads = session.silent_reads.saturating_add(1);
+        if !self.table.take_read(session_id, now, now + pause, reads, true).await? {
             return Ok(false);
         }
         if let Err(error) = self.deliver_missed(session, deadline).await {

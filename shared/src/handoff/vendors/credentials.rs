@@ -16,7 +16,7 @@ use crate::{botcopy, botpress, livechat};
 macro_rules! call {
     ($credential:ident.$name:ident($($argument:tt)*)) => {
         loop {
-            let mut passed = match $credential.door().pass().await {
+            let mut passed = match $credential.door().pass(stringify!($name)).await {
                 Ok(passed) => passed,
                 Err(waiting) => break Err(waiting),
             };

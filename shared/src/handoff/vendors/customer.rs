@@ -119,7 +119,7 @@ impl Handoff {
     }
 
     async fn issue_token(&self, cookies: Option<&Cookies>) -> Result<livechat::IssuedToken> {
-        let mut passed = self.gates.livechat.door(ACCOUNTS).pass().await?;
+        let mut passed = self.gates.livechat.door(ACCOUNTS).pass("issue_customer_token").await?;
         fail_point!(Before, "vendor issue_customer_token");
         let issued = passed.answer(self.livechat.issue_customer_token(cookies)).await;
         fail_point!(After, "vendor issue_customer_token");
@@ -170,7 +170,7 @@ impl Handoff {
 }
 
 /// Whether LiveChat may no longer know the customer of whom it refused a token.
-fn may_be_lost(error: &Error) -> bool {
+pub(crate) fn may_be_lost(error: &Error) -> bool {
     match error {
         Error::CustomerLost => true,
         Error::LiveChat(error) => error.is_refused_token(),

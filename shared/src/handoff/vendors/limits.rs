@@ -1,5 +1,6 @@
 //! What stands before each vendor: the limits that it has named, and whether it answers at all.
 
+use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::handoff::{Error, Handoff, Result, VENDOR_TIMEOUT};
 use crate::ids::UserId;
 use crate::metrics::{About, Metric, Metrics};
+use crate::model::vendor_calls::VendorCalls;
 use crate::secrets::Recall;
 use crate::store::{Limits, Passage, TRIAL_EVERY, Table, Trouble, VendorState};
 
@@ -58,6 +60,28 @@ tokio::task_local! {
     static IN_A_HURRY: bool;
     /// When the lease ends under which this task delivers.
     static LEASE_UNTIL: Timestamp;
+    /// The vendor calls of this task's present piece of work.
+    static CALLS: Cell<VendorCalls>;
+}
+
+/// Does `work`, and counts the vendor calls that it makes itself: not those of a piece of work within it that is counted by itself.
+pub(crate) async fn counted<F: Future>(work: F) -> (F::Output, VendorCalls) {
+    CALLS
+        .scope(Cell::default(), async {
+            let output = work.await;
+            (output, calls_so_far())
+        })
+        .await
+}
+
+/// The vendor calls of the piece of work that is being counted.
+pub(crate) fn calls_so_far() -> VendorCalls {
+    CALLS.try_with(Cell::get).unwrap_or_default()
+}
+
+fn count_call(vendor: &str) {
+    // Outside of what is counted nobody asks.
+    let _ = CALLS.try_with(|calls| calls.set(calls.get().and_one(vendor)));
 }
 
 /// Does `work` of a lane whose lease ends then: no call is made that could outlast it.
@@ -240,13 +264,18 @@ impl Gate {
         }
     }
 
-    fn measure(&self, called_at: Timestamp, error: Option<&Error>) {
+    /// Records a call, with what is known of its answer.
+    fn measure(&self, call: &'static str, called_at: Timestamp, error: Option<&Error>) {
         let took = self.clock.now().since(called_at).as_secs_f64() * 1_000.0;
         let failed = f64::from(u8::from(error.is_some_and(Error::is_retryable)));
         let refused = f64::from(u8::from(error.is_some_and(Error::is_authentication)));
-        let values =
-            [(Metric::VendorLatency, took), (Metric::VendorErrors, failed), (Metric::CredentialsRefused, refused)];
-        self.metrics.record(&self.clock, &About::Vendor(self.vendor), &values);
+        let values = [
+            (Metric::VendorCalls, 1.0),
+            (Metric::VendorLatency, took),
+            (Metric::VendorErrors, failed),
+            (Metric::CredentialsRefused, refused),
+        ];
+        self.metrics.record(&self.clock, &About::Call { vendor: self.vendor, call }, &values);
     }
 
     fn fail(&self, called_at: Timestamp) {
@@ -345,10 +374,10 @@ pub(crate) struct Door<'a> {
 }
 
 impl<'a> Door<'a> {
-    /// Lets a call through, or tells how long to wait.
+    /// Lets the call of this name through, or tells how long to wait.
     ///
     /// Whatever time was named, one call a minute is let through: the vendor has to confirm it.
-    pub(crate) async fn pass(self) -> Result<Passed<'a>> {
+    pub(crate) async fn pass(self, call: &'static str) -> Result<Passed<'a>> {
         let Self { gate, party } = self;
         let now = gate.clock.now();
         if LEASE_UNTIL.try_get().is_ok_and(|until| until < now + gate.longest_call()) {
@@ -374,7 +403,10 @@ impl<'a> Door<'a> {
                 let asked_for = gate.seen().limits.closed_until(party).map_or(Duration::ZERO, |named| named.since(now));
                 Err(Error::Waiting { vendor: gate.vendor, wait: until.since(now), asked_for })
             }
-            None => Ok(Passed { door: self, called_at: now, is_answered: false }),
+            None => {
+                count_call(gate.vendor);
+                Ok(Passed { door: self, call, called_at: now, is_answered: false, is_measured: false })
+            }
         }
     }
 }
@@ -383,8 +415,10 @@ impl<'a> Door<'a> {
 #[derive(Debug)]
 pub(crate) struct Passed<'a> {
     door: Door<'a>,
+    call: &'static str,
     called_at: Timestamp,
     is_answered: bool,
+    is_measured: bool,
 }
 
 impl Passed<'_> {
@@ -404,17 +438,17 @@ impl Passed<'_> {
             None => Error::Hanging { vendor: gate.vendor },
         };
         self.is_answered = true;
-        gate.measure(self.called_at, Some(&error));
+        self.measure(Some(&error));
         gate.fail(self.called_at);
         gate.tell().await;
         Err(error)
     }
 
     /// Takes note of the answer: who is refused, who is served, who fails.
-    pub(crate) async fn note<T, E: Into<Error>>(self, answer: Result<T, E>) -> Result<T> {
+    pub(crate) async fn note<T, E: Into<Error>>(mut self, answer: Result<T, E>) -> Result<T> {
         let Door { gate, party } = self.door;
         let answer = answer.map_err(Into::into);
-        gate.measure(self.called_at, answer.as_ref().err());
+        self.measure(answer.as_ref().err());
         let error = match answer {
             Err(error) if error.is_retryable() || error.retry_after().is_some() => error,
             answer => {
@@ -435,6 +469,11 @@ impl Passed<'_> {
                 Err(error)
             }
         }
+    }
+
+    fn measure(&mut self, error: Option<&Error>) {
+        self.is_measured = true;
+        self.door.gate.measure(self.call, self.called_at, error);
     }
 
     async fn serve(&self) {
@@ -460,6 +499,11 @@ impl Passed<'_> {
 impl Drop for Passed<'_> {
     fn drop(&mut self) {
         let gate = self.door.gate;
+        // Its answer led to another call, or nobody waits for it any longer: the vendor may bill it all the same.
+        if !self.is_measured {
+            let about = About::Call { vendor: gate.vendor, call: self.call };
+            gate.metrics.record(&gate.clock, &about, &[(Metric::VendorCalls, 1.0)]);
+        }
         if !self.is_answered && gate.clock.now().since(self.called_at) >= HANGS_AFTER {
             gate.fail(self.called_at);
         }

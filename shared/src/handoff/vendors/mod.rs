@@ -3,5 +3,6 @@
 pub(super) mod credentials;
 pub(super) mod customer;
 pub(super) mod doubt;
+pub(super) mod groups;
 pub(super) mod limits;
 pub(super) mod thread;

@@ -1,7 +1,6 @@
 //! `checkAvailability`: whether agents are there, before a bot promises one.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -14,17 +13,8 @@ use crate::handoff::{Error, Handoff, Result};
 use crate::ids::GroupId;
 use crate::livechat::{GroupStatus, WorkSchedule};
 
-/// How long LiveChat's answer counts for all callers of a process; an answer that did not come counts as long.
-const KEPT: Duration = Duration::from_secs(15);
-
-/// How long the working times of a group's agents count; that they could not be read counts as long.
-const WORKING_TIMES_KEPT: Duration = Duration::from_secs(3_600);
-
 /// How long LiveChat may take: a bot waits for this with its user before it.
 const ANSWER_TIME: Duration = Duration::from_secs(4);
-
-/// How many groups a process remembers, far more than a licence has; then it begins anew.
-const MOST_GROUPS: usize = 1_000;
 
 /// What `checkAvailability` answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -65,53 +55,6 @@ impl Status {
             Some(GroupStatus::Offline) => Self::Offline,
             Some(GroupStatus::Other) | None => Self::Unknown,
         }
-    }
-}
-
-/// What is known of each group.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    statuses: Latest<Status>,
-    schedules: Latest<Arc<[WorkSchedule]>>,
-}
-
-/// The latest answer for each group. Who asks LiveChat holds the group's lock, so that all others wait for that answer.
-#[derive(Debug)]
-struct Latest<T>(Mutex<HashMap<GroupId, Arc<tokio::sync::Mutex<Option<(Timestamp, T)>>>>>);
-
-impl<T> Default for Latest<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<T: Clone> Latest<T> {
-    /// The latest answer if it is younger than `kept`, else what `ask` tells, or `unknown` if it does not.
-    async fn get(
-        &self,
-        group_id: GroupId,
-        (now, kept): (Timestamp, Duration),
-        unknown: T,
-        ask: impl Future<Output = Option<T>>,
-    ) -> T {
-        let latest = self.of(group_id);
-        let mut latest = latest.lock().await;
-        if let Some((_, known)) = latest.as_ref().filter(|(at, _)| now.since(*at) < kept) {
-            return known.clone();
-        }
-        // Noted before LiveChat is asked: a caller whose time is up drops the rest, and the next one must not pay again.
-        *latest = Some((now, unknown.clone()));
-        let answer = ask.await.unwrap_or(unknown);
-        *latest = Some((now, answer.clone()));
-        answer
-    }
-
-    fn of(&self, group_id: GroupId) -> Arc<tokio::sync::Mutex<Option<(Timestamp, T)>>> {
-        let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if groups.len() >= MOST_GROUPS && !groups.contains_key(&group_id) {
-            groups.clear();
-        }
-        Arc::clone(groups.entry(group_id).or_default())
     }
 }
 
@@ -168,31 +111,33 @@ impl Handoff {
     async fn status_of(&self, group_id: GroupId, deadline: Timestamp) -> Status {
         let ask = async {
             match self.clock.within(deadline, Box::pin(self.group_status(group_id))).await? {
-                Ok(status) => Some(Status::of(status)),
+                Ok(status) => status,
                 Err(error) => {
                     tracing::warn!(error = %error, "LiveChat did not tell whether agents are available");
                     None
                 }
             }
         };
-        self.known.statuses.get(group_id, (self.clock.now(), KEPT), Status::Unknown, ask).await
+        Status::of(self.groups.status(group_id, self.clock.now(), ask).await)
     }
 
     async fn next_shift(&self, group_id: GroupId, deadline: Timestamp) -> Option<Timestamp> {
         let ask = async {
-            match self.clock.within(deadline, Box::pin(self.working_times(group_id))).await? {
-                Ok(schedules) => Some(schedules.into()),
+            let Some(told) = self.clock.within(deadline, Box::pin(self.working_times(group_id))).await else {
+                return Arc::default();
+            };
+            match told {
+                Ok(schedules) => schedules.into(),
                 // The scope is a matter of choice.
-                Err(Error::LiveChat(error)) if error.is_forbidden() => None,
+                Err(Error::LiveChat(error)) if error.is_forbidden() => Arc::default(),
                 Err(error) => {
                     tracing::warn!(error = %error, "LiveChat did not tell when agents are at work");
-                    None
+                    Arc::default()
                 }
             }
         };
         let now = self.clock.now();
-        let schedules = self.known.schedules.get(group_id, (now, WORKING_TIMES_KEPT), Arc::default(), ask).await;
-        opens_at(&schedules, now)
+        opens_at(&self.groups.schedules(group_id, now, ask).await, now)
     }
 
     async fn working_times(&self, group_id: GroupId) -> Result<Vec<WorkSchedule>> {

@@ -13,13 +13,17 @@ use crate::handoff::session::starting::START_POLL;
 use crate::handoff::vendors::limits::LIVECHAT;
 use crate::handoff::{DELIVERY_TIME, Handoff, Result, lease_until};
 use crate::ids::{ChatId, NO_CHAT, ThreadId};
+use crate::livechat::Chat;
 use crate::livechat::webhook::Event;
-use crate::model::lane::Occupancy;
+use crate::model::lane::{Occupancy, Position};
 use crate::model::session::{ChatPointer, State, Thread};
 use crate::store::LaneContext;
 
 /// How long an event may arrive before the start that opened its thread has recorded the thread.
 const START_HEAD_START: Duration = Duration::from_secs(1);
+
+/// How long a transfer waits for the event that says of the same agent what they are called: to look that up is billed.
+const NAME_HEAD_START: Duration = Duration::from_secs(1);
 
 /// What became of an event; for the log, since LiveChat hears 200 in every case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,9 +71,16 @@ impl Handoff {
 
     /// Reads the thread of an event that is not as documented: it shows what the event should have said.
     async fn read_instead(&self, chat_id: &ChatId, deadline: Timestamp) -> Result<Received> {
-        let Some((pointer, _)) = self.find_chat(chat_id, &[]).await? else { return Ok(Received::NotOurs) };
+        let Some((pointer, _)) = self.find_chat(chat_id, &[]).await? else {
+            if self.config.only_my_chats {
+                self.note_early(chat_id).await?;
+            }
+            return Ok(Received::NotOurs);
+        };
         let Some(session) = self.table.session(&pointer.session_id).await? else { return Ok(Received::NotOurs) };
         if session.state != State::Active {
+            // It may belong to a start that has not recorded its thread yet.
+            self.note_early(chat_id).await?;
             return Ok(Received::Ignored);
         }
         if let Err(error) = self.deliver_missed(&session, deadline).await {
@@ -98,22 +109,41 @@ impl Handoff {
             Some(around) => around,
             None => self.load_context::<ToBot>(whose).await,
         };
+        let around = match event {
+            Event::ChatTransferred { thread_id: Some(_), .. } if !intentions.is_empty() => {
+                self.let_name_go_first(whose, around).await
+            }
+            _ => around,
+        };
+        let place = self.place_at_start(event, &pointer, &around);
         let was_heard = source_ids.iter().any(|id| around.has_accepted(id, self.clock.now()));
         if let Some(thread_id) = spoken_in.filter(|_| is_over(&around) && !was_heard) {
             return self.may_be_unheard(event, &pointer, thread_id, deadline).await;
         }
-        if intentions.is_empty() {
+        if intentions.is_empty() && place.is_none() {
             self.bring_what_the_start_finds(whose, around, deadline).await;
             return Ok(Received::Ignored);
         }
         let lease = lease_until(deadline);
-        let intentions: Vec<_> = intentions
+        let intentions = intentions
             .into_iter()
-            .map(|intention| intention.seen_in(around.session.as_ref(), &around.changes).into_item())
-            .collect();
+            .map(|intention| intention.seen_in(around.session.as_ref(), &around.changes).into_item());
+        let intentions: Vec<_> = intentions.chain(place).collect();
         let intake = self.accept_seeing(around, &pointer.session_id, intentions, &lease).await?;
         self.drain_accepted::<ToBot>(whose, intake, &lease, deadline).await;
         Ok(Received::Accepted)
+    }
+
+    /// Waits for a while until what a transfer says is known from an event that says more.
+    async fn let_name_go_first(&self, whose: LaneKey<'_>, mut around: LaneContext) -> LaneContext {
+        let patience_end = self.clock.now() + NAME_HEAD_START;
+        let is_known =
+            |around: &LaneContext| whose.source_ids.iter().any(|id| around.has_accepted(id, self.clock.now()));
+        while !is_known(&around) && !is_over(&around) && self.clock.now() < patience_end {
+            self.clock.sleep(START_POLL).await;
+            around = self.load_context::<ToBot>(whose).await;
+        }
+        around
     }
 
     async fn may_be_unheard(
@@ -154,14 +184,40 @@ impl Handoff {
     ) -> Result<Option<(ChatPointer, Option<LaneContext>)>> {
         let Some(chat_id) = event.chat_id() else { return Ok(None) };
         let patience_end = self.clock.now() + START_HEAD_START;
-        loop {
+        let found = loop {
             let found = self.find_chat(chat_id, source_ids).await?;
-            if !self.is_expected(event, found.as_ref().map(|(pointer, _)| pointer)) || self.clock.now() >= patience_end
-            {
+            if !self.is_expected(event, found.as_ref().map(|(pointer, _)| pointer)) {
                 return Ok(found);
             }
+            if self.clock.now() >= patience_end {
+                break found;
+            }
             self.clock.sleep(START_POLL).await;
+        };
+        if !decide::may_be_missed(event) || !self.may_be_a_starts(found.as_ref()).await? {
+            return Ok(found);
         }
+        self.note_early(chat_id).await?;
+        // A start that has recorded its thread before that note has not seen it.
+        self.find_chat(chat_id, source_ids).await
+    }
+
+    /// Whether a thread that no session has recorded may be one that a start has opened: that comes after the end of the session before.
+    async fn may_be_a_starts(&self, known: Option<&(ChatPointer, Option<LaneContext>)>) -> Result<bool> {
+        let Some((pointer, _)) = known else { return Ok(self.config.only_my_chats) };
+        let session = self.table.session(&pointer.session_id).await?;
+        Ok(session.is_none_or(|session| matches!(session.state, State::Closing | State::Closed)))
+    }
+
+    /// Notes that a start has missed something, for which it reads the thread; once a minute for each chat, since a start under way
+    /// finds the note that is there.
+    async fn note_early(&self, chat_id: &ChatId) -> Result<()> {
+        let now = self.clock.now();
+        if !self.memory.has_early(chat_id, now) {
+            self.table.note_early(chat_id, now).await?;
+            self.memory.put_early(chat_id, now);
+        }
+        Ok(())
     }
 
     /// Whether a start may be about to record where this event belongs; `known` is the chat's pointer so far.
@@ -169,11 +225,23 @@ impl Handoff {
         match (known, event) {
             // A returning user's pointer names the thread before until the start has recorded the new one.
             (Some(known), _) => event.thread_id().is_some_and(|thread_id| *thread_id != known.thread_id),
-            (None, Event::IncomingChat { chat }) => {
-                chat.source_client_id.as_ref() == Some(&self.config.livechat.client_id)
-            }
-            (None, _) => false,
+            (None, _) if event.chat_id().is_some_and(|chat_id| chat_id.as_str() == NO_CHAT) => false,
+            (None, Event::IncomingChat { chat }) => self.is_our_chat(chat),
+            // Where LiveChat reports every chat of the licence, most of those that nobody knows are no start's.
+            (None, event) => self.config.only_my_chats && decide::may_be_missed(event),
         }
+    }
+
+    fn is_our_chat(&self, chat: &Chat) -> bool {
+        chat.source_client_id.as_ref() == Some(&self.config.livechat.client_id)
+    }
+
+    /// The place in the queue that comes with a session's thread.
+    fn place_at_start(&self, event: &Event, pointer: &ChatPointer, around: &LaneContext) -> Option<(Position, ToBot)> {
+        let (Event::IncomingChat { chat }, Some(session)) = (event, &around.session) else { return None };
+        let is_present = chat.thread.as_ref().is_some_and(|thread| thread.id == pointer.thread_id);
+        let goes_on = matches!(session.state, State::Starting | State::Active);
+        self.place_in_queue(session, chat).filter(|_| is_present && goes_on)
     }
 }
 

@@ -78,7 +78,7 @@ impl Handoff {
         }
         let text = self.words_for_agents(session.group_id).typing();
         let customer = self.as_customer(&session.user_id, customer);
-        let mut passed = customer.door().pass().await?;
+        let mut passed = customer.door().pass("send_sneak_peek").await?;
         let shown = passed.answer(customer.api().send_sneak_peek(&thread.chat_id, &text)).await?;
         passed.note(shown).await
     }
