@@ -150,6 +150,19 @@ pub(crate) enum Command {
     /// are shown by the hashes that records have of them.
     Stats(StatsOptions),
 
+    /// Show what the stack and its vendors have cost: calls, requests and table units, times prices.
+    ///
+    /// Reads the records that sessions leave, by one query for each day. LiveChat's calls are those that the sessions have counted; requests,
+    /// table units and Botpress's messages are reckoned from sessions and messages. Not counted: sessions that are open, tokens of new
+    /// users, checkAvailability, files, traffic, free tiers. AWS's own bill is the exact one; a query for LiveChat's calls by name is
+    /// in docs/operations.md.
+    Cost(CostOptions),
+
+    /// Estimate what a month would cost at AWS, LiveChat and Botpress together; needs no stack.
+    ///
+    /// Reckons with what the tests have measured for one session and one message, and with list prices.
+    Estimate(EstimateOptions),
+
     /// Tell the life of a message or a session, without its text: when it came, what was tried, what became of it.
     ///
     /// Takes any id: of a session, a Botpress message, conversation or user, a LiveChat event, chat or thread, as logs, vendors
@@ -278,6 +291,77 @@ pub(crate) struct DeployOptions {
 fn parameter(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("it has to be NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Whose bill.
+#[derive(Args, Debug)]
+pub(crate) struct CostOptions {
+    /// How many days back, today (UTC) included: `30d`.
+    #[arg(long, default_value = "30d", value_name = "DAYS", value_parser = days)]
+    pub since: u32,
+
+    #[command(flatten)]
+    pub prices: PriceOptions,
+}
+
+/// How much there would be to do.
+#[derive(Args, Debug)]
+pub(crate) struct EstimateOptions {
+    /// Messages a month, half of them each way: `10M`.
+    #[arg(long, value_name = "NUMBER", value_parser = amount)]
+    pub messages: f64,
+
+    /// Sessions a month: `1M`.
+    #[arg(long, value_name = "NUMBER", value_parser = amount)]
+    pub sessions: f64,
+
+    /// Chats a month that stay open and silent, whose threads are read all the same: `50k`.
+    #[arg(long, default_value = "0", value_name = "NUMBER", value_parser = amount)]
+    pub idle_chats: f64,
+
+    /// For how many hours each of those stays open.
+    #[arg(long, default_value = "24", value_name = "HOURS", value_parser = amount)]
+    pub idle_hours: f64,
+
+    #[command(flatten)]
+    pub prices: PriceOptions,
+}
+
+/// What is multiplied.
+#[derive(Args, Debug)]
+pub(crate) struct PriceOptions {
+    /// Prices of your own, in the form of docs/prices.json; one that is missing keeps its built-in value.
+    #[arg(long, value_name = "FILE")]
+    pub prices: Option<PathBuf>,
+
+    /// The stack's parameter Monitoring.
+    #[arg(long, default_value = "lean")]
+    pub monitoring: Monitoring,
+}
+
+/// How much of a stack is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Monitoring {
+    /// One metric and two alarms.
+    Lean,
+    /// All metrics and alarms, and a dashboard.
+    Full,
+}
+
+fn days(text: &str) -> Result<u32, String> {
+    let days = text.strip_suffix('d').unwrap_or(text).parse().ok().filter(|days| (1..=366).contains(days));
+    days.ok_or_else(|| "it has to be a number of days from 1d to 366d".to_owned())
+}
+
+/// Reads `1500`, `50k`, `10M` or `1.5M`.
+fn amount(text: &str) -> Result<f64, String> {
+    let (number, factor) = match text.chars().last() {
+        Some('k') => (text.trim_end_matches('k'), 1e3),
+        Some('M') => (text.trim_end_matches('M'), 1e6),
+        _ => (text, 1.0),
+    };
+    let amount = number.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
+    amount.map(|number| number * factor).ok_or_else(|| "it has to be a number such as 1500, 50k or 10M".to_owned())
 }
 
 /// Which statistics.

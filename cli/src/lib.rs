@@ -5,7 +5,9 @@
 
 mod app;
 mod arguments;
+mod bill;
 mod connect;
+mod cost;
 mod deploy;
 mod doctor;
 mod manual;
@@ -153,6 +155,7 @@ async fn perform(arguments: Arguments, io: &mut Io<'_>) -> Result<Answer, Failur
         Command::Deploy(options) => return Box::pin(deploy::run(&arguments.target, options, io)).await,
         Command::Completions { shell } => return Ok(manual::completions(*shell)),
         Command::Man => return manual::pages(),
+        Command::Estimate(options) => return cost::estimate(options),
         _ => {}
     }
     let target = target::Target::resolve(&arguments.target, io).await?;
@@ -165,6 +168,7 @@ async fn perform(arguments: Arguments, io: &mut Io<'_>) -> Result<Answer, Failur
         Command::Doctor { drift: true } => doctor::look_for_drift(&target, io).await,
         Command::Rehearse(options) => rehearse::run(&target, &options, io).await,
         Command::Sessions { limit } => operate::sessions(&target, limit, io).await,
+        Command::Cost(options) => cost::cost(&target, &options, io).await,
         Command::Stats(options) => stats::run(&target, &options, io).await,
         Command::Trace { id } => operate::trace(&target, &id, io).await,
         Command::Parked => operate::parked(&target, io).await,
@@ -176,7 +180,7 @@ async fn perform(arguments: Arguments, io: &mut Io<'_>) -> Result<Answer, Failur
         Command::Watch => watch::run(&target, json, io).await,
         Command::Rotate { what, now } => rotate::run(&target, what, now, io).await,
         // Those that need no stack that is there.
-        Command::Deploy(_) | Command::Completions { .. } | Command::Man => {
+        Command::Deploy(_) | Command::Completions { .. } | Command::Estimate(_) | Command::Man => {
             Err(Failure::stopped("this was done before"))
         }
     }

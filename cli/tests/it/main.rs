@@ -8,6 +8,7 @@
 
 mod botcopy;
 mod connecting;
+mod costing;
 mod definition;
 mod doctor;
 mod documents;
