@@ -53,7 +53,7 @@ pub(crate) struct Prices {
 
 impl Prices {
     /// The built-in prices, each replaced by the one of that name in `file`.
-    pub fn read(file: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) fn read(file: Option<&Path>) -> Result<Self, Failure> {
         let mut all: Self = parse(PRICES, "the built-in file of prices")?;
         if let Some(file) = file {
             let name = file.display().to_string();
@@ -162,17 +162,17 @@ pub(crate) struct Work {
 }
 
 impl Figures {
-    pub fn read() -> Result<Self, Failure> {
+    pub(crate) fn read() -> Result<Self, Failure> {
         parse(FIGURES, "the built-in file of figures")
     }
 
     /// What these take by themselves, in calls of LiveChat.
-    pub fn livechat_calls(&self, work: Work) -> f64 {
+    pub(crate) fn livechat_calls(&self, work: Work) -> f64 {
         self.taken_by(work).livechat_calls
     }
 
     /// How often a thread is read that stays silent for so many hours.
-    pub fn readings_of(&self, hours: f64) -> f64 {
+    pub(crate) fn readings_of(&self, hours: f64) -> f64 {
         let Silence { first_readings, by_minute, then_every_minutes } = &self.silence;
         let later = (hours * 60.0 - by_minute).max(0.0) / then_every_minutes;
         if hours > 0.0 { first_readings + later.floor() } else { 0.0 }
@@ -184,7 +184,7 @@ impl Figures {
         all.plus(agent_message.times(work.from_agents)).plus(reading.times(work.readings))
     }
 
-    pub fn bill<'a>(&self, work: Work, prices: &'a Prices) -> Result<Bill<'a>, Failure> {
+    pub(crate) fn bill<'a>(&self, work: Work, prices: &'a Prices) -> Result<Bill<'a>, Failure> {
         let taken = self.taken_by(work);
         let sweeps = SWEEPS * work.months;
         let swept = self.measured.sweep.times(sweeps);
@@ -246,7 +246,7 @@ impl Bill<'_> {
     }
 
     /// The bill with its sums; `about` says what was counted and what was not.
-    pub fn total(self, about: Vec<String>) -> Total {
+    pub(crate) fn total(self, about: Vec<String>) -> Total {
         let mut sums = BTreeMap::new();
         for line in &self.lines {
             *sums.entry(line.vendor).or_insert(0.0) += line.usd;

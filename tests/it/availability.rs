@@ -135,7 +135,7 @@ async fn a_bot_is_answered_at_once_although_working_times_cannot_be_read() {
         let livechat = &world.stack.livechat;
         livechat.set_group_status(1, GroupStatus::Offline);
         match fault.clone() {
-            Some(fault) => drop(livechat.faults().always("list_agents", fault)),
+            Some(fault) => livechat.faults().always("list_agents", fault),
             None => livechat.set_agent_token_scopes(&["chats--all:rw"]),
         }
         let began = world.now();

@@ -10,13 +10,13 @@ const TEMPLATE: &str = include_str!("../../template.yaml");
 
 const SWEEPS: f64 = 730.0 * 60.0;
 
-/// Of an idle sweep: seven calls of the table, two of them one after the other with the rest beside them.
-const SECONDS: f64 = 0.05;
-const GIGABYTES: f64 = 0.25;
-
-/// Of an idle sweep: the line of its metrics (280 bytes), and the platform's `start` and `report` (some 800), each with the 26 bytes that
-/// CloudWatch adds to an event.
-const LOG_GIGABYTES: f64 = 1_200.0 / 1e9;
+/// What docs/figures.json assumes of an idle sweep and its function: seconds, for seven calls of the table, two of them one after the
+/// other with the rest beside them; gigabytes of memory; and of logs, for the line of its metrics (280 bytes) and the platform's `start`
+/// and `report` (some 800), each with the 26 bytes that CloudWatch adds to an event.
+fn assumed(name: &str) -> f64 {
+    let figures: Value = serde_json::from_str(include_str!("../../docs/figures.json")).unwrap();
+    figures["assumed"][name].as_f64().unwrap()
+}
 
 /// What CloudWatch keeps of logs is compressed to about this part.
 const KEPT: f64 = 0.15;
@@ -84,9 +84,9 @@ fn bill(prices: &Value, monitoring: Monitoring, idle: &Idle) -> BTreeMap<String,
         "dynamodb_rru" => SWEEPS * idle.read_units,
         "dynamodb_wru" => SWEEPS * idle.write_units,
         "lambda_request" => SWEEPS,
-        "lambda_gb_second" => SWEEPS * SECONDS * GIGABYTES,
-        "logs_gb" => SWEEPS * LOG_GIGABYTES,
-        "logs_storage_gb_month" => SWEEPS * LOG_GIGABYTES * KEPT,
+        "lambda_gb_second" => SWEEPS * assumed("sweep_seconds") * assumed("function_gb"),
+        "logs_gb" => SWEEPS * assumed("sweep_log_gb"),
+        "logs_storage_gb_month" => SWEEPS * assumed("sweep_log_gb") * KEPT,
         // 319 stacks of an account take no more than is included for good.
         "schedule_invocation" => 0.0,
         other => panic!("nobody has said how much of {other} an idle stack takes"),

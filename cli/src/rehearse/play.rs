@@ -14,6 +14,9 @@ use crate::output::Failure;
 /// The longest text that LiveChat is taken to accept, in bytes.
 const LONGEST_TEXT: usize = 16_384;
 
+/// How long LiveChat and the stack have for the agent whom LiveChat assigns by itself.
+const ASSIGNED_WITHIN: Duration = Duration::from_secs(5);
+
 /// One session of the rehearsal.
 struct Scene {
     session_id: SessionId,
@@ -137,6 +140,8 @@ async fn look_at_opening(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure
 /// Gives the chat to the agent who plays, who may be signed out.
 async fn hand_over(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
     stage.say("giving the chat to the agent of the token");
+    // LiveChat's own assignment may be on its way: the webhooks of two agents at one instant come in any order.
+    stage.clock.sleep(ASSIGNED_WITHIN).await;
     let began = stage.clock.now();
     let target = json!({"type": "agent", "ids": [stage.agent]});
     let transfer = json!({
