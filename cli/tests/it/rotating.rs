@@ -218,25 +218,25 @@ async fn assert_rotated_at_full_size(what: &str, key: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "full size: cargo test -p cli --profile scenarios --test it -- --ignored --nocapture"]
+#[ignore = "full size: cargo test -p hitl --profile scenarios --test it -- --ignored --nocapture"]
 async fn the_webhook_secret_is_rotated_at_full_size() {
     assert_rotated_at_full_size("webhook-secret", "webhookSecret").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "full size: cargo test -p cli --profile scenarios --test it -- --ignored --nocapture"]
+#[ignore = "full size: cargo test -p hitl --profile scenarios --test it -- --ignored --nocapture"]
 async fn the_path_key_is_rotated_at_full_size() {
     assert_rotated_at_full_size("path-key", "botpressPathKey").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "full size: cargo test -p cli --profile scenarios --test it -- --ignored --nocapture"]
+#[ignore = "full size: cargo test -p hitl --profile scenarios --test it -- --ignored --nocapture"]
 async fn the_signing_secret_is_rotated_at_full_size() {
     assert_rotated_at_full_size("signing-secret", "botpressSigningSecret").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "full size: cargo test -p cli --profile scenarios --test it -- --ignored --nocapture"]
+#[ignore = "full size: cargo test -p hitl --profile scenarios --test it -- --ignored --nocapture"]
 async fn the_access_key_is_rotated_at_full_size() {
     assert_rotated_at_full_size("access-key", "botpressToken").await;
 }
