@@ -151,3 +151,12 @@ async fn a_bot_is_answered_at_once_although_working_times_cannot_be_read() {
         assert_eq!(check(&world, json!({})).await["status"], "online", "{fault:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_agent_token_hides_nothing_but_the_working_times() {
+    let world = World::start().await;
+    world.stack.livechat.set_group_status(1, GroupStatus::Offline);
+    world.stack.livechat.set_agent_token_valid(false);
+    let told = check(&world, json!({})).await;
+    assert_eq!((&told["status"], told.get("opensAt")), (&json!("offline"), None), "{told}");
+}

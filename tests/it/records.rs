@@ -173,3 +173,38 @@ async fn a_summary_is_handed_on_and_its_lack_fails_nothing() {
     let stored = world.stack.table.items().unwrap();
     assert!(stored.iter().all(|item| !item.to_string().contains(summary)), "it is stored nowhere");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_waits_for_no_slow_vendor_and_a_table_that_fails_is_an_error_to_try_again() {
+    let world = World::of_instances(1, true).await;
+    let ann = world.escalated_user("Ann").await;
+    let user_id = mirror(&world);
+    world.user_ends(&ann).await;
+    let asked = json!({ "userId": user_id, "summary": true });
+    let livechat = &world.stack.livechat;
+    livechat.set_behaviour(|behaviour| behaviour.summaries = true);
+
+    livechat.faults().always("agent/action/", Fault::Delay(Duration::from_secs(60)));
+    let began = world.now();
+    let (status, answer) = report(&world, asked.clone()).await;
+    assert_eq!((status, &answer["output"]["summaryStatus"]), (200, &json!("unavailable")), "{answer}");
+    assert_eq!(answer["output"]["status"], "ended");
+    let took = world.now().since(began);
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    livechat.faults().clear();
+    world.advance(Duration::from_secs(120));
+
+    livechat.set_agent_token_valid(false);
+    let (status, answer) = report(&world, asked.clone()).await;
+    assert_eq!((status, &answer["output"]["summaryStatus"]), (200, &json!("unavailable")), "{answer}");
+    livechat.set_agent_token_valid(true);
+    world.advance(Duration::from_secs(120));
+
+    let table = world.stack.table_proxy.as_ref().unwrap().faults();
+    table.always("", Fault::answer(500, "{}"));
+    let (status, failed) = report(&world, asked.clone()).await;
+    assert!(status >= 500 && failed["message"].as_str().is_some_and(|said| !said.is_empty()), "{status}: {failed}");
+    table.clear();
+    let (status, answer) = report(&world, asked).await;
+    assert_eq!((status, &answer["output"]["status"]), (200, &json!("ended")), "{answer}");
+}

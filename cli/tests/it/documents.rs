@@ -147,3 +147,19 @@ fn the_readme_has_the_two_commands_that_the_gate_runs() {
         assert!(gate.lines().any(|line| line.ends_with(command)), "{command}");
     }
 }
+
+/// What `just` calls is what the gate calls, or what a document tells people to.
+#[test]
+fn the_commands_of_the_justfile_are_those_of_the_gate() {
+    let justfile = include_str!("../../../justfile");
+    let (gate, readme) = (include_str!("../../../.ci/run"), include_str!("../../../README.md"));
+    let known = [gate, readme, include_str!("../../../docs/deploy.md")].join("\n");
+    let commands = justfile.lines().filter_map(|line| line.strip_prefix("    ")).filter(|line| !line.starts_with('@'));
+    let commands: Vec<_> = commands.collect();
+    assert!(commands.len() > 8, "{commands:?}");
+    for command in commands {
+        let (fixed, _) = command.split_once("{{").unwrap_or((command, ""));
+        let fixed = fixed.trim_end_matches("-- ").trim();
+        assert!(known.contains(fixed), "neither the gate nor a document has: {command}");
+    }
+}
