@@ -12,7 +12,8 @@ const DAYS_AHEAD: i64 = 7;
 
 /// The earliest start of a shift after `now`.
 ///
-/// None where nobody has working times, and where somebody should be at work now: the schedule does not tell when they come then.
+/// Without working times there is none. During a shift there is none either: an agent is late or away, and the schedule does not say
+/// for how long.
 pub fn opens_at(schedules: &[WorkSchedule], now: Timestamp) -> Option<Timestamp> {
     let shifts: Vec<_> = schedules.iter().flat_map(|schedule| around(schedule, now)).flatten().collect();
     let is_time_to_work = shifts.iter().any(|(start, end)| *start <= now && now < *end);

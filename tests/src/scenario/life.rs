@@ -196,7 +196,8 @@ impl Life {
 
     fn left_over(&self) -> Option<String> {
         let mut parked = self.world.items("parked");
-        parked.retain(|item| !(self.limits_one_for_long && self.is_over(item)));
+        let is_limited = |item: &Value| crate::text(item, "cause").contains("429");
+        parked.retain(|item| !(self.limits_one_for_long && is_limited(item) && self.is_over(item)));
         let too_many = if parked.len() > self.may_be_parked { parked } else { Vec::new() };
         let left = self.world.items("waiting").into_iter().chain(too_many).next()?;
         Some(format!("{} of {} is left", crate::text(&left, "sk"), crate::text(&left, "pk")))

@@ -29,8 +29,8 @@ const DRAINED_WITHIN: Duration = Duration::from_secs(60);
 /// What an acceptance may take, as 99 of 100 callers see it.
 const ACCEPTED_WITHIN: Duration = Duration::from_millis(500);
 
-/// What an acceptance may take at most by the clock, which goes on for others while a call is worked on; Botcopy waits for 5 s.
-const LONGEST_ACCEPTANCE: Duration = Duration::from_secs(3);
+/// What an acceptance may take at most.
+const LONGEST_ACCEPTANCE: Duration = Duration::from_secs(2);
 
 /// How many acceptances may be slow in a run of any size: until each vendor is known to be down, some wait for it.
 const FIRST_FAILURES: usize = 8;
