@@ -479,7 +479,6 @@ fn words_about(user: &User) -> Vec<String> {
 async fn end_before_erasure(target: &Target, session_id: &SessionId, io: &mut Io<'_>) -> Result<(), Failure> {
     io.say(&format!("ending session {session_id}"));
     let handoff = target.handoff()?;
-    // Boxed, since an end is deep in the stack.
     match Box::pin(handoff.close_session(session_id, io.clock.now() + PATIENCE)).await? {
         Closed::Closing => Err(Failure::refused(format!(
             "session {session_id} could not be ended yet: a vendor does not answer. Run this again when it has ended."

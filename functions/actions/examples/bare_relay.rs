@@ -48,7 +48,6 @@ async fn answer(relay: Arc<Relay>, event: LambdaEvent<Value>) -> Result<Value, E
     let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
     let path_key = request.path.rsplit('/').next().unwrap_or_default();
     let proof = BotpressProof { path_key, signature: header("x-bp-signature"), body: &request.body };
-    // Boxed, since what follows nests deeper than the compiler cares to follow.
     Box::pin(relay.handoff.authenticate_botpress(proof)).await?;
     let now = relay.handoff.clock.now();
     let (operation, _) = Operation::decode(header("x-bp-operation").unwrap_or_default(), &request.body, now)?;

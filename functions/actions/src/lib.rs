@@ -46,7 +46,6 @@ pub static ROUTES: [Route<Endpoint>; 3] = [
 pub async fn handle(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Result<Value, Infallible> {
     let (event, context) = event.into_parts();
     let response = match Request::read(event) {
-        // Boxed, since all that follows nests deeper than the compiler cares to follow.
         Some(request) => Box::pin(answer(&handoff, &request, deadline(&handoff, &context))).await,
         None => text(StatusCode::BAD_REQUEST, "malformed"),
     };

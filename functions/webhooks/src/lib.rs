@@ -41,7 +41,6 @@ pub static ROUTES: [Route<Endpoint>; 2] =
 /// When the sweep could not even begin: the scheduler then tries again.
 pub async fn handle(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Result<Value, Error> {
     let (event, context) = event.into_parts();
-    // Boxed, since all that follows nests deeper than the compiler cares to follow.
     if event.get("requestContext").is_none() {
         return Box::pin(sweep(&handoff, &context)).await;
     }

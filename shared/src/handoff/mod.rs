@@ -10,6 +10,9 @@
 //! - `upkeep`: what is due although nobody calls: the sweep, timers, reconciliation.
 //! - `verbs`: what callers ask for, one file each.
 //!
+//! `Box::pin` stands where a room calls a large one. Without it, a verb's future contains the futures of everything that it can lead to,
+//! some twenty deep: the compiler gives up on proving that it is `Send`, and its size counts once for each caller on the stack.
+//!
 //! One place decides what an event means ([`decide`](crate::bridge::decide)), one place delivers (`delivery::drain`).
 
 mod auth;

@@ -154,7 +154,6 @@ impl Handoff {
     ///
     /// Mostly the good answer is a refusal: there is no such chat, conversation or user.
     async fn answers_others(&self, session: &Session, user: Option<&User>, error: &Error) -> bool {
-        // Boxed, since a delivery is deep in the stack already.
         let answer = match error {
             Error::LiveChat(error) if error.call().name == "send_event" => {
                 Some(Box::pin(self.say_nowhere(session, user)).await)

@@ -97,7 +97,6 @@ impl Handoff {
         if !self.table.take_lease(session_id, C::LANE, &lease, self.clock.now()).await? {
             return Ok(None);
         }
-        // Boxed, since all that follows nests deeper than the compiler cares to follow.
         Box::pin(self.drain::<C>(None, session_id.into(), &lease, deadline, Patience::Leave)).await.map(Some)
     }
 
@@ -159,7 +158,6 @@ impl Handoff {
                 self.clock.sleep_until(time).await;
                 continue;
             }
-            // Boxed, since a drain can lead to another one, and its own size counts several times in the stack of its callers.
             let passed =
                 Box::pin(self.pass((&mut session, user.as_ref()), &contents, lease, deadline, &mut seen)).await?;
             let (time, delay) = match passed {
@@ -310,7 +308,6 @@ impl Handoff {
         end_held_up_since: Option<Timestamp>,
         deadline: Timestamp,
     ) -> Result<Attempt> {
-        // Boxed, since all that follows nests deeper than the compiler cares to follow.
         let error = match Box::pin(C::deliver(self, session, user, item)).await {
             Ok(attempt) => return Ok(attempt),
             Err(error) => error,
@@ -372,7 +369,6 @@ impl Handoff {
                 Accepted::Duplicate => self.take_if_left::<C>(session_id, found, lease).await?,
             };
             match holds_lease {
-                // Boxed, since all that follows nests deeper than the compiler cares to follow.
                 true => Box::pin(hurried(self.drain(view, whose, lease, deadline, Patience::Wait))).await,
                 false => Ok(Drained::Finished),
             }

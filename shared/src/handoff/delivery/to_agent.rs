@@ -87,7 +87,6 @@ impl Content for ToAgent {
         }
         let delivered = match (&item.content, session.state) {
             (_, State::Closed) | (Self::Unheard { .. }, _) => Ok(Delivered::dropped()),
-            // Boxed, as is all that delivers: a delivery is deep in the stack.
             (Self::Close, _) => Box::pin(handoff.deliver_close(session, item)).await,
             (Self::Message { text, is_markdown }, _) => {
                 let event = NewEvent::text(text.clone(), &item.position.source_id);

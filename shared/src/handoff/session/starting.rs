@@ -115,7 +115,6 @@ impl Handoff {
         deadline: Timestamp,
     ) -> Result<ConversationId> {
         let is_taken_up_again = is_taken_up_again(&user, &session);
-        // Boxed, as are its parts: together they are more than a thread's stack likes to hold.
         let built = counted(Box::pin(self.try_build(request, user, &mut session, deadline))).await.0;
         if let Err(error) = &built {
             self.note_limit(error, &session.user_id).await;
@@ -152,7 +151,6 @@ impl Handoff {
                 Err(error) => customer = self.replaced(&user, &customer, error).await?,
             }
         }
-        // Boxed, like the other long ways below: side by side they would need more stack than a worker has.
         let introduced = Box::pin(self.introduced(request, &user, session, customer));
         let known = Box::pin(self.known_to_agents(&user, request.history));
         let (introduced, known) = tokio::join!(introduced, known);

@@ -132,7 +132,6 @@ impl FromSecret<'_> {
     async fn renew(&mut self) -> Result<bool> {
         let first = !std::mem::replace(&mut self.renewed, true);
         if first {
-            // Boxed, since every call to a vendor has this in it.
             self.versions = Box::pin(self.handoff.secrets.refreshed()).await?;
         }
         Ok(first)

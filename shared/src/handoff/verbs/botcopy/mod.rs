@@ -172,7 +172,6 @@ impl Handoff {
             call: None,
             asked_at: self.clock.now(),
         };
-        // Boxed, since all that follows nests deeper than the compiler cares to follow.
         match self.clock.within(deadline, Box::pin(self.begin_in_time(request, deadline))).await {
             Some(Ok(())) => return Some(self.paused()),
             Some(Err(Error::Refused(sentence))) => {
