@@ -3,6 +3,7 @@
 //! The vendor modules build a request and read an answer; everything about connections, time limits and sizes is
 //! here.
 
+mod call_error;
 mod decode;
 mod field;
 mod refusal;
@@ -24,11 +25,12 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use thiserror::Error;
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
+pub use call_error::{CallError, Vendor};
 pub use decode::DecodeError;
 pub(crate) use decode::{decode, fit};
 pub(crate) use field::{Field, Noted, read};
 pub use refusal::Refusal;
-pub(crate) use refusal::{cap, word};
+pub(crate) use refusal::cap;
 pub(crate) use repair::repaired;
 
 use crate::odd::Reporter;

@@ -5,7 +5,7 @@ use std::fmt;
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use shared::botcopy::{Client, Error, Push, ResumeEvents, Settings};
+use shared::botcopy::{Client, Push, ResumeEvents, Settings};
 use shared::ids::{BotcopyBotId, BotcopyUserId};
 use shared::model::session::{Channel, ResumeReason};
 use shared::operator::secret::{BOTCOPY_BOTS, Version};
@@ -244,7 +244,7 @@ async fn try_keys(
             };
             Err(Failure::refused(format!("Botcopy refuses the API key ({error:#}). {hint} Nothing was stored.")))
         }
-        Err(error) if error.is_retryable() || matches!(error, Error::Failed { .. }) => {
+        Err(error) if error.is_retryable() || error.failure().is_some() => {
             Err(Failure::stopped(format!("Botcopy could not be asked ({}). Nothing was stored.", causes(&error))))
         }
         Ok(()) | Err(_) => Ok(()),

@@ -137,7 +137,7 @@ fn read_refusal(name: &'static str, bot: &str, is_known: bool, error: &Error, re
         // What Botcopy says of a bot that is not there is not documented.
         let hint = if is_known { "" } else { " If the key is right, this ends with the first handover." };
         report.finding(name, format!("Botcopy refuses it for {bot} ({error:#})"), format!("{CURE}{hint}"));
-    } else if error.is_retryable() || matches!(error, Error::Failed { .. }) {
+    } else if error.is_retryable() || error.failure().is_some() {
         report.finding(name, causes(error), "Try again; if it stays, ask Botcopy's status page.");
     } else {
         report.ok(name, format!("accepted for {bot}"));

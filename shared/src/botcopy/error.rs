@@ -1,82 +1,41 @@
 //! What Botcopy's refusals mean to us.
 
-use std::fmt;
-use std::time::Duration;
-
 use serde_json::Value;
-use thiserror::Error;
 
-use crate::http::{Answer, Call, Failure, Refusal, repaired, word};
+use crate::http::{Answer, Call, CallError, Failure, Refusal, Vendor, repaired};
+
+/// Botcopy, as the vendor of a call.
+#[derive(Debug)]
+pub struct Botcopy;
+
+impl Vendor for Botcopy {
+    const NAME: &'static str = "Botcopy";
+}
 
 /// A push that did not succeed.
 ///
 /// The statuses of refusals are not documented, so they are taken as HTTP means them.
-#[derive(Debug, Error)]
-pub enum Error {
-    /// Botcopy answered, and said no.
-    #[error(fmt = word_refusal)]
-    Refused {
-        /// What was called.
-        call: Call,
-        /// What Botcopy said.
-        refusal: Box<Refusal>,
-    },
-    /// No usable answer came.
-    #[error("Botcopy did not answer {call}: {failure}")]
-    Failed {
-        /// What was called.
-        call: Call,
-        /// Why there is no answer.
-        #[source]
-        failure: Failure,
-    },
-}
-
-fn word_refusal(call: &Call, refusal: &Refusal, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    word("Botcopy", call, refusal, f)
-}
+pub type Error = CallError<Botcopy>;
 
 impl Error {
-    pub(super) const fn failed(call: Call, failure: Failure) -> Self {
-        Self::Failed { call, failure }
-    }
-
     /// Reads `{"error"}` or `{"message"}`, if there is either.
     pub(super) fn refused(call: Call, answer: &Answer) -> Self {
         let body: Value = serde_json::from_slice(&repaired(&answer.body)).unwrap_or_default();
         let message = ["message", "error"].iter().find_map(|name| body.get(name)?.as_str());
-        Self::Refused { call, refusal: Box::new(Refusal::new(answer, None, message, None)) }
-    }
-
-    fn refusal(&self) -> Option<&Refusal> {
-        match self {
-            Self::Refused { refusal, .. } => Some(refusal),
-            Self::Failed { .. } => None,
-        }
+        Self::of_refusal(call, Refusal::new(answer, None, message, None))
     }
 
     /// Whether the trouble is passing: the same push may succeed later.
     pub fn is_retryable(&self) -> bool {
-        match self {
-            // A page comes from somebody who stands before Botcopy, and says nothing of the push.
-            Self::Refused { refusal, .. } => {
-                refusal.has_transient_status() || refusal.status.is_redirection() || refusal.is_page
-            }
-            Self::Failed { failure, .. } => failure.is_transient(),
-        }
+        // A page comes from a proxy in front of Botcopy, and says nothing about the push.
+        let may_pass =
+            |refusal: &Refusal| refusal.has_transient_status() || refusal.status.is_redirection() || refusal.is_page;
+        self.holds(may_pass, Failure::is_transient)
     }
 
     /// Whether the user may have been shown the push although it failed; nobody can look.
     pub fn outcome_unknown(&self) -> bool {
-        match self {
-            Self::Refused { refusal, .. } => refusal.status.is_server_error(),
-            Self::Failed { failure, .. } => failure.may_have_happened(),
-        }
-    }
-
-    /// How long Botcopy asks to wait, at most one hour.
-    pub fn retry_after(&self) -> Option<Duration> {
-        self.refusal()?.retry_after
+        self.holds(|refusal| refusal.status.is_server_error(), Failure::may_have_happened)
     }
 
     /// Whether Botcopy takes no more calls for a while.

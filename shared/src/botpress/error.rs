@@ -1,76 +1,33 @@
 //! What Botpress's refusals mean to us.
 
-use std::fmt;
-use std::time::Duration;
-
 use serde_json::Value;
-use thiserror::Error;
 
-use crate::http::{Answer, Call, Failure, Refusal, repaired, word};
+use crate::http::{Answer, Call, CallError, Failure, Refusal, Vendor, repaired};
+
+/// Botpress, as the vendor of a call.
+#[derive(Debug)]
+pub struct Botpress;
+
+impl Vendor for Botpress {
+    const NAME: &'static str = "Botpress";
+}
 
 /// A call to Botpress that did not succeed.
-#[derive(Debug, Error)]
-pub enum Error {
-    /// Botpress answered, and said no.
-    #[error(fmt = word_refusal)]
-    Refused {
-        /// What was called.
-        call: Call,
-        /// What Botpress said.
-        refusal: Box<Refusal>,
-    },
-    /// No usable answer came.
-    #[error("Botpress did not answer {call}: {failure}")]
-    Failed {
-        /// What was called.
-        call: Call,
-        /// Why there is no answer.
-        #[source]
-        failure: Failure,
-    },
-}
-
-fn word_refusal(call: &Call, refusal: &Refusal, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    word("Botpress", call, refusal, f)
-}
+pub type Error = CallError<Botpress>;
 
 impl Error {
-    pub(super) const fn failed(call: Call, failure: Failure) -> Self {
-        Self::Failed { call, failure }
-    }
-
     /// Reads `{"id","type","message"}`, or whatever of it is there.
     pub(super) fn refused(call: Call, answer: &Answer) -> Self {
         let body: Value = serde_json::from_slice(&repaired(&answer.body)).unwrap_or_default();
         let text = |name| body.get(name).and_then(Value::as_str);
-        Self::Refused { call, refusal: Box::new(Refusal::new(answer, text("type"), text("message"), text("id"))) }
-    }
-
-    /// What was called.
-    pub const fn call(&self) -> Call {
-        match self {
-            Self::Refused { call, .. } | Self::Failed { call, .. } => *call,
-        }
-    }
-
-    /// What Botpress said, if it said anything.
-    pub fn refusal(&self) -> Option<&Refusal> {
-        match self {
-            Self::Refused { refusal, .. } => Some(refusal),
-            Self::Failed { .. } => None,
-        }
+        Self::of_refusal(call, Refusal::new(answer, text("type"), text("message"), text("id")))
     }
 
     /// Whether the trouble is passing: the same call may succeed later. Look at [`outcome_unknown`](Self::outcome_unknown)
     /// before repeating it.
     pub fn is_retryable(&self) -> bool {
         const LATER: [&str; 3] = ["OperationTimeout", "RateLimited", "ResourceLockedConflict"];
-        match self {
-            Self::Refused { refusal, .. } => {
-                refusal.has_code(&LATER) || refusal.has_transient_status() || refusal.is_of_a_stranger()
-            }
-            Self::Failed { failure, .. } => failure.is_transient(),
-        }
+        self.holds(|refusal| refusal.may_pass(&LATER), Failure::is_transient)
     }
 
     /// Whether Botpress may have carried out a call that must not happen twice.
@@ -87,15 +44,8 @@ impl Error {
     }
 
     fn may_have_happened(&self) -> bool {
-        match self {
-            Self::Refused { refusal, .. } => refusal.status.is_server_error() && refusal.status.as_u16() != 502,
-            Self::Failed { failure, .. } => failure.may_have_happened(),
-        }
-    }
-
-    /// How long Botpress asks to wait, at most one hour.
-    pub fn retry_after(&self) -> Option<Duration> {
-        self.refusal()?.retry_after
+        let broke_off = |refusal: &Refusal| refusal.status.is_server_error() && refusal.status.as_u16() != 502;
+        self.holds(broke_off, Failure::may_have_happened)
     }
 
     /// Whether the token is not accepted.
@@ -132,18 +82,6 @@ impl Error {
     /// Whether the user, conversation or bot does not exist. A page with the status 404 does not say so.
     pub fn is_not_found(&self) -> bool {
         self.has_code(&["ResourceNotFound"])
-    }
-
-    fn has_code(&self, codes: &[&str]) -> bool {
-        self.refusal().is_some_and(|refusal| refusal.has_code(codes))
-    }
-
-    /// The code decides; the status counts only when there is none.
-    fn is(&self, code: &str, status: u16) -> bool {
-        self.refusal().is_some_and(|refusal| match &refusal.code {
-            Some(actual) => actual == code,
-            None => refusal.status.as_u16() == status,
-        })
     }
 }
 

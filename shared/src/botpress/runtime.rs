@@ -467,7 +467,7 @@ mod tests {
         let (install, token) = (install(), token());
         let runtime = client.install(&install, &token);
         let error = runtime.create_event(&stopped()).await.unwrap_err();
-        assert!(matches!(error, Error::Failed { failure: Failure::TimedOut(_), .. }), "{error:?}");
+        assert!(matches!(error.failure(), Some(Failure::TimedOut(_))), "{error:?}");
         assert!(error.is_retryable() && error.outcome_unknown());
         assert!(!runtime.get_user(&"u".into()).await.unwrap_err().outcome_unknown());
         server.abort();

@@ -7,7 +7,7 @@ use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-use super::{Answer, Call};
+use super::Answer;
 
 /// Vendors quote the caller's input in their messages; a short piece is enough to see what they mean.
 const MAX_MESSAGE_CHARS: usize = 200;
@@ -33,6 +33,8 @@ pub struct Refusal {
     pub debug_id: Option<String>,
     /// Whether the body is a page, which no vendor's interface answers.
     pub is_page: bool,
+    /// Where the vendor says to ask instead, in its own words.
+    pub elsewhere: Option<String>,
     /// How long the vendor asks to wait, at most one hour; 2 s where it limits the rate and names no time.
     pub retry_after: Option<Duration>,
 }
@@ -46,12 +48,18 @@ impl Refusal {
             message: message.map(|message| cap(message, MAX_MESSAGE_CHARS)),
             debug_id: debug_id.filter(|id| is_identifier(id)).map(str::to_owned),
             is_page: answer.body.trim_ascii_start().first() == Some(&b'<'),
+            elsewhere: None,
             retry_after: retry_after(answer.status, &answer.headers).or(limits.then_some(UNNAMED_WAIT)),
         }
     }
 
     pub(crate) fn has_code(&self, codes: &[&str]) -> bool {
         self.code.as_deref().is_some_and(|code| codes.contains(&code))
+    }
+
+    /// Whether the same call may succeed later; `later` are the vendor's codes that say so.
+    pub(crate) fn may_pass(&self, later: &[&str]) -> bool {
+        self.has_code(later) || self.has_transient_status() || self.is_of_a_stranger()
     }
 
     /// Whether somebody who stands before the vendor has answered: a redirect, or a refusal without a reason of the vendor's own.
@@ -88,13 +96,6 @@ impl fmt::Display for Refusal {
         }
         Ok(())
     }
-}
-
-/// How errors of all vendors word a refusal: `LiveChat refused start_chat: authentication, status 401`.
-pub(crate) fn word(vendor: &str, call: &Call, refusal: &Refusal, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "{vendor} refused {call}: ")?;
-    // Not by `write!`, which would forget whether the alternate form is wanted.
-    fmt::Display::fmt(refusal, f)
 }
 
 /// Whether a text can be a code or an id of a vendor, and is no sentence.

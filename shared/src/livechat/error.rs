@@ -1,61 +1,35 @@
 //! What LiveChat's refusals mean to us.
 
-use std::fmt;
-use std::time::Duration;
-
 use serde_json::Value;
-use thiserror::Error;
 
 use super::Region;
-use crate::http::{Answer, Call, Failure, Refusal, repaired, word};
+use crate::http::{Answer, Call, CallError, Failure, Refusal, Vendor, repaired};
 
 /// The accounts service's only call.
 pub(super) const TOKEN_CALL: &str = "customer/token";
+
+/// LiveChat, as the vendor of a call.
+#[derive(Debug)]
+pub struct LiveChat;
+
+impl Vendor for LiveChat {
+    const NAME: &'static str = "LiveChat";
+}
 
 /// A call to LiveChat that did not succeed.
 ///
 /// Ask it questions rather than matching codes: LiveChat documents the codes (`error.type`) but not their statuses, and
 /// several business failures share the code `validation`.
-#[derive(Debug, Error)]
-pub enum Error {
-    /// LiveChat answered, and said no.
-    #[error(fmt = word_refusal)]
-    Refused {
-        /// What was called.
-        call: Call,
-        /// What LiveChat said.
-        refusal: Box<Refusal>,
-        /// The data centre to ask instead, when the code is `misdirected_request`.
-        region: Option<Region>,
-    },
-    /// No usable answer came.
-    #[error("LiveChat did not answer {call}: {failure}")]
-    Failed {
-        /// What was called.
-        call: Call,
-        /// Why there is no answer.
-        #[source]
-        failure: Failure,
-    },
-}
-
-fn word_refusal(call: &Call, refusal: &Refusal, _region: &Option<Region>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    word("LiveChat", call, refusal, f)
-}
+pub type Error = CallError<LiveChat>;
 
 impl Error {
-    pub(super) const fn failed(call: Call, failure: Failure) -> Self {
-        Self::Failed { call, failure }
-    }
-
     /// Reads `{"error":{"type","message","data":{"region"}}}`, or whatever of it is there.
     pub(super) fn refused(call: Call, answer: &Answer) -> Self {
         let body: Value = serde_json::from_slice(&repaired(&answer.body)).unwrap_or_default();
         let text = |pointer| body.pointer(pointer).and_then(Value::as_str);
         let debug_id = answer.headers.get("x-debug-id").and_then(|id| id.to_str().ok());
         let refusal = Refusal::new(answer, text("/error/type"), text("/error/message"), debug_id);
-        let region = text("/error/data/region").filter(|_| refusal.has_code(&["misdirected_request"]));
-        Self::Refused { call, refusal: Box::new(refusal), region: region.and_then(Region::parse) }
+        Self::of_refusal(call, Refusal { elsewhere: text("/error/data/region").map(str::to_owned), ..refusal })
     }
 
     /// Reads the flat form of the accounts service: `{"oauth_exception","exception_description"}`.
@@ -64,22 +38,7 @@ impl Error {
         let text = |name| body.get(name).and_then(Value::as_str);
         let debug_id = answer.headers.get("x-debug-id").and_then(|id| id.to_str().ok());
         let refusal = Refusal::new(answer, text("oauth_exception"), text("exception_description"), debug_id);
-        Self::Refused { call, refusal: Box::new(refusal), region: None }
-    }
-
-    /// What was called.
-    pub const fn call(&self) -> Call {
-        match self {
-            Self::Refused { call, .. } | Self::Failed { call, .. } => *call,
-        }
-    }
-
-    /// What LiveChat said, if it said anything.
-    pub fn refusal(&self) -> Option<&Refusal> {
-        match self {
-            Self::Refused { refusal, .. } => Some(refusal),
-            Self::Failed { .. } => None,
-        }
+        Self::of_refusal(call, refusal)
     }
 
     /// Whether the trouble is passing: the same call may succeed later. Look at [`outcome_unknown`](Self::outcome_unknown)
@@ -93,24 +52,15 @@ impl Error {
             "temporarily_unavailable",
             "too_many_requests",
         ];
-        match self {
-            Self::Refused { refusal, .. } => {
-                refusal.has_code(&LATER) || refusal.has_transient_status() || refusal.is_of_a_stranger()
-            }
-            Self::Failed { failure, .. } => failure.is_transient(),
-        }
+        self.holds(|refusal| refusal.may_pass(&LATER), Failure::is_transient)
     }
 
     /// Whether LiveChat may still be at work on a call that opens, fills or closes a thread: its answer is missing, or somebody before
     /// it has answered. What LiveChat itself has answered it has done with.
     pub fn may_be_at_work(&self) -> bool {
-        let matters = |call: &Call| !call.repeatable || call.name == "deactivate_chat";
-        match self {
-            Self::Refused { call, refusal, .. } => {
-                matters(call) && refusal.code.is_none() && refusal.status.is_server_error()
-            }
-            Self::Failed { call, failure } => matters(call) && failure.may_be_unfinished(),
-        }
+        let matters = !self.call().repeatable || self.call().name == "deactivate_chat";
+        let is_of_a_proxy = |refusal: &Refusal| refusal.code.is_none() && refusal.status.is_server_error();
+        matters && self.holds(is_of_a_proxy, Failure::may_be_unfinished)
     }
 
     /// Whether LiveChat may have carried out a call that must not happen twice, so that the chat has to be read before
@@ -119,20 +69,12 @@ impl Error {
     /// Always false for calls whose repetition changes nothing. A refused connection and a rate limit are known outcomes:
     /// nothing happened.
     pub fn outcome_unknown(&self) -> bool {
-        match self {
-            Self::Refused { call, .. } | Self::Failed { call, .. } if call.repeatable => false,
-            Self::Refused { refusal, .. } => {
-                let rate_limited = refusal.has_code(&["too_many_requests", "misdirected_request"]);
-                let unfinished = refusal.has_code(&["internal", "request_timeout"]) || refusal.status.as_u16() == 408;
-                !rate_limited && (unfinished || refusal.status.is_server_error())
-            }
-            Self::Failed { failure, .. } => failure.may_have_happened(),
-        }
-    }
-
-    /// How long LiveChat asks to wait, at most one hour.
-    pub fn retry_after(&self) -> Option<Duration> {
-        self.refusal()?.retry_after
+        let broke_off = |refusal: &Refusal| {
+            let rate_limited = refusal.has_code(&["too_many_requests", "misdirected_request"]);
+            let unfinished = refusal.has_code(&["internal", "request_timeout"]) || refusal.status.as_u16() == 408;
+            !rate_limited && (unfinished || refusal.status.is_server_error())
+        };
+        !self.call().repeatable && self.holds(broke_off, Failure::may_have_happened)
     }
 
     /// Whether the token is invalid or has expired.
@@ -177,7 +119,7 @@ impl Error {
 
     /// Whether the accounts service refused a token; in whatever words, as it documents hardly any.
     pub fn is_refused_token(&self) -> bool {
-        matches!(self, Self::Refused { call, .. } if call.name == TOKEN_CALL) && !self.is_retryable()
+        self.refusal().is_some() && self.call().name == TOKEN_CALL && !self.is_retryable()
     }
 
     /// Whether the accounts service says that the customer of the cookies is none of its any more.
@@ -220,31 +162,16 @@ impl Error {
     /// Web API. Accepted are those names in lower case, `limit_reached`, `already_exists`, and `validation` with a
     /// sentence that says so. A wrong "yes" costs one `list_chats`, whose answer then decides.
     pub fn is_chat_already_active_or_exists(&self) -> bool {
-        let Self::Refused { call, .. } = self else { return false };
-        let opens_a_thread = ["start_chat", "resume_chat"].contains(&call.name);
+        let opens_a_thread = ["start_chat", "resume_chat"].contains(&self.call().name);
         opens_a_thread
             && (self.has_code(&["limit_reached", "chat_limit_reached", "chat_already_active", "already_exists"])
                 || self.says(&["already active", "already exists", "already has", "limit reached", "chat is active"]))
     }
 
     /// The data centre that LiveChat told us to ask instead.
-    pub fn misdirected_region(&self) -> Option<&Region> {
-        match self {
-            Self::Refused { region, .. } => region.as_ref(),
-            Self::Failed { .. } => None,
-        }
-    }
-
-    fn has_code(&self, codes: &[&str]) -> bool {
-        self.refusal().is_some_and(|refusal| refusal.has_code(codes))
-    }
-
-    /// The code decides; the status counts only when there is none.
-    fn is(&self, code: &str, status: u16) -> bool {
-        self.refusal().is_some_and(|refusal| match &refusal.code {
-            Some(actual) => actual == code,
-            None => refusal.status.as_u16() == status,
-        })
+    pub fn misdirected_region(&self) -> Option<Region> {
+        let elsewhere = self.refusal()?.elsewhere.as_deref();
+        elsewhere.filter(|_| self.has_code(&["misdirected_request"])).and_then(Region::parse)
     }
 
     /// Whether the refusal is of the vague kind and its sentence contains one of `phrases`.

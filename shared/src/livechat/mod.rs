@@ -146,9 +146,9 @@ impl Client {
             Err(error) => error,
         };
         match error.misdirected_region() {
-            Some(told) if region.as_ref() != Some(told) => {
+            Some(told) if region.as_ref() != Some(&told) => {
                 *self.learned_region() = Some(told.clone());
-                self.attempt(action, Some(told)).await
+                self.attempt(action, Some(&told)).await
             }
             _ => Err(error),
         }
