@@ -93,6 +93,8 @@ pub struct Options<'a> {
     pub clock: Clock,
     /// The time, for functions in this process.
     pub functions_clock: Clock,
+    /// The time for the function `webhooks` in this process, where its clock is another one.
+    pub webhooks_clock: Option<Clock>,
     /// Where the functions run.
     pub runtime: Runtime<'a>,
     /// Ports of the gateway, LiveChat, Botpress and Botcopy; 0 picks free ones.
@@ -123,6 +125,7 @@ impl Options<'_> {
     pub fn in_process(clock: Clock) -> Self {
         Self {
             functions_clock: clock.clone(),
+            webhooks_clock: None,
             clock,
             runtime: Runtime::InProcess,
             ports: [0; 4],
@@ -187,7 +190,7 @@ impl Stack {
     ///
     /// When a port is taken, or a binary does not start.
     pub async fn start(options: Options<'_>) -> Result<Self, Error> {
-        let Options { clock, functions_clock, runtime, ports, environment, fail_points, .. } = options;
+        let Options { clock, functions_clock, webhooks_clock, runtime, ports, environment, fail_points, .. } = options;
         let Options { activation_delay, connected, has_functions, definition, table_proxy, instances: count, .. } =
             options;
         let dialogflow = options.botcopy;
@@ -246,7 +249,9 @@ impl Stack {
                     files_url: botpress.files_url(),
                     metrics: metrics.clone(),
                 };
-                in_process(&setting, &fail_points, count)?
+                let for_webhooks =
+                    Setting { clock: webhooks_clock.unwrap_or(setting.clock.clone()), ..setting.clone() };
+                in_process((&setting, &for_webhooks), &fail_points, count)?
             }
             Runtime::Processes(folder) => {
                 let (actions, webhooks) = processes(&variables, folder, count).await?;
@@ -560,22 +565,22 @@ struct Setting {
 }
 
 fn in_process(
-    setting: &Setting,
+    (setting, setting_of_webhooks): (&Setting, &Setting),
     fail_points: &Plan,
     count: usize,
 ) -> Result<(Function, Function, Vec<Instances>), Error> {
-    let start = || {
+    let start = |setting: &Setting| {
         let setting = setting.clone();
         Instances::start(count, move || handoff(&setting))
     };
-    let (for_actions, for_webhooks) = (start()?, start()?);
+    let (for_actions, for_webhooks) = (start(setting)?, start(setting_of_webhooks)?);
     let (plan, instances) = (fail_points.clone(), for_actions.clone());
     let actions = Function::in_process(ACTIONS, ACTIONS_TIMEOUT, setting.clock.clone(), move |event| {
         let (plan, instance) = (plan.clone(), instances.next());
         plan.run(async move { Ok(actions::handle(instance.ok_or(NO_INSTANCE)?, event).await?) })
     });
     let (plan, instances) = (fail_points.clone(), for_webhooks.clone());
-    let webhooks = Function::in_process(WEBHOOKS, WEBHOOKS_TIMEOUT, setting.clock.clone(), move |event| {
+    let webhooks = Function::in_process(WEBHOOKS, WEBHOOKS_TIMEOUT, setting_of_webhooks.clock.clone(), move |event| {
         let (plan, instance) = (plan.clone(), instances.next());
         plan.run(async move { webhooks::handle(instance.ok_or(NO_INSTANCE)?, event).await })
     });

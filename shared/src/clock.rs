@@ -201,6 +201,8 @@ pub struct ManualClock {
     sleepers: Arc<Mutex<Sleepers>>,
     deadlines: Arc<Mutex<Sleepers>>,
     outside: Arc<Mutex<Sleepers>>,
+    /// By how many microseconds it is ahead of the others that share its time.
+    ahead: i64,
 }
 
 #[derive(Debug, Default)]
@@ -224,6 +226,7 @@ impl ManualClock {
             sleepers: Arc::default(),
             deadlines: Arc::default(),
             outside: Arc::default(),
+            ahead: 0,
         }
     }
 
@@ -235,12 +238,24 @@ impl ManualClock {
     /// A clock that shows the same time but knows only those who wait by it.
     #[must_use]
     pub fn with_own_sleepers(&self) -> Self {
-        Self { now: self.now.clone(), sleepers: Arc::default(), deadlines: Arc::default(), outside: Arc::default() }
+        let now = self.now.clone();
+        Self { now, sleepers: Arc::default(), deadlines: Arc::default(), outside: Arc::default(), ahead: self.ahead }
+    }
+
+    /// The same clock as somebody reads it whose own is wrong by so many milliseconds: ahead, or behind if negative.
+    #[must_use]
+    pub fn ahead_by_ms(&self, ms: i64) -> Self {
+        Self { ahead: self.ahead.saturating_add(ms.saturating_mul(1_000)), ..self.clone() }
     }
 
     /// The time shown.
     pub fn now(&self) -> Timestamp {
-        *self.now.borrow()
+        Timestamp::from_unix_micros(self.now.borrow().unix_micros().saturating_add(self.ahead))
+    }
+
+    /// What the others' clocks show when this one shows `time`.
+    const fn of_others(&self, time: Timestamp) -> Timestamp {
+        Timestamp::from_unix_micros(time.unix_micros().saturating_sub(self.ahead))
     }
 
     /// Moves the time on by `duration` and wakes whoever waited for less.
@@ -269,11 +284,13 @@ impl ManualClock {
     }
 
     async fn sleep_until(&self, wake_at: Timestamp) {
+        let wake_at = self.of_others(wake_at);
         let _asleep = Asleep::register(&self.sleepers, wake_at);
         self.reach(wake_at).await;
     }
 
     async fn expire(&self, deadline: Timestamp) {
+        let deadline = self.of_others(deadline);
         let _at_work = Asleep::register(&self.deadlines, deadline);
         self.reach(deadline).await;
     }

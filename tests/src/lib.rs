@@ -155,6 +155,17 @@ impl World {
         Self { stack, fail_points, clock: Some(clock) }
     }
 
+    /// A world in which the clock of the function `webhooks`, which the sweep is a part of, is ahead of that of `actions` by so many
+    /// milliseconds; behind, if negative.
+    pub async fn with_webhooks_ahead_ms(ahead_ms: i64) -> Self {
+        let clock = Clocks::new();
+        let webhooks_clock = Some(clock.functions.ahead_by_ms(ahead_ms).clock());
+        let stack = Stack::start(Options { webhooks_clock, ..clock.options() }).await.expect("the stack starts");
+        let world = Self { stack, fail_points: Plan::default(), clock: Some(clock) };
+        world.install().await.expect("the integration is installed");
+        world
+    }
+
     /// A world with so many instances of each function, and perhaps with a table that can be spoiled.
     pub async fn of_instances(instances: usize, table_proxy: bool) -> Self {
         Self::of_instances_with(instances, table_proxy, &[]).await
