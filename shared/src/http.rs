@@ -44,6 +44,16 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// No vendor's answer comes near this; a longer one is cut off.
 const MAX_ANSWER_BYTES: usize = 4 << 20;
 
+tokio::task_local! {
+    /// How long a request of this task may take, where that is not the client's own timeout.
+    static LONGEST: Duration;
+}
+
+/// Does `work`, each request of which may take this long instead of the client's own timeout.
+pub(crate) async fn with_timeout<F: Future>(longest: Duration, work: F) -> F::Output {
+    LONGEST.scope(longest, work).await
+}
+
 /// The HTTP client that all vendor clients share; clones share its connections.
 ///
 /// It trusts the bundled Mozilla roots only, follows no redirect, and uses no proxy, so building it reads neither disk
@@ -66,7 +76,8 @@ pub enum BuildError {
 }
 
 impl Http {
-    /// Builds the client; `timeout` limits every request, from connecting to the last byte of the answer.
+    /// Builds the client; `timeout` limits every request, from connecting to the last byte of the answer, unless its caller has set
+    /// another one.
     ///
     /// # Errors
     ///
@@ -113,6 +124,10 @@ impl Http {
     pub(crate) async fn send(&self, request: Request) -> Result<Answer, Failure> {
         let Request { method, url, headers, body } = request;
         let outgoing = self.client.request(method, url).headers(headers);
+        let outgoing = match LONGEST.try_get() {
+            Ok(longest) => outgoing.timeout(longest),
+            Err(_) => outgoing,
+        };
         #[cfg(feature = "fail-points")]
         let outgoing = crate::cause::noted(outgoing);
         let outgoing = match body {

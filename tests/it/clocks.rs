@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sandbox::faults::Fault;
+
 use serde_json::json;
 use shared::fail_point::{Place, Side};
 use tests::{ANNA, ASK, World};
@@ -18,7 +20,20 @@ async fn worlds() -> Vec<(String, World)> {
         world.stack.botpress.set_clock_ahead_ms(botpress * TEN_MINUTES_MS);
         worlds.push((format!("LiveChat {livechat}, Botpress {botpress}"), world));
     }
+    // The sweep and whoever answers LiveChat have a clock of their own, and Botcopy names no time at all.
+    for webhooks in [-1, 1] {
+        worlds.push((format!("webhooks {webhooks}"), World::with_webhooks_ahead_ms(webhooks * TEN_MINUTES_MS).await));
+    }
     worlds
+}
+
+/// Time passes with its sweeps, so much that whoever is ten minutes behind has seen all of it; and TTL deletes by a clock that is as far
+/// ahead as any.
+async fn pass(world: &World, minutes: u32) {
+    for _ in 0..minutes {
+        world.sweep_after(MINUTE).await;
+        world.stack.table.delete_expired(world.now() + MINUTE * 10, |_| true).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,5 +109,54 @@ async fn a_session_runs_its_course_by_any_clock() {
         assert_eq!(world.sent_by_customers()[1..], ["one", "three"], "{what}");
         assert!(!world.stack.botpress.is_escalated(&ann.conversation_id), "{what}");
         assert!(world.items("waiting").is_empty() && world.items("parked").is_empty(), "{what}");
+    }
+}
+
+/// A vendor fails, so that the sweep brings what was said; and each process takes the lanes of the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_process_leaves_the_other_delivers_by_any_clock() {
+    for (what, world) in worlds().await {
+        let (ann, widget) = (world.escalated_user("Ann").await, world.widget_user().await);
+        let chats = world.stack.livechat.open_chats();
+        world.widget_says(&widget, ASK).await;
+        pass(&world, 12).await;
+        let open = world.stack.livechat.open_chats();
+        let of_widget = open.iter().find(|chat| chats.iter().all(|other| other.id != chat.id)).unwrap().id.clone();
+        let down = Fault::answer(503, "down");
+        world.stack.livechat.faults().always("customer/action/send_event", down.clone());
+        world.stack.botcopy.faults().always("push", down.clone());
+        world.stack.botpress.faults().always("messages/get-or-create", down);
+        world.says(&ann, "said 1").await;
+        world.widget_says(&widget, "said 2").await;
+        for (chat_id, text) in [(&chats[0].id, "told 1"), (&of_widget, "told 2")] {
+            let chat = world.stack.livechat.open_chats().into_iter().find(|chat| chat.id == *chat_id).unwrap();
+            let agent = chat.public_agent().unwrap_or(ANNA).to_owned();
+            world.stack.livechat.agent_sends_text(chat_id, &agent, text).unwrap();
+            world.settle().await;
+        }
+        world.stack.livechat.faults().clear();
+        world.stack.botcopy.faults().clear();
+        world.stack.botpress.faults().clear();
+        pass(&world, 15).await;
+        let mut said = world.sent_by_customers();
+        said.retain(|text| text.starts_with("said"));
+        said.sort();
+        let mut told = world.shown_by_agents();
+        told.sort();
+        assert_eq!(
+            (said, told),
+            (vec!["said 1".into(), "said 2".into()], vec!["told 1".into(), "told 2".into()]),
+            "{what}"
+        );
+        for chat in world.stack.livechat.open_chats() {
+            let agent = chat.public_agent().unwrap_or(ANNA).to_owned();
+            world.stack.livechat.agent_closes(&chat.id, &agent).unwrap();
+            world.settle().await;
+        }
+        pass(&world, 15).await;
+        assert!(!world.stack.botpress.is_escalated(&ann.conversation_id), "{what}");
+        assert!(!world.stack.botcopy.is_paused(&widget), "{what}");
+        assert!(world.items("waiting").is_empty() && world.items("parked").is_empty(), "{what}");
+        assert!(world.items("session").iter().all(|one| one["session_state"] == "closed"), "{what}");
     }
 }

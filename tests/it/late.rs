@@ -293,3 +293,97 @@ async fn an_end_does_not_wait_for_the_time_that_livechat_has_named() {
         assert!(took < seconds(10), "{took:?}");
     }
 }
+
+/// Of a message that LiveChat has not answered, nothing reaches the thread that comes next: there it would be read twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn words_in_doubt_are_not_said_in_the_thread_that_comes_next() {
+    for late in [Fault::late(seconds(4)), Fault::late(seconds(12)), Fault::late(LONGEST)] {
+        let world = World::in_process().await;
+        let ann = world.escalated_user("Ann").await;
+        world.stack.livechat.faults().next(1, SEND, late.clone());
+        world.says(&ann, "said").await;
+        world.agent_closes(ANNA).await;
+        assert!(!world.stack.botpress.is_escalated(&ann.conversation_id), "the end does not wait");
+        world.says(&ann, "hello again").await;
+        let asked_at = world.now();
+        world.escalate(&ann).await.unwrap();
+        assert!(world.now().since(asked_at) < seconds(25), "the start waits as long as LiveChat may be at work");
+        catch_up(&world).await;
+        assert_eq!(sent(&world, "said"), [] as [&str; 0], "{late:?}");
+        let opening = world.sent_by_customers().into_iter().rfind(|text| text.contains("hello again")).unwrap();
+        assert!(opening.contains("said"), "agents read it in the transcript: {opening}");
+        assert_eq!((world.stack.livechat.open_chats().len(), openings(&world)), (1, 2), "{late:?}");
+    }
+}
+
+/// The same while the call is under way that LiveChat carries out late.
+#[tokio::test(flavor = "multi_thread")]
+async fn words_on_their_way_are_not_said_in_the_thread_that_comes_next() {
+    let world = World::in_process().await;
+    let ann = world.escalated_user("Ann").await;
+    let chat_id = world.chat_id();
+    world.stack.livechat.faults().next(1, SEND, hanging(seconds(9)));
+    let said = world.stack.botpress.user_says(&ann.conversation_id, "said");
+    let closed = async {
+        world.sleep(Duration::from_millis(300)).await;
+        world.stack.livechat.agent_closes(&chat_id, ANNA).unwrap();
+    };
+    world.drive(async { tokio::join!(said, closed) }).await.0.unwrap();
+    world.settle().await;
+    assert!(!world.stack.botpress.is_escalated(&ann.conversation_id));
+    world.says(&ann, "hello again").await;
+    world.escalate(&ann).await.unwrap();
+    catch_up(&world).await;
+    assert_eq!(sent(&world, "said"), [] as [&str; 0]);
+    assert_eq!((world.stack.livechat.open_chats().len(), openings(&world)), (1, 2));
+}
+
+/// Where nothing is in doubt a start waits for nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_after_a_quiet_end_does_not_wait() {
+    let world = World::in_process().await;
+    let ann = world.escalated_user("Ann").await;
+    world.says(&ann, "said").await;
+    world.agent_closes(ANNA).await;
+    world.says(&ann, "hello again").await;
+    let asked_at = world.now();
+    world.escalate(&ann).await.unwrap();
+    assert!(world.now().since(asked_at) < seconds(5), "{:?}", world.now().since(asked_at));
+}
+
+/// A call that must happen once is waited for as long as its caller waits: whoever has the answer need not ask what became of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_answer_to_what_must_happen_once_is_waited_for() {
+    // A start: one call, and no look at the customer's chats.
+    let world = World::in_process().await;
+    world.stack.livechat.faults().next(1, START, Fault::Pace(seconds(13)));
+    world.escalated_user("Ann").await;
+    let looks = world.entries("call_answered", "/call", "customer/list_chats").len();
+    assert_eq!((world.count("chat_started"), looks), (1, 0));
+
+    // The sweep's pushes, which nobody could look up.
+    let world = World::in_process().await;
+    let user = world.handed_over_user().await;
+    world.answers(ANNA, "zero").await;
+    world.stack.botcopy.faults().next(1, "push", Fault::answer(503, "down"));
+    world.stack.botcopy.faults().next(1, "push", Fault::hang());
+    world.stack.botcopy.faults().next(1, "push", Fault::Pace(seconds(9)));
+    world.answers(ANNA, "one").await;
+    catch_up(&world).await;
+    assert_eq!(world.widget_shows(&user, "agent"), ["zero", "one"]);
+    assert!(world.items("waiting").is_empty());
+}
+
+/// A vendor that does not answer at all is given up as before: whoever waits does not wait for it any longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_hangs_is_given_up_when_livechat_can_no_longer_be_at_work_on_it() {
+    let world = World::in_process().await;
+    let ann = world.user("Ann").await;
+    world.stack.livechat.faults().next(1, START, Fault::Hang(seconds(60)));
+    let asked_at = world.now();
+    world.escalate(&ann).await.unwrap();
+    let took = world.now().since(asked_at);
+    // Fifteen seconds for the answer, and one more until it is certain that there was no effect.
+    assert!((seconds(16)..seconds(19)).contains(&took), "{took:?}");
+    assert_eq!((world.count("chat_started"), openings(&world)), (1, 1));
+}

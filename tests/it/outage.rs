@@ -7,8 +7,13 @@ use sandbox::botpress::Escalation;
 use sandbox::botpress::UpstreamUser;
 use sandbox::faults::Fault;
 use serde_json::{Value, json};
+use shared::aws;
 use shared::fail_point::{Place, Side};
+use shared::model::session::{Claim, Session};
+use shared::store::Table;
 use tests::{ANNA, World};
+
+use crate::store::session;
 
 const MESSAGES: &str = "/v1/chat/messages/get-or-create";
 const SEND: &str = "customer/action/send_event";
@@ -347,4 +352,37 @@ async fn a_lane_whose_holder_died_is_still_doubted_after_an_outage() {
     for text in ["once", "later"] {
         assert_eq!(sent.iter().filter(|sent| *sent == text).count(), 1, "{text}: {sent:?}");
     }
+}
+
+/// They are due before a delivery that needs no LiveChat, which has its turn in the same sweep all the same; and what had none is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_failed_starts_keep_no_delivery_from_its_turn() {
+    const STARTS: usize = 1_000;
+    let world = World::in_process().await;
+    world.escalated_user("Ann").await;
+    let url = world.stack.table.url();
+    let (dynamodb, _) = aws::stand_ins(&url, &url).unwrap();
+    let table = Table::new(dynamodb, world.stack.table.name().to_owned(), world.clock());
+    for number in 0..STARTS {
+        let start = session(&format!("start {number}"), &format!("user {number}"));
+        let claim = Claim { until: world.now(), ..start.claim.clone() };
+        let start = Session { claim, started_at: world.now(), ..start };
+        assert!(table.claim_start(&start, None, None).await.unwrap());
+    }
+    world.advance(Duration::from_secs(1));
+    world.stack.botpress.faults().always("messages/get-or-create", Fault::answer(503, "down"));
+    world.answers(ANNA, "left to the sweep").await;
+    world.stack.botpress.faults().clear();
+    assert!(world.shown_by_agents().is_empty());
+    world.stack.livechat.faults().always("", Fault::hang());
+    let begin = world.now();
+    world.sweep().await;
+    let shown = world.entries("shown_to_user", "/from", "agent");
+    let [shown] = shown.as_slice() else { panic!("{shown:?}") };
+    let took = shown.at.since(begin);
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    let unseen = table.sweeps().await.unwrap().unwrap().unseen;
+    assert!((1..STARTS as u64).contains(&unseen), "{unseen}");
+    let moved = table.due(begin, 10_000).await.unwrap().len();
+    assert!(moved < STARTS, "{moved}: those that were looked at are due later");
 }

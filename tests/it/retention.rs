@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use sandbox::faults::Fault;
 use serde_json::{Value, json};
 use shared::aws;
 use shared::ids::{SessionId, UserId};
@@ -198,4 +199,60 @@ async fn what_is_accepted_into_an_erased_session_is_gone_with_the_next_sweep() {
     assert!(
         world.stack.table.due().unwrap().is_empty() && world.sent_by_customers().iter().all(|text| text != "canary")
     );
+}
+
+/// A vendor that can never be told again, such as one whose app is gone, keeps no ended session for ever, nor what was said in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_can_be_told_to_nobody_is_an_end_once_the_retention_is_over() {
+    const SEND: &str = "customer/action/send_event";
+    const CLOSE: &str = "agent/action/deactivate_chat";
+    let down = || Fault::answer(503, "down");
+    for (what, livechat, botpress) in [
+        ("LiveChat does not close", vec![CLOSE], vec![]),
+        ("LiveChat takes no words and does not close", vec![SEND, CLOSE], vec![]),
+        ("Botpress hears of no end", vec![], vec!["/v1/chat/events"]),
+        ("Botpress hears nothing", vec![], vec!["/v1/chat/events", "messages/get-or-create"]),
+    ] {
+        let world = World::in_process_with(&[("RETENTION_DAYS", "1")]).await;
+        let ann = world.escalated_user("Ann").await;
+        world.says(&ann, "one").await;
+        livechat.iter().for_each(|call| world.stack.livechat.faults().always(call, down()));
+        botpress.iter().for_each(|call| world.stack.botpress.faults().always(call, down()));
+        world.answers(ANNA, "two").await;
+        world.says(&ann, "three").await;
+        if livechat.is_empty() {
+            world.agent_closes(ANNA).await;
+        } else {
+            world.user_ends(&ann).await;
+        }
+        pass(&world, HOUR * 36).await;
+        assert_ne!(
+            world.items("session").remove(0)["session_state"],
+            "closed",
+            "{what}: it is tried for as long as that"
+        );
+        pass(&world, DAY).await;
+        let sessions = world.items("session");
+        assert!(sessions.iter().all(|one| one["session_state"] == "closed"), "{what}: {sessions:?}");
+        assert!(world.items("waiting").is_empty(), "{what}");
+        assert!(world.stack.table.due().unwrap().is_empty(), "{what}");
+        pass(&world, DAY * 3).await;
+        assert_eq!(left(&world), [] as [Value; 0], "{what}");
+    }
+}
+
+/// A start that can never be undone, since LiveChat never tells what it has opened.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_can_never_be_undone_is_over_once_the_retention_is() {
+    let world = World::in_process_with(&[("RETENTION_DAYS", "1")]).await;
+    let ann = world.user("Ann").await;
+    for call in ["customer/action/start_chat", "customer/action/list_chats", "agent/action/deactivate_chat"] {
+        world.stack.livechat.faults().always(call, Fault::Reset);
+    }
+    assert!(world.escalate(&ann).await.is_err());
+    pass(&world, DAY).await;
+    assert_eq!(world.items("session").remove(0)["session_state"], "closing");
+    pass(&world, DAY * 2).await;
+    assert!(world.items("session").iter().all(|one| one["session_state"] == "closed"));
+    assert!(world.items("waiting").is_empty() && world.stack.table.due().unwrap().is_empty());
 }

@@ -75,6 +75,7 @@ scenarios! {
     every_random_way_leads_back_to_the_botcopy_bot = "botcopy-random-walk", 0.0005;
     what_vendors_have_been_seen_to_do_heals_by_itself_at_botcopy = "botcopy-field", 0.006;
     what_livechat_finishes_late_for_widgets_happens_once = "botcopy-late", 0.002;
+    nothing_of_widgets_grows_repeats_itself_or_is_due_for_ever_in_years = "botcopy-years", 0.003;
     nobody_gets_in_whose_call_is_forged = "forged-calls", 0.02;
     nonsense_is_answered_and_breaks_nothing = "malformed", 0.001;
     vendors_nonsense_breaks_nothing = "malformed-answers", 0.005;

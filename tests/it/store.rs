@@ -21,7 +21,7 @@ use shared::model::session::{AnnouncedAgent, Channel, ChatPointer, Claim, Platfo
 use shared::model::user::{Cookies, Customer, Introduction, Profile};
 use shared::model::vendor_calls::VendorCalls;
 use shared::store::lane::Contents;
-use shared::store::{Due, Ending, LaneQuery, Limits, Record, Said, Table, Trouble};
+use shared::store::{Closing, Due, Ending, LaneQuery, LaneToAgent, Limits, Record, Said, Table, Trouble};
 use tokio::task::JoinSet;
 
 /// How many do the same at once.
@@ -156,7 +156,8 @@ fn record(session: &Session) -> Record {
     Record::of(session, &Ending::unread("bot", None), (Said::default(), VendorCalls::default()), at(90), at(100))
 }
 
-fn session(id: &str, user: &str) -> Session {
+/// A start that has just been claimed.
+pub(crate) fn session(id: &str, user: &str) -> Session {
     let channel = Channel { bot_id: "bot".into(), user_id: user.into() };
     Session {
         session_id: SessionId::from(id),
@@ -207,7 +208,7 @@ async fn of_many_claims_one_is_granted_and_nothing_of_the_others_is_written() {
         let table = store.table.clone();
         async move {
             let session = session(&format!("s{rival}"), "ann");
-            (session.session_id.clone(), table.claim_start(&session, None).await.unwrap())
+            (session.session_id.clone(), table.claim_start(&session, None, None).await.unwrap())
         }
     })
     .await;
@@ -223,10 +224,10 @@ async fn of_many_claims_one_is_granted_and_nothing_of_the_others_is_written() {
 async fn a_claim_holds_only_against_what_was_seen() {
     let store = Store::new().await;
     let (first, second, third) = (session("s1", "ann"), session("s2", "ann"), session("s3", "ann"));
-    assert!(store.table.claim_start(&first, None).await.unwrap());
-    assert!(!store.table.claim_start(&second, None).await.unwrap());
-    assert!(!store.table.claim_start(&second, Some(&third.session_id)).await.unwrap());
-    assert!(store.table.claim_start(&second, Some(&first.session_id)).await.unwrap());
+    assert!(store.table.claim_start(&first, None, None).await.unwrap());
+    assert!(!store.table.claim_start(&second, None, None).await.unwrap());
+    assert!(!store.table.claim_start(&second, Some(&third.session_id), None).await.unwrap());
+    assert!(store.table.claim_start(&second, Some(&first.session_id), None).await.unwrap());
 
     let claim = Claim { holder: "another".to_owned(), until: at(40) };
     assert!(store.table.take_over_start(&second, &claim).await.unwrap());
@@ -248,8 +249,11 @@ async fn a_claim_holds_only_against_what_was_seen() {
     assert!(store.table.begin_closing(&second.session_id).await.unwrap());
     assert!(!store.table.begin_closing(&second.session_id).await.unwrap());
 
-    assert!(store.table.close(&stored, &record(&stored), at(100)).await.unwrap());
-    assert!(!store.table.close(&stored, &record(&stored), at(100)).await.unwrap(), "it has left its record already");
+    let close = async |session: &Session| {
+        store.table.close(session, &record(session), at(100), LaneToAgent::Busy).await.unwrap()
+    };
+    assert_eq!(close(&stored).await, Closing::Done);
+    assert_eq!(close(&stored).await, Closing::WasOver, "it has left its record already");
     assert_eq!(store.table.records_of_day(stored.started_at, at(99)).await.unwrap().records, [record(&stored)]);
     assert!(store.table.find_by_conversation(&conversation, at(99)).await.unwrap().is_some());
     assert!(store.table.find_by_conversation(&conversation, at(100)).await.unwrap().is_none(), "expired, not deleted");
@@ -344,7 +348,7 @@ async fn the_index_lists_what_is_due_longest_due_first_and_forgets_what_is_done(
     assert_eq!(store.due(40, 10).await, [lane("c"), lane("b"), lane("d")]);
     assert_eq!(store.contents(&later).await.not_before, Some(at(35)));
 
-    store.table.claim_start(&session("s", "ann"), None).await.unwrap();
+    store.table.claim_start(&session("s", "ann"), None, None).await.unwrap();
     store.table.set_timer(&SessionId::from("t"), Timer::Pause, at(5)).await.unwrap();
     let expected = [("t".to_owned(), Due::Timer(Timer::Pause)), ("s".to_owned(), Due::Session), lane("c")];
     assert_eq!(store.due(30, 10).await, expected);
@@ -457,9 +461,9 @@ async fn one_sweep_is_at_work_at_a_time_and_a_dead_one_is_forgotten() {
     assert_eq!(begun.await.into_iter().filter(|begun| *begun).count(), 1);
     assert!(!begin("early", 58).await);
     assert!(begin("next", 59).await);
-    store.table.end_sweep("somebody else", None).await.unwrap();
+    store.table.end_sweep("somebody else", None, 0).await.unwrap();
     assert!(!begin("early", 60).await);
-    store.table.end_sweep("next", Some(at(60))).await.unwrap();
+    store.table.end_sweep("next", Some(at(60)), 0).await.unwrap();
     assert!(begin("at once", 60).await);
     assert_eq!(store.table.sweeps().await.unwrap().unwrap().ran_at, at(60));
 }
@@ -479,7 +483,7 @@ async fn what_stands_around_a_lane_is_read_in_one_call() {
     let nothing = store.table.lane_context(wanted).await.unwrap();
     assert!(nothing.session.is_none() && nothing.user.is_none() && nothing.vendors.is_empty());
     assert_eq!(nothing.occupancy, Occupancy::Idle { arrivals: 0 });
-    store.table.claim_start(&session("s1", "ann"), None).await.unwrap();
+    store.table.claim_start(&session("s1", "ann"), None, None).await.unwrap();
     for vendor in ["livechat", "botpress"] {
         store.table.put_limits(vendor, &Limits::default(), 0).await.unwrap();
     }
@@ -511,7 +515,7 @@ async fn a_pointer_and_where_it_is_taken_to_lead_are_read_in_one_call() {
         (pointer.map(|pointer| pointer.session_id), around.session.is_some())
     };
     assert_eq!(by_conversation(1).await, (None, false));
-    store.table.claim_start(&session, None).await.unwrap();
+    store.table.claim_start(&session, None, None).await.unwrap();
     let thread = Thread { chat_id: chat.clone(), thread_id: ThreadId::from("t1") };
     let pointer = ChatPointer::to(&session, &CustomerId::from("customer"), &thread);
     assert!(store.table.open_thread(&session, &thread, &pointer).await.unwrap());
@@ -520,7 +524,8 @@ async fn a_pointer_and_where_it_is_taken_to_lead_are_read_in_one_call() {
     let (pointer, around) = store.table.find_by_chat_and_look(&chat, wanted).await.unwrap();
     assert_eq!((pointer.unwrap().thread_id, around.session.is_some()), (thread.thread_id, true));
     let ended = Session { conversation_id: Some(conversation.clone()), ..session.clone() };
-    assert!(store.table.close(&ended, &record(&ended), at(100)).await.unwrap());
+    let closed = store.table.close(&ended, &record(&ended), at(100), LaneToAgent::Busy).await.unwrap();
+    assert_eq!(closed, Closing::Done);
     assert_eq!(by_conversation(99).await.0, Some(session.session_id.clone()));
     assert_eq!(by_conversation(100).await.0, None, "it should have been deleted by then");
 }
@@ -609,7 +614,7 @@ async fn an_item_for_later_takes_no_lease_and_is_due_in_time() {
 async fn an_agent_is_announced_only_in_place_of_the_one_who_was_seen() {
     let store = Store::new().await;
     let mut session = session("s1", "ann");
-    store.table.claim_start(&session, None).await.unwrap();
+    store.table.claim_start(&session, None, None).await.unwrap();
     let agent = |id: &str| AnnouncedAgent {
         agent_id: id.into(),
         user_id: None,
@@ -639,7 +644,7 @@ async fn a_scan_finds_everything_of_a_user_on_every_page_and_erases_it() {
     let store = Store::new().await;
     let content = "x".repeat(300_000);
     for user in ["ann", "bob"] {
-        store.table.claim_start(&session(&format!("session of {user}"), user), None).await.unwrap();
+        store.table.claim_start(&session(&format!("session of {user}"), user), None, None).await.unwrap();
         let id = SessionId::from(format!("session of {user}").as_str());
         for second in 1..=4 {
             let item = format!("message:{second}");
@@ -683,7 +688,9 @@ async fn an_update_of_what_is_gone_makes_nothing() {
     assert!(!table.take_over_start(&gone, &gone.claim).await.unwrap());
     assert!(!table.open_thread(&gone, &thread, &pointer).await.unwrap());
     assert!(!table.activate(&gone, &ConversationId::from("conv"), at(1), at(2), None).await.unwrap());
-    assert!(!table.close(&gone, &record(&gone), at(100)).await.unwrap());
+    for lane in [LaneToAgent::Ours, LaneToAgent::Idle, LaneToAgent::Busy] {
+        assert_eq!(table.close(&gone, &record(&gone), at(100), lane).await.unwrap(), Closing::WasOver);
+    }
     table.keep(&gone, at(1), at(100)).await.unwrap();
     table.expire_lane(id, LANE, at(100)).await.unwrap();
     table.note_interruption(id, LANE, std::slice::from_ref(&item), None).await.unwrap();
@@ -717,7 +724,7 @@ async fn pages_that_end_early_hide_nothing() {
     let short = Store { table: Table::new(dynamodb, embedded.name().to_owned(), Clock::system()), _embedded: None };
     let ids: Vec<_> = (0..12).map(|number| SessionId::from(format!("s{number:02}").as_str())).collect();
     for (number, id) in (0..).zip(&ids) {
-        store.table.claim_start(&session(id.as_str(), id.as_str()), None).await.unwrap();
+        store.table.claim_start(&session(id.as_str(), id.as_str()), None, None).await.unwrap();
         for item in ["message:1", "message:2", "message:3"] {
             store.accept(id, item, 1, &lease("h", 10 + number)).await;
         }
@@ -746,4 +753,99 @@ async fn pages_that_end_early_hide_nothing() {
     }
     assert_eq!(short.table.open_sessions(&mut |_| ()).await.unwrap().len(), ids.len());
     assert!(proxy.pages().ended_early() > 50, "{}", proxy.pages().ended_early());
+}
+
+/// What the user has said may be on its way to the agents when LiveChat ends their session.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_closed_over_an_idle_lane_or_knowing_that_it_is_not() {
+    let store = Store::new().await;
+    let session = session("s", "ann");
+    let (id, ours) = (&session.session_id, lease("a", 10));
+    store.table.claim_start(&session, None, None).await.unwrap();
+    let close = async |lane| store.table.close(&session, &record(&session), at(100), lane).await.unwrap();
+    let found = store.table.occupancy(id, LANE).await.unwrap();
+    store.accept(id, "message:1", 1, &ours).await;
+    assert_eq!(close(LaneToAgent::Idle).await, Closing::LaneBusy);
+    assert_eq!(store.table.session(id).await.unwrap().unwrap().state, State::Starting, "nothing was written");
+    let contents = store.contents(id).await;
+    assert_eq!(close(LaneToAgent::Busy).await, Closing::Done);
+    // Its holder has read the session before, and looks again before anything else is sent.
+    let item = contents.waiting.first().unwrap();
+    assert_eq!(store.complete(id, item, &ours, (contents.arrivals, true)).await, Completed::SomethingArrived);
+
+    // Nor is anything put into a lane whose session was closed since it was looked at.
+    let other = self::session("s2", "bob");
+    store.table.claim_start(&other, None, None).await.unwrap();
+    assert_eq!(found, Occupancy::Idle { arrivals: 0 });
+    let closed = store.table.close(&other, &record(&other), at(100), LaneToAgent::Idle).await.unwrap();
+    assert_eq!(closed, Closing::Done);
+    let text = "message:1".to_owned();
+    let accepted = store.table.accept(&arrival(&other.session_id, "message:1", &text, 1), &ours, found).await.unwrap();
+    assert_eq!(accepted, Accepted::WithLease, "it looks at the session before it delivers");
+}
+
+/// Who has read a user before a doubt was raised reads them again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_is_claimed_only_by_who_knows_of_calls_in_doubt() {
+    let store = Store::new().await;
+    let (first, second) = (session("s1", "ann"), session("s2", "ann"));
+    let previous = Some(&first.session_id);
+    store.table.claim_start(&first, None, None).await.unwrap();
+    store.table.put_closing_until(&first.user_id, at(16)).await.unwrap();
+    assert!(!store.table.claim_start(&second, previous, None).await.unwrap());
+    assert!(!store.table.claim_start(&second, previous, Some(at(15))).await.unwrap());
+    assert!(store.table.claim_start(&second, previous, Some(at(16))).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burial_ends_with_its_time_and_goes_on_later() {
+    let store = Store::new().await;
+    let id = SessionId::from("gone");
+    for item in 1..=5 {
+        store.accept(&id, &format!("message:{item}"), 1, &lease("a", 10)).await;
+    }
+    let now = Clock::system().now();
+    assert!(!store.table.bury(&id, now).await.unwrap(), "there is no time left");
+    assert_eq!(store.contents(&id).await.waiting.len(), 5);
+    assert!(store.table.bury(&id, now + Duration::from_secs(600)).await.unwrap());
+    assert_eq!(store.contents(&id).await.waiting.len(), 0);
+    assert_eq!(store.due(u64::from(u32::MAX), 10).await, []);
+}
+
+/// Earlier versions gave users no life.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_whose_session_is_gone_has_a_life_again_with_the_next_touch() {
+    let store = Store::new().await;
+    let session = session("s", "ann");
+    let (id, user_id) = (&session.session_id, &session.user_id);
+    store.table.claim_start(&session, None, None).await.unwrap();
+    let Some(embedded) = &store._embedded else { return };
+    let life = async || {
+        store.table.put_profile(user_id, &Profile::default(), at(100)).await.unwrap();
+        let user = embedded.items().unwrap().into_iter().find(|item| item["entity"] == "user").unwrap();
+        user.get("expires_at").and_then(serde_json::Value::as_i64)
+    };
+    assert_eq!(life().await, None, "nothing of a user in a session expires");
+    assert!(store.table.bury(id, Clock::system().now() + Duration::from_secs(600)).await.unwrap());
+    assert_eq!(life().await, Some(at(100).unix_seconds()));
+}
+
+/// Whatever a sweep could not work on goes to the end of what is due, unless somebody else has moved it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_looked_at_in_vain_is_due_later() {
+    let store = Store::new().await;
+    let ids = ["s1", "s2"].map(SessionId::from);
+    for (id, claim) in ids.iter().zip([1, 2]) {
+        let one = session(id.as_str(), id.as_str());
+        let claim = Claim { until: at(claim), ..one.claim.clone() };
+        store.table.claim_start(&Session { claim, ..one }, None, None).await.unwrap();
+    }
+    let due = async || store.due(60, 10).await.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+    assert_eq!(due().await, ["s1", "s2"]);
+    store.table.look_later(&ids[0], Due::Session, at(9), at(30)).await.unwrap();
+    assert_eq!(due().await, ["s1", "s2"], "somebody else has moved it since");
+    store.table.look_later(&ids[0], Due::Session, at(1), at(30)).await.unwrap();
+    assert_eq!(due().await, ["s2", "s1"]);
+    store.table.look_later(&SessionId::from("gone"), Due::Session, at(1), at(30)).await.unwrap();
+    assert_eq!(due().await, ["s2", "s1"], "what is gone is not brought back");
 }

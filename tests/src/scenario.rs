@@ -88,7 +88,7 @@ struct Kind {
 
 impl Kind {
     /// What is tried with every bot.
-    const EVERY: [Self; 23] = [
+    const EVERY: [Self; 24] = [
         Self {
             name: "duplicates-spread",
             shows: "10,000 agent messages, each delivered up to ten times and shuffled, are shown 10,000 times",
@@ -204,6 +204,11 @@ impl Kind {
             shows: "LiveChat carries out one call in 20 of 10,000 up to 15 s late: nothing is lost, doubled, out of order or closed by mistake",
             play: |size, bot| Box::pin(late::finished(size, bot)),
         },
+        Self {
+            name: "years",
+            shows: "1,000 users for two years, with each retention and TTL: nothing grows, repeats itself or is due for ever",
+            play: |size, bot| Box::pin(years::lived(size, bot)),
+        },
     ];
 
     /// What only Botcopy asks for: it waits no longer than five seconds.
@@ -221,18 +226,11 @@ impl Kind {
     ];
 
     /// What only Botpress does, or may do.
-    const BOTPRESS: [Self; 2] = [
-        Self {
-            name: "side-by-side",
-            shows: "2,000 sessions at a Botpress that handles things side by side: in order with the pause, and not without",
-            play: |size, _| Box::pin(handling::side_by_side_at_botpress(size)),
-        },
-        Self {
-            name: "years",
-            shows: "1,000 users for two years, with each retention and TTL: nothing grows, repeats itself or is due for ever",
-            play: |size, _| Box::pin(years::lived(size)),
-        },
-    ];
+    const BOTPRESS: [Self; 1] = [Self {
+        name: "side-by-side",
+        shows: "2,000 sessions at a Botpress that handles things side by side: in order with the pause, and not without",
+        play: |size, _| Box::pin(handling::side_by_side_at_botpress(size)),
+    }];
 
     /// Hostile input, whatever it pretends to be.
     const HOSTILE: [Self; 5] = [

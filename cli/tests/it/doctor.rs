@@ -185,6 +185,10 @@ async fn an_uninstalled_integration_and_a_silent_sweep_are_named() {
     world.sweep().await;
     world.advance(Duration::from_secs(600));
     assert_found(&mut operator, "sweep", "last ran at", "EventBridge").await;
+    world.sweep().await;
+    let sweep = world.items_under("SWEEP").remove(0);
+    world.change_item(&sweep, "SET unseen = :unseen", json!({":unseen": {"N": "7"}})).await;
+    assert_found(&mut operator, "sweep", "had no time for 7", "function webhooks").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,6 +211,11 @@ async fn what_waits_for_long_and_what_was_given_up_is_found() {
     let session = world.items("session").remove(0);
     world.change_item(&session, "SET session_state = :limbo", json!({":limbo": {"S": "limbo"}})).await;
     let named = format!("session {}, to_bot", session["session_id"].as_str().unwrap());
+    assert_found(&mut operator, "unreadable", &named, "newer version").await;
+
+    world.change_item(&session, "SET session_state = :active", json!({":active": {"S": "active"}})).await;
+    let lane = world.items_under("LANE#to_bot").into_iter().find(|item| item["sk"] == "LANE#to_bot").unwrap();
+    world.change_item(&lane, "SET arrivals = :many", json!({":many": {"S": "many"}})).await;
     assert_found(&mut operator, "unreadable", &named, "newer version").await;
 }
 

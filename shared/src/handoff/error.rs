@@ -59,6 +59,10 @@ pub enum Error {
     Hanging {
         /// Which.
         vendor: &'static str,
+        /// Which of its calls.
+        call: &'static str,
+        /// When it was called.
+        called_at: Timestamp,
     },
     /// LiveChat has not answered a call that must happen once, and may still be at work on it.
     #[error("whether LiveChat has carried out a call is not known yet; call again later")]

@@ -53,8 +53,15 @@ use crate::odd::{OddFields, Reporter};
 use crate::store::Table;
 use crate::{aws, botpress, livechat, secrets};
 
-/// How long a vendor may take for one call; LiveChat itself gives up after 15 s, but its callers cannot wait for that.
+/// How long a vendor may take for one call that can be repeated without a question.
 const VENDOR_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a vendor may take for a call that must happen once, as far as its caller's deadline allows: LiveChat works on a call for up
+/// to 15 s, and an answer leaves no question of what became of it.
+const LONGEST_CALL: Duration = Duration::from_secs(15);
+
+/// What the note of an answer takes.
+const NOTE_TIME: Duration = Duration::from_millis(500);
 
 /// What a delivery may need: a call that times out, and the note of it. Together with the settle time it has to stay
 /// below the ten seconds that LiveChat waits, or every first message of an agent would be left to the sweep.

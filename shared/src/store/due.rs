@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::keys::{DUE_SHARD, Key, PARKED_SHARD};
 use super::transaction::Change;
-use super::{Item, MOST_READ_AT_ONCE, Result, Table, text};
+use super::{Item, MOST_READ_AT_ONCE, Result, Table, number, text};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
 use crate::model::lane::{Lane, Timer};
@@ -129,6 +129,9 @@ pub struct Sweeps {
     /// Since when each run has met something that it could not work on.
     #[serde(default)]
     pub stuck_since: Option<Timestamp>,
+    /// How much that was due the last run had no time to look at.
+    #[serde(default)]
+    pub unseen: u64,
 }
 
 /// That no run of the sweep is at work.
@@ -149,22 +152,22 @@ impl Table {
     /// an end.
     pub async fn note_idle_sweep(&self, now: Timestamp) -> Result<bool> {
         let change = Change {
-            expression: "SET ran_at = :now REMOVE stuck_since",
+            expression: "SET ran_at = :now REMOVE stuck_since, unseen",
             condition: NOBODY_IS_AT_WORK,
             values: vec![(":now", text(now))],
         };
         self.update("table note_idle_sweep", &Key::sweep(), change).await
     }
 
-    /// Ends a run of the sweep; `stuck_since` as in [`Sweeps`].
-    pub async fn end_sweep(&self, holder: &str, stuck_since: Option<Timestamp>) -> Result<()> {
+    /// Ends a run of the sweep; `stuck_since` and `unseen` as in [`Sweeps`].
+    pub async fn end_sweep(&self, holder: &str, stuck_since: Option<Timestamp>, unseen: usize) -> Result<()> {
         let mut change = Change {
-            expression: "REMOVE lease_holder, lease_until, stuck_since",
+            expression: "SET unseen = :unseen REMOVE lease_holder, lease_until, stuck_since",
             condition: "lease_holder = :holder",
-            values: vec![(":holder", text(holder))],
+            values: vec![(":holder", text(holder)), (":unseen", number(unseen))],
         };
         if let Some(since) = stuck_since {
-            change.expression = "SET stuck_since = :since REMOVE lease_holder, lease_until";
+            change.expression = "SET unseen = :unseen, stuck_since = :since REMOVE lease_holder, lease_until";
             change.values.push((":since", text(since)));
         }
         self.update("table end_sweep", &Key::sweep(), change).await.map(drop)

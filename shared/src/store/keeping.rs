@@ -46,15 +46,20 @@ impl Table {
     /// The partition is read until it is empty: what somebody else accepts meanwhile is left to the lease's holder, and the lane's
     /// record, which would make it due, is removed here.
     ///
+    /// What is left at `deadline` stays; tells whether nothing is.
+    ///
     /// Safe to repeat.
-    pub async fn bury(&self, id: &SessionId) -> Result<()> {
+    pub async fn bury(&self, id: &SessionId, deadline: Timestamp) -> Result<bool> {
         loop {
             let keys = self.keys_of(id).await?;
             if keys.is_empty() {
-                return Ok(());
+                return Ok(true);
             }
             let (lanes, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| Key::is_lane(&key.sk));
             for key in others.into_iter().chain(lanes) {
+                if deadline <= self.clock.now() {
+                    return Ok(false);
+                }
                 self.delete("table bury", &key).await?;
             }
         }

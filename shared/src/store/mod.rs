@@ -42,6 +42,7 @@ pub use lane_context::{LaneContext, LaneQuery};
 pub use operator::{Erased, Kept, LifeEvent, Parked};
 pub use ratings::Rating;
 pub use records::{DayOfRecords, Ending, Record, Said, hashed};
+pub use sessions::{Closing, LaneToAgent};
 
 use std::collections::HashMap;
 

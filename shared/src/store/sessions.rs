@@ -48,15 +48,22 @@ impl Table {
         self.get(&Key::chat(id)).await
     }
 
-    /// Makes `session` the user's session, unless the user is no longer in the one named `previous`.
-    pub async fn claim_start(&self, session: &Session, previous: Option<&SessionId>) -> Result<bool> {
+    /// Makes `session` the user's session, unless the user is no longer in the one named `previous`, or calls are in doubt for longer
+    /// than until `closing_until`, which the claimant has seen.
+    pub async fn claim_start(
+        &self,
+        session: &Session,
+        previous: Option<&SessionId>,
+        closing_until: Option<Timestamp>,
+    ) -> Result<bool> {
         let mut values =
             vec![(":id", text(&session.user_id)), (":entity", text("user")), (":session", text(&session.session_id))];
         let condition = match previous {
             None => "attribute_not_exists(session_id)",
             Some(previous) => {
                 values.push((":previous", text(previous)));
-                "session_id = :previous"
+                values.push((":closing", text(closing_until.unwrap_or(NEVER))));
+                "session_id = :previous AND (attribute_not_exists(closing_until) OR closing_until <= :closing)"
             }
         };
         // Nothing of a user in a session expires.
@@ -297,8 +304,13 @@ impl Table {
     /// Marks a session as over on both sides; what is left of it disappears at `expires_at`, and so does its user, unless they come
     /// back. It leaves its `record`, in the same write. A session that was erased stays erased.
     ///
-    /// `false` means that it was over before, or is forgotten, and nothing was written.
-    pub async fn close(&self, session: &Session, record: &Record, expires_at: Timestamp) -> Result<bool> {
+    pub async fn close(
+        &self,
+        session: &Session,
+        record: &Record,
+        expires_at: Timestamp,
+        to_agent: LaneToAgent,
+    ) -> Result<Closing> {
         let id = &session.session_id;
         let expires = (":expires", number(expires_at.unix_seconds()));
         let expiry = |condition| {
@@ -315,6 +327,17 @@ impl Table {
             condition: "attribute_exists(pk) AND session_state <> :closed",
             values: vec![(":closed", value(&State::Closed)?), expires.clone(), (":told", value(&session.bot_told)?)],
         };
+        // Whoever puts something there, or is at work on it, looks at the session again before they go on.
+        let looked_at_again = |condition| Change {
+            expression: "SET expires_at = :expires ADD arrivals :one",
+            condition,
+            values: vec![expires.clone(), (":one", number(1))],
+        };
+        let of_lane = match to_agent {
+            LaneToAgent::Ours => expiry(""),
+            LaneToAgent::Idle => looked_at_again("attribute_not_exists(due_at)"),
+            LaneToAgent::Busy => looked_at_again(""),
+        };
         let user = Some((Key::user(&session.user_id), OF_SESSION));
         let chat = session.thread.as_ref().map(|thread| (Key::chat(&thread.chat_id), OF_SESSION));
         let conversation = session.conversation_id.as_ref().map(|id| (Key::conversation(id), "attribute_exists(pk)"));
@@ -323,15 +346,21 @@ impl Table {
             let mut transaction = self
                 .transaction()
                 .update(&Key::session(id), closed.clone())?
-                .update(&Key::lane(id, Lane::ToAgent), expiry(""))?
+                .update(&Key::lane(id, Lane::ToAgent), of_lane.clone())?
                 .update(&Key::lane(id, Lane::ToBot), expiry(""))?
                 .put(&Key::record(session.started_at, id), "record", record)?;
             for (key, condition) in &leading {
                 transaction = transaction.update(key, expiry(*condition))?;
             }
             let outcome = transaction.commit("table close", self.tries()).await?;
-            if outcome.is_done() || outcome.refused(0) {
-                return Ok(outcome.is_done());
+            if outcome.is_done() {
+                return Ok(Closing::Done);
+            }
+            if outcome.refused(0) {
+                return Ok(Closing::WasOver);
+            }
+            if outcome.refused(TO_AGENT_WRITE) {
+                return Ok(Closing::LaneBusy);
             }
             // What does not lead to this session any more has a life of its own.
             let refused = |index: usize| outcome.refused(index + OWN_WRITES);
@@ -341,8 +370,36 @@ impl Table {
     }
 }
 
+/// How the lane to the agents is when a session is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaneToAgent {
+    /// It is its holder who closes the session.
+    Ours,
+    /// Nothing waits in it, or else nothing is written.
+    Idle,
+    /// Something may wait in it, or be on its way.
+    Busy,
+}
+
+/// What has come of closing a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// It is over.
+    Done,
+    /// It was over before, or is forgotten.
+    WasOver,
+    /// It is not over: the lane to the agents was to be idle, and is not.
+    LaneBusy,
+}
+
+/// Before anything that can be in doubt.
+const NEVER: Timestamp = Timestamp::from_unix_millis(0);
+
 /// How many writes of [`Table::close`] are of the session itself.
 const OWN_WRITES: usize = 4;
+
+/// Which of them is of the lane to the agents.
+const TO_AGENT_WRITE: usize = 1;
 
 /// What leads to a user's latest session.
 const OF_SESSION: &str = "session_id = :session";

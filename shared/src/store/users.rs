@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
+
 use super::keys::Key;
 use super::transaction::Change;
 use super::{Result, Table, number, text, value};
 use crate::clock::Timestamp;
 use crate::ids::UserId;
 use crate::model::message::Utterance;
+use crate::model::session::State;
 use crate::model::user::{Customer, Introduction, Profile, User};
 
 impl Table {
@@ -28,9 +31,23 @@ impl Table {
             let expression = "SET user_id = :id, entity = :entity, profile = :new";
             let in_session = "attribute_exists(session_id) AND attribute_not_exists(expires_at)";
             if self.change_user(id, expression, in_session, value(profile)?, None).await? {
-                return Ok(());
+                return self.let_go_if_over(id, expires).await;
             }
         }
+    }
+
+    /// Gives a user a life whose session is over: earlier versions gave them none.
+    async fn let_go_if_over(&self, id: &UserId, expires: (&'static str, AttributeValue)) -> Result<()> {
+        let Some(session_id) = self.user(id).await?.and_then(|user| user.session_id) else { return Ok(()) };
+        if self.session(&session_id).await?.is_some_and(|session| session.state != State::Closed) {
+            return Ok(());
+        }
+        let change = Change {
+            expression: "SET expires_at = :expires",
+            condition: "session_id = :session AND attribute_not_exists(expires_at)",
+            values: vec![(":session", text(session_id)), expires],
+        };
+        self.update("table let_go_if_over", &Key::user(id), change).await.map(drop)
     }
 
     /// Counts one more user of the bot behind this one.
@@ -105,8 +122,8 @@ impl Table {
         id: &UserId,
         expression: &'static str,
         condition: &'static str,
-        new: aws_sdk_dynamodb::types::AttributeValue,
-        extra: Option<(&'static str, aws_sdk_dynamodb::types::AttributeValue)>,
+        new: AttributeValue,
+        extra: Option<(&'static str, AttributeValue)>,
     ) -> Result<bool> {
         let mut values = vec![(":id", text(id)), (":entity", text("user")), (":new", new)];
         values.extend(extra);

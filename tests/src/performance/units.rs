@@ -1,7 +1,9 @@
-//! What the table charges: units of a message and of a reading of its thread, those of cancelled transactions and failed conditions
-//! included.
+//! What the table charges: units of a message, of a reading of its thread and of an end, those of cancelled transactions and failed
+//! conditions included.
 
 use std::time::Duration;
+
+use sandbox::table_proxy::Pace;
 
 use super::Table;
 use crate::{ANNA, World};
@@ -12,6 +14,10 @@ const MANY: usize = 100;
 
 /// Longer than a thread may be silent before it is read.
 const SILENCE: Duration = Duration::from_secs(61);
+
+/// How many messages are sent while writes meet, and what part of all writes does.
+const MET: u32 = 50;
+const SHARE_MET: f64 = 0.5;
 
 /// However often it was silent before, it is read within so many of these.
 const MOST_TICKS: usize = 20;
@@ -52,11 +58,31 @@ pub async fn units() -> Vec<Charged> {
     }
     world.stack.gateway_faults.clear();
     add("reading that finds one message, its delivery included", reading(&world).await);
-    world.user_ends(&ann).await;
+    add("end by the user", spent(&world, world.user_ends(&ann)).await);
+    let bob = world.escalated_user("Bob").await;
+    world.says(&bob, "the session is known from here on").await;
+    world.answers(ANNA, "the agent is known from here on").await;
+    world.advance(Duration::from_secs(10));
+    add("end by an agent", spent(&world, world.agent_closes(ANNA)).await);
     let user = world.handed_over_user().await;
     world.widget_says(&user, "the session is known from here on").await;
     world.advance(Duration::from_secs(10));
     add("user message, Botcopy", spent(&world, world.widget_says(&user, "hello")).await);
+    world.answers(ANNA, "the agent is known from here on").await;
+    world.advance(Duration::from_secs(10));
+    add("end by an agent, Botcopy", spent(&world, world.agent_closes(ANNA)).await);
+    let carol = world.escalated_user("Carol").await;
+    world.says(&carol, "the session is known from here on").await;
+    world.advance(Duration::from_secs(10));
+    if let Some(proxy) = &world.stack.table_proxy {
+        proxy.conflicts().set(Pace { share: SHARE_MET, ..Pace::AS_THE_TABLE }, 7);
+    }
+    let met = spent(&world, async {
+        for number in 0..MET {
+            world.says(&carol, &format!("one of many {number}")).await;
+        }
+    });
+    add("user message where half of all writes meet another one, mean of 50", met.await / f64::from(MET));
     charged
 }
 
@@ -105,5 +131,13 @@ mod tests {
         let first = units("first reading after 100");
         assert!(first < many + 1.1 * MANY as f64, "a receipt is read, and nothing is written");
         assert!(charged.iter().all(|one| one.units > 0.0 && one.units < 200.0));
+        let documented = include_str!("../../../docs/performance.md");
+        for one in &charged {
+            let row = documented.lines().find_map(|line| line.strip_prefix(&format!("| {} | ", one.what)));
+            let stated: f64 = row.unwrap_or_default().trim_end_matches(" |").parse().unwrap_or(f64::NAN);
+            // Units depend on how long ids and times are, and conflicts on chance.
+            let slack = 1.0 + stated / 10.0;
+            assert!((one.units - stated).abs() <= slack, "{}: {} and not {stated}", one.what, one.units);
+        }
     }
 }

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandbox::botpress::Escalation;
+use sandbox::demo::Bot;
 use serde_json::Value;
 use shared::aws;
 use shared::clock::Timestamp;
 use shared::ids::UserId;
 use shared::store::Table;
 
+use super::bot_side::{ASKING, BotSide};
 use super::{Report, Size};
 use crate::checker::{self, Expectations, Finding};
 use crate::{ANNA, World, text};
@@ -20,6 +21,12 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// How far apart the ticks of the schedule are that are played; between two of them nothing is due that cannot wait.
 const TICK: Duration = Duration::from_secs(43_200);
+
+/// The same for a bot whose pause lasts no longer than a day: the second one renews it a minute before it lapses.
+const TICK_OF_PAUSES: Duration = Duration::from_secs(43_080);
+
+/// After so many days something is said in any session: one in which nobody says anything for thirty is over at Botcopy.
+const LONGEST_SILENCE: usize = 20;
 
 /// How many sessions stay open for all of the time.
 const NEVER_ENDING: usize = 2;
@@ -45,6 +52,8 @@ struct Open {
     person: String,
     chat_id: String,
     agent: String,
+    /// When something was last said in it.
+    spoke_on: usize,
     /// The day on which an agent closes it, if one does.
     ends_on: Option<usize>,
 }
@@ -52,6 +61,7 @@ struct Open {
 /// One stack, and what has happened there.
 struct Years {
     world: Arc<World>,
+    bot: BotSide,
     table: Table,
     random: fastrand::Rng,
     retention: Duration,
@@ -68,11 +78,11 @@ struct Years {
 }
 
 /// Three stacks of all users, which differ in their retention and in what TTL does.
-pub(super) async fn lived(size: Size) -> Report {
+pub(super) async fn lived(size: Size, bot: Bot) -> Report {
     let (users, days) = (size.of(1_000, 4), size.of(730, 16));
     let (mut figures, mut findings) = (Vec::new(), Vec::new());
     for (retention, ttl) in [(1, Ttl::Early), (30, Ttl::Late), (365, Ttl::Never)] {
-        let mut years = Years::begin(size, (users, days), retention, ttl).await;
+        let mut years = Years::begin(size, bot, (users, days), retention, ttl).await;
         for day in 0..days {
             years.day(day).await;
         }
@@ -91,18 +101,21 @@ pub(super) async fn lived(size: Size) -> Report {
 }
 
 impl Years {
-    async fn begin(size: Size, (users, days): (usize, usize), retention_days: u64, ttl: Ttl) -> Self {
-        let world = World::in_process_with(&[("RETENTION_DAYS", &retention_days.to_string())]).await;
+    async fn begin(size: Size, bot: Bot, (users, days): (usize, usize), retention_days: u64, ttl: Ttl) -> Self {
+        let environment = [
+            ("RETENTION_DAYS", &*retention_days.to_string()),
+            ("BOTCOPY_PAUSE_MINUTES", "1440"),
+            ("BOTCOPY_SILENCE_HOURS", "720"),
+        ];
+        let world = World::in_process_with(&environment).await;
         let world = Arc::new(world);
         let url = world.stack.table.url();
         let (dynamodb, _) = aws::stand_ins(&url, &url).expect("clients of the sandbox can be built");
         let table = Table::new(dynamodb, world.stack.table.name().to_owned(), world.clock());
-        let person = |number: usize| {
-            let (name, email) = (format!("User {number}"), format!("user-{number}@example.com"));
-            world.stack.botpress.new_user(&name, Some(&email), None).conversation_id
-        };
+        let bot = BotSide::new(bot, &world);
         Self {
-            people: (0..users).map(person).collect(),
+            people: (0..users).map(|number| bot.new_person(number)).collect(),
+            bot,
             table,
             world,
             random: fastrand::Rng::with_seed(size.seed ^ retention_days),
@@ -128,7 +141,7 @@ impl Years {
         for _ in 0..today {
             self.hand_over(day).await;
         }
-        self.talk().await;
+        self.talk(day).await;
         self.close(day).await;
         match day % 60 {
             10 => self.rotate(day).await,
@@ -139,7 +152,7 @@ impl Years {
             self.erase().await;
         }
         for _ in 0..2 {
-            self.tick(TICK).await;
+            self.tick(if self.bot.bot == Bot::Botcopy { TICK_OF_PAUSES } else { TICK }).await;
         }
         if day % 30 == 29 {
             self.look_at_table();
@@ -153,12 +166,8 @@ impl Years {
             return;
         }
         let before: BTreeSet<_> = self.open_chats().into_keys().collect();
-        let asking = format!("user asks {}", self.sessions);
-        let asked = async {
-            self.world.stack.botpress.user_says(&person, &asking).await.map(drop)?;
-            self.world.stack.botpress.escalate(&person, Escalation::default()).await
-        };
-        let asked = self.world.drive(asked).await;
+        let asking = format!("user asks for a {ASKING} {}", self.sessions);
+        let asked = self.world.drive(self.bot.asks(&person, &asking)).await;
         self.world.settle().await;
         self.sessions += 1;
         let opened = self.open_chats().into_iter().find(|(chat_id, _)| !before.contains(chat_id));
@@ -170,7 +179,7 @@ impl Years {
             0..=6 => Some(day),
             _ => Some(day + self.random.usize(1..60)),
         };
-        self.open.push(Open { person, chat_id, agent, ends_on });
+        self.open.push(Open { person, chat_id, agent, spoke_on: day, ends_on });
         self.speak(self.open.len() - 1).await;
     }
 
@@ -189,16 +198,18 @@ impl Years {
             return self.findings.push(format!("a chat is not open: {error}"));
         }
         self.world.settle().await;
-        self.world.drive(self.world.stack.botpress.user_says(&open.person, &by_user)).await.ok();
+        self.world.drive(self.bot.says(&open.person, &by_user)).await.ok();
         self.world.settle().await;
         self.by_agents.insert(by_agent);
         self.by_users.insert(by_user);
     }
 
     /// In sessions that last something is said now and then.
-    async fn talk(&mut self) {
+    async fn talk(&mut self, day: usize) {
         for index in 0..self.open.len() {
-            if self.random.u8(..20) == 0 {
+            let Some(open) = self.open.get_mut(index) else { return };
+            if self.random.u8(..20) == 0 || day - open.spoke_on >= LONGEST_SILENCE {
+                open.spoke_on = day;
                 self.speak(index).await;
             }
         }
@@ -209,7 +220,8 @@ impl Years {
         let (over, open) = std::mem::take(&mut self.open).into_iter().partition(|open| open.ends_on == Some(day));
         self.open = open;
         for Open { person, chat_id, agent, .. } in over {
-            match self.random.bool() {
+            // The user of a widget cannot end a session.
+            match self.random.bool() || self.bot.bot == Bot::Botcopy {
                 true => drop(self.world.stack.livechat.agent_closes(&chat_id, &agent)),
                 false => drop(self.world.drive(self.world.stack.botpress.user_ends(&person)).await),
             }

@@ -10,7 +10,7 @@ use super::platform;
 use crate::clock::Timestamp;
 use crate::handoff::inbox::content::Content;
 use crate::handoff::vendors::credentials::call;
-use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result};
+use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result, VENDOR_TIMEOUT};
 use crate::ids::ChatId;
 use crate::livechat::NewEvent;
 use crate::model::lane::{Failing, Fares, Waiting};
@@ -69,7 +69,7 @@ impl Others {
 }
 
 /// Whether an error can be one item's own: only where a call of the same kind can be made without it.
-fn can_be_of_one_item(error: &Error) -> bool {
+fn can_be_of_one_item(error: &Error, now: Timestamp) -> bool {
     match error {
         Error::LiveChat(error) => {
             ["send_event", "get_chat"].contains(&error.call().name) && error.is_retryable() && !error.is_rate_limited()
@@ -81,6 +81,10 @@ fn can_be_of_one_item(error: &Error) -> bool {
             CALLS.contains(&error.call().name) && fails && !error.is_rate_limited()
         }
         Error::Botcopy(error) => error.is_retryable() && !error.is_rate_limited(),
+        // Whoever was in a hurry has not waited for long enough to tell.
+        Error::Hanging { call, called_at, .. } => {
+            ["send_event", "push"].contains(call) && *called_at + VENDOR_TIMEOUT <= now
+        }
         _ => false,
     }
 }
@@ -115,7 +119,7 @@ impl Handoff {
     ) -> Judged {
         let now = self.clock.now();
         let outcome_unknown = error.outcome_unknown();
-        if item.content.is_never_parked() || !can_be_of_one_item(error) {
+        if item.content.is_never_parked() || !can_be_of_one_item(error, now) {
             return Judged { failing: Failing { outcome_unknown, ..Failing::default() }, is_to_be_parked: false };
         }
         let since = item.failing_since.unwrap_or(now);
@@ -158,6 +162,7 @@ impl Handoff {
             Error::LiveChat(error) if error.call().name == "send_event" => {
                 Some(Box::pin(self.say_nowhere(session, user)).await)
             }
+            Error::Hanging { call: "send_event", .. } => Some(Box::pin(self.say_nowhere(session, user)).await),
             Error::LiveChat(_) => Some(Box::pin(self.read_nowhere()).await),
             error => Box::pin(platform::probe(self, session, error)).await,
         };

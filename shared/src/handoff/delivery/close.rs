@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
+use crate::bridge::ToAgent;
 use crate::clock::Timestamp;
 use crate::handoff::inbox::content::Delivered;
 use crate::handoff::vendors::credentials::call;
 use crate::handoff::vendors::doubt::AT_WORK;
 use crate::handoff::vendors::limits::calls_so_far;
-use crate::handoff::{Error, Handoff, Result, VENDOR_TIMEOUT};
+use crate::handoff::{Error, Handoff, LONGEST_CALL, Result};
 use crate::ids::UserId;
 use crate::livechat::ChatOverview;
 use crate::metrics::{About, Metric};
-use crate::model::lane::Waiting;
+use crate::model::lane::{Lane, Occupancy, Waiting};
 use crate::model::session::{Session, State, Thread};
-use crate::store::{Ending, Record};
+use crate::store::{Closing, Ending, LaneToAgent, Record};
 use crate::telemetry;
 
 /// What each side has answered to being told that a session is over.
@@ -22,6 +23,15 @@ pub(crate) struct Told {
     pub(crate) bot: Result<()>,
     pub(crate) livechat: Result<()>,
 }
+
+/// What is said of a side that could not be told of an end for so long.
+const GIVEN_UP: &str = "It was tried for as long as the session's records are kept";
+
+/// How long an end waits for words that are on their way to the agents: longer than somebody who waits for an answer does.
+const WORDS_ON_THEIR_WAY: Duration = Duration::from_secs(2);
+
+/// How often they are looked at.
+const LOOK_AT_WORDS: Duration = Duration::from_millis(250);
 
 /// Whether a side knows; a refusal for good is final, and whatever may pass is an error.
 fn knows(session: &Session, side: &'static str, told: Result<()>) -> Result<bool> {
@@ -38,7 +48,13 @@ fn knows(session: &Session, side: &'static str, told: Result<()>) -> Result<bool
 
 impl Handoff {
     /// Marks a session as over once both sides know, or can never be told: its user must be free to start another.
-    pub(crate) async fn end(&self, session: &mut Session, told: Told, ending: &Ending) -> Result<Delivered> {
+    pub(crate) async fn end(
+        &self,
+        session: &mut Session,
+        told: Told,
+        ending: &Ending,
+        to_agent: LaneToAgent,
+    ) -> Result<Delivered> {
         let bot_told = knows(session, "bot", told.bot)?;
         if let Err(error) = knows(session, "livechat", told.livechat) {
             if bot_told && session.bot_told.is_none() {
@@ -47,7 +63,7 @@ impl Handoff {
             return Err(error);
         }
         session.bot_told = Some(bot_told);
-        let is_first = self.close(session, ending).await?;
+        let is_first = self.close(session, ending, to_agent).await?;
         session.state = State::Closed;
         if is_first {
             self.record(&About::Reason(ending.reason), &[(Metric::SessionsEnded, 1.0)]);
@@ -56,16 +72,64 @@ impl Handoff {
         Ok(Delivered::without_id())
     }
 
+    /// What each side has answered; for a side that could not be told for as long as what is said is kept, that is final.
+    pub(super) fn as_far_as_it_can<T>(&self, item: &Waiting<T>, told: Told) -> Told {
+        let final_if_late = |told: Result<()>| match told {
+            Err(error) if error.is_retryable() && self.has_waited_in_vain(item) => {
+                Err(Error::Explained { advice: GIVEN_UP.to_owned(), cause: Box::new(error) })
+            }
+            told => told,
+        };
+        Told { bot: final_if_late(told.bot), livechat: final_if_late(told.livechat) }
+    }
+
+    /// Whether an item has waited for as long as what is said in a session is kept after its end.
+    pub(super) fn has_waited_in_vain<T>(&self, item: &Waiting<T>) -> bool {
+        self.kept_until(item.position.at) <= self.clock.now()
+    }
+
     /// Marks a session as over, with its record; tells whether it was not over before.
-    pub(crate) async fn close(&self, session: &Session, ending: &Ending) -> Result<bool> {
-        let (said, now) = (self.table.said(&session.session_id).await?, self.clock.now());
-        let expires_at = self.kept_until(now);
-        let record = Record::of(session, ending, (said, calls_so_far()), now, expires_at);
-        let is_first = self.table.close(session, &record, expires_at).await?;
-        if is_first {
-            self.publish(&record);
+    pub(crate) async fn close(&self, session: &Session, ending: &Ending, mut to_agent: LaneToAgent) -> Result<bool> {
+        loop {
+            let (said, now) = (self.table.said(&session.session_id).await?, self.clock.now());
+            let expires_at = self.kept_until(now);
+            let record = Record::of(session, ending, (said, calls_so_far()), now, expires_at);
+            match self.table.close(session, &record, expires_at, to_agent).await? {
+                Closing::Done => {
+                    self.publish(&record);
+                    return Ok(true);
+                }
+                Closing::WasOver => return Ok(false),
+                Closing::LaneBusy => {
+                    Box::pin(self.expect_words_on_their_way(session)).await?;
+                    to_agent = LaneToAgent::Busy;
+                }
+            }
         }
-        Ok(is_first)
+    }
+
+    /// What the user has said, and LiveChat has not answered, may reach their chat later: the thread that comes next is not opened
+    /// before that can be no more.
+    async fn expect_words_on_their_way(&self, session: &Session) -> Result<()> {
+        let id = &session.session_id;
+        let until = self.clock.now() + WORDS_ON_THEIR_WAY;
+        loop {
+            let now = self.clock.now();
+            let is_held = match self.table.occupancy(id, Lane::ToAgent).await? {
+                Occupancy::Held { until } => now < until,
+                Occupancy::Idle { .. } | Occupancy::Busy => false,
+            };
+            if !is_held || until <= now {
+                let waiting = self.table.lane::<ToAgent>(id, Lane::ToAgent).await?.waiting;
+                let in_doubt = waiting.iter().filter_map(|item| item.in_doubt_until);
+                let in_doubt_until = in_doubt.chain(is_held.then(|| now + AT_WORK)).max();
+                return match in_doubt_until.filter(|until| now < *until) {
+                    Some(until) => Ok(self.table.put_closing_until(&session.user_id, until).await?),
+                    None => Ok(()),
+                };
+            }
+            self.clock.sleep(LOOK_AT_WORDS).await;
+        }
     }
 
     /// Tells metrics and the log of a record.
@@ -122,7 +186,7 @@ impl Handoff {
         let closed = async {
             let customer = self.ensure_customer(user_id, Some(customer)).await?;
             let mut customer = self.as_customer(user_id, customer);
-            call!(customer.deactivate_chat(&thread.chat_id))
+            call!(once customer.deactivate_chat(&thread.chat_id))
         };
         match closed.await {
             Err(Error::LiveChat(error)) if error.is_chat_inactive() || error.is_gone() => Ok(()),
@@ -162,7 +226,7 @@ impl Handoff {
         in_doubt_until: Option<Timestamp>,
     ) -> Result<()> {
         // Before the call, for whoever comes after this process if it dies.
-        self.table.put_closing_until(user_id, self.clock.now() + VENDOR_TIMEOUT + AT_WORK).await?;
+        self.table.put_closing_until(user_id, self.clock.now() + LONGEST_CALL + AT_WORK).await?;
         self.close_thread(user_id, thread).await?;
         let closing_until = in_doubt_until.unwrap_or_else(|| self.clock.now());
         Ok(self.table.put_closing_until(user_id, closing_until).await?)

@@ -9,7 +9,7 @@ use crate::bridge::decide::without_agent;
 use crate::bridge::{ToAgent, ToBot};
 use crate::clock::Timestamp;
 use crate::handoff::inbox::accept::Intake;
-use crate::handoff::inbox::content::{Attempt, Content, Delay, LaneKey, View, about};
+use crate::handoff::inbox::content::{Attempt, Content, Delay, Delivered, LaneKey, View, about};
 use crate::handoff::vendors::doubt::{AT_WORK, next_look};
 use crate::handoff::vendors::limits::{counted, hurried, while_held};
 use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result, lease_until};
@@ -120,7 +120,7 @@ impl Handoff {
             let LaneContext { session, user, vendors, last_number, .. } = around;
             contents.last_number = contents.last_number.max(last_number);
             self.gates.learn(&vendors);
-            let Some(mut session) = session else { return self.bury(session_id).await };
+            let Some(mut session) = session else { return self.bury::<C>(session_id, lease).await };
             if session.state == State::Closed && !contents.expires {
                 self.table.expire_lane(session_id, C::LANE, self.kept_until(self.clock.now())).await?;
             }
@@ -186,11 +186,14 @@ impl Handoff {
         }
     }
 
-    /// Forgets what has come for a session that is forgotten: it has expired, or its user was erased.
-    async fn bury(&self, session_id: &SessionId) -> Result<Drained> {
+    /// Forgets what has come for a session that is forgotten: it has expired, or its user was erased. What there is no time for is left
+    /// to the next one.
+    async fn bury<C: Content>(&self, session_id: &SessionId, lease: &Lease) -> Result<Drained> {
         tracing::warn!(session.id = %session_id, "something has come for a session that is forgotten");
-        self.table.bury(session_id).await?;
-        Ok(Drained::Finished)
+        match self.table.bury(session_id, lease.deadline).await? {
+            true => Ok(Drained::Finished),
+            false => self.postpone::<C>(session_id, lease, self.clock.now(), None).await,
+        }
     }
 
     async fn view<C: Content>(&self, whose: LaneKey<'_>) -> Result<View<C>> {
@@ -253,8 +256,9 @@ impl Handoff {
                 let delay = if is_postponed { Delay::FailedBefore } else { Delay::Early };
                 return Ok(Pass::WaitUntil(ready_at.max(now), delay));
             }
-            let attempt = self.attempt((session, user), item, end_held_up_since(contents), deadline);
-            let (attempt, calls) = counted(while_held(lease.until, attempt)).await;
+            let ends = (end_held_up_since(contents), contents.waiting.iter().any(|one| one.content.is_end()));
+            let attempt = self.attempt((session, user), item, ends, deadline);
+            let (attempt, calls) = counted(while_held(lease, attempt)).await;
             seen.calls = seen.calls.plus(calls);
             let delivered = match attempt? {
                 Attempt::Done(delivered) => delivered,
@@ -305,7 +309,7 @@ impl Handoff {
         &self,
         (session, user): (&mut Session, Option<&User>),
         item: &Waiting<C>,
-        end_held_up_since: Option<Timestamp>,
+        (end_held_up_since, has_end): (Option<Timestamp>, bool),
         deadline: Timestamp,
     ) -> Result<Attempt> {
         let error = match Box::pin(C::deliver(self, session, user, item)).await {
@@ -313,6 +317,11 @@ impl Handoff {
             Err(error) => error,
         };
         let now = self.clock.now();
+        // Nobody waits for it any more, nor is anything else kept for so long.
+        if error.is_retryable() && !item.content.is_end() && has_end && self.has_waited_in_vain(item) {
+            tracing::warn!(error = %error, session.id = %session.session_id, lane = %C::LANE, "what waited before an end for too long is dropped");
+            return Ok(Attempt::Done(Delivered::dropped()));
+        }
         match error {
             Error::Waiting { wait, .. } | Error::Crowded { wait } => {
                 return Ok(Attempt::Later(now + wait, Delay::FailedBefore));
@@ -335,9 +344,10 @@ impl Handoff {
         }
         let Judged { failing, is_to_be_parked } = Box::pin(self.judge(session, user, item, &error, deadline)).await;
         if is_to_be_parked {
+            self.expect_effect_of(session, &error).await?;
             return Box::pin(self.put_aside(session, user, item, &error)).await;
         }
-        let in_doubt_until = error.may_be_at_work().then(|| now + AT_WORK);
+        let in_doubt_until = error.in_doubt_until(now);
         let failing = Failing { in_doubt_until, ..failing };
         Box::pin(self.table.note_attempt(&session.session_id, C::LANE, item, failing)).await?;
         tracing::warn!(error = %error, session.id = %session.session_id, lane = %C::LANE,
@@ -349,6 +359,14 @@ impl Handoff {
             _ => Delay::Failed,
         };
         Ok(Attempt::Later(self.clock.now() + pause_for(&error, item.attempts), delay))
+    }
+
+    /// A call of something that is put aside may have its effect yet: not in the thread that comes next.
+    async fn expect_effect_of(&self, session: &Session, error: &Error) -> Result<()> {
+        match error.in_doubt_until(self.clock.now()) {
+            Some(until) => Ok(self.table.put_closing_until(&session.user_id, until).await?),
+            None => Ok(()),
+        }
     }
 
     /// Delivers what was accepted, unless somebody else is at it; what fails here is left to the sweep.

@@ -17,7 +17,7 @@ use crate::livechat::NewEvent;
 use crate::model::lane::{Lane, Waiting};
 use crate::model::session::{Session, State};
 use crate::model::user::User;
-use crate::store::Ending;
+use crate::store::{Ending, LaneToAgent};
 
 /// How often a start that is still running is looked at.
 pub(super) const STARTING_PAUSE: Duration = Duration::from_millis(500);
@@ -158,6 +158,7 @@ impl Handoff {
 
     async fn deliver_close(&self, session: &mut Session, item: &Waiting<ToAgent>) -> Result<Delivered> {
         let livechat = Box::pin(self.close_for_good(session, item)).await;
-        Box::pin(self.end(session, Told { bot: Ok(()), livechat }, &Ending::unread("bot", None))).await
+        let told = self.as_far_as_it_can(item, Told { bot: Ok(()), livechat });
+        Box::pin(self.end(session, told, &Ending::unread("bot", None), LaneToAgent::Ours)).await
     }
 }

@@ -15,7 +15,7 @@ use crate::ids::{AgentId, ConversationId};
 use crate::model::lane::{Lane, Outcome, Position, Waiting};
 use crate::model::session::{Disposition, ResumeReason, Session, State};
 use crate::model::user::User;
-use crate::store::Ending;
+use crate::store::{Ending, LaneToAgent};
 
 /// How often an end waits for the thread to be readable.
 const READINGS_BEFORE_END: u32 = 3;
@@ -106,7 +106,7 @@ impl Content for ToBot {
             (Self::GivenUp { reason }, _) => Box::pin(handoff.end_from_here(session, item, *reason, "given_up")).await,
             (Self::Notice { .. }, _) => Box::pin(handoff.carry_out(session, item)).await.map(Attempt::Done),
             (_, State::Starting | State::Closing) => Ok(Delivered::dropped().into()),
-            (Self::Stopped, State::Active) => Box::pin(handoff.end_from_livechat(session, item.attempts)).await,
+            (Self::Stopped, State::Active) => Box::pin(handoff.end_from_livechat(session, item)).await,
             (Self::Superseded, State::Active) => {
                 Box::pin(handoff.end_from_here(session, item, ResumeReason::UserSide, "superseded")).await
             }
@@ -299,14 +299,15 @@ impl Handoff {
     }
 
     /// Ends a session that LiveChat has ended, once all that was said there is shown.
-    async fn end_from_livechat(&self, session: &mut Session, attempts: u32) -> Result<Attempt> {
-        let (has_more, disposition) = self.found_last_words(session, attempts).await?;
+    async fn end_from_livechat(&self, session: &mut Session, item: &Waiting<ToBot>) -> Result<Attempt> {
+        let (has_more, disposition) = self.found_last_words(session, item.attempts).await?;
         if has_more {
             return Ok(Attempt::Later(self.clock.now(), Delay::Early));
         }
         let bot = Box::pin(platform::resume(self, session, ResumeReason::AgentClosed)).await;
         let ending = Ending { reason: "livechat", hand_back: Some(ResumeReason::AgentClosed), disposition };
-        Box::pin(self.end(session, Told { bot, livechat: Ok(()) }, &ending)).await.map(Attempt::Done)
+        let told = self.as_far_as_it_can(item, Told { bot, livechat: Ok(()) });
+        Box::pin(self.end(session, told, &ending, LaneToAgent::Idle)).await.map(Attempt::Done)
     }
 
     /// Ends a session although LiveChat has not: the bot resumes, and whatever is open at LiveChat is closed.
@@ -322,13 +323,13 @@ impl Handoff {
             Some(true) => Ok(()),
             _ => Box::pin(platform::resume(self, session, resumes)).await,
         };
-        if bot.as_ref().is_err_and(Error::is_retryable) {
+        if bot.as_ref().is_err_and(Error::is_retryable) && !self.has_waited_in_vain(item) {
             return bot.map(|()| Delivered::without_id().into());
         }
         let livechat = Box::pin(self.close_for_good(session, item)).await;
-        Box::pin(self.end(session, Told { bot, livechat }, &Ending::unread(reason, Some(resumes))))
-            .await
-            .map(Attempt::Done)
+        let told = self.as_far_as_it_can(item, Told { bot, livechat });
+        let ending = Ending::unread(reason, Some(resumes));
+        Box::pin(self.end(session, told, &ending, LaneToAgent::Idle)).await.map(Attempt::Done)
     }
 
     /// Ends a session whose conversation is gone, so that nothing of the agents reaches its user: they are told so, and the thread is

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::handoff::{Error, Handoff, Result, VENDOR_TIMEOUT, fresh_holder};
+use crate::handoff::{Error, Handoff, Result, fresh_holder};
 use crate::model::session::{Claim, Session};
 
 /// How long a claimant may stay silent before somebody else takes the start over.
@@ -25,7 +25,7 @@ impl Handoff {
     ///
     /// [`Error::Busy`] when somebody else has taken it over.
     pub(super) async fn keep_claim(&self, session: &mut Session, deadline: Timestamp) -> Result<()> {
-        if self.clock.now() + VENDOR_TIMEOUT <= session.claim.until {
+        if self.clock.now() + self.gates.livechat.longest_once() <= session.claim.until {
             return Ok(());
         }
         let claim = self.new_claim(deadline);

@@ -8,7 +8,7 @@ use crate::ids::SessionId;
 use crate::metrics::{About, Metric};
 use crate::model::lane::{Occupancy, Position};
 use crate::model::session::{Session, State};
-use crate::store::Ending;
+use crate::store::{Ending, LaneToAgent};
 
 /// Whether a start may have opened something at LiveChat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Handoff {
         }
         match may_be_open {
             MayBeOpen::Yes => Box::pin(self.close_from_bot(&session.session_id, deadline)).await,
-            MayBeOpen::No => self.close(session, &Ending::unread("bot", None)).await.map(drop),
+            MayBeOpen::No => self.close(session, &Ending::unread("bot", None), LaneToAgent::Busy).await.map(drop),
         }
     }
 

@@ -219,7 +219,8 @@ impl Handoff {
                 (Err(failed), _) => Err(failed),
             };
             let error = match opened {
-                Err(doubtful) if doubtful.may_be_at_work() || matches!(doubtful, Error::InDoubt { .. }) => doubtful,
+                Err(doubtful) if matches!(doubtful, Error::InDoubt { .. }) => doubtful,
+                Err(doubtful) if doubtful.in_doubt_until(self.clock.now()).is_some() => doubtful,
                 // A customer has one chat for life, and this one's is not there any more.
                 Err(Error::LiveChat(error)) if error.is_gone() => return Err(Error::CustomerLost),
                 opened => return opened,
@@ -276,8 +277,8 @@ impl Handoff {
         customer: &mut AsCustomer<'_>,
     ) -> Result<Opened> {
         let started = match chat_id {
-            None => call!(customer.start_chat(new_chat))?,
-            Some(chat_id) => call!(customer.resume_chat(chat_id, new_chat))?,
+            None => call!(once customer.start_chat(new_chat))?,
+            Some(chat_id) => call!(once customer.resume_chat(chat_id, new_chat))?,
         };
         let thread = Thread { chat_id: started.chat_id, thread_id: started.thread_id };
         Ok(Opened { thread, is_new: true })

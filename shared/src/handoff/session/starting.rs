@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::handoff::delivery::missed::SILENCE;
 use crate::handoff::delivery::platform;
 use crate::handoff::vendors::customer::{AsCustomer, may_be_lost};
-use crate::handoff::vendors::limits::{calls_so_far, counted};
+use crate::handoff::vendors::limits::{before, calls_so_far, counted};
 use crate::handoff::{Error, Handoff, Result};
 use crate::ids::{ConversationId, SessionId};
 use crate::metrics::{About, Metric};
@@ -83,7 +83,7 @@ impl Handoff {
         if platform::outlives_caller(request.platform) {
             session.opening = request.opening_text(&user, self.words_for_agents(session.group_id));
         }
-        if self.table.claim_start(&session, user.session_id.as_ref()).await? {
+        if self.table.claim_start(&session, user.session_id.as_ref(), user.closing_until).await? {
             Box::pin(self.build(request, user, session, deadline)).await.map(Step::Opened)
         } else {
             Ok(Step::LookAgain)
@@ -115,7 +115,8 @@ impl Handoff {
         deadline: Timestamp,
     ) -> Result<ConversationId> {
         let is_taken_up_again = is_taken_up_again(&user, &session);
-        let built = counted(Box::pin(self.try_build(request, user, &mut session, deadline))).await.0;
+        let work = Box::pin(self.try_build(request, user, &mut session, deadline));
+        let built = counted(before(deadline, work)).await.0;
         if let Err(error) = &built {
             self.note_limit(error, &session.user_id).await;
         }
@@ -240,7 +241,8 @@ impl Handoff {
             asked_at: session.started_at,
         };
         let user = self.table.user(&user_id).await?.unwrap_or_else(|| User::unknown(&user_id));
-        let built = counted(Box::pin(self.try_build(&request, user, &mut session, deadline))).await.0;
+        let work = Box::pin(self.try_build(&request, user, &mut session, deadline));
+        let built = counted(before(deadline, work)).await.0;
         if let Err(error) = &built {
             self.note_limit(error, &user_id).await;
         }

@@ -56,6 +56,8 @@ pub struct Swept {
     pub done: usize,
     /// Those that it could not work on, and left to the next one.
     pub stuck: usize,
+    /// Those that it had no time to look at.
+    pub unseen: usize,
 }
 
 /// What came of one lane or session that was due.
@@ -71,6 +73,8 @@ enum Work {
     Left(Timestamp),
     /// It is left to the next sweep.
     LeftForLong,
+    /// There was no time to look at it until now.
+    Unseen(Timestamp),
 }
 
 /// An entry of the index: when it was due, whose it is, and what.
@@ -90,6 +94,7 @@ struct Look {
     due: usize,
     done: usize,
     stuck: usize,
+    unseen: usize,
     due_again_at: Option<Timestamp>,
 }
 
@@ -98,6 +103,7 @@ impl Look {
         match work {
             Work::None | Work::LeftForLong => self,
             Work::Stuck => Self { stuck: self.stuck + 1, ..self },
+            Work::Unseen(at) => Self { unseen: self.unseen + 1, ..self.due_again(at) },
             Work::Done => Self { done: self.done + 1, ..self },
             Work::DueAgain(at) => Self { done: self.done + 1, ..self.due_again(at) },
             Work::Left(at) => self.due_again(at),
@@ -109,8 +115,13 @@ impl Look {
     }
 
     fn and(self, other: Self) -> Self {
-        let both =
-            Self { due: self.due + other.due, done: self.done + other.done, stuck: self.stuck + other.stuck, ..self };
+        let both = Self {
+            due: self.due + other.due,
+            done: self.done + other.done,
+            stuck: self.stuck + other.stuck,
+            unseen: self.unseen + other.unseen,
+            ..self
+        };
         other.due_again_at.into_iter().fold(both, Self::due_again)
     }
 }
@@ -160,7 +171,11 @@ impl Handoff {
             Ok(_) => stuck_before.or(Some(now)),
             Err(_) => stuck_before,
         };
-        if !is_idle && let Err(error) = self.table.end_sweep(&holder, stuck_since).await {
+        let unseen = swept.as_ref().map_or(0, |swept| swept.unseen);
+        if unseen > 0 {
+            tracing::warn!(due = unseen, "the sweep had no time to look at all that is due");
+        }
+        if !is_idle && let Err(error) = self.table.end_sweep(&holder, stuck_since, unseen).await {
             tracing::warn!(error = %error, "the next sweep may take this one to be at work");
         }
         // As it was found: what this run has delivered since then does not age.
@@ -217,6 +232,8 @@ impl Handoff {
             swept.due += look.due;
             swept.done += look.done;
             swept.stuck += look.stuck;
+            // What one look has had no time for comes first in the next one.
+            swept.unseen = look.unseen;
             let now = self.clock.now();
             due_again_at = due_again_at.into_iter().filter(|at| now < *at).chain(look.due_again_at).min();
             if self.gates.any_is_failing() {
@@ -237,7 +254,7 @@ impl Handoff {
         let next_lane = soon.into_iter().find(|(.., what)| matches!(what, Due::Lane(_))).map(|(due_at, ..)| due_at);
         let queues = self.queues(due).await;
         let worked_off = join_all(queues.into_iter().map(|(queue, due)| Box::pin(self.work_off(queue, due, deadline))));
-        let soon = Look { due: 0, done: 0, stuck: 0, due_again_at: next_lane };
+        let soon = Look { due: 0, done: 0, stuck: 0, unseen: 0, due_again_at: next_lane };
         Ok(worked_off.await.into_iter().fold(soon, Look::and))
     }
 
@@ -276,14 +293,13 @@ impl Handoff {
     /// Works on all of a queue, as long as the look may last and its vendor takes anything.
     async fn work_off(&self, queue: Queue, due: Vec<Entry>, deadline: Timestamp) -> Look {
         let until = self.clock.now() + LONGEST_LOOK;
-        let look = Look { due: due.len(), done: 0, stuck: 0, due_again_at: None };
+        let look = Look { due: due.len(), done: 0, stuck: 0, unseen: 0, due_again_at: None };
         let works = stream::iter(due).enumerate().map(|(place, entry)| async move {
             let now = self.clock.now();
             // Not asked before it counts: the first who asks of a doubtful vendor is the one to try.
             let left = (place >= TRIED_IN_VAIN).then(|| self.left_alone(queue)).flatten();
             match left {
-                _ if now + DELIVERY_TIME > deadline => Work::LeftForLong,
-                _ if now >= until => Work::Left(now),
+                _ if now + DELIVERY_TIME > deadline || now >= until => Work::Unseen(now),
                 Some(left) => left,
                 None => Box::pin(self.work_on(entry, deadline)).await,
             }

@@ -12,11 +12,19 @@ use crate::{botcopy, botpress, livechat};
 /// Makes a vendor call, not before the time the vendor named; when the credential is refused, gets a new one and calls
 /// once more.
 ///
-/// `call!(customer.list_chats())` calls `customer.api().list_chats()`.
+/// `call!(customer.list_chats())` calls `customer.api().list_chats()`. `call!(once customer.send_event(..))` is for what must happen once:
+/// the answer is waited for as long as the caller can wait.
 macro_rules! call {
+    (once $credential:ident.$name:ident($($argument:tt)*)) => {
+        call!(@ Once, $credential.$name($($argument)*))
+    };
     ($credential:ident.$name:ident($($argument:tt)*)) => {
+        call!(@ Repeatable, $credential.$name($($argument)*))
+    };
+    (@ $kind:ident, $credential:ident.$name:ident($($argument:tt)*)) => {
         loop {
-            let mut passed = match $credential.door().pass(stringify!($name)).await {
+            let kind = $crate::handoff::vendors::limits::Kind::$kind;
+            let mut passed = match $credential.door().pass(stringify!($name), kind).await {
                 Ok(passed) => passed,
                 Err(waiting) => break Err(waiting),
             };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::credentials::call;
-use super::limits::Door;
+use super::limits::{Door, Kind};
 use crate::handoff::{Error, Handoff, Result};
 use crate::ids::UserId;
 use crate::livechat::{self, ChatOverview};
@@ -119,7 +119,7 @@ impl Handoff {
     }
 
     async fn issue_token(&self, cookies: Option<&Cookies>) -> Result<livechat::IssuedToken> {
-        let mut passed = self.gates.livechat.door(ACCOUNTS).pass("issue_customer_token").await?;
+        let mut passed = self.gates.livechat.door(ACCOUNTS).pass("issue_customer_token", Kind::Repeatable).await?;
         fail_point!(Before, "vendor issue_customer_token");
         let issued = passed.answer(self.livechat.issue_customer_token(cookies)).await;
         fail_point!(After, "vendor issue_customer_token");

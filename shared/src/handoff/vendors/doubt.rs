@@ -24,12 +24,12 @@ pub(crate) fn next_look(until: Timestamp, now: Timestamp) -> Timestamp {
 }
 
 impl Error {
-    /// Whether LiveChat may still be at work on the call that failed, and may yet carry it out.
-    pub(crate) fn may_be_at_work(&self) -> bool {
+    /// Until when LiveChat may be at work on the call that has failed just now, and may yet carry it out.
+    pub(crate) fn in_doubt_until(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
-            Self::Hanging { vendor } => *vendor == super::limits::LIVECHAT,
-            Self::LiveChat(error) => error.may_be_at_work(),
-            _ => false,
+            Self::Hanging { vendor, called_at, .. } if *vendor == super::limits::LIVECHAT => Some(*called_at + AT_WORK),
+            Self::LiveChat(error) if error.may_be_at_work() => Some(now + AT_WORK),
+            _ => None,
         }
     }
 }
@@ -42,8 +42,8 @@ impl Session {
 
     /// Takes note that a call of the start may have opened or closed a thread, or may still do so.
     pub(crate) fn raise_doubt(&mut self, error: &Error, now: Timestamp) {
-        if error.may_be_at_work() {
-            self.in_doubt_until = self.in_doubt_until.max(Some(now + AT_WORK));
+        if let Some(until) = error.in_doubt_until(now) {
+            self.in_doubt_until = self.in_doubt_until.max(Some(until));
         } else if error.outcome_unknown() {
             self.in_doubt_until = self.in_doubt_until.max(Some(now));
         }

@@ -9,9 +9,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::{Clock, Timestamp};
-use crate::handoff::{Error, Handoff, Result, VENDOR_TIMEOUT};
+use crate::handoff::{Error, Handoff, LONGEST_CALL, NOTE_TIME, Result, VENDOR_TIMEOUT};
+use crate::http::with_timeout;
 use crate::ids::UserId;
 use crate::metrics::{About, Metric, Metrics};
+use crate::model::lane::Lease;
 use crate::model::vendor_calls::VendorCalls;
 use crate::secrets::Recall;
 use crate::store::{Limits, Passage, TRIAL_EVERY, Table, Trouble, VendorState};
@@ -60,6 +62,8 @@ tokio::task_local! {
     static IN_A_HURRY: bool;
     /// When the lease ends under which this task delivers.
     static LEASE_UNTIL: Timestamp;
+    /// Until when the caller of this task waits.
+    static CALLER_UNTIL: Timestamp;
     /// The vendor calls of this task's present piece of work.
     static CALLS: Cell<VendorCalls>;
 }
@@ -84,9 +88,24 @@ fn count_call(vendor: &str) {
     let _ = CALLS.try_with(|calls| calls.set(calls.get().and_one(vendor)));
 }
 
-/// Does `work` of a lane whose lease ends then: no call is made that could outlast it.
-pub(crate) async fn while_held<F: Future>(lease_until: Timestamp, work: F) -> F::Output {
-    LEASE_UNTIL.scope(lease_until, work).await
+/// Does `work` of a lane under its lease: no call is made that could outlast it, and none that must happen once is given up sooner than
+/// the holder's deadline demands.
+pub(crate) async fn while_held<F: Future>(lease: &Lease, work: F) -> F::Output {
+    LEASE_UNTIL.scope(lease.until, before(lease.deadline, work)).await
+}
+
+/// Does `work` for somebody who waits until `deadline`: as long may a call take that must happen once.
+pub(crate) async fn before<F: Future>(deadline: Timestamp, work: F) -> F::Output {
+    CALLER_UNTIL.scope(deadline, work).await
+}
+
+/// What a repetition of a call does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Nothing more: it is given up soon.
+    Repeatable,
+    /// It could have its effect twice: whoever gives it up has to find out what became of it.
+    Once,
 }
 
 /// Does `work` for somebody who cannot wait for a vendor that hangs.
@@ -235,19 +254,34 @@ impl Gate {
 
     /// How long somebody in a hurry waits for an answer.
     fn patience(&self) -> Duration {
-        let trouble = self.seen().trouble;
-        let doubtful = (trouble.hung || trouble.failures >= FAILURES_IN_A_ROW)
-            && self.can_look_up()
-            && self.clock.now() < trouble.at + DOUBT;
-        if doubtful { HURRY_IN_DOUBT } else { HURRY }
+        if self.hangs() { HURRY_IN_DOUBT } else { HURRY }
     }
 
     /// How long a call may take at most.
-    fn longest_call(&self) -> Duration {
-        match IN_A_HURRY.try_get() {
-            Ok(true) => self.patience(),
-            Ok(false) | Err(_) => VENDOR_TIMEOUT,
+    fn longest_call(&self, kind: Kind) -> Duration {
+        match (IN_A_HURRY.try_get(), kind) {
+            (Ok(true), _) => self.patience(),
+            (_, Kind::Once) => self.longest_once(),
+            (_, Kind::Repeatable) => VENDOR_TIMEOUT,
         }
+    }
+
+    /// How long a call may take that must happen once: in an outage nothing is gained by waiting, unless its outcome can never be
+    /// found out.
+    pub(crate) fn longest_once(&self) -> Duration {
+        if self.hangs() {
+            return VENDOR_TIMEOUT;
+        }
+        let left = CALLER_UNTIL.try_get().map(|until| until.since(self.clock.now() + NOTE_TIME)).unwrap_or_default();
+        left.clamp(VENDOR_TIMEOUT, LONGEST_CALL)
+    }
+
+    /// Whether a vendor that can be asked what became of a call has not answered one within the last minute.
+    fn hangs(&self) -> bool {
+        let trouble = self.seen().trouble;
+        (trouble.hung || trouble.failures >= FAILURES_IN_A_ROW)
+            && self.can_look_up()
+            && self.clock.now() < trouble.at + DOUBT
     }
 
     fn learn(&self, state: &VendorState) {
@@ -377,10 +411,10 @@ impl<'a> Door<'a> {
     /// Lets the call of this name through, or tells how long to wait.
     ///
     /// Whatever time was named, one call a minute is let through: the vendor has to confirm it.
-    pub(crate) async fn pass(self, call: &'static str) -> Result<Passed<'a>> {
+    pub(crate) async fn pass(self, call: &'static str, kind: Kind) -> Result<Passed<'a>> {
         let Self { gate, party } = self;
-        let now = gate.clock.now();
-        if LEASE_UNTIL.try_get().is_ok_and(|until| until < now + gate.longest_call()) {
+        let (now, longest) = (gate.clock.now(), gate.longest_call(kind));
+        if LEASE_UNTIL.try_get().is_ok_and(|until| until < now + longest) {
             return Err(Error::LeaseOver);
         }
         let passage = gate.seen().limits.passage(party, now);
@@ -405,7 +439,7 @@ impl<'a> Door<'a> {
             }
             None => {
                 count_call(gate.vendor);
-                Ok(Passed { door: self, call, called_at: now, is_answered: false, is_measured: false })
+                Ok(Passed { door: self, call, kind, called_at: now, is_answered: false, is_measured: false })
             }
         }
     }
@@ -416,26 +450,30 @@ impl<'a> Door<'a> {
 pub(crate) struct Passed<'a> {
     door: Door<'a>,
     call: &'static str,
+    kind: Kind,
     called_at: Timestamp,
     is_answered: bool,
     is_measured: bool,
 }
 
 impl Passed<'_> {
-    /// Waits for the answer to `call`; somebody in a hurry not for ever.
+    /// Waits for the answer to `call`; somebody in a hurry not for ever, and whoever has called what must happen once until their
+    /// caller is gone.
     pub(crate) async fn answer<F: Future>(&mut self, call: F) -> Result<F::Output> {
         let gate = self.door.gate;
-        let call = gate.clock.outside(call);
-        let answer = match IN_A_HURRY.try_get() {
-            Ok(true) => gate.clock.within(self.called_at + gate.patience(), call).await,
-            Ok(false) | Err(_) => Some(call.await),
+        let (call, longest) = (gate.clock.outside(call), gate.longest_call(self.kind));
+        let answer = match (IN_A_HURRY.try_get(), self.kind) {
+            (Ok(true), _) => gate.clock.within(self.called_at + longest, call).await,
+            // The connection is given up later than the call: what counts is one clock.
+            (_, Kind::Once) => gate.clock.within(self.called_at + longest, with_timeout(longest * 2, call)).await,
+            (_, Kind::Repeatable) => Some(call.await),
         };
         let error = match answer {
             Some(answer) => {
                 self.is_answered = true;
                 return Ok(answer);
             }
-            None => Error::Hanging { vendor: gate.vendor },
+            None => Error::Hanging { vendor: gate.vendor, call: self.call, called_at: self.called_at },
         };
         self.is_answered = true;
         self.measure(Some(&error));

@@ -43,7 +43,7 @@ impl Handoff {
     pub(crate) async fn send_event(&self, user: &User, chat_id: &ChatId, event: &NewEvent) -> Result<EventId> {
         let customer = self.ensure_customer(&user.user_id, user.customer.clone()).await?;
         let mut customer = self.as_customer(&user.user_id, customer);
-        call!(customer.send_event(chat_id, event))
+        call!(once customer.send_event(chat_id, event))
     }
 
     /// Whether a thread has an event of ours: the only way to learn what became of a call without an answer.
@@ -56,7 +56,7 @@ impl Handoff {
     /// Closes the open thread of a chat; one that is closed or gone is fine.
     pub(crate) async fn deactivate(&self, chat_id: &ChatId) -> Result<()> {
         let mut agent = self.as_agent().await?;
-        match call!(agent.deactivate_chat(chat_id)) {
+        match call!(once agent.deactivate_chat(chat_id)) {
             Err(Error::LiveChat(error)) if error.is_chat_inactive() || (error.is_gone() && !error.is_forbidden()) => {
                 Ok(())
             }

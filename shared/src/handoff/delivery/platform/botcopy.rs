@@ -104,7 +104,7 @@ fn note(session: &Session, noted: store::Result<()>) {
 
 pub(super) async fn resume(handoff: &Handoff, channel: &Channel, reason: ResumeReason) -> Result<()> {
     let mut widget = handoff.as_channel(channel).await?;
-    call!(widget.push(&Push::Left(reason)))
+    call!(once widget.push(&Push::Left(reason)))
 }
 
 /// Lets the bot resume for a user whom it does not have, which nobody sees.
@@ -150,7 +150,7 @@ impl Handoff {
     async fn push(&self, session: &mut Session, channel: &Channel, push: &Push) -> Result<()> {
         let began = self.clock.now();
         let mut widget = self.as_channel(channel).await?;
-        call!(widget.push(push))?;
+        call!(once widget.push(push))?;
         let known = Renewed::of(self, session).at;
         if push.renews_pause() && began.since(known) > self.config.botcopy.pause / NOTE_AFTER {
             note(session, self.table.put_paused_at(&session.session_id, began).await);

@@ -324,6 +324,6 @@ impl Handoff {
     async fn emit(&self, install: &Install, kind: &str, payload: serde_json::Value) -> Result<()> {
         let event = NewEvent { kind: kind.to_owned(), payload, conversation_id: None, delay: None };
         let mut bot = self.as_install(install).await?;
-        call!(bot.create_event(&event))
+        call!(once bot.create_event(&event))
     }
 }

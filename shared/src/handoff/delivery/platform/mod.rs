@@ -192,7 +192,9 @@ pub(crate) async fn probe(handoff: &Handoff, session: &Session, error: &Error) -
         (Error::Botpress(error), Platform::Botpress(install)) => {
             Some(botpress::ask(handoff, session, install, error.call()).await)
         }
-        (Error::Botcopy(_), Platform::Botcopy(channel)) => Some(botcopy::push_to_nobody(handoff, channel).await),
+        (Error::Botcopy(_) | Error::Hanging { .. }, Platform::Botcopy(channel)) => {
+            Some(botcopy::push_to_nobody(handoff, channel).await)
+        }
         _ => None,
     }
 }

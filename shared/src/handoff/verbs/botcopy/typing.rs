@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::botcopy::Answer;
 use crate::clock::Timestamp;
 use crate::handoff::delivery::platform::Renewed;
+use crate::handoff::vendors::limits::Kind;
 use crate::handoff::{Handoff, Result};
 use crate::ids::UserId;
 use crate::model::session::{Session, State};
@@ -78,7 +79,7 @@ impl Handoff {
         }
         let text = self.words_for_agents(session.group_id).typing();
         let customer = self.as_customer(&session.user_id, customer);
-        let mut passed = customer.door().pass("send_sneak_peek").await?;
+        let mut passed = customer.door().pass("send_sneak_peek", Kind::Repeatable).await?;
         let shown = passed.answer(customer.api().send_sneak_peek(&thread.chat_id, &text)).await?;
         passed.note(shown).await
     }
