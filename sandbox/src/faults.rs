@@ -72,7 +72,7 @@ impl Fault {
         Self::Garble(Garble(Arc::new(spoil)))
     }
 
-    /// No answer for as long as the most patient caller waits, which is five seconds.
+    /// No answer for as long as anybody waits for a call that can be repeated, which is five seconds.
     pub const fn hang() -> Self {
         Self::Hang(Duration::from_secs(5))
     }

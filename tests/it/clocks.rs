@@ -20,7 +20,12 @@ async fn worlds() -> Vec<(String, World)> {
         world.stack.botpress.set_clock_ahead_ms(botpress * TEN_MINUTES_MS);
         worlds.push((format!("LiveChat {livechat}, Botpress {botpress}"), world));
     }
-    // The sweep and whoever answers LiveChat have a clock of their own, and Botcopy names no time at all.
+    worlds
+}
+
+/// The same, and worlds in which the sweep, and whoever answers LiveChat, have a clock of their own. Botcopy names no time at all.
+async fn worlds_of_processes() -> Vec<(String, World)> {
+    let mut worlds = worlds().await;
     for webhooks in [-1, 1] {
         worlds.push((format!("webhooks {webhooks}"), World::with_webhooks_ahead_ms(webhooks * TEN_MINUTES_MS).await));
     }
@@ -115,7 +120,7 @@ async fn a_session_runs_its_course_by_any_clock() {
 /// A vendor fails, so that the sweep brings what was said; and each process takes the lanes of the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_process_leaves_the_other_delivers_by_any_clock() {
-    for (what, world) in worlds().await {
+    for (what, world) in worlds_of_processes().await {
         let (ann, widget) = (world.escalated_user("Ann").await, world.widget_user().await);
         let chats = world.stack.livechat.open_chats();
         world.widget_says(&widget, ASK).await;

@@ -375,6 +375,7 @@ async fn a_thousand_failed_starts_keep_no_delivery_from_its_turn() {
     world.stack.botpress.faults().clear();
     assert!(world.shown_by_agents().is_empty());
     world.stack.livechat.faults().always("", Fault::hang());
+    world.advance(Duration::from_secs(30));
     let begin = world.now();
     world.sweep().await;
     let shown = world.entries("shown_to_user", "/from", "agent");

@@ -75,6 +75,13 @@ impl Trouble {
     }
 }
 
+/// Calls that must happen once: whoever is in no hurry waits for their answer longer than for that of others.
+const CALLED_ONCE: [&str; 6] =
+    ["handover/push", "send_event", "start_chat", "resume_chat", "deactivate_chat", "POST /v1/chat/events"];
+
+/// How long.
+const LONGEST_CALL: Duration = Duration::from_secs(15);
+
 fn limited(header: &str, left: Duration, body: &serde_json::Value) -> Fault {
     let seconds = left.as_millis().div_ceil(1_000).to_string();
     Fault::Answer { status: 429, headers: BTreeMap::from([(header.to_owned(), seconds)]), body: body.to_string() }
@@ -225,6 +232,9 @@ impl Outage {
             };
             faults.clear();
             if down <= now && now < up {
+                if self.trouble == Trouble::Hangs {
+                    CALLED_ONCE.iter().for_each(|call| faults.always(call, Fault::Hang(LONGEST_CALL)));
+                }
                 faults.always("", self.trouble.fault(vendor, up.since(now)));
             }
         }

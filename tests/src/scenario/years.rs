@@ -299,6 +299,10 @@ impl Years {
     fn judge(&self, item: &Value, open: &BTreeSet<String>, now: Timestamp) -> Option<&'static str> {
         let session_id = text(item, "pk").strip_prefix("SESSION#").unwrap_or_else(|| text(item, "session_id"));
         let is_open = open.contains(session_id);
+        // The sweep ends a timer when it is due.
+        if text(item, "sk").starts_with("TIMER#") && Timestamp::parse(text(item, "due_at")).is_some_and(|at| now < at) {
+            return None;
+        }
         let Some(expires_at) = item.get("expires_at").and_then(Value::as_i64) else {
             return (!is_open && !is_lasting(item)).then_some("never expires");
         };
