@@ -6,7 +6,7 @@
 //! | Attribute | Holds | Written by | Goes |
 //! |---|---|---|---|
 //! | `session_id` | the session | each arrival | with the record |
-//! | `arrivals` | how many items the lane has ever accepted | each arrival, `+ 1`; an unparked item too | never falls |
+//! | `arrivals` | how many items the lane has ever accepted | each arrival, `+ 1`; an unparked item too, and in the lane to the agents the session's end (`close`), so that its holder looks again | never falls |
 //! | `arrived_at` | when the last item came | each arrival | overwritten |
 //! | `due_shard`, `due_at` | when the sweep looks here: the lease's end, or `not_before` | arrivals, `take_lease`, `postpone`, the sweep's `look_later` | when the lane is empty and its lease is given back: a lane without `due_at` is idle |
 //! | `lease_holder`, `lease_until` | who delivers, and until when | an arrival at a free lane, `take_lease` | `release`, `postpone`, the completion of the last item |
