@@ -465,7 +465,7 @@ async fn a_first_session_whose_bot_can_never_be_told_does_not_keep_its_user() {
 async fn a_start_that_hangs_is_taken_over_after_its_time_and_not_before() {
     let world = Arc::new(World::in_process().await);
     let user_id = created_user(&world, "Ann").await;
-    world.stack.livechat.faults().next(1, "customer/action/start_chat", Fault::Delay(Duration::from_secs(3_600)));
+    world.stack.livechat.faults().next(1, "customer/action/update_customer", Fault::Delay(Duration::from_secs(3_600)));
     let start = || {
         let (world, body) = (Arc::clone(&world), json!({ "type": "startHitl", "input": request(&user_id) }));
         tokio::spawn(async move { world.stack.botpress.call_operation("action_triggered", &body, &[]).await.unwrap() })
