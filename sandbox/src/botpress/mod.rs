@@ -183,6 +183,17 @@ impl Options {
     }
 }
 
+/// A doubtful statement about Botpress, turned round: how the vendor would be if it were wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turned {
+    /// A message with the tag of one that is there is another one.
+    RepeatedMessage,
+    /// It is not said whether a message was posted or found.
+    CreatedFlag,
+    /// A conversation with the tag of one that is there is another one.
+    RepeatedConversation,
+}
+
 /// Where the install stands; `status` and `statusReason` on the wire.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum InstallStatus {
@@ -239,6 +250,11 @@ impl Simulator {
     /// Sets the clock by which entities are dated ahead of everybody else's, or behind, from now on.
     pub fn set_clock_ahead_ms(&self, ahead_ms: i64) {
         self.platform.world().ahead_ms = ahead_ms;
+    }
+
+    /// Turns a statement of the contracts round from now on, or none.
+    pub fn turn(&self, turned: Option<Turned>) {
+        *lock(&self.platform.turned) = turned;
     }
 
     /// How the workspace looks.

@@ -12,7 +12,7 @@ use super::admin::workspace::Admin;
 use super::errors::ErrorType;
 use super::schedule::{Posted, Schedule};
 use super::state::{Conversation, Message, User, World, lock};
-use super::{InstallStatus, Options};
+use super::{InstallStatus, Options, Turned};
 use crate::faults::Faults;
 use crate::journal::Vendor;
 
@@ -39,6 +39,8 @@ pub(super) struct Platform {
     pub install_status: Mutex<InstallStatus>,
     /// The time of the last signature, in Unix milliseconds.
     pub signed_at: AtomicI64,
+    /// What is not as the contracts suppose.
+    pub turned: Mutex<Option<Turned>>,
     world: Mutex<World>,
 }
 
@@ -60,12 +62,17 @@ impl Platform {
             integration_url: Mutex::default(),
             install_status: Mutex::default(),
             signed_at: AtomicI64::default(),
+            turned: Mutex::default(),
             world: Mutex::new(world),
         }
     }
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.world)
+    }
+
+    pub(crate) fn is_turned(&self, statement: Turned) -> bool {
+        *lock(&self.turned) == Some(statement)
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -6,7 +6,8 @@ use super::account::GroupStatus;
 use super::errors::{Error, Kind};
 use super::params::Params;
 use super::state::{
-    Author, Draft, Opening, Requester, RoutingStatus, Source, State, Step, Target, Transfer, Visibility,
+    Author, Draft, Opening, PropertyTarget, Requester, RoutingStatus, Source, State, Step, Target, Transfer,
+    Visibility, properties,
 };
 use super::{Simulator, ids};
 
@@ -198,6 +199,30 @@ impl Simulator {
     ) -> Result<String, Error> {
         let author = author.map_or(Author::System, |id| Author::Agent(id.to_owned()));
         self.inner.act(Source::System, |state, step| state.add_system_event(step, chat_id, author, kind, details))
+    }
+
+    /// The customer rates a thread by a survey of LiveChat's own, or takes their rating back.
+    ///
+    /// # Errors
+    ///
+    /// As `update_thread_properties`, and `not_found` where the chat has no customer.
+    pub fn customer_rates(&self, chat_id: &str, thread_id: &str, score: Option<u64>) -> Result<(), Error> {
+        self.inner.act(Source::Unnamed, |state, step| {
+            let customer = state.chat(chat_id).and_then(|chat| chat.customer_id.clone());
+            let customer = Requester::Customer(customer.ok_or(Kind::NotFound)?);
+            let target = PropertyTarget::Thread(thread_id.to_owned());
+            match score {
+                Some(score) => {
+                    let rating = json!({"properties": {"rating": {"score": score}}});
+                    let rating = properties(&Params::of(&rating)?)?;
+                    state.update_properties(step, &customer, chat_id, &target, rating)
+                }
+                None => {
+                    let names = [("rating".to_owned(), vec!["score".to_owned()])];
+                    state.delete_properties(step, &customer, chat_id, &target, &names)
+                }
+            }
+        })
     }
 
     /// Every customer token there is expires now.

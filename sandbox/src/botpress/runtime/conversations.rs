@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::super::Turned;
 use super::super::errors::Error;
 use super::super::platform::Platform;
 use super::super::schema::{Field, Shape, optional, required};
@@ -37,6 +38,7 @@ pub(super) fn get_or_create(platform: &Arc<Platform>, call: &Call) -> Result<Ans
     let is_wanted =
         |found: &&Conversation| platform.owns_conversation(found) && is_same(&found.tags, &wanted, &compared);
     let found = world.conversations.newest_first().find(is_wanted).map(|found| found.id.clone());
+    let found = found.filter(|_| !platform.is_turned(Turned::RepeatedConversation));
     let created = found.is_none();
     let conversation = match found {
         Some(id) => change(platform, &mut world, &id, &body)?,

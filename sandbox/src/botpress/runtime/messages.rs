@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use shared::clock::Timestamp;
 
+use super::super::Turned;
 use super::super::errors::Error;
 use super::super::platform::Platform;
 use super::super::schema::{Field, Shape, check_payload, optional, required};
@@ -43,7 +44,7 @@ pub(super) fn get_or_create(platform: &Arc<Platform>, call: &Call) -> Result<Ans
     let mut messages = conversation.into_iter().flat_map(|conversation| world.messages_of(conversation));
     let found = messages.find(|message| is_same(&message.tags, &wanted, &compared)).map(|message| message.id.clone());
     drop(messages);
-    let Some(id) = found else {
+    let Some(id) = found.filter(|_| !platform.is_turned(Turned::RepeatedMessage)) else {
         let (id, message) = add(platform, &mut world, &body);
         drop(world);
         hand_on(platform, id, due);
@@ -51,7 +52,8 @@ pub(super) fn get_or_create(platform: &Arc<Platform>, call: &Call) -> Result<Ans
     };
     let message = write(platform, &mut world, &id, &body)?;
     platform.record_message("message_found", message);
-    Ok((200, json!({"message": message.json(), "meta": {"created": false}})))
+    let meta = if platform.is_turned(Turned::CreatedFlag) { json!({}) } else { json!({"created": false}) };
+    Ok((200, json!({"message": message.json(), "meta": meta})))
 }
 
 pub(super) fn get(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Error> {

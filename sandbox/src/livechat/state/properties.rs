@@ -173,7 +173,10 @@ impl State {
         let payload = target.payload(chat_id, deleted.into());
         step.note("properties_deleted", payload.clone());
         self.announce(step, chat_id, target.actions().1, None, payload);
-        Ok(())
+        match names.iter().any(|(namespace, names)| namespace == "rating" && names.iter().any(|name| name == "score")) {
+            true => self.add_system_message(step, chat_id, "rating.chat_rating_canceled", "Customer canceled the rating"),
+            false => Ok(()),
+        }
     }
 
     fn properties_mut(&mut self, chat_id: &str, target: &PropertyTarget) -> Result<&mut Properties, Error> {
