@@ -126,6 +126,9 @@ pub(crate) enum Command {
     /// after the end. The customer is made for it. Everything is closed again, also after a failure and after Ctrl-C. Prints before
     /// it starts how many requests LiveChat may bill. The rehearsal's chat is rated as good by its customer, which counts in reports.
     ///
+    /// With `--answered-by person` a person answers in LiveChat's agent app, who is told each step and waited for: that shows edits and
+    /// deletions as well, which LiveChat's web API does not offer.
+    ///
     /// Exit status 0 means that the handoff went well and no statement was found wrong, 1 that one was, that something failed or was
     /// left open, or that the group has open chats, 2 that the rehearsal could not begin. docs/contract.md lists the statements.
     Rehearse(RehearseOptions),
@@ -457,6 +460,23 @@ pub(crate) struct RehearseOptions {
     /// The bot, where several have registered.
     #[arg(long, value_name = "ID")]
     pub bot: Option<String>,
+
+    /// Who answers the customer.
+    #[arg(long, value_enum, default_value_t = AnsweredBy::Token)]
+    pub answered_by: AnsweredBy,
+
+    /// How long a person has for each step; then the rehearsal stops, and closes what is open.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(10..=3_600), value_name = "SECONDS")]
+    pub wait: u64,
+}
+
+/// Who answers the customer of a rehearsal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AnsweredBy {
+    /// The agent of the token, by itself.
+    Token,
+    /// A person in LiveChat's agent app, who is told what to do.
+    Person,
 }
 
 /// A vendor: one that can be reopened, and whose calls are noted.

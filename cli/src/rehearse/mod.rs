@@ -1,5 +1,6 @@
 //! `hitl rehearse`: one handoff against the real vendors, and what it shows of the statements that are in doubt.
 
+mod person;
 mod play;
 mod report;
 mod stage;
@@ -87,6 +88,8 @@ async fn set_up<'a>(
         agent,
         client_id: config.livechat.client_id.clone(),
         group: options.group,
+        answered_by: options.answered_by,
+        wait: Duration::from_secs(options.wait),
         clock: clock.clone(),
         report: Mutex::new(Report { group: options.group, billed_calls_at_most: BILLED_CALLS, ..Report::default() }),
         opened: Mutex::new(Opened::default()),

@@ -1,14 +1,18 @@
 //! The play, scene by scene.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::ids::{ChatId, SessionId, ThreadId, UserId};
+use shared::botpress::NewMessage;
+use shared::ids::{ChatId, ConversationId, SessionId, ThreadId, UserId};
 use shared::model::session::State;
 use shared::redacted::Redacted;
 
-use super::stage::{Stage, described};
+use super::person;
+use super::stage::{PATIENCE, Stage, described};
 use super::statements::Id;
+use crate::arguments::AnsweredBy;
 use crate::output::Failure;
 
 /// The longest text that LiveChat is taken to accept, in bytes.
@@ -17,12 +21,15 @@ const LONGEST_TEXT: usize = 16_384;
 /// How long LiveChat and the stack have for the agent whom LiveChat assigns by itself.
 const ASSIGNED_WITHIN: Duration = Duration::from_secs(5);
 
+/// What the agent of the token writes.
+const TO_USER: &str = "hello from the agent";
+
 /// One session of the rehearsal.
-struct Scene {
-    session_id: SessionId,
-    conversation_id: String,
-    chat_id: ChatId,
-    thread_id: ThreadId,
+pub(super) struct Scene {
+    pub session_id: SessionId,
+    pub conversation_id: String,
+    pub chat_id: ChatId,
+    pub thread_id: ThreadId,
 }
 
 /// Plays everything; whoever calls closes what it leaves open.
@@ -30,11 +37,10 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Failure> {
     let user_id = enter(stage).await?;
     let first = start(stage, &user_id, "start").await?;
     look_at_opening(stage, &first).await?;
-    hand_over(stage, &first).await?;
-    talk(stage, &user_id, &first).await?;
-    send_files(stage, &user_id, &first).await?;
-    whisper(stage, &first).await?;
-    stage.not_seen("edit, delete", "agents can do it in LiveChat's agent app alone: its web APIs offer neither");
+    match stage.answered_by {
+        AnsweredBy::Token => answer(stage, &user_id, &first).await?,
+        AnsweredBy::Person => Box::pin(person::answer(stage, &user_id, &first)).await?,
+    }
     let token = stage.user(&user_id).await?.customer.map(|customer| customer.access_token);
     let token = token.ok_or_else(|| Failure::refused("the table does not have the customer's token"))?;
     open_twice(stage, &first, &token).await?;
@@ -44,6 +50,16 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Failure> {
     talk_again(stage, &user_id, &first, &second).await?;
     speak_late(stage, &user_id, &second).await?;
     renew(stage, &user_id).await
+}
+
+/// The agent of the token answers.
+async fn answer(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Result<(), Failure> {
+    hand_over(stage, scene).await?;
+    talk(stage, user_id, scene).await?;
+    send_files(stage, user_id, scene).await?;
+    whisper(stage, scene).await?;
+    stage.not_seen("edit, delete", "agents can do it in LiveChat's agent app alone: its web APIs offer neither");
+    Ok(())
 }
 
 fn random() -> String {
@@ -93,7 +109,7 @@ async fn start(stage: &Stage<'_>, user_id: &UserId, name: &'static str) -> Resul
     Ok(scene)
 }
 
-async fn chat(stage: &Stage<'_>, scene: &Scene) -> Result<Value, Failure> {
+pub(super) async fn chat(stage: &Stage<'_>, scene: &Scene) -> Result<Value, Failure> {
     stage.agent_must("get_chat", &json!({"chat_id": scene.chat_id, "thread_id": scene.thread_id})).await
 }
 
@@ -207,6 +223,15 @@ async fn agent_sends(stage: &Stage<'_>, scene: &Scene, event: Value) -> Result<S
 
 async fn talk(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Result<(), Failure> {
     stage.say("text both ways");
+    write_to_agent(stage, user_id, scene).await?;
+    let sent_at = stage.clock.now();
+    let event_id = agent_sends(stage, scene, json!({"type": "message", "text": TO_USER})).await?;
+    stage.delivered("text to the user", &scene.session_id, (&event_id, sent_at)).await?;
+    post_again(stage, scene, &event_id).await
+}
+
+/// The user writes, and the agents have it.
+pub(super) async fn write_to_agent(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Result<(), Failure> {
     let (mark, sent_at) = (random(), stage.clock.now());
     let payload = ("text", json!({"text": format!("hello {mark}")}));
     let message_id = says(stage, user_id, &scene.conversation_id, payload).await?;
@@ -214,9 +239,41 @@ async fn talk(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Result<(), 
     if !has_text(&chat(stage, scene).await?, &format!("hello {mark}")) {
         stage.failed("text in LiveChat", "the thread does not have it");
     }
-    let sent_at = stage.clock.now();
-    let event_id = agent_sends(stage, scene, json!({"type": "message", "text": "hello from the agent"})).await?;
-    stage.delivered("text to the user", &scene.session_id, (&event_id, sent_at)).await
+    Ok(())
+}
+
+/// Asks Botpress once more for what the stack has made there, by the same tags: that no repeat makes another one is what keeps a
+/// message from being shown twice.
+async fn post_again(stage: &Stage<'_>, scene: &Scene, event_id: &str) -> Result<(), Failure> {
+    let (Some(token), botpress) = (&stage.secrets.botpress_token, stage.target.botpress()) else { return Ok(()) };
+    let (bot, conversation_id) =
+        (botpress.install(&stage.install, token), ConversationId::from(&*scene.conversation_id));
+    let agent = stage.session(&scene.session_id).await?.announced_agent;
+    let Some(user_id) = agent.and_then(|agent| agent.user_id) else { return Ok(()) };
+    let tag = format!("event:{event_id}");
+    let known = bot.find_message(&conversation_id, &tag).await?;
+    let message = NewMessage {
+        conversation_id: conversation_id.clone(),
+        user_id,
+        kind: "text".to_owned(),
+        payload: json!({"text": TO_USER}),
+        tags: BTreeMap::from([("id".to_owned(), tag)]),
+    };
+    let again = bot.get_or_create_message(&message, &["id"]).await?;
+    let is_same = known.as_ref() == Some(&again.id);
+    stage.judge(Id::RepeatedMessage, is_same, "It is another message, and was shown twice.");
+    if is_same {
+        let seen = again.created.map_or("nothing".to_owned(), |created| created.to_string());
+        stage.judge(
+            Id::CreatedFlag,
+            again.created == Some(false),
+            &format!("Of a message that was found it says {seen}."),
+        );
+    }
+    let tags = BTreeMap::from([("id".to_owned(), scene.thread_id.to_string())]);
+    let again = bot.get_or_create_conversation("hitl", &tags, &["id"]).await?;
+    stage.judge(Id::RepeatedConversation, again.id == conversation_id, "It is another conversation.");
+    Ok(())
 }
 
 async fn send_files(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Result<(), Failure> {
@@ -231,6 +288,16 @@ async fn send_files(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Resul
     let began = stage.clock.now();
     let event_id = agent_sends(stage, scene, json!({"type": "file", "url": url})).await?;
     stage.delivered("file to the user", &scene.session_id, (&event_id, began)).await?;
+    send_file_back(stage, user_id, scene, url).await
+}
+
+/// Reads a file of an agent's as anybody could, and sends it as the user.
+pub(super) async fn send_file_back(
+    stage: &Stage<'_>,
+    user_id: &UserId,
+    scene: &Scene,
+    url: &str,
+) -> Result<(), Failure> {
     let began = stage.clock.now();
     let read = shared::operator::probe::Endpoint::new(url, stage.target.http.clone()).get("").await?;
     stage.note("anybody: GET file".to_owned(), Some(read.status), began);
@@ -265,6 +332,10 @@ async fn whisper(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
 /// What only a customer can try, and what is tried in the open chat.
 async fn open_twice(stage: &Stage<'_>, scene: &Scene, token: &Redacted) -> Result<(), Failure> {
     const REFUSALS: [&str; 2] = ["validation", "limit_reached"];
+    // A person may have closed it already, and then it would open.
+    if stage.session(&scene.session_id).await?.state != State::Active {
+        return Ok(());
+    }
     stage.say("opening the open chat once more, as the customer");
     let access = json!({"group_ids": [stage.group]});
     let opening = json!({"chat": {"access": access}, "continuous": true});
@@ -284,12 +355,23 @@ async fn open_twice(stage: &Stage<'_>, scene: &Scene, token: &Redacted) -> Resul
 }
 
 async fn close(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
-    stage.say("closing the chat as the agent");
     let began = stage.clock.now();
-    stage.agent_must("deactivate_chat", &json!({"id": scene.chat_id, "ignore_requester_presence": true})).await?;
-    match stage.closed(&scene.session_id).await? {
+    let limit = match stage.answered_by {
+        AnsweredBy::Token => {
+            stage.say("closing the chat as the agent");
+            let closing = json!({"id": scene.chat_id, "ignore_requester_presence": true});
+            stage.agent_must("deactivate_chat", &closing).await?;
+            PATIENCE
+        }
+        AnsweredBy::Person => {
+            person::ask(stage, "close the chat");
+            stage.wait
+        }
+    };
+    match stage.closed(&scene.session_id, limit).await? {
+        true if stage.answered_by == AnsweredBy::Person => stage.ok("close", "the session is over", None),
         true => stage.ok("close", "the session is over", Some(stage.clock.now().since(began))),
-        false => stage.failed("close", "the session is open after 30 s"),
+        false => stage.failed("close", format!("the session is open after {} s", limit.as_secs())),
     }
     match stage.session(&scene.session_id).await?.bot_told {
         Some(true) => stage.ok("bot resumes", "the bot was told", None),
@@ -324,7 +406,7 @@ async fn talk_again(stage: &Stage<'_>, user_id: &UserId, first: &Scene, scene: &
     let message_id = says(stage, user_id, &scene.conversation_id, payload).await?;
     stage.delivered("text, second session", &scene.session_id, (&message_id, sent_at)).await?;
     stage.action("stopHitl", json!({"conversationId": scene.conversation_id})).await?;
-    match stage.closed(&scene.session_id).await? {
+    match stage.closed(&scene.session_id, PATIENCE).await? {
         true => stage.ok("stop", "the bot ended the second session", Some(stage.clock.now().since(sent_at))),
         false => stage.failed("stop", "the session is open after 30 s"),
     }

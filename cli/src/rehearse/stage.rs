@@ -20,11 +20,12 @@ use shared::store::{LifeEvent, Table};
 
 use super::report::{Outcome, Report, Timed, Verdict};
 use super::statements::Id;
+use crate::arguments::AnsweredBy;
 use crate::output::{Failure, causes};
 use crate::target::Target;
 
 /// How long an effect is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often it is looked for; reads of the table cost next to nothing.
 const BETWEEN: Duration = Duration::from_millis(250);
@@ -53,6 +54,9 @@ pub(super) struct Stage<'a> {
     pub agent: String,
     pub client_id: String,
     pub group: u32,
+    pub answered_by: AnsweredBy,
+    /// How long a person is waited for.
+    pub wait: Duration,
     pub clock: Clock,
     pub report: Mutex<Report>,
     pub opened: Mutex<Opened>,
@@ -167,9 +171,18 @@ impl Stage<'_> {
     /// Looks until there is something to see; none when it takes too long.
     pub(crate) async fn until<T>(
         &self,
+        look: impl AsyncFnMut() -> Result<Option<T>, Failure>,
+    ) -> Result<Option<T>, Failure> {
+        self.until_within(PATIENCE, look).await
+    }
+
+    /// The same with another limit.
+    pub(crate) async fn until_within<T>(
+        &self,
+        limit: Duration,
         mut look: impl AsyncFnMut() -> Result<Option<T>, Failure>,
     ) -> Result<Option<T>, Failure> {
-        let until = self.clock.now() + PATIENCE;
+        let until = self.clock.now() + limit;
         loop {
             if let Some(seen) = look().await? {
                 return Ok(Some(seen));
@@ -208,8 +221,13 @@ impl Stage<'_> {
         let Some(event) = fate else {
             return Err(Failure::refused(format!("{name}: not delivered within {} s ({id})", PATIENCE.as_secs())));
         };
-        if id.contains('_')
-            && event.source_id.starts_with("event:")
+        self.arrived(name, &event, sent_at);
+        Ok(())
+    }
+
+    /// Notes the step of something that has left its lane, and how long its webhook was under way.
+    pub(crate) fn arrived(&self, name: &'static str, event: &LifeEvent, sent_at: Timestamp) {
+        if event.source_id.starts_with("event:")
             && let Some(received_at) = event.received_at
         {
             self.report().webhook_delays_ms.push(received_at.since(sent_at).as_millis());
@@ -219,15 +237,14 @@ impl Stage<'_> {
                 let took = event.finished_at.map(|finished_at| finished_at.since(sent_at));
                 self.ok(name, "delivered", took);
             }
-            _ => self.failed(name, format!("not delivered; hitl trace {id} says more")),
+            _ => self.failed(name, format!("not delivered; hitl trace {} says more", event.source_id)),
         }
-        Ok(())
     }
 
     /// Waits until a session is closed.
-    pub(crate) async fn closed(&self, id: &SessionId) -> Result<bool, Failure> {
+    pub(crate) async fn closed(&self, id: &SessionId, limit: Duration) -> Result<bool, Failure> {
         let closed = self
-            .until(async || {
+            .until_within(limit, async || {
                 let session = self.table.session(id).await?;
                 Ok(session.is_none_or(|session| session.state == State::Closed).then_some(()))
             })

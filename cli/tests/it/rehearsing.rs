@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sandbox::botpress;
 use sandbox::faults::Fault;
 use sandbox::livechat::{Stage, Turned};
 use serde_json::Value;
@@ -28,6 +29,13 @@ const SEEN: [(&str, Turned); 14] = [
     ("named-group", Turned::NamedGroup),
     ("merging", Turned::Merging),
     ("handing", Turned::Handing),
+];
+
+/// The same of Botpress.
+const SEEN_AT_BOTPRESS: [(&str, botpress::Turned); 3] = [
+    ("repeated-message", botpress::Turned::RepeatedMessage),
+    ("created-flag", botpress::Turned::CreatedFlag),
+    ("repeated-conversation", botpress::Turned::RepeatedConversation),
 ];
 
 fn turn(world: &World, turned: Option<Turned>) {
@@ -59,7 +67,8 @@ async fn a_rehearsal_plays_a_handoff_judges_every_statement_it_can_see_and_leave
     let ran = Operator::new(&world).run(&REHEARSE).await;
     let report = ran.json();
     assert_eq!((ran.status, &report["stopped"]), (0, &Value::Null), "{report:#}");
-    let expected: Vec<_> = SEEN.iter().map(|(id, _)| (*id).to_owned()).collect();
+    let at_livechat = SEEN.iter().map(|(id, _)| (*id).to_owned());
+    let expected: Vec<_> = at_livechat.chain(SEEN_AT_BOTPRESS.iter().map(|(id, _)| (*id).to_owned())).collect();
     assert_eq!(judged(&report, "holds"), expected);
     assert_closed(&world, &ran);
     let is_billed = |call: &str| !call.starts_with("accounts/");
@@ -88,6 +97,84 @@ async fn a_statement_that_is_turned_round_is_named_and_no_other_one() {
         assert_eq!((ran.status, &report["stopped"]), (1, &Value::Null), "{id}");
         assert_closed(&world, &ran);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_about_botpress_that_is_turned_round_is_named_and_no_other_one() {
+    for (id, turned) in SEEN_AT_BOTPRESS {
+        let world = healthy().await;
+        world.stack.botpress.turn(Some(turned));
+        let ran = Operator::new(&world).run(&REHEARSE).await;
+        let report = ran.json();
+        assert_eq!(judged(&report, "does_not_hold"), [id], "{report:#}");
+        assert_eq!((failed_steps(&report), ran.status), (Vec::<&Value>::new(), 1), "{id}");
+        assert_closed(&world, &ran);
+    }
+}
+
+const BY_PERSON: [&str; 6] = ["rehearse", "--group", "1", "--json", "--answered-by", "person"];
+
+/// What Anna does in the agent app, as she is told.
+async fn answer_in_the_agent_app(world: &World) {
+    let livechat = &world.stack.livechat;
+    let pause = || world.sleep(Duration::from_secs(20));
+    while world.entries("event_sent", "/author_type", "customer").len() < 2 {
+        world.sleep(Duration::from_secs(1)).await;
+    }
+    let chat_id = world.chat_id();
+    pause().await;
+    let first = livechat.agent_sends_text(&chat_id, tests::ANNA, "hello from Anna").unwrap();
+    pause().await;
+    livechat.agent_sends_file(&chat_id, tests::ANNA, "map.txt", "text/plain", b"here".to_vec()).unwrap();
+    pause().await;
+    livechat.agent_edits(&chat_id, &first, "hello from Anna herself").unwrap();
+    pause().await;
+    livechat.agent_sends_private_note(&chat_id, tests::ANNA, "a rehearsal").unwrap();
+    let second = livechat.agent_sends_text(&chat_id, tests::ANNA, "one more thing").unwrap();
+    pause().await;
+    livechat.agent_deletes(&chat_id, tests::ANNA, &second).unwrap();
+    // The rehearsal has tried what it tries in the open chat.
+    let has_tried = || {
+        let calls = world.stack.journal.all("call_answered");
+        calls.iter().any(|entry| entry.text("/call").ends_with("update_chat_properties"))
+    };
+    while !has_tried() {
+        world.sleep(Duration::from_secs(1)).await;
+    }
+    pause().await;
+    livechat.agent_closes(&chat_id, tests::ANNA).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_answers_is_told_what_to_do_and_shows_edits_and_deletions_as_well() {
+    let world = healthy().await;
+    let mut operator = Operator::new(&world);
+    let both = async { tokio::join!(operator.undriven(&BY_PERSON), answer_in_the_agent_app(&world)) };
+    let (ran, ()) = world.drive(both).await;
+    let report = ran.json();
+    assert_eq!((ran.status, &report["stopped"]), (0, &Value::Null), "{report:#}{}", ran.progress);
+    let done: Vec<_> = report["steps"].as_array().unwrap().iter().filter(|step| step["outcome"] == "ok").collect();
+    for name in ["text to the user", "file to the user", "edit", "note", "delete", "close", "second session"] {
+        assert!(done.iter().any(|step| step["name"] == name), "{name}: {report:#}");
+    }
+    assert!(world.shown_by_agents().iter().any(|text| text == "Correction: hello from Anna herself"));
+    assert!(judged(&report, "holds").iter().any(|id| id == "files"), "{report:#}");
+    for asked in ["take the chat", "edit your message", "delete that message", "close the chat", "within 300 s"] {
+        assert!(ran.progress.contains(asked), "{asked}: {}", ran.progress);
+    }
+    assert_closed(&world, &ran);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_does_not_answer_is_not_waited_for_any_longer_than_was_said() {
+    let world = healthy().await;
+    let began = world.now();
+    let ran = Operator::new(&world).run(&[&BY_PERSON[..], &["--wait", "60"]].concat()).await;
+    let report = ran.json();
+    assert_eq!(ran.status, 1, "{report:#}");
+    assert!(report["stopped"].as_str().unwrap().contains("nobody did it within 60 s"), "{report:#}");
+    assert!(world.now().since(began) < Duration::from_secs(240), "{:?}", world.now().since(began));
+    assert_closed(&world, &ran);
 }
 
 #[tokio::test(flavor = "multi_thread")]
