@@ -103,9 +103,11 @@ fn sparkline(values: &[Option<f64>]) -> String {
 
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let longest = self.figures.iter().map(|one| one.name.chars().count()).max().unwrap_or_default();
+        let width = longest.max("NAME".len());
         writeln!(
             f,
-            "{:<6} {:<26} {:>8} {:>17} {:>17} {:>17}  REASONS",
+            "{:<6} {:<width$} {:>8} {:>17} {:>17} {:>17}  REASONS",
             "BY", "NAME", "SESSIONS", "ASSIGNED", "ANSWERED", "HANDLED"
         )?;
         for one in &self.figures {
@@ -113,7 +115,7 @@ impl fmt::Display for Stats {
             let reasons: Vec<_> = one.reasons.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
             writeln!(
                 f,
-                "{:<6} {:<26} {:>8} {assign:>8} {assign95:>8} {answer:>8} {answer95:>8} {handle:>8} {handle95:>8}  {}",
+                "{:<6} {:<width$} {:>8} {assign:>8} {assign95:>8} {answer:>8} {answer95:>8} {handle:>8} {handle95:>8}  {}",
                 one.by,
                 one.name,
                 one.sessions,
@@ -202,6 +204,17 @@ mod tests {
         assert_eq!(Times::of(vec![7_000]), Some(Times { median: 7.0, p95: 7.0 }));
         let hundred = (1..=100).map(|second| second * 1_000).collect();
         assert_eq!(Times::of(hundred), Some(Times { median: 50.0, p95: 95.0 }));
+    }
+
+    #[test]
+    fn columns_stand_below_each_other_however_long_a_name_is() {
+        let figures = ["", "0f8fad5b-d9cb-469f-a165-70867728950e", "7"]
+            .map(|name| Figures { sessions: 12_345, ..Figures::of("bot", name.to_owned(), &[]) });
+        let stats = Stats { figures: figures.into(), records: 0, unreadable: 0, queries: 1, read_units: 0.5 };
+        let text = stats.to_string();
+        let ends: Vec<_> = text.lines().skip(1).filter_map(|line| Some(line.find("12345")? + 5)).collect();
+        let heading = text.lines().next().and_then(|line| line.find("SESSIONS")).map(|at| at + "SESSIONS".len());
+        assert_eq!(ends, [heading.unwrap_or_default(); 3], "{text}");
     }
 
     #[test]
