@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{AgentProfile, MessageContent, ToBot};
 use crate::clock::Timestamp;
 use crate::ids::{AgentId, EventId, ThreadId, numbered};
-use crate::livechat::{Event, Thread, User, UserKind, Visibility, webhook};
+use crate::livechat::{Content, Event, Thread, User, UserKind, Visibility, webhook};
 use crate::model::lane::Position;
 use crate::model::session::{ChatPointer, Disposition, Session};
 
@@ -52,15 +52,19 @@ impl Intention {
 pub fn decide(event: &webhook::Event, pointer: &ChatPointer, received_at: Timestamp) -> Vec<Intention> {
     let about = About { pointer, received_at };
     match event {
-        webhook::Event::IncomingChat { chat } => about.opened(chat.thread.as_ref(), &chat.users),
+        webhook::Event::IncomingChat { chat } => {
+            let thread = chat.thread.as_ref();
+            let opened_at = thread.and_then(|thread| thread.created_at);
+            about.opened(thread, &chat.users, |_| opened_at)
+        }
         webhook::Event::IncomingEvent { thread_id, event, .. } => about.written(thread_id, event).into_iter().collect(),
         webhook::Event::EventUpdated { thread_id, event, .. } => about.changed(thread_id, event),
         webhook::Event::EventDeleted { thread_id, event_id, .. } => about.deleted(thread_id, event_id),
         webhook::Event::ChatTransferred { thread_id, agent_ids, .. } => {
-            about.assigned(thread_id.as_ref(), agent_ids.first(), None, true).into_iter().collect()
+            about.assigned(thread_id.as_ref(), agent_ids.first(), Taken::by_transfer()).into_iter().collect()
         }
         webhook::Event::UserAddedToChat { thread_id, user, .. } => {
-            about.joined(thread_id.as_ref(), user).into_iter().collect()
+            about.joined(thread_id.as_ref(), user, None).into_iter().collect()
         }
         webhook::Event::ChatDeactivated { thread_id, .. } => about.ended(thread_id).into_iter().collect(),
         // The thread shows what could not be read.
@@ -117,6 +121,16 @@ pub fn spoken_in(event: &webhook::Event, pointer: &ChatPointer) -> Option<Thread
     }
 }
 
+/// Whether LiveChat reports that the session's thread was rated, or that a rating was taken back; the score is in the thread alone.
+///
+/// See LiveChat Docs, "System messages".
+pub fn reports_rating(event: &webhook::Event, pointer: &ChatPointer) -> bool {
+    let webhook::Event::IncomingEvent { thread_id, event, .. } = event else { return false };
+    let Content::SystemMessage { system_message_type } = &event.content else { return false };
+    let is_rating = ["rating.chat_rated", "rating.chat_rating_canceled"].contains(&system_message_type.as_str());
+    is_rating && *thread_id == pointer.thread_id
+}
+
 /// Whether an event tells of something that a session would miss whose thread is not recorded yet: who answers, what an agent says, a
 /// place in the queue, or the end.
 pub fn may_be_missed(event: &webhook::Event) -> bool {
@@ -149,7 +163,11 @@ pub fn decide_from_thread(
     read_at: Timestamp,
 ) -> Vec<Intention> {
     let about = About { pointer, received_at: read_at };
-    let mut intentions = about.opened(Some(thread), users);
+    let first_event_by = |agent_id: &AgentId| {
+        let by = |event: &&Event| event.author_id.as_ref().is_some_and(|author| author.to_agent_id() == *agent_id);
+        thread.events.iter().filter(by).map(|event| event.created_at).min()
+    };
+    let mut intentions = about.opened(Some(thread), users, first_event_by);
     intentions.extend(thread.events.iter().filter_map(|event| about.written(&thread.id, event)));
     let deleted = thread.events.iter().filter(|event| event.deleted && !about.is_customers(event));
     intentions.extend(deleted.flat_map(|event| about.deleted(&thread.id, &event.id)));
@@ -168,14 +186,35 @@ pub fn read_up_to(thread: &Thread, before: Option<u64>) -> Option<u64> {
     complete.last().map(|(number, _)| *number).or(before)
 }
 
+/// How an agent has come to have a chat.
+struct Taken {
+    profile: Option<AgentProfile>,
+    is_transfer: bool,
+    since: Option<Timestamp>,
+}
+
+impl Taken {
+    /// By a transfer, which is reported without a time.
+    const fn by_transfer() -> Self {
+        Self { profile: None, is_transfer: true, since: None }
+    }
+}
+
 struct About<'a> {
     pointer: &'a ChatPointer,
     received_at: Timestamp,
 }
 
 impl About<'_> {
-    fn opened(&self, thread: Option<&Thread>, users: &[User]) -> Vec<Intention> {
-        users.iter().filter_map(|user| self.joined(thread.map(|thread| &thread.id), user)).collect()
+    /// The agents in the chat; `since` says from when on LiveChat shows each there.
+    fn opened(
+        &self,
+        thread: Option<&Thread>,
+        users: &[User],
+        since: impl Fn(&AgentId) -> Option<Timestamp>,
+    ) -> Vec<Intention> {
+        let thread_id = thread.map(|thread| &thread.id);
+        users.iter().filter_map(|user| self.joined(thread_id, user, since(&user.id.to_agent_id()))).collect()
     }
 
     fn written(&self, thread_id: &ThreadId, event: &Event) -> Option<Intention> {
@@ -227,18 +266,17 @@ impl About<'_> {
         event.author_id.as_ref().is_some_and(|author| *author == self.pointer.customer_id)
     }
 
-    fn joined(&self, thread_id: Option<&ThreadId>, user: &User) -> Option<Intention> {
+    fn joined(&self, thread_id: Option<&ThreadId>, user: &User, since: Option<Timestamp>) -> Option<Intention> {
         let answers = user.kind == UserKind::Agent && user.visibility == Visibility::All && user.present != Some(false);
-        let (agent_id, profile) = (user.id.to_agent_id(), AgentProfile::of(user));
-        answers.then(|| self.assigned(thread_id, Some(&agent_id), Some(profile), false))?
+        let taken = Taken { profile: Some(AgentProfile::of(user)), is_transfer: false, since };
+        answers.then(|| self.assigned(thread_id, Some(&user.id.to_agent_id()), taken))?
     }
 
     fn assigned(
         &self,
         thread_id: Option<&ThreadId>,
         agent_id: Option<&AgentId>,
-        profile: Option<AgentProfile>,
-        is_transfer: bool,
+        Taken { profile, is_transfer, since }: Taken,
     ) -> Option<Intention> {
         // A bot of the licence is nobody whom the user could be told of.
         let agent_id = agent_id.filter(|agent_id| agent_id.is_person() && self.concerns(thread_id))?;
@@ -246,7 +284,7 @@ impl About<'_> {
         Some(Intention {
             // Neither event has an id or a time: the same agent in the same thread is taken for a repeat, unless it is a return.
             position: Position { at: self.received_at, source_id: assignment_of(thread, agent_id) },
-            content: ToBot::Assigned { agent_id: agent_id.clone(), profile, is_transfer },
+            content: ToBot::Assigned { agent_id: agent_id.clone(), profile, is_transfer, since },
         })
     }
 

@@ -113,6 +113,9 @@ pub enum ToBot {
         /// Whether the chat was transferred to them, so that one who was announced before takes part anew.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_transfer: bool,
+        /// LiveChat's own time at which they had it already, where it gives one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<Timestamp>,
     },
     /// We ourselves have something to say to the user.
     Notice {
@@ -130,8 +133,12 @@ pub enum ToBot {
     },
     /// LiveChat has ended the session.
     Stopped,
-    /// The user has started another session: the bot of this one resumes, and its thread is closed.
-    Superseded,
+    /// The user has started another session, or an operator has closed this one: its bot resumes, and its thread is closed.
+    Superseded {
+        /// Whether an operator has closed it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        by_operator: bool,
+    },
     /// The user was back with the bot, and has asked for a person again.
     Continued,
     /// We have given the session up: the bot resumes, and whatever is open at LiveChat is closed.

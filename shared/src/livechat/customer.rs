@@ -337,17 +337,18 @@ impl<'a> Customer<'a> {
         self.perform(Call::once("update_thread_properties"), &body).await
     }
 
-    /// Whether a thread has been rated.
+    /// The rating of a thread, 0 (bad) or 1 (good), where it has one.
     ///
     /// # Errors
     ///
     /// [`Error`].
     ///
     /// See LiveChat Docs, "Get Chat" (Customer Chat Web API).
-    pub async fn has_rating(&self, chat_id: &ChatId, thread_id: &ThreadId) -> Result<bool> {
+    pub async fn rating(&self, chat_id: &ChatId, thread_id: &ThreadId) -> Result<Option<u64>> {
         let body = super::agent::GetChat { chat_id, thread_id: Some(thread_id) };
         let action = Action::json(Api::Customer, Call::repeatable("get_chat"), self.token, &body)?;
-        let read = |chat: &Field<'_>| Some(chat.value().pointer("/thread/properties/rating/score").is_some());
+        let read =
+            |chat: &Field<'_>| Some(chat.value().pointer("/thread/properties/rating/score").and_then(Value::as_u64));
         self.client.read(action, read).await
     }
 

@@ -113,6 +113,8 @@ impl<'de> Deserialize<'de> for Chat {
 pub struct Thread {
     /// The thread's id.
     pub id: ThreadId,
+    /// When it was opened.
+    pub created_at: Option<Timestamp>,
     /// Whether it is open; so is one of which that cannot be read.
     pub active: bool,
     /// Where it stands in the queue, while nobody has it.
@@ -137,7 +139,8 @@ impl Thread {
         }
         let fields: Vec<Field<'_>> = list.items().collect();
         let ids: Vec<Option<EventId>> = fields.iter().map(|event| event.get("id").id()).collect();
-        let mut at = thread.get("created_at").time().unwrap_or(Timestamp::from_unix_millis(0));
+        let created_at = thread.get("created_at").time();
+        let mut at = created_at.unwrap_or(Timestamp::from_unix_millis(0));
         let mut events = Vec::new();
         for (number, event) in fields.iter().enumerate().filter(|(_, event)| event.object().is_some()) {
             let instead = || between(&ids, number).unwrap_or_else(|| fingerprint(event));
@@ -147,6 +150,7 @@ impl Thread {
         }
         Some(Self {
             id: id.needed(id.id()).or_else(|| asked.cloned()).or_else(|| thread_of(ids.iter().flatten().next()?))?,
+            created_at,
             active: active.needed(active.flag()).unwrap_or(true),
             queue: Queue::read(&thread.get("queue")),
             tags: thread.get("tags").items().filter_map(|tag| tag.text()).collect(),

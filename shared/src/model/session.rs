@@ -99,7 +99,7 @@ pub struct Session {
     /// The agents that the bot was told of before that one, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier_agents: Vec<AnnouncedAgent>,
-    /// When the bot was told of the first of them.
+    /// When the first of them had the chat: by LiveChat's own time where it gives one, else when that was reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assigned_at: Option<Timestamp>,
     /// How many announcements there were: tells a second transfer to an agent from a repeat of the first.
@@ -138,6 +138,16 @@ pub struct Session {
     /// The sentence with which the start failed, for those who waited for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// Whether an operator has closed it before it was active.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closed_by_operator: bool,
+    /// The user's rating, where LiveChat has told or taken it outside of the end's own reading: 0 (bad) or 1 (good); stored as
+    /// `rating_score`.
+    #[serde(rename = "rating_score", default, skip_serializing_if = "Option::is_none")]
+    pub rating: Option<u64>,
+    /// The lane's item that has ended it, `<lane>:<source id>`, once it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_item: Option<String>,
 }
 
 impl Session {

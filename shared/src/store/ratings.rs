@@ -1,12 +1,13 @@
-//! Whether a session has been rated, noted in the session's own item.
+//! Whether a session has been rated, noted in the session's own item, and brought into the record that it may have left.
 
 use serde::Deserialize;
 
 use super::keys::Key;
 use super::transaction::Change;
-use super::{Result, Table, text};
+use super::{Result, Table, number, text, value};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
+use crate::model::session::Session;
 
 /// How far the rating of a session is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -17,6 +18,9 @@ pub struct Rating {
     /// When LiveChat has taken it.
     #[serde(default)]
     pub rated_at: Option<Timestamp>,
+    /// What LiveChat has: 0 (bad) or 1 (good).
+    #[serde(default)]
+    pub rating_score: Option<u64>,
 }
 
 impl Table {
@@ -36,14 +40,35 @@ impl Table {
         self.update("table take_rating", &Key::session(id), change).await
     }
 
-    /// Notes that LiveChat has taken a session's rating.
-    pub async fn note_rated(&self, id: &SessionId, now: Timestamp) -> Result<()> {
+    /// Notes what LiveChat has as a session's rating.
+    pub async fn note_rated(&self, id: &SessionId, score: u64, now: Timestamp) -> Result<()> {
         let change = Change {
-            expression: "SET rated_at = :now",
+            expression: "SET rated_at = :now, rating_score = :score",
             condition: "attribute_exists(pk)",
-            values: vec![(":now", text(now))],
+            values: vec![(":now", text(now)), (":score", number(score))],
         };
         self.update("table note_rated", &Key::session(id), change).await.map(drop)
+    }
+
+    /// Notes that LiveChat has no rating of a session any more.
+    pub async fn note_unrated(&self, id: &SessionId) -> Result<()> {
+        let change = Change {
+            expression: "REMOVE rated_at, rating_until, rating_score",
+            condition: "attribute_exists(pk)",
+            values: Vec::new(),
+        };
+        self.update("table note_rated", &Key::session(id), change).await.map(drop)
+    }
+
+    /// Brings a rating, or that there is none, into the record that a session has left; a record that has gone stays gone.
+    pub async fn put_rating_in_record(&self, session: &Session, score: Option<u64>) -> Result<()> {
+        let change = Change {
+            expression: "SET rating = :score",
+            condition: "attribute_exists(pk)",
+            values: vec![(":score", value(&score)?)],
+        };
+        let key = Key::record(session.started_at, &session.session_id);
+        self.update("table put_rating_in_record", &key, change).await.map(drop)
     }
 
     /// Gives a session's rating back: LiveChat has not taken it.

@@ -30,9 +30,9 @@ pub struct Record {
     /// The agents that the bot was told of, each once, as [`hashed`] ids; the last one last.
     #[serde(default)]
     pub agents: Vec<String>,
-    /// Why it ended: `livechat`, `bot`, `superseded`, `given_up`, or `not_started` for one that was never active.
+    /// Why it ended: `livechat`, `bot`, `superseded`, `operator`, `given_up`, or `not_started` for one that was never active.
     pub ended_because: String,
-    /// Who ended it: `agent`, `customer`, `livechat` (its router), `bot`, `stack` (this service or its operator).
+    /// Who ended it: `agent`, `customer`, `livechat` (its router), `bot`, `operator`, `stack` (this service).
     pub ended_by: String,
     /// What the bot was told as the reason for its turn, where it was told from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,13 +41,14 @@ pub struct Record {
     pub started_at: Timestamp,
     /// When the session was over on both sides.
     pub ended_at: Timestamp,
-    /// Milliseconds from the start until the bot was told of the first agent.
+    /// Milliseconds from the start until the first agent of whom the bot was told had the chat: by LiveChat's own time where it gives one
+    /// (the thread's opening with the agent in it, the agent's first event), else when that was reported. The settle time is no part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assigned_after_ms: Option<u64>,
     /// Milliseconds from the start until the user was shown the first words of an agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_after_ms: Option<u64>,
-    /// Milliseconds from the first agent to the end.
+    /// Milliseconds from that assignment to the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handled_ms: Option<u64>,
     /// Messages of the user that agents have.
@@ -61,7 +62,7 @@ pub struct Record {
     /// The thread's tags when it ended; empty as well where the end did not read the thread.
     #[serde(default)]
     pub thread_tags: Vec<String>,
-    /// The user's rating: 0 (bad) or 1 (good).
+    /// The user's rating: 0 (bad) or 1 (good); one that comes after the end is added.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rating: Option<u64>,
     /// Whether the end has read the thread, so that tags and rating are known.
@@ -73,24 +74,32 @@ pub struct Record {
 /// How a session ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
-    /// As in the metric `SessionsEnded`: `livechat`, `bot`, `superseded` or `given_up`.
+    /// As in the metric `SessionsEnded`: `livechat`, `bot`, `superseded`, `operator` or `given_up`.
     pub reason: &'static str,
     /// What the bot is told, where it is told from here.
     pub hand_back: Option<ResumeReason>,
     /// What the thread tells, where the end has read it.
     pub disposition: Option<Disposition>,
+    /// The lane's item that ends it, `<lane>:<source id>`; none for a start that has opened nothing.
+    pub item: Option<String>,
 }
 
 impl Ending {
     /// An end that has read nothing.
-    pub const fn unread(reason: &'static str, hand_back: Option<ResumeReason>) -> Self {
-        Self { reason, hand_back, disposition: None }
+    pub const fn unread(reason: &'static str, hand_back: Option<ResumeReason>, item: String) -> Self {
+        Self { reason, hand_back, disposition: None, item: Some(item) }
+    }
+
+    /// The end of a start that has opened nothing.
+    pub const fn of_start() -> Self {
+        Self { reason: "bot", hand_back: None, disposition: None, item: None }
     }
 
     fn by(&self) -> &'static str {
         match (self.reason, self.disposition.as_ref().and_then(|read| read.ended_by)) {
             ("livechat", by) => by.unwrap_or("livechat"),
             ("bot", _) => "bot",
+            ("operator", _) => "operator",
             _ => "stack",
         }
     }
@@ -127,6 +136,11 @@ impl Record {
         let read = ending.disposition.as_ref();
         let never_active = session.active_at.is_none();
         let told = session.earlier_agents.iter().chain(&session.announced_agent);
+        let ended_by = match (never_active, session.closed_by_operator) {
+            (true, true) => "operator",
+            (true, false) => "stack",
+            (false, _) => ending.by(),
+        };
         Self {
             session_id: session.session_id.clone(),
             user_id: session.user_id.clone(),
@@ -136,7 +150,7 @@ impl Record {
             group_number: session.group_id.0,
             agents: told.map(|told| hashed(&told.agent_id)).collect(),
             ended_because: if never_active { "not_started" } else { ending.reason }.to_owned(),
-            ended_by: if never_active { "stack" } else { ending.by() }.to_owned(),
+            ended_by: ended_by.to_owned(),
             handed_back_because: ending.hand_back,
             started_at: session.started_at,
             ended_at,
@@ -147,7 +161,7 @@ impl Record {
             from_agents: said.by_agents.count,
             vendor_calls: Some(calls_of(session).plus(said.by_user.calls).plus(said.by_agents.calls).plus(end_calls)),
             thread_tags: read.map(|read| read.tags.clone()).unwrap_or_default(),
-            rating: read.and_then(|read| read.rating),
+            rating: read.and_then(|read| read.rating).or(session.rating),
             thread_was_read: read.is_some(),
             expires_at: expires_at.unix_seconds(),
         }

@@ -280,10 +280,13 @@ impl Table {
             (":starting", value(&State::Starting)?),
             (":holder", text(&session.claim.holder)),
             (":doubt", text(in_doubt_until)),
+            (":operator", value(&session.closed_by_operator)?),
         ];
-        let mut expression = "SET session_state = :closing, in_doubt_until = :doubt REMOVE opening";
+        let mut expression =
+            "SET session_state = :closing, in_doubt_until = :doubt, closed_by_operator = :operator REMOVE opening";
         if let Some(failure) = failure {
-            expression = "SET session_state = :closing, in_doubt_until = :doubt, failure = :failure REMOVE opening";
+            expression = "SET session_state = :closing, in_doubt_until = :doubt, closed_by_operator = :operator, \
+                          failure = :failure REMOVE opening";
             values.push((":failure", text(failure)));
         }
         let condition = "session_state = :starting AND claim.holder = :holder";
@@ -301,18 +304,20 @@ impl Table {
         self.update("table note_bot_told", &Key::session(id), change).await.map(drop)
     }
 
-    /// Marks a session as over on both sides; what is left of it disappears at `expires_at`, and so does its user, unless they come
-    /// back. It leaves its `record`, in the same write. A session that was erased stays erased.
+    /// Marks a session as over on both sides; what is left of it disappears with its record, and so does its user, unless they come
+    /// back. It leaves the record in the same write, with a rating that has come meanwhile; `item` is what has ended it. A session that
+    /// was erased stays erased.
     ///
+    /// Returns the record as it was written; none where the session was over before, or is forgotten, and nothing was written.
     pub async fn close(
         &self,
         session: &Session,
-        record: &Record,
-        expires_at: Timestamp,
+        mut record: Record,
+        item: Option<&str>,
         to_agent: LaneToAgent,
     ) -> Result<Closing> {
-        let id = &session.session_id;
-        let expires = (":expires", number(expires_at.unix_seconds()));
+        let (id, mut rating) = (&session.session_id, session.rating);
+        let expires = (":expires", number(record.expires_at));
         let expiry = |condition| {
             let of_session = (condition == OF_SESSION).then(|| (":session", text(id)));
             let values = [expires.clone()].into_iter().chain(of_session).collect();
@@ -321,12 +326,6 @@ impl Table {
         for left in &session.left_conversations {
             self.update("table close", &Key::conversation(left), expiry("attribute_exists(pk)")).await?;
         }
-        let closed = Change {
-            expression: "SET session_state = :closed, expires_at = :expires, bot_told = :told \
-                         REMOVE opening, due_shard, due_at",
-            condition: "attribute_exists(pk) AND session_state <> :closed",
-            values: vec![(":closed", value(&State::Closed)?), expires.clone(), (":told", value(&session.bot_told)?)],
-        };
         // Whoever puts something there, or is at work on it, looks at the session again before they go on.
         let looked_at_again = |condition| Change {
             expression: "SET expires_at = :expires ADD arrivals :one",
@@ -338,26 +337,39 @@ impl Table {
             LaneToAgent::Idle => looked_at_again("attribute_not_exists(due_at)"),
             LaneToAgent::Busy => looked_at_again(""),
         };
+        let told = (":told", value(&session.bot_told)?);
+        let (over, item) = ((":closed", value(&State::Closed)?), (":item", value(&item)?));
         let user = Some((Key::user(&session.user_id), OF_SESSION));
         let chat = session.thread.as_ref().map(|thread| (Key::chat(&thread.chat_id), OF_SESSION));
         let conversation = session.conversation_id.as_ref().map(|id| (Key::conversation(id), "attribute_exists(pk)"));
         let mut leading: Vec<_> = user.into_iter().chain(chat).chain(conversation).collect();
         loop {
+            let closed = Change {
+                expression: "SET session_state = :closed, expires_at = :expires, bot_told = :told, end_item = :item \
+                             REMOVE opening, due_shard, due_at",
+                condition: "attribute_exists(pk) AND session_state <> :closed \
+                            AND (attribute_not_exists(rating_score) OR rating_score = :rating)",
+                values: vec![over.clone(), expires.clone(), told.clone(), item.clone(), (":rating", value(&rating)?)],
+            };
             let mut transaction = self
                 .transaction()
-                .update(&Key::session(id), closed.clone())?
+                .update(&Key::session(id), closed)?
                 .update(&Key::lane(id, Lane::ToAgent), of_lane.clone())?
                 .update(&Key::lane(id, Lane::ToBot), expiry(""))?
-                .put(&Key::record(session.started_at, id), "record", record)?;
+                .put(&Key::record(session.started_at, id), "record", &record)?;
             for (key, condition) in &leading {
                 transaction = transaction.update(key, expiry(*condition))?;
             }
             let outcome = transaction.commit("table close", self.tries()).await?;
             if outcome.is_done() {
-                return Ok(Closing::Done);
+                return Ok(Closing::Done(Box::new(record)));
             }
             if outcome.refused(0) {
-                return Ok(Closing::WasOver);
+                let rated = self.session(id).await?.filter(|now| now.state != State::Closed && now.rating != rating);
+                let Some(rated) = rated else { return Ok(Closing::WasOver) };
+                rating = rated.rating;
+                record.rating = rating.or(record.rating);
+                continue;
             }
             if outcome.refused(TO_AGENT_WRITE) {
                 return Ok(Closing::LaneBusy);
@@ -381,11 +393,11 @@ pub enum LaneToAgent {
     Busy,
 }
 
-/// What has come of closing a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The outcome of closing a session.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Closing {
-    /// It is over.
-    Done,
+    /// The session is over; its record as it was written.
+    Done(Box<Record>),
     /// It was over before, or is forgotten.
     WasOver,
     /// It is not over: the lane to the agents was to be idle, and is not.

@@ -46,6 +46,29 @@ fn knows(session: &Session, side: &'static str, told: Result<()>) -> Result<bool
     }
 }
 
+/// By what an end is recognised in the lane through which it goes.
+pub(super) fn end_item<T>(lane: Lane, item: &Waiting<T>) -> String {
+    format!("{lane}:{}", item.position.source_id)
+}
+
+/// Logs a record: once, and again with the same values where a process has died or failed at that moment.
+fn log(record: &Record) {
+    let handed_back = record.handed_back_because.and_then(|reason| serde_json::to_value(reason).ok());
+    tracing::info!(session.id = %record.session_id, record.platform = record.platform_name,
+        record.bot = telemetry::id(&record.bot_id), record.group = record.group_number,
+        record.agents = record.agents.join(","), record.ended_because = record.ended_because,
+        record.ended_by = record.ended_by, record.handed_back = handed_back.as_ref().and_then(|name| name.as_str()),
+        record.started_at = %record.started_at, record.ended_at = %record.ended_at,
+        record.assigned_after_ms = record.assigned_after_ms, record.answered_after_ms = record.answered_after_ms,
+        record.handled_ms = record.handled_ms, record.from_user = record.from_user,
+        record.from_agents = record.from_agents, record.tags = record.thread_tags.join(","),
+        record.livechat_calls = record.vendor_calls.map(|calls| calls.livechat),
+        record.botpress_calls = record.vendor_calls.map(|calls| calls.botpress),
+        record.botcopy_calls = record.vendor_calls.map(|calls| calls.botcopy),
+        record.rating = record.rating, record.thread_read = record.thread_was_read,
+        "a session leaves its record");
+}
+
 impl Handoff {
     /// Marks a session as over once both sides know, or can never be told: its user must be free to start another.
     pub(crate) async fn end(
@@ -89,14 +112,13 @@ impl Handoff {
     }
 
     /// Marks a session as over, with its record; tells whether it was not over before.
-    pub(crate) async fn close(&self, session: &Session, ending: &Ending, mut to_agent: LaneToAgent) -> Result<bool> {
+    async fn close(&self, session: &Session, ending: &Ending, mut to_agent: LaneToAgent) -> Result<bool> {
         loop {
-            let (said, now) = (self.table.said(&session.session_id).await?, self.clock.now());
-            let expires_at = self.kept_until(now);
-            let record = Record::of(session, ending, (said, calls_so_far()), now, expires_at);
-            match self.table.close(session, &record, expires_at, to_agent).await? {
-                Closing::Done => {
-                    self.publish(&record);
+            let record = self.record_of(session, ending).await?;
+            match self.table.close(session, record, ending.item.as_deref(), to_agent).await? {
+                Closing::Done(record) => {
+                    self.measure(&record);
+                    log(&record);
                     return Ok(true);
                 }
                 Closing::WasOver => return Ok(false),
@@ -132,8 +154,33 @@ impl Handoff {
         }
     }
 
-    /// Tells metrics and the log of a record.
-    fn publish(&self, record: &Record) {
+    /// The same for a start with nothing open, which no lane's item ends. Nobody comes back to it once it is closed, so its line is
+    /// logged first.
+    pub(crate) async fn close_unopened(&self, session: &Session) -> Result<()> {
+        let record = self.record_of(session, &Ending::of_start()).await?;
+        log(&record);
+        self.table.close(session, record, None, LaneToAgent::Busy).await?;
+        Ok(())
+    }
+
+    async fn record_of(&self, session: &Session, ending: &Ending) -> Result<Record> {
+        let (said, now) = (self.table.said(&session.session_id).await?, self.clock.now());
+        Ok(Record::of(session, ending, (said, calls_so_far()), now, self.kept_until(now)))
+    }
+
+    /// Logs the record of a session that `item` has ended, should the process have died before it did: an item that is still in its
+    /// lane is the only sign.
+    pub(super) async fn log_record_again(&self, session: &Session, item: &str) -> Result<()> {
+        if session.end_item.as_deref() == Some(item)
+            && let Some(record) = Box::pin(self.table.record(session, self.clock.now())).await?
+        {
+            log(&record);
+        }
+        Ok(())
+    }
+
+    /// Records the times of a session as metrics.
+    fn measure(&self, record: &Record) {
         let times = [
             (Metric::TimeToAssign, record.assigned_after_ms),
             (Metric::TimeToFirstAnswer, record.answered_after_ms),
@@ -145,20 +192,6 @@ impl Handoff {
         if !known.is_empty() {
             self.record(&About::Stack, &known);
         }
-        let handed_back = record.handed_back_because.and_then(|reason| serde_json::to_value(reason).ok());
-        tracing::info!(session.id = %record.session_id, record.platform = record.platform_name,
-            record.bot = telemetry::id(&record.bot_id), record.group = record.group_number,
-            record.agents = record.agents.join(","), record.ended_because = record.ended_because,
-            record.ended_by = record.ended_by, record.handed_back = handed_back.as_ref().and_then(|name| name.as_str()),
-            record.started_at = %record.started_at, record.ended_at = %record.ended_at,
-            record.assigned_after_ms = record.assigned_after_ms, record.answered_after_ms = record.answered_after_ms,
-            record.handled_ms = record.handled_ms, record.from_user = record.from_user,
-            record.from_agents = record.from_agents, record.tags = record.thread_tags.join(","),
-            record.livechat_calls = record.vendor_calls.map(|calls| calls.livechat),
-            record.botpress_calls = record.vendor_calls.map(|calls| calls.botpress),
-            record.botcopy_calls = record.vendor_calls.map(|calls| calls.botcopy),
-            record.rating = record.rating, record.thread_read = record.thread_was_read,
-            "a session leaves its record");
     }
 
     /// Closes what a session has open at LiveChat.

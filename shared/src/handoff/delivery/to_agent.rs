@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
-use super::close::Told;
+use super::close::{Told, end_item};
 use crate::bridge::decide::number_of_event;
 use crate::bridge::unread::{self, Said};
 use crate::bridge::{MessageContent, ToAgent, ToBot};
@@ -86,6 +86,10 @@ impl Content for ToAgent {
             return Box::pin(handoff.answer_unheard(user_id, group_id, thread, doubt)).await;
         }
         let delivered = match (&item.content, session.state) {
+            (Self::Close, State::Closed) => {
+                let logged = handoff.log_record_again(session, &end_item(Self::LANE, item)).await;
+                logged.map(|()| Delivered::dropped())
+            }
             (_, State::Closed) | (Self::Unheard { .. }, _) => Ok(Delivered::dropped()),
             (Self::Close, _) => Box::pin(handoff.deliver_close(session, item)).await,
             (Self::Message { text, is_markdown }, _) => {
@@ -159,6 +163,7 @@ impl Handoff {
     async fn deliver_close(&self, session: &mut Session, item: &Waiting<ToAgent>) -> Result<Delivered> {
         let livechat = Box::pin(self.close_for_good(session, item)).await;
         let told = self.as_far_as_it_can(item, Told { bot: Ok(()), livechat });
-        Box::pin(self.end(session, told, &Ending::unread("bot", None), LaneToAgent::Ours)).await
+        let ending = Ending::unread("bot", None, end_item(ToAgent::LANE, item));
+        Box::pin(self.end(session, told, &ending, LaneToAgent::Ours)).await
     }
 }

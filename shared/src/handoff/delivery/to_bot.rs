@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::close::Told;
+use super::close::{Told, end_item};
 use super::platform;
 use super::to_agent::STARTING_PAUSE;
 use crate::bridge::decide::{self, NotThere};
@@ -38,7 +38,7 @@ impl Content for ToBot {
     }
 
     fn is_end(&self) -> bool {
-        matches!(self, Self::Stopped | Self::Superseded | Self::GivenUp { .. })
+        matches!(self, Self::Stopped | Self::Superseded { .. } | Self::GivenUp { .. })
     }
 
     fn is_never_parked(&self) -> bool {
@@ -61,7 +61,7 @@ impl Content for ToBot {
     fn earliest(&self, handoff: &Handoff, session: &Session, last_finished_at: Timestamp) -> Timestamp {
         match self {
             // Botpress may handle a message and an event side by side: last words must not come after the end.
-            Self::Left { .. } | Self::Stopped | Self::Superseded | Self::GivenUp { .. } => {
+            Self::Left { .. } | Self::Stopped | Self::Superseded { .. } | Self::GivenUp { .. } => {
                 last_finished_at + platform::pause(handoff, session)
             }
             _ => last_finished_at,
@@ -101,17 +101,24 @@ impl Content for ToBot {
         match (&item.content, session.state) {
             // However the session has ended, or goes on: this conversation is no longer a part of it.
             (Self::Left { .. }, _) => Box::pin(handoff.carry_out(session, item)).await.map(Attempt::Done),
-            (_, State::Closed) => Ok(Delivered::dropped().into()),
+            (content, State::Closed) => {
+                if content.is_end() {
+                    handoff.log_record_again(session, &end_item(Self::LANE, item)).await?;
+                }
+                Ok(Delivered::dropped().into())
+            }
             // These two may end a session that never became active.
             (Self::GivenUp { reason }, _) => Box::pin(handoff.end_from_here(session, item, *reason, "given_up")).await,
             (Self::Notice { .. }, _) => Box::pin(handoff.carry_out(session, item)).await.map(Attempt::Done),
             (_, State::Starting | State::Closing) => Ok(Delivered::dropped().into()),
             (Self::Stopped, State::Active) => Box::pin(handoff.end_from_livechat(session, item)).await,
-            (Self::Superseded, State::Active) => {
-                Box::pin(handoff.end_from_here(session, item, ResumeReason::UserSide, "superseded")).await
+            (Self::Superseded { by_operator }, State::Active) => {
+                let reason = if *by_operator { "operator" } else { "superseded" };
+                Box::pin(handoff.end_from_here(session, item, ResumeReason::UserSide, reason)).await
             }
             (_, State::Active) => {
                 let waited = session.announced_agent.is_none();
+                session.assigned_at = session.assigned_at.or_else(|| taken_at(session, item));
                 let delivered = Box::pin(handoff.carry_out(session, item)).await;
                 if waited && session.announced_agent.is_some() {
                     Box::pin(handoff.note_wait(session)).await;
@@ -166,7 +173,7 @@ impl Handoff {
                 Box::pin(self.correct(session, item, (agent_id, of, content))).await
             }
             ToBot::Deletion { of } => Box::pin(self.tell_deletion(session, item, of)).await,
-            ToBot::Assigned { agent_id, profile, is_transfer } => {
+            ToBot::Assigned { agent_id, profile, is_transfer, .. } => {
                 if !self.takes_part_anew(session, agent_id, *is_transfer).await? {
                     return Ok(Delivered::dropped());
                 }
@@ -177,7 +184,9 @@ impl Handoff {
             ToBot::Renewal => platform::renew(self, session).await,
             ToBot::Left { conversation_id, .. } => self.leave(session, conversation_id).await,
             ToBot::Continued => platform::continue_session(self, session).await,
-            ToBot::Retracted | ToBot::Stopped | ToBot::Superseded | ToBot::GivenUp { .. } => Ok(Delivered::dropped()),
+            ToBot::Retracted | ToBot::Stopped | ToBot::Superseded { .. } | ToBot::GivenUp { .. } => {
+                Ok(Delivered::dropped())
+            }
         }
     }
 
@@ -305,8 +314,9 @@ impl Handoff {
             return Ok(Attempt::Later(self.clock.now(), Delay::Early));
         }
         let bot = Box::pin(platform::resume(self, session, ResumeReason::AgentClosed)).await;
-        let ending = Ending { reason: "livechat", hand_back: Some(ResumeReason::AgentClosed), disposition };
         let told = self.as_far_as_it_can(item, Told { bot, livechat: Ok(()) });
+        let item = end_item(ToBot::LANE, item);
+        let ending = Ending { disposition, ..Ending::unread("livechat", Some(ResumeReason::AgentClosed), item) };
         Box::pin(self.end(session, told, &ending, LaneToAgent::Idle)).await.map(Attempt::Done)
     }
 
@@ -328,7 +338,7 @@ impl Handoff {
         }
         let livechat = Box::pin(self.close_for_good(session, item)).await;
         let told = self.as_far_as_it_can(item, Told { bot, livechat });
-        let ending = Ending::unread(reason, Some(resumes));
+        let ending = Ending::unread(reason, Some(resumes), end_item(ToBot::LANE, item));
         Box::pin(self.end(session, told, &ending, LaneToAgent::Idle)).await.map(Attempt::Done)
     }
 
@@ -371,11 +381,24 @@ impl Handoff {
     /// Notes how long a session has waited for its first agent.
     pub(super) async fn note_wait(&self, session: &Session) {
         let now = self.clock.now();
-        let waited = now.since(session.started_at);
+        let waited = session.assigned_at.unwrap_or(now).since(session.started_at);
         if let Err(error) = self.table.put_wait(session.group_id, &session.session_id, now, waited, WAITS_OF).await {
             tracing::warn!(error = %error, session.id = %session.session_id, "a wait is not counted");
         }
     }
+}
+
+/// When a person has taken the chat, as this item shows it: by LiveChat's own time where there is one, else when it was reported.
+///
+/// The item may have waited for the bot to be ready, which is no wait for an agent.
+fn taken_at(session: &Session, item: &Waiting<ToBot>) -> Option<Timestamp> {
+    let at = match &item.content {
+        ToBot::Assigned { since, .. } => since.unwrap_or(item.position.at),
+        ToBot::Message { agent_id, .. } if agent_id.is_person() => item.position.at,
+        _ => return None,
+    };
+    // LiveChat's clock may be behind ours.
+    Some(at.max(session.started_at))
 }
 
 /// Whether an end waits until its thread can be read after this error. Nobody knows when refused credentials are cured; the user is

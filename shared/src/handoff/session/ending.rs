@@ -8,7 +8,6 @@ use crate::ids::SessionId;
 use crate::metrics::{About, Metric};
 use crate::model::lane::{Occupancy, Position};
 use crate::model::session::{Session, State};
-use crate::store::{Ending, LaneToAgent};
 
 /// Whether a start may have opened something at LiveChat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +54,7 @@ impl Handoff {
         }
         match may_be_open {
             MayBeOpen::Yes => Box::pin(self.close_from_bot(&session.session_id, deadline)).await,
-            MayBeOpen::No => self.close(session, &Ending::unread("bot", None), LaneToAgent::Busy).await.map(drop),
+            MayBeOpen::No => self.close_unopened(session).await,
         }
     }
 
@@ -68,9 +67,25 @@ impl Handoff {
     /// Ends a session whose user has started another: a customer has only one chat, and the earlier bot must resume. Answers
     /// whether it is over.
     pub(crate) async fn supersede(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
-        let position = Position { at: self.clock.now(), source_id: "superseded".to_owned() };
+        self.end_both_sides(session, "superseded", false, deadline).await
+    }
+
+    /// The same for an operator, who closes it.
+    pub(crate) async fn close_for_operator(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
+        self.end_both_sides(session, "operator", true, deadline).await
+    }
+
+    async fn end_both_sides(
+        &self,
+        session: &Session,
+        source_id: &str,
+        by_operator: bool,
+        deadline: Timestamp,
+    ) -> Result<bool> {
+        let position = Position { at: self.clock.now(), source_id: source_id.to_owned() };
         let lease = lease_until(deadline);
-        let accepted = self.accept(&session.session_id, position, &ToBot::Superseded, &lease).await?;
+        let end = ToBot::Superseded { by_operator };
+        let accepted = self.accept(&session.session_id, position, &end, &lease).await?;
         self.drain_accepted::<ToBot>(&session.session_id, accepted, &lease, deadline).await;
         self.is_over::<ToBot>(&session.session_id).await
     }

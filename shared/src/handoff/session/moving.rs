@@ -57,7 +57,7 @@ impl Handoff {
         let now = self.clock.now();
         let position = Position { at: now, source_id: format!("moved:{to}") };
         let agent_id = agent.agent_id.clone();
-        let word = ToBot::Assigned { agent_id, profile: None, is_transfer: false };
+        let word = ToBot::Assigned { agent_id, profile: None, is_transfer: false, since: None };
         let ready_at = now + platform::settle(self, session);
         if let Err(error) = self.accept_for(ready_at, &session.session_id, position, &word).await {
             tracing::warn!(error = %error, session.id = %session.session_id, "an agent is announced by their next message");

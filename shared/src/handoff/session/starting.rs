@@ -79,6 +79,9 @@ impl Handoff {
             bot_told: None,
             kept_at: None,
             failure: None,
+            closed_by_operator: false,
+            rating: None,
+            end_item: None,
         };
         if platform::outlives_caller(request.platform) {
             session.opening = request.opening_text(&user, self.words_for_agents(session.group_id));

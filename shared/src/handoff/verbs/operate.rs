@@ -97,9 +97,10 @@ impl Handoff {
             }
             State::Starting => {
                 session.in_doubt_until = Some(session.doubt_of_claim());
+                session.closed_by_operator = true;
                 self.undo(&session, None, MayBeOpen::Yes, deadline).await.map(|()| false)
             }
-            State::Active => self.supersede(&session, deadline).await,
+            State::Active => self.close_for_operator(&session, deadline).await,
             State::Closing => self.finish_closing(&session, deadline).await,
         };
         match ended {

@@ -6,7 +6,7 @@ use crate::handoff::vendors::credentials::call;
 use crate::handoff::vendors::doubt::AT_WORK;
 use crate::handoff::{Error, Handoff, Result};
 use crate::http::cap;
-use crate::ids::{ConversationId, UserId};
+use crate::ids::{ConversationId, SessionId, UserId};
 use crate::model::session::{Install, Platform, Session, Thread};
 use crate::redacted::Redacted;
 
@@ -47,18 +47,28 @@ impl Handoff {
         let id = &session.session_id;
         let (rating, now) = (self.table.rating(id).await?, self.clock.now());
         if rating.rated_at.is_some() {
+            // The call that has rated may have died before its record had it.
+            self.bring_into_record(&session, rating.rating_score).await?;
             return Ok(self.rated(&session, true));
         }
         if !self.table.take_rating(id, now, now + AT_WORK).await? {
             return Err(Error::Busy);
         }
         // An earlier call has left no outcome: LiveChat would tell its agents of the same rating again.
-        let sent = match rating.rating_until.is_some() && self.has_rating(&session, &thread).await? {
-            true => Ok(()),
-            false => Box::pin(self.send_rating(&session, &thread, request)).await,
+        let taken = match rating.rating_until {
+            Some(_) => self.rating_at_livechat(&session, &thread).await?,
+            None => None,
+        };
+        let sent = match taken {
+            Some(score) => Ok(score),
+            None => Box::pin(self.send_rating(&session, &thread, request)).await.map(|()| request.is_good.into()),
         };
         match sent {
-            Ok(()) => self.table.note_rated(id, now).await.map(|()| self.rated(&session, true)).map_err(Error::from),
+            Ok(score) => {
+                self.table.note_rated(id, score, now).await?;
+                self.bring_into_record(&session, Some(score)).await?;
+                Ok(self.rated(&session, true))
+            }
             Err(error) if error.outcome_unknown() => Err(error),
             Err(error) => {
                 self.table.give_rating_back(id).await?;
@@ -94,11 +104,45 @@ impl Handoff {
         found.ok_or_else(|| Error::Refused("There is no handoff of this user that could be rated.".to_owned()))
     }
 
-    async fn has_rating(&self, session: &Session, thread: &Thread) -> Result<bool> {
+    /// Brings a rating into the record of a session that has left one without it, and logs that. What comes before the end is in the
+    /// record from the beginning: the end looks for it.
+    async fn bring_into_record(&self, session: &Session, score: Option<u64>) -> Result<()> {
+        let record = self.table.record(session, self.clock.now()).await?;
+        if record.is_none_or(|record| record.rating == score) {
+            return Ok(());
+        }
+        // Logged first: a process that dies in between is followed by one that finds the record as it was.
+        tracing::info!(session.id = %session.session_id, record.rating = score, "a session's record has another rating");
+        Ok(self.table.put_rating_in_record(session, score).await?)
+    }
+
+    /// Takes note of what LiveChat reports of the rating of a session's thread, which is read for it; what a call of ours has just brought
+    /// about is known, and not read.
+    pub(crate) async fn take_reported_rating(&self, id: &SessionId) -> Result<()> {
+        let (rating, now) = (self.table.rating(id).await?, self.clock.now());
+        let is_ours = rating.rating_until.is_some_and(|until| now < until);
+        let Some(session) = self.table.session(id).await?.filter(|_| !is_ours) else { return Ok(()) };
+        let Some(thread) = &session.thread else { return Ok(()) };
+        let read = match self.read_thread(thread).await {
+            Err(error) if !error.is_retryable() => {
+                tracing::warn!(error = %error, session.id = %id, "a rating that LiveChat reports cannot be read");
+                return Ok(());
+            }
+            read => read?.thread,
+        };
+        let Some(read) = read else { return Ok(()) };
+        match read.rating {
+            Some(score) => self.table.note_rated(id, score, now).await?,
+            None => self.table.note_unrated(id).await?,
+        }
+        self.bring_into_record(&session, read.rating).await
+    }
+
+    async fn rating_at_livechat(&self, session: &Session, thread: &Thread) -> Result<Option<u64>> {
         let known = self.table.user(&session.user_id).await?.and_then(|user| user.customer);
         let customer = self.ensure_customer(&session.user_id, known).await?;
         let mut customer = self.as_customer(&session.user_id, customer);
-        call!(customer.has_rating(&thread.chat_id, &thread.thread_id))
+        call!(customer.rating(&thread.chat_id, &thread.thread_id))
     }
 
     async fn send_rating(&self, session: &Session, thread: &Thread, request: &RateRequest<'_>) -> Result<()> {

@@ -95,6 +95,11 @@ impl Handoff {
         let Some((pointer, around)) = self.find_chat_of(event, &source_ids).await? else {
             return Ok(Received::NotOurs);
         };
+        if decide::reports_rating(event, &pointer) {
+            // Boxed, since it is rare, and large in the stack of all that comes.
+            Box::pin(self.take_reported_rating(&pointer.session_id)).await?;
+            return Ok(Received::Accepted);
+        }
         let spoken_in = decide::spoken_in(event, &pointer);
         let elsewhere = spoken_in.clone().filter(|thread_id| *thread_id != pointer.thread_id);
         if let Some(thread_id) = elsewhere {
