@@ -80,6 +80,7 @@ async fn the_expected_wait_is_the_median_of_the_groups_last_hour() {
     let world = World::in_process().await;
     assert_eq!(check(&world, json!({})).await.get("expectedWaitSeconds"), None);
     world.escalated_user("Ann").await;
+    assert_eq!(world.items("wait").len(), 1, "it is known as soon as the agent is announced");
     world.answers(tests::ANNA, "hi").await;
     assert_eq!(world.items("wait").len(), 1, "one small item for the session, however much is said");
     world.answers(tests::ANNA, "again").await;

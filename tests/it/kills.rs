@@ -17,12 +17,13 @@ const NOT_PASSED: [&str; 35] = [
     // Nothing hangs on a note of who was turned away.
     "table note_turned_away",
     "table forget_turned_away",
-    // Ratings: `rating` loses their answers; a death before the note costs one reading of the thread.
+    // Ratings die everywhere in `record_kills`.
     "table take_rating",
     "table note_rated",
     "table give_rating_back",
+    "table put_rating_in_record",
     "vendor rate",
-    "vendor has_rating",
+    "vendor rating",
     // A report leaves nothing behind at which a death could matter.
     "vendor request_thread_summary",
     // Files, corrections and deletions die in `content_kills`.

@@ -41,7 +41,7 @@ async fn pass(world: &World, time: Duration) {
 }
 
 /// Three minutes, with their sweeps.
-async fn catch_up(world: &World) {
+pub(crate) async fn catch_up(world: &World) {
     for _ in 0..3 {
         world.sweep().await;
         pass(world, MINUTE).await;

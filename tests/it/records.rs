@@ -9,7 +9,9 @@ use shared::aws;
 use shared::ids::{AgentId, UserId};
 use shared::metrics::Metric;
 use shared::store::{Table, hashed};
-use tests::{ANNA, World, text};
+use tests::{ANNA, Log, World, text};
+
+use crate::late;
 
 fn table(world: &World) -> Table {
     let (dynamodb, _) = aws::stand_ins(&world.stack.table.url(), &world.stack.table.url()).unwrap();
@@ -207,4 +209,138 @@ async fn a_report_waits_for_no_slow_vendor_and_a_table_that_fails_is_an_error_to
     table.clear();
     let (status, answer) = report(&world, asked).await;
     assert_eq!((status, &answer["output"]["status"]), (200, &json!("ended")), "{answer}");
+}
+
+/// How often each kind of call was made of LiveChat.
+fn calls(world: &World, name: &str) -> usize {
+    world.stack.journal.all("call_answered").iter().filter(|entry| entry.text("/call").ends_with(name)).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_for_the_bot_to_be_ready_is_no_wait_for_an_agent() {
+    let world = World::in_process_with(&[("SETTLE_MS", "20000")]).await;
+    let ann = world.user("Ann").await;
+    world.escalate(&ann).await.unwrap();
+    world.advance(Duration::from_secs(21));
+    world.sweep().await;
+    assert_eq!(world.bot_events("hitlAssigned").len(), 1);
+    world.user_ends(&ann).await;
+    let record = world.items("record").remove(0);
+    let assigned = record["assigned_after_ms"].as_u64().unwrap();
+    assert!(assigned < 5_000, "Anna had the chat from the beginning: {record}");
+    assert!(record["handled_ms"].as_u64().unwrap() >= 20_000, "{record}");
+    let waited = world.items("wait")[0]["waited_ms"].as_u64().unwrap();
+    assert_eq!(waited, assigned, "what bots are told to expect is the same wait");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_of_whom_no_webhook_told_counts_from_their_first_words() {
+    let world = World::in_process().await;
+    world.stack.gateway_faults.always("POST /livechat", Fault::answer(503, ""));
+    let ann = world.escalated_user("Ann").await;
+    world.advance(Duration::from_secs(30));
+    world.answers(ANNA, "hi").await;
+    for _ in 0..3 {
+        world.advance(Duration::from_secs(60));
+        world.sweep().await;
+    }
+    world.user_ends(&ann).await;
+    let record = world.items("record").remove(0);
+    let assigned = record["assigned_after_ms"].as_u64().unwrap();
+    assert!((30_000..40_000).contains(&assigned), "by LiveChat's own time of the message: {record}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_livechat_carries_out_late_is_recorded_once() {
+    let world = World::in_process().await;
+    let ann = world.escalated_user("Ann").await;
+    let faults = world.stack.livechat.faults();
+    faults.next(1, "agent/action/deactivate_chat", Fault::late(Duration::from_secs(15)));
+    world.user_ends(&ann).await;
+    late::catch_up(&world).await;
+    assert!(world.stack.livechat.open_chats().is_empty());
+    let records = world.items("record");
+    assert_eq!(records.len(), 1, "{records:?}");
+    assert_eq!((&records[0]["ended_because"], &records[0]["ended_by"]), (&json!("bot"), &json!("bot")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_given_up_for_its_silence_is_recorded_as_abandoned() {
+    let world = World::in_process_with(&[("BOTCOPY_SILENCE_HOURS", "1")]).await;
+    world.handed_over_user().await;
+    for _ in 0..75 {
+        world.advance(Duration::from_secs(60));
+        world.sweep().await;
+    }
+    let records = world.items("record");
+    assert_eq!(records.len(), 1, "{records:?}");
+    let ended = (&records[0]["ended_because"], &records[0]["ended_by"], &records[0]["handed_back_because"]);
+    assert_eq!(ended, (&json!("given_up"), &json!("stack"), &json!("abandoned")), "{}", records[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rating_before_an_end_that_reads_no_thread_is_in_the_record() {
+    let world = World::in_process().await;
+    let ann = world.escalated_user("Ann").await;
+    let rated = world.act("rateHandoff", json!({ "userId": mirror(&world), "rating": "bad" })).await;
+    assert_eq!(rated.status, 200, "{}", rated.body);
+    world.user_ends(&ann).await;
+    let record = world.items("record").remove(0);
+    assert_eq!((&record["rating"], &record["thread_was_read"]), (&json!(0), &json!(false)), "{record}");
+}
+
+#[tokio::test]
+async fn a_rating_after_the_end_comes_into_the_record_and_is_logged_once() {
+    let log = Log::default();
+    let _guard = log.listen("info");
+    let world = World::in_process().await;
+    world.escalated_user("Ann").await;
+    let user_id = mirror(&world);
+    world.answers(ANNA, "hi").await;
+    world.agent_closes(ANNA).await;
+    assert!(world.items("record")[0].get("rating").is_none_or(Value::is_null));
+    for _ in 0..2 {
+        let rated = world.act("rateHandoff", json!({ "userId": user_id, "rating": "good" })).await;
+        assert_eq!(rated.status, 200, "{}", rated.body);
+        assert_eq!(world.items("record")[0]["rating"], 1);
+    }
+    let (_, told) = report(&world, json!({ "userId": user_id })).await;
+    assert_eq!(told["output"]["rating"], 1, "{told}");
+    let text = log.text();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines: Vec<_> = lines.filter(|line| line["message"] == "a session's record has another rating").collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let session = &world.items("session")[0];
+    assert_eq!((&lines[0]["session.id"], &lines[0]["record.rating"]), (&session["session_id"], &json!(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rating_by_livechats_own_survey_comes_into_the_record_where_livechat_reports_it() {
+    let world = World::in_process().await;
+    // Webhooks that were made by hand have no filters, so that they bring system messages as well.
+    let livechat = &world.stack.livechat;
+    livechat.register_webhooks(&world.stack.webhook_url(), world.stack.webhook_secret(), &["incoming_event"]).unwrap();
+    world.escalated_user("Ann").await;
+    let user_id = mirror(&world);
+    let (chat_id, thread_id) = world.chat_and_thread();
+    world.agent_closes(ANNA).await;
+    world.advance(Duration::from_secs(3_600));
+    let rating = |world: &World| world.items("record")[0]["rating"].clone();
+    for score in [Some(1), None, Some(0)] {
+        livechat.customer_rates(&chat_id, &thread_id, score).unwrap();
+        world.settle().await;
+        assert_eq!(rating(&world), json!(score));
+    }
+    let readings = calls(&world, "get_chat");
+    let rated = world.act("rateHandoff", json!({ "userId": user_id, "rating": "good" })).await;
+    assert_eq!((rated.status, &rated.json()["output"]["rated"]), (200, &json!(true)));
+    world.settle().await;
+    assert_eq!((rating(&world), calls(&world, "get_chat")), (json!(0), readings), "it was rated, once");
+
+    livechat.customer_rates(&chat_id, &thread_id, None).unwrap();
+    world.settle().await;
+    let readings = calls(&world, "get_chat");
+    world.act("rateHandoff", json!({ "userId": user_id, "rating": "good" })).await;
+    world.settle().await;
+    assert_eq!((rating(&world), calls(&world, "get_chat")), (json!(1), readings), "an echo is not read");
 }

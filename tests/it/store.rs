@@ -153,7 +153,38 @@ fn known(arrivals: u64, is_last: bool) -> Known {
 
 /// The record that a session leaves by an end that read nothing.
 fn record(session: &Session) -> Record {
-    Record::of(session, &Ending::unread("bot", None), (Said::default(), VendorCalls::default()), at(90), at(100))
+    let ending = Ending::unread("bot", None, "to_agent:close".to_owned());
+    Record::of(session, &ending, (Said::default(), VendorCalls::default()), at(90), at(100))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rating_that_meets_an_end_is_in_the_record() {
+    let store = Store::new().await;
+    let session = session("s1", "ann");
+    assert!(store.table.claim_start(&session, None, None).await.unwrap());
+    store.table.note_rated(&session.session_id, 1, at(5)).await.unwrap();
+    let item = Some("to_agent:close");
+    let closed = store.table.close(&session, record(&session), item, LaneToAgent::Busy).await.unwrap();
+    let Closing::Done(written) = closed else { panic!("{closed:?}") };
+    assert_eq!(written.rating, Some(1), "the end had not seen it");
+    assert_eq!(store.table.records_of_day(session.started_at, at(99)).await.unwrap().records, [*written]);
+    let closed = store.table.session(&session.session_id).await.unwrap().unwrap();
+    assert_eq!((closed.state, closed.end_item.as_deref()), (State::Closed, Some("to_agent:close")));
+    let again = store.table.close(&session, record(&session), None, LaneToAgent::Busy).await.unwrap();
+    assert_eq!(again, Closing::WasOver);
+    store.table.put_rating_in_record(&session, None).await.unwrap();
+    assert_eq!(store.table.record(&session, at(99)).await.unwrap().unwrap().rating, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_an_operator_closes_is_recorded_as_theirs() {
+    let store = Store::new().await;
+    let session = Session { closed_by_operator: true, ..session("s1", "ann") };
+    assert!(store.table.claim_start(&Session { closed_by_operator: false, ..session.clone() }, None, None).await.unwrap());
+    assert!(store.table.begin_undoing(&session, None, at(40)).await.unwrap());
+    let stored = store.table.session(&session.session_id).await.unwrap().unwrap();
+    let record = record(&stored);
+    assert_eq!((record.ended_because.as_str(), record.ended_by.as_str()), ("not_started", "operator"));
 }
 
 /// A start that has just been claimed.
@@ -192,6 +223,9 @@ pub(crate) fn session(id: &str, user: &str) -> Session {
         bot_told: None,
         kept_at: None,
         failure: None,
+        closed_by_operator: false,
+        rating: None,
+        end_item: None,
     }
 }
 
@@ -250,9 +284,9 @@ async fn a_claim_holds_only_against_what_was_seen() {
     assert!(!store.table.begin_closing(&second.session_id).await.unwrap());
 
     let close = async |session: &Session| {
-        store.table.close(session, &record(session), at(100), LaneToAgent::Busy).await.unwrap()
+        store.table.close(session, record(session), None, LaneToAgent::Busy).await.unwrap()
     };
-    assert_eq!(close(&stored).await, Closing::Done);
+    assert!(matches!(close(&stored).await, Closing::Done(_)));
     assert_eq!(close(&stored).await, Closing::WasOver, "it has left its record already");
     assert_eq!(store.table.records_of_day(stored.started_at, at(99)).await.unwrap().records, [record(&stored)]);
     assert!(store.table.find_by_conversation(&conversation, at(99)).await.unwrap().is_some());
@@ -524,8 +558,8 @@ async fn a_pointer_and_where_it_is_taken_to_lead_are_read_in_one_call() {
     let (pointer, around) = store.table.find_by_chat_and_look(&chat, wanted).await.unwrap();
     assert_eq!((pointer.unwrap().thread_id, around.session.is_some()), (thread.thread_id, true));
     let ended = Session { conversation_id: Some(conversation.clone()), ..session.clone() };
-    let closed = store.table.close(&ended, &record(&ended), at(100), LaneToAgent::Busy).await.unwrap();
-    assert_eq!(closed, Closing::Done);
+    let closed = store.table.close(&ended, record(&ended), None, LaneToAgent::Busy).await.unwrap();
+    assert!(matches!(closed, Closing::Done(_)));
     assert_eq!(by_conversation(99).await.0, Some(session.session_id.clone()));
     assert_eq!(by_conversation(100).await.0, None, "it should have been deleted by then");
 }
@@ -689,7 +723,7 @@ async fn an_update_of_what_is_gone_makes_nothing() {
     assert!(!table.open_thread(&gone, &thread, &pointer).await.unwrap());
     assert!(!table.activate(&gone, &ConversationId::from("conv"), at(1), at(2), None).await.unwrap());
     for lane in [LaneToAgent::Ours, LaneToAgent::Idle, LaneToAgent::Busy] {
-        assert_eq!(table.close(&gone, &record(&gone), at(100), lane).await.unwrap(), Closing::WasOver);
+        assert_eq!(table.close(&gone, record(&gone), None, lane).await.unwrap(), Closing::WasOver);
     }
     table.keep(&gone, at(1), at(100)).await.unwrap();
     table.expire_lane(id, LANE, at(100)).await.unwrap();
@@ -762,13 +796,13 @@ async fn a_session_is_closed_over_an_idle_lane_or_knowing_that_it_is_not() {
     let session = session("s", "ann");
     let (id, ours) = (&session.session_id, lease("a", 10));
     store.table.claim_start(&session, None, None).await.unwrap();
-    let close = async |lane| store.table.close(&session, &record(&session), at(100), lane).await.unwrap();
+    let close = async |lane| store.table.close(&session, record(&session), None, lane).await.unwrap();
     let found = store.table.occupancy(id, LANE).await.unwrap();
     store.accept(id, "message:1", 1, &ours).await;
     assert_eq!(close(LaneToAgent::Idle).await, Closing::LaneBusy);
     assert_eq!(store.table.session(id).await.unwrap().unwrap().state, State::Starting, "nothing was written");
     let contents = store.contents(id).await;
-    assert_eq!(close(LaneToAgent::Busy).await, Closing::Done);
+    assert!(matches!(close(LaneToAgent::Busy).await, Closing::Done(_)));
     // Its holder has read the session before, and looks again before anything else is sent.
     let item = contents.waiting.first().unwrap();
     assert_eq!(store.complete(id, item, &ours, (contents.arrivals, true)).await, Completed::SomethingArrived);
@@ -777,8 +811,8 @@ async fn a_session_is_closed_over_an_idle_lane_or_knowing_that_it_is_not() {
     let other = self::session("s2", "bob");
     store.table.claim_start(&other, None, None).await.unwrap();
     assert_eq!(found, Occupancy::Idle { arrivals: 0 });
-    let closed = store.table.close(&other, &record(&other), at(100), LaneToAgent::Idle).await.unwrap();
-    assert_eq!(closed, Closing::Done);
+    let closed = store.table.close(&other, record(&other), None, LaneToAgent::Idle).await.unwrap();
+    assert!(matches!(closed, Closing::Done(_)));
     let text = "message:1".to_owned();
     let accepted = store.table.accept(&arrival(&other.session_id, "message:1", &text, 1), &ours, found).await.unwrap();
     assert_eq!(accepted, Accepted::WithLease, "it looks at the session before it delivers");

@@ -4,8 +4,9 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use shared::telemetry;
-use tracing::Subscriber;
+use tracing::{Dispatch, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Lines of a log; copies share them.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +17,16 @@ impl Log {
     pub fn subscriber(&self, wanted: &str) -> impl Subscriber + Send + Sync + use<> {
         let log = self.clone();
         telemetry::subscriber(EnvFilter::new(wanted), move || log.clone())
+    }
+
+    /// Takes down what this thread logs until the answer is dropped.
+    ///
+    /// A place in the source that another thread logs from first would count as of no interest while there is one subscriber alone, so
+    /// there are two.
+    #[must_use]
+    pub fn listen(&self, wanted: &str) -> impl Sized + use<> {
+        let second = Dispatch::new(Self::default().subscriber(wanted));
+        (self.subscriber(wanted).set_default(), second)
     }
 
     /// Everything so far.

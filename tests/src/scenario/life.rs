@@ -185,7 +185,7 @@ impl Life {
         }
         let doubts: Vec<_> = doubts(&self.world).chain(self.kills.iter().copied()).collect();
         let (wrong, excused) = self.model.rest(&self.unreadable(), &doubts);
-        wrong.into_iter().chain(self.left_over()).next().map_or(Ok(excused), Err)
+        wrong.into_iter().chain(self.left_over()).chain(self.unrecorded()).next().map_or(Ok(excused), Err)
     }
 
     /// When LiveChat did not let a thread be read.
@@ -201,6 +201,16 @@ impl Life {
         let too_many = if parked.len() > self.may_be_parked { parked } else { Vec::new() };
         let left = self.world.items("waiting").into_iter().chain(too_many).next()?;
         Some(format!("{} of {} is left", crate::text(&left, "sk"), crate::text(&left, "pk")))
+    }
+
+    /// A session that is over without the record that it should have left, or a record of one that is not.
+    fn unrecorded(&self) -> Option<String> {
+        let ids = |items: Vec<Value>| items.iter().map(|item| crate::text(item, "session_id").to_owned()).collect();
+        let mut sessions = self.world.items("session");
+        sessions.retain(|session| crate::text(session, "session_state") == "closed");
+        let (over, recorded): (BTreeSet<String>, BTreeSet<String>) = (ids(sessions), ids(self.world.items("record")));
+        let wrong = over.symmetric_difference(&recorded).next()?;
+        Some(format!("session {wrong} is over or has a record, and not both"))
     }
 
     /// Whether the session that an item belongs to has ended.
