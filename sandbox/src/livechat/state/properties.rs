@@ -174,7 +174,9 @@ impl State {
         step.note("properties_deleted", payload.clone());
         self.announce(step, chat_id, target.actions().1, None, payload);
         match names.iter().any(|(namespace, names)| namespace == "rating" && names.iter().any(|name| name == "score")) {
-            true => self.add_system_message(step, chat_id, "rating.chat_rating_canceled", "Customer canceled the rating"),
+            true => {
+                self.add_system_message(step, chat_id, "rating.chat_rating_canceled", "Customer canceled the rating")
+            }
             false => Ok(()),
         }
     }
