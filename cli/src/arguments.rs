@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::deploy::TAG;
+
 /// Connects a livechat-hitl stack to LiveChat and Botpress, and shows, explains and repairs what it does.
 #[derive(Debug, Parser)]
 #[command(name = "hitl", version = shared::VERSION.as_str(), after_long_help = AFTER_HELP)]
@@ -42,7 +44,7 @@ Exit status:
 const WHERE: &str = "Where it points";
 
 /// Which stack.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = WHERE)]
 pub(crate) struct TargetArguments {
     /// A CloudFormation stack, whose outputs and parameters the AWS CLI is asked for [variable: HITL_STACK].
@@ -99,6 +101,14 @@ pub(crate) enum Command {
     ///
     /// Exit status 0 means that the stack is up and the doctor has found nothing, 1 that something failed or is left to do.
     Deploy(DeployOptions),
+
+    /// Work on many stacks: those with the tag that `hitl deploy` gives them, or those of a file.
+    ///
+    /// Prints a table of the tenants with what is wrong first. What fails at one stack is a row of the table and the exit status; the
+    /// others go on. The file of --tenants is JSON: {"tenants":[{"stack":"acme","region":"eu-west-1","parameters":{"LiveChatClientId":"…"},
+    /// "answers":{"LIVECHAT_AGENT_TOKEN":"…"}}]}. `answers` are the variables in which a single stack's command would look for a credential; a
+    /// file that has any must be readable by its owner alone.
+    Fleet(FleetOptions),
 
     /// Connect the stack to a vendor: check everything, store the credentials, set the vendor up.
     Connect {
@@ -271,6 +281,111 @@ pub(crate) struct Sure {
     pub yes: bool,
 }
 
+/// Which stacks, and what to do with them.
+#[derive(Args, Debug)]
+pub(crate) struct FleetOptions {
+    /// Find stacks by the key of a tag.
+    #[arg(long, default_value = TAG.0, value_name = "KEY", conflicts_with = "tenants")]
+    pub tag: String,
+
+    /// Where to look for them; may be given several times [default: as the AWS CLI finds it].
+    #[arg(long = "region", value_name = "REGION", conflicts_with = "tenants")]
+    pub regions: Vec<String>,
+
+    /// Take the stacks of this file instead, with their parameters and answers.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub tenants: Option<PathBuf>,
+
+    /// Only this stack; may be given several times.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub only: Vec<String>,
+
+    /// How many stacks are worked on at once.
+    #[arg(long, global = true, default_value_t = 8, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub at_once: u8,
+
+    #[command(subcommand)]
+    pub what: FleetCommand,
+}
+
+/// What to do with each stack.
+#[derive(Debug, Subcommand)]
+pub(crate) enum FleetCommand {
+    /// Run all checks of `hitl doctor`.
+    Doctor,
+
+    /// Bring all stacks to a release: its packages go up once for each region, and each stack gets a change set of its own.
+    ///
+    /// A share of the stacks comes first, and its alarms are watched before the others follow. An update that fails, or an alarm that
+    /// goes off, ends the upgrade: stacks that were not begun stay as they are. Run it again to go on; what is at the release
+    /// already is skipped. A stack that has one of the alarms of its own rollback on is left out.
+    Upgrade(UpgradeOptions),
+
+    /// Replace a credential of each stack, as `hitl rotate` does.
+    ///
+    /// Those that Botpress has a part in need its personal access token and workspace among the answers of --tenants.
+    Rotate {
+        /// Which.
+        what: What,
+
+        /// Cut the present one off at once, because it has leaked: see `hitl rotate --help`.
+        #[arg(long)]
+        now: bool,
+    },
+
+    /// Print what each stack has cost, and all together.
+    Cost(CostOptions),
+
+    /// Print how sessions went at each stack.
+    Stats {
+        /// How many days back, today (UTC) included.
+        #[arg(long, default_value_t = 7, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=366))]
+        days: u32,
+    },
+
+    /// Connect tenants from the file of --tenants, which has their answers; a stack that is not there is created with --from.
+    ///
+    /// Connects LiveChat, Botpress if there is a BOTPRESS_PERSONAL_ACCESS_TOKEN, and Botcopy if there is a BOTCOPY_API_KEY, and runs the
+    /// checks of `hitl doctor`. Safe to repeat.
+    Connect(FleetConnectOptions),
+}
+
+/// How an upgrade goes through the fleet.
+#[derive(Args, Debug)]
+pub(crate) struct UpgradeOptions {
+    /// The release: the folder into which livechat-hitl-VERSION-PROCESSOR.zip was unpacked.
+    #[arg(long, value_name = "FOLDER")]
+    pub from: PathBuf,
+
+    /// The bucket that the packages go to, in the stacks' region [default: livechat-hitl-ACCOUNT-REGION].
+    #[arg(long, value_name = "NAME")]
+    pub bucket: Option<String>,
+
+    /// The share of the stacks that comes first, in percent; at least one.
+    #[arg(long, default_value_t = 10, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub canary: u8,
+
+    /// For how many minutes their alarms are watched before the others follow.
+    #[arg(long, default_value_t = 10, value_name = "MINUTES", value_parser = clap::value_parser!(u16).range(0..=1440))]
+    pub watch: u16,
+
+    /// Print what would change at each stack. The packages are put into the bucket; nothing else is.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What new tenants are made from.
+#[derive(Args, Debug)]
+pub(crate) struct FleetConnectOptions {
+    /// The release that stacks are created from, or brought to.
+    #[arg(long, value_name = "FOLDER")]
+    pub from: Option<PathBuf>,
+
+    /// The bucket that the packages go to, in the stacks' region [default: livechat-hitl-ACCOUNT-REGION].
+    #[arg(long, value_name = "NAME")]
+    pub bucket: Option<String>,
+}
+
 /// What a stack is made from.
 #[derive(Args, Debug)]
 pub(crate) struct DeployOptions {
@@ -403,7 +518,7 @@ pub(crate) enum Connect {
 }
 
 /// What is known of the bot beside its keys.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub(crate) struct BotcopyOptions {
     /// The bot's id, from its page in the portal: the API key is tried for it, now and by the doctor [variable: BOTCOPY_BOT_ID].
     #[arg(long, value_name = "ID")]
@@ -434,12 +549,21 @@ pub(crate) struct BotpressOptions {
     pub handle: Option<String>,
 
     /// The integration's name after the handle.
-    #[arg(long, default_value = "livechat-hitl", value_name = "NAME")]
+    #[arg(long, default_value = INTEGRATION, value_name = "NAME")]
     pub name: String,
 
     /// Only ask Botpress whether it would take the definition; nothing is changed, here or there.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// What the integration is called after the workspace's handle, unless the operator names it otherwise.
+const INTEGRATION: &str = "livechat-hitl";
+
+impl Default for BotpressOptions {
+    fn default() -> Self {
+        Self { workspace: None, handle: None, name: INTEGRATION.to_owned(), dry_run: false }
+    }
 }
 
 /// Where a rehearsal is played.

@@ -5,11 +5,13 @@
 
 mod app;
 mod arguments;
+mod aws;
 mod bill;
 mod connect;
 mod cost;
 mod deploy;
 mod doctor;
+mod fleet;
 mod manual;
 mod operate;
 mod output;
@@ -28,6 +30,8 @@ use clap::error::ErrorKind;
 use shared::clock::{Clock, Timestamp};
 use shared::redacted::Redacted;
 
+pub use crate::aws::{Aws, Cli};
+
 use crate::arguments::{Arguments, Command, Connect};
 use crate::output::{Answer, Exit, Failure};
 
@@ -45,6 +49,8 @@ pub struct Io<'a> {
     pub environment: &'a (dyn Fn(&str) -> Option<String> + Sync),
     /// The time.
     pub clock: Clock,
+    /// How AWS is reached.
+    pub aws: Aws,
     /// Ends when the person at the terminal wants the command to.
     pub interrupt: Pin<&'a mut (dyn Future<Output = ()> + Send)>,
 }
@@ -153,6 +159,7 @@ fn explain_usage(error: &clap::Error, json: bool, io: &mut Io<'_>) -> u8 {
 async fn perform(arguments: Arguments, io: &mut Io<'_>) -> Result<Answer, Failure> {
     match &arguments.command {
         Command::Deploy(options) => return Box::pin(deploy::run(&arguments.target, options, io)).await,
+        Command::Fleet(options) => return Box::pin(fleet::run(&arguments.target, options, io)).await,
         Command::Completions { shell } => return Ok(manual::completions(*shell)),
         Command::Man => return manual::pages(),
         Command::Estimate(options) => return cost::estimate(options),
@@ -180,7 +187,7 @@ async fn perform(arguments: Arguments, io: &mut Io<'_>) -> Result<Answer, Failur
         Command::Watch => watch::run(&target, json, io).await,
         Command::Rotate { what, now } => rotate::run(&target, what, now, io).await,
         // Those that need no stack that is there.
-        Command::Deploy(_) | Command::Completions { .. } | Command::Estimate(_) | Command::Man => {
+        Command::Deploy(_) | Command::Fleet(_) | Command::Completions { .. } | Command::Estimate(_) | Command::Man => {
             Err(Failure::stopped("this was done before"))
         }
     }

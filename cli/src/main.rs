@@ -4,7 +4,7 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 use std::pin::pin;
 use std::process::ExitCode;
 
-use cli::{Echo, Io};
+use cli::{Aws, Echo, Io};
 use shared::clock::Clock;
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,6 +18,7 @@ async fn main() -> ExitCode {
         colour: io::stdout().is_terminal() && wants_colour(&environment),
         environment: &environment,
         clock: Clock::system(),
+        aws: Aws::installed(),
         interrupt: pin!(interrupt()),
     };
     ExitCode::from(cli::run(std::env::args_os(), &mut io).await)

@@ -64,7 +64,7 @@ impl Failure {
 /// The text with the lines of findings and skipped checks in colour.
 pub(crate) fn coloured(text: &str) -> String {
     let line = |line: &str| match line.split_whitespace().next() {
-        Some(FINDING) => format!("\x1b[31m{line}\x1b[0m"),
+        Some(FINDING | FAILED) => format!("\x1b[31m{line}\x1b[0m"),
         Some(SKIPPED) => format!("\x1b[33m{line}\x1b[0m"),
         _ => line.to_owned(),
     };
@@ -156,6 +156,9 @@ impl From<handoff::Error> for Failure {
 
 /// How a report begins the line of a check that is not in order.
 pub(crate) const FINDING: &str = "FINDING";
+
+/// How the table of a fleet begins the row of a stack at which the work could not be done.
+pub(crate) const FAILED: &str = "FAILED";
 
 /// The same for one that was not made.
 pub(crate) const SKIPPED: &str = "skipped";

@@ -21,6 +21,7 @@ use shared::{aws, botpress, livechat};
 
 use crate::Io;
 use crate::arguments::TargetArguments;
+use crate::aws::Aws;
 use crate::output::{Failure, causes};
 
 /// LiveChat itself gives up after this.
@@ -64,8 +65,8 @@ pub(crate) struct Target {
     secrets_manager: SecretsManager,
     pub http: Http,
     pub clock: Clock,
-    /// Whether the AWS CLI was asked about the stack, so that it can be asked about more.
-    pub knows_aws_cli: bool,
+    /// The stack's account and region, where the AWS CLI knows the stack.
+    pub aws: Option<Aws>,
 }
 
 /// Everything that is looked up in the environment.
@@ -115,7 +116,7 @@ impl Target {
         let http = Http::new(VENDOR_TIMEOUT).map_err(|error| Failure::stopped(causes(&error)))?;
         let stack = stack_name(arguments, io);
         let described = match (&stack, &arguments.stack_file) {
-            (Some(stack), _) => Some(ask_aws_cli(stack, io)?),
+            (Some(stack), _) => Some(ask_aws_cli(stack, io).await?),
             (None, Some(file)) => Some(read(file)?),
             (None, None) => None,
         };
@@ -129,18 +130,38 @@ impl Target {
         {
             named.extend(value.iter().map(|value| (variable.to_owned(), value.clone())));
         }
-        let is_sandbox = arguments.sandbox.is_some();
+        let region = described.as_deref().and_then(region_of);
+        let aws = stack.map(|_| io.aws.in_region(region.as_deref()));
+        Self::reached(named, region, arguments.sandbox.is_some(), aws, io).await
+    }
+
+    /// The stack that the AWS CLI has described, or was described before: an answer of `describe-stacks` that lists it alone.
+    pub(crate) async fn of_stack(described: &str, io: &Io<'_>) -> Result<Self, Failure> {
+        let region = region_of(described);
+        let aws = Some(io.aws.in_region(region.as_deref()));
+        Self::reached(stack_environment(described)?, region, false, aws, io).await
+    }
+
+    async fn reached(
+        named: BTreeMap<String, String>,
+        region: Option<String>,
+        is_sandbox: bool,
+        aws: Option<Aws>,
+        io: &Io<'_>,
+    ) -> Result<Self, Failure> {
+        let http = Http::new(VENDOR_TIMEOUT).map_err(|error| Failure::stopped(causes(&error)))?;
         let found = VARIABLES.iter().filter_map(|name| Some(((*name).to_owned(), (io.environment)(name)?)));
         // A variable that is meant for production has no business in the sandbox.
         let inherited = if is_sandbox { BTreeMap::new() } else { found.collect() };
-        let (dynamodb, secrets_manager) = match is_sandbox {
-            true => {
-                let url = |name: &str| named.get(name).cloned().unwrap_or_default();
-                let urls = (url("AWS_ENDPOINT_URL_DYNAMODB"), url("AWS_ENDPOINT_URL_SECRETS_MANAGER"));
-                aws::stand_ins(&urls.0, &urls.1).map_err(|error| Failure::stopped(causes(&error)))?
-            }
-            false => {
-                let region = described.as_deref().and_then(region_of);
+        let url = |name: &str| named.get(name).cloned().unwrap_or_default();
+        let stand_ins = match is_sandbox {
+            true => Some((url("AWS_ENDPOINT_URL_DYNAMODB"), url("AWS_ENDPOINT_URL_SECRETS_MANAGER"))),
+            false => io.aws.stand_ins.clone(),
+        };
+        let (dynamodb, secrets_manager) = match stand_ins {
+            Some((dynamodb_url, secrets_manager_url)) => aws::stand_ins(&dynamodb_url, &secrets_manager_url)
+                .map_err(|error| Failure::stopped(causes(&error)))?,
+            None => {
                 let aws = aws::load(region).await.map_err(|error| Failure::stopped(causes(&error)))?;
                 // Without a table there is more missing than the region, and the functions' own words say what.
                 if aws.region().is_none() && (named.contains_key("TABLE_NAME") || inherited.contains_key("TABLE_NAME"))
@@ -150,8 +171,7 @@ impl Target {
                 (DynamoDb::new(&aws), SecretsManager::new(&aws))
             }
         };
-        let (clock, knows_aws_cli) = (io.clock.clone(), stack.is_some());
-        Ok(Self { named, inherited, dynamodb, secrets_manager, http, clock, knows_aws_cli })
+        Ok(Self { named, inherited, dynamodb, secrets_manager, http, clock: io.clock.clone(), aws })
     }
 
     /// A setting; an empty one counts as absent.
@@ -246,7 +266,7 @@ pub(crate) fn stack_name(arguments: &TargetArguments, io: &Io<'_>) -> Option<Str
 }
 
 /// The region that a described stack is in, by its ARN.
-fn region_of(described: &str) -> Option<String> {
+pub(crate) fn region_of(described: &str) -> Option<String> {
     let described: Value = serde_json::from_str(described).ok()?;
     let arn = described.pointer("/Stacks/0/StackId")?.as_str()?;
     arn.split(':').nth(3).filter(|region| !region.is_empty()).map(str::to_owned)
@@ -275,25 +295,14 @@ async fn sandbox_environment(sandbox: &str, http: &Http) -> Result<BTreeMap<Stri
     })
 }
 
-fn ask_aws_cli(stack: &str, io: &mut Io<'_>) -> Result<String, Failure> {
+async fn ask_aws_cli(stack: &str, io: &mut Io<'_>) -> Result<String, Failure> {
     io.say(&format!("asking the AWS CLI about the stack {stack}"));
-    let command = ["cloudformation", "describe-stacks", "--output", "json", "--stack-name", stack];
-    aws_cli(&command).map_err(|said| {
+    io.aws.ask(&["cloudformation", "describe-stacks", "--stack-name", stack]).await.map_err(|said| {
         Failure::stopped(format!(
             "the AWS CLI does not know the stack {stack}: {said}. Without it name the parts: --table, --secret, --url and the \
              LIVECHAT_* variables."
         ))
     })
-}
-
-/// What the AWS CLI answers, or what it says instead.
-pub(crate) fn aws_cli(command: &[&str]) -> Result<String, String> {
-    let output = std::process::Command::new("aws").args(command).output();
-    let output = output.map_err(|error| format!("the AWS CLI cannot be started ({error})"))?;
-    match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-    }
 }
 
 fn read(file: &Path) -> Result<String, Failure> {

@@ -1,5 +1,6 @@
 //! The whole stack on one machine: simulated vendors, an embedded table, and both functions behind a gateway.
 
+pub mod account;
 pub mod botcopy;
 pub mod botpress;
 pub mod cause;

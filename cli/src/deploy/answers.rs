@@ -25,10 +25,14 @@ const TEXTS: [&str; 10] = [
     "Wording",
 ];
 
+/// The tag by which `hitl fleet` finds a stack. Its value never changes: CloudFormation hands a stack's tags on to each resource.
+pub(crate) const TAG: (&str, &str) = ("livechat-hitl", "tenant");
+
 /// A stack that is there.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Existing {
+pub(crate) struct Existing {
     pub parameters: BTreeMap<String, String>,
+    pub tags: BTreeMap<String, String>,
     /// CloudFormation's `StackStatus`.
     pub status: String,
 }
@@ -37,9 +41,22 @@ impl Existing {
     pub(crate) fn read(described: &str) -> Self {
         let described: Value = serde_json::from_str(described).unwrap_or_default();
         let stack = described.pointer("/Stacks/0").cloned().unwrap_or_default();
-        let parameters = list(&stack, "Parameters")
-            .filter_map(|one| Some((text(one, "ParameterKey")?, text(one, "ParameterValue")?)));
-        Self { parameters: parameters.collect(), status: text(&stack, "StackStatus").unwrap_or_default() }
+        let pairs = |name: &str, key: &str, value: &str| {
+            list(&stack, name).filter_map(|one| Some((text(one, key)?, text(one, value)?))).collect()
+        };
+        Self {
+            parameters: pairs("Parameters", "ParameterKey", "ParameterValue"),
+            tags: pairs("Tags", "Key", "Value"),
+            status: text(&stack, "StackStatus").unwrap_or_default(),
+        }
+    }
+
+    /// The tags to give to a change set, which has to name those of the operator as well: it replaces all but AWS's own.
+    pub(crate) fn tags(&self) -> Value {
+        let mut tags = self.tags.clone();
+        tags.retain(|key, _| !key.starts_with("aws:"));
+        tags.insert(TAG.0.to_owned(), TAG.1.to_owned());
+        tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect()
     }
 
     /// Whether the stack is only the place of a change set that has never been executed.
@@ -68,13 +85,13 @@ impl Existing {
 
 /// How far a stack is with what was asked of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(crate) enum Progress {
     Going,
     Done,
     Failed,
 }
 
-pub(super) fn progress(status: &str) -> Progress {
+pub(crate) fn progress(status: &str) -> Progress {
     match status {
         "CREATE_COMPLETE" | "UPDATE_COMPLETE" | "IMPORT_COMPLETE" => Progress::Done,
         _ if status.ends_with("_IN_PROGRESS") => Progress::Going,
@@ -83,7 +100,7 @@ pub(super) fn progress(status: &str) -> Progress {
 }
 
 /// What `create-change-set` takes: values that are given, and the stack's own for all others that the template still has.
-pub(super) fn parameters(
+pub(crate) fn parameters(
     template: &BTreeSet<String>,
     given: &BTreeMap<String, String>,
     existing: &BTreeMap<String, String>,
@@ -102,7 +119,7 @@ pub(super) fn parameters(
 }
 
 /// The given values, and a revision that is another one where a text is: only then do the functions get the new text.
-pub(super) fn revised(
+pub(crate) fn revised(
     mut given: BTreeMap<String, String>,
     existing: &BTreeMap<String, String>,
     template: &BTreeSet<String>,
@@ -121,7 +138,7 @@ pub(super) fn revised(
 
 /// A change that CloudFormation would make.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Change {
+pub(crate) struct Change {
     pub action: String,
     pub resource: String,
     #[serde(rename = "type")]
@@ -214,6 +231,14 @@ impl Event {
     }
 }
 
+/// The physical names of a stack's alarms, by their names in the template, as `list-stack-resources` answers.
+pub(crate) fn alarms(listed: &str) -> BTreeMap<String, String> {
+    let listed: Value = serde_json::from_str(listed).unwrap_or_default();
+    let alarms = list(&listed, "StackResourceSummaries")
+        .filter(|one| text(one, "ResourceType").as_deref() == Some("AWS::CloudWatch::Alarm"));
+    alarms.filter_map(|one| Some((text(one, "PhysicalResourceId")?, text(one, "LogicalResourceId")?))).collect()
+}
+
 fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
     value.get(name).and_then(Value::as_array).into_iter().flatten()
 }
@@ -282,6 +307,14 @@ mod tests {
             let missing: Vec<_> = read.iter().filter(|name| !covered.contains(name.as_str())).collect();
             assert!(missing.is_empty(), "{missing:?}");
         }
+    }
+
+    #[test]
+    fn a_stack_keeps_the_tags_of_its_operator_and_gets_the_one_by_which_it_is_found() {
+        let tags = json!([{ "Key": "CostCenter", "Value": "7" }, { "Key": "aws:cloudformation:stack-name", "Value": "acme" }]);
+        let described = json!({ "Stacks": [{ "StackStatus": "CREATE_COMPLETE", "Tags": tags }] });
+        let expected = json!([{ "Key": "CostCenter", "Value": "7" }, { "Key": TAG.0, "Value": TAG.1 }]);
+        assert_eq!(Existing::read(&described.to_string()).tags(), expected);
     }
 
     #[test]

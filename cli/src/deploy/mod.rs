@@ -1,10 +1,10 @@
 //! `hitl deploy`: from the files of a release to a stack that agents answer on. All that it does at AWS goes through the AWS CLI, with
 //! which the same can be done by hand (docs/deploy.md).
 
-mod answers;
-mod release;
+pub(crate) mod answers;
+pub(crate) mod release;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,11 +14,13 @@ use shared::http::Http;
 use shared::livechat;
 use uuid::Uuid;
 
-use self::answers::{Change, ChangeSet, Event, Existing, Progress, parameters, progress, revised};
+pub(crate) use self::answers::TAG;
+use self::answers::{Change, ChangeSet, Event, Existing, Progress, alarms, parameters, progress, revised};
 use self::release::Release;
 use crate::arguments::{DeployOptions, TargetArguments};
 use crate::output::{Answer, Exit, Failure, causes};
-use crate::target::{NO_REGION, Target, VENDOR_TIMEOUT, aws_cli, stack_name};
+use crate::aws::Aws;
+use crate::target::{NO_REGION, Target, VENDOR_TIMEOUT, stack_name};
 use crate::{Echo, Io, app, connect, doctor};
 
 /// What a tenant has to know: the parameter, the variable that names it as well, and what it is called.
@@ -57,8 +59,8 @@ pub(crate) async fn run(
         .ok_or_else(|| Failure::stopped("name the stack with --stack; it is created if it is not there."))?;
     let release = Release::open(&options.from)?;
     step(io, 1, &format!("asking AWS about the stack {name}"));
-    let cloud = Cloud::find(name, options.bucket.as_deref(), io)?;
-    let existing = cloud.existing()?;
+    let cloud = Cloud::find(name, options.bucket.as_deref(), io).await?;
+    let existing = cloud.existing().await?;
     if let Some(obstacle) = existing.as_ref().and_then(|stack| stack.obstacle(&cloud.stack)) {
         return Err(obstacle);
     }
@@ -71,13 +73,15 @@ pub(crate) async fn run(
 
     step(io, 3, &format!("putting the packages into the bucket {}", cloud.bucket));
     let folder = Scratch::new()?;
-    cloud.package(&release, &folder)?;
+    let template = folder.file("packaged.yaml");
+    cloud.package(&release, &template).await?;
 
     step(io, 4, "comparing with what is there");
     let is_new = existing.as_ref().is_none_or(Existing::is_empty);
-    let changes = cloud.change_set(is_new, &entries, &folder, io).await?;
+    let wanted = Wanted { is_new, parameters: entries, tags: existing.clone().unwrap_or_default().tags(), template };
+    let changes = cloud.change_set(&wanted, io).await?;
     if options.dry_run {
-        cloud.forget(existing.is_none(), changes.is_some())?;
+        cloud.forget(existing.is_none(), changes.is_some()).await?;
         return Ok(dry_run(&cloud.stack, &changes.unwrap_or_default()));
     }
     match &changes {
@@ -194,17 +198,17 @@ async fn wait_for_sweep(target: &Target, io: &mut Io<'_>) -> Result<(), Failure>
 }
 
 /// A folder of this run, gone when it is over.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> Result<Self, Failure> {
+    pub(crate) fn new() -> Result<Self, Failure> {
         let folder = std::env::temp_dir().join(format!("hitl-{}", Uuid::new_v4().simple()));
         let made = std::fs::create_dir(&folder);
         made.map_err(|error| Failure::stopped(format!("{} cannot be made: {error}", folder.display())))?;
         Ok(Self(folder))
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
@@ -215,47 +219,67 @@ impl Drop for Scratch {
     }
 }
 
+/// The folder in the bucket. One for all stacks: a package's name there is the hash of its content.
+const PREFIX: &str = "livechat-hitl";
+
+/// What a stack is to be.
+pub(crate) struct Wanted {
+    pub is_new: bool,
+    /// What `create-change-set` takes as `--parameters` and `--tags`.
+    pub parameters: Value,
+    pub tags: Value,
+    /// The packaged template.
+    pub template: PathBuf,
+}
+
 /// The account, as the AWS CLI reaches it.
-struct Cloud {
-    stack: String,
-    region: String,
+#[derive(Clone)]
+pub(crate) struct Cloud {
+    pub stack: String,
+    aws: Aws,
     account: String,
-    bucket: String,
+    pub bucket: String,
     change_set: String,
 }
 
 impl Cloud {
     /// Finds region and account out.
-    fn find(stack: String, bucket: Option<&str>, io: &Io<'_>) -> Result<Self, Failure> {
+    pub(crate) async fn find(stack: String, bucket: Option<&str>, io: &Io<'_>) -> Result<Self, Failure> {
         let set = |variable: &str| (io.environment)(variable).filter(|value| !value.trim().is_empty());
-        let of_profile = || {
-            Some(aws_cli(&["configure", "get", "region"]).ok()?.trim().to_owned()).filter(|region| !region.is_empty())
+        let named = io.aws.region.clone().or_else(|| set("AWS_REGION")).or_else(|| set("AWS_DEFAULT_REGION"));
+        let region = match named {
+            Some(region) => region,
+            None => {
+                let of_profile = io.aws.ask(&["configure", "get", "region"]).await.unwrap_or_default();
+                let of_profile = Some(of_profile.trim().to_owned()).filter(|region| !region.is_empty());
+                of_profile.ok_or_else(|| Failure::stopped(NO_REGION))?
+            }
         };
-        let region = set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION")).or_else(of_profile);
-        let region = region.ok_or_else(|| Failure::stopped(NO_REGION))?;
-        let identity = aws_cli(&["sts", "get-caller-identity", "--region", &region, "--output", "json"]);
+        let aws = io.aws.in_region(Some(&region));
+        let identity = aws.ask(&["sts", "get-caller-identity"]).await;
         let identity =
             identity.map_err(|said| Failure::stopped(format!("AWS does not know your credentials: {said}")))?;
         let identity: Value = serde_json::from_str(&identity).unwrap_or_default();
         let account = identity.get("Account").and_then(Value::as_str).unwrap_or_default().to_owned();
         let bucket = bucket.map_or_else(|| format!("livechat-hitl-{account}-{region}"), str::to_owned);
-        Ok(Self { stack, region, account, bucket, change_set: format!("hitl-{}", Uuid::new_v4().simple()) })
+        Ok(Self { stack: String::new(), aws, account, bucket, change_set: String::new() }.of_stack(stack))
+    }
+
+    /// The same account and bucket for another stack, with a change set of its own.
+    pub(crate) fn of_stack(&self, stack: String) -> Self {
+        Self { stack, change_set: format!("hitl-{}", Uuid::new_v4().simple()), ..self.clone() }
     }
 
     /// What the AWS CLI answers to a command in the stack's region.
-    fn ask(&self, command: &[&str]) -> Result<String, Failure> {
-        self.try_ask(command).map_err(|said| {
+    async fn ask(&self, command: &[&str]) -> Result<String, Failure> {
+        self.aws.ask(command).await.map_err(|said| {
             let called: Vec<_> = command.iter().take(2).copied().collect();
             Failure::stopped(format!("aws {} failed: {said}", called.join(" ")))
         })
     }
 
-    fn try_ask(&self, command: &[&str]) -> Result<String, String> {
-        aws_cli(&[command, &["--region", &self.region, "--output", "json"]].concat())
-    }
-
-    fn existing(&self) -> Result<Option<Existing>, Failure> {
-        match self.try_ask(&["cloudformation", "describe-stacks", "--stack-name", &self.stack]) {
+    pub(crate) async fn existing(&self) -> Result<Option<Existing>, Failure> {
+        match self.aws.ask(&["cloudformation", "describe-stacks", "--stack-name", &self.stack]).await {
             Ok(described) => Ok(Some(Existing::read(&described))),
             Err(said) if said.contains("does not exist") => Ok(None),
             Err(said) => Err(Failure::stopped(format!("aws cloudformation describe-stacks failed: {said}"))),
@@ -263,12 +287,12 @@ impl Cloud {
     }
 
     /// Puts both packages into the bucket, and leaves a template that refers to them there.
-    fn package(&self, release: &Release, folder: &Scratch) -> Result<(), Failure> {
+    pub(crate) async fn package(&self, release: &Release, packaged: &Path) -> Result<(), Failure> {
         let head = ["s3api", "head-bucket", "--bucket", &self.bucket, "--expected-bucket-owner", &self.account];
-        match self.try_ask(&head) {
+        match self.aws.ask(&head).await {
             Ok(_) => {}
             Err(said) if said.contains("404") || said.contains("Not Found") => {
-                self.ask(&["s3", "mb", &format!("s3://{}", self.bucket)])?;
+                self.ask(&["s3", "mb", &format!("s3://{}", self.bucket)]).await?;
             }
             Err(said) => {
                 return Err(Failure::stopped(format!(
@@ -278,37 +302,32 @@ impl Cloud {
                 )));
             }
         }
-        let (template, packaged) = (release.template(), folder.file("packaged.yaml"));
-        let (template, packaged) = (path(&template)?, path(&packaged)?);
+        let template = release.template();
+        let (template, packaged) = (path(&template)?, path(packaged)?);
         let command = ["cloudformation", "package", "--template-file", template, "--output-template-file", packaged];
-        self.ask(&[&command, ["--s3-bucket", &self.bucket, "--s3-prefix", &self.stack].as_slice()].concat()).map(drop)
+        let bucket = ["--s3-bucket", &self.bucket, "--s3-prefix", PREFIX];
+        self.ask(&[&command, bucket.as_slice()].concat()).await.map(drop)
     }
 
     /// What would change; nothing is none.
-    async fn change_set(
-        &self,
-        is_new: bool,
-        parameters: &Value,
-        folder: &Scratch,
-        io: &Io<'_>,
-    ) -> Result<Option<Vec<Change>>, Failure> {
+    pub(crate) async fn change_set(&self, wanted: &Wanted, io: &Io<'_>) -> Result<Option<Vec<Change>>, Failure> {
+        let folder = Scratch::new()?;
         let file = folder.file("parameters.json");
-        let written = std::fs::write(&file, parameters.to_string());
+        let written = std::fs::write(&file, wanted.parameters.to_string());
         written.map_err(|error| Failure::stopped(format!("{} cannot be written: {error}", file.display())))?;
-        let template = format!("file://{}", path(&folder.file("packaged.yaml"))?);
-        let parameters = format!("file://{}", path(&file)?);
-        let kind = if is_new { "CREATE" } else { "UPDATE" };
+        let template = format!("file://{}", path(&wanted.template)?);
+        let (parameters, tags) = (format!("file://{}", path(&file)?), wanted.tags.to_string());
+        let kind = if wanted.is_new { "CREATE" } else { "UPDATE" };
         let options = ["--change-set-type", kind, "--capabilities", "CAPABILITY_IAM", "--template-body", &template];
-        self.ask(
-            &[&self.of_change_set("create-change-set"), &options, ["--parameters", &parameters].as_slice()].concat(),
-        )?;
+        let values = ["--parameters", &parameters, "--tags", &tags];
+        self.ask(&[&self.of_change_set("create-change-set"), options.as_slice(), &values].concat()).await?;
         let end = io.clock.now() + PATIENCE;
         while io.clock.now() < end {
-            match ChangeSet::read(&self.ask(&self.of_change_set("describe-change-set"))?) {
+            match ChangeSet::read(&self.ask(&self.of_change_set("describe-change-set")).await?) {
                 ChangeSet::Pending => io.clock.sleep_until(io.clock.now() + POLL).await,
                 ChangeSet::Ready(changes) => return Ok(Some(changes)),
                 ChangeSet::Empty => {
-                    self.ask(&self.of_change_set("delete-change-set"))?;
+                    self.ask(&self.of_change_set("delete-change-set")).await?;
                     return Ok(None);
                 }
                 ChangeSet::Failed(why) => {
@@ -324,26 +343,26 @@ impl Cloud {
     }
 
     /// Leaves no trace of a change set that is not wanted; with it goes the empty stack that was made for it.
-    fn forget(&self, stack_is_ours: bool, is_there: bool) -> Result<(), Failure> {
+    pub(crate) async fn forget(&self, stack_is_ours: bool, is_there: bool) -> Result<(), Failure> {
         if is_there {
-            self.ask(&self.of_change_set("delete-change-set"))?;
+            self.ask(&self.of_change_set("delete-change-set")).await?;
         }
         if stack_is_ours {
-            self.ask(&["cloudformation", "delete-stack", "--stack-name", &self.stack])?;
+            self.ask(&["cloudformation", "delete-stack", "--stack-name", &self.stack]).await?;
         }
         Ok(())
     }
 
     /// Makes the changes, and tells of each resource.
-    async fn execute(&self, changes: &[Change], io: &mut Io<'_>) -> Result<(), Failure> {
-        let mut last = self.events(None)?.last().map(|event| event.id.clone());
-        self.ask(&self.of_change_set("execute-change-set"))?;
+    pub(crate) async fn execute(&self, changes: &[Change], io: &mut Io<'_>) -> Result<(), Failure> {
+        let mut last = self.events(None).await?.last().map(|event| event.id.clone());
+        self.ask(&self.of_change_set("execute-change-set")).await?;
         let (mut finished, mut failures) = (0, Vec::new());
         let end = io.clock.now() + PATIENCE;
         while io.clock.now() < end {
             // The stack's own events, since for a moment its status is still that of the time before.
             let mut status = "CREATE_IN_PROGRESS".to_owned();
-            for event in self.events(last.as_deref())? {
+            for event in self.events(last.as_deref()).await? {
                 finished += usize::from(event.is_over() && !event.is_of_stack());
                 failures.extend(event.failure());
                 io.say(&format!(
@@ -373,9 +392,24 @@ impl Cloud {
         ))
     }
 
-    fn events(&self, last: Option<&str>) -> Result<Vec<Event>, Failure> {
+    async fn events(&self, last: Option<&str>) -> Result<Vec<Event>, Failure> {
         let command = ["cloudformation", "describe-stack-events", "--max-items", "200", "--stack-name", &self.stack];
-        Ok(Event::since(&self.ask(&command)?, last))
+        Ok(Event::since(&self.ask(&command).await?, last))
+    }
+
+    /// The stack's alarms that are on, by their names in the template.
+    pub(crate) async fn alarms(&self) -> Result<BTreeSet<String>, Failure> {
+        let listed = self.ask(&["cloudformation", "list-stack-resources", "--stack-name", &self.stack]).await?;
+        let names = alarms(&listed);
+        if names.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let mut command = vec!["cloudwatch", "describe-alarms", "--state-value", "ALARM", "--alarm-names"];
+        command.extend(names.keys().map(String::as_str));
+        let described: Value = serde_json::from_str(&self.ask(&command).await?).unwrap_or_default();
+        let on = described.get("MetricAlarms").and_then(Value::as_array).into_iter().flatten();
+        let on = on.filter_map(|alarm| names.get(alarm.get("AlarmName")?.as_str()?));
+        Ok(on.cloned().collect())
     }
 }
 

@@ -13,7 +13,7 @@ const NEEDED: [&str; 3] = ["template.yaml", "actions.zip", "webhooks.zip"];
 
 /// A folder whose files are what was released.
 #[derive(Debug)]
-pub(super) struct Release {
+pub(crate) struct Release {
     folder: PathBuf,
     /// The names of the template's parameters.
     pub parameters: BTreeSet<String>,

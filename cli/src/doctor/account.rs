@@ -11,12 +11,10 @@ const NAME: &str = "concurrency";
 const LEAST: u64 = 50;
 
 /// Asks the AWS CLI, where that has told of the stack as well; elsewhere there is nothing to say.
-pub(super) fn look_at_concurrency(patient: &Patient<'_>, report: &mut Report, io: &mut Io<'_>) {
-    if !patient.target.knows_aws_cli {
-        return;
-    }
+pub(super) async fn look_at_concurrency(patient: &Patient<'_>, report: &mut Report, io: &mut Io<'_>) {
+    let Some(aws) = &patient.target.aws else { return };
     io.say("asking the AWS CLI about the account");
-    match crate::target::aws_cli(&["lambda", "get-account-settings", "--output", "json"]) {
+    match aws.ask(&["lambda", "get-account-settings"]).await {
         Ok(settings) => read(&settings, report),
         Err(said) => report.skipped(NAME, format!("lambda:GetAccountSettings: {said}")),
     }

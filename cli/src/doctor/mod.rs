@@ -154,7 +154,7 @@ pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Fail
     if table_answers {
         callers::look_at_callers(&patient, &mut report).await;
     }
-    account::look_at_concurrency(&patient, &mut report, io);
+    account::look_at_concurrency(&patient, &mut report, io).await;
     if table_answers {
         io.say("looking for what was left undone");
         stack::look_at_backlog(&patient, &mut report, io).await;

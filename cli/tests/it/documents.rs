@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 
-use cli::Io;
+use cli::{Aws, Io};
 use shared::clock::Clock;
 
 const TEMPLATE: &str = include_str!("../../../template.yaml");
@@ -68,6 +68,7 @@ async fn help(arguments: &[&str]) -> Option<String> {
         colour: false,
         environment: &|_| None,
         clock: Clock::system(),
+        aws: Aws::installed(),
         interrupt: pin!(std::future::pending()),
     };
     let words = ["hitl"].iter().chain(arguments).chain(&["--help"]).map(Into::into);

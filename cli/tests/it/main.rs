@@ -12,6 +12,7 @@ mod costing;
 mod definition;
 mod doctor;
 mod documents;
+mod fleet;
 mod operating;
 mod operator;
 mod process;

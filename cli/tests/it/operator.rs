@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::pin::Pin;
 
-use cli::{Echo, Io};
+use cli::{Aws, Echo, Io};
 use serde_json::{Value, json};
 use tests::World;
 
@@ -100,6 +100,7 @@ impl<'a> Operator<'a> {
             colour: false,
             environment: &nothing,
             clock: self.world.clock(),
+            aws: Aws::installed(),
             interrupt: self.interrupt.as_mut(),
         };
         let status = cli::run(line, &mut io).await;

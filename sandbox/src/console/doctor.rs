@@ -32,6 +32,7 @@ async fn examine(address: &str) -> (u8, Value) {
         colour: false,
         environment: &|_| None,
         clock: Clock::system(),
+        aws: cli::Aws::installed(),
         interrupt: pin!(std::future::pending()),
     };
     let arguments = ["hitl", "--sandbox", address, "--json", "doctor"];

@@ -1,0 +1,134 @@
+//! Work on many stacks at once, with progress that names each.
+
+use std::cell::Cell;
+use std::io::{self, Write};
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+
+use super::rows::Row;
+use super::tenants::{Tenant, not_begun};
+use crate::Io;
+
+/// How many stacks are worked on at once, and how far the work is.
+pub(crate) struct Crew {
+    pub at_once: usize,
+    pub total: usize,
+    begun: Cell<usize>,
+    /// Whether what is done at each stack is said, line by line.
+    pub is_told: bool,
+    interrupted: Cell<bool>,
+}
+
+impl Crew {
+    pub(crate) fn new(at_once: u8, total: usize, is_told: bool) -> Self {
+        Self { at_once: at_once.into(), total, begun: Cell::new(0), is_told, interrupted: Cell::new(false) }
+    }
+
+    /// Whether the person at the terminal has ended the work.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted.get()
+    }
+
+    /// Lets time pass, unless the person at the terminal ends the work.
+    pub(crate) async fn pause(&self, duration: Duration, io: &mut Io<'_>) {
+        let clock = io.clock.clone();
+        tokio::select! {
+            () = clock.sleep(duration) => {}
+            () = io.interrupt.as_mut() => self.interrupted.set(true),
+        }
+    }
+
+    /// Does the work at each stack; each gets an `Io` of its own, with its own environment and region and nobody to ask. An interruption
+    /// leaves what is not done as it is.
+    pub(crate) async fn each<'t>(
+        &self,
+        tenants: &'t [Tenant],
+        io: &mut Io<'_>,
+        work: impl AsyncFn(&'t Tenant, &mut Io<'_>) -> Row,
+    ) -> Vec<Row> {
+        let (mut rows, mut waiting) = (Vec::new(), tenants.iter().enumerate());
+        let progress: Shared<'_> = Mutex::new(&mut *io.progress);
+        let (environment, clock, aws) = (io.environment, &io.clock, &io.aws);
+        let one = async |(number, tenant): (usize, &'t Tenant)| {
+            self.begin(tenant, &progress);
+            let mut lines = Lines { name: &tenant.name, begun: Vec::new(), to: &progress, is_told: self.is_told };
+            let own = |name: &str| tenant.variable(name, environment);
+            let mut io = Io {
+                out: &mut io::sink(),
+                progress: &mut lines,
+                ask: &mut |_, _| Ok(String::new()),
+                colour: false,
+                environment: &own,
+                clock: clock.clone(),
+                aws: aws.in_region(tenant.region.as_deref()),
+                interrupt: pin!(std::future::pending()),
+            };
+            (number, work(tenant, &mut io).await)
+        };
+        let mut running: FuturesUnordered<_> = waiting.by_ref().take(self.at_once).map(&one).collect();
+        loop {
+            let done = tokio::select! {
+                done = running.next() => done,
+                () = io.interrupt.as_mut() => {
+                    self.interrupted.set(true);
+                    None
+                }
+            };
+            let Some(done) = done else { break };
+            rows.push(done);
+            running.extend(waiting.next().map(&one));
+        }
+        drop(running);
+        self.with_interrupted(tenants, rows)
+    }
+
+    fn begin(&self, tenant: &Tenant, progress: &Shared<'_>) {
+        self.begun.set(self.begun.get() + 1);
+        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = writeln!(progress, "{} of {} {} …", self.begun.get(), self.total, tenant.name);
+    }
+
+    /// The rows in the order of the tenants; those that an interruption has left out say so.
+    fn with_interrupted(&self, tenants: &[Tenant], done: Vec<(usize, Row)>) -> Vec<Row> {
+        let left = tenants.iter().map(|tenant| not_begun(tenant, "interrupted: run it again. What CloudFormation has begun goes on"));
+        let mut rows: Vec<_> = left.collect();
+        for (number, row) in done {
+            if let Some(place) = rows.get_mut(number) {
+                *place = row;
+            }
+        }
+        rows
+    }
+}
+
+type Shared<'a> = Mutex<&'a mut (dyn Write + Send)>;
+
+/// Progress of one stack among that of others: whole lines, each after the stack's name.
+struct Lines<'a, 'io> {
+    name: &'a str,
+    begun: Vec<u8>,
+    to: &'a Shared<'io>,
+    is_told: bool,
+}
+
+impl Write for Lines<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.begun.extend_from_slice(bytes);
+        while let Some(end) = self.begun.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<_> = self.begun.drain(..=end).collect();
+            if self.is_told {
+                let mut to = self.to.lock().unwrap_or_else(PoisonError::into_inner);
+                write!(to, "{}: {}", self.name, String::from_utf8_lossy(&line))?;
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
