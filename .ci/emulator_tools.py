@@ -23,8 +23,8 @@ def free_port():
 
 
 @contextlib.contextmanager
-def emulator():
-    """Starts the emulator, waits until it answers, and gives its address."""
+def emulator(page=100):
+    """Starts the emulator, waits until it answers, and gives its address. CloudFormation lists so many at a time."""
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     environment = os.environ | {
@@ -36,6 +36,7 @@ def emulator():
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": REGION,
         "LOG_LEVEL": "WARNING",
+        "CLOUDFORMATION_PAGE": str(page),
     }
     with running([sys.executable, "-c", SERVE_MINISTACK], environment, LOG, port):
         yield endpoint
@@ -44,9 +45,12 @@ def emulator():
 # It knows neither CodeDeploy nor stored queries: they are noted and nothing comes of them, so that a stack comes up and no canary is
 # tried. Aliases and versions are real.
 SERVE_MINISTACK = """
+import os
 import uuid
 from ministack.app import main
-from ministack.services.cloudformation import provisioners
+from ministack.services.cloudformation import helpers, provisioners
+
+helpers._page.__defaults__ = (int(os.environ["CLOUDFORMATION_PAGE"]),)
 
 def noted(logical_id, properties, stack_name):
     return f"{stack_name}-{logical_id}-{uuid.uuid4().hex[:8]}", {}

@@ -49,6 +49,7 @@ struct State {
     stacks: BTreeMap<(String, String), Stack>,
     troubles: BTreeMap<String, Trouble>,
     unreachable: BTreeSet<String>,
+    outputs: BTreeMap<String, String>,
     journal: Vec<String>,
     events: usize,
 }
@@ -84,6 +85,11 @@ impl Account {
             Some(trouble) => state.troubles.insert(name.to_owned(), trouble),
             None => state.troubles.remove(name),
         });
+    }
+
+    /// What each stack that is created from now on has as its outputs.
+    pub fn give_new_stacks(&self, outputs: BTreeMap<String, String>) {
+        self.with(|state| state.outputs = outputs);
     }
 
     /// Turns an alarm on or off.
@@ -298,6 +304,9 @@ impl State {
         };
         if trouble != Some(Trouble::UpdateFails) {
             *stack = Stack { change_sets: BTreeMap::new(), events, ..*wanted };
+        }
+        if is_new {
+            stack.outputs.clone_from(&self.outputs);
         }
         if let Some(Trouble::RingsAfterUpdate(alarm)) = trouble {
             stack.ringing.insert(alarm.to_owned());

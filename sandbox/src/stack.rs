@@ -71,7 +71,8 @@ const CUSTOM_HEADER: [&str; 2] = ["X-Sandbox", "sandbox-header-value"];
 pub enum Runtime<'a> {
     /// In this process, on the stack's clock.
     InProcess,
-    /// As compiled binaries named `actions` and `webhooks` in this folder, on the machine's clock.
+    /// As compiled binaries named `actions` and `webhooks` in this folder, on the machine's clock; a list of folders, in the form of `PATH`,
+    /// is several builds, which the processes run in turns.
     Processes(&'a Path),
     /// As deployed to an AWS emulator, with its table and its secret.
     Deployed(&'a Deployed),
@@ -620,7 +621,8 @@ fn handoff(setting: &Setting) -> Result<Arc<Handoff>, Error> {
 
 async fn processes(variables: &[(String, String)], folder: &Path, count: usize) -> Result<(Function, Function), Error> {
     let start = async |name: &str, timeout| {
-        Bootstrap::start(&folder.join(name), name, variables.to_vec(), timeout, count).await
+        let programs: Vec<_> = std::env::split_paths(folder).map(|folder| folder.join(name)).collect();
+        Bootstrap::start_all(&programs, name, variables.to_vec(), timeout, count).await
     };
     let actions = start(ACTIONS, ACTIONS_TIMEOUT).await?;
     let webhooks = start(WEBHOOKS, WEBHOOKS_TIMEOUT).await?;

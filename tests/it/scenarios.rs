@@ -50,6 +50,7 @@ scenarios! {
     every_random_way_leads_back_to_the_bot = "random-walk", 0.0005;
     what_vendors_have_been_seen_to_do_heals_by_itself = "field", 0.006;
     what_livechat_finishes_late_happens_once = "late", 0.002;
+    versions_beside_one_another_lose_and_double_nothing = "beside", 0.002;
     nothing_grows_repeats_itself_or_is_due_for_ever_in_years = "years", 0.003;
     pairs_that_botpress_handles_side_by_side_stay_in_order = "side-by-side", 0.002;
     repeated_webhooks_have_one_effect_each_at_botcopy = "botcopy-duplicates-spread", 0.002;
@@ -76,6 +77,7 @@ scenarios! {
     what_vendors_have_been_seen_to_do_heals_by_itself_at_botcopy = "botcopy-field", 0.006;
     what_livechat_finishes_late_for_widgets_happens_once = "botcopy-late", 0.002;
     nothing_of_widgets_grows_repeats_itself_or_is_due_for_ever_in_years = "botcopy-years", 0.003;
+    versions_beside_one_another_lose_and_double_nothing_of_botcopys = "botcopy-beside", 0.002;
     nobody_gets_in_whose_call_is_forged = "forged-calls", 0.02;
     nonsense_is_answered_and_breaks_nothing = "malformed", 0.001;
     vendors_nonsense_breaks_nothing = "malformed-answers", 0.005;

@@ -418,9 +418,12 @@ fn owned(environment: &[(&str, &str)]) -> Vec<(String, String)> {
     environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// The folder of compiled functions. Cargo runs tests in their own package's folder; a relative path is the workspace's.
+/// The folder of compiled functions, or several in the form of `PATH`. Cargo runs tests in their own package's folder; a relative path is the
+/// workspace's.
 #[expect(clippy::disallowed_methods, reason = "a switch of the test run, not a setting of the product")]
 pub fn binaries() -> Option<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    std::env::var("HITL_BINARIES").ok().map(|folder| workspace.join(folder))
+    let folders = std::env::var("HITL_BINARIES").ok()?;
+    let folders = std::env::split_paths(&folders).map(|folder| workspace.join(folder));
+    std::env::join_paths(folders).ok().map(PathBuf::from)
 }

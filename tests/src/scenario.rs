@@ -1,6 +1,7 @@
 //! Scenarios: one kind of trouble each, at any size, judged by the [`checker`](crate::checker).
 
 mod bot_side;
+mod beside;
 mod botcopy;
 mod conflicts;
 mod down;
@@ -208,6 +209,11 @@ impl Kind {
             name: "years",
             shows: "1,000 users for two years, with each retention and TTL: nothing grows, repeats itself or is due for ever",
             play: |size, bot| Box::pin(years::lived(size, bot)),
+        },
+        Self {
+            name: "beside",
+            shows: "1,800 messages both ways and three outages, through as many versions at once as HITL_BINARIES names: 0 lost, 0 doubled",
+            play: |size, bot| Box::pin(beside::beside(size, bot)),
         },
     ];
 

@@ -287,8 +287,13 @@ async fn a_new_tenant_is_connected_from_a_file_that_nobody_else_can_read() {
     let missing = fleet.run(&connect).await;
     assert!(missing.status == 2 && missing.out.contains("does not exist"), "{}", missing.out);
 
-    fleet.add(&["acme"]);
     world.sweep().await;
+    fleet.account.give_new_stacks(fleet.stack().outputs);
+    let release = fleet.release("new");
+    let created = fleet.run(&[connect.as_slice(), &["--from", &release]].concat()).await;
+    assert_eq!(fleet.account.journal(), ["packaged us-east-1", "created acme"], "{}{}", created.out, created.progress);
+    let tags = fleet.account.stack(HERE, "acme").unwrap().tags;
+    assert_eq!(tags, BTreeMap::from([("livechat-hitl".to_owned(), "tenant".to_owned())]));
     let connected = fleet.run(&connect).await;
     let report = connected.json()["tenants"][0]["answer"].clone();
     assert_eq!(report["checks"][0]["id"], "table", "{}{}", connected.out, connected.progress);

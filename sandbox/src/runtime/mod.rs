@@ -29,6 +29,8 @@ pub struct Bootstrap(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     settings: Settings,
+    /// What the instances run, in turns.
+    programs: Vec<PathBuf>,
     queue: api::Queue,
     logs: Logs,
     /// What every invocation is traced as, where it is always the same.
@@ -38,8 +40,8 @@ struct Shared {
     instances: Mutex<Vec<Instance>>,
 }
 
-/// What every instance of a function is started with.
-#[derive(Debug)]
+/// What an instance of a function is started with.
+#[derive(Clone, Debug)]
 struct Settings {
     program: PathBuf,
     name: String,
@@ -94,9 +96,26 @@ impl Bootstrap {
         timeout: Duration,
         instances: usize,
     ) -> Result<Self, StartError> {
-        let settings = Settings { program: program.to_owned(), name: name.to_owned(), environment, timeout, instances };
+        Self::start_all(&[program.to_owned()], name, environment, timeout, instances).await
+    }
+
+    /// The same with several builds of the function, which the instances run in turns, as while one replaces the other.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_all(
+        programs: &[PathBuf],
+        name: &str,
+        environment: Vec<(String, String)>,
+        timeout: Duration,
+        instances: usize,
+    ) -> Result<Self, StartError> {
+        let program = programs.first().cloned().unwrap_or_default();
+        let settings = Settings { program, name: name.to_owned(), environment, timeout, instances };
         let bootstrap = Self(Arc::new(Shared {
             settings,
+            programs: programs.to_vec(),
             queue: api::Queue::default(),
             logs: Logs::default(),
             trace_id: OnceLock::new(),
@@ -189,9 +208,10 @@ impl Bootstrap {
 
     async fn start_instances(&self) -> Result<(), StartError> {
         let shared = &self.0;
-        for _ in 0..shared.settings.instances {
+        for program in shared.programs.iter().cycle().take(shared.settings.instances) {
+            let settings = Settings { program: program.clone(), ..shared.settings.clone() };
             let (queue, logs, alive) = (shared.queue.clone(), shared.logs.clone(), shared.alive.clone());
-            let instance = Instance::start(&shared.settings, queue, logs, alive).await?;
+            let instance = Instance::start(&settings, queue, logs, alive).await?;
             self.instances().push(instance);
         }
         Ok(())
