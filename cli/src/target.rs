@@ -159,8 +159,9 @@ impl Target {
             false => io.aws.stand_ins.clone(),
         };
         let (dynamodb, secrets_manager) = match stand_ins {
-            Some((dynamodb_url, secrets_manager_url)) => aws::stand_ins(&dynamodb_url, &secrets_manager_url)
-                .map_err(|error| Failure::stopped(causes(&error)))?,
+            Some((dynamodb_url, secrets_manager_url)) => {
+                aws::stand_ins(&dynamodb_url, &secrets_manager_url).map_err(|error| Failure::stopped(causes(&error)))?
+            }
             None => {
                 let aws = aws::load(region).await.map_err(|error| Failure::stopped(causes(&error)))?;
                 // Without a table there is more missing than the region, and the functions' own words say what.

@@ -254,10 +254,10 @@ impl State {
         if is_new == self.stacks.contains_key(&call.key()) {
             return Err(call.refusal("ValidationError", "the stack exists already, or does not exist"));
         }
-        let stack = self.stacks.entry(call.key()).or_insert_with(|| Stack {
-            status: "REVIEW_IN_PROGRESS".to_owned(),
-            ..Stack::default()
-        });
+        let stack = self
+            .stacks
+            .entry(call.key())
+            .or_insert_with(|| Stack { status: "REVIEW_IN_PROGRESS".to_owned(), ..Stack::default() });
         let listed: Vec<Value> = serde_json::from_str(&listed).map_err(|error| error.to_string())?;
         let text = |one: &Value, name: &str| one.get(name).and_then(Value::as_str).map(str::to_owned);
         let parameters = listed.iter().filter_map(|one| {
@@ -280,8 +280,8 @@ impl State {
         let stack = self.stacks.get(&call.key()).ok_or_else(|| call.missing())?;
         let wanted = stack.change_sets.get(call.option("--change-set-name"));
         let wanted = wanted.ok_or_else(|| call.refusal("ChangeSetNotFound", "there is none of this name"))?;
-        let is_same = (&wanted.template, &wanted.parameters, &wanted.tags)
-            == (&stack.template, &stack.parameters, &stack.tags);
+        let is_same =
+            (&wanted.template, &wanted.parameters, &wanted.tags) == (&stack.template, &stack.parameters, &stack.tags);
         let change = json!({ "Action": "Modify", "LogicalResourceId": "Actions", "ResourceType": "AWS::Lambda::Function", "Replacement": "False" });
         Ok(match is_same {
             true => json!({ "Status": "FAILED", "StatusReason": "The submitted information didn't contain changes." }),

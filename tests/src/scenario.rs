@@ -1,7 +1,7 @@
 //! Scenarios: one kind of trouble each, at any size, judged by the [`checker`](crate::checker).
 
-mod bot_side;
 mod beside;
+mod bot_side;
 mod botcopy;
 mod conflicts;
 mod down;

@@ -311,7 +311,8 @@ mod tests {
 
     #[test]
     fn a_stack_keeps_the_tags_of_its_operator_and_gets_the_one_by_which_it_is_found() {
-        let tags = json!([{ "Key": "CostCenter", "Value": "7" }, { "Key": "aws:cloudformation:stack-name", "Value": "acme" }]);
+        let tags =
+            json!([{ "Key": "CostCenter", "Value": "7" }, { "Key": "aws:cloudformation:stack-name", "Value": "acme" }]);
         let described = json!({ "Stacks": [{ "StackStatus": "CREATE_COMPLETE", "Tags": tags }] });
         let expected = json!([{ "Key": "CostCenter", "Value": "7" }, { "Key": TAG.0, "Value": TAG.1 }]);
         assert_eq!(Existing::read(&described.to_string()).tags(), expected);

@@ -18,8 +18,8 @@ pub(crate) use self::answers::TAG;
 use self::answers::{Change, ChangeSet, Event, Existing, Progress, alarms, parameters, progress, revised};
 use self::release::Release;
 use crate::arguments::{DeployOptions, TargetArguments};
-use crate::output::{Answer, Exit, Failure, causes};
 use crate::aws::Aws;
+use crate::output::{Answer, Exit, Failure, causes};
 use crate::target::{NO_REGION, Target, VENDOR_TIMEOUT, stack_name};
 use crate::{Echo, Io, app, connect, doctor};
 

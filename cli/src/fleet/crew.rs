@@ -94,7 +94,9 @@ impl Crew {
 
     /// The rows in the order of the tenants; those that an interruption has left out say so.
     fn with_interrupted(&self, tenants: &[Tenant], done: Vec<(usize, Row)>) -> Vec<Row> {
-        let left = tenants.iter().map(|tenant| not_begun(tenant, "interrupted: run it again. What CloudFormation has begun goes on"));
+        let left = tenants
+            .iter()
+            .map(|tenant| not_begun(tenant, "interrupted: run it again. What CloudFormation has begun goes on"));
         let mut rows: Vec<_> = left.collect();
         for (number, row) in done {
             if let Some(place) = rows.get_mut(number) {

@@ -55,16 +55,12 @@ fn refuse_other_targets(arguments: &TargetArguments) -> Result<(), Failure> {
     }
 }
 
-async fn work(
-    what: &FleetCommand,
-    tenants: &[Tenant],
-    crew: &Crew,
-    io: &mut Io<'_>,
-) -> Result<Vec<Row>, Failure> {
+async fn work(what: &FleetCommand, tenants: &[Tenant], crew: &Crew, io: &mut Io<'_>) -> Result<Vec<Row>, Failure> {
     Ok(match what {
         FleetCommand::Upgrade(options) => Box::pin(upgrade::run(tenants, options, crew, io)).await?,
         FleetCommand::Doctor => {
-            let examine = async |tenant: &Tenant, io: &mut Io<'_>| Box::pin(doctor::run(&tenant.target(io).await?, io)).await;
+            let examine =
+                async |tenant: &Tenant, io: &mut Io<'_>| Box::pin(doctor::run(&tenant.target(io).await?, io)).await;
             crew.each(tenants, io, async |tenant, io| Row::of(tenant, examine(tenant, io).await, findings)).await
         }
         FleetCommand::Connect(options) => {

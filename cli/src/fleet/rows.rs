@@ -90,7 +90,9 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(mut rows: Vec<Row>) -> Self {
-        rows.sort_by(|one, other| (one.state, &one.stack, &one.region).cmp(&(other.state, &other.stack, &other.region)));
+        rows.sort_by(|one, other| {
+            (one.state, &one.stack, &one.region).cmp(&(other.state, &other.stack, &other.region))
+        });
         Self { rows, together: None }
     }
 

@@ -85,14 +85,13 @@ impl Tenant {
 
 /// The stacks that are to be worked on, and a row for each region that could not be looked at.
 pub(crate) async fn find(options: &FleetOptions, io: &mut Io<'_>) -> Result<(Vec<Tenant>, Vec<Row>), Failure> {
-    let (mut tenants, mut unknown) = match &options.tenants {
+    let (mut tenants, unknown) = match &options.tenants {
         Some(file) => (read(file)?, Vec::new()),
         None => look(options, io).await,
     };
     if options.only.is_empty() {
         return Ok((tenants, unknown));
     }
-    unknown.retain(|row| row.stack == ANY);
     let missing = options.only.iter().find(|name| !tenants.iter().any(|tenant| tenant.name == **name));
     if let Some(name) = missing {
         return Err(Failure::stopped(format!("no stack of the fleet is called {name}.")));
@@ -110,7 +109,11 @@ async fn look(options: &FleetOptions, io: &mut Io<'_>) -> (Vec<Tenant>, Vec<Row>
     let regions: BTreeSet<_> = options.regions.iter().map(|region| Some(region.as_str())).collect();
     let regions = if regions.is_empty() { BTreeSet::from([None]) } else { regions };
     for region in regions {
-        io.say(&format!("looking for stacks with the tag {}{}", options.tag, region.map_or_else(String::new, |region| format!(" in {region}"))));
+        io.say(&format!(
+            "looking for stacks with the tag {}{}",
+            options.tag,
+            region.map_or_else(String::new, |region| format!(" in {region}"))
+        ));
         match io.aws.in_region(region).ask(&["cloudformation", "describe-stacks"]).await {
             Ok(listed) => tenants.extend(tagged(&listed, &options.tag)),
             Err(said) => {

@@ -36,6 +36,7 @@ impl<'a> Fleet<'a> {
             ("LiveChatClientId", "LIVECHAT_CLIENT_ID"),
             ("LiveChatOrganizationId", "LIVECHAT_ORGANIZATION_ID"),
             ("LiveChatRedirectUri", "LIVECHAT_REDIRECT_URI"),
+            ("LiveChatGroupId", "LIVECHAT_GROUP_ID"),
         ];
         let value = |variable: &str| own[variable].clone();
         let outputs = [
@@ -90,7 +91,8 @@ impl<'a> Fleet<'a> {
             &own["AWS_ENDPOINT_URL_SECRETS_MANAGER"],
         );
         // What the operator has for a stack of their own is no tenant's.
-        let environment: BTreeMap<_, _> = own.into_iter().chain([("HITL_STACK".to_owned(), "mine".to_owned())]).collect();
+        let environment: BTreeMap<_, _> =
+            own.into_iter().chain([("HITL_STACK".to_owned(), "mine".to_owned())]).collect();
         let (mut out, mut progress) = (Vec::new(), Vec::new());
         let mut ask = |_: &str, _: Echo| Err(std::io::Error::other("nobody is asked"));
         let look_up = |name: &str| environment.get(name).cloned();
@@ -196,6 +198,13 @@ async fn stacks_are_found_by_their_tag_in_every_region_that_answers() {
     assert_eq!(pointed.status, 2, "one table is not all tenants': {}", pointed.progress);
 }
 
+/// What has changed since so many entries of the journal; what happens at once has no order.
+fn since(fleet: &Fleet<'_>, entries: usize) -> Vec<String> {
+    let mut since: Vec<_> = fleet.account.journal().into_iter().skip(entries).collect();
+    since.sort();
+    since
+}
+
 const TEN: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,7 +228,7 @@ async fn a_share_is_upgraded_and_watched_first_and_its_alarm_ends_the_upgrade() 
     let stopped = states(&ran);
     assert_eq!((ran.status, stopped[0].clone()), (1, ("b".to_owned(), "failed".to_owned())), "{}", ran.out);
     assert_eq!(stopped.iter().filter(|(_, state)| state == "skipped").count(), 8, "{}", ran.out);
-    assert_eq!(fleet.account.journal()[11..], ["packaged us-east-1", "updated a", "updated b"]);
+    assert_eq!(since(&fleet, 11), ["packaged us-east-1", "updated a", "updated b"]);
 
     // The next run goes on with what is left; it does not touch what is done, and leaves out who has an alarm.
     fleet.account.trouble("b", None);
@@ -228,8 +237,12 @@ async fn a_share_is_upgraded_and_watched_first_and_its_alarm_ends_the_upgrade() 
     let ran = fleet.upgrade(&second, &[]).await;
     let rows = states(&ran);
     assert_eq!((ran.status, &of(&rows)[..2]), (1, [("b", "finding"), ("c", "finding")].as_slice()), "{}", ran.out);
-    let updated: Vec<_> = fleet.account.journal().into_iter().skip(15).collect();
-    assert_eq!(updated, ["d", "e", "f", "g", "h", "i", "j"].map(|name| format!("updated {name}")), "{}", ran.out);
+    assert_eq!(
+        since(&fleet, 15),
+        ["d", "e", "f", "g", "h", "i", "j"].map(|name| format!("updated {name}")),
+        "{}",
+        ran.out
+    );
     let again = fleet.upgrade(&second, &["--dry-run"]).await;
     assert_eq!(again.json()["tenants"].to_string().matches("is at the release already").count(), 8, "{}", again.out);
 }
@@ -262,11 +275,15 @@ async fn costs_are_added_up_and_a_credential_is_rotated_at_each_stack() {
     let sum: f64 = cost["tenants"].as_array().unwrap().iter().map(usd).sum();
     assert!(sum > 0.0 && (cost["usd"].as_f64().unwrap() - sum).abs() < 1e-9, "{cost:#}");
     let stats = fleet.run(&["stats"]).await.out;
-    assert_eq!(stats.matches("1 sessions, assigned").count(), 2, "{stats}");
+    assert_eq!(stats.matches("1 sessions").count(), 2, "{stats}");
     let rotated = fleet.run(&["--only", "acme", "rotate", "webhook-secret"]).await;
     assert_eq!(rotated.status, 0, "{}{}", rotated.out, rotated.progress);
     assert!(rotated.progress.contains("acme: letting every function learn the new secret"), "{}", rotated.progress);
-    assert!(rotated.out.contains("the webhook secret is a new one; the one before is accepted until"), "{}", rotated.out);
+    assert!(
+        rotated.out.contains("the webhook secret is a new one; the one before is accepted until"),
+        "{}",
+        rotated.out
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -274,9 +291,15 @@ async fn a_new_tenant_is_connected_from_a_file_that_nobody_else_can_read() {
     let world = World::uninstalled(&[]).await;
     let fleet = Fleet::new(&world);
     let own = world.stack.operator_environment();
-    let names = ["LIVECHAT_AGENT_TOKEN", "BOTPRESS_WORKSPACE_ID", "BOTPRESS_WORKSPACE_HANDLE", "BOTPRESS_PERSONAL_ACCESS_TOKEN"];
+    let names = [
+        "LIVECHAT_AGENT_TOKEN",
+        "BOTPRESS_WORKSPACE_ID",
+        "BOTPRESS_WORKSPACE_HANDLE",
+        "BOTPRESS_PERSONAL_ACCESS_TOKEN",
+    ];
     let answers: BTreeMap<_, _> = names.iter().map(|name| (*name, own[*name].clone())).collect();
-    let tenant = |answers: &Value| json!([{ "stack": "acme", "parameters": fleet.stack().parameters, "answers": answers }]);
+    let tenant =
+        |answers: &Value| json!([{ "stack": "acme", "parameters": fleet.stack().parameters, "answers": answers }]);
     let file = fleet.tenants(&tenant(&json!(answers)));
     let connect = ["--tenants", &file, "--json", "connect"];
 
@@ -290,6 +313,11 @@ async fn a_new_tenant_is_connected_from_a_file_that_nobody_else_can_read() {
     world.sweep().await;
     fleet.account.give_new_stacks(fleet.stack().outputs);
     let release = fleet.release("new");
+    // The operator's own variables are no tenant's.
+    let bare = fleet.tenants(&json!([{ "stack": "acme" }]));
+    let refused = fleet.run(&["--tenants", &bare, "connect", "--from", &release]).await;
+    assert!(refused.status == 2 && refused.out.contains("LiveChatClientId is needed"), "{}", refused.out);
+    assert!(fleet.account.journal().is_empty());
     let created = fleet.run(&[connect.as_slice(), &["--from", &release]].concat()).await;
     assert_eq!(fleet.account.journal(), ["packaged us-east-1", "created acme"], "{}{}", created.out, created.progress);
     let tags = fleet.account.stack(HERE, "acme").unwrap().tags;
