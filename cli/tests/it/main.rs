@@ -15,7 +15,6 @@ mod documents;
 mod fleet;
 mod operating;
 mod operator;
-mod previous;
 mod process;
 mod rehearsing;
 mod rotating;
