@@ -1,7 +1,7 @@
 //! A function that shows what it was given; the tests of `sandbox::runtime` run it as a process.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -31,6 +31,13 @@ async fn echo(event: LambdaEvent<Value>, environment: &BTreeMap<String, String>)
         Some("hang") => {
             println!("hanging");
             std::future::pending().await
+        }
+        Some("call") => {
+            let vendor = environment.get("VENDOR_URL").ok_or("no VENDOR_URL")?.trim_start_matches("http://");
+            let mut connection = TcpStream::connect(vendor)?;
+            write!(connection, "GET / HTTP/1.1\r\nhost: {vendor}\r\nconnection: close\r\n\r\n")?;
+            connection.read_to_end(&mut Vec::new())?;
+            Ok(json!({}))
         }
         _ => Ok(json!({
             "event": event,

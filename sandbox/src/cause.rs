@@ -1,13 +1,14 @@
 //! What caused what: each inbound call has an id, which the journal notes with everything that is done on its behalf.
 //!
-//! Simulators send it along as a header; functions in this process repeat it to the vendors. Compiled functions do not, so of their
-//! calls no cause is known.
+//! Simulators send it along as a header; functions in this process repeat it to the vendors. Compiled functions do not: each of their
+//! processes has ports of its own at the simulators, which know what it works on ([`Work`]).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use http::{HeaderMap, HeaderValue};
+use serde_json::Value;
 pub use shared::cause::HEADER;
 
 /// The id of an inbound call, `call-7`, or of a tick of the schedule, `sweep-8`.
@@ -54,6 +55,28 @@ fn call() -> Option<Call> {
 /// The same as a header's value.
 pub(crate) fn current_header() -> Option<HeaderValue> {
     current().and_then(|cause| HeaderValue::from_str(&cause).ok())
+}
+
+/// On whose behalf an event is handled: what its header names, or whoever invokes.
+pub(crate) fn of_event(event: &Value) -> Option<Cause> {
+    let header = event.get("headers").and_then(|headers| headers.get(HEADER.as_str())).and_then(Value::as_str);
+    header.map(Into::into).or_else(current)
+}
+
+/// The inbound call that a process works on, which does not name it itself; copies share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Work(Arc<Mutex<Option<Cause>>>);
+
+impl Work {
+    /// From now on the process works on this one.
+    pub(crate) fn begin(&self, cause: Option<Cause>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = cause;
+    }
+
+    /// What it works on, or has worked on last.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// The cause that a request names.

@@ -103,7 +103,7 @@ impl InProcess {
     async fn invoke(&self, event: Value) -> Result<Value, Error> {
         let context = context(&self.name, self.timeout, &self.clock);
         let running = Running::count(&self.running);
-        let cause = cause_of(&event);
+        let cause = cause::of_event(&event).and_then(|cause| HeaderValue::from_str(&cause).ok());
         let handling = (self.handler)(LambdaEvent::new(event, context));
         let handling = async move {
             let _running = running;
@@ -127,12 +127,6 @@ impl fmt::Debug for InProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InProcess").field("name", &self.name).field("timeout", &self.timeout).finish_non_exhaustive()
     }
-}
-
-/// On whose behalf an event is handled: what its header names, or whoever invokes.
-fn cause_of(event: &Value) -> Option<HeaderValue> {
-    let header = event.get("headers").and_then(|headers| headers.get(cause::HEADER.as_str())).and_then(Value::as_str);
-    header.and_then(|value| HeaderValue::from_str(value).ok()).or_else(cause::current_header)
 }
 
 #[cfg(test)]

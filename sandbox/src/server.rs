@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tower_service::Service;
 
-use crate::cause;
+use crate::cause::{self, Work};
 use crate::faults::{self, Fault, Faults};
 
 /// Longer delays are as good a little late.
@@ -32,7 +32,16 @@ const EXACT_BELOW: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    inside: Inside,
     accepting: JoinHandle<()>,
+}
+
+/// What answers behind a port, and behind each further one; copies are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Inside {
+    router: Router,
+    faults: Faults,
+    clock: Clock,
 }
 
 impl Server {
@@ -42,15 +51,32 @@ impl Server {
     ///
     /// When the port is taken.
     pub async fn start(port: u16, router: Router, faults: Faults, clock: Clock) -> io::Result<Self> {
+        Self::open(port, Inside { router, faults, clock }, Work::default()).await
+    }
+
+    /// Opens a port; a call that names no cause is made on behalf of what `work` says.
+    async fn open(port: u16, inside: Inside, work: Work) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
-        let accepting = tokio::spawn(accept(listener, router, faults, clock));
-        Ok(Self { address, accepting })
+        let accepting = tokio::spawn(accept(listener, inside.clone(), work));
+        Ok(Self { address, inside, accepting })
+    }
+
+    /// What answers here.
+    pub(crate) fn inside(&self) -> Inside {
+        self.inside.clone()
     }
 
     /// `http://127.0.0.1:<port>`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+}
+
+impl Inside {
+    /// A further port, for a process that works on what `work` says.
+    pub(crate) async fn open_for(self, work: Work) -> io::Result<Server> {
+        Server::open(0, self, work).await
     }
 }
 
@@ -99,25 +125,26 @@ impl Resolve for NoNames {
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, faults: Faults, clock: Clock) {
+async fn accept(listener: TcpListener, inside: Inside, work: Work) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
-        connections.spawn(serve(stream, router.clone(), faults.clone(), clock.clone()));
+        connections.spawn(serve(stream, inside.clone(), work.clone()));
     }
 }
 
-async fn serve(stream: TcpStream, router: Router, faults: Faults, clock: Clock) {
+async fn serve(stream: TcpStream, inside: Inside, work: Work) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: http::Request<Incoming>| {
-        answer(request.map(Body::new), router.clone(), faults.clone(), clock.clone())
+        answer(request.map(Body::new), inside.clone(), work.clone())
     });
     // An error here is a broken connection: the peer's business, or a fault that was asked for.
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn answer(request: Request, router: Router, faults: Faults, clock: Clock) -> Result<Response, Broken> {
-    let cause = cause::of(request.headers());
+async fn answer(request: Request, inside: Inside, work: Work) -> Result<Response, Broken> {
+    let Inside { router, faults, clock } = inside;
+    let cause = cause::of(request.headers()).or_else(|| work.cause());
     let mut response = cause::within(cause, spoil(request, router, &faults, clock)).await?;
     for (name, value) in faults.stamps() {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {

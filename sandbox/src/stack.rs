@@ -29,7 +29,7 @@ use crate::gateway::{Gateway, Route, schedule};
 use crate::instances::Instances;
 use crate::invocation::REGION;
 use crate::journal::Journal;
-use crate::runtime::Bootstrap;
+use crate::runtime::{Bootstrap, Vendor};
 use crate::secrets_manager::SecretsManager;
 use crate::table::EmbeddedTable;
 use crate::table_proxy::TableProxy;
@@ -255,7 +255,12 @@ impl Stack {
                 in_process((&setting, &for_webhooks), &fail_points, count)?
             }
             Runtime::Processes(folder) => {
-                let (actions, webhooks) = processes(&variables, folder, count).await?;
+                let vendors = [
+                    Vendor { url: livechat.url(), inside: livechat.inside() },
+                    Vendor { url: botpress.url(), inside: botpress.inside() },
+                    Vendor { url: botcopy.url(), inside: botcopy.inside() },
+                ];
+                let (actions, webhooks) = processes(&vendors, &variables, folder, count).await?;
                 (actions, webhooks, Vec::new())
             }
             Runtime::Deployed(deployed) => {
@@ -619,10 +624,15 @@ fn handoff(setting: &Setting) -> Result<Arc<Handoff>, Error> {
     Ok(Arc::new(handoff))
 }
 
-async fn processes(variables: &[(String, String)], folder: &Path, count: usize) -> Result<(Function, Function), Error> {
+async fn processes(
+    vendors: &[Vendor],
+    variables: &[(String, String)],
+    folder: &Path,
+    count: usize,
+) -> Result<(Function, Function), Error> {
     let start = async |name: &str, timeout| {
         let programs: Vec<_> = std::env::split_paths(folder).map(|folder| folder.join(name)).collect();
-        Bootstrap::start_all(&programs, name, variables.to_vec(), timeout, count).await
+        Bootstrap::start_all(vendors.to_vec(), &programs, name, variables.to_vec(), timeout, count).await
     };
     let actions = start(ACTIONS, ACTIONS_TIMEOUT).await?;
     let webhooks = start(WEBHOOKS, WEBHOOKS_TIMEOUT).await?;

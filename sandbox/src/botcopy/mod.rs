@@ -55,7 +55,7 @@ pub use state::Speaker;
 
 use crate::faults::Faults;
 use crate::journal::{Journal, Vendor};
-use crate::server::Server;
+use crate::server::{Inside, Server};
 use crate::underway::Underway;
 use state::World;
 
@@ -155,6 +155,11 @@ impl Simulator {
     /// Where pushes go.
     pub fn url(&self) -> String {
         self.server.url()
+    }
+
+    /// What answers at its port.
+    pub(crate) fn inside(&self) -> Inside {
+        self.server.inside()
     }
 
     /// What goes wrong on the server's side.

@@ -15,7 +15,7 @@
 //! | Effect | Keys |
 //! |---|---|
 //! | `call_answered` (every runtime API call) | `call` (the vendor's name, `unknown`), `status`, `error_type`, `message` |
-//! | `user_created`, `user_updated` | `user_id`, `tags`, `name`, `picture_url` |
+//! | `user_created`, `user_updated`, `profile_changed` (upstream, by the user) | `user_id`, `tags`, `name`, `picture_url` |
 //! | `user_deleted` | `user_id` |
 //! | `conversation_created`, `conversation_updated` | `conversation_id`, `tags` |
 //! | `conversation_deleted` | `conversation_id` |
@@ -78,7 +78,7 @@ use uuid::Uuid;
 
 pub use self::calls::OperationAnswer;
 pub use self::errors::{Error, ErrorType};
-pub use self::people::{Line, UpstreamUser};
+pub use self::people::{Line, Profile, UpstreamUser};
 pub use self::plugin::Escalation;
 pub use self::schedule::Handling;
 pub use self::signature::sign;
@@ -91,7 +91,7 @@ use self::platform::Platform;
 use self::state::lock;
 use crate::faults::Faults;
 use crate::journal::Journal;
-use crate::server::{Server, vendor_client};
+use crate::server::{Inside, Server, vendor_client};
 use crate::underway::Underway;
 
 /// The integration through which users reach the bot.
@@ -240,6 +240,11 @@ impl Simulator {
     /// The base of the runtime API and of the public webhook.
     pub fn url(&self) -> String {
         self.server.url()
+    }
+
+    /// What answers at its port.
+    pub(crate) fn inside(&self) -> Inside {
+        self.server.inside()
     }
 
     /// What goes wrong on the server's side.

@@ -1,5 +1,6 @@
 //! What people, the bot and its author do.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::calls::OperationAnswer;
@@ -14,6 +15,17 @@ pub struct UpstreamUser {
     pub user_id: String,
     /// The upstream conversation's id.
     pub conversation_id: String,
+}
+
+/// What the bot knows of a user.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Profile {
+    /// The name shown; none for a visitor who has given none.
+    pub name: Option<String>,
+    /// The address: a tag of the webchat, which the plugin is not shown.
+    pub email: Option<String>,
+    /// Where the picture is.
+    pub picture: Option<String>,
 }
 
 /// One line of what an end user sees.
@@ -70,6 +82,45 @@ impl Simulator {
         user.picture_url = picture_url.map(str::to_owned);
         user.tags.extend(email.map(|email| ("email".to_owned(), email.to_owned())));
         user.id.clone()
+    }
+
+    /// The user changes what the bot knows of them; what is absent stays, and what is empty goes.
+    ///
+    /// # Errors
+    ///
+    /// When the conversation does not exist.
+    pub fn changes_profile(&self, conversation_id: &str, changes: Profile) -> Result<(), String> {
+        let owner = self.owner(conversation_id)?;
+        let mut world = self.platform.world();
+        let user = world.users.get_mut(&owner).ok_or_else(|| format!("there is no user \"{owner}\""))?;
+        let filled = |value: &String| !value.is_empty();
+        if let Some(name) = changes.name {
+            user.name = Some(name).filter(filled);
+        }
+        if let Some(picture) = changes.picture {
+            user.picture_url = Some(picture).filter(filled);
+        }
+        match changes.email {
+            Some(email) if email.is_empty() => drop(user.tags.remove("email")),
+            Some(email) => drop(user.tags.insert("email".to_owned(), email)),
+            None => {}
+        }
+        let changed = user.clone();
+        drop(world);
+        self.platform.record_user("profile_changed", &changed);
+        Ok(())
+    }
+
+    /// What the bot knows of the user of a conversation; nothing where there is none.
+    pub fn profile(&self, conversation_id: &str) -> Profile {
+        let owner = self.owner(conversation_id);
+        let world = self.platform.world();
+        let user = owner.ok().and_then(|owner| world.users.get(&owner).cloned());
+        user.map(|user| {
+            let email = user.tags.get("email").cloned();
+            Profile { name: user.name, email, picture: user.picture_url }
+        })
+        .unwrap_or_default()
     }
 
     /// The user writes a text; returns the message's id when the bot or the plugin has taken it.

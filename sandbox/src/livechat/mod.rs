@@ -89,7 +89,7 @@ use self::state::{Source, State, Step};
 pub use self::vanishing::Gone;
 use crate::faults::Faults;
 use crate::journal::{Journal, Vendor};
-use crate::server::Server;
+use crate::server::{Inside, Server};
 use crate::underway::Underway;
 
 /// How a simulator is started.
@@ -316,6 +316,11 @@ impl Simulator {
     /// The base of every host it plays: `http://127.0.0.1:<port>`.
     pub fn url(&self) -> String {
         self.server.url()
+    }
+
+    /// What answers at its port.
+    pub(crate) fn inside(&self) -> Inside {
+        self.server.inside()
     }
 
     /// The fault script of its listener.

@@ -15,6 +15,7 @@ use shared::clock::Clock;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::cause::{Cause, Work};
 use crate::invocation::{Error, context};
 
 /// Lambda's limit for the answer of an invocation.
@@ -27,6 +28,8 @@ pub(super) struct Invocation {
     pub answer: Answer,
     /// What the runtime is told to trace it as; a new id where there is none.
     pub trace_id: Option<String>,
+    /// On whose behalf the function is invoked.
+    pub cause: Option<Cause>,
 }
 
 /// Where the outcome of an invocation goes.
@@ -72,6 +75,7 @@ pub(super) struct Desk {
     queue: Queue,
     status: watch::Sender<Status>,
     slot: Arc<Mutex<Slot>>,
+    work: Work,
 }
 
 /// What an instance is on.
@@ -107,7 +111,13 @@ impl Desk {
             queue,
             status: watch::Sender::new(Status::default()),
             slot: Arc::default(),
+            work: Work::default(),
         }
+    }
+
+    /// What the instance works on.
+    pub(super) fn work(&self) -> Work {
+        self.work.clone()
     }
 
     pub(super) fn status(&self) -> watch::Receiver<Status> {
@@ -181,15 +191,16 @@ async fn next(State(desk): State<Desk>) -> Response {
     desk.status.send_modify(|status| {
         status.first_poll.get_or_insert_with(Instant::now);
     });
-    let Some(Invocation { event, answer, trace_id }) = desk.queue.take().await else {
+    let Some(Invocation { event, answer, trace_id, cause }) = desk.queue.take().await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let context = context(&desk.name, desk.timeout, &Clock::system());
     if let Err(answer) = desk.begin(&context.request_id, answer) {
         // The poll of a process that has died meanwhile; another instance may still take this one.
-        desk.queue.put(Invocation { event, answer, trace_id });
+        desk.queue.put(Invocation { event, answer, trace_id, cause });
         return StatusCode::GONE.into_response();
     }
+    desk.work.begin(cause);
     let headers = [
         ("Lambda-Runtime-Aws-Request-Id", context.request_id),
         ("Lambda-Runtime-Deadline-Ms", context.deadline.to_string()),

@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::api::{Desk, Queue, router};
-use super::{Logs, Settings, StartError};
+use super::{Logs, Settings, StartError, Vendor};
 use crate::faults::Faults;
 use crate::invocation::{Error, MEMORY_MB, REGION, VERSION, log_group, log_stream};
 use crate::server::Server;
@@ -34,7 +34,8 @@ pub(super) struct Instance {
 struct Process {
     child: Child,
     desk: Desk,
-    _server: Server,
+    /// The Runtime API, and the ports of its own at the vendors.
+    _servers: Vec<Server>,
     readers: JoinSet<()>,
     logs: Logs,
 }
@@ -82,7 +83,16 @@ impl Process {
         let desk = Desk::new(&settings.name, settings.timeout, queue);
         let server = Server::start(0, router(desk.clone()), Faults::default(), Clock::system()).await?;
         let mut command = Command::new(&settings.program);
-        command.env_clear().envs(lambda_environment(&settings.name, &server)).envs(settings.environment.clone());
+        let (mut environment, mut servers) = (settings.environment.clone(), Vec::new());
+        for Vendor { url, inside } in &settings.vendors {
+            let own = inside.clone().open_for(desk.work()).await?;
+            for (_, value) in environment.iter_mut().filter(|(_, value)| value == url) {
+                *value = own.url();
+            }
+            servers.push(own);
+        }
+        command.env_clear().envs(lambda_environment(&settings.name, &server)).envs(environment);
+        servers.push(server);
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
@@ -95,7 +105,7 @@ impl Process {
         if let Some(output) = child.stderr.take() {
             readers.spawn(read(output, logs.clone()));
         }
-        Ok(Self { child, desk, _server: server, readers, logs })
+        Ok(Self { child, desk, _servers: servers, readers, logs })
     }
 
     async fn first_poll(&mut self) -> Result<Instant, StartError> {

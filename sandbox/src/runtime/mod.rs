@@ -13,7 +13,9 @@ use serde_json::Value;
 use tokio::process::Command;
 use tokio::sync::{oneshot, watch};
 
+use crate::cause;
 use crate::invocation::Error;
+use crate::server::Inside;
 
 /// A function that runs in processes of its own; copies are the same function.
 ///
@@ -46,8 +48,18 @@ struct Settings {
     program: PathBuf,
     name: String,
     environment: Vec<(String, String)>,
+    vendors: Vec<Vendor>,
     timeout: Duration,
     instances: usize,
+}
+
+/// A vendor at which each process has a port of its own, so that the vendor knows on whose behalf it is called.
+#[derive(Clone, Debug)]
+pub(crate) struct Vendor {
+    /// Its address, in whose place each process is given its own.
+    pub url: String,
+    /// What answers there.
+    pub inside: Inside,
 }
 
 /// Why a function did not start.
@@ -96,15 +108,13 @@ impl Bootstrap {
         timeout: Duration,
         instances: usize,
     ) -> Result<Self, StartError> {
-        Self::start_all(&[program.to_owned()], name, environment, timeout, instances).await
+        Self::start_all(Vec::new(), &[program.to_owned()], name, environment, timeout, instances).await
     }
 
-    /// The same with several builds of the function, which the instances run in turns, as while one replaces the other.
-    ///
-    /// # Errors
-    ///
-    /// As [`start`](Self::start).
-    pub async fn start_all(
+    /// The same among these vendors and with several builds of the function, which the instances run in turns, as while one replaces the
+    /// other.
+    pub(crate) async fn start_all(
+        vendors: Vec<Vendor>,
         programs: &[PathBuf],
         name: &str,
         environment: Vec<(String, String)>,
@@ -112,7 +122,7 @@ impl Bootstrap {
         instances: usize,
     ) -> Result<Self, StartError> {
         let program = programs.first().cloned().unwrap_or_default();
-        let settings = Settings { program, name: name.to_owned(), environment, timeout, instances };
+        let settings = Settings { program, name: name.to_owned(), environment, vendors, timeout, instances };
         let bootstrap = Self(Arc::new(Shared {
             settings,
             programs: programs.to_vec(),
@@ -134,7 +144,8 @@ impl Bootstrap {
     pub async fn invoke(&self, event: Value) -> Result<Value, Error> {
         let mut alive = self.0.alive.subscribe();
         let (answer, mut answered) = oneshot::channel();
-        self.0.queue.put(api::Invocation { event, answer, trace_id: self.0.trace_id.get().cloned() });
+        let (trace_id, cause) = (self.0.trace_id.get().cloned(), cause::of_event(&event));
+        self.0.queue.put(api::Invocation { event, answer, trace_id, cause });
         tokio::select! {
             // An instance that goes fails its invocation before it is counted out, so this one comes first.
             biased;
@@ -252,8 +263,12 @@ impl Logs {
 mod tests {
     use serde_json::json;
 
+    use shared::clock::Clock;
+
     use super::*;
+    use crate::faults::Faults;
     use crate::function::Function;
+    use crate::server::Server;
 
     const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -359,6 +374,35 @@ mod tests {
         assert_eq!(first, second, "one instance hangs, so the other answers both");
         bootstrap.kill().await;
         assert!(hanging.await.unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_vendor_knows_on_whose_behalf_each_process_calls_it() {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&heard);
+        let note = move || async move { noted.lock().unwrap().push(cause::current()) };
+        let router = axum::Router::new().fallback(note);
+        let server = Server::start(0, router, Faults::default(), Clock::system()).await.unwrap();
+        let vendors = vec![Vendor { url: server.url(), inside: server.inside() }];
+        let environment = vec![("VENDOR_URL".to_owned(), server.url())];
+        let bootstrap = Bootstrap::start_among(vendors, &program(), "echo", environment, TIMEOUT, 2).await.unwrap();
+        let call = async || {
+            cause::begun("call", async {
+                bootstrap.invoke(json!({ "do": "call" })).await.unwrap();
+                cause::current()
+            })
+            .await
+        };
+        // Both processes at once, and again whichever is free.
+        let (first, second) = tokio::join!(call(), call());
+        let third = call().await;
+        let named = json!({ "do": "call", "headers": { cause::HEADER.as_str(): "call-of-a-vendor" } });
+        bootstrap.invoke(named).await.unwrap();
+        let mut heard = heard.lock().unwrap().clone();
+        let mut expected = vec![first, second, third, Some("call-of-a-vendor".into())];
+        heard.sort();
+        expected.sort();
+        assert_eq!(heard, expected);
     }
 
     #[tokio::test]
