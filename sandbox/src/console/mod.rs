@@ -6,6 +6,7 @@ mod agents;
 mod attached;
 mod doctor;
 mod faults;
+mod lanes;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -186,7 +186,7 @@ function renderUsers() {
   setText("with", one ? withWhom(one) : "Make a user to begin");
   renderTalk("screen", one ? one.lines.map(lineOf) : []);
   for (const id of ["ask", "three", "long", "user-text"]) byId(id).disabled = !one;
-  byId("end").disabled = byId("user-file").disabled = one?.platform !== "botpress";
+  for (const id of ["end", "user-file", "change"]) byId(id).disabled = one?.platform !== "botpress";
   byId("typing").disabled = one?.platform !== "botcopy";
 }
 
@@ -343,7 +343,7 @@ function renderTrouble() {
   const switches = SWITCHES.filter(isMeant);
   redraw("switches", switches.map(isOn), (on) => switches.map((one, index) => switchOf(one, on[index])));
   redraw("faults", faults, (all) => all.map(faultOf));
-  redraw("lanes", { lanes, parked }, () => [...lanes.map(laneOf), ...(parked ? [element("li", { textContent: `${parked} parked: hitl parked lists them` })] : [])]);
+  redraw("lanes", { lanes, parked }, () => [...bySession(lanes).map(sessionOf), ...(parked ? [element("li", { textContent: `${parked} parked: hitl parked lists them` })] : [])]);
   if (swept) setText("swept", `Last sweep ${clockTime(swept.at)}${swept.error ? `: ${swept.error}` : ""}`);
   byId("advance").hidden = clock !== "manual";
 }
@@ -383,10 +383,29 @@ function faultOf(fault) {
   return element("li", {}, element("span", { textContent: label }), end);
 }
 
+// The lanes of one session stand next to each other already.
+function bySession(lanes) {
+  const sessions = [];
+  for (const lane of lanes) {
+    if (sessions.at(-1)?.[0].session === lane.session) sessions.at(-1).push(lane);
+    else sessions.push([lane]);
+  }
+  return sessions;
+}
+
+function sessionOf(lanes) {
+  const head = element("p", { className: "whose" }, element("b", { textContent: lanes[0].user || "Visitor" }), ` session ${lanes[0].session}`);
+  return element("li", {}, head, ...lanes.map(laneOf));
+}
+
 function laneOf(lane) {
   const way = lane.lane === "to_agent" ? "To the agent" : "To the user";
-  const next = lane.next_try ? `, next try ${clockTime(lane.next_try)}` : "";
-  return element("li", { textContent: `${way}: ${lane.waiting} waiting, ${lane.attempts ?? 0} attempts${next}` });
+  const what = Object.entries(lane.kinds).map(([kind, count]) => `${count} ${kind}${count > 1 ? "s" : ""}`).join(", ");
+  const tried = lane.attempts ? `, tried ${lane.attempts} ${lane.attempts === 1 ? "time" : "times"}` : "";
+  const next = lane.next_try ? `, due ${clockTime(lane.next_try)}` : "";
+  return element("p", { className: "lane" },
+    element("span", { className: "what", textContent: `${way}: ${what} since ${clockTime(lane.since)}` }),
+    element("span", { className: "why", textContent: `${lane.why}${tried}${next}` }));
 }
 
 async function runDoctor() {
@@ -588,7 +607,24 @@ async function threeAtOnce() {
   for (const text of ["One moment,", "I have the number here:", "4711"]) await userSays(text);
 }
 
+const PROFILE = ["name", "email", "picture"];
+
+function openProfile() {
+  for (const field of PROFILE) byId(`profile-${field}`).value = user().profile[field] ?? "";
+  byId("profile").showModal();
+}
+
+// An empty field takes the value away.
+async function changeProfile(event) {
+  event.preventDefault();
+  await post(pathOf(user(), "profile"), Object.fromEntries(PROFILE.map((field) => [field, byId(`profile-${field}`).value.trim()])));
+  byId("profile").close();
+}
+
 function wireUsers() {
+  onClick("change", openProfile);
+  onClick("profile-cancel", () => byId("profile").close());
+  byId("profile-form").addEventListener("submit", changeProfile);
   onClick("new-botpress", () => newUser("users", { name: nextName() }));
   onClick("new-botcopy", () => newUser("widgets", { language: "en" }));
   onSubmit("user-form", "user-text", userSays);

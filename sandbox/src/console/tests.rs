@@ -100,6 +100,55 @@ fn only_loopback_addresses_are_this_machine() {
     }
 }
 
+/// A method and a path, with a star for each part that differs from call to call.
+fn shape(method: &str, path: &str) -> String {
+    let is_fixed = |part: &&str| part.chars().all(|c| c.is_ascii_lowercase());
+    let parts = path.trim_start_matches('/').split('/').map(|part| if is_fixed(&part) { part } else { "*" });
+    format!("{method} /{}", parts.collect::<Vec<_>>().join("/"))
+}
+
+/// The routes of the tables in `docs/sandbox.md`: the first cell has one or more, and the method of the first is that of all.
+fn documented_routes() -> Vec<String> {
+    let rows = include_str!("../../../docs/sandbox.md").lines().filter_map(|line| line.strip_prefix("| `"));
+    let rows = rows.filter(|row| ["GET /", "POST /", "DELETE /"].iter().any(|start| row.starts_with(start)));
+    let routes = |row: &str| {
+        let cell = row.split(" |").next().unwrap_or_default().trim_end_matches('`').to_owned();
+        let (method, paths) =
+            cell.split_once(' ').map(|(method, paths)| (method.to_owned(), paths.to_owned())).unwrap();
+        paths.split("`, `").map(|path| shape(&method, path)).collect::<Vec<_>>()
+    };
+    rows.flat_map(routes).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_has_a_route_has_a_curl_line_and_every_command_that_is_printed_exists() {
+    let sandbox = Sandbox::start(None, false).await;
+    let shown = crate::serve::Shown { only: None, connected: true };
+    let said = crate::serve::with_curl(&sandbox.0.stack, "http://people", shown);
+    let line = |line: &str| {
+        let rest = line.trim().strip_prefix("curl ")?;
+        let method = if rest.contains("-X POST") {
+            "POST"
+        } else if rest.contains("-X DELETE") {
+            "DELETE"
+        } else {
+            "GET"
+        };
+        let url = rest.split(' ').find_map(|word| word.strip_prefix("http://people"))?;
+        Some(shape(method, url))
+    };
+    let lines: Vec<_> = said.lines().filter_map(line).collect();
+    let routes = documented_routes();
+    assert!(routes.len() > 40, "{routes:?}");
+    let missing: Vec<_> = routes.iter().filter(|route| !lines.contains(route)).collect();
+    let unknown: Vec<_> = lines.iter().filter(|line| !routes.contains(line)).collect();
+    assert!(missing.is_empty() && unknown.is_empty(), "without a line: {missing:?}; not documented: {unknown:?}");
+    let package = said.split("cargo run -p ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    let manifest = include_str!("../../../cli/Cargo.toml");
+    assert!(manifest.contains(&format!("\nname = \"{package}\"\n")), "there is no package {package}");
+    assert!(crate::demo::NEXT.contains(&format!("cargo run -p {package} ")));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_stream_resumes_without_a_gap_where_a_reader_has_left_it() {
     let sandbox = Sandbox::start(None, false).await;
@@ -235,6 +284,73 @@ async fn credentials_functions_and_deliveries_are_routes_too() {
     sandbox.post(&format!("/deliveries/{number}/again"), Value::Null).await;
     assert_eq!(sandbox.0.stack.journal.all("webhook_delivered").len(), delivered.len() + 1);
     assert_eq!(sandbox.call("POST", "/clock", json!({"advance_s": 1})).await.0, 409);
+}
+
+/// How often the state is asked for, and a note written, by each of a few at once.
+const AT_ONCE: usize = 4;
+const LOOKS: usize = 60;
+
+/// Simulators journal while they hold their own state, and the state is told from both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_state_is_told_while_the_simulators_are_at_work() {
+    let (done, watched) = std::sync::mpsc::channel::<()>();
+    // Threads that wait for one another are ended by nobody, and a runtime waits for its own: the process ends with them.
+    std::thread::spawn(move || {
+        if watched.recv_timeout(PATIENCE * 4) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            eprintln!("GET /state and a simulator wait for each other");
+            std::process::exit(101);
+        }
+    });
+    let sandbox = Sandbox::start(None, true).await;
+    let (_, chat) = sandbox.handed_over().await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..AT_ONCE {
+        let (stack, chat) = (std::sync::Arc::clone(&sandbox.0.stack), chat.clone());
+        tasks.spawn(async move {
+            for number in 0..LOOKS {
+                stack.livechat.agent_sends_private_note(&chat, ANNA, &format!("note {number}")).unwrap();
+                tokio::task::yield_now().await;
+            }
+        });
+        let (client, url) = (sandbox.1.clone(), sandbox.0.url());
+        tasks.spawn(async move {
+            for _ in 0..LOOKS {
+                assert_eq!(client.get(format!("{url}/state")).send().await.unwrap().status(), 200);
+            }
+        });
+    }
+    while let Some(task) = tasks.join_next().await {
+        task.unwrap();
+    }
+    sandbox.0.stack.settled().await;
+    let notes = sandbox.0.stack.journal.all("event_sent");
+    assert_eq!(notes.iter().filter(|entry| entry.text("/visibility") == "agents").count(), AT_ONCE * LOOKS);
+    done.send(()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_can_be_changed_and_what_waits_says_whose_it_is_and_why() {
+    let sandbox = Sandbox::start(None, false).await;
+    let user = sandbox.post("/users", json!({"name": "Ann", "email": "ann@example.com"})).await;
+    let user = user["conversation"].as_str().unwrap().to_owned();
+    let changed = json!({"name": "Ann Lee", "email": ""});
+    sandbox.post(&format!("/users/{user}/profile"), changed).await;
+    let state = sandbox.state().await;
+    assert_eq!(state["users"][0]["profile"], json!({"name": "Ann Lee", "email": null, "picture": null}));
+    sandbox.post(&format!("/users/{user}/escalate"), Value::Null).await;
+    let state = sandbox.state().await;
+    assert_eq!(state["chats"][0]["customer"]["name"], "Ann Lee", "{state}");
+    assert_eq!(sandbox.call("POST", "/users/nobody/profile", json!({"name": "x"})).await.0, 409);
+
+    sandbox.post("/faults", json!({"where": "livechat", "calls": "send_event", "fault": {"answer": 503}})).await;
+    sandbox.post(&format!("/users/{user}/say"), json!({"text": "held back"})).await;
+    let lane = sandbox.state().await["lanes"][0].clone();
+    assert_eq!(
+        (&lane["user"], &lane["kinds"], &lane["why"]),
+        (&json!("Ann Lee"), &json!({"message": 1}), &json!("LiveChat fails")),
+        "{lane}"
+    );
+    assert!(lane["next_try"].as_str() > lane["since"].as_str(), "{lane}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

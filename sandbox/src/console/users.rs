@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::attached::Attached;
 use super::{done, refused};
-use crate::botpress::Escalation;
+use crate::botpress::{Escalation, Profile};
 use crate::stack::Stack;
 
 type Shared = State<Arc<Stack>>;
@@ -23,6 +23,7 @@ pub(super) fn router(stack: Arc<Stack>) -> Router {
         .route("/users/{conversation}/say", post(say))
         .route("/users/{conversation}/message", post(user_sends))
         .route("/users/{conversation}/file", post(user_sends_file))
+        .route("/users/{conversation}/profile", post(changes_profile))
         .route("/users/{conversation}/escalate", post(escalate))
         .route("/users/{conversation}/end", post(user_ends))
         .route("/users/{conversation}/stop", post(bot_stops))
@@ -100,6 +101,14 @@ async fn user_sends_file(State(stack): Shared, Path(user): Path<String>, Json(fi
         fields.insert(format!("{kind}Url"), url.into());
     }
     done(botpress.user_sends(&user, kind, payload).await)
+}
+
+async fn changes_profile(
+    State(stack): Shared,
+    Path(conversation): Path<String>,
+    Json(changes): Json<Profile>,
+) -> Response {
+    done(stack.botpress.changes_profile(&conversation, changes))
 }
 
 async fn escalate(State(stack): Shared, Path(conversation): Path<String>) -> Response {

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use super::{Console, faults, lock};
+use super::{Console, faults, lanes, lock};
 use crate::livechat::{Agent, Chat, Event};
 use crate::serve::Only;
 use crate::stack::Stack;
@@ -18,7 +18,7 @@ const NEWEST: usize = 200;
 
 pub(super) async fn state(State(console): State<Arc<Console>>) -> Json<Value> {
     let stack = &console.stack;
-    let (lanes, parked) = lanes(stack);
+    let (lanes, parked) = lanes::waiting(stack);
     let is_quiet = lanes.is_empty() && !stack.is_busy();
     let rest = if is_quiet { Rest::Parked(parked) } else { Rest::UnderWay };
     let (chats, agents) = (stack.livechat.chats(), stack.livechat.agents());
@@ -79,7 +79,11 @@ fn users(stack: &Stack, handed_over: &HashMap<String, &Chat>, agents: &[Agent]) 
             })
         });
         let with = with(stack.botpress.is_escalated(&id), handed_over.get(&id).copied(), agents);
-        json!({"platform": "botpress", "id": id, "name": name, "with": with, "lines": lines.collect::<Vec<_>>()})
+        let profile = stack.botpress.profile(&id);
+        json!({
+            "platform": "botpress", "id": id, "name": name, "with": with, "profile": profile,
+            "lines": lines.collect::<Vec<_>>(),
+        })
     });
     let botcopy = stack.botcopy.people().into_iter().map(|(id, language)| {
         let lines = newest(stack.botcopy.screen(&id));
@@ -136,27 +140,4 @@ fn event(event: &Event) -> Value {
         "visibility": event.visibility.name(), "at": event.created_at, "deleted": event.deleted,
         "content": event.content,
     })
-}
-
-/// What waits in each lane, and how many items are parked.
-fn lanes(stack: &Stack) -> (Vec<Value>, usize) {
-    let items = stack.table.items().unwrap_or_default();
-    let text = |item: &Value, name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let parked = items.iter().filter(|item| text(item, "sk").starts_with("PARKED#")).count();
-    let lanes = items.iter().filter_map(|record| {
-        let (session, sk) = (text(record, "pk"), text(record, "sk"));
-        let lane = sk.strip_prefix("LANE#").filter(|lane| !lane.contains('#'))?;
-        let begins = format!("{sk}#");
-        let is_in_it = |item: &&Value| text(item, "pk") == session && text(item, "sk").starts_with(&begins);
-        let waiting: Vec<_> = items.iter().filter(is_in_it).collect();
-        let attempts = waiting.iter().filter_map(|item| item.get("attempts").and_then(Value::as_u64)).max();
-        let since = waiting.first().map(|item| text(item, "at"));
-        (!waiting.is_empty()).then(|| {
-            json!({
-                "session": session.trim_start_matches("SESSION#"), "lane": lane, "waiting": waiting.len(),
-                "attempts": attempts, "since": since, "next_try": record.get("due_at"),
-            })
-        })
-    });
-    (lanes.collect(), parked)
 }

@@ -61,7 +61,12 @@ fn directions(stack: &Stack, people: &str, connected: bool) -> String {
 Be the user of the Botpress bot:
   curl -X POST {people}/users -d '{{\"name\":\"Ann\"}}' -H 'content-type: application/json'
   curl -X POST {people}/users/CONVERSATION/say -d '{{\"text\":\"hi\"}}' -H 'content-type: application/json'
+  curl -X POST {people}/users/CONVERSATION/message -d '{{\"type\":\"choice\",\"payload\":{{\"text\":\"Which?\",\"options\":[]}}}}' -H 'content-type: application/json'
+  curl -X POST {people}/users/CONVERSATION/file -d '{{\"name\":\"a.txt\",\"type\":\"text/plain\",\"content\":\"hello\"}}' -H 'content-type: application/json'
+  curl -X POST {people}/users/CONVERSATION/profile -d '{{\"name\":\"Ann Lee\"}}' -H 'content-type: application/json'
   curl -X POST {people}/users/CONVERSATION/escalate
+  curl -X POST {people}/users/CONVERSATION/end
+  curl -X POST {people}/users/CONVERSATION/stop
   curl {people}/users/CONVERSATION/screen
 Be the user of the Botcopy bot; the word \"human\" makes it ask for a person:
   curl -X POST {people}/widgets -d '{{\"language\":\"de\"}}' -H 'content-type: application/json'
@@ -69,20 +74,44 @@ Be the user of the Botcopy bot; the word \"human\" makes it ask for a person:
   curl -X POST {people}/widgets/USER/type
   curl -X POST {people}/widgets/USER/click -d '{{\"event\":\"BUY\"}}' -H 'content-type: application/json'
   curl {people}/widgets/USER/screen
-Be the agent:
+Be the agent; the ids of events stand in the state:
   curl {people}/chats
+  curl {people}/state
   curl -X POST {people}/chats/CHAT/say -d '{{\"agent\":\"anna@example.com\",\"text\":\"hello\"}}' -H 'content-type: application/json'
   curl -X POST {people}/chats/CHAT/file -d '{{\"agent\":\"anna@example.com\",\"name\":\"a.txt\",\"type\":\"text/plain\",\"content\":\"hello\"}}' -H 'content-type: application/json'
   curl -X POST {people}/chats/CHAT/edit -d '{{\"event\":\"EVENT\",\"text\":\"hullo\"}}' -H 'content-type: application/json'
   curl -X POST {people}/chats/CHAT/delete -d '{{\"agent\":\"anna@example.com\",\"event\":\"EVENT\"}}' -H 'content-type: application/json'
+  curl -X POST {people}/chats/CHAT/note -d '{{\"agent\":\"anna@example.com\",\"text\":\"among us\"}}' -H 'content-type: application/json'
+  curl -X POST {people}/chats/CHAT/card -d '{{\"agent\":\"anna@example.com\",\"title\":\"A card\"}}' -H 'content-type: application/json'
+  curl -X POST {people}/chats/CHAT/join -d '{{\"agent\":\"ben@example.com\"}}' -H 'content-type: application/json'
+  curl -X POST {people}/chats/CHAT/transfer -d '{{\"agent\":\"anna@example.com\",\"to_agent\":\"ben@example.com\"}}' -H 'content-type: application/json'
   curl -X POST {people}/chats/CHAT/close -d '{{\"agent\":\"anna@example.com\"}}' -H 'content-type: application/json'
+  curl -X POST {people}/agents/anna@example.com/status -d '{{\"status\":\"not_accepting_chats\"}}' -H 'content-type: application/json'
+Be LiveChat: its groups, its router, its webhooks; the number of a delivery stands in the journal:
+  curl -X POST {people}/groups/1/status -d '{{\"status\":\"offline\"}}' -H 'content-type: application/json'
+  curl -X POST {people}/router/assign -d '{{\"chat\":\"CHAT\"}}' -H 'content-type: application/json'
+  curl -X POST {people}/router/close -d '{{\"chat\":\"CHAT\"}}' -H 'content-type: application/json'
+  curl -X POST {people}/deliveries/0/again
 Be the clock, or the auditor:
   curl -X POST {people}/sweep
+  curl -X POST {people}/clock -d '{{\"advance_s\":60}}' -H 'content-type: application/json'    # with --clock manual
+  curl {people}/stack
   curl {people}/journal
+  curl -N {people}/events
+Make trouble:
+  curl -X POST {people}/faults -d '{{\"where\":\"livechat\",\"calls\":\"send_event\",\"fault\":{{\"answer\":503}},\"times\":1}}' -H 'content-type: application/json'
+  curl {people}/faults
+  curl -X DELETE {people}/faults/0
+  curl -X DELETE {people}/faults
+  curl -X POST {people}/credentials -d '{{\"agent_token\":\"revoked\"}}' -H 'content-type: application/json'
+  curl -X POST {people}/functions/kill -d '{{\"after\":\"send_event\"}}' -H 'content-type: application/json'
+  curl -X POST {people}/functions/restart
 Be the operator, in another terminal:
-  cargo run -p cli -- --sandbox {people} doctor
+  cargo run -p hitl -- --sandbox {people} doctor
+  curl -X POST {people}/doctor
 Or start with `serve --unconnected`, connect LiveChat and Botpress with the same command, and press Botpress's button:
-  curl -X POST {people}/install",
+  curl -X POST {people}/install
+  curl -X POST {people}/endpoint -d '{{\"url\":\"{botcopy_endpoint}\"}}' -H 'content-type: application/json'",
         gateway = stack.gateway.url(),
         integration = made(stack.integration_url()),
         webhook = stack.webhook_url(),
