@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use sandbox::demo::{self, Palette};
+use sandbox::demo::{self, Layout, Palette};
 use sandbox::deployed::Deployed;
 use sandbox::serve::{self, Only, Setting};
 use sandbox::stack::Runtime;
@@ -14,7 +14,7 @@ use sandbox::error::Error;
 
 /// Human handoff between bots and LiveChat agents, on one machine: both functions, an embedded table, simulated vendors.
 ///
-/// Without a subcommand it plays a whole handoff, tells it, and checks the journal of what happened at the vendors.
+/// Without a subcommand it runs a complete handoff, prints it, and checks the journal of what happened at the vendors.
 #[derive(Debug, Parser)]
 #[command(name = "sandbox", version)]
 struct Arguments {
@@ -93,6 +93,13 @@ impl Color {
     }
 }
 
+/// As wide as the terminal is; COLUMNS says another width, also where there is no terminal.
+fn layout() -> Layout {
+    let named = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let columns = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    named.or_else(columns).map(Layout::of).unwrap_or_default()
+}
+
 fn is_set(variable: &str) -> bool {
     std::env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
@@ -159,7 +166,8 @@ async fn run(arguments: &Arguments) -> Result<bool, Error> {
     match arguments.command {
         None => {
             serve::check_binaries(runtime)?;
-            demo::play(runtime, arguments.bot, arguments.color.palette(), &mut io::stdout().lock()).await
+            let look = (arguments.color.palette(), layout());
+            demo::play(runtime, arguments.bot, look, &mut io::stdout().lock()).await
         }
         Some(Command::Serve { ports, unconnected, only, no_sweep, clock, curl, json }) => {
             let Ports { gateway, livechat, botpress, botcopy, people } = ports;

@@ -1,6 +1,7 @@
 //! The demonstration: a whole handoff, told as it happens and judged by the journal at its end.
 
 mod botcopy;
+mod layout;
 mod paint;
 mod story;
 mod verdict;
@@ -14,7 +15,10 @@ use crate::botpress::{Escalation, UpstreamUser};
 use crate::error::Error;
 use crate::livechat::Target;
 use crate::stack::{Options, Runtime, SIDE_BY_SIDE, Stack};
+pub use layout::Layout;
 pub use paint::Palette;
+#[cfg(test)]
+pub(crate) use story::NEXT;
 use story::Story;
 
 /// The first agent of group 1, whom LiveChat's router picks.
@@ -70,7 +74,12 @@ pub enum Bot {
 /// # Errors
 ///
 /// When the stack does not come up or a step of the story is refused.
-pub async fn play(runtime: Runtime<'_>, bot: Bot, palette: Palette, out: &mut impl Write) -> Result<bool, Error> {
+pub async fn play(
+    runtime: Runtime<'_>,
+    bot: Bot,
+    (palette, layout): (Palette, Layout),
+    out: &mut impl Write,
+) -> Result<bool, Error> {
     // The HITL plugin's simulator activates a session at once, so there is little to wait for.
     let environment = [
         ("SETTLE_MS", "200"),
@@ -87,7 +96,7 @@ pub async fn play(runtime: Runtime<'_>, bot: Bot, palette: Palette, out: &mut im
         Options { runtime, ports, environment, instances: SIDE_BY_SIDE, ..Options::in_process(Clock::system()) };
     let stack = Stack::start(options).await?;
     let agents = stack.livechat.agents().into_iter().map(|(agent, _)| agent);
-    let mut play = Play { story: Story::new(out, palette, agents), stack: &stack };
+    let mut play = Play { story: Story::new(out, palette, layout, agents), stack: &stack };
     play.story.legend()?;
     let verdict = match bot {
         Bot::Botpress => {

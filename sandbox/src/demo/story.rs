@@ -1,17 +1,12 @@
-//! The journal as two people would tell it, with each vendor call under what caused it. Fits into 80 columns.
+//! The journal as two people would tell it, with each vendor call under what caused it. Uses the terminal's width, from 80 columns on.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use super::layout::{Layout, wrapped};
 use super::paint::{Paint, Palette};
 use crate::journal::{Entry, Journal, Vendor};
 use crate::livechat::Agent;
-
-/// How wide a line may be.
-const WIDTH: usize = 80;
-
-/// Where the agent's side begins.
-const AGENT_COLUMN: usize = 38;
 
 /// Where a claim begins, behind its mark.
 const CLAIM_COLUMN: usize = 7;
@@ -20,28 +15,39 @@ const LEGEND: &str = "\
 Ann's side is on the left, the agents' side on the right.
   A > B   is a call, and what it caused stands indented under it.";
 
-const NEXT: &str = "\
+const WIDE_LEGEND: &str = "\
+Ann's side is on the left, the agents' side in the middle, calls are on the right.
+  A > B   is a call, and what it caused stands indented under it.";
+
+pub(crate) const NEXT: &str = "\
 Try next:
   cargo run -- serve            the same by hand, in a browser: try to lose a word
-  cargo run -p cli -- --help    the operator's command";
+  cargo run -p hitl -- --help   the operator's command";
 
 /// Tells a journal as it grows.
 pub(crate) struct Story<'a, W> {
     out: &'a mut W,
     palette: Palette,
+    layout: Layout,
     told: usize,
     /// By user, by chat and by agent; who is not named is Ann.
     names: BTreeMap<String, String>,
 }
 
 impl<'a, W: Write> Story<'a, W> {
-    pub(crate) fn new(out: &'a mut W, palette: Palette, agents: impl IntoIterator<Item = Agent>) -> Self {
+    pub(crate) fn new(
+        out: &'a mut W,
+        palette: Palette,
+        layout: Layout,
+        agents: impl IntoIterator<Item = Agent>,
+    ) -> Self {
         let names = agents.into_iter().map(|agent| (agent.id, agent.name)).collect();
-        Self { out, palette, told: 0, names }
+        Self { out, palette, layout, told: 0, names }
     }
 
     pub(crate) fn legend(&mut self) -> io::Result<()> {
-        writeln!(self.out, "{}", self.palette.of(Paint::Quiet, LEGEND))
+        let legend = if self.layout.is_wide() { WIDE_LEGEND } else { LEGEND };
+        writeln!(self.out, "{}", self.palette.of(Paint::Quiet, legend))
     }
 
     pub(crate) fn chapter(&mut self, title: &str) -> io::Result<()> {
@@ -83,7 +89,8 @@ impl<'a, W: Write> Story<'a, W> {
                 true => self.palette.of(Paint::Good, "ok  "),
                 false => self.palette.of(Paint::Bad, "FAIL"),
             };
-            let claim = wrapped(&check.claim, WIDTH - CLAIM_COLUMN).join(&format!("\n{:CLAIM_COLUMN$}", ""));
+            let claim =
+                wrapped(&check.claim, self.layout.width - CLAIM_COLUMN).join(&format!("\n{:CLAIM_COLUMN$}", ""));
             writeln!(self.out, "  {mark} {claim}")?;
         }
         let failed = checks.iter().filter(|check| !check.holds).count();
@@ -96,8 +103,12 @@ impl<'a, W: Write> Story<'a, W> {
     /// How an entry is told, if it is.
     fn line(&self, entry: &Entry, depth: usize) -> Option<(Paint, Vec<String>)> {
         let user = self.user(entry);
-        let quiet =
-            |line: String| Some((Paint::Quiet, vec![format!("{:indent$}{line}", "", indent = 4 * (depth + 1))]));
+        let Layout { call_column, .. } = self.layout;
+        let quiet = |line: String| {
+            Some((Paint::Quiet, vec![format!("{:indent$}{line}", "", indent = call_column + 4 * depth)]))
+        };
+        let user_side = |text: &str| self.layout.user_lines(text);
+        let remark = |text: &str| Some((Paint::Quiet, self.layout.agent_lines(&format!("-- {text} --"))));
         match entry.effect {
             "call_answered" => {
                 quiet(format!("stack > {}  {} -> {}", vendor(entry), entry.text("/call"), status(entry)))
@@ -125,7 +136,7 @@ impl<'a, W: Write> Story<'a, W> {
             ("agent", _) => self.agent(entry.text("/author_id")).to_owned(),
             _ => return None,
         };
-        Some((Paint::Agent, agent_lines(&format!("{author}: {}", words(entry)))))
+        Some((Paint::Agent, self.layout.agent_lines(&format!("{author}: {}", words(entry)))))
     }
 
     fn target<'b>(&'b self, entry: &'b Entry) -> &'b str {
@@ -206,38 +217,6 @@ fn shown(entry: &Entry) -> String {
     }
 }
 
-fn user_side(text: &str) -> Vec<String> {
-    wrapped(text, WIDTH)
-}
-
-fn agent_lines(text: &str) -> Vec<String> {
-    let lines = wrapped(text, WIDTH - AGENT_COLUMN - 2).into_iter();
-    lines.map(|line| format!("{:AGENT_COLUMN$}| {line}", "").trim_end().to_owned()).collect()
-}
-
-fn remark(text: &str) -> Option<(Paint, Vec<String>)> {
-    Some((Paint::Quiet, agent_lines(&format!("-- {text} --"))))
-}
-
-/// The text in lines of at most `width` characters, broken at spaces; a longer word stands alone.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    for paragraph in text.lines() {
-        let mut line = String::new();
-        for word in paragraph.split(' ') {
-            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
-                lines.push(std::mem::take(&mut line));
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-        lines.push(line);
-    }
-    lines
-}
-
 /// What was said, or what stands for what was shown.
 fn words(entry: &Entry) -> String {
     match (entry.text("/text"), entry.text("/file/name")) {
@@ -258,12 +237,6 @@ mod tests {
     use shared::clock::Timestamp;
 
     use super::*;
-
-    #[test]
-    fn lines_fit_and_lose_no_word() {
-        let text = "one two three\nfour a-word-that-is-longer-than-all";
-        assert_eq!(wrapped(text, 9), ["one two", "three", "four", "a-word-that-is-longer-than-all"]);
-    }
 
     #[tokio::test]
     async fn what_a_call_caused_stands_under_it() {
