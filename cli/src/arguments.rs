@@ -152,7 +152,7 @@ pub(crate) enum Command {
         limit: usize,
     },
 
-    /// Show every five seconds what is the matter: the sweep, open sessions, what waits and when it is tried again, vendors that fail.
+    /// Show every five seconds how the stack is doing: the sweep, open sessions, what waits and when it is tried again, vendors that fail.
     ///
     /// Reads by key and by the index, never the whole table; `--json` prints one line each time. Ctrl-C ends it.
     Watch,
@@ -176,7 +176,7 @@ pub(crate) enum Command {
     /// Reckons with what the tests have measured for one session and one message, and with list prices.
     Estimate(EstimateOptions),
 
-    /// Tell the life of a message or a session, without its text: when it came, what was tried, what became of it.
+    /// Print the history of a message or a session, without its text: when it came, what was tried, what became of it.
     ///
     /// Takes any id: of a session, a Botpress message, conversation or user, a LiveChat event, chat or thread, as logs, vendors
     /// and the other commands show them. Reads the whole table unless it is a session's.
@@ -206,7 +206,7 @@ pub(crate) enum Command {
         all: bool,
     },
 
-    /// Throw a parked item away, its text included; asks first.
+    /// Delete a parked item with its text; asks first.
     Discard {
         /// An item, as `hitl parked` shows it.
         id: String,

@@ -70,6 +70,11 @@ impl Io<'_> {
         let _ = writeln!(self.progress, "{progress}");
     }
 
+    /// Says how far a command of several steps has come: `2 of 4: checking the group`.
+    fn step(&mut self, number: usize, of: usize, what: &str) {
+        self.say(&format!("{number} of {of}: {what}"));
+    }
+
     /// Asks for a secret; an empty answer is none.
     fn secret(&mut self, prompt: &str) -> Result<Option<Redacted>, Failure> {
         Ok(self.answer(prompt, Echo::Hidden)?.map(Redacted::from))

@@ -29,6 +29,9 @@ const SAY_EVERY: usize = 10_000;
 /// How often an erasure looks for what was written while it ran.
 const ERASURES: usize = 3;
 
+/// How many steps each of these looks takes.
+const STEPS_OF_ERASURE: usize = 3;
+
 /// Says how far a look over the whole table has come, when it takes a while.
 pub(crate) fn progress<'a>(io: &'a mut Io<'_>) -> impl FnMut(usize) + Send + 'a {
     let mut said = 0;
@@ -320,9 +323,10 @@ impl fmt::Display for RedrivenList {
 pub(crate) async fn redrive(target: &Target, id: Option<&str>, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let handoff = target.handoff()?;
     let mut redriven = Vec::new();
-    for item in chosen(target, id, io).await? {
-        io.say(&format!("trying {}", item.name()));
-        let result = handoff.redrive(&item, io.clock.now() + PATIENCE).await?;
+    let chosen = chosen(target, id, io).await?;
+    for (number, item) in (1..).zip(&chosen) {
+        io.step(number, chosen.len(), &format!("trying {}", item.name()));
+        let result = handoff.redrive(item, io.clock.now() + PATIENCE).await?;
         redriven.push(RedrivenRow { id: item.name(), result });
     }
     let settled =
@@ -436,6 +440,7 @@ pub(crate) async fn erase(target: &Target, user: &str, yes: bool, io: &mut Io<'_
     let mut erased = Erased::default();
     let mut kept = Vec::new();
     for _ in 0..ERASURES {
+        io.step(1, STEPS_OF_ERASURE, "looking for what belongs to the user");
         words.extend(table.user(&user_id).await?.iter().flat_map(words_about));
         let sessions = table.sessions_of(&user_id, &mut progress(io)).await?;
         known.extend(sessions.iter().map(|session| session.session_id.clone()));
@@ -443,18 +448,19 @@ pub(crate) async fn erase(target: &Target, user: &str, yes: bool, io: &mut Io<'_
         for session in sessions.iter().filter(|session| session.state != State::Closed) {
             end_before_erasure(target, &session.session_id, io).await?;
         }
-        io.say("removing what belongs to the user");
+        io.step(2, STEPS_OF_ERASURE, "removing it");
         let more = table.erase(&user_id, &known, io.clock.now(), &mut progress(io)).await?;
         for (entity, count) in more.removed {
             *erased.removed.entry(entity).or_default() += count;
         }
         erased.expired += more.expired;
         erased.held_by_vendors.extend(more.held_by_vendors);
-        io.say("reading the whole table for what is left");
+        io.step(3, STEPS_OF_ERASURE, "reading the whole table for what is left");
         kept = table.mentions(&words, &mut progress(io)).await?;
         if kept.is_empty() {
             break;
         }
+        io.say("something is left, perhaps written meanwhile");
     }
     if erased.removed.is_empty() && kept.is_empty() {
         return Err(Failure::refused(format!(

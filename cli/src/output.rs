@@ -85,6 +85,9 @@ pub(crate) fn causes(error: &dyn StdError) -> String {
     text
 }
 
+/// What brings a session back whose credentials are no longer good.
+const RENEW: &str = "`aws sso login` or `aws login` renews an expired session";
+
 impl From<config::Error> for Failure {
     fn from(error: config::Error) -> Self {
         Self::stopped(format!("{error}. `--stack NAME` takes it from the deployed stack."))
@@ -94,7 +97,7 @@ impl From<config::Error> for Failure {
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
         Self::stopped(format!(
-            "{}. Check the table's name, the region and your AWS credentials; `hitl doctor` says more.",
+            "{}. Check the table's name, the region and your AWS credentials ({RENEW}); `hitl doctor` says more.",
             causes(&error)
         ))
     }
@@ -108,7 +111,7 @@ impl From<secret::Error> for Failure {
             return Self::refused(sentence);
         }
         Self::stopped(format!(
-            "{}. Check the secret's name, the region and your AWS credentials; `hitl doctor` says more.",
+            "{}. Check the secret's name, the region and your AWS credentials ({RENEW}); `hitl doctor` says more.",
             causes(&error)
         ))
     }

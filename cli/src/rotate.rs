@@ -176,10 +176,13 @@ impl Rotation<'_> {
         let finished = is_left && !self.at_once;
         let contents = match finished {
             true => contents,
-            false => self.store(&contents, &[(WEBHOOK_SECRET, random_secret())], io).await?,
+            false => {
+                io.step(1, 2, "storing a new webhook secret");
+                self.store(&contents, &[(WEBHOOK_SECRET, random_secret())], io).await?
+            }
         };
         self.wait_until_known(&contents, "letting every function learn the new secret", io).await;
-        io.say("registering the webhooks with it, then removing those with the old one");
+        io.step(2, 2, "registering the webhooks with it, then removing those with the old one");
         self.target.handoff_with(contents.current.incomplete()?)?.repair_webhooks(&webhook_url).await?;
         Ok(finished)
     }
@@ -208,10 +211,13 @@ impl Rotation<'_> {
         }
         let contents = match finished {
             true => contents,
-            false => self.store(&contents, &[(BOTPRESS_PATH_KEY, random_secret())], io).await?,
+            false => {
+                io.step(1, 2, "storing a new path key");
+                self.store(&contents, &[(BOTPRESS_PATH_KEY, random_secret())], io).await?
+            }
         };
         self.wait_until_known(&contents, "letting every function learn the new key", io).await;
-        io.say("giving Botpress the new address");
+        io.step(2, 2, "giving Botpress the new address");
         let address = address(contents.current.text(BOTPRESS_PATH_KEY))?;
         admin.redirect_integration(&at.id, &address).await.map_err(explained)?;
         Ok(finished)
@@ -225,9 +231,10 @@ impl Rotation<'_> {
             io.wait_until(settles_at, "callers may still use what the last change replaced").await;
         }
         let client = self.target.botpress();
-        io.say("letting Botpress make a new signing secret");
+        io.step(1, 2, "letting Botpress make a new signing secret");
         let admin = client.admin(&at.workspace.token, &at.workspace.id);
         let secret = admin.rotate_signing_secret(&at.id).await.map_err(explained)?;
+        io.step(2, 2, "storing it");
         self.store(&contents, &[(BOTPRESS_SIGNING_SECRET, secret)], io).await.map_err(|failure| {
             Failure::refused(format!(
                 "Botpress has a new signing secret that could not be stored ({failure}). Its calls are also signed with the one \
@@ -242,17 +249,19 @@ impl Rotation<'_> {
         let at = integration(self.target, &contents, io).await?;
         let client = self.target.botpress();
         let admin = client.admin(&at.workspace.token, &at.workspace.id);
-        io.say("issuing a new access key");
+        io.step(1, 3, "issuing a new access key");
         let key = admin.issue_access_key(&at.id, NOTE).await.map_err(explained)?;
         let old = [Some(&contents.current), contents.previous.as_ref()];
         let old: Vec<_> = old.into_iter().flatten().filter_map(|version| version.plain(ACCESS_KEY_ID)).collect();
+        io.step(2, 3, "storing it");
         self.store(&contents, &[(BOTPRESS_TOKEN, key.value), (ACCESS_KEY_ID, key.id.clone().into())], io).await?;
         if !self.at_once {
             let unused = io.clock.now() + TIME_TO_LIVE + PROPAGATION;
             io.wait_until(unused, "functions may still use the key before").await;
         }
+        io.step(3, 3, "withdrawing the key before");
         for id in old.iter().filter(|id| **id != key.id) {
-            io.say(&format!("withdrawing the key before ({id})"));
+            io.say(&format!("withdrawing {id}"));
             admin.withdraw_access_key(id).await.map_err(explained)?;
         }
         if old.is_empty() {

@@ -1,4 +1,4 @@
-//! `hitl watch`: what is the matter with a stack, every five seconds on one screen.
+//! `hitl watch`: how a stack is doing, every five seconds on one screen.
 //!
 //! Reads by key and by the index of what is due, never the whole table.
 
@@ -59,6 +59,8 @@ struct Tick {
     /// How many items are parked in the sessions that were looked into.
     parked: usize,
     vendors: Vec<Trouble>,
+    /// Vendors that have refused the stack's credential of late.
+    credentials_refused: Vec<Unaccepted>,
     /// Calls that were turned away of late, by vendor.
     turned_away: Vec<Refused>,
 }
@@ -68,6 +70,12 @@ struct Refused {
     vendor: &'static str,
     calls: u64,
     because: String,
+    last_s: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Unaccepted {
+    vendor: String,
     last_s: u64,
 }
 
@@ -136,6 +144,7 @@ async fn look(table: &Table, now: Timestamp) -> Result<Tick, store::Error> {
         parked += table.parked_of(id).await?.len();
     }
     let seconds_since = |at: Timestamp| now.since(at).as_secs();
+    let states = table.vendor_states().await?;
     Ok(Tick {
         at: now,
         sweep_age_s: table.sweeps().await?.map(|sweeps| seconds_since(sweeps.ran_at)),
@@ -143,7 +152,8 @@ async fn look(table: &Table, now: Timestamp) -> Result<Tick, store::Error> {
         more: sessions.len().max(waiting.len()) > MOST_LOOKED_INTO,
         lanes,
         parked,
-        vendors: troubles(table, now).await?,
+        vendors: states.iter().flat_map(|state| troubles(state, now)).collect(),
+        credentials_refused: states.iter().filter_map(|state| unaccepted(state, now)).collect(),
         turned_away: refused(table, now).await?,
     })
 }
@@ -189,18 +199,19 @@ async fn waits(
     }))
 }
 
-async fn troubles(table: &Table, now: Timestamp) -> Result<Vec<Trouble>, store::Error> {
-    let states = table.vendor_states().await?;
-    let of_one = |state: &VendorState| {
-        let lately = now.since(state.trouble.at) < LATELY;
-        let failures = if lately { state.trouble.failures } else { 0 };
-        let closures = state.limits.closures(now).into_iter();
-        let closures = closures.map(|(party, closure)| (named(&state.vendor, party), Some(closure.until)));
-        let failing = (failures > 0).then(|| (state.vendor.clone(), None));
-        let found = closures.chain(failing);
-        found.map(|(vendor, not_before)| Trouble { vendor, failures, not_before }).collect::<Vec<_>>()
-    };
-    Ok(states.iter().flat_map(of_one).collect())
+fn troubles(state: &VendorState, now: Timestamp) -> Vec<Trouble> {
+    let lately = now.since(state.trouble.at) < LATELY;
+    let failures = if lately { state.trouble.failures } else { 0 };
+    let closures = state.limits.closures(now).into_iter();
+    let closures = closures.map(|(party, closure)| (named(&state.vendor, party), Some(closure.until)));
+    let failing = (failures > 0).then(|| (state.vendor.clone(), None));
+    let found = closures.chain(failing);
+    found.map(|(vendor, not_before)| Trouble { vendor, failures, not_before }).collect()
+}
+
+fn unaccepted(state: &VendorState, now: Timestamp) -> Option<Unaccepted> {
+    let last_s = now.since(state.refused_at.filter(|at| now.since(*at) < LATELY)?).as_secs();
+    Some(Unaccepted { vendor: state.vendor.clone(), last_s })
 }
 
 impl fmt::Display for Tick {
@@ -219,6 +230,13 @@ impl fmt::Display for Tick {
                 Some(until) => writeln!(f, "vendor    {vendor} wants no calls before {until}")?,
                 None => writeln!(f, "vendor    {vendor} FAILS, {failures} times in a row")?,
             }
+        }
+        for Unaccepted { vendor, last_s } in &self.credentials_refused {
+            writeln!(
+                f,
+                "vendor    {vendor} REFUSES a credential, the last time {} ago: hitl doctor",
+                for_people(*last_s)
+            )?;
         }
         for Refused { vendor, calls, because, last_s } in &self.turned_away {
             writeln!(

@@ -77,6 +77,9 @@ impl Connected {
     }
 }
 
+/// How many steps there are.
+const STEPS: usize = 2;
+
 /// The custom header of Botcopy's calls.
 struct Header {
     name: String,
@@ -144,6 +147,7 @@ pub(crate) async fn run(target: &Target, options: &BotcopyOptions, io: &mut Io<'
         }
     };
     let has_own_keys = stored.own.is_some();
+    io.step(2, STEPS, "storing the keys");
     let secret_changed = store_version(&vault, &contents, &version, io).await?;
     super::forget_turned_away(target, "Botcopy", io).await;
     let endpoint_url = format!("{url}/botcopy");
@@ -229,7 +233,7 @@ async fn try_keys(
     if HeaderValue::try_from(access_token.expose()).is_err() {
         return Err(Failure::stopped("the access token cannot be sent in a header. Nothing was stored."));
     }
-    io.say("asking Botcopy");
+    io.step(1, STEPS, "trying the keys at Botcopy");
     let settings = Settings { resume_events: ResumeEvents::always("none"), ..target.config()?.botcopy };
     let channel =
         Channel { bot_id: BotcopyBotId::from(bot_id.unwrap_or(NOBODY)), user_id: BotcopyUserId::from(NOBODY) };

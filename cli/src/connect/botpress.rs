@@ -17,6 +17,9 @@ use crate::arguments::BotpressOptions;
 use crate::output::{Answer, Failure};
 use crate::target::Target;
 
+/// How many steps there are, unless nothing is to be changed.
+const STEPS: usize = 4;
+
 /// What has become of the integration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -81,14 +84,15 @@ pub(crate) async fn run(target: &Target, options: &BotpressOptions, io: &mut Io<
 
     let base = base()?;
     let version = version(&base);
-    io.say(&format!("fetching the interface {} {}", INTERFACE.0, INTERFACE.1));
+    let steps = if options.dry_run { 2 } else { STEPS };
+    io.step(1, steps, &format!("fetching the interface {} {}", INTERFACE.0, INTERFACE.1));
     let interface = admin.interface(INTERFACE.0, INTERFACE.1).await.map_err(explained)?;
     let existing = admin.find_integration(&name, &version).await.map_err(explained)?;
     let path_key = contents.current.text(BOTPRESS_PATH_KEY).unwrap_or_else(random_secret);
     let address = Redacted::from(format!("{url}/botpress/{}", path_key.expose()));
     let body = complete(&base, &interface, &name, &address)?;
     if options.dry_run {
-        io.say("asking Botpress whether it would take the definition");
+        io.step(2, steps, "asking Botpress whether it would take the definition");
         let tried = match &existing {
             Some(known) => admin.validate_integration(Some(&known.id), &as_change(&body)).await,
             None => admin.validate_integration(None, &body).await,
@@ -99,8 +103,10 @@ pub(crate) async fn run(target: &Target, options: &BotpressOptions, io: &mut Io<
     }
     let (done, integration) = deploy(&admin, existing, &body, io).await?;
     let mut changes = vec![(INTEGRATION_ID, Redacted::from(integration.id.as_str())), (BOTPRESS_PATH_KEY, path_key)];
+    io.step(3, STEPS, "bringing signing secret and access key in order");
     changes.extend(credentials(&admin, &integration, &contents.current, io).await?);
     let stored = new_values(&contents, &changes);
+    io.step(4, STEPS, "storing the credentials");
     store(&vault, &contents, &changes, io).await?;
     super::forget_turned_away(target, "Botpress", io).await;
     Ok(Answer::done(&Connected { name, version, done, integration_id: Some(integration.id), stored }))
@@ -114,11 +120,11 @@ async fn deploy(
 ) -> Result<(Done, Integration), Failure> {
     match existing {
         None => {
-            io.say("making the integration");
+            io.step(2, STEPS, "making the integration");
             Ok((Done::Created, admin.create_integration(body).await.map_err(explained)?))
         }
         Some(known) => {
-            io.say("updating the integration");
+            io.step(2, STEPS, "updating the integration");
             Ok((Done::Updated, admin.update_integration(&known.id, &as_change(body)).await.map_err(explained)?))
         }
     }

@@ -15,6 +15,9 @@ use crate::app::cure_of_check;
 use crate::output::{Answer, Failure};
 use crate::target::Target;
 
+/// How many steps there are.
+const STEPS: usize = 4;
+
 /// What was checked and changed.
 #[derive(Debug, Serialize)]
 struct Connected {
@@ -67,15 +70,15 @@ pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Fail
     ];
     let handoff = target.handoff_with(contents.current.clone().with(&changes).incomplete()?)?;
 
-    io.say("1 of 4: checking client id, organization and redirect URI");
+    io.step(1, STEPS, "checking client id, organization and redirect URI");
     handoff.check_app().await.map_err(|error| {
         let cure = cure_of_check(&error);
         Failure::from(error).and(&cure)
     })?;
-    io.say("2 of 4: checking the agent token and its scopes");
+    io.step(2, STEPS, "checking the agent token and its scopes");
     let client = target.livechat(&config);
     check_token(&client, &token).await?;
-    io.say("3 of 4: checking the group");
+    io.step(3, STEPS, "checking the group");
     let Some(status) = handoff.group_status(config.group_id).await? else {
         let known = groups_sentence(&client.configuration(&token)).await;
         return Err(Failure::refused(format!(
@@ -85,7 +88,7 @@ pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Fail
         )));
     };
     let secret_changed = store(&vault, &contents, &changes, io).await?;
-    io.say("4 of 4: bringing the webhooks in order");
+    io.step(4, STEPS, "bringing the webhooks in order");
     let webhook_url = format!("{url}/livechat");
     let repaired = handoff.repair_webhooks(&webhook_url).await?;
     super::forget_turned_away(target, "LiveChat", io).await;

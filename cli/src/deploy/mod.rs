@@ -38,7 +38,7 @@ const REQUIRED: [(&str, &str, &str); 3] = [
     ),
 ];
 
-const STEPS: usize = 5;
+const STEPS: usize = 6;
 
 /// How often CloudFormation is asked.
 const POLL: Duration = Duration::from_secs(2);
@@ -58,7 +58,7 @@ pub(crate) async fn run(
     let name = stack_name(arguments, io)
         .ok_or_else(|| Failure::stopped("name the stack with --stack; it is created if it is not there."))?;
     let release = Release::open(&options.from)?;
-    step(io, 1, &format!("asking AWS about the stack {name}"));
+    io.step(1, STEPS, &format!("asking AWS about the stack {name}"));
     let cloud = Cloud::find(name, options.bucket.as_deref(), io).await?;
     let existing = cloud.existing().await?;
     if let Some(obstacle) = existing.as_ref().and_then(|stack| stack.obstacle(&cloud.stack)) {
@@ -68,15 +68,15 @@ pub(crate) async fn run(
     let given = revised(required(options, &own, io)?, &own, &release.parameters);
     let entries = parameters(&release.parameters, &given, &own)?;
 
-    step(io, 2, "checking client id, organization and redirect URI");
+    io.step(2, STEPS, "checking client id, organization and redirect URI");
     check_app(&own, &given, io).await?;
 
-    step(io, 3, &format!("putting the packages into the bucket {}", cloud.bucket));
+    io.step(3, STEPS, &format!("putting the packages into the bucket {}", cloud.bucket));
     let folder = Scratch::new()?;
     let template = folder.file("packaged.yaml");
     cloud.package(&release, &template).await?;
 
-    step(io, 4, "comparing with what is there");
+    io.step(4, STEPS, "comparing with what is there");
     let is_new = existing.as_ref().is_none_or(Existing::is_empty);
     let wanted = Wanted { is_new, parameters: entries, tags: existing.clone().unwrap_or_default().tags(), template };
     let changes = cloud.change_set(&wanted, io).await?;
@@ -89,12 +89,8 @@ pub(crate) async fn run(
         None => io.say("the stack is as the release has it"),
     }
 
-    step(io, 5, "connecting LiveChat");
+    io.step(5, STEPS, "connecting LiveChat");
     connected(arguments, &cloud.stack, is_new, &changes.unwrap_or_default(), io).await
-}
-
-fn step(io: &mut Io<'_>, number: usize, what: &str) {
-    io.say(&format!("{number} of {STEPS}: {what}"));
 }
 
 /// The parameters to set: those of the command line, and the three without which nothing works, wherever they are to be had.
@@ -181,6 +177,7 @@ async fn connected(
     if is_new {
         wait_for_sweep(&target, io).await?;
     }
+    io.step(6, STEPS, "looking at all of it");
     let report = Box::pin(doctor::run(&target, io)).await?;
     let text = format!("{}\n\n{}\n\nThe stack {stack} is deployed.", livechat.text, report.text);
     let json = json!({ "stack": stack, "changes": changes, "livechat": livechat.json, "doctor": report.json });

@@ -78,7 +78,7 @@ async fn look_at_route(patient: &Patient<'_>, bot_id: Option<&str>, keys: Botcop
     let header = keys.header.map(|one| (one.name.as_str(), &one.value));
     let answer = endpoint.say_nothing(bot_id, keys.access_token, header).await;
     match answer.map(|answer| answer.status) {
-        Ok(200) => report.ok(NAME, format!("a call with the stored token{of_bot} is let in")),
+        Ok(200) => report.ok(NAME, format!("a call with the stored token{of_bot} is accepted")),
         Ok(status @ (401 | 404)) => report.finding(
             NAME,
             match status {

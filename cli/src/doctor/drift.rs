@@ -17,9 +17,9 @@ const CURE: &str =
 /// Looks at all of it; changes nothing.
 pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let mut report = Report::default();
-    io.say("asking LiveChat what it offers");
+    io.step(1, 2, "asking LiveChat what it offers");
     look_at_livechat(target, &mut report).await?;
-    io.say("asking Botpress for the interface");
+    io.step(2, 2, "asking Botpress for the interface");
     look_at_interface(target, &mut report).await;
     Ok(Answer::new(report.exit(), &report))
 }

@@ -111,6 +111,9 @@ impl fmt::Display for Report {
     }
 }
 
+/// How many steps there are; those about vendors are left out without the secret, the last one without the table.
+const STEPS: usize = 5;
+
 /// What the checks look at.
 struct Patient<'a> {
     target: &'a Target,
@@ -130,10 +133,10 @@ struct Answers {
 pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let patient = Patient { target, config: target.config()?, table: target.table()?, now: io.clock.now() };
     let mut report = Report::default();
-    io.say("looking at the table and the secret");
+    io.step(1, STEPS, "looking at the table and the secret");
     let table_answers = stack::look_at_table(&patient, &mut report).await;
     let contents = stack::look_at_secret(&patient, &mut report).await;
-    io.say("looking at the stack's address");
+    io.step(2, STEPS, "looking at the stack's address");
     let address_answers = stack::look_at_address(&patient, contents.as_ref(), &mut report).await;
     let answers = Answers { table: table_answers, address: address_answers };
     let secrets = contents.as_ref().and_then(|contents| contents.current.incomplete().ok());
@@ -156,7 +159,7 @@ pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Fail
     }
     account::look_at_concurrency(&patient, &mut report, io).await;
     if table_answers {
-        io.say("looking for what was left undone");
+        io.step(5, STEPS, "looking for what was left undone");
         stack::look_at_backlog(&patient, &mut report, io).await;
     } else {
         report.all_skipped(&["backlog", "unreadable", "waiting", "parked"], NO_TABLE);
@@ -172,14 +175,14 @@ async fn look_at_vendors(
     report: &mut Report,
     io: &mut Io<'_>,
 ) -> Result<(), Failure> {
-    io.say("asking LiveChat");
+    io.step(3, STEPS, "asking LiveChat");
     if answers.table {
         livechat::look_at_app(patient, secrets, report).await?;
     } else {
         report.all_skipped(livechat::OF_APP, NO_TABLE);
     }
     livechat::look_at_token(patient, contents, secrets, report).await;
-    io.say("asking Botpress");
+    io.step(4, STEPS, "asking the bots' platforms");
     botpress::look_at_installs(patient, answers.table, contents, secrets, report).await;
     botcopy::look_at_keys(patient, answers, contents, secrets, report, io).await;
     Ok(())

@@ -240,7 +240,7 @@ async fn look_at_routes(patient: &Patient<'_>, endpoint: &Endpoint, current: &Ve
 fn read_ping(status: u16, report: &mut Report) {
     const NAME: &str = "path key";
     match status {
-        200 => report.ok(NAME, "a ping with the stored key is let in"),
+        200 => report.ok(NAME, "a ping with the stored key is accepted"),
         401 => report.finding(
             NAME,
             "a ping with the stored key is turned away",
@@ -262,7 +262,7 @@ fn read_ping(status: u16, report: &mut Report) {
 fn read_report(status: u16, report: &mut Report) {
     const NAME: &str = "webhook route";
     match status {
-        200 => report.ok(NAME, "a webhook with the stored secret is let in"),
+        200 => report.ok(NAME, "a webhook with the stored secret is accepted"),
         401 => report.finding(
             NAME,
             "a webhook with the stored secret is turned away",

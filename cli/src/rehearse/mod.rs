@@ -7,6 +7,7 @@ mod stage;
 pub(crate) mod statements;
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ use shared::model::session::{Install, State};
 use shared::redacted::Redacted;
 
 use self::report::Report;
-use self::stage::{Opened, Stage, described, owner_of};
+use self::stage::{Opened, STEPS, Stage, described, owner_of};
 use crate::Io;
 use crate::arguments::RehearseOptions;
 use crate::output::{Answer, Exit, Failure};
@@ -48,7 +49,8 @@ pub(crate) async fn run(target: &Target, options: &RehearseOptions, io: &mut Io<
         played = Box::pin(play::play(&stage)) => played.map_err(|failure| failure.to_string()),
         () = &mut io.interrupt => Err("it was interrupted".to_owned()),
     };
-    stage.say("closing what is open");
+    // The last one, also after a failure.
+    stage.say(&format!("{STEPS} of {STEPS}: closing what is open"));
     let left_open = Box::pin(clear_up(&stage)).await;
     let mut report = stage.report().clone();
     report.stopped = played.err();
@@ -94,6 +96,7 @@ async fn set_up<'a>(
         report: Mutex::new(Report { group: options.group, billed_calls_at_most: BILLED_CALLS, ..Report::default() }),
         opened: Mutex::new(Opened::default()),
         progress: Mutex::new(progress),
+        steps: AtomicUsize::new(0),
     })
 }
 

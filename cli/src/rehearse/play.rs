@@ -68,7 +68,7 @@ fn random() -> String {
 
 /// Makes a user who is nobody's.
 async fn enter(stage: &Stage<'_>) -> Result<UserId, Failure> {
-    stage.say("making a user for the rehearsal");
+    stage.step("making a user for the rehearsal");
     let email = format!("rehearsal-{}@hitl.invalid", random());
     let output = stage.action("createUser", json!({"name": "Rehearsal", "email": email})).await?;
     let user_id = output.get("userId").and_then(Value::as_str).map(UserId::from);
@@ -79,7 +79,7 @@ async fn enter(stage: &Stage<'_>) -> Result<UserId, Failure> {
 }
 
 async fn start(stage: &Stage<'_>, user_id: &UserId, name: &'static str) -> Result<Scene, Failure> {
-    stage.say(&format!("{name}: handing the user over"));
+    stage.step(&format!("{name}: handing the user over"));
     let (mark, began) = (random(), stage.clock.now());
     let before = stage.table.user(user_id).await?.and_then(|user| user.session_id);
     stage.opened().starting = Some(before);
@@ -155,7 +155,7 @@ async fn look_at_opening(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure
 
 /// Gives the chat to the agent who plays, who may be signed out.
 async fn hand_over(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
-    stage.say("giving the chat to the agent of the token");
+    stage.step("giving the chat to the agent of the token");
     // LiveChat's own assignment may be on its way: the webhooks of two agents at one instant come in any order.
     stage.clock.sleep(ASSIGNED_WITHIN).await;
     let began = stage.clock.now();
@@ -222,7 +222,7 @@ async fn agent_sends(stage: &Stage<'_>, scene: &Scene, event: Value) -> Result<S
 }
 
 async fn talk(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Result<(), Failure> {
-    stage.say("text both ways");
+    stage.step("text both ways");
     write_to_agent(stage, user_id, scene).await?;
     let sent_at = stage.clock.now();
     let event_id = agent_sends(stage, scene, json!({"type": "message", "text": TO_USER})).await?;
@@ -277,7 +277,7 @@ async fn post_again(stage: &Stage<'_>, scene: &Scene, event_id: &str) -> Result<
 }
 
 async fn send_files(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Result<(), Failure> {
-    stage.say("a file both ways");
+    stage.step("a file both ways");
     let caller = shared::livechat::Caller::Agent(&stage.token);
     let began = stage.clock.now();
     let uploaded = stage.livechat.probe_upload(caller, "rehearsal.txt", "rehearsal\n").await?;
@@ -309,7 +309,7 @@ pub(super) async fn send_file_back(
 
 /// What agents write to each other, and two statements that can be tried where no user sees it.
 async fn whisper(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
-    stage.say("a note, and what can be tried in notes");
+    stage.step("a note, and what can be tried in notes");
     let note = json!({"type": "message", "text": "a note", "visibility": "agents", "custom_id": random()});
     let first = agent_sends(stage, scene, note.clone()).await?;
     let second = agent_sends(stage, scene, note).await?;
@@ -336,7 +336,7 @@ async fn open_twice(stage: &Stage<'_>, scene: &Scene, token: &Redacted) -> Resul
     if stage.session(&scene.session_id).await?.state != State::Active {
         return Ok(());
     }
-    stage.say("opening the open chat once more, as the customer");
+    stage.step("opening the open chat once more, as the customer");
     let access = json!({"group_ids": [stage.group]});
     let opening = json!({"chat": {"access": access}, "continuous": true});
     let answer = stage.customer(token, "start_chat", &opening).await?;
@@ -358,7 +358,7 @@ async fn close(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
     let began = stage.clock.now();
     let limit = match stage.answered_by {
         AnsweredBy::Token => {
-            stage.say("closing the chat as the agent");
+            stage.step("closing the chat as the agent");
             let closing = json!({"id": scene.chat_id, "ignore_requester_presence": true});
             stage.agent_must("deactivate_chat", &closing).await?;
             PATIENCE
@@ -381,7 +381,7 @@ async fn close(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
 }
 
 async fn act_after_close(stage: &Stage<'_>, scene: &Scene, token: &Redacted) -> Result<(), Failure> {
-    stage.say("what a closed chat takes");
+    stage.step("what a closed chat takes");
     let event = json!({"type": "message", "text": "late"});
     let answer = stage.customer(token, "send_event", &json!({"chat_id": scene.chat_id, "event": event})).await?;
     stage.judge_refusal(Id::ClosedSend, &answer, &["chat_inactive"]);
@@ -414,7 +414,7 @@ async fn talk_again(stage: &Stage<'_>, user_id: &UserId, first: &Scene, scene: &
 }
 
 async fn speak_late(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Result<(), Failure> {
-    stage.say("a message after the end");
+    stage.step("a message after the end");
     let mark = random();
     let payload = ("text", json!({"text": format!("late {mark}")}));
     says(stage, user_id, &scene.conversation_id, payload).await?;

@@ -1,6 +1,7 @@
 //! What the play is played with: the bot's side of the stack, the agent's and the customer's side of LiveChat, and the table.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often it is looked for; reads of the table cost next to nothing.
 const BETWEEN: Duration = Duration::from_millis(250);
+
+/// How many steps a rehearsal has.
+pub(super) const STEPS: usize = 12;
 
 /// What has to be closed whatever happens.
 #[derive(Debug, Default)]
@@ -61,6 +65,8 @@ pub(super) struct Stage<'a> {
     pub report: Mutex<Report>,
     pub opened: Mutex<Opened>,
     pub progress: Mutex<&'a mut (dyn Write + Send)>,
+    /// How many steps have begun.
+    pub steps: AtomicUsize,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -74,6 +80,12 @@ impl Stage<'_> {
 
     pub(crate) fn opened(&self) -> MutexGuard<'_, Opened> {
         lock(&self.opened)
+    }
+
+    /// Says how far the rehearsal has come.
+    pub(crate) fn step(&self, what: &str) {
+        let number = self.steps.fetch_add(1, Ordering::Relaxed) + 1;
+        self.say(&format!("{number} of {STEPS}: {what}"));
     }
 
     pub(crate) fn say(&self, progress: &str) {

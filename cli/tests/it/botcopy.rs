@@ -38,7 +38,7 @@ async fn keys_that_are_right_are_found_right_and_none_are_asked_for_without_botc
     let world = with_botcopy().await;
     let mut operator = Operator::new(&world);
     let ok = |name: &str, says: &str| (name.to_owned(), "ok".to_owned(), says.to_owned());
-    let token = ok(TOKEN, "a call with the stored token is let in");
+    let token = ok(TOKEN, "a call with the stored token is accepted");
     let before = [token.clone(), ok(KEY, "accepted for a bot that does not exist")];
     assert_eq!(said_of_botcopy(&mut operator).await, before);
     operator.does(&["doctor"]).await;
@@ -95,8 +95,10 @@ async fn a_fresh_stack_is_connected_to_botcopy_alone_and_used() {
     );
     world.sweep().await;
     let ok = |name: &str, says: &str| (name.to_owned(), "ok".to_owned(), says.to_owned());
-    let expected =
-        [ok(TOKEN, "a call with the stored token is let in"), ok(KEY, &format!("accepted for bot {}", options.bot_id))];
+    let expected = [
+        ok(TOKEN, "a call with the stored token is accepted"),
+        ok(KEY, &format!("accepted for bot {}", options.bot_id)),
+    ];
     assert_eq!(said_of_botcopy(&mut Operator::new(&world)).await, expected, "before any session has told of the bot");
     let user = world.handed_over_user().await;
     world.answers(ANNA, "hello").await;
@@ -356,7 +358,7 @@ async fn a_second_bot_gets_keys_of_its_own_and_the_first_keeps_the_others() {
     world.answers(ANNA, "hello").await;
     assert_eq!(world.widget_shows(&user, "agent"), ["hello"]);
     let said = said_of_botcopy(&mut Operator::new(&world)).await;
-    let of_bot = format!("a call with the stored token of bot {} is let in", options.bot_id);
+    let of_bot = format!("a call with the stored token of bot {} is accepted", options.bot_id);
     assert!(said.iter().any(|(_, verdict, says)| verdict == "ok" && *says == of_bot), "{said:?}");
     assert!(
         said.iter().any(|(name, verdict, says)| name == KEY && verdict == "ok" && says.contains(&options.bot_id)),

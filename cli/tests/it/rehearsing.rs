@@ -10,6 +10,7 @@ use tests::World;
 
 use crate::doctor::{connected, healthy};
 use crate::operator::{Operator, Ran};
+use crate::progress::assert_steps;
 
 const REHEARSE: [&str; 4] = ["rehearse", "--group", "1", "--json"];
 
@@ -65,6 +66,7 @@ async fn a_rehearsal_plays_a_handoff_judges_every_statement_it_can_see_and_leave
     let world = healthy().await;
     let before = world.stack.journal.len();
     let ran = Operator::new(&world).run(&REHEARSE).await;
+    assert_steps(&ran, 12);
     let report = ran.json();
     assert_eq!((ran.status, &report["stopped"]), (0, &Value::Null), "{report:#}");
     let at_livechat = SEEN.iter().map(|(id, _)| (*id).to_owned());

@@ -52,6 +52,26 @@ async fn a_watch_prints_one_line_a_tick_without_a_scan_and_without_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watch_names_the_vendor_that_refuses_a_credential_until_that_is_over() {
+    let world = World::in_process().await;
+    world.sweep().await;
+    let user = world.escalated_user("Ann").await;
+    world.stack.livechat.set_agent_token_valid(false);
+    world.advance(Duration::from_secs(60));
+    world.user_ends(&user).await;
+    world.sweep().await;
+    let tick: Value = serde_json::from_str(watched(&world, &["watch", "--json"], 1).await.out.trim()).unwrap();
+    let refused = &tick["credentials_refused"];
+    assert_eq!((refused.as_array().unwrap().len(), &refused[0]["vendor"]), (1, &json!("LiveChat")), "{tick}");
+    let screen = watched(&world, &["watch"], 1).await.out;
+    assert!(screen.contains("LiveChat REFUSES a credential") && screen.contains("hitl doctor"), "{screen}");
+    world.stack.livechat.set_agent_token_valid(true);
+    world.advance(Duration::from_secs(301));
+    let screen = watched(&world, &["watch"], 1).await.out;
+    assert!(!screen.contains("REFUSES"), "{screen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_watch_shows_people_what_is_late_what_waits_and_whom_not_to_call() {
     let world = waiting().await;
     let screen = watched(&world, &["watch"], 1).await.out;

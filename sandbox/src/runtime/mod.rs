@@ -385,7 +385,7 @@ mod tests {
         let server = Server::start(0, router, Faults::default(), Clock::system()).await.unwrap();
         let vendors = vec![Vendor { url: server.url(), inside: server.inside() }];
         let environment = vec![("VENDOR_URL".to_owned(), server.url())];
-        let bootstrap = Bootstrap::start_among(vendors, &program(), "echo", environment, TIMEOUT, 2).await.unwrap();
+        let bootstrap = Bootstrap::start_all(vendors, &[program()], "echo", environment, TIMEOUT, 2).await.unwrap();
         let call = async || {
             cause::begun("call", async {
                 bootstrap.invoke(json!({ "do": "call" })).await.unwrap();
