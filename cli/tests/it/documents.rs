@@ -149,6 +149,16 @@ fn the_readme_has_the_two_commands_that_the_gate_runs() {
     }
 }
 
+/// `sam build` calls this build method a preview and stops when its question is answered by pressing Enter.
+#[test]
+fn what_sam_build_would_ask_is_answered() {
+    let settings = include_str!("../../../samconfig.toml");
+    assert!(TEMPLATE.contains("BuildMethod: rust-cargolambda"));
+    let (_, of_build) = settings.split_once("[default.build.parameters]\n").unwrap();
+    let own = of_build.split("\n[").next().unwrap();
+    assert!(own.lines().any(|line| line == "beta_features = true"), "{own}");
+}
+
 /// What `just` calls is what the gate calls, or what a document tells people to.
 #[test]
 fn the_commands_of_the_justfile_are_those_of_the_gate() {

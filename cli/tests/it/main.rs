@@ -16,6 +16,8 @@ mod fleet;
 mod operating;
 mod operator;
 mod process;
+mod profiles;
+mod progress;
 mod rehearsing;
 mod rotating;
 mod stats;
