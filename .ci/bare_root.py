@@ -36,6 +36,12 @@ def make():
         take_libraries(file)
 
 
+def resolve_at(address):
+    """Lets the root's programs ask this name server."""
+    (FOLDER / "etc").mkdir()
+    (FOLDER / "etc/resolv.conf").write_text(f"nameserver {address}\n")
+
+
 def inside(path):
     """Where a path of this system lies in the root."""
     return FOLDER / path.relative_to("/")

@@ -112,6 +112,10 @@ const stories = {
     const words = ["first", "second", "third"];
     for (const text of words) await write(page, "user", text);
     await eventually("three are under way", async () => (await count(page, "under_way")) === 3);
+    await eventually("the lane says whose words wait, and why", async () => {
+      const [waiting] = await page.locator("#lanes li").allTextContents();
+      return waiting !== undefined && /^Ann /.test(waiting) && /To the agent: 3 messages since/.test(waiting) && /LiveChat fails.* due /.test(waiting);
+    });
     assert.equal((await bubbles(page, "thread")).filter((text) => words.includes(text)).length, 0);
     await press(page, "LiveChat down");
     await eventually("the lane is due and swept", async () => {
@@ -153,6 +157,19 @@ const stories = {
     await eventually("all is in order", async () => /in order/.test(await page.locator("#findings").textContent()));
     await talk(page);
     await allKept(page);
+  },
+
+  "a profile is changed before the handoff, and agents see the new name": async ({ page }) => {
+    await press(page, "New Botpress user");
+    await page.locator("#change:enabled").click();
+    assert.equal(await page.locator("#profile-name").inputValue(), "Ann");
+    await page.locator("#profile-name").fill("Ann Lee");
+    await page.locator("#profile-email").fill("lee@example.com");
+    await press(page, "Save");
+    await page.locator("#users button", { hasText: "Ann Lee" }).waitFor();
+    await page.locator("#ask").click();
+    await page.locator("#chats button", { hasText: "Ann Lee" }).waitFor();
+    await eventually("the address is there", async () => (await page.locator("#customer").textContent()).includes("lee@example.com"));
   },
 
   "hostile text is shown and not run": async ({ page }) => {
@@ -224,7 +241,7 @@ const stories = {
     }
   },
 
-  "5,000 entries stay under 100 ms an entry, and 200 a second are kept up with": async ({ page, url }) => {
+  "5,000 entries stay under 100 ms an entry, and 200 a second are kept up with, by the page's own work": async ({ page, url }) => {
     await press(page, "New Botcopy user");
     await page.locator("#user-text:enabled").waitFor();
     const [user] = (await (await fetch(`${url}/state`)).json()).users;
@@ -234,45 +251,55 @@ const stories = {
     await eventually("the page has seen them", async () => await hasNewest(page, await entries()));
     assert.ok((await page.locator("#journal li").count()) <= 200, "rows are capped");
 
-    // Other work on the machine may hold a frame up; a slow page holds up one in every round.
-    let round = await burst(page, entries, click);
-    for (let more = 0; more < 4 && !isFast(round); more += 1) round = await burst(page, entries, click);
-    console.log(`    ${Math.round(round.rate)} entries a second; slowest frame ${Math.round(round.worst)} ms`);
-    assert.ok(isFast(round), `${JSON.stringify(round)}`);
+    // Each of the rounds is judged, by the processor time that the page has taken: other work on the machine does not count.
+    const work = await workOf(page);
+    for (let round = 1; round <= 3; round += 1) {
+      const { shown, rate, took, longest } = await burst(page, entries, click, work);
+      const each = took / shown;
+      console.log(`    round ${round}: ${shown} entries, ${Math.round(rate)} a second; ${each.toFixed(2)} ms of work an entry, ${Math.round(longest)} ms at a time at most`);
+      assert.ok(longest < 100, `the page works for ${longest} ms at a time`);
+      assert.ok(each * 200 < 500, `200 entries take ${each * 200} ms of each second`);
+    }
   },
 };
 
-const isFast = ({ rate, worst }) => rate >= 200 && worst < 100;
-
-// Three seconds with 200 entries in each, and more: how many it were, and the slowest frame meanwhile.
-async function burst(page, entries, click) {
-  const [begin, frames, first] = [Date.now(), page.evaluate(slowestFrame, 3_000), await entries()];
+// Three seconds with 200 entries in each, and more, as far as the machine makes them: how many it were, and what work they were to the page.
+async function burst(page, entries, click, work) {
+  const [begin, first] = [Date.now(), await entries()];
+  await work.begin();
   for (let turn = 0; turn < 15; turn += 1) {
     await Promise.all(Array.from({ length: 20 }, click));
     await new Promise((wake) => setTimeout(wake, Math.max(0, begin + (turn + 1) * 200 - Date.now())));
   }
-  const rate = ((await entries()) - first) / ((Date.now() - begin) / 1_000);
-  const worst = await frames;
   await eventually("the page has caught up", async () => await hasNewest(page, await entries()));
-  return { rate, worst };
+  const shown = (await entries()) - first;
+  return { shown, rate: shown / ((Date.now() - begin) / 1_000), ...(await work.end()) };
 }
 
 const hasNewest = async (page, entries) =>
   (await page.locator("#rows-note").textContent()).includes(` of ${entries} entries`);
 
-// Runs in the page: the longest time between two frames.
-function slowestFrame(forMs) {
-  return new Promise((resolve) => {
-    const begin = performance.now();
-    let [last, worst] = [begin, 0];
-    const look = (now) => {
-      worst = Math.max(worst, now - last);
-      last = now;
-      if (now - begin < forMs) requestAnimationFrame(look);
-      else resolve(worst);
-    };
-    requestAnimationFrame(look);
-  });
+// The processor time of the page's main thread, from the browser's own trace: of all its tasks, and of the longest, in milliseconds.
+async function workOf(page) {
+  const session = await page.context().newCDPSession(page);
+  let events = [];
+  session.on("Tracing.dataCollected", ({ value }) => events.push(...value));
+  const begin = async () => {
+    events = [];
+    const traceConfig = { includedCategories: ["toplevel", "devtools.timeline", "disabled-by-default-devtools.timeline"], excludedCategories: ["*"] };
+    await session.send("Tracing.start", { transferMode: "ReportEvents", traceConfig });
+  };
+  const end = async () => {
+    const complete = new Promise((resolve) => session.once("Tracing.tracingComplete", resolve));
+    await session.send("Tracing.end");
+    await complete;
+    const main = events.find((one) => one.name === "thread_name" && one.args.name === "CrRendererMain");
+    const tasks = events.filter((one) => one.pid === main?.pid && one.tid === main?.tid && one.name.endsWith("RunTask") && one.tdur !== undefined);
+    assert.ok(tasks.length > 10, `the trace has ${tasks.length} tasks of the page`);
+    const times = tasks.map((one) => one.tdur / 1_000);
+    return { took: times.reduce((sum, one) => sum + one, 0), longest: Math.max(...times) };
+  };
+  return { begin, end };
 }
 
 // -- The pictures
