@@ -185,6 +185,7 @@ async fn an_sso_profile_renews_its_session_and_takes_the_role_s_credentials() {
     let (status, said) = aws.parked(&profile).await;
     assert_eq!((status, aws.asked()), (0, vec!["SSO", "table"]), "{said}");
 
+    session["accessToken"] = "old".into();
     session["expiresAt"] = "2020-01-01T00:00:00Z".into();
     session["refreshToken"] = "too old".into();
     aws.write(&file, session.to_string());

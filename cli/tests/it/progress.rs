@@ -1,6 +1,7 @@
 //! Every command of several steps says at which of how many it is.
 
 use sandbox::faults::Fault;
+use serde_json::json;
 use tests::{World, text};
 
 use crate::operator::{Operator, Ran};
@@ -53,7 +54,8 @@ async fn redriving_and_erasing_say_at_which_of_how_many_steps_they_are() {
     let world = World::in_process().await;
     let user = world.escalated_user("Ann").await;
     for words in ["one", "two", "three"] {
-        world.stack.livechat.faults().next(1, "customer/action/send_event", Fault::answer(422, "{}"));
+        let refusal = json!({ "error": { "type": "validation", "message": "no" } }).to_string();
+        world.stack.livechat.faults().next(1, "customer/action/send_event", Fault::answer(422, refusal));
         world.says(&user, words).await;
     }
     let mut operator = Operator::new(&world);

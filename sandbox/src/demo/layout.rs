@@ -4,7 +4,7 @@
 const LEAST: usize = 80;
 
 /// How much a call takes with its indentation.
-const CALL_WIDTH: usize = 60;
+const CALL_WIDTH: usize = 68;
 
 /// From here on calls have a column of their own, and the rest is as wide as a whole line elsewhere.
 const WIDE: usize = LEAST + CALL_WIDTH;
@@ -87,7 +87,7 @@ mod tests {
     fn each_side_has_its_place_at_80_columns_and_a_column_of_its_own_at_200() {
         let words = "word ".repeat(60);
         for (width, agents_from, wide) in
-            [(10, 38, false), (80, 38, false), (120, 57, false), (140, 40, true), (200, 70, true)]
+            [(10, 38, false), (80, 38, false), (120, 57, false), (148, 40, true), (200, 66, true)]
         {
             let layout = Layout::of(width);
             assert_eq!((layout.width, layout.is_wide()), (width.max(80), wide));

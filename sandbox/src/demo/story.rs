@@ -21,7 +21,7 @@ Ann's side is on the left, the agents' side in the middle, calls are on the righ
 
 pub(crate) const NEXT: &str = "\
 Try next:
-  cargo run -- serve            the same by hand, in a browser: try to lose a word
+  cargo run -- serve            the same in a browser: try to lose a word
   cargo run -p hitl -- --help   the operator's command";
 
 /// Tells a journal as it grows.
