@@ -293,11 +293,15 @@ async function workOf(page) {
     const complete = new Promise((resolve) => session.once("Tracing.tracingComplete", resolve));
     await session.send("Tracing.end");
     await complete;
-    const main = events.find((one) => one.name === "thread_name" && one.args.name === "CrRendererMain");
-    const tasks = events.filter((one) => one.pid === main?.pid && one.tid === main?.tid && one.name.endsWith("RunTask") && one.tdur !== undefined);
-    assert.ok(tasks.length > 10, `the trace has ${tasks.length} tasks of the page`);
-    const times = tasks.map((one) => one.tdur / 1_000);
-    return { took: times.reduce((sum, one) => sum + one, 0), longest: Math.max(...times) };
+    // The browser keeps other renderers ready, which do next to nothing: the page's is the busiest.
+    const mains = events.filter((one) => one.name === "thread_name" && one.args.name === "CrRendererMain");
+    const timesOf = (main) => events
+      .filter((one) => one.pid === main.pid && one.tid === main.tid && one.name.endsWith("RunTask") && one.tdur !== undefined)
+      .map((one) => one.tdur / 1_000);
+    const sum = (times) => times.reduce((all, one) => all + one, 0);
+    const times = mains.map(timesOf).sort((one, other) => sum(other) - sum(one))[0] ?? [];
+    assert.ok(times.length > 10, `the trace has ${times.length} tasks of the page`);
+    return { took: sum(times), longest: Math.max(...times) };
   };
   return { begin, end };
 }
@@ -314,7 +318,7 @@ async function takePictures({ page }) {
   await press(page, "LiveChat down");
   await page.locator("#faults li").waitFor();
   await write(page, "user", "Can I also change my address?");
-  await page.locator("#lanes li").waitFor();
+  await page.locator("#lanes .why", { hasText: "LiveChat fails" }).waitFor();
   for (const colorScheme of ["light", "dark"]) {
     for (const [width, file] of [[1280, `docs/console-${colorScheme}.png`], [600, `target/ci/browser/${colorScheme}-600.png`]]) {
       await page.emulateMedia({ colorScheme });
