@@ -1,4 +1,4 @@
-//! How the AWS clients reach AWS: one connector with the roots that are compiled in.
+//! The connection to AWS: one connector with compiled-in root certificates.
 
 use std::time::Duration;
 
@@ -17,33 +17,33 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::clock::Timestamp;
 
-/// As long as any of these connections is used again: over a longer pause, which a frozen process does not notice, it may have died.
+/// How long an idle connection is reused: during a longer pause, which a frozen process does not notice, it may have died.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// As many calls as are made side by side; each of them can cost an attempt when it has died.
+/// As many calls as are made in parallel; each idle connection can cost an attempt if it has died.
 const MOST_IDLE: usize = 2;
 
-/// One more than there can be dead connections, and one for what else may go wrong.
+/// One for each connection that may be dead, the real one, and one for any other failure.
 const ATTEMPTS: u32 = 4;
 
-/// The time of an answer.
+/// Converts the time of an answer.
 pub(crate) fn timestamp(date: DateTime) -> Timestamp {
     Timestamp::from_unix_micros(i64::try_from(date.as_nanos().div_euclid(1_000)).unwrap_or(i64::MAX))
 }
 
-/// Why AWS cannot be reached from here.
+/// Why AWS cannot be reached.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The bundled root certificates cannot be used, which is a fault of the build.
+    /// The bundled root certificates are unusable, which is a fault of the build.
     #[error("the AWS connector cannot be built")]
     Connector(#[from] HttpClientError),
-    /// Lambda would have set this variable.
+    /// A variable is missing that Lambda would have set.
     #[error("the environment variable {0} is missing: Lambda sets it; anywhere else set it yourself")]
     Missing(&'static str),
 }
 
-/// Finds credentials, and the region unless it is given, wherever the AWS command line does: for a person at a terminal, whose network
-/// may be slow.
+/// Finds credentials, and the region unless it is given, in the same places as the AWS command line; for a person at a
+/// terminal, whose network may be slow.
 ///
 /// # Errors
 ///
@@ -62,11 +62,11 @@ pub async fn load(region: Option<String>) -> Result<SdkConfig, Error> {
     Ok(loader.retry_config(retries()).load().await)
 }
 
-/// What Lambda gives a function to reach AWS with; makes no network call.
+/// Uses what Lambda gives a function to reach AWS; makes no network call.
 ///
-/// `lookup` is asked for `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, and for the addresses of
-/// stand-ins, `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SECRETS_MANAGER` and `AWS_ENDPOINT_URL` for both. Nowhere else is looked:
-/// profiles, STS and the metadata of machines would be code that no function ever runs.
+/// `lookup` is asked for `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, and for the
+/// addresses of stand-ins, `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_SECRETS_MANAGER` and `AWS_ENDPOINT_URL` for both.
+/// There are no other sources: profiles, STS and the metadata of machines would be code that no function ever runs.
 ///
 /// # Errors
 ///
@@ -86,7 +86,7 @@ pub fn of_function(lookup: impl Fn(&str) -> Option<String>) -> Result<(DynamoDb,
     Ok(clients(required("AWS_REGION")?, credentials, addresses)?)
 }
 
-/// Reaches stand-ins for AWS, such as the sandbox's, that stand at these addresses and take any credentials.
+/// Connects to stand-ins for AWS, such as the sandbox's, at these addresses, which accept any credentials.
 ///
 /// # Errors
 ///
@@ -128,8 +128,8 @@ fn http_client() -> Result<SharedHttpClient, HttpClientError> {
     Ok(builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls).build_https())
 }
 
-/// An attempt that takes longer than this is worth repeating within a request's own deadline: most likely its connection died while
-/// the process was frozen, and nobody said so.
+/// An attempt that takes longer is worth repeating within a request's own deadline: most likely its connection died unnoticed
+/// while the process was frozen.
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(1))

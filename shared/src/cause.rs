@@ -1,11 +1,11 @@
-//! On behalf of which inbound call an invocation calls the vendors; only in builds with the feature `fail-points`.
+//! The inbound call that caused an invocation's vendor calls; only in builds with the feature `fail-points`.
 //!
-//! The sandbox's journal shows by it what caused what: `traceparent` reaches Botpress alone.
+//! The sandbox's journal uses it to show causes: `traceparent` reaches Botpress alone.
 
 use ::http::{HeaderName, HeaderValue};
 use reqwest::RequestBuilder;
 
-/// The header by which the sandbox's simulators name an inbound call, and by which calls made on its behalf name it.
+/// The header in which the sandbox's simulators name an inbound call, and which the vendor calls on its behalf repeat.
 pub const HEADER: HeaderName = HeaderName::from_static("x-sandbox-cause");
 
 tokio::task_local! {
@@ -17,7 +17,7 @@ pub async fn named<F: Future>(cause: HeaderValue, invocation: F) -> F::Output {
     CAUSE.scope(cause, invocation).await
 }
 
-/// The request with its cause, where there is one.
+/// The request with its cause, if there is one.
 pub(crate) fn noted(request: RequestBuilder) -> RequestBuilder {
     match CAUSE.try_with(Clone::clone) {
         Ok(cause) => request.header(HEADER, cause),

@@ -1,4 +1,4 @@
-//! Time as an argument: a [`Timestamp`] that sorts as text, and a [`Clock`] that tests can hold still.
+//! Time as an argument: a [`Timestamp`] that sorts as text, and a [`Clock`] that tests can stop.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,18 +13,18 @@ use tokio::sync::watch;
 
 /// A moment, in whole microseconds (the precision of LiveChat's event times).
 ///
-/// Shape: `2026-05-11T09:41:00.877000Z`, always UTC and always six decimals, so that text order is time order and the
-/// same form serves as a sort key in the table.
+/// Shape: `2026-05-11T09:41:00.877000Z`, always UTC and always six decimals, so that text order is time order and the form
+/// serves as a sort key in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
     /// The beginning of the year 0.
     const EARLIEST: i64 = -62_167_219_200_000_000;
-    /// The end of the year 9999: later ones have no form that sorts, and vendors' numbers can lead there.
+    /// The end of the year 9999: a later time has no sortable form, and vendors' numbers can lead there.
     const LATEST: i64 = 253_402_300_799_999_999;
 
-    /// Makes a timestamp from microseconds since the Unix epoch; beyond the years 0 to 9999, the nearest moment within.
+    /// Makes a timestamp from microseconds since the Unix epoch; outside the years 0 to 9999, the nearest moment within them.
     pub const fn from_unix_micros(micros: i64) -> Self {
         if micros < Self::EARLIEST {
             Self(Self::EARLIEST)
@@ -61,7 +61,7 @@ impl Timestamp {
         self.0.div_euclid(1_000_000)
     }
 
-    /// The time from `earlier` to this moment; zero when `earlier` is in fact later.
+    /// The time from `earlier` to this moment; zero if `earlier` is in fact later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -118,7 +118,7 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// Where the code learns the time and waits for it to pass.
+/// The source of time, and of waiting for it to pass.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
@@ -142,7 +142,7 @@ impl Clock {
         }
     }
 
-    /// Waits until `wake_at` has come.
+    /// Waits until `wake_at`.
     pub async fn sleep_until(&self, wake_at: Timestamp) {
         match &self.0 {
             Source::System => tokio::time::sleep(wake_at.since(system_now())).await,
@@ -155,7 +155,7 @@ impl Clock {
         self.sleep_until(self.now() + duration).await;
     }
 
-    /// Waits for somebody outside of this process; a manual clock knows who does.
+    /// Waits for work outside of this process; a manual clock counts these waits.
     pub async fn outside<F: Future>(&self, work: F) -> F::Output {
         match &self.0 {
             Source::System => work.await,
@@ -171,7 +171,7 @@ impl Clock {
         matches!(self.0, Source::System)
     }
 
-    /// What `work` comes to, or `None` once `deadline` has come: the work is then dropped where it stands.
+    /// The output of `work`, or `None` if `deadline` comes first: the work is then dropped where it is.
     pub async fn within<F: Future>(&self, deadline: Timestamp, work: F) -> Option<F::Output> {
         tokio::select! {
             biased;
@@ -194,7 +194,7 @@ fn system_now() -> Timestamp {
     Timestamp(micros(elapsed))
 }
 
-/// A clock that stands still until it is told to move; copies share one time.
+/// A clock that moves only when a test advances it; copies share one time.
 #[derive(Clone, Debug)]
 pub struct ManualClock {
     now: watch::Sender<Timestamp>,
@@ -208,7 +208,7 @@ pub struct ManualClock {
 #[derive(Debug, Default)]
 struct Sleepers {
     next_id: u64,
-    /// When each wakes, and which task it belongs to.
+    /// The wake time of each sleeper, and its task.
     wake_times: BTreeMap<u64, (Timestamp, Option<tokio::task::Id>)>,
 }
 
@@ -230,12 +230,12 @@ impl ManualClock {
         }
     }
 
-    /// This clock, as the code under test takes it.
+    /// This clock, in the form that the code under test takes.
     pub fn clock(&self) -> Clock {
         Clock(Source::Manual(self.clone()))
     }
 
-    /// A clock that shows the same time but knows only those who wait by it.
+    /// A clock that shows the same time but counts its own sleepers only.
     #[must_use]
     pub fn with_own_sleepers(&self) -> Self {
         let now = self.now.clone();
@@ -258,27 +258,27 @@ impl ManualClock {
         Timestamp::from_unix_micros(time.unix_micros().saturating_sub(self.ahead))
     }
 
-    /// Moves the time on by `duration` and wakes whoever waited for less.
+    /// Advances the time by `duration` and wakes the sleepers whose time has come.
     pub fn advance(&self, duration: Duration) {
         self.now.send_modify(|now| *now = *now + duration);
     }
 
-    /// The earliest time that anybody waits for.
+    /// The earliest wake time of a sleeper.
     pub fn next_wake(&self) -> Option<Timestamp> {
         lock(&self.sleepers).next_wake()
     }
 
-    /// The earliest time at which somebody who is at work gives up; nobody waits for that to come.
+    /// The earliest deadline of running work; no task waits for it to pass.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         lock(&self.deadlines).next_wake()
     }
 
-    /// How many wait by this clock; those of one task count once.
+    /// How many tasks sleep by this clock.
     pub fn sleepers(&self) -> usize {
         count_tasks([&self.sleepers])
     }
 
-    /// The same, with those who wait for somebody outside, and how many calls to the outside that are.
+    /// The same including tasks that wait for outside work, and the number of outside calls.
     pub fn waiting(&self) -> (usize, usize) {
         (count_tasks([&self.sleepers, &self.outside]), lock(&self.outside).wake_times.len())
     }
@@ -297,7 +297,7 @@ impl ManualClock {
 
     async fn reach(&self, time: Timestamp) {
         let mut now = self.now.subscribe();
-        // Fails only when the sender is gone, and `self` holds it.
+        // Fails only if the sender is gone, but `self` owns it.
         let _ = now.wait_for(|now| *now >= time).await;
     }
 }
@@ -319,7 +319,7 @@ fn count_tasks<'a>(lists: impl IntoIterator<Item = &'a Arc<Mutex<Sleepers>>>) ->
     tasks.len() + without
 }
 
-/// Keeps a sleeper on the list for as long as it is polled.
+/// Keeps a sleeper on the list while it exists.
 struct Asleep<'a> {
     sleepers: &'a Mutex<Sleepers>,
     id: u64,

@@ -9,46 +9,48 @@ use crate::ids::{GroupId, IntegrationId, OrganizationId};
 use crate::metrics::Monitoring;
 use crate::{botcopy, botpress, livechat, media};
 
-/// Everything the functions are told by their environment; credentials are in [`Secrets`](crate::secrets::Secrets).
+/// Everything that the functions take from their environment; credentials are in [`Secrets`](crate::secrets::Secrets).
 ///
 /// docs/configuration.md lists each variable with its default.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `STACK_NAME`: by which name metrics tell this stack from others of the account (`livechat-hitl`).
+    /// `STACK_NAME`: the name that distinguishes this stack's metrics from others of the account (`livechat-hitl`).
     pub stack_name: String,
-    /// `MONITORING`: how much of what is measured becomes a metric of CloudWatch (`lean`).
+    /// `MONITORING`: how many of the measurements become CloudWatch metrics (`lean`).
     pub monitoring: Monitoring,
     /// `TABLE_NAME`: the DynamoDB table.
     pub table_name: String,
     /// `SECRET_ID`: name or ARN of the Secrets Manager secret.
     pub secret_id: String,
-    /// `LIVECHAT_*`: where LiveChat is and as which app we speak to it.
+    /// `LIVECHAT_*`: LiveChat's addresses, and the app that calls it.
     pub livechat: livechat::Settings,
-    /// `BOTPRESS_API_URL`: where Botpress is.
+    /// `BOTPRESS_API_URL`: Botpress's address.
     pub botpress: botpress::Settings,
-    /// `BOTCOPY_*`: where Botcopy is, how long bots stay paused (10 min) and silence lasts (24 h), and how they resume (`default`).
+    /// `BOTCOPY_*`: Botcopy's address, how long bots stay paused (10 min) and silence may last (24 h), and how bots resume
+    /// (`default`).
     pub botcopy: botcopy::Settings,
-    /// `ASSIGN_TIMEOUT_SECONDS`: how long a user waits for an agent before the bot takes over again (0: for ever).
+    /// `ASSIGN_TIMEOUT_SECONDS`: how long a user waits for an agent before the bot takes over again (0: no limit).
     pub assign_timeout: Option<Duration>,
-    /// `LIVECHAT_GROUP_ID`: the group for sessions that name none (0, everybody).
+    /// `LIVECHAT_GROUP_ID`: the group for sessions that name none (0, the general group).
     pub group_id: GroupId,
-    /// `BOTPRESS_INTEGRATION_IDS`: the integrations that may call us (empty: any).
+    /// `BOTPRESS_INTEGRATION_IDS`: the integrations that may call the stack (empty: any).
     pub integration_ids: BTreeSet<IntegrationId>,
-    /// `MEDIA_HOSTS`: where files of users may come from, beside Botpress's own hosts.
+    /// `MEDIA_HOSTS`: hosts that users' files may come from, in addition to Botpress's own.
     pub media_hosts: media::Hosts,
     /// `VERIFIED_EMAILS`: whether the bot's author vouches for users' addresses, so that an address stands for a person (no).
     pub verified_emails: bool,
-    /// `ONLY_MY_CHATS`: whether LiveChat reports only the chats that this service started, and not all of the licence (yes).
+    /// `ONLY_MY_CHATS`: whether LiveChat reports only the chats that this service started, rather than all of the licence
+    /// (yes).
     pub only_my_chats: bool,
-    /// `WHEN_OFFLINE`: what becomes of a start when nobody is there.
+    /// `WHEN_OFFLINE`: what happens to a start when no agent is online.
     pub when_offline: WhenOffline,
     /// `ORDER_PAUSE_MS`: how far apart an announcement and the words after it, and last words and the end, reach Botpress (400 ms).
     pub order_pause: Duration,
     /// `SETTLE_MS`: how long after a start the first items towards the bot are held (3 s).
     pub settle: Duration,
-    /// `RETENTION_DAYS`: how long what the table has of a session and its user is kept after the session's end (30 days).
+    /// `RETENTION_DAYS`: how long the table keeps the records of a session and its user after the session's end (30 days).
     pub retention: Duration,
-    /// `WORDING`, `LANGUAGE`: what we say in other words than our own, by language.
+    /// `WORDING`, `LANGUAGE`: the stack's own sentences, by language.
     pub wording: Wordings,
 }
 
@@ -58,7 +60,7 @@ pub enum WhenOffline {
     /// `refuse`: the start fails with a sentence that says so.
     #[default]
     Refuse,
-    /// `leave_message`: the chat waits until somebody comes.
+    /// `leave_message`: the chat waits until an agent comes.
     LeaveMessage,
 }
 
@@ -68,7 +70,7 @@ pub enum Error {
     /// A variable without a default is absent or empty.
     #[error("the environment variable {0} is missing: set it to {1}")]
     Missing(&'static str, &'static str),
-    /// A variable is there but cannot be understood.
+    /// A variable is set but cannot be understood.
     #[error("the environment variable {0} is malformed: it has to be {1}")]
     Malformed(&'static str, &'static str),
     /// `WORDING` cannot be used.
@@ -81,7 +83,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`Error`], which names the variable and what belongs there.
+    /// [`Error`], which names the variable and the expected value.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let variables = Variables(lookup);
         Ok(Self {
@@ -120,7 +122,7 @@ impl Config {
     }
 }
 
-/// A variable of the process.
+/// A variable of the process environment.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
@@ -148,9 +150,9 @@ fn livechat_settings<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) ->
 }
 
 fn botcopy_settings<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> Result<botcopy::Settings, Error> {
-    /// A day: longer than any conversation, and far from where arithmetic ends.
+    /// A day: longer than any conversation, and far from overflow.
     const LONGEST_PAUSE_MINUTES: u64 = 1_440;
-    /// The sweep renews a pause and comes once a minute, and one that fails must not let the pause lapse.
+    /// The sweep, which renews pauses, runs once a minute; one failed sweep must not let a pause lapse.
     const SHORTEST_PAUSE_MINUTES: u64 = 3;
     let minutes = variables.number("BOTCOPY_PAUSE_MINUTES", 10)?;
     if !(SHORTEST_PAUSE_MINUTES..=LONGEST_PAUSE_MINUTES).contains(&minutes) {
@@ -190,7 +192,8 @@ fn monitoring<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> Result
 }
 
 fn order_pause<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> Result<Duration, Error> {
-    /// Far more than two events that were sent in order can be taken up out of it, and less than a vendor call may take.
+    /// Far longer than the gap within which Botpress may process two events out of order, and shorter than a vendor call may
+    /// take.
     const LONGEST_PAUSE_MS: u64 = 2_000;
     match variables.number("ORDER_PAUSE_MS", 400)? {
         pause if pause <= LONGEST_PAUSE_MS => Ok(Duration::from_millis(pause)),
@@ -234,7 +237,7 @@ fn when_offline<F: Fn(&str) -> Option<String>>(variables: &Variables<F>) -> Resu
     }
 }
 
-/// The environment; an empty value counts as an absent one, because templates cannot leave a variable out.
+/// The environment; an empty value counts as absent, because templates cannot leave a variable out.
 struct Variables<F>(F);
 
 impl<F: Fn(&str) -> Option<String>> Variables<F> {

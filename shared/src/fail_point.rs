@@ -1,7 +1,7 @@
 //! Named places between two steps, at which a test can kill the process; only in builds with the feature `fail-points`.
 //!
-//! They stand before and after every write to the table and every vendor call, so a new step is covered by itself. A test
-//! gives an invocation a [`Plan`]; at the planned place the invocation panics, which for everything durable is the same as
+//! They come before and after every write to the table and every vendor call, so a new step is covered automatically. A test
+//! gives an invocation a [`Plan`]; at the planned place the invocation panics, which for everything durable is equivalent to
 //! a process that dies there.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ tokio::task_local! {
     static PLAN: Plan;
 }
 
-/// What the invocations of one test pass, and where they die; copies share it.
+/// The places that the invocations of one test pass, and where they die; copies share it.
 #[derive(Clone, Debug, Default)]
 pub struct Plan(Arc<Mutex<Passed>>);
 
@@ -27,7 +27,7 @@ struct Passed {
 pub struct Place {
     /// The step: a verb of the table (`table accept`) or a vendor's call (`vendor send_event`).
     pub step: &'static str,
-    /// On which side of it.
+    /// The side of the step.
     pub side: Side,
 }
 
@@ -36,27 +36,27 @@ pub struct Place {
 pub enum Side {
     /// Nothing of the step has happened.
     Before,
-    /// It has happened, and nobody has noted it yet.
+    /// It has happened, but is not recorded yet.
     After,
 }
 
 impl Plan {
-    /// Forgets what was passed, and kills whoever comes to `place` for the `nth` time (from 1).
+    /// Forgets the passed places, and kills the invocation that reaches `place` for the `nth` time (from 1).
     pub fn kill_at(&self, place: Place, nth: u32) {
         *self.lock() = Passed { kill_at: Some((place, nth)), ..Passed::default() };
     }
 
-    /// Forgets everything; nobody is killed.
+    /// Forgets everything, the planned kill included.
     pub fn clear(&self) {
         *self.lock() = Passed::default();
     }
 
-    /// Whether somebody was killed.
+    /// Whether an invocation was killed.
     pub fn has_killed(&self) -> bool {
         self.lock().killed
     }
 
-    /// Every place that was passed, with how often.
+    /// Every passed place, with its count.
     pub fn passed(&self) -> BTreeMap<Place, u32> {
         self.lock().counts.clone()
     }
@@ -80,10 +80,10 @@ impl Plan {
     }
 }
 
-/// Passes a place; does not come back if the plan says so.
+/// Passes a place; does not return if the plan kills here.
 pub(crate) fn pass(step: &'static str, side: Side) {
     if PLAN.try_with(|plan| plan.pass(Place { step, side })).unwrap_or(false) {
-        // Past the panic hook: a death that was asked for, thousands of times, is nothing to tell of.
+        // Bypasses the panic hook: planned deaths, thousands of them, are not worth a report.
         std::panic::resume_unwind(Box::new(format!("killed by the plan: {side:?} {step}")));
     }
 }

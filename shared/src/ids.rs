@@ -1,6 +1,6 @@
-//! Identifiers as types, so that no id of one kind is ever passed for another.
+//! Identifiers as types, so that an id of one kind is never passed for another.
 //!
-//! All of them are opaque texts of their owner and are compared, stored and echoed, never taken apart.
+//! Each is an opaque text of its owner: compared, stored and echoed, never parsed.
 
 use std::fmt;
 
@@ -8,8 +8,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-/// An id without the number at its end, and that number: `T_10` is the tenth of `T`. Two with the same beginning were counted by
-/// their owner; nothing else can be read from an id.
+/// An id without the number at its end, and that number: `T_10` is the tenth of `T`. Two ids with the same beginning were
+/// counted by their owner; nothing else can be derived from an id.
 pub fn numbered(id: &str) -> (&str, Option<u64>) {
     let counted = id.rsplit_once(['_', '#']).filter(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()));
     match counted.and_then(|(stem, number)| Some((stem, number.parse().ok()?))) {
@@ -18,10 +18,10 @@ pub fn numbered(id: &str) -> (&str, Option<u64>) {
     }
 }
 
-/// More than any vendor's id has, and so little that a key of the table takes two of them (1,024 bytes).
+/// Longer than any vendor's id, and short enough for two of them in one key of the table (1,024 bytes).
 pub(crate) const MAX_ID_BYTES: usize = 400;
 
-/// Reads an id; one that could not be a key is not one.
+/// Reads an id; refuses one that cannot be a key.
 pub(crate) fn read_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
     match text.len() <= MAX_ID_BYTES {
@@ -38,7 +38,7 @@ macro_rules! text_id {
         pub struct $name(#[serde(deserialize_with = "read_id")] String);
 
         impl $name {
-            /// Takes over the owner's text as it is.
+            /// Takes the owner's text unchanged.
             pub fn new(text: impl Into<String>) -> Self {
                 Self(text.into())
             }
@@ -110,7 +110,7 @@ text_id! {
 }
 
 impl UserId {
-    /// The end user that a Botcopy bot knows by `user`; no two users of any bot or platform share it.
+    /// The end user whom a Botcopy bot knows as `user`; unique among the users of all bots and platforms.
     ///
     /// Shape: `botcopy:<bot id>:<user id>`, with `%` and `:` of the bot's id escaped. Botpress's ids have no colon.
     pub fn of_botcopy(bot: &BotcopyBotId, user: &BotcopyUserId) -> Self {
@@ -125,26 +125,26 @@ impl UserId {
 }
 
 impl AgentId {
-    /// Whether a person answers under this id, and not a bot of the licence: a person's id is an e-mail address.
+    /// Whether this is a person, and not a bot of the licence: a person's id is an e-mail address.
     pub fn is_person(&self) -> bool {
         self.0.contains('@')
     }
 }
 
 impl ConversationId {
-    /// Stands for the conversation of a session on a platform that has none of its own.
+    /// Stands for the conversation of a session on a platform without conversations of its own.
     pub fn of_session(session: &SessionId) -> Self {
         Self(format!("session:{session}"))
     }
 
-    /// The session that such a one stands for.
+    /// The session that such an id stands for.
     pub fn session(&self) -> Option<SessionId> {
         self.0.strip_prefix("session:").map(|session| SessionId(session.to_owned()))
     }
 }
 
 impl SessionId {
-    /// Makes an id that nobody has used.
+    /// Makes an unused id.
     pub fn random() -> Self {
         Self(Uuid::new_v4().simple().to_string())
     }
@@ -161,7 +161,7 @@ impl fmt::Display for GroupId {
     }
 }
 
-/// A chat, bot and user that no vendor has: probes of the operator's command are made with it.
+/// A chat, bot and user that no vendor has: the operator's command uses it for probes.
 pub(crate) const NO_CHAT: &str = "hitl-doctor";
 
 #[cfg(test)]

@@ -17,22 +17,22 @@ use crate::clock::{Clock, Timestamp};
 /// The namespace of every metric.
 pub const NAMESPACE: &str = "LiveChatHitl";
 
-/// Everything that is measured.
+/// All measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
     /// Items that became durable in a lane.
     Accepted,
-    /// Items that the other side has.
+    /// Items that the other side has received.
     Delivered,
-    /// Items that were no longer to be delivered.
+    /// Items that no longer had to be delivered.
     Dropped,
     /// Items that can never be delivered and wait for an operator.
     Parked,
-    /// Attempts that a finished item took.
+    /// Attempts per finished item.
     Attempts,
     /// Milliseconds from the source's own time to the delivery.
     DeliveryDelay,
-    /// Seconds since the oldest item of a lane was written that had to be left for later.
+    /// Age in seconds of a lane's oldest item when the lane had to be left for later.
     UndeliveredAge,
     /// Sessions that became active.
     SessionsStarted,
@@ -40,13 +40,13 @@ pub enum Metric {
     StartsFailed,
     /// Sessions that were handed back, by reason.
     SessionsEnded,
-    /// Seconds from a session's start until the bot was told of its first agent; recorded at its end.
+    /// Seconds from a session's start until the bot learned of its first agent; recorded at its end.
     TimeToAssign,
-    /// Seconds from a session's start until the user was shown the first words of an agent; recorded at its end.
+    /// Seconds from a session's start until the user saw an agent's first message; recorded at its end.
     TimeToFirstAnswer,
     /// Seconds from a session's first agent to its end.
     HandleTime,
-    /// Calls of a vendor; LiveChat bills all but those that it answers with 500.
+    /// Calls of a vendor; LiveChat bills all except those that it answers with 500.
     VendorCalls,
     /// Milliseconds that a vendor took to answer.
     VendorLatency,
@@ -54,32 +54,32 @@ pub enum Metric {
     VendorErrors,
     /// Calls that a vendor refused because of our credential.
     CredentialsRefused,
-    /// Calls of Botcopy that tell of something its documentation does not have.
+    /// Calls of Botcopy with an event that is missing in its documentation.
     UnknownEvents,
-    /// Calls that were turned away, by what they lack.
+    /// Calls that were turned away, by what they lacked.
     TurnedAway,
     /// Fields of a vendor that are not as documented.
     OddFields,
     /// Runs of the sweep.
     Sweeps,
-    /// Lanes, timers and sessions that a sweep could not work on, although it was their turn.
+    /// Lanes, timers and sessions that were due but that a sweep could not work on.
     Stuck,
-    /// What is wrong with the stack, as the sweep finds it: 0 is fine.
+    /// A code for what is wrong with the stack, as the sweep finds it: 0 is fine.
     Health,
 }
 
-/// How much of what is measured CloudWatch keeps as series, each of which is charged for.
+/// How many measurements CloudWatch keeps as series, each of which it charges for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Monitoring {
     /// `lean`: the stack's health alone.
     #[default]
     Lean,
-    /// `full`: everything that an alarm or the dashboard shows.
+    /// `full`: everything that the alarms and the dashboard show.
     Full,
 }
 
 impl Metric {
-    /// All of them, for whoever holds documents against the code.
+    /// All metrics, for tests that compare documents with the code.
     pub const ALL: [Self; 23] = [
         Self::Accepted,
         Self::Delivered,
@@ -106,7 +106,7 @@ impl Metric {
         Self::Health,
     ];
 
-    /// Whether CloudWatch keeps a series of it; it is in the log in any case.
+    /// Whether CloudWatch keeps a series of it; the log contains it in any case.
     pub const fn is_series(self, monitoring: Monitoring) -> bool {
         match (monitoring, self) {
             (_, Self::Health) => true,
@@ -144,7 +144,7 @@ impl Metric {
     }
 }
 
-/// What a value is about, besides the stack.
+/// The subject of a value, besides the stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum About {
     /// The stack as a whole.
@@ -162,7 +162,7 @@ pub enum About {
     },
     /// Why a session ended.
     Reason(&'static str),
-    /// A vendor in whose name somebody called, and what the call lacks: `Botpress signature`.
+    /// The vendor that a caller claims to be, and what the call lacks: `Botpress signature`.
     Caller(String),
 }
 
@@ -178,18 +178,18 @@ impl About {
     }
 }
 
-/// One value as it was recorded.
+/// One recorded value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recorded {
-    /// What was measured.
+    /// The metric.
     pub metric: Metric,
-    /// What it is about.
+    /// The subject.
     pub about: About,
-    /// How much.
+    /// The value.
     pub value: f64,
 }
 
-/// Where metrics go; copies share it.
+/// The destination of metrics; copies share it.
 #[derive(Clone, Debug)]
 pub struct Metrics(Sink);
 
@@ -200,17 +200,17 @@ enum Sink {
 }
 
 impl Metrics {
-    /// To the function's log, where CloudWatch finds them.
+    /// Writes to the function's log, where CloudWatch reads them.
     pub const fn to_log(stack: String, monitoring: Monitoring) -> Self {
         Self(Sink::Log { stack, monitoring })
     }
 
-    /// Into memory, where tests find them.
+    /// Keeps them in memory, for tests.
     pub fn kept() -> Self {
         Self(Sink::Kept(Arc::default()))
     }
 
-    /// What was recorded so far, if it was kept.
+    /// The values recorded so far, if they are kept.
     pub fn recorded(&self) -> Vec<Recorded> {
         match &self.0 {
             Sink::Log { .. } => Vec::new(),
@@ -223,7 +223,7 @@ impl Metrics {
         match &self.0 {
             Sink::Log { stack, monitoring } => {
                 let line = line((stack, *monitoring), clock.now(), about, values);
-                // A log that cannot be written is no reason to fail.
+                // An unwritable log is no reason to fail.
                 let _ = writeln!(std::io::stdout().lock(), "{line}");
             }
             Sink::Kept(kept) => {

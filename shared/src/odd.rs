@@ -1,14 +1,14 @@
-//! Fields that are not as their owner documents them: counted, and logged by their place.
+//! Fields that are not as documented: counted, and logged by their place.
 
 use crate::clock::Clock;
 use crate::metrics::{About, Metric, Metrics};
 
-/// The places of a document that are not as documented, such as `thread.events[3].text`; nothing of what they hold.
+/// The places of a document that are not as documented, such as `thread.events[3].text`; never their values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OddFields(Vec<String>);
 
 impl OddFields {
-    /// These places.
+    /// Wraps these places.
     pub(crate) const fn new(places: Vec<String>) -> Self {
         Self(places)
     }
@@ -18,12 +18,12 @@ impl OddFields {
         self.0.is_empty()
     }
 
-    /// How many places there are, as far as they are noted.
+    /// How many places were noted.
     pub const fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The places, in the order in which they were read.
+    /// The places, in reading order.
     pub fn places(&self) -> &[String] {
         &self.0
     }
@@ -42,7 +42,7 @@ impl Reporter {
         Self { clock, metrics }
     }
 
-    /// Reports what was odd in `document` of `vendor`, such as an answer of `get_chat`; nothing of what the fields hold.
+    /// Reports the odd fields in `document` of `vendor`, such as an answer of `get_chat`; never their values.
     pub fn report(&self, vendor: &'static str, document: &str, odd: &OddFields) {
         if odd.is_empty() {
             return;

@@ -1,14 +1,14 @@
-//! A wrapper for what must never be printed: credentials, and what people wrote.
+//! A wrapper for values that must never be printed: credentials, and what people wrote.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
-/// A value whose `Debug` form says nothing about it.
+/// A value whose `Debug` form shows nothing of it.
 ///
-/// Its JSON form is the bare value, so it can stand in any wire or table type. There is no `Display`: whoever needs the
-/// value calls [`expose`](Self::expose), which is easy to find in a review.
+/// Its JSON form is the bare value, so it fits any wire or table type. There is no `Display`: code that needs the value calls
+/// [`expose`](Self::expose), which is easy to find in a review.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Redacted<T = String>(T);
@@ -19,19 +19,19 @@ impl<T> Redacted<T> {
         Self(value)
     }
 
-    /// Takes the hidden value out.
+    /// Returns the hidden value.
     pub fn into_inner(self) -> T {
         self.0
     }
 }
 
 impl<T: AsRef<str>> Redacted<T> {
-    /// Shows the hidden text.
+    /// Returns the hidden text.
     pub fn expose(&self) -> &str {
         self.0.as_ref()
     }
 
-    /// Whether a received credential is this one, in a time that does not depend on where they differ.
+    /// Whether a received credential equals this one; the time does not depend on where they differ.
     ///
     /// An empty credential matches nothing, not even an empty one.
     pub fn matches(&self, received: &str) -> bool {
@@ -39,7 +39,7 @@ impl<T: AsRef<str>> Redacted<T> {
     }
 }
 
-/// In a time that does not depend on where they differ, so that no comparison of two tells anything by its duration.
+/// The time does not depend on where they differ, so the duration of a comparison reveals nothing.
 impl<T: AsRef<str>> PartialEq for Redacted<T> {
     fn eq(&self, other: &Self) -> bool {
         self.expose().as_bytes().ct_eq(other.expose().as_bytes()).into()
@@ -88,8 +88,8 @@ mod tests {
         assert!(!Redacted::from("").matches(""));
     }
 
-    /// The median time of comparing with what differs at the first byte, and at the last; taken in turns, so that whatever
-    /// else the machine does meets both alike.
+    /// The median time of comparing with a value that differs at the first byte, and at the last; the two alternate, so that
+    /// other load on the machine affects both alike.
     fn early_and_late(fits: impl Fn(&Redacted, &str) -> bool) -> [Duration; 2] {
         let secret = "s".repeat(64 * 1024);
         let (early, late) = (format!("x{}", &secret[1..]), format!("{}x", &secret[1..]));
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn how_long_a_comparison_takes_does_not_tell_where_it_fails() {
         let ratio = |[early, late]: [Duration; 2]| late.as_secs_f64() / early.as_secs_f64();
-        // What must not be done, to see that this test would notice it.
+        // The wrong way, to prove that this test would notice it.
         let naive = ratio(early_and_late(|ours, received| ours.expose() == received));
         assert!(naive > 3.0, "the difference of `==` would not be seen here: {naive}");
         for (what, measured) in [

@@ -14,20 +14,20 @@ use crate::aws;
 use crate::clock::{Clock, Timestamp};
 use crate::redacted::Redacted;
 
-/// How long fetched credentials are used without asking again.
+/// How long fetched credentials are used before they are fetched again.
 pub const TIME_TO_LIVE: Duration = Duration::from_secs(300);
 
-/// How long callers may still show a credential after it was replaced: LiveChat takes two minutes to change a webhook, and
-/// repeats a delivery for one more.
+/// How long callers may still use a replaced credential: LiveChat takes two minutes to change a webhook, and repeats a
+/// delivery for one more minute.
 pub const OVERLAP: Duration = Duration::from_secs(300);
 
-/// The same for Botpress's signing secret: Botpress keeps the one before for a day.
+/// The same for Botpress's signing secret: Botpress keeps the previous one for a day.
 pub const SIGNING_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a refused credential is tried before Secrets Manager is asked out of turn again.
+/// The least time between two fetches that a refused credential causes, and after a failed fetch.
 pub const REFRESH_COOLDOWN: Duration = Duration::from_secs(10);
 
-/// How long callers wait for fresh credentials while there are others: Botcopy waits no longer than five seconds.
+/// How long callers wait for fresh credentials while there are cached ones: Botcopy waits at most five seconds.
 const REFRESH_TIME: Duration = Duration::from_secs(1);
 
 /// Key of [`Secrets::agent_token`].
@@ -52,7 +52,7 @@ pub const BOTPRESS_PATH_KEY: &str = "botpressPathKey";
 pub struct Secrets {
     /// LiveChat personal access token, as the console shows it: base64 of `<account id>:<token>`.
     pub agent_token: Redacted,
-    /// What LiveChat puts into each webhook's body.
+    /// The secret that LiveChat puts into each webhook's body.
     pub webhook_secret: Redacted,
     /// Botpress integration access key (or personal access token); without it the stack does not serve Botpress.
     #[serde(default)]
@@ -66,16 +66,16 @@ pub struct Secrets {
     /// Botcopy's API key for pushes; together with the access token, or not at all.
     #[serde(default)]
     pub botcopy_api_key: Option<Redacted>,
-    /// What Botcopy's calls carry in header and body.
+    /// The token in header and body of Botcopy's calls.
     #[serde(default)]
     pub botcopy_access_token: Option<Redacted>,
-    /// The custom header of Botcopy's calls, where the portal sets one.
+    /// The custom header of Botcopy's calls, if the portal sets one.
     #[serde(default)]
     pub botcopy_header: Option<CustomHeader>,
-    /// The bot whose calls are missed when they are turned away.
+    /// The operator's own bot: its calls are recorded when they are turned away.
     #[serde(default)]
     pub botcopy_bot_id: Option<String>,
-    /// Botcopy bots that have keys of their own, by their ids; the keys above are those of all others.
+    /// Botcopy bots with keys of their own, by id; the keys above apply to all others.
     #[serde(default)]
     pub botcopy_bots: BTreeMap<String, BotcopyBot>,
 }
@@ -86,25 +86,25 @@ pub struct Secrets {
 pub struct BotcopyBot {
     /// Its API key.
     pub api_key: Redacted,
-    /// What its calls carry.
+    /// The token of its calls.
     pub access_token: Redacted,
-    /// The custom header of its calls, where the portal sets one.
+    /// The custom header of its calls, if the portal sets one.
     #[serde(default)]
     pub header: Option<CustomHeader>,
 }
 
-/// The keys that count for a Botcopy bot.
+/// The keys that apply to a Botcopy bot.
 #[derive(Clone, Copy, Debug)]
 pub struct BotcopyKeys<'a> {
-    /// What we show.
+    /// The key that the stack sends.
     pub api_key: &'a Redacted,
-    /// What the bot's calls have to show.
+    /// The token that the bot's calls must carry.
     pub access_token: &'a Redacted,
-    /// The header that they have to have besides.
+    /// The custom header that they must carry, too.
     pub header: Option<&'a CustomHeader>,
 }
 
-/// A header that the operator has chosen; both parts or none, so that a half is never silently no check at all.
+/// A header that the operator has chosen; both parts are required, so that half a header never silently disables the check.
 #[derive(Clone, Debug, Deserialize)]
 pub struct CustomHeader {
     /// Its name.
@@ -124,7 +124,7 @@ pub enum Error {
     Malformed(&'static str),
 }
 
-/// Says no more than the error itself, as the table's does.
+/// Shows no more than the error's message, like the table's error.
 impl std::fmt::Debug for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -152,12 +152,12 @@ impl Secrets {
         Ok(secrets)
     }
 
-    /// Reads a secret that an operator has not completed yet: what is absent is empty, and fits nothing; what Botcopy's bots have
-    /// beside their keys is left out where it cannot be read.
+    /// Reads a secret that an operator has not completed yet. Missing keys are empty, and match nothing; malformed settings
+    /// of Botcopy's bots, other than plain keys, are left out.
     ///
     /// # Errors
     ///
-    /// [`Error::Malformed`] when a value is not a text.
+    /// [`Error::Malformed`] if a value is not a text.
     pub fn incomplete(mut values: Map<String, Value>) -> Result<Self, Error> {
         for key in [AGENT_TOKEN, WEBHOOK_SECRET] {
             values.entry(key).or_insert_with(|| Value::from(""));
@@ -168,7 +168,7 @@ impl Secrets {
         serde_json::from_value(Value::Object(values)).map_err(|_| Error::Malformed("all values have to be texts"))
     }
 
-    /// The keys that count for a bot: its own, or else those of all bots.
+    /// The keys that apply to a bot: its own, or else those of all bots.
     pub fn botcopy_keys(&self, bot_id: &str) -> Option<BotcopyKeys<'_>> {
         match self.botcopy_bots.get(bot_id) {
             Some(bot) => Some(BotcopyKeys {
@@ -227,7 +227,7 @@ impl Secrets {
     }
 }
 
-/// The keys whose values are no texts and not as documented either, with what is wrong.
+/// The keys with a malformed non-text value, each with what is wrong.
 fn misshapen(values: &Map<String, Value>) -> Vec<(&'static str, &'static str)> {
     let is_misshapen =
         |key: &str, reads: fn(&Value) -> bool| values.get(key).is_some_and(|value| !value.is_null() && !reads(value));
@@ -249,39 +249,39 @@ fn is_blank(secret: &Redacted) -> bool {
     secret.expose().trim().is_empty()
 }
 
-/// The credentials in force, and those that a rotation has just replaced.
+/// The credentials in force, and those that a recent rotation has replaced.
 #[derive(Clone, Debug)]
 pub struct Versions {
-    /// Stage `AWSCURRENT`: what we use towards vendors.
+    /// Stage `AWSCURRENT`: used towards vendors.
     pub current: Secrets,
-    /// Stage `AWSPREVIOUS`, where there is one: accepted from callers for an overlap.
+    /// Stage `AWSPREVIOUS`, if there is one: accepted from callers during an overlap.
     pub previous: Option<Secrets>,
-    /// When the current version was created, which is when the one before was replaced.
+    /// When the current version was created, and so the previous one replaced.
     pub changed_at: Option<Timestamp>,
 }
 
 impl Versions {
-    /// The credentials that callers may prove themselves with, newest first.
+    /// The credentials that callers may use, newest first.
     pub fn accepted(&self, now: Timestamp) -> impl Iterator<Item = &Secrets> {
         self.within(OVERLAP, now)
     }
 
-    /// The same for those whose signing secrets count.
+    /// The credentials whose signing secrets callers may use, newest first.
     pub fn accepted_signers(&self, now: Timestamp) -> impl Iterator<Item = &Secrets> {
         self.within(SIGNING_OVERLAP, now)
     }
 
-    /// The present credentials, and those before while their overlap lasts; one whose end is unknown is over.
+    /// The current credentials, and the previous ones during their overlap; an overlap of unknown end counts as over.
     fn within(&self, overlap: Duration, now: Timestamp) -> impl Iterator<Item = &Secrets> {
         let overlaps = self.changed_at.is_some_and(|changed_at| now < changed_at + overlap);
         std::iter::once(&self.current).chain(self.previous.iter().filter(move |_| overlaps))
     }
 }
 
-/// The time since when the credentials must have been stored, because those before are known to others.
+/// Credentials that were stored before this time are recalled, because others know them.
 ///
-/// An operator notes it in the table (`hitl rotate --now`), and each process learns it with what it reads there anyway. It is
-/// Secrets Manager's own time of a version.
+/// An operator records it in the table (`hitl rotate --now`), and each process learns it along with other reads of the table.
+/// It is Secrets Manager's own time of a version.
 #[derive(Clone, Debug)]
 pub struct Recall(Arc<AtomicI64>);
 
@@ -310,7 +310,7 @@ pub struct Cache {
     clock: Clock,
     cached: Mutex<Option<Cached>>,
     recall: Recall,
-    /// Never asked for again: they are not in Secrets Manager yet.
+    /// Never fetched: they are not in Secrets Manager yet.
     given: Option<Arc<Versions>>,
 }
 
@@ -318,26 +318,26 @@ pub struct Cache {
 struct Cached {
     versions: Arc<Versions>,
     fetched_at: Timestamp,
-    /// When they were last fetched because somebody doubted them. Other fetches do not count: a process that has just started
-    /// looks again at once when the first caller shows what was stored since.
+    /// When they were last fetched because a caller or vendor refused them. Other fetches do not count: a process that has
+    /// just started fetches again at once when the first caller uses a credential that was stored since.
     doubted_at: Option<Timestamp>,
-    /// When they could not be fetched anew.
+    /// When a fetch last failed.
     failed_at: Option<Timestamp>,
 }
 
-/// What the credentials are wanted for.
+/// The purpose of the credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
-    /// A call that is expected to fit them.
+    /// A call that the credentials are expected to fit.
     Use,
-    /// They did not fit a caller, or a vendor refused them.
+    /// The credentials did not fit a caller, or a vendor refused them.
     Doubt,
-    /// Something that lasts.
+    /// A lasting change, such as a registration.
     Latest,
 }
 
 impl Cached {
-    /// Whether there is no need to ask, or no sense in it.
+    /// Whether a fetch is unnecessary, or has just failed.
     fn is_good(&self, need: Need, recalled: bool, now: Timestamp) -> bool {
         let within = |age: Duration, at: Option<Timestamp>| at.is_some_and(|at| now.since(at) < age);
         let is_good = match need {
@@ -351,27 +351,27 @@ impl Cached {
 }
 
 impl Cache {
-    /// Makes an empty cache; nothing is fetched yet.
+    /// Makes an empty cache; fetches nothing yet.
     pub fn new(client: Client, secret_id: String, clock: Clock) -> Self {
         Self { client, secret_id, clock, cached: Mutex::default(), recall: Recall::default(), given: None }
     }
 
-    /// What recalls cached credentials.
+    /// The recall that invalidates cached credentials.
     pub fn recall(&self) -> Recall {
         self.recall.clone()
     }
 
-    /// The same with credentials that are not looked up: an operator tries them before they are stored.
+    /// A cache with fixed credentials that are never fetched: an operator tries them before they are stored.
     #[must_use]
     pub fn with_given(self, secrets: Secrets) -> Self {
         Self { given: Some(Arc::new(Versions { current: secrets, previous: None, changed_at: None })), ..self }
     }
 
-    /// The credentials, fetched when there are none or they are five minutes old.
+    /// The credentials, fetched if there are none or they are five minutes old.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] or [`Error::Malformed`], only when nothing usable is cached.
+    /// [`Error::Unavailable`] or [`Error::Malformed`], only if nothing usable is cached.
     pub async fn get(&self) -> Result<Arc<Versions>, Error> {
         self.good_for(Need::Use).await
     }
@@ -381,7 +381,8 @@ impl Cache {
         self.given.is_none() && self.cached.try_lock().is_ok_and(|cached| cached.is_none())
     }
 
-    /// The credentials after they did not fit a caller or a vendor refused them: fetched anew unless that was done moments ago.
+    /// The credentials after they did not fit a caller or a vendor refused them: fetched again unless that was done moments
+    /// ago.
     ///
     /// # Errors
     ///
@@ -390,7 +391,7 @@ impl Cache {
         self.good_for(Need::Doubt).await
     }
 
-    /// The credentials as they are stored now: for what is done once and lasts, such as registering webhooks.
+    /// The credentials as they are stored now: for a lasting change, such as registering webhooks.
     ///
     /// # Errors
     ///
@@ -403,7 +404,7 @@ impl Cache {
         if let Some(given) = &self.given {
             return Ok(Arc::clone(given));
         }
-        // Held over the fetch, so that concurrent requests wait for one answer instead of asking each.
+        // Locked during the fetch, so that concurrent requests share one answer instead of each fetching.
         let mut cached = self.cached.lock().await;
         let now = self.clock.now();
         let is_good = |cached: &&Cached| cached.is_good(need, self.recall.concerns(&cached.versions), now);
@@ -434,7 +435,7 @@ impl Cache {
         let (current, previous) = tokio::join!(self.fetch_stage("AWSCURRENT"), self.fetch_stage("AWSPREVIOUS"));
         let (current, changed_at) =
             current?.ok_or(Error::Malformed("SECRET_ID names no secret that has a current version"))?;
-        // A previous version that is absent or no longer valid only means that there is no rotation to bridge.
+        // A missing or invalid previous version only means that there is no rotation to bridge.
         let previous = previous.ok().flatten().map(|(secrets, _)| secrets);
         Ok(Versions { current, previous, changed_at })
     }

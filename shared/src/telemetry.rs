@@ -1,6 +1,6 @@
-//! Logging: one JSON object per line on standard output, which Lambda hands to CloudWatch.
+//! Logging: one JSON object per line on standard output, which Lambda forwards to CloudWatch.
 //!
-//! Fields have dotted names (`session.id`, `vendor.status`, `duration_ms`); none ever holds a credential or what a person
+//! Fields have dotted names (`session.id`, `vendor.status`, `duration_ms`); none ever contains a credential or what a person
 //! wrote, at any level.
 
 use std::fmt;
@@ -13,23 +13,23 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, filter};
 
-/// Whose details may be logged.
+/// The crates whose details may be logged.
 ///
-/// Below `info` other crates print what passes through them: Lambda's runtime each raw event, the AWS SDK each request and
-/// answer, secrets among them. No setting lets that through.
+/// Below `info` other crates print the data they process: Lambda's runtime each raw event, the AWS SDK each request and
+/// answer, including secrets. No setting lets that through.
 const OURS: [&str; 3] = ["actions", "shared", "webhooks"];
 
-/// The longest id of anybody that is logged.
+/// The longest id in the log.
 const MAX_ID_CHARS: usize = 80;
 
-/// Installs the subscriber, at the level that `RUST_LOG` names (`info`).
+/// Installs the subscriber, at the level in `RUST_LOG` (`info`).
 pub fn init() {
     let wanted = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
-    // A second call, as tests make it, changes nothing.
+    // A second call, as in tests, changes nothing.
     let _ = subscriber(wanted, std::io::stdout).try_init();
 }
 
-/// What [`init`] installs, for another writer.
+/// The subscriber of [`init`], for another writer.
 pub fn subscriber<W>(wanted: EnvFilter, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -43,7 +43,7 @@ fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= Level::INFO || OURS.contains(&owner)
 }
 
-/// An id that somebody else has chosen, as it may be logged: what does not look like one is not shown.
+/// The loggable form of an id that another party has chosen; a text that does not look like an id is not shown.
 pub fn id(id: &impl fmt::Display) -> String {
     let id = id.to_string();
     let is_one = |char: char| char.is_ascii_alphanumeric() || "_-.:@#".contains(char);
@@ -54,16 +54,16 @@ pub fn id(id: &impl fmt::Display) -> String {
 }
 
 tokio::task_local! {
-    /// The W3C trace context of the call that is being answered.
+    /// The W3C trace context of the call that is being processed.
     static TRACEPARENT: Option<HeaderValue>;
 }
 
-/// Does `work` on behalf of the trace that a caller named in its header `traceparent`.
+/// Runs `work` within the trace that a caller named in its header `traceparent`.
 pub async fn traced<F: Future>(traceparent: Option<&str>, work: F) -> F::Output {
     TRACEPARENT.scope(traceparent.and_then(|value| HeaderValue::from_str(value).ok()), work).await
 }
 
-/// The trace on whose behalf this runs; vendors that know it are sent it along.
+/// The trace of the current work; vendors that support it get it in a header.
 pub(crate) fn traceparent() -> Option<HeaderValue> {
     TRACEPARENT.try_with(Clone::clone).ok().flatten()
 }

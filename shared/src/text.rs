@@ -1,13 +1,13 @@
-//! Texts of strangers: where a reader sees a new line in them, and what a reader does not see at all.
+//! Untrusted texts: which characters readers see as line breaks, and which they do not see at all.
 
-/// Whether some reader or other shows a new line here.
+/// Whether some readers show a line break here.
 pub const fn is_break(c: char) -> bool {
     matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-/// Whether nobody sees it although it may change how the rest is shown: control characters and marks of direction.
+/// Whether it is invisible but may change how the rest is shown: control characters and marks of direction.
 ///
-/// Joiners and variation selectors are not among them, of which names and emojis are made.
+/// Joiners and variation selectors are not included; names and emojis need them.
 pub fn is_unseen(c: char) -> bool {
     let is_format = matches!(
         c,
@@ -17,8 +17,8 @@ pub fn is_unseen(c: char) -> bool {
     is_format || (c.is_control() && !is_break(c) && c != '\t')
 }
 
-/// Whether nobody sees it by itself although it belongs to what stands beside it: joiners, variation selectors, and letters that only
-/// fill a place.
+/// Whether it is invisible by itself but belongs to its neighbours: joiners, variation selectors, and letters that only fill
+/// a place.
 pub const fn is_filler(c: char) -> bool {
     matches!(
         c,
@@ -40,12 +40,12 @@ pub const fn is_filler(c: char) -> bool {
     )
 }
 
-/// Whether a text shows nothing at all: it is told to nobody, and a name or title of this kind counts as absent.
+/// Whether a text shows nothing at all: it is never delivered, and such a name or title counts as absent.
 pub fn is_blank(text: &str) -> bool {
     text.chars().all(|c| c.is_whitespace() || is_break(c) || is_unseen(c) || is_filler(c))
 }
 
-/// A text as one line: each run of breaks and blanks is one blank, none at the ends, and what is unseen is left out.
+/// A text as one line: each run of breaks and blanks becomes one blank, none at the ends, and unseen characters are left out.
 pub fn one_line(text: &str) -> String {
     let seen: String = text.chars().filter(|c| !is_unseen(*c)).map(|c| if is_break(c) { ' ' } else { c }).collect();
     seen.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -57,7 +57,7 @@ pub fn lines(text: &str) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         let mut chars = rest.char_indices().peekable();
         while let Some((at, c)) = chars.next() {
-            // Both together are one break.
+            // The two together are one break.
             let is_pair = c == '\r' && chars.peek().is_some_and(|(_, next)| *next == '\n');
             if is_break(c) && !is_pair {
                 let (line, left) = rest.split_at(at + c.len_utf8());

@@ -1,5 +1,5 @@
-//! A user's message as it would be relayed without lanes: who calls is checked, the words are sent to one chat, and nothing is
-//! kept. What lanes take is measured against it (`performance -- lanes`); it is deployed nowhere.
+//! Relays a user's message without lanes: authenticates the caller, sends the message to one chat, and stores nothing. It is
+//! the baseline for the cost of lanes (`performance -- lanes`) and is never deployed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use shared::telemetry;
 
 const VENDOR_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The one chat, and the token of its customer.
+/// The only chat, and its customer's token.
 struct Relay {
     handoff: Handoff,
     livechat: Client,

@@ -15,7 +15,7 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<String
     }
 }
 
-/// The failure of a verb: 400 when calling again is of no use, 500 when it may be.
+/// The failure of a verb: 500 if a repeated call may succeed, else 400.
 pub(crate) fn failure(error: &Error, now: Timestamp) -> Response<String> {
     let body = ErrorBody::new(error_id(now), ErrorKind::Runtime, &format!("{error:#}"));
     tracing::warn!(error = %error, error.id = body.id, "the operation failed");
@@ -30,7 +30,7 @@ pub(crate) fn invalid_payload(message: &str, now: Timestamp) -> Response<String>
     json(StatusCode::BAD_REQUEST, &body)
 }
 
-/// A request that is longer than what can be taken.
+/// A request that exceeds the size limit.
 pub(crate) fn too_large(now: Timestamp) -> Response<String> {
     const SENTENCE: &str = "The call is larger than this integration can take: 6 MB for an action, 2 MB for anything else. Hand the \
                             conversation over with a shorter history, or send the message in parts.";
@@ -39,7 +39,7 @@ pub(crate) fn too_large(now: Timestamp) -> Response<String> {
     json(StatusCode::PAYLOAD_TOO_LARGE, &body)
 }
 
-/// A call that is not authentic, or not for us; the caller learns no more than that.
+/// A call that is not authentic, or not for this stack; the response reveals no more than that.
 pub(crate) fn turned_away(rejection: &Rejection) -> Response<String> {
     tracing::warn!(reason = %rejection, "a call was turned away");
     match rejection {

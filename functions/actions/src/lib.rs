@@ -1,6 +1,6 @@
-//! What bot platforms call: `POST /botpress/{key}`, `POST /botcopy`, and `GET /health` for monitors.
+//! The function that bot platforms call, `POST /botpress/{key}` and `POST /botcopy`, and monitors, `GET /health`.
 //!
-//! The function only parses, authenticates, calls the handoff and words the answer.
+//! It only parses, authenticates, calls the handoff and words the answer.
 
 mod answer;
 mod routes;
@@ -17,10 +17,10 @@ use shared::api::route::{self, Route};
 use shared::clock::Timestamp;
 use shared::handoff::Handoff;
 
-/// Kept free at the end of an invocation, to word the answer and to hand it over.
+/// Reserved at the end of an invocation for wording and returning the answer.
 const ANSWER_MARGIN: Duration = Duration::from_millis(500);
 
-/// Who is answered at a route.
+/// The caller that a route serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// A monitor.
@@ -31,7 +31,7 @@ pub enum Endpoint {
     Botcopy,
 }
 
-/// Everything that is served.
+/// All routes of the function.
 pub static ROUTES: [Route<Endpoint>; 3] = [
     Route::new(Method::GET, "/health", Endpoint::Health),
     Route::new(Method::POST, "/botpress/{key}", Endpoint::Botpress),
@@ -42,7 +42,7 @@ pub static ROUTES: [Route<Endpoint>; 3] = [
 ///
 /// # Errors
 ///
-/// Never: every failure is an answer.
+/// Never: every failure is a response.
 pub async fn handle(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Result<Value, Infallible> {
     let (event, context) = event.into_parts();
     let response = match Request::read(event) {
@@ -61,11 +61,11 @@ async fn answer(handoff: &Handoff, request: &Request, deadline: Timestamp) -> Re
     }
 }
 
-/// Until when the answer has to be there.
+/// When the answer has to be ready.
 fn deadline(handoff: &Handoff, context: &Context) -> Timestamp {
     let end = match i64::try_from(context.deadline) {
         Ok(millis) if millis > 0 => Timestamp::from_unix_millis(millis),
-        // Without a deadline nobody waits longer than API Gateway does.
+        // Without a deadline, API Gateway's own timeout applies.
         _ => handoff.clock.now() + Duration::from_secs(29),
     };
     end - ANSWER_MARGIN

@@ -1,6 +1,6 @@
-//! What LiveChat calls, `POST /livechat`, what the scheduler calls, the sweep, and `GET /health` for monitors.
+//! The function that LiveChat calls, `POST /livechat`, the scheduler, for the sweep, and monitors, `GET /health`.
 //!
-//! One function has two kinds of events; their shape tells them apart.
+//! One function gets two kinds of events; their shape distinguishes them.
 
 mod livechat;
 
@@ -15,13 +15,13 @@ use shared::api::route::{self, Route};
 use shared::clock::Timestamp;
 use shared::handoff::Handoff;
 
-/// Kept free at the end of an invocation, to hand the answer over.
+/// Reserved at the end of an invocation for returning the answer.
 const ANSWER_MARGIN: Duration = Duration::from_millis(500);
 
 /// How long LiveChat waits for an answer before it sends the event again.
 const LIVECHAT_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Who is answered at a route.
+/// The caller that a route serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// A monitor.
@@ -30,7 +30,8 @@ pub enum Endpoint {
     LiveChat,
 }
 
-/// Everything that is served. The template sends `GET /health` to the function actions, since a route leads to one function.
+/// All routes of the function. The template sends `GET /health` to the function actions, because a route leads to one
+/// function.
 pub static ROUTES: [Route<Endpoint>; 2] =
     [Route::new(Method::GET, "/health", Endpoint::Health), Route::new(Method::POST, "/livechat", Endpoint::LiveChat)];
 
@@ -38,7 +39,7 @@ pub static ROUTES: [Route<Endpoint>; 2] =
 ///
 /// # Errors
 ///
-/// When the sweep could not even begin: the scheduler then tries again.
+/// If the sweep could not even begin: the scheduler tries again then.
 pub async fn handle(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Result<Value, Error> {
     let (event, context) = event.into_parts();
     if event.get("requestContext").is_none() {
@@ -65,7 +66,7 @@ async fn answer(handoff: &Handoff, request: &Request, context: &Context) -> Resp
 
 async fn sweep(handoff: &Handoff, context: &Context) -> Result<Value, Error> {
     let swept = handoff.sweep(end(handoff, context) - ANSWER_MARGIN).await?;
-    // An idle stack's log is the line of the sweep's metrics.
+    // In an idle stack's log the line with the sweep's metrics is enough.
     if swept.due > 0 {
         tracing::info!(sweep.due = swept.due, sweep.done = swept.done, "the sweep is done");
     }

@@ -5,10 +5,11 @@ use shared::api::event::text;
 use shared::clock::Timestamp;
 use shared::handoff::{Handoff, Rejection};
 
-/// Far more than any event of LiveChat, whose longest text is 16 KB, and so little that what waits is an item of the table.
+/// Far larger than any event of LiveChat, whose longest text is 16 KB, and small enough for a waiting item to fit into the
+/// table.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// Takes one delivery; LiveChat counts nothing but 200 as taken.
+/// Accepts one delivery; LiveChat considers a delivery accepted only if the status is 200.
 pub(crate) async fn answer(handoff: &Handoff, body: &[u8], deadline: Timestamp) -> Response<String> {
     if body.len() > MAX_BODY_BYTES {
         return text(StatusCode::PAYLOAD_TOO_LARGE, "too large");

@@ -1,8 +1,7 @@
-//! Requests as API Gateway hands them to a function, and answers as it takes them: payload format 2.0 of HTTP APIs.
+//! API Gateway's events as requests, and responses in the form it accepts: payload format 2.0 of HTTP APIs.
 //!
-//! All but `requestContext` is the caller's own, so it is read without trust: what cannot be understood is left out or
-//! makes the whole event unreadable, and nothing that a caller can send stops the process. The query is not read at all:
-//! no route has one.
+//! Everything except `requestContext` comes from the caller, so none of it is trusted: an unreadable part is left out or
+//! makes the whole event unreadable, and no input stops the process. The query is not read at all: no route has one.
 //!
 //! See AWS Docs, "Create AWS Lambda proxy integrations for HTTP APIs".
 
@@ -11,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-/// The stage without a name in addresses.
+/// The name of the stage that does not appear in addresses.
 const DEFAULT_STAGE: &str = "$default";
 
 /// One HTTP request.
@@ -19,20 +18,20 @@ const DEFAULT_STAGE: &str = "$default";
 pub struct Request {
     /// The method.
     pub method: Method,
-    /// The path, percent-decoded, perhaps with the stage in front.
+    /// The path, percent-decoded, possibly with the stage in front.
     pub path: String,
     /// The headers, without those that no HTTP library would send.
     pub headers: HeaderMap,
     /// The body as it was sent.
     pub body: Vec<u8>,
-    /// When the gateway got it, in milliseconds since 1970, if it says so.
+    /// When the gateway received it, in milliseconds since 1970, if the event says so.
     pub received_ms: Option<i64>,
-    /// Where the caller has found the API: `https://….execute-api.….amazonaws.com`.
+    /// The API's address as the caller used it: `https://….execute-api.….amazonaws.com`.
     pub origin: String,
     stage: String,
 }
 
-/// Says nothing of what was sent: the path holds a key, the headers hold credentials.
+/// Shows nothing of the request: the path contains a key, the headers contain credentials.
 impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Request").field("method", &self.method).finish_non_exhaustive()
@@ -40,7 +39,7 @@ impl std::fmt::Debug for Request {
 }
 
 impl Request {
-    /// Reads an event; `None` when it is not one of an HTTP API, or its body is not what it says.
+    /// Reads an event; `None` if it is not one of an HTTP API, or its body does not have the declared encoding.
     pub fn read(event: Value) -> Option<Self> {
         let Value::Object(mut event) = event else { return None };
         let context = event.remove("requestContext")?;
@@ -48,7 +47,7 @@ impl Request {
         let method = Method::from_bytes(text("/http/method")?.as_bytes()).ok()?;
         let path = event.get("rawPath").and_then(Value::as_str).or_else(|| text("/http/path"))?.to_owned();
         let headers = headers(event.get("headers"));
-        // The gateway itself says so; nobody but the sandbox is reached without TLS.
+        // The gateway itself sets this header; only the sandbox is reached without TLS.
         let scheme =
             if headers.get("x-forwarded-proto").is_some_and(|value| value == "http") { "http" } else { "https" };
         let received_ms = context.get("timeEpoch").and_then(Value::as_i64);
@@ -57,7 +56,7 @@ impl Request {
         Some(Self { method, path, headers, body: body(&mut event)?, received_ms, origin, stage })
     }
 
-    /// The public address of what stands at `path` beside this request's own route, which ends with `own`:
+    /// The public address of `path` on the same API, given that this request's own route ends with `own`:
     /// `https://….amazonaws.com/stage/livechat`.
     pub fn beside(&self, own: &str, path: &str) -> String {
         let before = self.path.split(own).next().unwrap_or_default();
@@ -102,12 +101,12 @@ pub fn response(status: StatusCode, content_type: &'static str, body: impl Into<
     response
 }
 
-/// A plain text.
+/// A plain-text response.
 pub fn text(status: StatusCode, text: &str) -> Response<String> {
     response(status, "text/plain; charset=utf-8", text)
 }
 
-/// What the gateway takes for an answer: `{"statusCode":200,"headers":{…},"body":"…","isBase64Encoded":false}`.
+/// The response in the form the gateway accepts: `{"statusCode":200,"headers":{…},"body":"…","isBase64Encoded":false}`.
 pub fn answer(response: Response<String>) -> Value {
     let (parts, body) = response.into_parts();
     let texts = parts.headers.iter().filter_map(|(name, value)| Some((name.to_string(), json!(value.to_str().ok()?))));

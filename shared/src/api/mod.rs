@@ -1,4 +1,4 @@
-//! The HTTP API of a stack: its routes, and requests and answers as API Gateway hands them over.
+//! The HTTP API of a stack: its routes, and API Gateway's form of requests and responses.
 
 pub mod event;
 pub mod route;

@@ -1,27 +1,27 @@
-//! What a function serves, as data: its dispatch, the sandbox's gateway and the check of `template.yaml` read the same list.
+//! A function's routes, as data: its dispatch, the sandbox's gateway and the check of `template.yaml` read the same list.
 
 use http::Method;
 
-/// A method and a path's pattern, `POST /botpress/{key}`, and what is done there.
+/// A method and a path's pattern, `POST /botpress/{key}`, and the endpoint that serves them.
 ///
-/// A segment in braces fits any one segment; a pattern has one such segment at most.
+/// A segment in braces matches any one segment; a pattern has at most one such segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route<T> {
     /// The method.
     pub method: Method,
-    /// The path, as API Gateway writes it: `/botpress/{key}`.
+    /// The path in API Gateway's notation: `/botpress/{key}`.
     pub pattern: &'static str,
-    /// What is done there.
+    /// The endpoint.
     pub endpoint: T,
 }
 
 impl<T> Route<T> {
-    /// Names a route.
+    /// Makes a route.
     pub const fn new(method: Method, pattern: &'static str, endpoint: T) -> Self {
         Self { method, pattern, endpoint }
     }
 
-    /// What stands in the place of the pattern's braces, empty without any, if a request is for this route.
+    /// The segment that matches the pattern's braces if a request is for this route; empty for a pattern without braces.
     ///
     /// The last segments decide, so that a stage in front of them does no harm.
     fn parameter<'p>(&self, method: &Method, path: &'p str) -> Option<&'p str> {
@@ -39,7 +39,7 @@ impl<T> Route<T> {
     }
 }
 
-/// What is to be done for a request, and what stands in the place of the pattern's braces.
+/// The endpoint for a request, and the segment that matches the pattern's braces.
 pub fn find<'p, T: Copy>(routes: &[Route<T>], method: &Method, path: &'p str) -> Option<(T, &'p str)> {
     routes.iter().find_map(|route| Some((route.endpoint, route.parameter(method, path)?)))
 }

@@ -1,4 +1,4 @@
-//! What was said to the bot before a handover, from either Dialogflow.
+//! The conversation with the bot before a handoff, from either version of Dialogflow.
 
 use std::fmt;
 
@@ -13,21 +13,21 @@ use crate::redacted::Redacted;
 /// One item of `messageHistory`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HistoryItem {
-    /// Somebody said or showed something.
+    /// A message.
     Said {
-        /// Who.
+        /// The author.
         author: Author,
-        /// What, in order; not empty.
+        /// Its parts, in order; not empty.
         parts: Vec<Part>,
     },
-    /// An event was sent to the bot: a click, or what the page has fired.
+    /// An event for the bot: a click, or an event that the page fired.
     Event {
-        /// What it is called.
+        /// The event's name.
         name: String,
     },
-    /// Nothing anybody said.
+    /// An item without any message.
     Silent,
-    /// An item without the documented form; kept, so that a transcript can show that something was there.
+    /// An item without the documented form; kept, so that a transcript can show its place.
     Unreadable,
 }
 
@@ -44,32 +44,32 @@ pub enum Author {
     Agent,
 }
 
-/// A part of what was said, as far as text can show it.
+/// A part of a message, as far as text can show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Words.
+    /// A text.
     Text(Redacted),
-    /// A picture, a recording, or whatever else has an address.
+    /// A picture, a recording, or anything else with an address.
     Media {
-        /// A word for it: `image`, `audio`, `file`, `link`.
+        /// Its kind: `image`, `audio`, `file`, `link`.
         kind: &'static str,
-        /// Where it is.
+        /// Its address.
         url: Redacted,
-        /// What it is called.
+        /// Its name.
         title: Option<Redacted>,
     },
-    /// A card, an entry of a list, a button with something to say.
+    /// A card, an entry of a list, or a button with a title.
     Card {
         /// Its heading, not empty.
         title: Redacted,
-        /// What stands below.
+        /// The text below the heading.
         subtitle: Option<Redacted>,
         /// The address of its picture.
         image_url: Option<Redacted>,
-        /// What can be clicked, and where it leads.
+        /// Its buttons, each with the address it opens.
         buttons: Vec<(Redacted, Option<Redacted>)>,
     },
-    /// What can be answered.
+    /// A question with answers to choose from.
     Choices {
         /// The question; can be empty.
         text: Redacted,
@@ -80,11 +80,11 @@ pub enum Part {
     Other(&'static str),
 }
 
-/// JSON without what Dialogflow CX reports for developers alone, which is most of what a conversation weighs.
+/// JSON without Dialogflow CX's diagnostics for developers, which make up most of a conversation's size.
 #[derive(Debug, Default)]
 pub(super) struct Lean(pub Value);
 
-/// The key that is left out wherever it stands.
+/// The key to drop at any depth.
 const DIAGNOSTICS: &str = "diagnosticInfo";
 
 impl<'de> Deserialize<'de> for Lean {
@@ -160,7 +160,7 @@ impl<'de> Visitor<'de> for LeanVisitor {
     }
 }
 
-/// Reads `messageHistory`; what is not even a list is no history.
+/// Reads `messageHistory`; empty if it is not a list.
 pub(super) fn read(items: &Field<'_>) -> Vec<HistoryItem> {
     let read = |field: Field<'_>| {
         let item = item(field.value());
@@ -176,14 +176,14 @@ fn item(item: &Value) -> HistoryItem {
     let Some(payload) = item.get("payload").filter(|payload| payload.is_object()) else {
         return HistoryItem::Unreadable;
     };
-    // The user's messages stand one level deeper on the vendor's sample page; nothing else has a query in there.
+    // On the vendor's sample page the user's messages are one level deeper; only they have a query there.
     let nested = payload.get("queryParameters").filter(|nested| is_asked(nested));
     let payload = nested.unwrap_or(payload);
     if let Some(result) = payload.get("queryResult") {
         return answer(result);
     }
     if let Some(query) = text(payload, "query") {
-        // The vendor's page says so: what goes to an agent is "out" like everything that does not go to the bot.
+        // According to the vendor's page, a message to an agent is "out", like everything that does not go to the bot.
         let is_to_agent = item.get("direction").and_then(Value::as_str) == Some("out");
         return said(if is_to_agent { Author::UserToAgent } else { Author::User }, query);
     }
@@ -193,7 +193,7 @@ fn item(item: &Value) -> HistoryItem {
     text(payload, "text").map_or(HistoryItem::Unreadable, |text| said(Author::Agent, text))
 }
 
-/// Whether somebody asked the bot: by a query or by an event.
+/// Whether an item is a request to the bot: a query or an event.
 fn is_asked(payload: &Value) -> bool {
     text(payload, "query").is_some() || payload.get("event").is_some_and(Value::is_object)
 }
@@ -206,7 +206,7 @@ fn said(author: Author, text: &str) -> HistoryItem {
 fn answer(result: &Value) -> HistoryItem {
     let list = |name: &str| result.get(name).and_then(Value::as_array).into_iter().flatten();
     let messages: Vec<&Value> = list("responseMessages").chain(list("fulfillmentMessages")).collect();
-    // ES repeats a message for each platform that it was written for; the widget shows those for none.
+    // ES repeats a message for each platform; the widget shows the messages without a platform.
     let has_common = messages.iter().any(|message| is_for_all(message));
     let messages = messages.into_iter().filter(|message| !has_common || is_for_all(message));
     let parts: Vec<Part> = messages.flat_map(rich::parts).collect();

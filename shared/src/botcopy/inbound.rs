@@ -1,4 +1,4 @@
-//! What Botcopy asks of a live-chat endpoint.
+//! Botcopy's calls of a live-chat endpoint.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -11,16 +11,16 @@ use crate::odd::OddFields;
 use crate::redacted::Redacted;
 use crate::text::is_blank;
 
-/// What a call has to show.
+/// A call's credentials.
 #[derive(Clone, Copy, Debug)]
 pub struct Proof<'a> {
     /// The `Authorization` header: the bare access token.
     pub authorization: &'a str,
-    /// The custom header, where one is expected and there.
+    /// The custom header, if one is configured and the call has it.
     pub custom_header: Option<&'a str>,
 }
 
-/// A call whose access token has not been compared yet.
+/// A call whose access token has not been verified.
 pub struct UnverifiedCall {
     /// Messages repeat the token here; events of the user do not.
     access_token: Option<Redacted>,
@@ -28,15 +28,15 @@ pub struct UnverifiedCall {
     odd: OddFields,
 }
 
-/// What a call tells of.
+/// What a call reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EventType {
-    /// Something was said: `message`, or nothing at all.
+    /// A message: `message`, or no event type.
     #[default]
     Message,
     /// `user_typing`: the user types.
     Typing,
-    /// An event that Botcopy's documentation does not have.
+    /// An event that is missing in Botcopy's documentation.
     Unknown,
 }
 
@@ -53,7 +53,7 @@ impl EventType {
     }
 }
 
-/// Both ids together become one of ours, escaped.
+/// Limits an id: both ids together, escaped, become one of ours.
 fn short<T: From<String>>(id: &Field<'_>) -> Option<T> {
     const MAX_BYTES: usize = 90;
     let short = id.id_or_number::<String>().filter(|id| id.len() <= MAX_BYTES);
@@ -63,7 +63,7 @@ fn short<T: From<String>>(id: &Field<'_>) -> Option<T> {
     short.map(T::from)
 }
 
-/// The body is not what Botcopy always sends.
+/// The body lacks what Botcopy always sends.
 pub type Malformed = DecodeError;
 
 impl UnverifiedCall {
@@ -71,7 +71,7 @@ impl UnverifiedCall {
     ///
     /// # Errors
     ///
-    /// [`Malformed`] when it is not JSON, or lacks the user, the bot, or in a message the token; everything else may be missing.
+    /// [`Malformed`] if it is not JSON, or lacks the user, the bot, or in a message the token; all other fields are optional.
     pub fn parse(body: &[u8]) -> Result<Self, Malformed> {
         let Lean(document) = decode(body)?;
         let noted = Noted::default();
@@ -86,15 +86,15 @@ impl UnverifiedCall {
         }
     }
 
-    /// What of the call is not as documented.
+    /// The call's fields that are not as documented.
     pub const fn odd(&self) -> &OddFields {
         &self.odd
     }
 
-    /// Whether the call carries `access_token` in the header, and `custom_header` where there is one; a message has to carry the
-    /// token in its body as well, and no other call may carry a wrong one there.
+    /// Whether the call carries `access_token` in the header, and `custom_header` if one is configured. A message must carry
+    /// the token in its body, too, and no other call may carry a wrong one there.
     pub fn verify(&self, proof: Proof<'_>, access_token: &Redacted, custom_header: Option<&Redacted>) -> bool {
-        // All are compared, so that the time taken does not tell which one was wrong.
+        // All are compared, so that the duration does not reveal which one was wrong.
         let header_fits = access_token.matches(proof.authorization);
         let body_fits = self.access_token.as_ref().is_none_or(|token| access_token.matches(token.expose()));
         let custom_fits = custom_header.is_none_or(|ours| ours.matches(proof.custom_header.unwrap_or_default()));
@@ -106,13 +106,14 @@ impl UnverifiedCall {
         self.call.channel.bot_id.as_str()
     }
 
-    /// Whether the call has the form of one of this bot: it names the bot, and shows one token in both places, whichever that is.
+    /// Whether the call looks like one of this bot: it names the bot, and carries the same token, whatever its value, in both
+    /// places.
     pub fn seems_to_be_of(&self, bot_id: &str, authorization: &str) -> bool {
         let is_consistent = self.access_token.as_ref().is_some_and(|token| token.matches(authorization));
         self.bot_id() == bot_id && is_consistent
     }
 
-    /// What is asked, once the caller is known.
+    /// The call, once the caller is verified.
     pub fn into_call(self) -> Call {
         self.call
     }
@@ -124,27 +125,27 @@ impl std::fmt::Debug for UnverifiedCall {
     }
 }
 
-/// One authentic call.
+/// A verified call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Who is talking to which bot.
+    /// The user and the bot.
     pub channel: Channel,
-    /// What the call tells of.
+    /// What the call reports.
     pub event_type: EventType,
     /// What the user said or did.
     pub said: Said,
     /// The code of the user's language, `en` or `de-AT`, as it was sent.
     pub language: Option<String>,
-    /// Whether Dialogflow has just asked for a person (step one), or the user writes while the bot is paused (step two).
+    /// Whether Dialogflow has just requested an agent (step one), or the user writes while the bot is paused (step two).
     pub is_trigger: bool,
-    /// What the bot knows of the conversation: its parameters as name and value; only with step one.
+    /// The parameters of the bot's conversation, as name and value; only with step one.
     pub parameters: Vec<(String, Redacted)>,
-    /// What was said before, oldest first; only with step one, and only where history is stored.
+    /// The earlier messages, oldest first; only with step one, and only if history is stored.
     pub history: Vec<HistoryItem>,
 }
 
 impl Call {
-    /// Reads a call; nothing where it does not tell whose it is.
+    /// Reads a call; `None` if the user or the bot is missing.
     fn read(fields: &Field<'_>) -> Option<Self> {
         let (user_id, bot_id) = (short(&fields.get("userId")), short(&fields.get("botId")));
         let (input, response) = (fields.get("queryInput"), fields.get("dialogflowResponse"));
@@ -164,21 +165,21 @@ impl Call {
     }
 }
 
-/// What a user said or did, as Dialogflow takes it.
+/// What a user said or did, in the form of Dialogflow's query input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
     /// Nothing at all.
     Nothing,
-    /// Words, not blank.
+    /// A text, not blank.
     Text(Redacted),
     /// A click, or an event of the page.
     Event {
-        /// What it is called.
+        /// The event's name.
         name: Redacted,
-        /// What it carries, as name and value; objects and lists as JSON.
+        /// The event's parameters, as name and value; objects and lists as JSON.
         parameters: Vec<(String, Redacted)>,
     },
-    /// Something that is neither.
+    /// Anything else.
     Unreadable,
 }
 
@@ -186,7 +187,7 @@ impl Said {
     fn read(input: &Value) -> Self {
         let text = |pointer: &str| match input.pointer(pointer)? {
             Value::String(text) => Some(text.clone()).filter(|text| !is_blank(text)),
-            // As it was meant.
+            // Numbers and booleans count as text.
             other @ (Value::Number(_) | Value::Bool(_)) => Some(other.to_string()),
             Value::Null | Value::Array(_) | Value::Object(_) => None,
         };
@@ -198,7 +199,7 @@ impl Said {
         }
         match (text("/text/text"), input) {
             (Some(text), _) => Self::Text(text.into()),
-            // A text may also stand where its object should.
+            // A text may also take the place of its object.
             (None, Value::Object(fields))
                 if fields.get("text").is_some_and(|text| !text.is_object() && !text.is_null()) =>
             {
@@ -217,7 +218,7 @@ impl Said {
     }
 }
 
-/// Parameters that say something, as name and value.
+/// Parameters with non-blank names and values.
 pub(super) fn readable<'a>(parameters: impl Iterator<Item = (&'a String, &'a Value)>) -> Vec<(String, Redacted)> {
     let said = parameters.filter_map(|(name, value)| {
         let value = match value {
@@ -230,9 +231,9 @@ pub(super) fn readable<'a>(parameters: impl Iterator<Item = (&'a String, &'a Val
     said.collect()
 }
 
-/// The parameters of a session, as the answer to its last query has them: CX keeps them for the session, ES in its contexts.
+/// The parameters of a session, from the answer to its last query: CX keeps them for the session, ES in its contexts.
 ///
-/// Without what only Dialogflow can use: the trigger itself, values as they were typed, and counters.
+/// Values that only Dialogflow can use are left out: the trigger itself, originals of what was typed, and counters.
 fn parameters(response: &Value) -> Vec<(String, Redacted)> {
     const MAX_BYTES: usize = 500;
     const TRIGGER: &str = "bcHumanHandover";
@@ -254,7 +255,7 @@ fn language(input: &Value) -> Option<String> {
     codes.filter_map(|pointer| input.pointer(pointer)?.as_str()).map(str::to_owned).find(|code| !is_blank(code))
 }
 
-/// What Botcopy is answered.
+/// The answer to Botcopy.
 ///
 /// Shape: `{"paused":true,"minutesPaused":10}` or `{"paused":false}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -268,18 +269,18 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The user's messages come to us for so long.
+    /// The bot is paused for this long, and the user's messages come to the service.
     pub const fn paused(pause: std::time::Duration) -> Self {
         Self { paused: true, minutes_paused: Some(pause.as_secs() / 60) }
     }
 
-    /// The user's messages come to us until the pause ends that began at some time and has so long to go.
+    /// The user's messages come to the service until a pause that began earlier ends, after this long.
     pub const fn paused_already(left: std::time::Duration) -> Self {
         let minutes = left.as_secs().div_ceil(60);
         Self { paused: true, minutes_paused: Some(if minutes == 0 { 1 } else { minutes }) }
     }
 
-    /// The user stays with the bot, or comes back to it; the bot gets the message.
+    /// The user stays with the bot, or returns to it; the bot gets the message.
     pub const NOT_PAUSED: Self = Self { paused: false, minutes_paused: None };
 }
 

@@ -25,16 +25,16 @@ pub const PUBLIC_API_URL: &str = "https://api.botcopy.com";
 /// The outcome of a call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Where Botcopy is, and how we speak to it.
+/// Where to reach Botcopy, and how to use it.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Base of the API; [`PUBLIC_API_URL`] unless a test or the sandbox stands in.
     pub api_url: String,
-    /// How long a bot stays paused after the last sign of life; whole minutes.
+    /// How long a bot stays paused after the last activity; whole minutes.
     pub pause: Duration,
-    /// After how long without a word of either side a session is given up.
+    /// How long both sides can be silent before a session is given up.
     pub silence: Duration,
-    /// Whether agents see that a user types; LiveChat charges for each time.
+    /// Whether agents see that a user types; LiveChat charges for each call.
     pub shows_typing: bool,
     /// What the bot does when it resumes.
     pub resume_events: ResumeEvents,

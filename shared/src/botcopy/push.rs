@@ -17,12 +17,12 @@ pub struct AgentProfile {
     pub avatar_url: Redacted,
 }
 
-/// What the widget is told. There is no way to find out later whether it was.
+/// An update for the widget. It cannot be found out later whether the widget got it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Push {
-    /// `message`: the agent's words.
+    /// `message`: an agent's message.
     Message {
-        /// The words, not empty.
+        /// The text, not empty.
         text: Redacted,
     },
     /// `channel_update`, paused: who answers; also renews the pause.
@@ -40,12 +40,12 @@ impl Push {
         })
     }
 
-    /// Whether the bot is paused for longer by it.
+    /// Whether it prolongs the bot's pause.
     pub const fn renews_pause(&self) -> bool {
         matches!(self, Self::Message { .. } | Self::Joined(_))
     }
 
-    /// The fields beside those of every push.
+    /// The fields in addition to those of every push.
     fn fields(&self, settings: &Settings) -> Value {
         let minutes = settings.pause.as_secs() / 60;
         match self {
@@ -71,12 +71,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// Makes a client; nothing is sent.
+    /// Makes a client; sends nothing.
     pub const fn new(settings: Settings, http: Http) -> Self {
         Self { settings, http }
     }
 
-    /// Speaks to the widget of one user.
+    /// The API on behalf of one user's widget.
     pub const fn widget<'a>(&'a self, channel: &'a Channel, api_key: &'a Redacted) -> Widget<'a> {
         Widget { client: self, channel, api_key }
     }
@@ -91,11 +91,11 @@ pub struct Widget<'a> {
 }
 
 impl Widget<'_> {
-    /// Tells the widget something.
+    /// Sends an update to the widget.
     ///
     /// # Errors
     ///
-    /// [`Error`]; after an unknown outcome a repetition may be shown twice.
+    /// [`Error`]; repeating a push with an unknown outcome may show it twice.
     ///
     /// See Botcopy's documentation, "Live Chat", API Integration.
     pub async fn push(&self, push: &Push) -> Result<()> {

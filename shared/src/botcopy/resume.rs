@@ -1,11 +1,11 @@
-//! What a bot does when it resumes, by the reason for which it does.
+//! What a bot does when it resumes, by reason.
 
 use std::collections::BTreeMap;
 
 use crate::model::session::ResumeReason;
 
 impl ResumeReason {
-    /// By what name the configuration knows it.
+    /// The reason with this name in the configuration.
     fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "agent_closed" => Self::AgentClosed,
@@ -18,9 +18,10 @@ impl ResumeReason {
     }
 }
 
-/// What the bot does for each reason: `default` shows a notice, `none` nothing, anything else is a Dialogflow event to fire.
+/// What the bot does for each reason: `default` shows a notice, `none` does nothing, and any other value is a Dialogflow
+/// event to fire.
 ///
-/// Shape: `EVENT`, `REASON=EVENT`, or several of these; a bare one holds for all reasons that are not named (`default`).
+/// Shape: `EVENT`, `REASON=EVENT`, or several of these; a bare one applies to all reasons that are not named (`default`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResumeEvents {
     otherwise: String,
@@ -44,7 +45,7 @@ impl ResumeEvents {
         self.by_reason.get(&reason).unwrap_or(&self.otherwise)
     }
 
-    /// Whether a bot may have got an event from us.
+    /// Whether the service may have sent a bot this event.
     pub fn contain(&self, event: &str) -> bool {
         self.otherwise == event || self.by_reason.values().any(|one| one == event)
     }

@@ -1,5 +1,5 @@
-//! Rich messages of Dialogflow, as far as text can show them: the kinds of ES and CX, Dialogflow Messenger's `richContent`, and custom
-//! payloads, of which whatever looks readable is shown.
+//! Rich messages of Dialogflow, as far as text can show them: the kinds of ES and CX, Dialogflow Messenger's `richContent`,
+//! and the readable parts of custom payloads.
 //!
 //! See Google's documentation, "Rich response messages" (ES), "ResponseMessage" (CX) and "Dialogflow Messenger".
 
@@ -9,13 +9,13 @@ use super::Part;
 use crate::redacted::Redacted;
 use crate::text::is_blank;
 
-/// How much of a custom payload is shown.
+/// How many parts of a custom payload are shown.
 const MOST_PARTS: usize = 20;
 
-/// How deep a custom payload is looked into.
+/// How many levels of a custom payload are searched.
 const MOST_LEVELS: usize = 8;
 
-/// What one message of an answer shows; nothing where it is none to the user, such as the end of an interaction.
+/// The parts that one message of an answer shows; none for one that is not for the user, such as the end of an interaction.
 pub(super) fn parts(message: &Value) -> Vec<Part> {
     let Some(fields) = message.as_object() else { return Vec::new() };
     let known = fields.iter().filter(|(key, _)| *key != "platform");
@@ -42,7 +42,7 @@ fn kind(key: &str, value: &Value) -> Vec<Part> {
         "linkOutSuggestion" => media("link", url(value), text(value, "destinationName")).into_iter().collect(),
         "telephonyTransferCall" => text(value, "phoneNumber").and_then(words).into_iter().collect(),
         "payload" => payload(value),
-        // Not for the user: who is to take over, and how the conversation goes.
+        // Not for the user: instructions about the handoff and the conversation.
         "liveAgentHandoff"
         | "endInteraction"
         | "conversationSuccess"
@@ -55,7 +55,7 @@ fn kind(key: &str, value: &Value) -> Vec<Part> {
     }
 }
 
-/// A custom payload: Dialogflow Messenger's, or one that only the bot's author knows.
+/// A custom payload: Dialogflow Messenger's, or one with a form of the bot author's own.
 fn payload(payload: &Value) -> Vec<Part> {
     let rich = list(payload, "richContent").flat_map(|group| match group {
         Value::Array(elements) => elements.iter().collect(),
@@ -98,7 +98,7 @@ fn link_of(element: &Value) -> Option<Part> {
     media("link", text(element, "link"), text(element, "text"))
 }
 
-/// Whatever has a title: with what stands below it, its picture, and what can be clicked.
+/// An element with a title: with the text below it, its picture, and its buttons.
 fn card(value: &Value) -> Option<Part> {
     let title = text(value, "title")?;
     let below = ["subtitle", "description", "formattedText"].into_iter().filter_map(|name| text(value, name));
@@ -135,7 +135,7 @@ fn image_url(value: &Value) -> Option<&str> {
     text(value, "imageUri").or_else(|| image().and_then(|image| url(image).or_else(|| text(image, "rawUrl"))))
 }
 
-/// The address that something has, by any of the names that Google gives it.
+/// The address of an element, under any of the names that Google uses.
 fn url(value: &Value) -> Option<&str> {
     let action = value.get("openUriAction").or_else(|| value.get("openUrlAction"));
     let names = ["imageUri", "contentUrl", "uri", "url", "link"];
@@ -150,7 +150,7 @@ fn spoken(value: &Value) -> Option<Part> {
         .or_else(|| text(value, "ssml").map(|_| Part::Other("voice response")))
 }
 
-/// What looks as if it was made to be read, wherever it stands.
+/// Collects texts that look readable, at any depth.
 fn gather(value: &Value, levels: usize, parts: &mut Vec<Part>) {
     if levels == 0 || parts.len() >= MOST_PARTS {
         return;

@@ -26,15 +26,15 @@ pub struct Admin<'a> {
 pub struct Integration {
     /// The version's id.
     pub id: IntegrationId,
-    /// Where its calls go; its last part is a credential.
+    /// The address of its calls; the last part of the path is a credential.
     #[serde(default, deserialize_with = "text")]
     pub url: Option<Redacted>,
-    /// What its calls are signed with; told only when it is new.
+    /// The secret that signs its calls; returned only when it is new.
     #[serde(default, deserialize_with = "text")]
     pub signing_secret: Option<Redacted>,
 }
 
-/// A text; anything else is none.
+/// A text; `None` for anything else.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Redacted>, D::Error> {
     Ok(Value::deserialize(deserializer)?.as_str().map(Redacted::from))
 }
@@ -55,10 +55,10 @@ pub struct Interface {
     pub channels: Value,
 }
 
-/// A new integration access key; its value is never told again.
+/// A new integration access key; Botpress never returns its value again.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct IssuedKey {
-    /// By what it can be withdrawn.
+    /// The id to withdraw it by.
     pub id: String,
     /// The key.
     pub value: Redacted,
@@ -89,7 +89,7 @@ impl<'a> Admin<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error`]; that there is none is not an error.
+    /// [`Error`]; a missing integration is not an error.
     ///
     /// See the Botpress API reference, "getIntegrationByName".
     pub async fn find_integration(&self, name: &str, version: &str) -> Result<Option<Integration>> {
@@ -118,7 +118,7 @@ impl<'a> Admin<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error`]; a definition that Botpress does not take is refused.
+    /// [`Error`]; Botpress refuses an invalid definition.
     ///
     /// See the Botpress API reference, "createIntegration".
     pub async fn create_integration(&self, definition: &Value) -> Result<Integration> {
@@ -127,7 +127,7 @@ impl<'a> Admin<'a> {
         decoded::<IntegrationAnswer>(call, &answer).map(|answer| answer.integration)
     }
 
-    /// Changes what is given of an integration and leaves the rest.
+    /// Changes the given parts of an integration and leaves the rest.
     ///
     /// # Errors
     ///
@@ -140,7 +140,7 @@ impl<'a> Admin<'a> {
         decoded::<IntegrationAnswer>(call, &answer).map(|answer| answer.integration)
     }
 
-    /// Sends the calls of an integration to another address from now on.
+    /// Changes the address that receives an integration's calls.
     ///
     /// # Errors
     ///
@@ -151,11 +151,11 @@ impl<'a> Admin<'a> {
         self.update_integration(id, &json!({ "url": url })).await
     }
 
-    /// Asks whether a definition would be taken; `id` is the integration that it would change, if there is one.
+    /// Checks whether Botpress would accept a definition; `id` is the integration that it would change, if there is one.
     ///
     /// # Errors
     ///
-    /// [`Error`], as making or changing the integration would.
+    /// [`Error`], as from making or changing the integration.
     ///
     /// See the Botpress API reference, "validateIntegrationCreation" and "validateIntegrationUpdate".
     pub async fn validate_integration(&self, id: Option<&IntegrationId>, definition: &Value) -> Result<()> {
@@ -173,7 +173,7 @@ impl<'a> Admin<'a> {
         answer.map(drop)
     }
 
-    /// Makes a new signing secret; the one before stays valid for 24 hours.
+    /// Makes a new signing secret; the previous one stays valid for 24 hours.
     ///
     /// # Errors
     ///
@@ -201,7 +201,7 @@ impl<'a> Admin<'a> {
         decoded(call, &answer)
     }
 
-    /// Withdraws an access key; one that is gone is fine.
+    /// Withdraws an access key; succeeds if it is already gone.
     ///
     /// # Errors
     ///

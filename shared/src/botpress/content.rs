@@ -1,6 +1,6 @@
-//! What a message says: the payloads of Botpress's twelve message types, read leniently.
+//! The content of a message: the payloads of Botpress's twelve message types, read leniently.
 //!
-//! Whatever does not have its documented form is kept as [`Content::Other`], so that its place can be shown.
+//! A payload that does not have its documented form is kept as [`Content::Other`], so that its place can be shown.
 //!
 //! See the Botpress repository, "SDK", message schemas.
 
@@ -31,7 +31,7 @@ impl Content {
     }
 }
 
-/// A text, be it blank; numbers, and yes or no, are read as they are written.
+/// A text, possibly blank; numbers and booleans are read as they are written.
 fn words(payload: &Value, key: &str) -> Option<Redacted> {
     match payload.get(key)? {
         Value::String(text) => Some(text.as_str().into()),
@@ -40,12 +40,12 @@ fn words(payload: &Value, key: &str) -> Option<Redacted> {
     }
 }
 
-/// A text that says something.
+/// A text that is not blank.
 fn text(payload: &Value, key: &str) -> Option<Redacted> {
     words(payload, key).filter(|text| !is_blank(text.expose()))
 }
 
-/// What says nothing to anybody.
+/// The content of a message that shows nothing.
 fn nothing() -> Content {
     Content::Text { text: String::new().into() }
 }
@@ -87,7 +87,7 @@ fn carousel(payload: &Value) -> Option<Content> {
     (!found.is_empty()).then(|| cards(found))
 }
 
-/// Those of the cards that show anything.
+/// The cards that show anything.
 fn cards(mut cards: Vec<Card>) -> Content {
     cards.retain(|card| {
         let has_more = card.subtitle.is_some() || card.image_url.is_some() || !card.buttons.is_empty();
@@ -103,7 +103,7 @@ fn choice(payload: &Value) -> Option<Content> {
     Some(if options.is_empty() { Content::Text { text } } else { Content::Choice { text, options } })
 }
 
-/// A bloc within a bloc does not exist.
+/// A bloc cannot contain another bloc.
 fn bloc(payload: &Value) -> Option<Content> {
     let items = payload.get("items")?.as_array()?.iter().map(|item| {
         let kind = item.get("type").and_then(Value::as_str).unwrap_or("unknown");

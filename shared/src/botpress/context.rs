@@ -1,4 +1,4 @@
-//! The headers of an inbound call: who calls, for which install, and what is wanted.
+//! The headers of an inbound call: the caller, the install and the operation.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ use crate::ids::{GroupId, MAX_ID_BYTES};
 use crate::model::session::Install;
 use crate::redacted::Redacted;
 
-/// Where an inbound call comes from, and what it wants.
+/// The origin of an inbound call, and its operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context {
     /// The install (`x-bot-id`, `x-integration-id`, `x-integration-alias`, `x-webhook-id`).
@@ -32,9 +32,9 @@ pub struct Context {
 
 /// What the bot's author can set for an install. The `hitlSession` of a start has the same form.
 ///
-/// Shape: `{"groupId":<number>,"language":"de","tags":["…"],"sessionFields":{"<name>":<value>}}`; everything is optional, and other
-/// keys are ignored. Numbers can come as texts, tags as one text with commas, and all of it as JSON in a text, as expressions of a
-/// bot give them; what is blank is absent. Only a group that is no number is an error.
+/// Shape: `{"groupId":<number>,"language":"de","tags":["…"],"sessionFields":{"<name>":<value>}}`; everything is optional, and
+/// other keys are ignored. Numbers can come as texts, tags as one text with commas, and all of it as JSON in a text, as a
+/// bot's expressions supply them; a blank value counts as absent. Only a group that is not a number is an error.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configuration {
     /// The LiveChat group whose agents get the chats.
@@ -43,17 +43,17 @@ pub struct Configuration {
     pub language: Option<String>,
     /// LiveChat tags for the thread.
     pub tags: Vec<String>,
-    /// What agents are shown of the customer besides name and address, as name and value.
+    /// What agents see of the customer besides name and address, as name and value.
     pub session_fields: Vec<(String, Redacted)>,
 }
 
 impl Configuration {
-    /// Reads a card that a start has brought along.
+    /// Reads the card of a start.
     pub(super) fn read(card: &Value) -> Result<Self, DecodeError> {
         fit(card)
     }
 
-    /// These values, with those of `fallback` where there are none; fields are put together, and these win.
+    /// These values, completed by those of `fallback`. Session fields are merged; for the same name, these win.
     #[must_use]
     pub fn or(self, fallback: &Self) -> Self {
         let own = |name: &String| self.session_fields.iter().any(|(other, _)| other == name);
@@ -67,7 +67,7 @@ impl Configuration {
     }
 }
 
-/// The form of a configuration that is an object, as it should be.
+/// The documented form of a configuration: an object.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Form {
@@ -90,12 +90,12 @@ impl From<Form> for Configuration {
 
 impl<'de> Deserialize<'de> for Configuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Not by way of a value, which would forget the place of what is wrong.
+        // Not through a `Value`, which would lose the place of an error.
         deserializer.deserialize_any(FormVisitor)
     }
 }
 
-/// Reads an object, also one in a text; anything else says nothing.
+/// Reads an object, also one in a text; anything else yields an empty configuration.
 struct FormVisitor;
 
 impl<'de> Visitor<'de> for FormVisitor {
@@ -142,7 +142,7 @@ impl<'de> Visitor<'de> for FormVisitor {
     }
 }
 
-/// A text; nothing where it is blank or none at all.
+/// A text; `None` if it is blank or not a text.
 fn language<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     Ok(value.as_str().map(str::trim).filter(|code| !code.is_empty()).map(str::to_owned))
@@ -168,10 +168,10 @@ pub enum ContextError {
     /// A required header is absent, empty, or not text.
     #[error("The header {0} is missing or empty. Only Botpress calls this address.")]
     MissingHeader(&'static str),
-    /// A header that names something is longer than any name.
+    /// An id or name in a header is too long.
     #[error("The header {0} is too long. Only Botpress calls this address.")]
     TooLong(&'static str),
-    /// A header that names something is there more than once.
+    /// A header with an id or name occurs more than once.
     #[error("The header {0} is there more than once. Only Botpress calls this address.")]
     Repeated(&'static str),
     /// The configuration is not base64.
@@ -215,7 +215,7 @@ fn required<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, C
 fn id<'a, T: From<&'a str>>(headers: &'a HeaderMap, name: &'static str) -> Result<T, ContextError> {
     let id = required(headers, name)?;
     match id.len() <= MAX_ID_BYTES {
-        // API Gateway joins headers of one name.
+        // API Gateway joins repeated headers with a comma.
         true if id.contains(',') => Err(ContextError::Repeated(name)),
         true => Ok(id.into()),
         false => Err(ContextError::TooLong(name)),

@@ -1,4 +1,4 @@
-//! What forms and expressions of a bot give, read as it was meant.
+//! Lenient reading of the values that a bot's forms and expressions supply.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use crate::ids::GroupId;
 use crate::redacted::Redacted;
 use crate::text::{is_blank, one_line};
 
-/// A text, a number, or yes or no, as a text; blank ones are none, and so is anything else.
+/// A text, number or boolean, as a text; `None` if it is blank or anything else.
 pub(super) fn text(value: &Value) -> Option<String> {
     let text = match value {
         Value::String(text) => text.trim().to_owned(),
@@ -17,11 +17,11 @@ pub(super) fn text(value: &Value) -> Option<String> {
     Some(text).filter(|text| !is_blank(text))
 }
 
-/// The number of a group: a whole number from 0, also as a text or as `5.0`; null and a blank text are none.
+/// The number of a group: a whole number from 0, also as a text or as `5.0`; `None` for null and a blank text.
 ///
 /// # Errors
 ///
-/// For anything else.
+/// [`NotAGroup`] for anything else.
 pub(super) fn group_id(value: &Value) -> Result<Option<GroupId>, NotAGroup> {
     let number = match value {
         Value::Null => return Ok(None),
@@ -33,11 +33,11 @@ pub(super) fn group_id(value: &Value) -> Result<Option<GroupId>, NotAGroup> {
     whole.map(|number| Some(GroupId(number as u32))).ok_or(NotAGroup)
 }
 
-/// Something that is no group of LiveChat.
+/// A value that is not the number of a LiveChat group.
 #[derive(Debug)]
 pub(super) struct NotAGroup;
 
-/// A list, or one text with commas, or a list in a text; each tag once.
+/// A list, a text with commas, or a list in a text; each tag once.
 pub(super) fn tags(value: &Value) -> Vec<String> {
     let found = match value {
         Value::Array(items) => items.iter().filter_map(text).collect(),
@@ -56,7 +56,7 @@ pub(super) fn tags(value: &Value) -> Vec<String> {
     tags
 }
 
-/// An object of texts, or a list of such objects, or either in a text; names and values of one line.
+/// An object of texts, or a list of such objects, or either in a text; line breaks in names and values are removed.
 pub(super) fn session_fields(value: &Value) -> Vec<(String, Redacted)> {
     match value {
         Value::Object(fields) => fields_of(fields),

@@ -1,4 +1,4 @@
-//! Botpress: its runtime API as typed calls, and the operations it asks of an integration as typed requests.
+//! Botpress: its runtime API as typed calls, and its operations on an integration as typed requests.
 //!
 //! Inbound: [`signature::verify`], [`Context::from_headers`], [`Operation::decode`], and the answers in [`reply`].
 //! Outbound: [`Client::install`].
@@ -34,7 +34,7 @@ pub const PUBLIC_API_URL: &str = "https://api.botpress.cloud";
 /// The outcome of a call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Where Botpress is.
+/// Where to reach Botpress.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Base of the API; [`PUBLIC_API_URL`] unless a test or the sandbox stands in.
@@ -49,7 +49,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Makes a client; nothing is sent.
+    /// Makes a client; sends nothing.
     pub const fn new(settings: Settings, http: Http) -> Self {
         Self { settings, http }
     }

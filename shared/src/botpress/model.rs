@@ -1,6 +1,6 @@
-//! Botpress's objects, as far as we use them.
+//! The parts of Botpress's objects that the service uses.
 //!
-//! Unknown fields of answers are ignored; requests hold declared fields only, because Botpress refuses others.
+//! Unknown fields of answers are ignored. Requests contain declared fields only, because Botpress refuses others.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,7 +25,7 @@ pub struct User {
     pub picture_url: Option<String>,
 }
 
-/// A text; anything else is none.
+/// A text; `None` for anything else.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(Value::deserialize(deserializer)?.as_str().map(str::to_owned))
 }
@@ -42,7 +42,7 @@ const MAX_NAME_CHARS: usize = 200;
 /// Botpress's limit for the address of a user's picture, in characters.
 const MAX_PICTURE_URL_CHARS: usize = 40_000;
 
-/// What a user is created with, or changed to; what is `None` stays as it is, and tags are merged.
+/// The values to create a user with, or to change it to; `None` leaves a value unchanged, and tags are merged.
 ///
 /// Shape: `{"tags":{…},"name","pictureUrl"}`. A name has at most 200 characters, a tag's value at most 500; tags must be
 /// declared in the integration's definition.
@@ -60,7 +60,7 @@ pub struct NewUser {
 }
 
 impl NewUser {
-    /// A user as far as Botpress takes it: a name is cut to its limit, and a picture beyond its limit is left out.
+    /// A user within Botpress's limits: a longer name is cut, and a longer picture address is left out.
     pub fn new(tags: BTreeMap<String, String>, name: Option<&str>, picture_url: Option<&str>) -> Self {
         let fits = |url: &&str| url.chars().count() <= MAX_PICTURE_URL_CHARS;
         Self {
@@ -90,21 +90,21 @@ pub struct Conversation {
 pub struct Message {
     /// The message's id.
     pub id: MessageId,
-    /// Whether the call has posted it, and not found it; older versions of the API do not tell.
+    /// Whether the call posted it, rather than found it; older versions of the API do not say.
     #[serde(skip)]
     pub created: Option<bool>,
 }
 
-/// A message to be posted.
+/// A message to post.
 ///
 /// Shape: `{"conversationId","userId","type","payload","tags"}`; the payload's shape depends on the type, and an empty
 /// text is refused.
 #[derive(Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NewMessage {
-    /// Where.
+    /// The conversation.
     pub conversation_id: ConversationId,
-    /// By whom; any user but the bot's own reaches the bot.
+    /// The author; messages of any user except the bot's own reach the bot.
     pub user_id: UserId,
     /// `text`, `image`, `audio`, `video`, `file` or `bloc`.
     #[serde(rename = "type")]
@@ -123,7 +123,7 @@ impl fmt::Debug for NewMessage {
     }
 }
 
-/// An event to be emitted, such as `hitlStopped`.
+/// An event to emit, such as `hitlStopped`.
 ///
 /// Shape: `{"type","payload","conversationId"?,"schedule":{"delay":<ms>}?}`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -132,12 +132,12 @@ pub struct NewEvent {
     /// The event's name, without prefix.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The details. A key named `conversationId` must hold a Botpress id.
+    /// The details. A key named `conversationId` must contain a Botpress id.
     pub payload: Value,
     /// The conversation it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conversation_id: Option<ConversationId>,
-    /// How long Botpress holds it back.
+    /// How long Botpress delays it.
     #[serde(rename = "schedule", skip_serializing_if = "Option::is_none", serialize_with = "as_schedule")]
     pub delay: Option<Duration>,
 }

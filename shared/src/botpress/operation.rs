@@ -1,4 +1,4 @@
-//! What Botpress asks of an integration.
+//! The operations that Botpress asks of an integration.
 //!
 //! See the Botpress repository, "SDK", integration server; and the interface `hitl`, version 2.1.0.
 
@@ -23,11 +23,11 @@ use crate::text::one_line;
 /// One inbound call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operation {
-    /// Are you there?
+    /// A check that the integration answers.
     Ping,
-    /// The integration was installed, enabled or changed; also repeated on a schedule. With the install's public address.
+    /// The integration was installed, enabled or changed; also repeated on a schedule. Contains the install's public address.
     Register(String),
-    /// The integration was removed or disabled. With the install's public address.
+    /// The integration was removed or disabled. Contains the install's public address.
     Unregister(String),
     /// An action of the interface `hitl`.
     Action(Action),
@@ -37,53 +37,53 @@ pub enum Operation {
     MessageUpdated,
     /// A conversation was changed; nothing to do.
     ConversationUpdated,
-    /// Somebody called the install's public address.
+    /// A request to the install's public address.
     WebhookReceived(WebhookReceived),
-    /// The platform wants to make a user; we do not offer that.
+    /// The platform asks for a new user; not offered.
     CreateUser,
-    /// The platform wants to make a conversation; we do not offer that.
+    /// The platform asks for a new conversation; not offered.
     CreateConversation,
 }
 
-/// An action of the interface `hitl`, or one of our own beside it.
+/// An action of the interface `hitl`, or one of our own.
 #[derive(Clone, PartialEq)]
 pub enum Action {
-    /// Ask whether agents are there. Answer: `{"status","expectedWaitSeconds"?,"opensAt"?,"sentence"}`.
+    /// Report whether agents are online. Answer: `{"status","expectedWaitSeconds"?,"opensAt"?,"sentence"}`.
     CheckAvailability {
-        /// The group and the language asked for; absent where the group is no number.
+        /// The requested group and language; absent if the group is not a number.
         asked: Option<Configuration>,
     },
     /// Rate a session. Answer: `{"rated","sentence"}`.
     RateHandoff {
         /// A conversation of the session.
         conversation_id: Option<ConversationId>,
-        /// The end user's mirror, whose latest session is meant where no conversation is named.
+        /// The end user's mirror, whose latest session is rated if no conversation is given.
         user_id: Option<UserId>,
-        /// Whether it was good.
+        /// Whether the rating is good.
         is_good: bool,
-        /// Why.
+        /// The user's comment.
         comment: Option<Redacted>,
     },
     /// Make the end user's mirror. Answer: `{"userId"}`.
     CreateUser {
-        /// The name to show, one line; empty where there is none.
+        /// The name to show, one line; empty if there is none.
         name: String,
         /// The picture's URL.
         picture_url: Option<String>,
-        /// The e-mail address; can be made up by the plugin.
+        /// The e-mail address; the plugin may have made it up.
         email: Option<String>,
     },
     /// Hand a conversation over. Answer: `{"conversationId"}`.
     StartHitl {
         /// The end user's mirror.
         user_id: UserId,
-        /// What it is about.
+        /// The subject.
         title: Option<Redacted>,
-        /// What it is about, at length.
+        /// The subject in detail.
         description: Option<Redacted>,
         /// The "extra configuration" of the bot's Start HITL card.
         hitl_session: Configuration,
-        /// What was said so far, oldest first.
+        /// The messages so far, oldest first.
         message_history: Vec<HistoryItem>,
     },
     /// Report how a handoff went; an action of this integration, not of the interface. Answer: the report.
@@ -92,14 +92,14 @@ pub enum Action {
         user_id: UserId,
         /// The session; without it and `conversation_id`, the last one.
         session_id: Option<SessionId>,
-        /// The conversation that the start answered with.
+        /// The conversation that the start returned.
         conversation_id: Option<ConversationId>,
-        /// Whether LiveChat's summary is asked for.
+        /// Whether to include LiveChat's summary.
         with_summary: bool,
     },
     /// End a handoff. Answer: `{}`.
     StopHitl {
-        /// The conversation that the start answered with.
+        /// The conversation that the start returned.
         conversation_id: ConversationId,
     },
 }
@@ -126,43 +126,43 @@ impl fmt::Debug for Action {
 /// A message for the agents: from the end user, or from the plugin itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageCreated {
-    /// The message; the same on every delivery of it.
+    /// The message's id; the same on every delivery of it.
     pub message_id: MessageId,
     /// When it was written.
     pub created_at: Timestamp,
-    /// The conversation that the start answered with.
+    /// The conversation that the start returned.
     pub conversation_id: ConversationId,
     /// The message's type, such as `text`.
     pub kind: String,
-    /// What it says.
+    /// Its content.
     pub content: Content,
-    /// The end user who speaks; absent for a note of the plugin itself, and [`UNREAD_SPEAKER`] where that cannot be read.
+    /// The end user who speaks; absent for a note of the plugin itself, and [`UNREAD_SPEAKER`] if it cannot be read.
     pub on_behalf_of: Option<UserId>,
 }
 
-/// Stands for the id of a speaker that cannot be read: most probably the user of the session.
+/// Replaces the id of a speaker that cannot be read: most probably the user of the session.
 pub const UNREAD_SPEAKER: &str = "unread";
 
 /// A request that reached the install's public address, as Botpress relays it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookReceived {
-    /// The body, if there was one.
+    /// The body, if any.
     pub body: Option<Redacted>,
 }
 
-/// A call that cannot be understood. The sentences are for the bot's author, who sees them in Botpress.
+/// Why a call cannot be understood. The sentences are for the bot's author, who sees them in Botpress.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum OperationError {
-    /// Botpress asks for something that did not exist when this was written.
+    /// The operation is not among those that existed when this was written.
     #[error("This version of the integration does not know this operation. Update the integration.")]
     UnknownOperation,
-    /// The action is not one of those that the definition has.
+    /// The definition does not declare the action.
     #[error(
         "This integration has no such action; it has checkAvailability, createUser, getHandoffReport, rateHandoff, startHitl and \
          stopHitl."
     )]
     UnknownAction,
-    /// What the bot's author has filled into the Start HITL card cannot be used.
+    /// The bot's author has filled the Start HITL card in incorrectly.
     #[error("The Start HITL card cannot be used: {0}. Correct it in Botpress Studio.")]
     Card(#[source] DecodeError),
     /// The body does not have the documented form.
@@ -170,13 +170,13 @@ pub enum OperationError {
     Malformed {
         /// The operation or action.
         operation: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         source: DecodeError,
     },
 }
 
 impl Operation {
-    /// Its name, or that of the action: `message_created`, `startHitl`.
+    /// The name of the operation or action: `message_created`, `startHitl`.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Ping => "ping",
@@ -197,12 +197,12 @@ impl Operation {
         }
     }
 
-    /// Reads the body of the operation that `x-bp-operation` names, and tells what of it is not as documented; `received_at` stands
-    /// in for a time that cannot be read.
+    /// Reads the body of the operation that `x-bp-operation` names, and notes fields that are not as documented;
+    /// `received_at` replaces a time that cannot be read.
     ///
     /// # Errors
     ///
-    /// [`OperationError`] for a body that is no JSON, and where it cannot be read whom it is about.
+    /// [`OperationError`] if the body is not JSON, or an indispensable field cannot be read.
     pub fn decode(name: &str, body: &[u8], received_at: Timestamp) -> Result<(Self, OddFields), OperationError> {
         let plain = |operation| Ok((operation, OddFields::default()));
         match name {
@@ -238,7 +238,7 @@ fn webhook_url(body: &Field<'_>) -> Option<String> {
     url.needed(url.text())
 }
 
-/// Reads a body; what it cannot do without is told by its place.
+/// Reads a body; the error names the place of a missing indispensable field.
 fn read_or_say<T>(
     operation: &'static str,
     body: &[u8],
@@ -266,7 +266,7 @@ impl Action {
         }
     }
 
-    /// Reads the input of one of the [`NAMES`]; nothing where it does not tell whom it is about.
+    /// Reads the input of one of the [`NAMES`]; `None` if an indispensable field is missing.
     fn read(name: &str, input: &Field<'_>) -> Result<Option<Self>, OperationError> {
         Ok(match name {
             "checkAvailability" => Some(Self::CheckAvailability { asked: Configuration::read(input.value()).ok() }),
@@ -275,7 +275,7 @@ impl Action {
                 let text = |name| forms::text(input.get(name).value());
                 input.needed(input.object()).map(|_| Self::CreateUser {
                     name: text("name").map(|name| one_line(&name)).unwrap_or_default(),
-                    // Agents see it: an address that lets its readers in is not theirs.
+                    // Agents see this address, so it must not be one that grants access.
                     picture_url: text("pictureUrl").filter(|url| !carries_credential(url)),
                     email: text("email"),
                 })
@@ -283,7 +283,7 @@ impl Action {
             "startHitl" => {
                 let user = input.get("userId");
                 let hitl_session = configuration(&input.get("hitlSession"))?;
-                // What a form or an expression of a bot gives where a text is wanted.
+                // Forms and expressions of a bot do not always supply a string.
                 let text = |name| forms::text(input.get(name).value()).map(Redacted::from);
                 user.needed(user.id()).map(|user_id| Self::StartHitl {
                     user_id,
@@ -295,7 +295,7 @@ impl Action {
             }
             "getHandoffReport" => {
                 let user = input.get("userId");
-                // Forms and expressions give an empty text where they have nothing.
+                // Forms and expressions supply an empty text for a missing value.
                 let id = |name| forms::text(input.get(name).value());
                 user.needed(user.id()).map(|user_id| Self::GetHandoffReport {
                     user_id,
@@ -316,7 +316,7 @@ impl Action {
 const NAMES: [&str; 6] =
     ["checkAvailability", "createUser", "getHandoffReport", "rateHandoff", "startHitl", "stopHitl"];
 
-/// Reads a rating; nothing where it says neither whose session it is about nor what the user thinks.
+/// Reads a rating; `None` if either the rating itself or both ids are missing.
 fn rating(input: &Field<'_>) -> Option<Action> {
     let [conversation, user, score] = ["conversationId", "userId", "rating"].map(|name| input.get(name));
     let is_good = match forms::text(score.value()).as_deref().map(str::to_lowercase).as_deref() {
@@ -340,7 +340,7 @@ fn rating(input: &Field<'_>) -> Option<Action> {
     })
 }
 
-/// What the bot's author has filled into the card; a group that is none is told by its place.
+/// The card that the bot's author has filled in; the error for an invalid group names its place.
 fn configuration(card: &Field<'_>) -> Result<Configuration, OperationError> {
     Configuration::read(card.value()).map_err(|error| OperationError::Card(error.below("input.hitlSession")))
 }
@@ -368,7 +368,7 @@ fn read_item(item: &Value) -> Option<HistoryItem> {
     Some(HistoryItem::Message { author, content })
 }
 
-/// What takes the place of a message's own id and time where they cannot be read.
+/// Replaces a message's own id and time if they cannot be read.
 struct StandIn<'a> {
     body: &'a [u8],
     received_at: Timestamp,
@@ -389,7 +389,7 @@ impl MessageCreated {
         let (id, created_at) = (message.get("id"), message.get("createdAt"));
         let conversation = body.get("conversation");
         let conversation = conversation.get("id");
-        // The message itself names its conversation as well.
+        // The message names its conversation, too.
         let conversation_id = conversation.needed(conversation.id()).or_else(|| message.get("conversationId").id())?;
         let kind = kind(body);
         Some(Self {
@@ -403,7 +403,7 @@ impl MessageCreated {
     }
 }
 
-/// The type of a message, which stands at three places; where none can be read, its payload tells.
+/// The type of a message, which appears in three places; if none can be read, it is guessed from the payload.
 fn kind(body: &Field<'_>) -> String {
     const KEYS: [(&str, &str); 6] = [
         ("text", "text"),
@@ -423,7 +423,7 @@ fn kind(body: &Field<'_>) -> String {
     known.or_else(guessed).unwrap_or("message").to_owned()
 }
 
-/// What a message says; a documented type without its documented payload is noted.
+/// The content of a message; a documented type without its documented payload is noted.
 fn content(kind: &str, payload: &Field<'_>) -> Content {
     let content = Content::read(kind, payload.value());
     if matches!(content, Content::Other { .. }) {
@@ -432,7 +432,7 @@ fn content(kind: &str, payload: &Field<'_>) -> Content {
     content
 }
 
-/// Who speaks: nobody where the field is absent, and somebody where it cannot be read.
+/// The speaker: `None` if the field is absent, and [`UNREAD_SPEAKER`] if it cannot be read.
 fn speaker(user: &Field<'_>) -> Option<UserId> {
     match user.id() {
         None if user.is_absent() => None,

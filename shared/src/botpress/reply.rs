@@ -1,13 +1,13 @@
 //! The exact answers to Botpress's calls.
 //!
-//! Botpress refuses outputs with undeclared keys, and shows nothing of a failure but its `message` and `id`.
+//! Botpress refuses outputs with undeclared keys, and shows only `message` and `id` of a failure.
 
 use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::http::cap;
 
-/// What Botpress keeps of the sentence of a failed registration.
+/// How many characters Botpress keeps of the message of a failed registration.
 const MAX_MESSAGE_CHARS: usize = 2000;
 
 /// `{"output":…,"meta":{"cost":0}}`: the answer to an action.
@@ -19,7 +19,7 @@ pub struct ActionOutput<T> {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Meta {
-    /// In nano-dollars: what the bot's owner is charged for the action.
+    /// In nano-dollars: what Botpress charges the bot's owner for the action.
     cost: u32,
 }
 
@@ -28,33 +28,33 @@ pub const fn action_output<T: Serialize>(output: T) -> ActionOutput<T> {
     ActionOutput { output, meta: Meta { cost: 0 } }
 }
 
-/// `{}`: the answer to everything that has nothing to say.
+/// `{}`: the answer to every call that returns no data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Empty {}
 
-/// The answer to everything that has nothing to say.
+/// The answer to every call that returns no data.
 pub const fn empty() -> Empty {
     Empty {}
 }
 
-/// `{"id","code","type","message"}`: the answer that something failed.
+/// `{"id","code","type","message"}`: the answer to a call that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ErrorBody {
-    /// What connects the bot's log with ours; see [`error_id`].
+    /// Connects the bot's log with ours; see [`error_id`].
     pub id: String,
-    /// 400 for both types, even where the HTTP status is 500 to be called again.
+    /// 400 for both kinds, even if the HTTP status is 500 so that Botpress repeats the call.
     pub code: u16,
-    /// What kind of failure.
+    /// The kind of failure.
     #[serde(rename = "type")]
     pub kind: ErrorKind,
     /// A whole sentence for the bot's author.
     pub message: String,
 }
 
-/// What kind of failure.
+/// The kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum ErrorKind {
-    /// The call was understood and could not be carried out.
+    /// The call was understood but could not be carried out.
     Runtime,
     /// The call was not understood.
     InvalidPayload,

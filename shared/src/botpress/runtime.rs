@@ -16,8 +16,8 @@ use crate::telemetry;
 
 /// The API on behalf of one install.
 ///
-/// Every `get_or_create` names the tags that make an object the same (`discriminate_by`); what is found is updated with
-/// what was given, so a repetition changes nothing.
+/// Every `get_or_create` names the tags that identify an object (`discriminate_by`). An existing object is updated with the
+/// given values, so a repetition changes nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Runtime<'a> {
     client: &'a Client,
@@ -72,7 +72,7 @@ impl<'a> Runtime<'a> {
         Self { client, install, token }
     }
 
-    /// Finds the user whose tags named by `discriminate_by` are equal, or makes one.
+    /// Finds the user with the same values for the tags in `discriminate_by`, or makes one.
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ impl<'a> Runtime<'a> {
         Ok(answer.user)
     }
 
-    /// Finds the conversation whose tags named by `discriminate_by` are equal, or makes one.
+    /// Finds the conversation with the same values for the tags in `discriminate_by`, or makes one.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl<'a> Runtime<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error`]; one that does not exist shows as [`is_gone`](Error::is_gone).
+    /// [`Error`]; a conversation that does not exist shows as [`is_gone`](Error::is_gone).
     ///
     /// See the Botpress API reference, "getConversation".
     pub async fn get_conversation(&self, id: &ConversationId) -> Result<Conversation> {
@@ -133,7 +133,7 @@ impl<'a> Runtime<'a> {
         Ok(answer.conversation)
     }
 
-    /// Finds the message whose tags named by `discriminate_by` are equal, or posts it; only a new one reaches the bot.
+    /// Finds the message with the same values for the tags in `discriminate_by`, or posts it; only a new one reaches the bot.
     ///
     /// # Errors
     ///
@@ -147,11 +147,11 @@ impl<'a> Runtime<'a> {
         Ok(Message { created: answer.meta.get("created").and_then(Value::as_bool), ..answer.message })
     }
 
-    /// Whether a conversation has a message with this value of the tag `id`.
+    /// The message of a conversation with this value of the tag `id`, if there is one.
     ///
     /// # Errors
     ///
-    /// [`Error`]; an unknown conversation has none.
+    /// [`Error`]; an unknown conversation has no messages.
     ///
     /// See the Botpress API reference, "listMessages".
     pub async fn find_message(&self, conversation_id: &ConversationId, tag: &str) -> Result<Option<MessageId>> {
@@ -167,7 +167,7 @@ impl<'a> Runtime<'a> {
         Ok(answer.messages.into_iter().next().map(|message| message.id))
     }
 
-    /// Emits an event. There is no way to find out later whether it was emitted.
+    /// Emits an event. It cannot be found out later whether the event was emitted.
     ///
     /// # Errors
     ///
@@ -178,7 +178,7 @@ impl<'a> Runtime<'a> {
         self.perform(Call::once("createEvent"), &["events"], Body::json(event)).await
     }
 
-    /// Asks Botpress to call `register` again and again: a check of the credentials that nobody has to remember.
+    /// Schedules repeated calls of `register` by Botpress: a regular check of the credentials.
     ///
     /// # Errors
     ///
@@ -191,7 +191,7 @@ impl<'a> Runtime<'a> {
         self.perform(Call::repeatable("configureIntegration"), &path, body).await
     }
 
-    /// Makes a call whose answer does not matter, as long as it is one.
+    /// Makes a call whose answer carries no data.
     async fn perform(&self, call: Call, path: &[&str], body: Result<Body, Failure>) -> Result<()> {
         let answer = self.send(call, Method::POST, path, body).await?;
         answer.acknowledged().map_err(|failure| Error::failed(call, failure))

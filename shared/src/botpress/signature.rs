@@ -22,7 +22,7 @@ const MAX_PARTS: usize = 6;
 const SIGNATURE_CHARS: usize = 43;
 const MAX_AGE: Duration = Duration::from_secs(5 * 60);
 
-/// Reads what the official decoder reads: it does not mind unused bits at the end.
+/// Accepts what the official decoder accepts: unused bits at the end may be set.
 const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
 
 /// Why a call is not proven to come from Botpress.
@@ -34,13 +34,13 @@ pub enum Rejection {
     /// The header does not have the documented form.
     #[error("the signature is malformed")]
     Malformed,
-    /// The call was signed more than five minutes ago, or from now.
+    /// The call was signed more than five minutes ago, or more than five minutes in the future.
     #[error("the signature's time is more than five minutes away")]
     Stale,
-    /// No signature fits the body under any of our secrets.
+    /// No signature matches the body under any of our secrets.
     #[error("the signature does not match")]
     Mismatch,
-    /// We have no secret to compare with, or one that is empty or not base64: a mistake in our configuration.
+    /// There is no secret to compare with, or it is empty or not base64: a mistake in our configuration.
     #[error("no usable signing secret is configured")]
     UnusableSecret,
 }
@@ -56,7 +56,7 @@ impl SignedCall {
     }
 }
 
-/// The header of a call that is made as Botpress makes it.
+/// The signature header of a call, made as Botpress makes it.
 ///
 /// # Errors
 ///
@@ -68,7 +68,7 @@ pub fn sign(secret: &Redacted, body: &[u8], now: Timestamp) -> Result<String, Re
     Ok(format!("{timestamp},{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())))
 }
 
-/// Accepts `body` if any signature of `header` fits it under any of `secrets` (there are two during a rotation).
+/// Accepts `body` if any signature of `header` matches it under any of `secrets` (there are two during a rotation).
 ///
 /// Signatures are compared in constant time. The scheme has no nonce: a replay is recognised by its [`SignedCall`].
 ///
@@ -89,7 +89,7 @@ pub fn verify<'a>(
     }
     let pairs = keys.iter().flat_map(|key| signatures.iter().map(move |signature| (key, *signature)));
     for (key, signature) in pairs {
-        // As the official verifier does: what no pair before has proven, a signature that is none cannot prove either.
+        // Like the official verifier: an undecodable signature refuses the call unless an earlier pair has matched.
         let signature = decode(signature).ok_or(Rejection::Malformed)?;
         if mac(key, timestamp, body).is_ok_and(|mac| mac.verify_slice(&signature).is_ok()) {
             return Ok(());
@@ -98,7 +98,7 @@ pub fn verify<'a>(
     Err(Rejection::Mismatch)
 }
 
-/// The timestamp as it was signed, and the signatures, not yet decoded.
+/// The timestamp as signed, and the signatures, not decoded yet.
 fn parts(header: &str) -> Result<(&str, Vec<&str>), Rejection> {
     let (timestamp, signatures) = header.split_once(',').ok_or(Rejection::Malformed)?;
     let signatures: Vec<&str> = signatures.split(',').collect();
@@ -129,7 +129,7 @@ fn key(secret: &str) -> Option<Vec<u8>> {
     decode(secret).filter(|key| !key.is_empty())
 }
 
-/// Reads both alphabets of base64, with or without padding, and with blanks wherever they stand, as the official decoder does.
+/// Decodes both alphabets of base64, with or without padding, and with blanks anywhere, like the official decoder.
 fn decode(text: &str) -> Option<Vec<u8>> {
     let text: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
     let text = text.replace('-', "+").replace('_', "/");
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn a_truncated_or_extended_signature_is_malformed() {
         let truncated = vector().strip_suffix('0').unwrap().to_owned();
-        // The official verifier counts characters before it decodes, so that padding makes a signature too long.
+        // The official verifier counts characters before it decodes, so padding makes a signature too long.
         for header in [truncated, vector() + "A", vector() + "=", vector() + ",", vector() + ",short"] {
             assert_eq!(check_header(&header), Err(Rejection::Malformed), "{header}");
         }
@@ -214,7 +214,8 @@ mod tests {
         }
     }
 
-    /// By the rules that stand in its source. Its leniency about how a number is written is left out: the time is decimal digits.
+    /// According to the official verifier's source. Its leniency about how a number is written is left out: the time is
+    /// decimal digits.
     #[test]
     fn what_the_official_verifier_accepts_is_accepted_and_nothing_else() {
         let garbage = "!".repeat(43);
@@ -228,7 +229,7 @@ mod tests {
         ] {
             assert_eq!(check_header(&header), expected, "{header}");
         }
-        // Its last character has four bits that say nothing.
+        // Four bits of its last character are unused.
         assert_eq!(check_header(&vector().replace("ERW0", "ERW1")), Ok(()));
         for secret in [format!("{SECRET}="), format!(" {SECRET}\n"), SECRET.replace('-', "+").replace('_', "/")] {
             assert_eq!(check(&vector(), BODY, &[&secret], NOW), Ok(()), "{secret:?}");

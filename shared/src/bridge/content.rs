@@ -1,4 +1,4 @@
-//! What an agent says, in a form that any bot platform can be told.
+//! What an agent says, in a form that suits any bot platform.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,16 +11,16 @@ use crate::livechat;
 use crate::redacted::Redacted;
 use crate::text::is_blank;
 
-/// How much of a fingerprint is kept: enough to tell two versions of one message apart.
+/// How many bytes of a fingerprint are kept: enough to distinguish two versions of one message.
 const REVISION_BYTES: usize = 6;
 
 /// A message of an agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum MessageContent {
-    /// Words, which can hold Markdown.
+    /// Text, which can contain Markdown.
     Text {
-        /// The words.
+        /// The text.
         text: Redacted,
     },
     /// A file.
@@ -28,17 +28,17 @@ pub enum MessageContent {
         /// How it is shown.
         #[serde(rename = "media")]
         kind: MediaKind,
-        /// Where it can be fetched.
+        /// Where to fetch it.
         url: Redacted,
-        /// What it is called.
+        /// Its name.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<Redacted>,
     },
-    /// Something that was said and cannot be read.
+    /// A message that cannot be read.
     Unreadable,
     /// Something that cannot be shown.
     Placeholder {
-        /// LiveChat's word for it.
+        /// LiveChat's name for it.
         of: String,
     },
 }
@@ -80,12 +80,12 @@ impl MediaKind {
 }
 
 impl MessageContent {
-    /// Words.
+    /// A text.
     pub fn text(text: impl Into<Redacted>) -> Self {
         Self::Text { text: text.into() }
     }
 
-    /// What an event of LiveChat shows to a customer; system messages, forms and the like show nothing.
+    /// What an event of LiveChat shows to a customer; `None` for system messages, forms and the like.
     pub fn of(content: &livechat::Content) -> Option<Self> {
         match content {
             livechat::Content::Message { text } if is_blank(text.expose()) => None,
@@ -108,7 +108,7 @@ impl MessageContent {
         }
     }
 
-    /// The message as one text, for platforms that show nothing else.
+    /// The message as plain text, for platforms that show nothing else.
     pub fn as_text(&self, wording: &Wording) -> String {
         match self {
             Self::Text { text } => text.expose().to_owned(),
@@ -120,17 +120,17 @@ impl MessageContent {
         }
     }
 
-    /// The message as a correction of what was shown before; `None` where corrections are switched off.
+    /// The message as a correction of an earlier version; `None` where corrections are switched off.
     pub fn corrected(&self, wording: &Wording) -> Option<Self> {
         let announced = wording.correction(&self.as_text(wording))?;
         match self {
-            // A file stands for itself.
+            // A file needs no announcement.
             Self::Media { .. } => Some(self.clone()),
             Self::Text { .. } | Self::Unreadable | Self::Placeholder { .. } => Some(Self::text(announced)),
         }
     }
 
-    /// A fingerprint of what is shown, by which a change is told from a repeat.
+    /// A fingerprint of the content, which distinguishes a change from a repeat.
     pub fn revision(&self) -> String {
         let shown = match self {
             Self::Text { text } => ["text", text.expose()],
@@ -143,7 +143,7 @@ impl MessageContent {
     }
 }
 
-/// An address with its scheme, which some of LiveChat's own lack.
+/// An address with its scheme, which some of LiveChat's own addresses lack.
 pub(super) fn absolute(url: &str) -> String {
     let has_scheme = url.split_once(':').is_some_and(|(scheme, _)| {
         !scheme.is_empty()

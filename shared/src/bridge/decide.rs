@@ -10,19 +10,19 @@ use crate::livechat::{Content, Event, Thread, User, UserKind, Visibility, webhoo
 use crate::model::lane::Position;
 use crate::model::session::{ChatPointer, Disposition, Session};
 
-/// One thing for the lane towards the bot.
+/// One item for the lane towards the bot.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Intention {
-    /// Where it stands in the lane, and by what a repeat is recognised.
+    /// Its place in the lane, and the id by which a repeat is recognised.
     pub position: Position,
-    /// What is to be delivered.
+    /// What to deliver.
     pub content: ToBot,
 }
 
 impl Intention {
-    /// The same in this session, where `changes` says how often changes of each item have been looked into: a transfer to an agent who
-    /// was announced before, and followed by another one, is a return and no repeat; and a change that comes after another one was
-    /// looked into is a change of its own, whatever it says.
+    /// The same intention in this session; `changes` says how often changes of each item have been looked into. A transfer to
+    /// an agent who was announced before, and followed by another agent, is a return and not a repeat. A change that follows
+    /// one already looked into is a change of its own, whatever it says.
     pub fn seen_in(mut self, session: Option<&Session>, changes: &HashMap<String, u64>) -> Self {
         let count = match (&self.content, session) {
             (ToBot::Assigned { agent_id, is_transfer: true, .. }, Some(session))
@@ -45,9 +45,9 @@ impl Intention {
     }
 }
 
-/// Everything that follows from `event` for the session that `pointer` leads to; often nothing.
+/// Everything that follows from `event` for the session of `pointer`; often nothing.
 ///
-/// Late events of an earlier thread, notes among agents, our own echoes and LiveChat's own remarks follow to nothing.
+/// Nothing follows from late events of an earlier thread, notes among agents, our own echoes and LiveChat's own remarks.
 /// `received_at` places events that have no time of their own.
 pub fn decide(event: &webhook::Event, pointer: &ChatPointer, received_at: Timestamp) -> Vec<Intention> {
     let about = About { pointer, received_at };
@@ -67,23 +67,24 @@ pub fn decide(event: &webhook::Event, pointer: &ChatPointer, received_at: Timest
             about.joined(thread_id.as_ref(), user, None).into_iter().collect()
         }
         webhook::Event::ChatDeactivated { thread_id, .. } => about.ended(thread_id).into_iter().collect(),
-        // The thread shows what could not be read.
+        // Reading the thread shows what could not be read here.
         webhook::Event::Unclear { rest, .. } => decide(rest, pointer, received_at),
         webhook::Event::Other => Vec::new(),
     }
 }
 
-/// The number of an event in its thread: LiveChat counts on in the ids, `<thread>_<number>`.
+/// The number of an event in its thread: LiveChat counts up in the ids, `<thread>_<number>`.
 pub fn number_of_event(id: &str) -> Option<u64> {
     numbered(id).1
 }
 
-/// The number of the event that an item tells of for the first time.
+/// The number of the event that an item reports for the first time.
 pub fn number_of_source(source_id: &str) -> Option<u64> {
     number_of_event(source_id.strip_prefix("event:")?)
 }
 
-/// By what repeats of an event are recognised, as far as the event says that itself: more or less than it leads to.
+/// The ids by which repeats of an event are recognised, as far as the event itself shows them; they may be more or fewer than
+/// its intentions.
 pub fn source_ids(event: &webhook::Event) -> Vec<String> {
     match event {
         webhook::Event::IncomingEvent { event, .. } => vec![source_of(&event.id)],
@@ -153,9 +154,9 @@ pub fn may_be_missed(event: &webhook::Event) -> bool {
     }
 }
 
-/// What a thread, read as a whole, shows to have happened; the same intentions as if its webhooks had come.
+/// What a complete thread shows to have happened: the same intentions as from its webhooks.
 ///
-/// All but corrections: an event does not show that it was changed.
+/// Corrections are left out: an event does not show that it was changed.
 pub fn decide_from_thread(
     thread: &Thread,
     users: &[User],
@@ -177,8 +178,8 @@ pub fn decide_from_thread(
     intentions
 }
 
-/// The number up to which a thread that was read shows every event, where it did so up to `before` already; nothing if not even the
-/// first one is there. Numbers that are missing may still come.
+/// The number up to which a thread shows every event, given that it did so up to `before` already; `None` if even the first
+/// event is missing. Missing numbers may still come.
 pub fn read_up_to(thread: &Thread, before: Option<u64>) -> Option<u64> {
     let numbers: BTreeSet<_> = thread.events.iter().filter_map(|event| number_of_event(event.id.as_str())).collect();
     let after = before.unwrap_or(0);
@@ -225,14 +226,14 @@ impl About<'_> {
         })
     }
 
-    /// A change is the message itself, should that not have come yet, and a correction of it.
+    /// A change yields a correction, and the message itself in case that has not come yet.
     fn changed(&self, thread_id: &ThreadId, event: &Event) -> Vec<Intention> {
         let Some((agent_id, content)) = self.shown(thread_id, event) else { return Vec::new() };
-        // What LiveChat does not call public could be the change of a note: it only corrects what was public before.
+        // Without an explicit "public" the change could be that of a note: it only corrects what was public before.
         let itself = self.written(thread_id, event).filter(|_| event.visibility_told);
         let correction = Intention {
             position: Position {
-                // Behind the message, whatever the clocks of both sides say.
+                // Behind the message, whatever the two clocks say.
                 at: self.received_at.max(event.created_at + Duration::from_micros(1)),
                 source_id: correction_of(&event.id, &content),
             },
@@ -241,7 +242,8 @@ impl About<'_> {
         itself.into_iter().chain([correction]).collect()
     }
 
-    /// A deletion takes the message's place, should that not have come yet; only what was shown is told to be gone.
+    /// A deletion takes the message's place in case that has not come yet; users hear only of the deletion of what they were
+    /// shown.
     fn deleted(&self, thread_id: &ThreadId, event_id: &EventId) -> Vec<Intention> {
         if !self.concerns(Some(thread_id)) {
             return Vec::new();
@@ -254,7 +256,7 @@ impl About<'_> {
         ]
     }
 
-    /// What of an event the customer may see, and by whom it is.
+    /// The part of an event that the customer may see, and its author.
     fn shown(&self, thread_id: &ThreadId, event: &Event) -> Option<(AgentId, MessageContent)> {
         let author = event.author_id.as_ref().filter(|_| !self.is_customers(event))?;
         let is_shown = is_public(event) && self.concerns(Some(thread_id));
@@ -278,11 +280,11 @@ impl About<'_> {
         agent_id: Option<&AgentId>,
         Taken { profile, is_transfer, since }: Taken,
     ) -> Option<Intention> {
-        // A bot of the licence is nobody whom the user could be told of.
+        // The user is not told of the licence's bots.
         let agent_id = agent_id.filter(|agent_id| agent_id.is_person() && self.concerns(thread_id))?;
         let thread = thread_id.unwrap_or(&self.pointer.thread_id);
         Some(Intention {
-            // Neither event has an id or a time: the same agent in the same thread is taken for a repeat, unless it is a return.
+            // Neither event has an id or a time: the same agent in the same thread counts as a repeat, unless it is a return.
             position: Position { at: self.received_at, source_id: assignment_of(thread, agent_id) },
             content: ToBot::Assigned { agent_id: agent_id.clone(), profile, is_transfer, since },
         })
@@ -301,18 +303,18 @@ impl About<'_> {
     }
 }
 
-/// What a thread that was read says now in the place of a message, which is known in the lane as `source_id`: nothing where that is
-/// not for the customer any more.
+/// The present content of the message that the lane knows as `source_id`, according to a thread; `None` if the customer may
+/// not see it any more.
 ///
 /// # Errors
 ///
-/// [`NotThere`] where the thread does not show the message at all.
+/// [`NotThere`] if the thread does not contain the message.
 pub fn as_it_is_now(thread: &Thread, source_id: &str) -> Result<Option<MessageContent>, NotThere> {
     let event = thread.events.iter().find(|event| source_of(&event.id) == source_id).ok_or(NotThere)?;
     Ok(MessageContent::of(&event.content).filter(|_| is_public(event)))
 }
 
-/// A thread does not show a message, be it since the licence's plan hides it.
+/// A thread does not contain a message, for instance because the licence's plan hides it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotThere;
 
@@ -320,7 +322,7 @@ fn is_public(event: &Event) -> bool {
     event.visibility == Visibility::All && !event.deleted
 }
 
-/// By what a message is recognised in the lane.
+/// The id by which the lane recognises a message.
 fn source_of(event_id: &EventId) -> String {
     format!("event:{event_id}")
 }
@@ -337,18 +339,18 @@ fn assignment_of(thread: &ThreadId, agent_id: &AgentId) -> String {
     format!("assigned:{thread}:{agent_id}")
 }
 
-/// By what the end of a thread is recognised in the lane.
+/// The id by which the lane recognises the end of a thread.
 pub fn end_of(thread_id: &ThreadId) -> String {
     format!("ended:{thread_id}")
 }
 
-/// What a thread tells of its end: tags, rating, and who has closed it by the last message of the vendor that says so.
+/// How a thread ended: its tags, its rating, and who closed it according to the vendor's last message about that.
 pub fn disposition(thread: &Thread) -> Disposition {
     let ended_by = thread.events.iter().rev().find_map(Event::closed_by);
     Disposition { tags: thread.tags.clone(), rating: thread.rating, ended_by }
 }
 
-/// A source's id as logs may show it: an assignment's ends with the agent's id, an e-mail address, which is left out.
+/// A source's id for the log: without the agent's id, an e-mail address, that ends an assignment's.
 pub fn without_agent(source_id: &str) -> String {
     match source_id.split_once("assigned:") {
         Some((before, of)) => format!("{before}assigned:{}", of.split(':').next().unwrap_or_default()),

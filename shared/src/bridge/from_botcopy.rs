@@ -1,4 +1,4 @@
-//! How what Botcopy tells reads to an agent.
+//! How Botcopy's calls read to an agent.
 
 use super::split::{MAX_BYTES, split};
 use super::wording::Wording;
@@ -13,9 +13,9 @@ use crate::text::is_blank;
 /// What agents are shown of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shown {
-    /// The user's own words, in which nothing may look like ours.
+    /// The user's own words, which may not look like ours.
     Words(Redacted),
-    /// What we say of it.
+    /// A remark of the service about it.
     Remark(Redacted),
 }
 
@@ -28,9 +28,9 @@ impl Shown {
     }
 }
 
-/// Everything that goes into the lane for a call, in parts where LiveChat takes no more at once.
+/// Everything that goes into the lane for a call, split where LiveChat's limit requires it.
 ///
-/// A single item has the id under which the words were heard, several are numbered: `<id>#00`, `<id>#01`, ….
+/// A single item has the id of the utterance, several are numbered: `<id>#00`, `<id>#01`, ….
 pub fn items(shown: &Shown, heard: &Utterance, wording: &Wording) -> Vec<(Position, ToAgent)> {
     let parts = match shown {
         Shown::Words(text) => voice::own_parts(text.expose(), MAX_BYTES, wording),
@@ -49,7 +49,7 @@ pub fn items(shown: &Shown, heard: &Utterance, wording: &Wording) -> Vec<(Positi
         .collect()
 }
 
-/// How what a user said or did reads to an agent; nothing where that was nothing.
+/// How a user's words or action read to an agent; `None` if there were none.
 pub fn said(said: &Said, wording: &Wording) -> Option<Shown> {
     match said {
         Said::Nothing => None,
@@ -67,8 +67,8 @@ pub fn said(said: &Said, wording: &Wording) -> Option<Shown> {
 
 /// What was said to the bot and, in earlier sessions, to agents.
 ///
-/// An event counts as something that the user did, unless it comes before the user's first words, when it is the widget's own greeting,
-/// or is one of `ours`.
+/// An event counts as an action of the user, unless it comes before the user's first words, where it is the widget's own
+/// greeting, or is one of `ours`.
 pub fn history(items: &[botcopy::HistoryItem], user_id: &UserId, ours: &ResumeEvents) -> Vec<HistoryItem> {
     let is_users = |item: &botcopy::HistoryItem| {
         matches!(item, botcopy::HistoryItem::Said { author: botcopy::Author::User | botcopy::Author::UserToAgent, .. })
@@ -81,7 +81,7 @@ pub fn history(items: &[botcopy::HistoryItem], user_id: &UserId, ours: &ResumeEv
     items.iter().enumerate().filter(is_shown).filter_map(|(_, item)| line(item, user_id)).collect()
 }
 
-/// What was said to the bot since an agent and the user last talked; nothing where they have not talked.
+/// What was said to the bot since an agent and the user last talked; `None` if they have not talked.
 pub fn since_last_agent(items: &[botcopy::HistoryItem]) -> Option<&[botcopy::HistoryItem]> {
     use botcopy::Author::{Agent, UserToAgent};
     let is_with_agent =

@@ -1,10 +1,10 @@
-//! What an e-mail address says of who a user is.
+//! What an e-mail address says about who a user is.
 //!
-//! The HITL plugin passes on whatever the bot fills in, unchecked, and makes an address up where it finds none.
+//! The HITL plugin passes on whatever the bot fills in, unchecked, and makes an address up if it finds none.
 
 use crate::redacted::Redacted;
 
-/// The longest address that mail can have.
+/// The longest valid mail address.
 const MAX_EMAIL_BYTES: usize = 254;
 
 /// The first label of the hosts in made-up addresses.
@@ -13,26 +13,26 @@ const NO_REPLY: &str = "no-reply.";
 /// The domain of the hosts in made-up addresses.
 const BOTPRESS_DOMAIN: &str = ".botpress.com";
 
-/// What scripts write for a variable without a value; in front of a host it is nobody's name.
+/// What scripts write for a variable without a value; in front of a host it is no name.
 const PLACEHOLDERS: [&str; 2] = ["undefined", "null"];
 
-/// Characters that no unquoted address has.
+/// Characters that never occur in an unquoted address.
 const NOT_IN_ADDRESSES: [char; 13] = ['"', '(', ')', ',', ':', ';', '<', '>', '[', ']', '\\', '{', '}'];
 
-/// Whom an e-mail address stands for.
+/// Who an e-mail address stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// One user of the bot: the plugin made the address up from their id. The text is the address in lower case.
     Upstream(Redacted),
     /// A mailbox that agents can write to. Several people may share it.
     Mailbox(Redacted),
-    /// Nobody.
+    /// No identifiable person.
     Unknown,
 }
 
 /// Reads an address as the plugin passes it on.
 ///
-/// Source: the HITL plugin, `<upstream user id>@no-reply.<bot id>.botpress.com` where it knows no address.
+/// Source: the HITL plugin, `<upstream user id>@no-reply.<bot id>.botpress.com` where it has no address.
 pub fn identify(email: Option<&str>) -> Identity {
     let Some(email) = email.map(str::trim) else { return Identity::Unknown };
     let Some((name, host)) = email.split_once('@') else { return Identity::Unknown };

@@ -1,4 +1,4 @@
-//! Pure decisions: what an event means, and how one side's words read on the other. No I/O happens here.
+//! Pure decisions: what an event means, and how one side's words read on the other. No I/O.
 
 mod content;
 pub mod decide;
@@ -27,99 +27,99 @@ use crate::model::session::{ResumeReason, Thread};
 use crate::redacted::Redacted;
 use crate::text::{is_blank, one_line};
 
-/// What waits in the lane towards LiveChat.
+/// An item in the lane towards LiveChat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ToAgent {
     /// The user wrote something.
     Message {
-        /// Their words.
+        /// The text.
         text: Redacted,
-        /// Whether the words have Markdown marks.
+        /// Whether the text contains Markdown.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_markdown: bool,
     },
-    /// The user showed something: a picture, a recording, a film or a document.
+    /// The user sent a picture, a recording, a video or a document.
     Media(Media),
-    /// The bot platform itself remarks something, for instance that the user has left.
+    /// A remark of the bot platform itself, for instance that the user has left.
     Note {
-        /// Its words.
+        /// The text.
         text: Redacted,
     },
-    /// An agent writes in a thread in which nobody listens: they are told so, and it is closed.
+    /// An agent writes in a thread without a listener: the agent is told so, and the thread is closed.
     Unheard {
-        /// The thread, which need not be the session's.
+        /// The thread, which may be another than the session's.
         thread: Thread,
     },
     /// The bot side has ended the session.
     Close,
 }
 
-/// A file of the user, and how far it is on its way to LiveChat.
+/// A file of the user, and how far it has got on its way to LiveChat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Media {
     /// `image`, `audio`, `video` or `file`.
     pub media_type: String,
-    /// Where the bot platform keeps it.
+    /// The address at the bot platform.
     pub url: Redacted,
-    /// What it is called.
+    /// Its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<Redacted>,
-    /// How often it could not be downloaded, although that may work later.
+    /// How many downloads have failed in a way that may succeed later.
     #[serde(default)]
     pub failed_downloads: u32,
-    /// Where LiveChat keeps it, once it is uploaded there.
+    /// The address at LiveChat, once it is uploaded there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uploaded_url: Option<Redacted>,
 }
 
-/// What waits in the lane towards the bot.
+/// An item in the lane towards the bot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ToBot {
     /// An agent wrote or sent something.
     Message {
-        /// Who.
+        /// The agent.
         agent_id: AgentId,
-        /// What.
+        /// The message.
         content: MessageContent,
-        /// Whether it was changed before it was shown, so that this is not what was accepted; never stored.
+        /// Whether it changed before it was shown, so that it differs from what was accepted; never stored.
         #[serde(skip)]
         revised: bool,
     },
-    /// An agent has changed something.
+    /// An agent has changed a message.
     Correction {
-        /// Who.
+        /// The agent.
         agent_id: AgentId,
         /// The source id of the message.
         of: String,
-        /// What it says now.
+        /// Its present content.
         content: MessageContent,
     },
-    /// Something that an agent had written was deleted.
+    /// An agent's message was deleted.
     Deletion {
         /// The source id of the message.
         of: String,
     },
-    /// Stands in the place of a message that was deleted before it could be shown.
+    /// Takes the place of a message that was deleted before it could be shown.
     Retracted,
     /// An agent has taken the session.
     Assigned {
-        /// Who.
+        /// The agent.
         agent_id: AgentId,
-        /// How they present themselves, where LiveChat said so along with it.
+        /// Their profile, if LiveChat sent it along.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         profile: Option<AgentProfile>,
-        /// Whether the chat was transferred to them, so that one who was announced before takes part anew.
+        /// Whether the chat was transferred to them, so that an agent who was announced before takes part again.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_transfer: bool,
         /// LiveChat's own time at which they had it already, where it gives one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since: Option<Timestamp>,
     },
-    /// We ourselves have something to say to the user.
+    /// The service itself has something to say to the user.
     Notice {
-        /// What.
+        /// The text.
         text: Redacted,
     },
     /// The bot's pause would lapse soon.
@@ -128,7 +128,7 @@ pub enum ToBot {
     Left {
         /// The conversation that was left.
         conversation_id: ConversationId,
-        /// From when on its bot is sure to take that in.
+        /// When the bot is certain to process it.
         ready_at: Timestamp,
     },
     /// LiveChat has ended the session.
@@ -141,7 +141,7 @@ pub enum ToBot {
     },
     /// The user was back with the bot, and has asked for a person again.
     Continued,
-    /// We have given the session up: the bot resumes, and whatever is open at LiveChat is closed.
+    /// The service has given the session up: the bot resumes, and whatever is open at LiveChat is closed.
     GivenUp {
         /// Why.
         #[serde(default)]
@@ -168,7 +168,7 @@ impl ToBot {
 }
 
 impl AgentProfile {
-    /// How LiveChat presents a user.
+    /// A user as LiveChat presents them.
     pub fn of(user: &User) -> Self {
         let given =
             |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !is_blank(text)).map(str::to_owned);

@@ -1,4 +1,4 @@
-//! When agents are back, by their working times.
+//! When agents are back, according to their working times.
 
 use jiff::ToSpan as _;
 use jiff::civil::Date;
@@ -7,13 +7,13 @@ use jiff::tz::TimeZone;
 use crate::clock::Timestamp;
 use crate::livechat::{Shift, WorkSchedule};
 
-/// How far ahead is looked, in days: a week, and the day on which it began.
+/// How many days ahead to look: a week, and the day on which it began.
 const DAYS_AHEAD: i64 = 7;
 
 /// The earliest start of a shift after `now`.
 ///
-/// Without working times there is none. During a shift there is none either: an agent is late or away, and the schedule does not say
-/// for how long.
+/// `None` without working times. `None` during a shift, too: an agent is late or away, and the schedule does not say for how
+/// long.
 pub fn opens_at(schedules: &[WorkSchedule], now: Timestamp) -> Option<Timestamp> {
     let shifts: Vec<_> = schedules.iter().flat_map(|schedule| around(schedule, now)).flatten().collect();
     let is_time_to_work = shifts.iter().any(|(start, end)| *start <= now && now < *end);
@@ -21,7 +21,7 @@ pub fn opens_at(schedules: &[WorkSchedule], now: Timestamp) -> Option<Timestamp>
     next.filter(|_| !is_time_to_work)
 }
 
-/// An agent's shifts from yesterday on, from when to when.
+/// An agent's shifts from yesterday on, each with its start and end.
 fn around(schedule: &WorkSchedule, now: Timestamp) -> Option<Vec<(Timestamp, Timestamp)>> {
     let zone = TimeZone::get(&schedule.time_zone).ok()?;
     let today = jiff::Timestamp::from_microsecond(now.unix_micros()).ok()?.to_zoned_datetime(zone.clone()).date();
@@ -35,7 +35,7 @@ fn around(schedule: &WorkSchedule, now: Timestamp) -> Option<Vec<(Timestamp, Tim
 
 fn times(date: Date, shift: &Shift, zone: &TimeZone) -> Option<(Timestamp, Timestamp)> {
     let at = |date: Date, minutes: u16| {
-        // By the clock on the wall: the day on which the clocks change has other hours.
+        // Wall-clock time: the day on which the clocks change has other hours.
         let time = date.at(0, 0, 0, 0).checked_add(i64::from(minutes).minutes()).ok()?;
         let moment = time.to_zoned_datetime(zone.clone()).ok()?.timestamp();
         Some(Timestamp::from_unix_micros(moment.as_microsecond()))
@@ -66,13 +66,13 @@ mod tests {
         let weekdays = [(0, NINE, 1_020), (1, NINE, 1_020), (2, NINE, 1_020), (3, NINE, 1_020), (4, NINE, 1_020)];
         let warsaw = schedule("Europe/Warsaw", &weekdays);
         let phoenix = schedule("America/Phoenix", &weekdays);
-        // A Monday in summer: Warsaw is two hours ahead of UTC, Phoenix seven behind.
+        // A Monday in summer: Warsaw is two hours ahead of UTC, Phoenix seven hours behind.
         check(std::slice::from_ref(&warsaw), "2026-05-11T05:00:00Z", Some("2026-05-11T07:00:00Z"));
         check(&[warsaw.clone(), phoenix.clone()], "2026-05-11T15:30:00Z", Some("2026-05-11T16:00:00Z"));
         check(&[phoenix], "2026-05-11T15:30:00Z", Some("2026-05-11T16:00:00Z"));
-        // After the Friday comes the Monday.
+        // Monday follows Friday.
         check(std::slice::from_ref(&warsaw), "2026-05-15T15:00:00Z", Some("2026-05-18T07:00:00Z"));
-        // The clocks go back in the night before the Sunday, 25 October.
+        // The clocks go back in the night before Sunday, 25 October.
         check(&[warsaw], "2026-10-24T15:00:00Z", Some("2026-10-26T08:00:00Z"));
     }
 

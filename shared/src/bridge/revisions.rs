@@ -1,13 +1,12 @@
-//! Messages that were changed while they waited are shown as they are now, not first as they were.
+//! Messages that changed while they waited are shown in their present form, not first in their original one.
 
 use super::{MessageContent, ToBot};
 use crate::model::lane::Waiting;
 
-/// Puts the last correction of each waiting message in its place, and nothing in the place of what was deleted or changed
-/// once more.
+/// Replaces each waiting message by its last correction, and drops superseded corrections and everything that was deleted.
 ///
-/// What may have been shown already stays as it was; its corrections follow it. So does its deletion: its place is by our clock, that of
-/// the message by the vendor's.
+/// A message that may have been shown already stays as it was, and its corrections follow it. So does its deletion: the
+/// deletion's place comes from our clock, the message's from the vendor's.
 pub fn apply(waiting: &mut [Waiting<ToBot>]) {
     for index in (0..waiting.len()).rev() {
         let rest = waiting.get_mut(index..).unwrap_or_default();

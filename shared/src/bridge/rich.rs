@@ -4,15 +4,15 @@ use crate::livechat::{RichButton, RichElement};
 use crate::redacted::Redacted;
 use crate::text::is_blank;
 
-/// All elements, one paragraph each, with their pictures and links; `None` when there is nothing to read.
+/// All elements, one paragraph each, with their pictures and links; `None` if there is nothing to read.
 ///
-/// A button that opens something becomes a link, one that would answer for the customer a choice in a list.
+/// A button that opens something becomes a link; one that would answer for the customer becomes a choice in a list.
 pub(crate) fn markdown(elements: &[RichElement]) -> Option<String> {
     let paragraphs: Vec<String> = elements.iter().map(paragraph).filter(|text| !text.is_empty()).collect();
     Some(paragraphs.join("\n\n")).filter(|text| !text.is_empty())
 }
 
-/// Whether somebody filled in words, be they blank.
+/// Whether an element has texts at all, even blank ones.
 pub(crate) fn has_words(elements: &[RichElement]) -> bool {
     let has_words = |element: &RichElement| {
         let on_buttons = element.buttons.iter().any(|button| button.text.is_some());
@@ -49,7 +49,7 @@ const fn label<'a>(text: &'a str, value: &'a str) -> &'a str {
     if text.is_empty() { value } else { text }
 }
 
-/// `[text](address)`, with the address in angle brackets where it would end too early.
+/// `[text](address)`, with the address in angle brackets where it would otherwise end too early.
 fn link(text: &str, url: &str) -> String {
     let url = url.replace('<', "%3C").replace('>', "%3E");
     let target = if url.contains(['(', ')', ' ']) { format!("<{url}>") } else { url };
@@ -67,7 +67,7 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// Without line breaks, which would end a heading, a link or an entry of a list; empty where nobody sees anything.
+/// Without line breaks, which would end a heading, a link or an entry of a list; empty if nothing is visible.
 fn line(text: Option<&Redacted>) -> String {
     let text = text.map(Redacted::expose).filter(|text| !is_blank(text));
     text.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" ")).unwrap_or_default()
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(markdown(&[sticker]).unwrap(), "![](https://i/s.png)");
     }
 
-    /// Texts that Markdown could stumble over.
+    /// Texts that could break the Markdown.
     const PIECES: [&str; 14] = ["a", "[", "]", "(", ")", "*", "\\", "\n", " ", "<", ">", "ż", "👩‍👩‍👧", "](https://evil)"];
 
     #[test]

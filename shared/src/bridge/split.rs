@@ -1,18 +1,18 @@
-//! Texts that are longer than the other side takes, in parts.
+//! Splits texts that are longer than the other side takes.
 
 use unicode_segmentation::GraphemeCursor;
 
-/// LiveChat's limit for one message is 16 KB without saying which; this is below both readings.
+/// LiveChat's limit for one message is 16 KB, either 16,000 or 16,384 bytes; this is within both.
 pub const MAX_BYTES: usize = 16_000;
 
 /// Places to break at, the best one first.
 const BREAKS: [&str; 3] = ["\n\n", "\n", " "];
 
-/// Cuts `text` into parts of at most `limit` bytes, which put together are `text` again.
+/// Cuts `text` into parts of at most `limit` bytes, which add up to `text` again.
 ///
 /// A part ends at a paragraph, else a line, else a word, as long as that leaves it at least half full; else between two
-/// characters as readers see them (grapheme clusters). Only one that is itself longer than `limit` is cut through, between
-/// two code points. A limit below 4 bytes counts as 4.
+/// characters as readers see them (grapheme clusters). Only a cluster that is itself longer than `limit` is cut, between two
+/// code points. A limit below 4 bytes counts as 4.
 pub fn split(text: &str, limit: usize) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut rest = text;
@@ -39,7 +39,7 @@ fn cut(text: &str, limit: usize) -> usize {
     }
     let window = text.get(..end).unwrap_or_default();
     let mut ends = BREAKS.iter().filter_map(|at| window.rfind(at).map(|position| position + at.len()));
-    // A mark that follows a blank belongs to it: such a place is none.
+    // A combining mark after a blank belongs to the blank: no break there.
     ends.find(|position| *position >= end / 2 && boundary_up_to(text, *position) == *position).unwrap_or(end)
 }
 
@@ -50,7 +50,7 @@ fn boundary_up_to(text: &str, limit: usize) -> usize {
     }
     let offset = text.floor_char_boundary(limit);
     let mut cursor = GraphemeCursor::new(offset, text.len(), true);
-    // Neither call can ask for more context: the whole text is given.
+    // The complete text is given, so neither call can ask for more context.
     match cursor.is_boundary(text, 0) {
         Ok(true) => offset,
         _ => cursor.prev_boundary(text, 0).ok().flatten().unwrap_or(0),
@@ -65,7 +65,7 @@ mod tests {
 
     use super::*;
 
-    /// What texts are made of: words, breaks, and clusters of several code points.
+    /// Pieces to build texts from: words, breaks, and clusters of several code points.
     const PIECES: [&str; 24] = [
         "a",
         "word ",

@@ -1,4 +1,4 @@
-//! How an agent's message is put to Botpress.
+//! Converts an agent's message for Botpress.
 //!
 //! See the Botpress repository, interface `hitl`, version 2.1.0, channel `hitl`.
 
@@ -16,10 +16,10 @@ pub struct Form {
     pub payload: Value,
 }
 
-/// The best form of a message, and plainer ones, the plainest last.
+/// The best form of a message, and simpler ones, the simplest last.
 ///
-/// What an install's definition declares shows only when Botpress refuses the rest as an invalid payload: interface 2.0.0
-/// knows no `title` on pictures, recordings and films, and the oldest no files at all.
+/// An install's definition is not visible: Botpress refuses a form that it does not declare as an invalid payload. Interface
+/// 2.0.0 has no `title` on pictures, recordings and videos, and the oldest interface has no files at all.
 pub fn forms(content: &MessageContent, wording: &Wording) -> (Form, Vec<Form>) {
     let plain = Form { kind: "text", payload: json!({ "text": content.as_text(wording) }) };
     let MessageContent::Media { kind, url, name } = content else { return (plain, Vec::new()) };

@@ -10,18 +10,18 @@ use crate::model::message::{Button, Card, Content};
 use crate::redacted::Redacted;
 use crate::text::{is_blank, one_line};
 
-/// Room for what a remark of the bot platform is introduced with.
+/// Room for the introduction of a remark of the bot platform.
 const INTRODUCTION: usize = 1_000;
 
-/// A map of the place with these coordinates.
+/// A map of the place at these coordinates.
 const MAP: &str = "https://www.google.com/maps/search/?api=1&query=";
 
-/// Everything that goes into the lane for a message, each in its place; nothing for blank words.
+/// Everything that goes into the lane for a message, each item in its place; nothing for blank words.
 ///
-/// What is said on nobody's behalf is a remark of the HITL plugin. A single item has the message's own id, several are
-/// numbered: `message:<id>#00`, `message:<id>#01`, …, with as many digits as sort them.
+/// A message on behalf of no user is a remark of the HITL plugin. A single item has the message's own id, several are
+/// numbered: `message:<id>#00`, `message:<id>#01`, …, with as many digits as it takes to sort them.
 ///
-/// `participant` is the name of who speaks, where that is not the user of the session.
+/// `participant` is the name of the speaker, if that is not the user of the session.
 pub fn items(message: &MessageCreated, participant: Option<&Redacted>, wording: &Wording) -> Vec<(Position, ToAgent)> {
     let label = participant.map(|name| voice::label(name.expose(), wording));
     let contents = match message.on_behalf_of {
@@ -40,7 +40,7 @@ pub fn items(message: &MessageCreated, participant: Option<&Redacted>, wording: 
     numbered.map(|(number, item)| (Position { at: message.created_at, source_id: source_id(number) }, item)).collect()
 }
 
-/// What a person said; `other` is what somebody else than the user of the session is called.
+/// What a person said; `other` names the speaker, if that is not the user of the session.
 fn said(content: &Content, other: Option<&str>, wording: &Wording) -> Vec<ToAgent> {
     match content {
         Content::Bloc { items } => items.iter().flat_map(|item| said(item, other, wording)).collect(),
@@ -54,7 +54,7 @@ fn said(content: &Content, other: Option<&str>, wording: &Wording) -> Vec<ToAgen
                 failed_downloads: 0,
                 uploaded_url: None,
             };
-            // A longer address leads nowhere, and an item of the table holds no file.
+            // A longer address does not work anywhere, and an item of the table has no room for a file.
             let shown = match url.expose().len() > MAX_BYTES {
                 true => ToAgent::Message { text: media_link(&media, wording), is_markdown: false },
                 false => ToAgent::Media(media),
@@ -74,7 +74,7 @@ fn said(content: &Content, other: Option<&str>, wording: &Wording) -> Vec<ToAgen
     }
 }
 
-/// A person's own words, none of which pass for a remark; Markdown that might is shown as it was typed.
+/// A person's own words, none of which can pass for a remark; Markdown that could is shown as it was typed.
 fn words(text: &Redacted, other: Option<&str>, is_markdown: bool, wording: &Wording) -> Vec<ToAgent> {
     let limit = MAX_BYTES - if other.is_some() { INTRODUCTION } else { 0 };
     let own = voice::own_parts(text.expose(), limit, wording);
@@ -131,7 +131,7 @@ fn entry(label: &Redacted, url: Option<&Redacted>) -> Redacted {
     }
 }
 
-/// A file by its kind, its title and its address; without the address where that would let its readers in.
+/// A file by kind, title and address; without the address if that would give its readers access.
 fn link(kind: &str, title: Option<&Redacted>, url: &str, wording: &Wording) -> Redacted {
     if !carries_credential(url) {
         return wording.link(kind, title.map(Redacted::expose), url).into();
@@ -140,7 +140,7 @@ fn link(kind: &str, title: Option<&Redacted>, url: &str, wording: &Wording) -> R
     [Some(wording.placeholder(kind)), title].into_iter().flatten().collect::<Vec<_>>().join(" ").into()
 }
 
-/// What stands for a file that cannot be shown itself, in one message: an address that is longer leads nowhere.
+/// The one-line stand-in for a file that cannot be shown itself. A longer address would not work.
 pub fn media_link(media: &Media, wording: &Wording) -> Redacted {
     let link = link(&media.media_type, media.title.as_ref(), media.url.expose(), wording);
     beginning(link.expose(), MAX_BYTES).into()

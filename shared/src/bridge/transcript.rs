@@ -1,4 +1,4 @@
-//! The first message of a session: what it is about and what was said to the bot.
+//! The first message of a session: its subject and what was said to the bot.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,28 +10,28 @@ use crate::model::message::{Author, HistoryItem};
 use crate::redacted::Redacted;
 use crate::text::is_blank;
 
-/// More lines than fit into one message: each has a name, a colon, a blank, and the break after it.
+/// More lines than fit into one message: each has a name, a colon, a blank, and a line break.
 const MOST_LINES: usize = MAX_BYTES / 4;
 
-/// What the first message is made of.
+/// The parts of the first message.
 #[derive(Clone, Copy, Debug)]
 pub struct Opening<'a> {
-    /// Heading, where the bot's author gave one.
+    /// Heading, if the bot's author gave one.
     pub title: Option<&'a str>,
-    /// Explanation, where the bot's author gave one.
+    /// Explanation, if the bot's author gave one.
     pub description: Option<&'a str>,
     /// The messages before the escalation that agents do not know yet, oldest first.
     pub history: &'a [HistoryItem],
-    /// What the people in it are called, as far as that is known.
+    /// The known names of the people in it.
     pub names: &'a BTreeMap<UserId, Redacted>,
-    /// How we put things.
+    /// The sentences of the service.
     pub wording: &'a Wording,
 }
 
 impl Opening<'_> {
-    /// The text for the agent, at most [`MAX_BYTES`] long; `None` when there is nothing to say.
+    /// The text for the agent, at most [`MAX_BYTES`] long; `None` if there is nothing to say.
     ///
-    /// When not everything fits, the newest lines are kept.
+    /// If not everything fits, the newest lines are kept.
     pub fn text(&self) -> Option<Redacted> {
         let given = [self.title, self.description];
         let mut paragraphs: Vec<String> =
@@ -45,7 +45,7 @@ impl Opening<'_> {
         Some(paragraphs.join("\n\n")).filter(|text| !text.is_empty()).map(Redacted::from)
     }
 
-    /// As many of the newest items as could ever be shown: of a history of megabytes the rest is not even looked at.
+    /// As many of the newest items as could possibly be shown: the rest of a history of megabytes is not even read.
     fn newest(&self) -> &[HistoryItem] {
         self.history.get(self.history.len().saturating_sub(MOST_LINES)..).unwrap_or_default()
     }
@@ -60,7 +60,7 @@ impl Opening<'_> {
         for line in said.rev().map(|item| self.line(item, &labels)) {
             let cost = line.len() + 1;
             if cost > left {
-                // The newest line is worth showing in part; older ones are left out whole.
+                // The newest line is worth showing in part; older ones are left out completely.
                 let part =
                     if kept.is_empty() { beginning(&line, left.saturating_sub(1)).to_owned() } else { String::new() };
                 kept.extend(Some(part).filter(|part| !part.is_empty()));
@@ -75,7 +75,7 @@ impl Opening<'_> {
         kept.join("\n")
     }
 
-    /// Whether an item says nothing to anybody.
+    /// Whether an item shows nothing to agents.
     fn is_silent(&self, item: &HistoryItem) -> bool {
         match item {
             HistoryItem::Message { content, .. } => is_blank(to_livechat::readable(content, self.wording).expose()),
@@ -83,7 +83,7 @@ impl Opening<'_> {
         }
     }
 
-    /// What everybody is called, each differently; who speaks first has the plain name.
+    /// A distinct label for every person; the first speaker of a name keeps the plain name.
     fn labels(&self) -> BTreeMap<&UserId, String> {
         let (mut labels, mut taken) = (BTreeMap::new(), BTreeSet::new());
         for item in self.newest() {

@@ -1,11 +1,12 @@
-//! What of a returning user's history agents have not read yet.
+//! Which part of a returning user's history agents have not read yet.
 //!
-//! History items have neither ids nor times, so they are recognised by what they say, as fingerprints. What agents have read
-//! is kept session by session: the transcript they were told, then what was said in the thread. A history goes on from a session
-//! where it has the session's transcript, with the bot's last reply to it, and then what the user said to the agents. The same
-//! opening words in another conversation lack that reply, or have something else before it.
+//! History items have neither ids nor times, so they are recognised by their text, as fingerprints. What agents have read is
+//! kept session by session: the transcript that they were shown, then what was said in the thread. A history continues from a
+//! session if it contains the session's transcript, with the bot's last reply to it, and then what the user said to the
+//! agents. The same opening words in another conversation lack that reply, or have something else before it.
 //!
-//! Only the user's words decide. The texts that bot and plugin repeat in every conversation prove nothing by themselves.
+//! Only the user's words decide. Bot and plugin repeat their texts in every conversation, so those prove nothing by
+//! themselves.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,43 +20,43 @@ use crate::ids::UserId;
 use crate::model::message::{Author, Content, HistoryItem};
 use crate::text::is_blank;
 
-/// How many fingerprints are kept of a user: several sessions' worth, and far below the size of a table's item.
+/// How many fingerprints are kept for a user: several sessions' worth, and far below the size limit of a table item.
 pub const MOST_KEPT: usize = 400;
 
 /// Enough bytes that two texts of one user do not share a fingerprint by chance.
 const BYTES: usize = 9;
 
-/// Stands before the transcript of a session.
+/// Marks the transcript of a session.
 const TRANSCRIPT: &str = "+";
 
-/// Stands before what was said in a session's thread.
+/// Marks what was said in a session's thread.
 const THREAD: &str = "=";
 
-/// Stands for a file of the user, whose name and address are others in a thread than in a history.
+/// Stands for a file of the user, whose name and address in a thread differ from those in a history.
 const FILE: &str = "file";
 
-/// How many messages of a thread a history has to begin with, to be taken for one whose beginning was cut off.
+/// How many messages of a thread a history has to begin with to count as cut off at its beginning.
 const LEAST_CUT: usize = 2;
 
-/// Somebody's words in a thread.
+/// Words in a thread, by author.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said<'a> {
-    /// The user's.
+    /// The user's text.
     ByUser(&'a str),
-    /// A file of the user's.
+    /// A file from the user.
     FileByUser,
-    /// An agent's, or a bot's.
+    /// A text of an agent or a bot.
     ToUser(&'a str),
 }
 
-/// A short mark of what was said, another one for each user; the text cannot be read from it.
+/// A short mark of what was said, different for each user; the text cannot be read from it.
 pub fn fingerprint(user_id: &UserId, said: Said<'_>) -> String {
     let (author, text) = match said {
         Said::ByUser(text) => ("u", text),
         Said::FileByUser => return FILE.to_owned(),
         Said::ToUser(text) => ("b", text),
     };
-    // Lines that look like somebody else's are marked in a thread, and not in a history.
+    // Lines that look like another speaker's are marked in a thread, but not in a history.
     let unmark = |line| MARKS.iter().fold(line, |line: &str, mark| line.strip_prefix(mark).unwrap_or(line));
     let unmarked: Vec<_> = text.trim().lines().map(unmark).collect();
     let unmarked = unmarked.join("\n");
@@ -67,7 +68,7 @@ pub fn fingerprint(user_id: &UserId, said: Said<'_>) -> String {
 /// A message of the user, with what was said to them before their next one.
 #[derive(Debug)]
 struct Turn {
-    /// Where the message stands in the history.
+    /// The message's index in the history.
     index: usize,
     mark: String,
     is_file: bool,
@@ -80,11 +81,11 @@ impl Turn {
     }
 }
 
-/// How many of the user's messages agents have read, from the first of the history on.
+/// How many of the user's messages agents have read, counted from the start of the history.
 #[derive(Clone, Copy, Debug, Default)]
 struct Read {
     surely: usize,
-    /// If the history begins within a session's thread; the session after it shows whether it does.
+    /// If the history begins within a session's thread; the next session shows whether it does.
     perhaps: usize,
 }
 
@@ -112,7 +113,7 @@ impl<'a> Session<'a> {
         session
     }
 
-    /// How far agents have read once they have read this session after that.
+    /// How far agents have read after this session, given how far they had read before it.
     fn read_after(&self, turns: &[Turn], read: Read) -> Read {
         // The platform sends one page of messages, so the oldest may be missing.
         let most_missing = if read.surely == 0 { self.transcript.len() } else { 0 };
@@ -161,9 +162,9 @@ fn is_reply(mark: &str) -> bool {
     mark.starts_with('b')
 }
 
-/// The end of `history` from the first message of the user on that agents have not read; `known` is what they have.
+/// The end of `history` from the user's first message that agents have not read; `known` is what they have read.
 ///
-/// The latest message of the user is always new: it is what led to the handoff. In doubt agents are told again.
+/// The latest message of the user is always new: it led to the handoff. In doubt agents are shown a message again.
 pub fn news<'a>(user_id: &UserId, history: &'a [HistoryItem], known: &[String]) -> &'a [HistoryItem] {
     let turns = turns(user_id, history);
     let read = read_of(&turns, known).min(turns.len().saturating_sub(1));
@@ -171,7 +172,7 @@ pub fn news<'a>(user_id: &UserId, history: &'a [HistoryItem], known: &[String]) 
     first_new.and_then(|turn| history.get(turn.index..)).unwrap_or(history)
 }
 
-/// The same of a history that may hold nothing new, since the user is with the agents already.
+/// The same for a history that may contain nothing new, because the user is with the agents already.
 pub fn unread<'a>(user_id: &UserId, history: &'a [HistoryItem], known: &[String]) -> &'a [HistoryItem] {
     let turns = turns(user_id, history);
     match read_of(&turns, known) {
@@ -180,7 +181,7 @@ pub fn unread<'a>(user_id: &UserId, history: &'a [HistoryItem], known: &[String]
     }
 }
 
-/// How many of the user's messages agents have read for certain.
+/// How many of the user's messages agents have certainly read.
 fn read_of(turns: &[Turn], known: &[String]) -> usize {
     let sessions = known.split(|mark| mark == TRANSCRIPT).filter(|marks| !marks.is_empty()).map(Session::read);
     sessions.fold(Read::default(), |read, session| session.read_after(turns, read)).surely
@@ -202,7 +203,7 @@ fn turns(user_id: &UserId, history: &[HistoryItem]) -> Vec<Turn> {
     turns
 }
 
-/// The fingerprint of an item; one that is not readable has none, nor have blank words, which agents never see.
+/// The fingerprint of an item. Unreadable items have none, nor do blank words, which agents never see.
 fn mark_of(user_id: &UserId, item: &HistoryItem) -> Option<String> {
     let HistoryItem::Message { author, content } = item else { return None };
     let text = to_livechat::readable(content, &Wording::default());
@@ -216,7 +217,7 @@ fn mark_of(user_id: &UserId, item: &HistoryItem) -> Option<String> {
     Some(fingerprint(user_id, said))
 }
 
-/// What agents have read once they have read the thread of the latest session, too.
+/// What agents have read, including the thread of the latest session.
 pub fn with_thread(mut known: Vec<String>, thread: Vec<String>) -> Vec<String> {
     if !thread.is_empty() {
         known.push(THREAD.to_owned());
@@ -225,12 +226,12 @@ pub fn with_thread(mut known: Vec<String>, thread: Vec<String>) -> Vec<String> {
     known
 }
 
-/// What agents know once they have read `news` as the transcript of another session; of too much, the latest.
+/// What agents know once they have read `news` as the transcript of another session; only the latest if it is too much.
 pub fn with_news(user_id: &UserId, known: Vec<String>, news: &[HistoryItem]) -> Vec<String> {
     with(user_id, known, TRANSCRIPT, news)
 }
 
-/// What agents know once they have read `news` in the thread of the latest session; of too much, the latest.
+/// What agents know once they have read `news` in the thread of the latest session; only the latest if it is too much.
 pub fn with_news_in_thread(user_id: &UserId, known: Vec<String>, news: &[HistoryItem]) -> Vec<String> {
     with(user_id, known, THREAD, news)
 }
@@ -251,7 +252,7 @@ mod tests {
     const HANDOFF: &str = "< an agent will be with you";
     const CLOSED: &str = "< the agent has left";
 
-    /// What the user wrote, and behind `<` what was said to them.
+    /// The user's texts, and with a leading `<` the texts said to them.
     fn history(texts: &[&str]) -> Vec<HistoryItem> {
         let item = |text: &&str| {
             let (author, text) = match text.strip_prefix("< ") {
@@ -350,7 +351,8 @@ mod tests {
         let first: Told<'_> = (&["hello", "order", HANDOFF], &["a", "b", "c"]);
         assert_news(&[first], &["order", HANDOFF, "a", "b", "c", CLOSED, "new", HANDOFF], &["new", HANDOFF]);
         assert_news(&[first], &["b", "c", CLOSED, "new", HANDOFF], &["new", HANDOFF]);
-        // One word is too little to tell a history that was cut from another conversation, unless the next session follows.
+        // One message is too little to distinguish a history that was cut off from another conversation, unless the next
+        // session follows.
         assert_news(&[first], &["c", CLOSED, "new", HANDOFF], &["c", CLOSED, "new", HANDOFF]);
         let second: Told<'_> = (&["new", HANDOFF], &["d"]);
         assert_news(&[first, second], &["c", CLOSED, "new", HANDOFF, "d", "newer", HANDOFF], &["newer", HANDOFF]);

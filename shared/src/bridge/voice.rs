@@ -1,6 +1,6 @@
-//! Whose words are whose: nobody's text passes for somebody else's, or for a remark of ours.
+//! Who said what: no text may pass for another speaker's, or for a remark of the service.
 //!
-//! A line that could be mistaken is marked, and stays as it was written behind the mark.
+//! A line that could be mistaken gets a mark in front, and is otherwise unchanged.
 
 use std::collections::BTreeSet;
 
@@ -8,19 +8,19 @@ use super::split::{beginning, split};
 use super::wording::Wording;
 use crate::text::{is_break, is_filler, is_unseen, lines, one_line};
 
-/// Stands before a line that belongs to whoever speaks above it, or that was written to look like somebody else's.
+/// The mark before a line that belongs to the speaker above it, or that was written to look like another speaker's.
 pub(super) const MARKS: [&str; 2] = ["> ", "| "];
 
 /// Room for the mark at the beginning of a text that is cut out of a longer one.
 const MARK_BYTES: usize = 2;
 
-/// As much of a line as readers take in at a glance.
+/// How much of a line readers take in at a glance.
 const GLANCE: usize = 300;
 
 /// The longest name that is shown, in bytes.
 const MAX_NAME_BYTES: usize = 120;
 
-/// A person's name as it stands before their words: one line, and neither the bot's nor an agent's.
+/// A person's name as shown before their words: one line, and neither the bot's name nor an agent's.
 pub(crate) fn label(name: &str, wording: &Wording) -> String {
     let plain: String = one_line(name).chars().map(|c| if "[]:".contains(folded(c)) { ' ' } else { c }).collect();
     let plain = one_line(beginning(&plain, MAX_NAME_BYTES));
@@ -31,7 +31,7 @@ pub(crate) fn label(name: &str, wording: &Wording) -> String {
     }
 }
 
-/// A name that nobody else in the same text has.
+/// A name that no other person in the same text has.
 pub(crate) fn unlike(label: String, taken: &mut BTreeSet<String>) -> String {
     let numbered = (2..).map(|number| format!("{label} ({number})"));
     let own = std::iter::once(label.clone()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or(label);
@@ -39,25 +39,25 @@ pub(crate) fn unlike(label: String, taken: &mut BTreeSet<String>) -> String {
     own
 }
 
-/// What somebody said, as part of a transcript: further lines are marked, so that none begins with another name.
+/// A person's words as part of a transcript: further lines are marked, so that none begins with another name.
 pub(crate) fn spoken(label: &str, text: &str) -> String {
     let [mark, _] = MARKS;
     let text: Vec<_> = lines(text).map(|line| line.trim_end_matches(is_break)).collect();
     format!("{label}: {}", text.join(&format!("\n{mark}")))
 }
 
-/// A user's own words: a line that could be a remark of ours, or one of a transcript, is marked.
+/// A user's own words: a line that could pass for a remark of the service, or for a line of a transcript, is marked.
 fn own_words(text: &str, wording: &Wording) -> String {
     let remarks = remarks(wording);
     lines(text).flat_map(|line| [mark(line, &remarks).unwrap_or_default(), line]).collect()
 }
 
-/// The same in parts of at most `limit` bytes, each of which is read by itself.
+/// The same in parts of at most `limit` bytes, each of which is read on its own.
 pub(crate) fn own_parts(text: &str, limit: usize, wording: &Wording) -> Vec<String> {
     let (marked, remarks) = (own_words(text, wording), remarks(wording));
     let mut is_new_line = true;
     let parts = split(&marked, limit.saturating_sub(MARK_BYTES)).into_iter().map(|part| {
-        // What was within a line before is the beginning of one now.
+        // The middle of a line can become the beginning of one here.
         let first = lines(part).next().filter(|_| !is_new_line).and_then(|line| mark(line, &remarks));
         is_new_line = part.ends_with(is_break);
         format!("{}{part}", first.unwrap_or_default())
@@ -65,7 +65,7 @@ pub(crate) fn own_parts(text: &str, limit: usize, wording: &Wording) -> Vec<Stri
     parts.collect()
 }
 
-/// The mark that a line needs, if it needs any: the first one that does not make it a remark itself.
+/// The mark that a line needs, if any: the first one that does not make it a remark itself.
 fn mark(line: &str, remarks: &[Vec<String>]) -> Option<&'static str> {
     let passes = |line: &str| {
         let skeleton = skeleton(line);
@@ -77,7 +77,7 @@ fn mark(line: &str, remarks: &[Vec<String>]) -> Option<&'static str> {
     })
 }
 
-/// Whether a text may show something else than it says once its Markdown is carried out, besides marks of style.
+/// Whether rendering a text's Markdown may show something other than the text says, apart from marks of style.
 pub(crate) fn hides_in_markdown(text: &str) -> bool {
     text.split('&').skip(1).any(|after| {
         let entity = after.split_once(';').map_or("", |(entity, _)| entity);
@@ -85,14 +85,14 @@ pub(crate) fn hides_in_markdown(text: &str) -> bool {
     })
 }
 
-/// The fixed parts of everything that we put between a customer's words, as readers see them.
+/// The fixed parts of everything that the service puts between a customer's words, as readers see them.
 fn remarks(wording: &Wording) -> Vec<Vec<String>> {
     let speakers = [wording.bot_name(), wording.earlier_agent()].map(|name| vec![format!("{name}:")]);
     let all = wording.remarks().into_iter().chain(speakers);
     all.map(|parts| parts.iter().map(|part| skeleton(part)).collect()).collect()
 }
 
-/// Whether a line begins like a remark and has its further parts in their order.
+/// Whether a line begins like a remark and contains its further parts in order.
 fn passes_for(line: &str, remark: &[String]) -> bool {
     if remark.iter().all(String::is_empty) {
         return false;
@@ -114,14 +114,14 @@ fn is_ours(name: &str, wording: &Wording) -> bool {
     [wording.bot_name(), wording.earlier_agent(), note].iter().any(|ours| plain(ours) == name)
 }
 
-/// The beginning of a text as readers tell it from another: without blanks, unseen characters, case and marks of style.
+/// The beginning of a text as readers compare it: without blanks, unseen characters, case and marks of style.
 fn skeleton(text: &str) -> String {
     let is_unread = |c: char| is_unseen(c) || is_break(c) || c.is_whitespace() || is_filler(c) || "*_~`\\#".contains(c);
     let read = text.chars().filter(|c| !is_unread(*c)).take(GLANCE);
     read.map(folded).flat_map(char::to_lowercase).collect()
 }
 
-/// What a character looks like, among those of which remarks are made.
+/// What a character looks like, for the characters that occur in remarks.
 const fn folded(c: char) -> char {
     match c {
         '【' | '〔' | '〚' | '⟦' | '⁅' | '［' | '﹝' | '「' | '⦋' | '❲' => '[',
@@ -145,7 +145,7 @@ mod tests {
         own_words(text, &Wording::default())
     }
 
-    /// The built-in sentences with some in other words.
+    /// The built-in sentences with some of them replaced.
     fn worded(json: &str) -> Wording {
         Wordings::parse(json, Defaults::default()).unwrap().of(None, GroupId(0)).clone()
     }

@@ -1,11 +1,11 @@
-//! The webhooks that a handoff is made of, and whether those that are registered are them.
+//! The webhooks that a handoff needs, and whether the registered ones are those.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::livechat::{AuthorType, WebhookFilters, WebhookRegistration};
 use crate::redacted::Redacted;
 
-/// The events that a handoff is made of.
+/// The events that a handoff needs.
 pub const ACTIONS: [&str; 7] = [
     "incoming_chat",
     "incoming_event",
@@ -16,10 +16,10 @@ pub const ACTIONS: [&str; 7] = [
     "chat_deactivated",
 ];
 
-/// How our descriptions begin, in LiveChat's console.
+/// The first word of our descriptions in LiveChat's console.
 const NAME: &str = "livechat-hitl";
 
-/// The filters with which an action is registered.
+/// The filters to register an action with.
 ///
 /// `only_my_chats` leaves out every chat of the licence that this service did not start.
 pub fn filters(action: &str, only_my_chats: bool) -> WebhookFilters {
@@ -28,7 +28,7 @@ pub fn filters(action: &str, only_my_chats: bool) -> WebhookFilters {
     WebhookFilters { author_type, source_type: Vec::new(), only_my_chats }
 }
 
-/// The description of a webhook: our name, and by what its secret can be recognised, which LiveChat does not tell.
+/// The description of a webhook: our name, and a mark of its secret, which LiveChat does not return.
 ///
 /// Shape: `livechat-hitl 1f2e3d4c`: 32 bits of a hash of the secret, too few to find a secret by.
 pub fn description(secret: &Redacted) -> String {
@@ -37,18 +37,18 @@ pub fn description(secret: &Redacted) -> String {
     format!("{NAME} {mark}")
 }
 
-/// What has to be done so that the webhooks of one address are in order.
+/// The changes that put the webhooks of one address in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Order {
-    /// Actions for which no registration reports exactly what is wanted.
+    /// Actions for which no registration reports exactly what is needed.
     pub missing: Vec<&'static str>,
-    /// Registrations that report too little or too much, carry another secret, or are there twice.
+    /// Registrations that report too little or too much, carry another secret, or are duplicates.
     pub superfluous: Vec<WebhookRegistration>,
 }
 
-/// Compares what is registered for our address with what should be.
+/// Compares the registered webhooks of our address with the ones that are needed.
 ///
-/// A webhook made by hand in LiveChat's console does not say which secret it carries, and is believed.
+/// A webhook made by hand in LiveChat's console does not say which secret it carries, and is trusted.
 pub fn compare(present: &[WebhookRegistration], secret: &Redacted, only_my_chats: bool) -> Order {
     let mut order = Order::default();
     for action in ACTIONS {
@@ -65,7 +65,7 @@ pub fn compare(present: &[WebhookRegistration], secret: &Redacted, only_my_chats
     order
 }
 
-/// Whether a webhook carries this secret, where that can be told.
+/// Whether a webhook carries this secret; `None` if its description does not say.
 pub fn carries(registration: &WebhookRegistration, secret: &Redacted) -> Option<bool> {
     let described = registration.description.as_deref().filter(|text| text.starts_with(&format!("{NAME} ")))?;
     Some(described == description(secret))
@@ -75,7 +75,7 @@ fn reports_what_is_wanted(registration: &WebhookRegistration, only_my_chats: boo
     reports_enough(registration) && registration.filters.only_my_chats == only_my_chats
 }
 
-/// Whether every event of a handoff is among what is reported, possibly beside those of other chats.
+/// Whether a webhook reports every event of a handoff, possibly along with those of other chats.
 pub fn reports_enough(registration: &WebhookRegistration) -> bool {
     let WebhookFilters { author_type, source_type, .. } = &registration.filters;
     let all_agents = author_type.is_none() || *author_type == filters(&registration.action, false).author_type;

@@ -1,6 +1,6 @@
-//! Every sentence that this service itself says to the people of a handoff, each of which a stack can replace.
+//! Every sentence that the service itself says to the people of a handoff. A stack can replace each of them.
 //!
-//! What goes wrong while the stack is set up is told by the errors instead.
+//! Errors cover what goes wrong while the stack is set up.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,18 @@ use crate::ids::GroupId;
 use crate::livechat::GroupStatus;
 use crate::text::{is_blank, one_line};
 
-/// One of our sentences.
+/// A sentence of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sentence {
-    /// By what `WORDING` names it.
+    /// Its key in `WORDING`.
     pub key: &'static str,
     /// Who reads it.
     pub reader: &'static str,
-    /// What it says unless it is replaced.
+    /// The built-in text.
     pub default: &'static str,
-    /// What it has to mention, each as `{name}`.
+    /// The placeholders it must contain, each as `{name}`.
     pub placeholders: &'static [&'static str],
-    /// Whether it can be switched off by replacing it with nothing.
+    /// Whether replacing it with an empty text switches it off.
     pub optional: bool,
 }
 
@@ -178,7 +178,7 @@ pub const SENTENCES: [Sentence; 39] = [
     ALREADY_WITH_AGENT,
 ];
 
-/// What agents read of ours between a customer's words.
+/// The sentences that agents read between a customer's words.
 const REMARKS: [&Sentence; 12] = [
     &NOTE,
     &PARTICIPANT,
@@ -200,7 +200,7 @@ pub enum Error {
     /// It is not one JSON object of texts, or of such objects by language.
     #[error("it has to be a JSON object of texts, such as {{\"bot_name\":\"Robbie\"}}, or of such objects by language")]
     NotTexts,
-    /// It groups sentences under something that is no language.
+    /// It groups sentences under a key that is not a language.
     #[error("{0:?} is not the code of a language, such as de or de-AT")]
     UnknownLanguage(String),
     /// The sentences of one language cannot be used.
@@ -209,15 +209,15 @@ pub enum Error {
     /// It names a sentence that does not exist.
     #[error("there is no sentence {0:?}; docs/wording.md lists them")]
     UnknownKey(String),
-    /// A sentence leaves out what it has to mention.
+    /// A sentence lacks a placeholder that it must contain.
     #[error("the sentence {0:?} has to contain {{{1}}}")]
     MissingPlaceholder(&'static str, &'static str),
-    /// A sentence is replaced with nothing although somebody waits for it.
+    /// A required sentence is replaced with an empty text.
     #[error("the sentence {0:?} cannot be empty")]
     Empty(&'static str),
 }
 
-/// What stands under one key of `WORDING`.
+/// The value under one key of `WORDING`.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Entry {
@@ -225,7 +225,7 @@ enum Entry {
     Language(BTreeMap<String, String>),
 }
 
-/// The sentences as this stack says them in each language.
+/// The stack's sentences in each language.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wordings {
     plain: Wording,
@@ -233,7 +233,7 @@ pub struct Wordings {
     defaults: Defaults,
 }
 
-/// Which language is spoken where nobody has asked for one, by code.
+/// The languages for callers that ask for none, by code.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Defaults {
     /// The stack's.
@@ -245,8 +245,8 @@ pub struct Defaults {
 impl Wordings {
     /// Reads a stack's own sentences.
     ///
-    /// Shape: `{"<key>":"<sentence>"}`, in any number, for every language; beside them `{"<language>":{"<key>":"<sentence>"}}`. An
-    /// empty sentence is not said at all, where that is possible.
+    /// Shape: `{"<key>":"<sentence>"}`, in any number, for every language; beside them
+    /// `{"<language>":{"<key>":"<sentence>"}}`. An empty sentence is not said at all, where that is allowed.
     ///
     /// # Errors
     ///
@@ -271,12 +271,12 @@ impl Wordings {
         Ok(Self { languages: languages.collect::<Result<_, _>>()?, plain, defaults })
     }
 
-    /// The built-in sentences, and the languages that are spoken by default.
+    /// The built-in sentences, with these default languages.
     pub fn built_in(defaults: Defaults) -> Self {
         Self { defaults, ..Self::default() }
     }
 
-    /// The sentences in a language; in the group's or the stack's own where there are none in it, or nobody has asked for one.
+    /// The sentences in a language; in the group's or the stack's own if there are none in it, or none was asked for.
     pub fn of(&self, language: Option<&str>, group: GroupId) -> &Wording {
         let defaults = [self.defaults.groups.get(&group), self.defaults.stack.as_ref()];
         let codes = language.into_iter().chain(defaults.into_iter().flatten().map(String::as_str));
@@ -295,7 +295,7 @@ impl Wordings {
     }
 }
 
-/// The code of a language as it is compared, `de-at`; nothing where it is none.
+/// A language's code in the form used for comparison, `de-at`; `None` if it is not a code.
 pub fn language(code: &str) -> Option<String> {
     const MAX_BYTES: usize = 35;
     let code = code.trim().replace('_', "-").to_ascii_lowercase();
@@ -307,14 +307,14 @@ pub fn language(code: &str) -> Option<String> {
     (code.len() <= MAX_BYTES && is_first && are_parts).then_some(code)
 }
 
-/// The sentences in one language; the default says what [`SENTENCES`] says.
+/// The sentences in one language; the default is [`SENTENCES`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wording {
     replaced: BTreeMap<&'static str, String>,
 }
 
 impl Wording {
-    /// These sentences, some of them in other words.
+    /// These sentences, with some of them replaced.
     fn with(mut self, texts: BTreeMap<String, String>) -> Result<Self, Error> {
         for (key, text) in texts {
             let (key, text) = checked(key, text)?;
@@ -328,12 +328,12 @@ impl Wording {
         self.say(&NOT_DELIVERED_TO_AGENT, &[])
     }
 
-    /// Said to the user when nobody can tell whether one of their messages has arrived.
+    /// Said to the user when it is unknown whether one of their messages has arrived.
     pub fn perhaps_delivered_to_agent(&self) -> Option<String> {
         self.say(&PERHAPS_DELIVERED_TO_AGENT, &[])
     }
 
-    /// What an agent has changed one of their messages to.
+    /// Announces an agent's change of a message.
     pub fn correction(&self, text: &str) -> Option<String> {
         self.say(&CORRECTION, &[("text", text)])
     }
@@ -343,7 +343,7 @@ impl Wording {
         self.say(&DELETION, &[])
     }
 
-    /// Said to the user who waits for an agent: their place, and the minutes that it is likely to take, where they are known.
+    /// Said to the user who waits for an agent: their place, and the expected minutes, if known.
     pub fn waiting(&self, position: u32, wait: Option<std::time::Duration>) -> Option<String> {
         let minutes = wait.map_or_else(|| "?".to_owned(), whole_minutes);
         self.say(&WAITING, &[("position", &position.to_string()), ("minutes", &minutes)])
@@ -369,22 +369,22 @@ impl Wording {
         self.say(&AVAILABILITY_ONLINE, &[])
     }
 
-    /// Said by the bot to a user who would have to wait, nobody knows for how long.
+    /// Said by the bot to a user who would have to wait for an unknown time.
     pub fn availability_queue(&self) -> Option<String> {
         self.say(&AVAILABILITY_QUEUE, &[])
     }
 
-    /// Said by the bot to a user who would have to wait for about so long.
+    /// Said by the bot to a user who would have to wait about this long.
     pub fn availability_queue_wait(&self, wait: std::time::Duration) -> Option<String> {
         self.say(&AVAILABILITY_QUEUE_WAIT, &[("minutes", &whole_minutes(wait))])
     }
 
-    /// Said by the bot while no agent is there.
+    /// Said by the bot while no agent is online.
     pub fn availability_offline(&self) -> Option<String> {
         self.say(&AVAILABILITY_OFFLINE, &[])
     }
 
-    /// Said by the bot while LiveChat does not tell whether an agent is there.
+    /// Said by the bot while LiveChat does not report whether an agent is online.
     pub fn availability_unknown(&self) -> Option<String> {
         self.say(&AVAILABILITY_UNKNOWN, &[])
     }
@@ -399,12 +399,12 @@ impl Wording {
         self.say(&RATING_NOT_TAKEN, &[])
     }
 
-    /// An agent's name where none is known; stands in "You are now chatting with …".
+    /// An agent's name if it is unknown; used in "You are now chatting with …".
     pub fn unnamed_agent(&self) -> String {
         self.insist(&UNNAMED_AGENT, &[])
     }
 
-    /// Stands where agents see what a user is typing.
+    /// Takes the place of what a user is typing, for agents.
     pub fn typing(&self) -> String {
         self.insist(&TYPING, &[])
     }
@@ -419,27 +419,27 @@ impl Wording {
         self.say(&CONVERSATION_GONE, &[])
     }
 
-    /// Said to the agent who writes in a chat whose customer is not with the agents any more.
+    /// Said to the agent who writes in a chat whose customer is no longer with the agents.
     pub fn nobody_listens(&self) -> Option<String> {
         self.say(&NOBODY_LISTENS, &[])
     }
 
-    /// Said to the agent when nobody can tell whether one of their messages has arrived.
+    /// Said to the agent when it is unknown whether one of their messages has arrived.
     pub fn perhaps_delivered_to_user(&self) -> Option<String> {
         self.say(&PERHAPS_DELIVERED_TO_USER, &[])
     }
 
-    /// How a remark of the bot platform reads to an agent, who must not take it for the customer's words.
+    /// Introduces a remark of the bot platform to an agent, who must not take it for the customer's words.
     pub fn note(&self, text: &str) -> Option<String> {
         self.say(&NOTE, &[("text", text)])
     }
 
-    /// How the words of somebody else than the customer read to an agent, in a conversation of several people.
+    /// Introduces the words of another person than the customer to an agent, in a conversation of several people.
     pub fn participant(&self, name: &str, text: &str) -> String {
         self.insist(&PARTICIPANT, &[("name", name), ("text", text)])
     }
 
-    /// The fixed parts of everything that agents read of ours between a customer's words, in their order; the note's are the first.
+    /// The fixed parts of every sentence that agents read between a customer's words, in order; the note's are the first.
     pub(super) fn remarks(&self) -> Vec<Vec<String>> {
         REMARKS.iter().map(|sentence| fixed_parts(self.template(sentence))).collect()
     }
@@ -449,7 +449,7 @@ impl Wording {
         self.say(&TRANSCRIPT_HEADING, &[])
     }
 
-    /// Stands in the transcript where older lines did not fit.
+    /// Replaces the older lines that did not fit into the transcript.
     pub fn transcript_cut(&self) -> Option<String> {
         self.say(&TRANSCRIPT_CUT, &[])
     }
@@ -464,7 +464,7 @@ impl Wording {
         self.insist(&EARLIER_AGENT, &[])
     }
 
-    /// The name of a user about whom nothing is known.
+    /// The name of a user whose name is unknown.
     pub fn unnamed_user(&self) -> String {
         self.insist(&UNNAMED_USER, &[])
     }
@@ -474,7 +474,7 @@ impl Wording {
         self.insist(&PLACEHOLDER, &[("kind", &one_line(kind))])
     }
 
-    /// Stands for a file: what kind it is, what it is called, and where it is; one line.
+    /// Stands for a file: its kind, name and address; one line.
     pub fn link(&self, kind: &str, title: Option<&str>, url: &str) -> String {
         let (kind, url) = (one_line(kind), one_line(url));
         match title.map(one_line).filter(|title| !is_blank(title)) {
@@ -488,42 +488,42 @@ impl Wording {
         self.insist(&UNREADABLE, &[])
     }
 
-    /// Names the field that tells agents which bot a customer comes from.
+    /// The label of the field that shows agents which bot a customer comes from.
     pub fn field_bot(&self) -> Option<String> {
         self.say(&FIELD_BOT, &[])
     }
 
-    /// Names the field that tells agents who a customer is to the bot.
+    /// The label of the field that shows agents a customer's id at the bot.
     pub fn field_user(&self) -> Option<String> {
         self.say(&FIELD_USER, &[])
     }
 
-    /// Names the field that tells agents which Botcopy bot a customer comes from.
+    /// The label of the field that shows agents which Botcopy bot a customer comes from.
     pub fn field_botcopy_bot(&self) -> Option<String> {
         self.say(&FIELD_BOTCOPY_BOT, &[])
     }
 
-    /// Names the field that tells agents who a customer is to Botcopy.
+    /// The label of the field that shows agents a customer's id at Botcopy.
     pub fn field_botcopy_user(&self) -> Option<String> {
         self.say(&FIELD_BOTCOPY_USER, &[])
     }
 
-    /// Said to the bot's author when nobody of the group can take the session.
+    /// Said to the bot's author when no agent of the group can take the session.
     pub fn group_offline(&self, group: GroupId) -> String {
         self.insist(&GROUP_OFFLINE, &[("group", &group.to_string())])
     }
 
-    /// Said to the bot's author when the group is not one of the licence's.
+    /// Said to the bot's author when the licence does not have the group.
     pub fn group_unknown(&self, group: GroupId) -> String {
         self.insist(&GROUP_UNKNOWN, &[("group", &group.to_string())])
     }
 
-    /// Said to the bot's author when somebody behind the same verified address is with an agent.
+    /// Said to the bot's author when another user with the same verified address is with an agent.
     pub fn already_with_agent(&self) -> String {
         self.insist(&ALREADY_WITH_AGENT, &[])
     }
 
-    /// Why a session with this group cannot start now, if it cannot.
+    /// Why a session with this group cannot start now; `None` if it can.
     pub fn refusal(&self, group: GroupId, status: Option<GroupStatus>, may_wait: bool) -> Option<String> {
         match status {
             None => Some(self.group_unknown(group)),
@@ -546,13 +546,13 @@ impl Wording {
     }
 }
 
-/// Minutes as users are told them: at least one, and rather too many.
+/// Minutes as shown to users: at least one, rounded up.
 fn whole_minutes(wait: std::time::Duration) -> String {
     wait.as_secs().div_ceil(60).max(1).to_string()
 }
 
-/// What stands around the `{name}`s of a template; of one that ends with words of several lines, not what follows them, unless
-/// there is nothing else.
+/// The fixed texts around the `{name}`s of a template. If it ends with words of several lines, what follows them is left out,
+/// unless there is nothing else.
 fn fixed_parts(template: &str) -> Vec<String> {
     const NAMES: [&str; 5] = ["{text}", "{name}", "{kind}", "{title}", "{url}"];
     let mut parts = vec![template.to_owned()];
@@ -579,7 +579,7 @@ fn checked(key: String, text: String) -> Result<(&'static str, String), Error> {
     }
 }
 
-/// A sentence with its `{name}`s filled in; what people wrote is not searched for further ones.
+/// Fills in a sentence's `{name}`s; the values are not searched for further ones.
 fn filled(template: &str, values: &[(&str, &str)]) -> String {
     let mut filled = String::new();
     let mut rest = template;

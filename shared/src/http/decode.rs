@@ -1,4 +1,4 @@
-//! JSON into types, with errors that show where the text is wrong and nothing of what it says.
+//! Decodes JSON into types; errors show where the text is wrong, but nothing of the text itself.
 
 use std::fmt;
 
@@ -10,9 +10,9 @@ use crate::odd::OddFields;
 
 const MAX_PATH_CHARS: usize = 200;
 
-/// A text is not the JSON that its owner documents.
+/// A text is not the documented JSON.
 ///
-/// Names the place and what was expected there; never quotes the text, which may hold what people wrote.
+/// Names the place and what was expected there; never quotes the text, which may contain what people wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodeError {
     path: String,
@@ -20,7 +20,7 @@ pub struct DecodeError {
 }
 
 impl DecodeError {
-    /// The first place that could not be read, of which something could not be done without.
+    /// The last unreadable place of a document that lacks something indispensable.
     pub(crate) fn unreadable(odd: &OddFields) -> Self {
         let path = odd.places().last().map_or(".", String::as_str).to_owned();
         Self { path, problem: "unexpected or missing value".to_owned() }
@@ -30,7 +30,7 @@ impl DecodeError {
         Self { path: ".".to_owned(), problem: format!("missing field `{field}`") }
     }
 
-    /// The same of a part of a larger document that stands at `place`.
+    /// The same error for a part of a larger document, located at `place`.
     #[must_use]
     pub(crate) fn below(self, place: &str) -> Self {
         let path = if self.path == "." { place.to_owned() } else { format!("{place}.{}", self.path) };
@@ -50,7 +50,7 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// Reads one JSON value and nothing after it; half an emoji in it becomes U+FFFD.
+/// Decodes one JSON value and nothing after it; half an emoji in it becomes U+FFFD.
 pub(crate) fn decode<T: DeserializeOwned>(json: &[u8]) -> Result<T, DecodeError> {
     let json = repaired(json);
     let mut deserializer = serde_json::Deserializer::from_slice(&json);
@@ -60,13 +60,14 @@ pub(crate) fn decode<T: DeserializeOwned>(json: &[u8]) -> Result<T, DecodeError>
     Ok(value)
 }
 
-/// Reads a part of a document that was read before.
+/// Decodes a part of a document that was read before.
 pub(crate) fn fit<T: DeserializeOwned>(value: &Value) -> Result<T, DecodeError> {
     serde_path_to_error::deserialize(value)
         .map_err(|error| DecodeError { path: place(error.inner(), error.path()), problem: problem(error.inner()) })
 }
 
-/// Where the text does not fit our types; where it is no JSON at all the path can lead through names that are not ours.
+/// Where the text does not fit our types. If it is not JSON at all, the path may contain names from the text, so it is left
+/// out.
 fn place(error: &serde_json::Error, path: &serde_path_to_error::Path) -> String {
     if error.is_data() { cap(&path.to_string(), MAX_PATH_CHARS) } else { ".".to_owned() }
 }

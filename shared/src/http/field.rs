@@ -1,4 +1,4 @@
-//! Documents read field by field: what is not as its owner documents it costs that field, and its place is noted.
+//! Reads documents field by field: a field that is not as documented costs only itself, and its place is noted.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::ids::MAX_ID_BYTES;
 use crate::odd::OddFields;
 
-/// How many places of one document are noted; one oddity in a list is an oddity of each item.
+/// How many places of one document are noted; an oddity in a list occurs in each item.
 const MOST_NOTED: usize = 20;
 
 static ABSENT: Value = Value::Null;
@@ -21,11 +21,11 @@ impl From<Noted> for OddFields {
     }
 }
 
-/// Reads a document; `None` of `read` means that what cannot be done without is missing.
+/// Reads a document; `read` returns `None` if an indispensable field is missing.
 ///
 /// # Errors
 ///
-/// [`DecodeError`] when the text is no JSON at all.
+/// [`DecodeError`] if the text is not JSON at all.
 pub(crate) fn read<T>(json: &[u8], read: impl FnOnce(&Field<'_>) -> T) -> Result<(T, OddFields), DecodeError> {
     let document: Value = decode(json)?;
     let noted = Noted::default();
@@ -33,10 +33,10 @@ pub(crate) fn read<T>(json: &[u8], read: impl FnOnce(&Field<'_>) -> T) -> Result
     Ok((value, noted.into()))
 }
 
-/// The places that are noted while a document is read.
+/// The places that were noted while reading a document.
 pub(crate) type Noted = RefCell<Vec<String>>;
 
-/// A place in a document, and what stands there; a missing field is the same as null.
+/// A place in a document and its value; a missing field is the same as null.
 #[derive(Clone, Copy)]
 pub(crate) struct Field<'a> {
     value: &'a Value,
@@ -62,17 +62,17 @@ impl<'a> Field<'a> {
         Self { value, below: Some((self, Key::Name(name))), noted: self.noted }
     }
 
-    /// What stands here, as it is.
+    /// The value, unprocessed.
     pub(crate) const fn value(&self) -> &'a Value {
         self.value
     }
 
-    /// Whether nothing stands here.
+    /// Whether the field is missing or null.
     pub(crate) fn is_absent(&self) -> bool {
         self.value.is_null()
     }
 
-    /// Notes that what stands here is not as documented.
+    /// Notes that the value is not as documented.
     pub(crate) fn note(&self) {
         let mut noted = self.noted.borrow_mut();
         if noted.len() < MOST_NOTED {
@@ -80,7 +80,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Notes a field that has to be there, and has not been read.
+    /// Notes a required field that is missing.
     pub(crate) fn needed<T>(&self, read: Option<T>) -> Option<T> {
         if read.is_none() && self.is_absent() {
             self.note();
@@ -88,7 +88,7 @@ impl<'a> Field<'a> {
         read
     }
 
-    /// Notes a field that is there and has not been read.
+    /// Notes a field that is present but could not be read.
     fn or_note<T>(&self, read: Option<T>) -> Option<T> {
         if read.is_none() && !self.is_absent() {
             self.note();
@@ -96,19 +96,19 @@ impl<'a> Field<'a> {
         read
     }
 
-    /// The items of a list; anything else has none.
+    /// The items of a list; none for anything else.
     pub(crate) fn items(&'a self) -> impl Iterator<Item = Field<'a>> {
         let items = self.or_note(self.value.as_array()).map_or(&[][..], Vec::as_slice);
         let item = |(number, value)| Self { value, below: Some((self, Key::Item(number))), noted: self.noted };
         items.iter().enumerate().map(item)
     }
 
-    /// An object; anything else is none.
+    /// An object; `None` for anything else.
     pub(crate) fn object(&self) -> Option<&'a serde_json::Map<String, Value>> {
         self.or_note(self.value.as_object())
     }
 
-    /// A text; a number, or yes or no, is read as it is written, and noted.
+    /// A text; a number or boolean is read as it is written, and noted.
     pub(crate) fn text(&self) -> Option<String> {
         match self.value {
             Value::String(text) => Some(text.clone()),
@@ -120,13 +120,13 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// An id: a text of a length that a key of the table takes. A number could be anybody's.
+    /// An id: a text short enough for a key of the table. A number is not accepted, because it could be anyone's.
     pub(crate) fn id<T: From<String>>(&self) -> Option<T> {
         let id = self.value.as_str().filter(|id| (1..=MAX_ID_BYTES).contains(&id.len()));
         self.or_note(id).map(|id| T::from(id.to_owned()))
     }
 
-    /// The same, also where it is a whole number.
+    /// The same, but accepts a whole number.
     pub(crate) fn id_or_number<T: From<String>>(&self) -> Option<T> {
         match self.value {
             Value::Number(number) if number.is_i64() || number.is_u64() => {
@@ -137,7 +137,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Yes or no, also as a text or a number.
+    /// A boolean, also as a text or a number.
     pub(crate) fn flag(&self) -> Option<bool> {
         if let Value::Bool(flag) = self.value {
             return Some(*flag);
@@ -167,7 +167,7 @@ impl<'a> Field<'a> {
         self.or_note(number)
     }
 
-    /// A moment; one without a zone is UTC, which is what vendors mean.
+    /// A time; without a zone it is UTC, which is what vendors mean.
     pub(crate) fn time(&self) -> Option<Timestamp> {
         let text = self.value.as_str().unwrap_or_default().trim();
         if let Some(time) = Timestamp::parse(text) {
@@ -181,7 +181,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// `thread.events[3].text`, and `.` for the whole.
+/// `thread.events[3].text`, and `.` for the whole document.
 impl fmt::Display for Field<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.below {

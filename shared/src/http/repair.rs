@@ -1,16 +1,16 @@
-//! JSON as it comes, made fit to be read: half an emoji, and bytes that are no text, become U+FFFD.
+//! Makes JSON readable: half an emoji, and bytes that are not text, become U+FFFD.
 //!
-//! An emoji is two escapes, `\ud83d\ude00`. Whoever cuts a text in the middle leaves one of them, which is no character; JSON allows
-//! it, and a reader of Unicode does not.
+//! An emoji is two escapes, `\ud83d\ude00`. A text that is cut in the middle of them keeps one, which is not a character;
+//! JSON allows that, Unicode decoders do not.
 
 use std::borrow::Cow;
 
-/// `\ufffd`, as long as the escape whose place it takes.
+/// `\ufffd`, as long as the escape that it replaces.
 const REPLACEMENT: &[u8; 6] = br"\ufffd";
 
-/// The same document in valid Unicode; one that is valid already is not copied.
+/// The same document in valid Unicode; a valid one is not copied.
 ///
-/// Signatures are made over what was sent, so they are checked before.
+/// Signatures cover the bytes that were sent, so they are checked before this.
 pub(crate) fn repaired(json: &[u8]) -> Cow<'_, [u8]> {
     let text = match String::from_utf8_lossy(json) {
         Cow::Borrowed(_) => Cow::Borrowed(json),
@@ -29,12 +29,12 @@ pub(crate) fn repaired(json: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(whole)
 }
 
-/// Where the escapes begin that are half a pair.
+/// The positions of the escapes that are half a pair.
 fn halves(json: &[u8]) -> Vec<usize> {
     let (mut halves, mut at) = (Vec::new(), 0);
     while let Some(offset) = json.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
         let escape = at + offset;
-        // Two bytes of any other escape, so that `\\ud83d` is not taken for one.
+        // Skips two bytes of any other escape, so that `\\ud83d` is not mistaken for one.
         at = escape + 2;
         match unit(json, escape) {
             Some(0xD800..=0xDBFF) if matches!(unit(json, escape + 6), Some(0xDC00..=0xDFFF)) => at = escape + 12,
@@ -45,7 +45,7 @@ fn halves(json: &[u8]) -> Vec<usize> {
     halves
 }
 
-/// The value of an escape `\uXXXX` that begins here.
+/// The value of an escape `\uXXXX` at this position.
 fn unit(json: &[u8], at: usize) -> Option<u32> {
     let digits = json.get(at..at + 6)?.strip_prefix(br"\u")?;
     let digits = std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()))?;

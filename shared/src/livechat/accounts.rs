@@ -16,17 +16,17 @@ use crate::redacted::Redacted;
 const CUSTOMER_COOKIE: &str = "__lc_cid";
 const SECRET_COOKIE: &str = "__lc_cst";
 
-/// A token to act as a customer with, and the customer it belongs to.
+/// A token to act as a customer, and the customer it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuedToken {
     /// The token.
     pub access_token: Redacted,
-    /// Whom it belongs to. Compare it with the customer whose cookies were sent: LiveChat answers cookies that it does not
+    /// The customer. Compare it with the customer of the cookies that were sent: LiveChat answers cookies that it does not
     /// accept with a *new* customer and no error.
     pub customer_id: CustomerId,
     /// How long the token is valid; 8 hours unless LiveChat says otherwise.
     pub expires_in: Duration,
-    /// The cookies to keep for the next token. `None` when LiveChat sent none: those that were sent stay good.
+    /// The cookies to keep for the next token. `None` if LiveChat sent none: the ones that were sent stay valid.
     pub cookies: Option<Cookies>,
 }
 
@@ -51,7 +51,7 @@ impl Client {
     ///
     /// See LiveChat Docs, "Customer authorization flow".
     pub async fn issue_customer_token(&self, cookies: Option<&Cookies>) -> Result<IssuedToken> {
-        // A repetition without cookies makes one more customer; one without a chat bothers nobody.
+        // A repetition without cookies makes another customer; a customer without a chat does no harm.
         let call = Call::repeatable(TOKEN_CALL);
         let failed = |failure| Error::failed(call, failure);
         let request = self.token_request(cookies).map_err(failed)?;
@@ -62,7 +62,7 @@ impl Client {
         let token: TokenAnswer = answer.decode().map_err(failed)?;
         let set = cookies_set(&answer.headers, &token.entity_id);
         if cookies.is_none() && set.is_none() {
-            // Nobody could ever renew the token for the same customer.
+            // The token could never be renewed for the same customer.
             return Err(failed(missing(SECRET_COOKIE)));
         }
         Ok(IssuedToken {
@@ -96,14 +96,14 @@ impl Client {
     }
 }
 
-/// The cookies an answer sets; the customer's id is also in its body, so the secret alone is enough.
+/// The cookies that an answer sets; the customer's id is also in its body, so the secret alone is enough.
 fn cookies_set(headers: &HeaderMap, customer_id: &CustomerId) -> Option<Cookies> {
     let secret = cookie(headers, SECRET_COOKIE)?;
     let customer_id = cookie(headers, CUSTOMER_COOKIE).unwrap_or(customer_id.as_str());
     Some(Cookies { customer_id: customer_id.to_owned(), secret: secret.into() })
 }
 
-/// The value a cookie is set to; an empty value deletes a cookie and counts as none.
+/// The value that a cookie is set to; an empty value deletes a cookie and counts as `None`.
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let set = headers.get_all(header::SET_COOKIE).into_iter().filter_map(|line| line.to_str().ok());
     let mut values = set.filter_map(|line| {

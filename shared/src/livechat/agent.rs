@@ -1,4 +1,4 @@
-//! Acting as the agent who made the personal access token: the Agent Chat Web API.
+//! Calls as the agent who made the personal access token: the Agent Chat Web API.
 
 use serde::Serialize;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::http::Call;
 use crate::ids::{ChatId, ThreadId};
 use crate::redacted::Redacted;
 
-/// The APIs as an agent sees them, for what a customer cannot do.
+/// The APIs on behalf of an agent, for what a customer cannot do.
 #[derive(Clone, Copy, Debug)]
 pub struct Agent<'a> {
     client: &'a Client,
@@ -39,7 +39,7 @@ impl<'a> Agent<'a> {
         self.client.perform(self.action(Call::repeatable("deactivate_chat"), &body)?).await
     }
 
-    /// The chat with the thread asked for, or with the latest. Agents stand in it under their e-mail addresses.
+    /// The chat with the requested thread, or with the latest. Agents appear in it under their e-mail addresses.
     ///
     /// # Errors
     ///
@@ -64,7 +64,7 @@ impl<'a> Agent<'a> {
         self.client.perform(self.action(Call::repeatable("tag_thread"), &body)?).await
     }
 
-    /// Asks LiveChat to summarise a thread; the summary is in the thread later. A closed thread can be summarised once.
+    /// Asks LiveChat to summarise a thread; the summary appears in the thread later. A closed thread can be summarised once.
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl<'a> Agent<'a> {
         self.client.perform(self.action(Call::repeatable("request_thread_summary"), &body)?).await
     }
 
-    /// Asks for one chat and throws it away: succeeds when the token is valid and may read chats.
+    /// Reads one chat and discards it: succeeds if the token is valid and may read chats.
     ///
     /// # Errors
     ///
@@ -88,12 +88,12 @@ impl<'a> Agent<'a> {
         self.client.perform(self.action(Call::repeatable("list_chats"), &json!({"limit": 1}))?).await
     }
 
-    /// Closes a chat that does not exist: succeeds when the token is valid and may change chats.
+    /// Closes a chat that does not exist: succeeds if the token is valid and may change chats.
     ///
     /// # Errors
     ///
-    /// As [`list_chats_once`](Self::list_chats_once). That LiveChat looks at the scope before the chat is not documented;
-    /// should it not, a missing scope goes unnoticed.
+    /// As [`list_chats_once`](Self::list_chats_once). It is not documented that LiveChat checks the scope before the chat; if
+    /// it does not, a missing scope goes unnoticed.
     pub async fn close_nothing(&self) -> Result<()> {
         match self.deactivate_chat(&ChatId::from("NOSUCHCHAT")).await {
             Err(error) if error.is_not_found() || error.is_chat_inactive() || error.is_invalid() => Ok(()),

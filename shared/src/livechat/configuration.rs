@@ -1,6 +1,6 @@
 //! The licence's webhooks: the Configuration API.
 //!
-//! LiveChat needs up to two minutes before a change takes effect.
+//! Changes take up to two minutes to take effect.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -17,18 +17,18 @@ pub struct Configuration<'a> {
     token: &'a Redacted,
 }
 
-/// A webhook to be registered.
+/// A webhook to register.
 #[derive(Clone, Debug)]
 pub struct NewWebhook<'a> {
-    /// What is reported, such as `incoming_event`.
+    /// The action to report, such as `incoming_event`.
     pub action: &'a str,
-    /// Where it is reported to; at most 500 characters.
+    /// The receiving address; at most 500 characters.
     pub url: &'a str,
-    /// What each delivery will carry as `secret_key`.
+    /// The `secret_key` that each delivery will carry.
     pub secret: &'a Redacted,
-    /// What the operator reads in the vendor's console.
+    /// What the vendor's console shows.
     pub description: &'a str,
-    /// Which occurrences are left out.
+    /// Which occurrences to leave out.
     pub filters: WebhookFilters,
 }
 
@@ -38,10 +38,10 @@ pub struct WebhookFilters {
     /// Only events by this kind of author; for `incoming_event` and `event_updated`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author_type: Option<AuthorType>,
-    /// Only what was caused by these; empty means by anything.
+    /// Only occurrences with these causes; empty means any cause.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub source_type: Vec<SourceType>,
-    /// Only chats whose property `source.client_id` is the owner's client id: those that our customers started.
+    /// Only chats whose property `source.client_id` is the owner's client id: those that this service's customers started.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub only_my_chats: bool,
 }
@@ -52,7 +52,7 @@ impl WebhookFilters {
     }
 }
 
-/// Who wrote an event.
+/// The author of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthorType {
@@ -80,14 +80,14 @@ pub enum SourceType {
     Other,
 }
 
-/// A registered webhook; its secret is not told.
+/// A registered webhook; LiveChat does not return its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookRegistration {
-    /// The registration.
+    /// The id of the registration.
     pub id: WebhookRegistrationId,
-    /// What is reported.
+    /// The reported action.
     pub action: String,
-    /// Where it is reported to.
+    /// The receiving address.
     pub url: String,
     /// `license` or `bot`.
     pub kind: Option<String>,
@@ -132,7 +132,7 @@ impl Group {
     }
 }
 
-/// A list whose items are read one by one; what is no list is no answer.
+/// Reads a list item by item; `None` if it is not a list.
 fn read_list<T>(list: &Field<'_>, read: impl Fn(&Field<'_>) -> Option<T>) -> Option<Vec<T>> {
     list.needed(list.value().as_array())?;
     Some(list.items().filter_map(|item| read(&item)).collect())
@@ -223,7 +223,7 @@ impl<'a> Configuration<'a> {
         self.client.read(self.action(call, &body)?, read).await
     }
 
-    /// Makes the licence send our webhooks; needed only after somebody turned them off.
+    /// Makes the licence send our webhooks; needed only after they were turned off.
     ///
     /// # Errors
     ///
@@ -235,7 +235,7 @@ impl<'a> Configuration<'a> {
         self.client.perform(self.action(Call::repeatable("enable_license_webhooks"), &body)?).await
     }
 
-    /// Asks for something that needs no scope: succeeds when the token is valid.
+    /// Makes a call that needs no scope: succeeds if the token is valid.
     ///
     /// # Errors
     ///
@@ -259,7 +259,7 @@ impl<'a> Configuration<'a> {
         self.client.read(action, |list| read_list(list, Group::read)).await
     }
 
-    /// When the agents of a group are at work; those whose working times are not set have none.
+    /// The working times of a group's agents; agents whose working times are not set have none.
     ///
     /// # Errors
     ///

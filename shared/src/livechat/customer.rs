@@ -1,4 +1,4 @@
-//! Acting as a customer: the Customer Chat Web API.
+//! Calls as a customer: the Customer Chat Web API.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::http::{Body, Call, Field, File};
 use crate::ids::{ChatId, EventId, GroupId, ThreadId};
 use crate::redacted::Redacted;
 
-/// The APIs as one customer sees them.
+/// The APIs on behalf of one customer.
 ///
 /// Every call can fail with [`Error`]; an expired token (after 8 hours) shows as
 /// [`is_authentication`](Error::is_authentication).
@@ -24,21 +24,21 @@ pub struct Customer<'a> {
     token: &'a Redacted,
 }
 
-/// What a chat is opened with.
+/// The content of a new thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewChat {
-    /// The group whose agents get it; LiveChat forgets the group between threads, so it is sent each time.
+    /// The group whose agents get it; LiveChat forgets the group between threads, so each start sends it.
     pub group_id: GroupId,
-    /// Whether the chat may wait while nobody is online; otherwise a group that is offline refuses it.
+    /// Whether the chat may wait while no agent is online; otherwise a group that is offline refuses it.
     pub continuous: bool,
     /// The first events, oldest first.
     pub events: Vec<NewEvent>,
-    /// Whether it is a message left while nobody is there, marked as LiveChat marks its own; `None` writes no mark.
+    /// Whether it is a message left while no agent is online, marked as LiveChat marks its own; `None` writes no mark.
     pub left_message: Option<bool>,
 }
 
 impl NewChat {
-    /// The chat's properties. A chat keeps them between threads, so one that is resumed loses the mark of an earlier message.
+    /// The chat's properties. A chat keeps them between threads, so a resumed one must clear the mark of an earlier message.
     fn properties(&self, is_resumed: bool) -> Option<Value> {
         let follow_up = self.left_message.filter(|is_left| *is_left || is_resumed)?;
         Some(json!({"routing": {"email_follow_up": follow_up}}))
@@ -83,7 +83,7 @@ impl ChatOverview {
         })
     }
 
-    /// Reads the list, which version 3.7 calls `chats_info`. One that has neither name is none.
+    /// Reads the list, which version 3.7 calls `chats_info`. An answer with neither name is not a list.
     fn read_all(answer: &Field<'_>) -> Option<Vec<Self>> {
         let (summary, info) = (answer.get("chats_summary"), answer.get("chats_info"));
         let list = if info.is_absent() { &summary } else { &info };
@@ -95,11 +95,11 @@ impl ChatOverview {
 /// Whether a group takes chats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupStatus {
-    /// Somebody is free.
+    /// An agent is free.
     Online,
-    /// Somebody is there and busy: chats queue.
+    /// Agents are online but busy: chats queue.
     OnlineForQueue,
-    /// Nobody is there.
+    /// No agent is online.
     Offline,
     /// A status that LiveChat did not document, or one that cannot be read.
     Other,
@@ -115,7 +115,7 @@ impl GroupStatus {
         }
     }
 
-    /// Reads `{"groups_status":{"<id>":"online"}}`; where that is nothing of the kind, nobody knows anything of the groups `asked` for.
+    /// Reads `{"groups_status":{"<id>":"online"}}`; for any other form the status of every group in `asked` is unknown.
     fn read_all(answer: &Field<'_>, asked: &[GroupId]) -> BTreeMap<GroupId, Self> {
         let statuses = answer.get("groups_status");
         let Some(known) = statuses.needed(statuses.object()) else {
@@ -128,7 +128,7 @@ impl GroupStatus {
     }
 }
 
-/// What agents see about a customer; what is `None` or empty stays as it is.
+/// What agents see about a customer; fields that are `None` or empty stay unchanged.
 ///
 /// Shape: `{"name","email","avatar","session_fields":[{"key":"value"}]}`, at most 100 session fields.
 #[derive(Clone, Default, PartialEq, Eq, Serialize)]
@@ -200,7 +200,7 @@ impl<'a> Customer<'a> {
 
     /// Opens the customer's first thread, and with it the only chat the customer will ever have.
     ///
-    /// LiveChat's own bots are told to leave the thread alone (`routing.ignore_bots`).
+    /// The property `routing.ignore_bots` keeps LiveChat's own bots away from the thread.
     ///
     /// # Errors
     ///
@@ -235,13 +235,13 @@ impl<'a> Customer<'a> {
             continuous: chat.continuous,
         };
         let opened: Opened = self.fetch(call, &body).await?;
-        // A resumed chat is not named again; a started one always is.
+        // A resumed chat is not named in the answer; a started one always is.
         let chat_id = opened.chat_id.or_else(|| resumed.cloned());
         let chat_id = chat_id.ok_or_else(|| Error::failed(call, crate::http::missing("chat_id")))?;
         Ok(StartedChat { chat_id, thread_id: opened.thread_id })
     }
 
-    /// Says or shows something in the open thread.
+    /// Sends a message or file to the open thread.
     ///
     /// # Errors
     ///
@@ -278,7 +278,7 @@ impl<'a> Customer<'a> {
         self.client.read(action, ChatOverview::read_all).await
     }
 
-    /// The chat with the thread asked for, or with the latest. Agents stand in it under opaque ids, not e-mail addresses.
+    /// The chat with the requested thread, or with the latest. Agents appear in it under opaque ids, not e-mail addresses.
     ///
     /// # Errors
     ///
@@ -291,18 +291,18 @@ impl<'a> Customer<'a> {
         self.client.read(action, |chat| Chat::read(chat, (Some(chat_id), thread_id))).await
     }
 
-    /// Tells agents who the customer is.
+    /// Updates what agents see about the customer.
     ///
     /// # Errors
     ///
-    /// [`Error`]; LiveChat refuses a profile that says nothing.
+    /// [`Error`]; LiveChat refuses an empty profile.
     ///
     /// See LiveChat Docs, "Update Customer" (Customer Chat Web API).
     pub async fn update_customer(&self, profile: &CustomerProfile) -> Result<()> {
         self.perform(Call::repeatable("update_customer"), profile).await
     }
 
-    /// Whether groups take chats now. A group that does not exist is missing in the answer.
+    /// Whether groups take chats now. The answer omits groups that do not exist.
     ///
     /// # Errors
     ///
@@ -315,11 +315,11 @@ impl<'a> Customer<'a> {
         self.client.read(action, |answer| Some(GroupStatus::read_all(answer, group_ids))).await
     }
 
-    /// Rates a thread, open or closed; agents read of it in the chat, and LiveChat counts it in its reports.
+    /// Rates a thread, open or closed; agents see the rating in the chat, and LiveChat counts it in its reports.
     ///
     /// # Errors
     ///
-    /// [`Error`]; that LiveChat takes it on a closed thread is not documented.
+    /// [`Error`]; it is not documented that LiveChat accepts a rating of a closed thread.
     ///
     /// See LiveChat Docs, "Update Thread Properties" (Customer Chat Web API), and "Default Properties".
     pub async fn rate(
@@ -363,7 +363,7 @@ impl<'a> Customer<'a> {
         self.perform(Call::repeatable("deactivate_chat"), &json!({"id": id})).await
     }
 
-    /// Puts a file where a `file` event can point to it, and returns its URL, which dies after 24 hours unless it is sent.
+    /// Uploads a file for a `file` event and returns its URL, which expires after 24 hours unless it is sent.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! LiveChat: its Web APIs, version 3.6, as typed calls, and its webhooks as typed events.
 //!
-//! [`Client::issue_customer_token`] makes an end user a LiveChat customer; [`Client::customer`] acts as that customer,
-//! [`Client::agent`] and [`Client::configuration`] with the licence's personal access token.
+//! [`Client::issue_customer_token`] makes an end user a LiveChat customer; [`Client::customer`] acts as that customer.
+//! [`Client::agent`] and [`Client::configuration`] act with the licence's personal access token.
 //!
 //! See LiveChat Docs, "Agent Chat Web API", "Customer Chat Web API", "Configuration API", "Customer authorization".
 
@@ -46,16 +46,16 @@ use crate::redacted::Redacted;
 pub const PUBLIC_API_URL: &str = "https://api.livechatinc.com";
 /// Base URL of the service that issues customer tokens.
 pub const PUBLIC_ACCOUNTS_URL: &str = "https://accounts.livechat.com";
-/// The API version that this module speaks, as it stands in the path.
+/// The version of the API, as it appears in the path.
 pub const API_VERSION: &str = "v3.6";
 
-/// What metrics and the log call LiveChat.
+/// LiveChat's name in metrics and the log.
 pub(crate) const VENDOR: &str = "LiveChat";
 
 /// The outcome of a call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Which licence is spoken to, and where.
+/// Which licence to call, and where.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Base of the chat and configuration APIs; [`PUBLIC_API_URL`] unless a test or the sandbox stands in.
@@ -72,7 +72,7 @@ pub struct Settings {
     pub region: Option<Region>,
 }
 
-/// LiveChat's APIs; clones share connections and what was learned about the licence.
+/// LiveChat's APIs; clones share connections and what they have learned about the licence.
 #[derive(Clone, Debug)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -87,7 +87,7 @@ struct Shared {
 }
 
 impl Client {
-    /// Makes a client; nothing is sent.
+    /// Makes a client; sends nothing.
     pub fn new(settings: Settings, http: Http) -> Self {
         let (learned_region, sunset_logged) = (Mutex::default(), AtomicBool::new(false));
         Self { shared: Arc::new(Shared { settings, http, learned_region, sunset_logged }) }
@@ -110,7 +110,7 @@ impl Client {
         Configuration::new(self, token)
     }
 
-    /// The data centre that LiveChat has named since this client was made, because it was asked in another one.
+    /// The data centre that LiveChat has named since this client was made, after a call to another one.
     pub fn told_region(&self) -> Option<Region> {
         self.learned_region().clone()
     }
@@ -119,26 +119,26 @@ impl Client {
         &self.shared.settings
     }
 
-    /// Makes a call whose answer matters.
+    /// Makes a call and decodes its answer.
     async fn fetch<T: DeserializeOwned>(&self, action: Action<'_>) -> Result<T> {
         let answer = self.execute(&action).await?;
         answer.decode().map_err(|failure| Error::failed(action.call, failure))
     }
 
-    /// Makes a call whose answer is read field by field.
+    /// Makes a call and reads its answer field by field.
     async fn read<T>(&self, action: Action<'_>, read: impl FnOnce(&Field<'_>) -> Option<T>) -> Result<T> {
         let answer = self.execute(&action).await?;
         let read = self.shared.http.read((VENDOR, action.call), &answer, read);
         read.map_err(|failure| Error::failed(action.call, failure))
     }
 
-    /// Makes a call whose success says all; the body may be `{}` or empty.
+    /// Makes a call whose answer carries no data; the body may be `{}` or empty.
     async fn perform(&self, action: Action<'_>) -> Result<()> {
         let answer = self.execute(&action).await?;
         answer.acknowledged().map_err(|failure| Error::failed(action.call, failure))
     }
 
-    /// Makes a call, a second time if LiveChat names another data centre.
+    /// Makes a call, and repeats it if LiveChat names another data centre.
     async fn execute(&self, action: &Action<'_>) -> Result<Answer> {
         let region = self.region_header(action);
         let error = match self.attempt(action, region.as_ref()).await {
@@ -177,8 +177,8 @@ impl Client {
         Ok(Request { method: Method::POST, url, headers, body: action.body.clone() })
     }
 
-    /// What to send as `X-Region`: what LiveChat told us, else the setting, else the token's prefix. The first data
-    /// centre needs no header.
+    /// The value for `X-Region`: the data centre that LiveChat named, else the setting, else the token's prefix. The default
+    /// data centre needs no header.
     fn region_header(&self, action: &Action<'_>) -> Option<Region> {
         let learned = self.learned_region().clone();
         learned.or_else(|| {
@@ -191,7 +191,7 @@ impl Client {
         self.shared.learned_region.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// LiveChat announces the end of an API version in the answers of that version.
+    /// LiveChat announces the end of an API version in that version's answers.
     fn note_sunset(&self, headers: &HeaderMap) {
         let Some((name, date)) = ["legacy", "deprecation"].iter().find_map(|name| Some((name, headers.get(*name)?)))
         else {

@@ -1,7 +1,7 @@
-//! LiveChat's objects, as far as we use them: chats, threads, events, users.
+//! The parts of LiveChat's objects that the service uses: chats, threads, events, users.
 //!
-//! Unknown fields are ignored, unknown values are kept as `Other`, and a field that is not as documented costs that field alone: the
-//! rest is read, and what a reader would miss becomes [`Content::Unreadable`].
+//! Unknown fields are ignored, and unknown values are kept as `Other`. A field that is not as documented costs that field
+//! alone: the rest is read, and a message that a reader would miss becomes [`Content::Unreadable`].
 //!
 //! See LiveChat Docs, "Data structures".
 
@@ -19,7 +19,7 @@ use crate::http::{Field, Noted};
 use crate::ids::{AgentId, ChatId, CustomerId, EventId, ThreadId, read_id};
 use crate::redacted::Redacted;
 
-/// Whoever takes part in a chat: a customer's id, an agent's e-mail address, or a bot's id.
+/// A participant of a chat: a customer's id, an agent's e-mail address, or a bot's id.
 ///
 /// The Customer API shows agents under another, opaque id; never compare one of those with an [`AgentId`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ use crate::redacted::Redacted;
 pub struct ParticipantId(#[serde(deserialize_with = "read_id")] String);
 
 impl ParticipantId {
-    /// Takes over the vendor's text as it is.
+    /// Takes the vendor's text unchanged.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -72,23 +72,23 @@ impl PartialEq<AgentId> for ParticipantId {
 pub struct Chat {
     /// The chat's id.
     pub id: ChatId,
-    /// The thread asked for, or the latest.
+    /// The requested thread, or the latest.
     pub thread: Option<Thread>,
-    /// Who takes part.
+    /// The participants.
     pub users: Vec<User>,
     /// The app that opened the chat, from the property `source.client_id`.
     pub source_client_id: Option<String>,
 }
 
 impl Chat {
-    /// Reads a chat; `asked` is what was asked for, should the answer not repeat it.
+    /// Reads a chat; `asked` is the request, in case the answer does not repeat the ids.
     pub(crate) fn read(chat: &Field<'_>, asked: (Option<&ChatId>, Option<&ThreadId>)) -> Option<Self> {
         let id = chat.get("id");
         let source = chat.get("properties").get("source").get("client_id").text();
         let thread = chat.get("thread");
         let thread =
             Some(&thread).filter(|thread| !thread.is_absent()).and_then(|thread| Thread::read(thread, asked.1));
-        // Another document altogether says nothing of what is in the thread, least of all that something is not.
+        // An unrelated document proves nothing about the thread, least of all that something is missing from it.
         if thread.is_none() && (id.id::<ChatId>().is_none() || asked.1.is_some()) {
             return None;
         }
@@ -117,15 +117,15 @@ pub struct Thread {
     pub created_at: Option<Timestamp>,
     /// Whether it is open; so is one of which that cannot be read.
     pub active: bool,
-    /// Where it stands in the queue, while nobody has it.
+    /// Its place in the queue, while no agent has it.
     pub queue: Option<Queue>,
     /// Its tags.
     pub tags: Vec<String>,
     /// The customer's rating, from the property `rating.score`: 0 or 1.
     pub rating: Option<u64>,
-    /// LiveChat's own summary, where it has made one.
+    /// LiveChat's own summary, if there is one.
     pub summary: Option<Redacted>,
-    /// What happened in it, oldest first.
+    /// Its events, oldest first.
     pub events: Vec<Event>,
 }
 
@@ -166,13 +166,13 @@ pub(super) fn thread_of(event_id: &EventId) -> Option<ThreadId> {
     numbered(event_id).map(|(thread, _)| thread.into())
 }
 
-/// An event's id as LiveChat makes them, taken apart.
+/// Splits an event's id of LiveChat's form.
 fn numbered(event_id: &EventId) -> Option<(&str, u64)> {
     let (thread, number) = event_id.as_str().rsplit_once('_')?;
     Some((thread, number.parse().ok()?))
 }
 
-/// The id of an event that does not tell its own: they count up within a thread, so that its neighbours tell it.
+/// The id of an event without one: ids count up within a thread, so the neighbours show it.
 fn between(ids: &[Option<EventId>], number: usize) -> Option<EventId> {
     let at = |index: Option<usize>| numbered(ids.get(index?)?.as_ref()?);
     let (before, after) = (at(number.checked_sub(1)), at(number.checked_add(1)));
@@ -185,7 +185,7 @@ fn between(ids: &[Option<EventId>], number: usize) -> Option<EventId> {
     Some(format!("{thread}_{own}").into())
 }
 
-/// Stands for the id of an event that nothing tells: the same for the same event, and the text cannot be read from it.
+/// Replaces the id of an event that shows none: the same for the same event, and the text cannot be read from it.
 fn fingerprint(event: &Field<'_>) -> EventId {
     const BYTES: usize = 12;
     let hash = Sha256::new().chain_update("livechat-hitl event\n").chain_update(event.value().to_string()).finalize();
@@ -195,9 +195,9 @@ fn fingerprint(event: &Field<'_>) -> EventId {
 /// A place in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Queue {
-    /// From 1.
+    /// Counts from 1.
     pub position: u32,
-    /// How long it is likely to take.
+    /// The expected wait.
     pub wait: Option<Duration>,
 }
 
@@ -217,7 +217,7 @@ pub struct User {
     pub kind: UserKind,
     /// The name to show.
     pub name: Option<String>,
-    /// The picture's URL; some of LiveChat's own lack the scheme.
+    /// The picture's URL; some of LiveChat's own URLs lack the scheme.
     pub avatar: Option<String>,
     /// Whether the user is in the chat now.
     pub present: Option<bool>,
@@ -233,7 +233,7 @@ impl User {
             Some("agent") => UserKind::Agent,
             Some("customer") => UserKind::Customer,
             Some(_) => UserKind::Other,
-            // Only agents have an address for an id.
+            // Only agents have an e-mail address as an id.
             None if id.to_agent_id().is_person() => UserKind::Agent,
             None => UserKind::Other,
         };
@@ -268,7 +268,7 @@ pub enum UserKind {
 /// Who sees an event or a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Visibility {
-    /// Everybody; what holds when LiveChat says nothing.
+    /// Everyone; the default if LiveChat says nothing.
     #[default]
     All,
     /// Agents only: never to be shown to the customer.
@@ -297,39 +297,39 @@ impl Visibility {
 pub struct Event {
     /// The event's id, unique within the chat; opaque.
     pub id: EventId,
-    /// What its sender called it.
+    /// The id that its sender gave it.
     pub custom_id: Option<String>,
-    /// When LiveChat took it.
+    /// When LiveChat accepted it.
     pub created_at: Timestamp,
-    /// Who caused it; absent when the system did.
+    /// Its author; absent for the system.
     pub author_id: Option<ParticipantId>,
     /// Who sees it.
     pub visibility: Visibility,
-    /// Whether LiveChat has said so, and it is not merely what holds otherwise.
+    /// Whether LiveChat stated the visibility, so that it is not merely the default.
     pub visibility_told: bool,
-    /// Whether it was deleted; then it may have lost its content.
+    /// Whether it was deleted; it may have lost its content then.
     pub deleted: bool,
-    /// What it says.
+    /// Its content.
     pub content: Content,
 }
 
-/// What an event says.
+/// The content of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// `message`: somebody wrote.
+    /// `message`: a text.
     Message {
-        /// What was written.
+        /// The text.
         text: Redacted,
     },
-    /// `file`: somebody sent a file.
+    /// `file`: a file.
     File {
-        /// Where it can be fetched.
+        /// Where to fetch it.
         url: Redacted,
         /// Its name.
         name: Option<Redacted>,
         /// Its media type.
         content_type: Option<String>,
-        /// What an image shows.
+        /// A description of the image.
         alternative_text: Option<Redacted>,
     },
     /// `rich_message`: cards, quick replies, and the like.
@@ -339,14 +339,14 @@ pub enum Content {
         /// The cards.
         elements: Vec<RichElement>,
     },
-    /// `system_message`: LiveChat reports, in the licence's language; go by the type.
+    /// `system_message`: a report of LiveChat in the licence's language; the type is what counts.
     SystemMessage {
         /// Such as `manual_archived_agent` or `routing.archived_inactive`.
         system_message_type: String,
     },
-    /// A message without a text that can be read, or a file without an address.
+    /// A message without a readable text, or a file without an address.
     Unreadable {
-        /// The event's type, as far as it is known: `message` or `file`.
+        /// The event's type, if known: `message` or `file`.
         kind: String,
     },
     /// Any other type, and an event whose content is gone.
@@ -372,26 +372,26 @@ pub struct RichElement {
 /// The picture of a card.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RichImage {
-    /// Where it can be fetched.
+    /// Where to fetch it.
     pub url: Redacted,
 }
 
 /// A button of a card.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RichButton {
-    /// What is on it.
+    /// Its label.
     pub text: Option<Redacted>,
     /// `message`, `url`, `webview` or `phone`; may be absent.
     pub kind: Option<String>,
-    /// The message, URL or number that stands behind it.
+    /// The message, URL or number behind it.
     pub value: Option<Redacted>,
 }
 
-/// What takes the place of an author who cannot be read: an agent without a name.
+/// Replaces an author who cannot be read: an agent without a name.
 const UNREAD_AUTHOR: &str = "unread";
 
 impl Event {
-    /// Who has closed the thread, where this is the message that says so: `agent`, `customer` or `livechat`.
+    /// Who closed the thread, if this is the message that says so: `agent`, `customer` or `livechat`.
     ///
     /// See LiveChat Docs, "System messages".
     pub fn closed_by(&self) -> Option<&'static str> {
@@ -404,7 +404,7 @@ impl Event {
         }
     }
 
-    /// Reads an event that has this id, its own or one in its place; `at` stands in for a time that cannot be read.
+    /// Reads an event with this id, its own or a replacement; `at` replaces a time that cannot be read.
     pub(crate) fn read(event: &Field<'_>, id: EventId, at: Timestamp) -> Self {
         let (created_at, custom_id) = (event.get("created_at"), event.get("custom_id").text());
         // The customer side's older name for `visibility` is `recipients`.
@@ -425,7 +425,8 @@ impl Event {
     }
 }
 
-/// Who caused an event. What has no author is LiveChat's own; an author who cannot be read is an agent without a name.
+/// The author of an event. An event without an author is LiveChat's own; an author who cannot be read is an agent without a
+/// name.
 fn author(event: &Field<'_>, content: &Content, custom_id: Option<&str>) -> Option<ParticipantId> {
     let author = event.get("author_id");
     let known = author.id();
@@ -434,7 +435,7 @@ fn author(event: &Field<'_>, content: &Content, custom_id: Option<&str>) -> Opti
         return known;
     }
     let known = author.needed(known);
-    // What we have sent ourselves has an id of ours, in which there is a colon, and was the customer's.
+    // An event of ours has a custom id with a colon, and its author is the customer.
     let is_ours = custom_id.is_some_and(|id| id.contains(':'));
     known.or_else(|| (!is_ours && !author.is_absent()).then(|| UNREAD_AUTHOR.into()))
 }
@@ -446,7 +447,7 @@ impl Content {
         if !named.is_absent() && !named.value().is_string() {
             named.note();
         }
-        // Nobody knows whether it was said by anybody.
+        // It is unknown whether this was said by a person at all.
         let Some(kind) = kind else { return Self::Other { kind: "unread".to_owned() } };
         let redacted = |name| event.get(name).text().map(Redacted::from);
         let (text, url) = (event.get("text"), event.get("url"));
@@ -485,7 +486,7 @@ impl Content {
     }
 }
 
-/// The type of an event that does not tell its own, by what it has.
+/// Guesses the type of an event without one from its fields.
 fn guessed(event: &Field<'_>) -> Option<&'static str> {
     let has = |name| !event.get(name).is_absent();
     match () {
@@ -502,7 +503,7 @@ fn guessed(event: &Field<'_>) -> Option<&'static str> {
 impl RichElement {
     fn read(element: &Field<'_>) -> Self {
         let redacted = |name| element.get(name).text().map(Redacted::from);
-        // What is no object has none of these.
+        // Notes an element that is not an object; it has none of these fields.
         element.object();
         Self {
             title: redacted("title"),
@@ -521,11 +522,11 @@ impl RichButton {
     }
 }
 
-/// An event to be sent.
+/// An event to send.
 ///
 /// Shape: `{"type":"message","text":…,"custom_id":…}` or `{"type":"file","url":…,"custom_id":…}`. LiveChat does not
-/// deduplicate by `custom_id`; it is there to be found again in the thread. No `visibility` is sent: a customer's events
-/// are always public.
+/// deduplicate by `custom_id`; it serves to find the event in the thread. No `visibility` is sent: a customer's events are
+/// always public.
 ///
 /// See LiveChat Docs, "Send Event".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -571,7 +572,7 @@ impl NewEvent {
         Self::new(NewContent::File { url: url.into(), alternative_text: None }, custom_id)
     }
 
-    /// Says what a picture shows, for whoever cannot see it.
+    /// Adds a description of a picture, for readers who cannot see it.
     #[must_use]
     pub fn with_alternative_text(mut self, text: Redacted) -> Self {
         if let NewContent::File { alternative_text, .. } = &mut self.content {
@@ -586,7 +587,7 @@ impl NewEvent {
         Self { properties: Some(NewProperties { chats: Formatting { formatting: "commonmark" } }), ..self }
     }
 
-    /// What the event can be recognised by when the thread is read.
+    /// The id by which the event is recognised in the thread.
     pub fn custom_id(&self) -> &str {
         &self.custom_id
     }

@@ -1,4 +1,4 @@
-//! Any call, with its answer as it is: for those who look at what LiveChat does rather than work with it.
+//! Arbitrary calls with unprocessed answers, for checking what LiveChat does.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -24,14 +24,14 @@ pub enum Caller<'a> {
 pub struct Probed {
     /// The HTTP status.
     pub status: u16,
-    /// The body; null where it is no JSON.
+    /// The body; null if it is not JSON.
     pub body: Value,
-    /// The stage of the API version and the date on which it ends, once it is no longer stable: `legacy` or `deprecation`.
+    /// The stage of the API version (`legacy` or `deprecation`) and its end date, once it is no longer stable.
     pub ends: Option<(&'static str, String)>,
 }
 
 impl Probed {
-    /// Whether LiveChat did what it was asked for.
+    /// Whether LiveChat carried out the call.
     pub const fn is_success(&self) -> bool {
         self.status >= 200 && self.status < 300
     }
@@ -47,12 +47,12 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Failure`] when no answer came; a refusal is an answer.
+    /// [`Failure`] if no answer came; a refusal is an answer.
     pub async fn probe(&self, caller: Caller<'_>, action: &'static str, body: &Value) -> Result<Probed, Failure> {
         self.probe_with(caller, action, Body::json(body)?).await
     }
 
-    /// Puts a file where a `file` event can point to it.
+    /// Uploads a file for a `file` event.
     ///
     /// # Errors
     ///

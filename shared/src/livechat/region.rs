@@ -2,12 +2,12 @@
 
 const MAX_BYTES: usize = 16;
 
-/// A data centre of LiveChat, as it stands in `X-Region`: `dal` (United States) or `fra` (Europe).
+/// A data centre of LiveChat, as `X-Region` names it: `dal` (United States) or `fra` (Europe).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Region(String);
 
 impl Region {
-    /// Takes lower-case letters, digits and hyphens, so that a data centre LiveChat adds later is not refused.
+    /// Accepts lower-case letters, digits and hyphens, so that a data centre that LiveChat adds later is not refused.
     pub fn parse(text: &str) -> Option<Self> {
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         (1..=MAX_BYTES).contains(&text.len()).then_some(())?;
@@ -19,14 +19,14 @@ impl Region {
         &self.0
     }
 
-    /// Whether this is where LiveChat looks when it is told nothing.
+    /// Whether this is the data centre that LiveChat uses by default.
     pub(super) fn is_default(&self) -> bool {
         self.0 == "dal"
     }
 
     /// Reads the prefix of an OAuth or customer token: `fra:…`, `fra-a:…`, also `fra%3A…`.
     ///
-    /// The header knows the data centre only, not its part, so `fra-a` is `fra`.
+    /// The header names the data centre only, not its part, so `fra-a` becomes `fra`.
     pub(super) fn of_token(token: &str) -> Option<Self> {
         let prefix = token.split([':', '%']).next()?;
         let centre = prefix.split('-').next()?;

@@ -1,13 +1,13 @@
-//! When agents are at work.
+//! The working times of agents.
 
 use std::ops::Range;
 
 use crate::http::Field;
 
-/// An agent's week, as the console's work scheduler has it.
+/// An agent's week, according to the console's work scheduler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkSchedule {
-    /// The IANA name of the time zone in which the times are meant, such as `America/Phoenix`.
+    /// The IANA name of the time zone of the times, such as `America/Phoenix`.
     pub time_zone: String,
     /// The days on which the agent works.
     pub shifts: Vec<Shift>,
@@ -18,7 +18,7 @@ pub struct WorkSchedule {
 pub struct Shift {
     /// The day, from 0 for Monday to 6 for Sunday.
     pub day: u8,
-    /// From when to when, in minutes since midnight. A shift that ends before it begins ends on the next day.
+    /// Start and end, in minutes since midnight. A shift that ends before it begins ends on the next day.
     pub minutes: Range<u16>,
 }
 

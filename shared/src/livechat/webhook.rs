@@ -1,7 +1,7 @@
 //! LiveChat's webhooks: from the bytes of a delivery to a typed event.
 //!
-//! The only proof of a delivery's origin is the secret in its body, so it is read in two steps: [`UnverifiedDelivery`]
-//! takes the envelope apart, and [`verify`](UnverifiedDelivery::verify) opens the way to the payload.
+//! The only proof of a delivery's origin is the secret in its body, so it is read in two steps: [`UnverifiedDelivery`] parses
+//! the envelope, and [`verify`](UnverifiedDelivery::verify) gives access to the payload.
 //!
 //! See LiveChat Docs, "Webhooks".
 
@@ -18,23 +18,23 @@ use crate::ids::{AgentId, ChatId, EventId, NO_CHAT, OrganizationId, ThreadId};
 use crate::odd::OddFields;
 use crate::redacted::Redacted;
 
-/// A delivery whose sender is not known yet.
+/// A delivery whose sender has not been verified.
 ///
 /// Shape: `{"secret_key","organization_id","action","payload"}`; the rest of the envelope is ignored.
 #[derive(Deserialize)]
 pub struct UnverifiedDelivery {
-    /// What the sender claims to have been told at registration; a missing one is as wrong as any other.
+    /// The secret from the registration, as the sender claims; a missing one is as wrong as any other.
     #[serde(default)]
     pub secret_key: Redacted,
-    /// The organization the sender claims to speak of.
+    /// The organization, as the sender claims.
     pub organization_id: OrganizationId,
-    /// The registration; empty where that cannot be read.
+    /// The registration; empty if it cannot be read.
     #[serde(default, deserialize_with = "word")]
     webhook_id: String,
-    /// What happened, such as `incoming_event`; empty where that cannot be read.
+    /// What happened, such as `incoming_event`; empty if it cannot be read.
     #[serde(default, deserialize_with = "word")]
     pub action: String,
-    /// The details, not yet read.
+    /// The details, not read yet.
     pub payload: Box<RawValue>,
 }
 
@@ -61,19 +61,19 @@ impl fmt::Debug for Delivery<'_> {
     }
 }
 
-/// A delivery is not proven to come from LiveChat, or is about somebody else.
+/// Why a delivery is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// The secret is not one of ours.
     #[error("the webhook secret is wrong")]
     WrongSecret,
-    /// The secret is right, and the organization is not ours.
+    /// The secret is right, but the organization is not ours.
     #[error("the webhook is about another organization")]
     WrongOrganization,
 }
 
 impl UnverifiedDelivery {
-    /// Whether the operator's command has made the call, as it says of itself.
+    /// Whether the call identifies itself as a check by the operator's command.
     pub(crate) fn is_a_check(&self) -> bool {
         self.webhook_id == NO_CHAT
     }
@@ -82,7 +82,7 @@ impl UnverifiedDelivery {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when the body is not a delivery of an API webhook. (An app's life cycle is reported in another
+    /// [`DecodeError`] if the body is not a delivery of an API webhook. (LiveChat reports an app's life cycle in another
     /// form, without a secret.)
     pub fn parse(body: &[u8]) -> Result<Self, DecodeError> {
         decode_json(body)
@@ -99,7 +99,7 @@ impl UnverifiedDelivery {
         organization_id: &OrganizationId,
     ) -> Result<Delivery<'_>, Rejection> {
         let sent = self.secret_key.expose();
-        // All are compared, so that the time taken does not tell which one matched.
+        // All are compared, so that the duration does not reveal which one matched.
         let matches = secrets.into_iter().fold(false, |found, secret| found | secret.matches(sent));
         if !matches {
             Err(Rejection::WrongSecret)
@@ -112,17 +112,17 @@ impl UnverifiedDelivery {
 }
 
 impl Delivery<'_> {
-    /// What happened, in detail, and what of it is not as documented; `received_at` stands in for a time that cannot be read.
+    /// The event in detail, and its fields that are not as documented; `received_at` replaces a time that cannot be read.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when the payload is no JSON.
+    /// [`DecodeError`] if the payload is not JSON.
     pub fn decode(&self, received_at: Timestamp) -> Result<(Event, OddFields), DecodeError> {
         decode(self.action, self.payload, received_at)
     }
 }
 
-/// What LiveChat reports, as far as a handoff cares.
+/// The occurrences that LiveChat reports, as far as a handoff needs them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// `incoming_chat`: a thread was opened, by a start or a resume.
@@ -130,31 +130,31 @@ pub enum Event {
         /// The chat with its new thread.
         chat: Chat,
     },
-    /// `incoming_event`: anything was added to a thread, our own events included.
+    /// `incoming_event`: an event was added to a thread; our own events are reported, too.
     IncomingEvent {
         /// The chat.
         chat_id: ChatId,
         /// The thread.
         thread_id: ThreadId,
-        /// What was added.
+        /// The event.
         event: super::Event,
     },
-    /// `event_updated`: something in a thread was changed. There is neither a time nor a number of the change.
+    /// `event_updated`: an event in a thread was changed. The report has neither a time nor a number of the change.
     EventUpdated {
         /// The chat.
         chat_id: ChatId,
         /// The thread.
         thread_id: ThreadId,
-        /// How the event is now; its time is that of the original.
+        /// The event in its present form, with the time of the original.
         event: super::Event,
     },
-    /// `event_deleted`: something in a thread was deleted. It is not said by whom, nor what it was.
+    /// `event_deleted`: an event in a thread was deleted. The report has neither the author of the deletion nor the content.
     EventDeleted {
         /// The chat.
         chat_id: ChatId,
         /// The thread.
         thread_id: ThreadId,
-        /// Which event.
+        /// The event.
         event_id: EventId,
     },
     /// `chat_transferred`: the chat went to other agents or another group.
@@ -163,7 +163,7 @@ pub enum Event {
         chat_id: ChatId,
         /// The open thread, if there is one.
         thread_id: Option<ThreadId>,
-        /// Who did it; only for a manual transfer.
+        /// Who transferred it; only for a manual transfer.
         requester_id: Option<ParticipantId>,
         /// Why.
         reason: TransferReason,
@@ -180,25 +180,25 @@ pub enum Event {
         thread_id: Option<ThreadId>,
         /// Who joined.
         user: User,
-        /// Why; an open list of words.
+        /// The reason; an open list of words.
         reason: Option<String>,
         /// The agent who added the user, if one did.
         requester_id: Option<ParticipantId>,
     },
-    /// `chat_deactivated`: a thread was closed. It can be an earlier one than the current.
+    /// `chat_deactivated`: a thread was closed. It can be an earlier thread than the current one.
     ChatDeactivated {
         /// The chat.
         chat_id: ChatId,
         /// The closed thread.
         thread_id: ThreadId,
-        /// Who closed it; absent when LiveChat's routing did.
+        /// Who closed it; absent if LiveChat's routing did.
         user_id: Option<ParticipantId>,
     },
-    /// Something that is not as documented: the thread shows what it should have said.
+    /// A report that is not as documented: the thread shows what it should have said.
     Unclear {
-        /// The chat, unless that cannot be read either.
+        /// The chat, unless it cannot be read either.
         chat_id: Option<ChatId>,
-        /// What could be read; [`Other`](Self::Other) where that is nothing.
+        /// The readable part; [`Other`](Self::Other) if there is none.
         rest: Box<Self>,
     },
     /// Any other action: nothing to do.
@@ -212,9 +212,9 @@ pub enum TransferReason {
     Manual,
     /// The agent did not react.
     Inactive,
-    /// An agent was found for it.
+    /// An agent was found.
     Assigned,
-    /// It lost its agent.
+    /// The chat lost its agent.
     Unassigned,
     /// LiveChat's own `other`, and anything it did not document.
     #[default]
@@ -249,7 +249,7 @@ impl Event {
         }
     }
 
-    /// The thread it is about, where the event tells.
+    /// The thread it is about, if the event names one.
     pub fn thread_id(&self) -> Option<&ThreadId> {
         match self {
             Self::IncomingChat { chat } => chat.thread.as_ref().map(|thread| &thread.id),
@@ -263,7 +263,7 @@ impl Event {
         }
     }
 
-    /// LiveChat's name of the kind of event, for the log.
+    /// LiveChat's name for the kind of event, for the log.
     pub fn name(&self) -> &'static str {
         match self {
             Self::IncomingChat { .. } => "incoming_chat",
@@ -279,11 +279,11 @@ impl Event {
     }
 }
 
-/// Reads the payload of `action`, and what of it is not as documented.
+/// Reads the payload of `action`, and notes fields that are not as documented.
 ///
 /// # Errors
 ///
-/// [`DecodeError`] when the payload is no JSON.
+/// [`DecodeError`] if the payload is not JSON.
 pub fn decode(action: &str, payload: &RawValue, received_at: Timestamp) -> Result<(Event, OddFields), DecodeError> {
     if !OURS.contains(&action) && !action.is_empty() {
         return Ok((Event::Other, OddFields::default()));
@@ -292,7 +292,7 @@ pub fn decode(action: &str, payload: &RawValue, received_at: Timestamp) -> Resul
         let event = read_event(action, payload, received_at);
         let whole = payload.get("chat");
         let [named, nested] = [payload.get("chat_id"), whole.get("id")];
-        // An id that is no text may have been read as it was meant, and may not.
+        // An id that is not a string may have been converted wrongly.
         let chat_id = [named, nested].iter().filter(|id| id.value().is_string()).find_map(Field::id);
         (chat_id, event)
     })?;
@@ -303,7 +303,7 @@ pub fn decode(action: &str, payload: &RawValue, received_at: Timestamp) -> Resul
     }
 }
 
-/// The actions that a handoff cares for.
+/// The actions that a handoff needs.
 const OURS: [&str; 7] = [
     "incoming_chat",
     "incoming_event",
@@ -314,7 +314,7 @@ const OURS: [&str; 7] = [
     "chat_deactivated",
 ];
 
-/// What happened; nothing where what it cannot do without is not there.
+/// Reads the event; `None` if an indispensable field is missing.
 fn read_event(action: &str, payload: &Field<'_>, received_at: Timestamp) -> Option<Event> {
     if action == "incoming_chat" {
         return Chat::read(&payload.get("chat"), (None, None)).map(|chat| Event::IncomingChat { chat });
@@ -363,7 +363,7 @@ fn read_event(action: &str, payload: &Field<'_>, received_at: Timestamp) -> Opti
     })
 }
 
-/// The event of a payload with its thread, which its id begins with as well.
+/// The event of a payload with its thread; an event's id begins with the thread's id, too.
 fn said(payload: &Field<'_>, thread_id: Option<ThreadId>, received_at: Timestamp) -> Option<(ThreadId, super::Event)> {
     let event = payload.get("event");
     let id = event.get("id");

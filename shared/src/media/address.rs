@@ -1,16 +1,16 @@
-//! Names lead to addresses of the public internet, or nowhere.
+//! Resolves names to addresses of the public internet only.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// A name leads to an address that is not of the public internet.
+/// A name resolves to an address that is not on the public internet.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the name leads to an address that is not of the public internet")]
 pub(super) struct NotPublic;
 
-/// Asks the system.
+/// Uses the system's resolver.
 pub(super) struct SystemResolver;
 
 impl Resolve for SystemResolver {
@@ -22,7 +22,7 @@ impl Resolve for SystemResolver {
     }
 }
 
-/// Passes on what another resolver finds if all of it is public; what it passes on is what is connected to.
+/// Passes on what another resolver finds if all of it is public. The connection uses exactly these addresses.
 pub(super) struct OnlyPublic(pub(super) Arc<dyn Resolve>);
 
 impl Resolve for OnlyPublic {
@@ -30,7 +30,7 @@ impl Resolve for OnlyPublic {
         let resolving = self.0.resolve(name);
         Box::pin(async move {
             let found: Vec<SocketAddr> = resolving.await?.collect();
-            // One wrong address is enough: who mixes them has something in mind.
+            // One non-public address is enough to refuse: a mixture indicates an attack.
             match found.iter().all(|address| is_public(address.ip())) {
                 true => Ok(Box::new(found.into_iter()) as Addrs),
                 false => Err(NotPublic.into()),
@@ -39,10 +39,11 @@ impl Resolve for OnlyPublic {
     }
 }
 
-/// Whether an address belongs to somebody on the public internet.
+/// Whether an address is on the public internet.
 ///
-/// Not: this host, private networks, the provider's own (CGNAT), link-local (where clouds keep their metadata), loopback,
-/// multicast, documentation, benchmarks, reserved ones, and IPv6 forms that carry an IPv4 address (mapped, 6to4, Teredo, NAT64).
+/// These are not: this host, private networks, the provider's own (CGNAT), link-local (where clouds serve their metadata),
+/// loopback, multicast, documentation, benchmarks, reserved ones, and IPv6 forms that embed an IPv4 address (mapped, 6to4,
+/// Teredo, NAT64).
 ///
 /// See the IANA registries of special-purpose addresses for IPv4 and IPv6.
 fn is_public(address: IpAddr) -> bool {
@@ -69,7 +70,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     )
 }
 
-/// Of IPv6 only 2000::/3 is given to anybody, with these exceptions: 2001::/23, 2001:db8::/32, 2002::/16, 3fff::/20.
+/// Of IPv6 only 2000::/3 is assigned, with these exceptions: 2001::/23, 2001:db8::/32, 2002::/16, 3fff::/20.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [a, b, ..] = address.segments();
     let is_given = (0x2000..=0x3fff).contains(&a);

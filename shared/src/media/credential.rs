@@ -1,9 +1,9 @@
-//! Addresses that are keys: whoever has one may do what only its owner should.
+//! Addresses that work as keys: anyone who has one can do what only its owner should.
 
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
-/// Names of parameters that hold a key or a signature, whole, without case and punctuation.
+/// Complete names of parameters that contain a key or a signature, without case and punctuation.
 const WHOLE: [&str; 15] = [
     "sig", "sign", "auth", "pwd", "pass", "hmac", "jwt", "key", "sid", "policy", "hdnts", "hdnea", "hdntl", "oh", "hm",
 ];
@@ -23,12 +23,12 @@ const PARTS: [&str; 11] = [
     "keypairid",
 ];
 
-/// How deep an address may stand within another one's parameters.
+/// How many levels of addresses within another address's parameters are checked.
 const DEPTH: usize = 3;
 
-/// Whether an address lets its reader in: by a bot's token in its path, a name and password, or a signature.
+/// Whether an address grants access to its readers: by a bot's token in its path, a name and password, or a signature.
 ///
-/// In doubt it does, and an address that cannot be read does.
+/// True in doubt, and for an address that cannot be read.
 pub fn carries_credential(url: &str) -> bool {
     carries(url.trim(), DEPTH)
 }

@@ -1,11 +1,11 @@
-//! Which addresses media is taken from.
+//! Which addresses media may be downloaded from.
 
 use reqwest::Url;
 
-/// Botpress's own file hosts. Its documents name none; these two are what bots and webchats really link to.
+/// Botpress's own file hosts. Its documentation names none; bots and webchats link to these two.
 const BOTPRESS: [&str; 2] = ["files.bpcontent.cloud", "mediafiles.botpress.cloud"];
 
-/// Hosts that files may come from: Botpress's own, and what an operator adds.
+/// Hosts that files may come from: Botpress's own, and those that an operator adds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hosts {
     names: Vec<String>,
@@ -23,8 +23,8 @@ impl Hosts {
     ///
     /// # Errors
     ///
-    /// [`HostError`] for an IP address, a port, a single label or anything else that is no host name. One with other
-    /// letters than ASCII has to be given in its `xn--` form.
+    /// [`HostError`] for an IP address, a port, a single label or anything else that is not a host name. A name with
+    /// non-ASCII letters must be in its `xn--` form.
     pub fn new(more: impl IntoIterator<Item = String>) -> Result<Self, HostError> {
         let mut hosts = Self { names: BOTPRESS.map(str::to_owned).to_vec(), suffixes: Vec::new() };
         for host in more {
@@ -41,7 +41,7 @@ impl Hosts {
         Ok(hosts)
     }
 
-    /// Whether the host called `name` (lower case, as an address has it) is on the list.
+    /// Whether the host `name` (in lower case, as addresses have it) is on the list.
     fn contain(&self, name: &str) -> bool {
         let is_below = |suffix: &String| name.len() > suffix.len() && name.ends_with(suffix.as_str());
         is_host_name(name) && (self.names.iter().any(|host| host == name) || self.suffixes.iter().any(is_below))
@@ -59,7 +59,7 @@ fn is_host_name(name: &str) -> bool {
     name.len() <= 253 && labels.len() > 1 && is_name && labels.into_iter().all(is_label)
 }
 
-/// What an address has to be before anything is asked of it.
+/// The conditions for an address before any request is made.
 #[derive(Clone, Debug)]
 pub struct Policy {
     hosts: Hosts,
@@ -77,7 +77,8 @@ impl Policy {
         }
     }
 
-    /// The same, and one more server with everything it has: `http://127.0.0.1:<port>`, a sandbox's. It may lead nowhere else.
+    /// Adds one server with all its paths: `http://127.0.0.1:<port>`, a sandbox's. Its redirects must stay on that server or
+    /// the list.
     #[cfg(any(test, feature = "loopback-media"))]
     #[must_use]
     pub fn and_loopback(self, server: &str) -> Self {
@@ -90,9 +91,9 @@ impl Policy {
             return true;
         }
         let is_plain = url.username().is_empty() && url.password().is_none();
-        // An address that is no name has no domain.
+        // An address with an IP address has no domain.
         let is_listed = url.domain().is_some_and(|name| self.hosts.contain(name));
-        // The scheme's own port is none.
+        // The scheme's own port counts as absent.
         url.scheme() == "https" && url.port().is_none() && is_plain && is_listed
     }
 }

@@ -1,10 +1,11 @@
-//! What users send beside words, fetched from where the bot platform keeps it.
+//! Files that users send, downloaded from the bot platform.
 //!
 //! The addresses come from whoever talks to the bot, so nothing about them is trusted: only `https`, only hosts on a list,
-//! only addresses of the public internet, checked at every redirect and for the very address that is connected to; a limit
-//! of size and of time; no credential, no cookie, no referrer. Content is taken as it is declared and never looked into.
+//! only addresses of the public internet, checked at every redirect and for the very address of the connection; limits of
+//! size and time; no credentials, cookies or referrers. The declared content type is used, and the content is never
+//! inspected.
 //!
-//! All files that a process holds at one time share a budget of memory, however many lanes are at work.
+//! All files in a process's memory share a budget, however many lanes are being drained.
 
 mod address;
 mod credential;
@@ -29,54 +30,54 @@ pub use name::Declared;
 
 use crate::http::{BuildError, USER_AGENT};
 
-/// What LiveChat takes at most ("10 MB").
+/// LiveChat's limit ("10 MB").
 pub const MAX_BYTES: usize = 10 * 1024 * 1024;
 
-/// What all files together may take that are held at one time: a sixth of the memory that a function has.
+/// The limit for all files in memory at one time: a sixth of a function's memory.
 const BUDGET_BYTES: usize = 4 * MAX_BYTES;
 
-/// How long a download may take in all; as long as a vendor's call.
+/// The time limit of a download; the same as for a vendor's call.
 const TIME: Duration = Duration::from_secs(5);
 
-/// How many times a download may be sent elsewhere.
+/// How many redirects a download follows.
 const MAX_REDIRECTS: usize = 3;
 
 /// A file as it was served.
 #[derive(Clone, Debug)]
 pub struct Download {
-    /// What the server said about it.
+    /// What the server declared about it.
     pub declared: Declared,
     /// The bytes.
     pub content: Bytes,
-    /// Their part of the budget, as long as anybody has them.
+    /// Their share of the budget, for as long as any copy exists.
     _held: Arc<OwnedSemaphorePermit>,
 }
 
-/// Why there is no file. No variant says where it was.
+/// Why there is no file. No variant contains the address.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address, or one that it leads to, is not `https` on a host of the list; nothing was sent there.
+    /// The address, or the target of a redirect, is not `https` on a host of the list; nothing was sent there.
     #[error("the address is not one that files are taken from")]
     NotAllowed,
-    /// A host of the list is at an address that is not of the public internet; nothing was sent there.
+    /// A host of the list has an address that is not on the public internet; nothing was sent there.
     #[error("the host is not on the public internet")]
     NotPublic,
     /// More than [`MAX_BYTES`].
     #[error("the file is larger than {MAX_BYTES} bytes")]
     TooLarge,
-    /// More redirects than are followed, or one without an address.
+    /// Too many redirects, or one without an address.
     #[error("the address leads on and on")]
     Redirects,
-    /// Compressed although nobody asked for that.
+    /// The content is compressed although the request did not allow that.
     #[error("the bytes are not the file's own")]
     Encoded,
-    /// Another status than 200.
+    /// A status other than 200.
     #[error("the server answered with status {}", .0.as_u16())]
     Status(StatusCode),
-    /// The time was up before the last byte.
+    /// The time limit passed before the last byte arrived.
     #[error("the file did not come in time")]
     TimedOut,
-    /// Other files take all of the memory that there is for them; nothing was sent.
+    /// Other files use up the memory budget; nothing was sent.
     #[error("too many files are held at once")]
     Crowded,
     /// No connection, or a broken one.
@@ -119,7 +120,7 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// A fetcher that asks the system for addresses.
+    /// A fetcher that uses the system's resolver.
     ///
     /// # Errors
     ///
@@ -132,9 +133,9 @@ impl Fetcher {
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .user_agent(USER_AGENT)
-            // Literal addresses are not asked for here; the policy knows none.
+            // The resolver does not see literal addresses; the policy admits none.
             .dns_resolver(OnlyPublic(resolver))
-            // A connection that is used again was checked when its name had led somewhere else.
+            // A pooled connection was checked when its name may have resolved to another address.
             .pool_max_idle_per_host(0)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
@@ -143,7 +144,8 @@ impl Fetcher {
         Ok(Self { client, policy, time, budget: Arc::new(Semaphore::new(BUDGET_BYTES)) })
     }
 
-    /// Downloads the file at `url`, which can be anything; waits its turn where too many are held, as long as a download may take.
+    /// Downloads the file at `url`, which can be anything. If the budget is used up it waits its turn, for as long as a
+    /// download may take.
     ///
     /// # Errors
     ///
@@ -153,12 +155,12 @@ impl Fetcher {
         let mut held = self.hold().await?;
         let (declared, content) =
             tokio::time::timeout(self.time, self.follow(url)).await.unwrap_or(Err(Error::TimedOut))?;
-        // Most files are far smaller than what may come.
+        // Most files are far smaller than the limit.
         drop(held.split(MAX_BYTES.saturating_sub(content.len())));
         Ok(Download { declared, content, _held: Arc::new(held) })
     }
 
-    /// As much of the budget as any file may take.
+    /// Reserves the share of the budget for the largest possible file.
     async fn hold(&self) -> Result<OwnedSemaphorePermit, Error> {
         let most = u32::try_from(MAX_BYTES).unwrap_or(u32::MAX);
         let held = Arc::clone(&self.budget).acquire_many_owned(most);
@@ -193,7 +195,7 @@ async fn read(mut response: Response, url: &Url) -> Result<(Declared, Bytes), Er
         return Err(Error::Encoded);
     }
     let is_small = |length: u64| usize::try_from(length).is_ok_and(|length| length <= MAX_BYTES);
-    // Only a refusal is taken at its word; what is really sent is counted.
+    // A declared length is only used to refuse; the received bytes are counted.
     if response.content_length().is_some_and(|length| !is_small(length)) {
         return Err(Error::TooLarge);
     }

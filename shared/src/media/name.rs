@@ -1,4 +1,4 @@
-//! What a file is called and what it is, as far as somebody said so.
+//! A file's name and type, as far as they are declared.
 
 use http::{HeaderMap, HeaderName, header};
 use percent_encoding::percent_decode_str;
@@ -8,10 +8,10 @@ use crate::text::is_blank;
 
 const UNKNOWN_TYPE: &str = "application/octet-stream";
 
-/// The longest name, in bytes; file systems take little more.
+/// The longest name, in bytes; file systems allow little more.
 const MAX_NAME_BYTES: usize = 120;
 
-/// Extensions and what they stand for; the first one of a type is its usual one.
+/// Extensions and their types; the first one of a type is the usual one.
 const TYPES: [(&str, &str); 39] = [
     ("jpg", "image/jpeg"),
     ("jpeg", "image/jpeg"),
@@ -54,7 +54,7 @@ const TYPES: [(&str, &str); 39] = [
     ("odt", "application/vnd.oasis.opendocument.text"),
 ];
 
-/// What a server said about a file: its headers, and the last part of its address.
+/// What a server declared about a file: its headers, and the last part of its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Declared {
     content_type: Option<String>,
@@ -76,15 +76,15 @@ impl Declared {
         }
     }
 
-    /// What the file is: as declared, else by its extension, else anything.
+    /// The file's type: as declared, else by its extension, else unknown.
     pub fn content_type(&self) -> String {
         let by_extension = || self.names().find_map(|name| type_of(extension(name)?));
         let declared = self.content_type.as_deref().filter(|declared| *declared != UNKNOWN_TYPE);
         declared.or_else(by_extension).unwrap_or(UNKNOWN_TYPE).to_owned()
     }
 
-    /// What to call the file: by its title, else as declared, else by its address, else by its kind; with an extension, if
-    /// there is any.
+    /// The file's name: its title, else the declared name, else from its address, else its kind; with an extension, if one is
+    /// known.
     pub fn name(&self, title: Option<&str>, kind: &str) -> String {
         let candidates = title.into_iter().chain(self.names()).chain([kind]).map(clean);
         let name = candidates.into_iter().find(|name| !is_blank(name)).unwrap_or_default();
@@ -110,7 +110,7 @@ fn type_of(extension: &str) -> Option<&'static str> {
     TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(extension)).map(|(_, content_type)| *content_type)
 }
 
-/// What follows the last point, if it is one to eight letters and digits with at least one letter.
+/// The part after the last dot, if it consists of one to eight letters and digits with at least one letter.
 fn extension(name: &str) -> Option<&str> {
     let (stem, extension) = name.trim_end().rsplit_once('.')?;
     let is_plain = extension.chars().all(|c| c.is_ascii_alphanumeric());
@@ -118,7 +118,7 @@ fn extension(name: &str) -> Option<&str> {
     (!is_blank(stem) && extension.len() <= 8 && is_plain && has_letter).then_some(extension)
 }
 
-/// `type/subtype` of a content type, if it is one.
+/// The `type/subtype` of a content type, if it is valid.
 fn essence(value: &str) -> Option<String> {
     let essence = value.split(';').next()?.trim().to_ascii_lowercase();
     let is_token =
@@ -141,7 +141,7 @@ fn file_name(value: &str) -> Option<String> {
     extended.or_else(|| named("filename").cloned()).filter(|name| !is_blank(name))
 }
 
-/// `name=value` pairs after the first semicolon; a value can be quoted, and then hold semicolons and escapes.
+/// The `name=value` pairs after the first semicolon; a quoted value can contain semicolons and escapes.
 fn parameters(value: &str) -> Vec<(String, String)> {
     let mut parameters = vec![String::new()];
     let (mut is_quoted, mut is_escaped) = (false, false);
@@ -163,7 +163,7 @@ fn parameters(value: &str) -> Vec<(String, String)> {
     parameters.into_iter().skip(1).filter_map(pair).collect()
 }
 
-/// A name without folders, and without what would make it look like another one.
+/// A name without folders, and without characters that could disguise it.
 fn clean(name: &str) -> String {
     let is_invisible =
         |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
@@ -172,7 +172,7 @@ fn clean(name: &str) -> String {
     plain.trim_matches(|c: char| c.is_whitespace() || c == '.').to_owned()
 }
 
-/// A name with its extension, cut in the middle where it is too long.
+/// A name with its extension; the stem is cut if it is too long.
 fn shortened(name: &str, extension: &str) -> String {
     if name.len() <= MAX_NAME_BYTES {
         return name.to_owned();

@@ -1,4 +1,4 @@
-//! Addresses that try to lead inside, and servers that misbehave.
+//! Addresses that try to reach the internal network, and servers that misbehave.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Mutex;
@@ -14,10 +14,10 @@ use super::*;
 use crate::http::testing::{breaking, refusing};
 use crate::http::tls;
 
-/// Stands for every address that may be asked: none of the tests may connect there.
+/// Stands for every permitted address: none of the tests may connect there.
 const PUBLIC: &str = "93.184.216.34";
 
-/// Answers every name with the next list of addresses, the last one for ever.
+/// Resolves every name to the next list of addresses, and to the last one from then on.
 #[derive(Default)]
 struct Stub {
     answers: Mutex<Vec<Vec<&'static str>>>,
@@ -49,7 +49,7 @@ fn fetcher(policy: Policy, resolver: Arc<dyn Resolve>) -> Fetcher {
     Fetcher::with(policy, tls().unwrap(), resolver, Duration::from_secs(20)).unwrap()
 }
 
-/// A fetcher that may also ask `server`, within `time`.
+/// A fetcher that may also call `server`, within `time`.
 fn fetcher_at(server: &str, time: Duration) -> Fetcher {
     let policy = policy().and_loopback(server);
     Fetcher::with(policy, tls().unwrap(), Stub::answering(&[&["127.0.0.1"]]), time).unwrap()
@@ -59,7 +59,7 @@ fn patient(server: &str) -> Fetcher {
     fetcher_at(server, Duration::from_secs(20))
 }
 
-/// Nobody may ever connect here.
+/// A listener that must never be reached.
 struct Trap(TcpListener);
 
 impl Trap {
@@ -78,7 +78,7 @@ impl Trap {
     }
 }
 
-/// Ways to write an address inside, or to hide one; `PORT` is the trap's.
+/// Ways to write an internal address, or to hide one; `PORT` is the trap's.
 const TRICKS: [&str; 96] = [
     // Another scheme, or none.
     "http://files.bpcontent.cloud/x.png",
@@ -162,7 +162,7 @@ const TRICKS: [&str; 96] = [
     "https://[2001:4860:4860::8888]/",
     "https://[::1/",
     "https://::1/",
-    // Names of the inside, and names that are almost on the list.
+    // Internal names, and names that are almost on the list.
     "https://localhost:PORT/",
     "https://LocalHost/",
     "https://localhost./",
@@ -184,7 +184,7 @@ const TRICKS: [&str; 96] = [
     "https://*.attacker.example/",
 ];
 
-/// Ways to write a host that is on the list; their names lead inside.
+/// Ways to write a host that is on the list; the names resolve to internal addresses.
 const LISTED: [&str; 13] = [
     "https://files.bpcontent.cloud/x.png",
     "https://FILES.BPCONTENT.CLOUD/",
@@ -222,7 +222,7 @@ async fn no_redirect_leads_inside() {
     let fetcher = patient(&server.uri());
     for trick in TRICKS.iter().chain(&LISTED) {
         let url = trick.replace("PORT", &trap.port().to_string());
-        // A port is all that distinguishes the sandbox's server from others on this machine.
+        // Only the port distinguishes the sandbox's server from others on this machine.
         let location = HeaderValue::from_bytes(url.as_bytes()).unwrap();
         server.reset().await;
         let elsewhere = ResponseTemplate::new(302).insert_header("location", location);
@@ -325,7 +325,7 @@ async fn a_file_of_ten_megabytes_is_taken_and_no_byte_more() {
     assert!(matches!(failing(larger).await, Error::TooLarge));
 }
 
-/// Answers one request with `head`, then with `chunk` for ever.
+/// Answers one request with `head`, then with `chunk` endlessly.
 async fn endless(head: &'static str, chunk: Vec<u8>) -> String {
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -16,8 +16,8 @@ pub struct SignedCall {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FirstAnswer {
-    /// What was made for it: the conversation of a start, or what tells one user of a mailbox from the others.
+    /// The result: the conversation of a start, or the value that distinguishes one user of a mailbox from the others.
     Given(String),
-    /// The sentence of a refusal for good.
+    /// The sentence of a permanent refusal.
     Refused(String),
 }

@@ -1,7 +1,7 @@
-//! Lanes: one direction of a session each, and what waits in them.
+//! Lanes, one for each direction of a session, and the items that wait in them.
 //!
-//! An item is accepted once per source id, waits in the order of its source's time, and is delivered by whoever holds the
-//! lane's lease. Items of one time stand in the order in which their source counts them, else in that of their arrival.
+//! An item is accepted once per source id, waits in the order of its source's time, and is delivered by the holder of the
+//! lane's lease. Items with the same time are in the order in which their source counts them, else in order of arrival.
 
 use std::fmt;
 
@@ -37,7 +37,7 @@ impl fmt::Display for Lane {
     }
 }
 
-/// Where an item stands in its lane, and by what a repeat of it is recognised.
+/// An item's place in its lane, and the id by which a repeat of it is recognised.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
     /// The source's own time.
@@ -49,54 +49,54 @@ pub struct Position {
 /// The right to deliver from a lane.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    /// A value that only the holder knows.
+    /// A value known only to the holder.
     pub holder: String,
-    /// After this, anybody may take the lane.
+    /// After this time another invocation may take the lane.
     pub until: Timestamp,
-    /// By when its holder has to answer whoever brought something.
+    /// When the holder has to answer the caller that brought an item.
     pub deadline: Timestamp,
 }
 
-/// How a lane was found before something is put into it.
+/// The state of a lane before an item is put into it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Occupancy {
-    /// Something waits; or nobody has looked.
+    /// Something waits, or the lane has not been looked at.
     #[default]
     Busy,
-    /// Somebody delivers.
+    /// A holder is delivering.
     Held {
-        /// Unless they give the lease back before.
+        /// The end of the lease, unless the holder gives it back earlier.
         until: Timestamp,
     },
-    /// Nothing waits and nobody delivers.
+    /// Nothing waits, and no holder is delivering.
     Idle {
-        /// How many items the lane had ever accepted.
+        /// How many items the lane has accepted in total.
         arrivals: u64,
     },
 }
 
 impl Occupancy {
-    /// Whether nothing waits and nobody delivers.
+    /// Whether nothing waits and no holder is delivering.
     pub const fn is_idle(self) -> bool {
         matches!(self, Self::Idle { .. })
     }
 
-    /// Whether somebody delivers at this time.
+    /// Whether a holder is delivering at this time.
     pub fn is_held_at(self, now: Timestamp) -> bool {
         matches!(self, Self::Held { until } if now < until)
     }
 }
 
-/// What became of an item that was to be accepted.
+/// The result of accepting an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepted {
-    /// It is in the lane, the lease is ours, and nothing else waits: the lane still was as it was found.
+    /// The item is in the lane, the lease is ours, and nothing else waits: the lane was still in its observed state.
     Alone,
-    /// It is in the lane, and the lease is ours.
+    /// The item is in the lane, and the lease is ours.
     WithLease,
-    /// It is in the lane; somebody else is delivering and will see it.
+    /// The item is in the lane; another holder is delivering and will see it.
     WithoutLease,
-    /// It was accepted before.
+    /// The item was accepted before.
     Duplicate,
 }
 
@@ -110,28 +110,28 @@ impl Accepted {
 /// An item that waits for delivery.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiting<T> {
-    /// Where it stands.
+    /// Its place.
     #[serde(flatten)]
     pub position: Position,
-    /// What is to be delivered.
+    /// What to deliver.
     pub content: T,
     /// Failed attempts so far.
     pub attempts: u32,
-    /// Whether an attempt ended without an answer, so that it may have taken effect.
+    /// Whether an attempt got no answer, so that it may have taken effect.
     pub outcome_unknown: bool,
-    /// Until when a vendor may still be at work on such an attempt.
+    /// Until when a vendor may still carry out such an attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_doubt_until: Option<Timestamp>,
-    /// Since when it fails at the vendor.
+    /// Since when it has been failing at the vendor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing_since: Option<Timestamp>,
-    /// Since when it is seen to fail alone, while the vendor serves others.
+    /// Since when it alone has been failing, while the vendor serves others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alone_since: Option<Timestamp>,
 }
 
 impl<T> Waiting<T> {
-    /// An item that nobody has tried to deliver.
+    /// An item without any delivery attempt.
     pub const fn new(position: Position, content: T) -> Self {
         Self {
             position,
@@ -145,34 +145,34 @@ impl<T> Waiting<T> {
     }
 }
 
-/// What is noted of an item that a vendor has failed on once more.
+/// What is recorded of an item after another failure of its vendor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Failing {
     /// Whether that attempt may have taken effect.
     pub outcome_unknown: bool,
-    /// Until when a vendor may still be at work on it.
+    /// Until when a vendor may still carry it out.
     pub in_doubt_until: Option<Timestamp>,
-    /// Since when it fails.
+    /// Since when it has been failing.
     pub since: Option<Timestamp>,
-    /// Since when it is seen to fail alone.
+    /// Since when it alone has been failing.
     pub alone_since: Option<Timestamp>,
 }
 
-/// How a vendor has just failed on the first item of a lane.
+/// A vendor's latest failure on the first item of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure<'a> {
     /// The vendor.
     pub vendor: &'a str,
-    /// When.
+    /// When it failed.
     pub at: Timestamp,
-    /// Whether it has named a limit.
+    /// Whether the vendor has named a rate limit.
     pub is_limit: bool,
 }
 
-/// Why an item was put aside, and for how long it is kept.
+/// Why an item was parked, and for how long it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
-    /// The error in its plain form, which has nothing of the text: `LiveChat refused send_event: validation, status 422`.
+    /// The error in its plain form, without any of the text: `LiveChat refused send_event: validation, status 422`.
     pub cause: String,
     /// Whether the other side may have the item.
     pub outcome_unknown: bool,
@@ -180,22 +180,23 @@ pub struct Reason {
     pub expires_at: Timestamp,
 }
 
-/// How much of what people said has left a lane for the other side, and what that has taken.
+/// How many messages of people have left a lane for the other side, and the vendor calls for that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// How many messages.
+    /// The number of messages.
     #[serde(default)]
     pub count: u64,
-    /// When the first of them did.
+    /// When the first of them left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_at: Option<Timestamp>,
-    /// Vendor calls for what has left the lane, messages or not; those of attempts that were left to the sweep are not counted.
+    /// Vendor calls for everything that has left the lane, messages or not, without those of attempts that were left to the
+    /// sweep.
     #[serde(default)]
     pub calls: VendorCalls,
 }
 
 impl Tally {
-    /// The same with one more, which has left at `at`.
+    /// The same with one more message, which left at `at`.
     #[must_use]
     pub fn and_one(self, at: Timestamp) -> Self {
         Self { count: self.count.saturating_add(1), first_at: self.first_at.or(Some(at)), ..self }
@@ -208,19 +209,19 @@ impl Tally {
     }
 }
 
-/// How the lane of one session has fared lately.
+/// The recent history of one session's lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Fares {
-    /// When its vendor last took an item.
+    /// When its vendor last accepted an item.
     #[serde(default)]
     pub served_at: Option<Timestamp>,
-    /// Which that was.
+    /// The vendor.
     #[serde(default)]
     pub served_by: Option<String>,
     /// When it was last left because its vendor had failed.
     #[serde(default)]
     pub failed_at: Option<Timestamp>,
-    /// Which that was.
+    /// The vendor.
     #[serde(default)]
     pub failed_by: Option<String>,
 }
@@ -231,37 +232,37 @@ pub struct Fares {
 pub enum Outcome {
     /// The other side has it.
     Delivered,
-    /// There was nothing to do: the session was over, or the other side knew.
+    /// There was nothing to do: the session was over, or the other side already knew.
     Dropped,
-    /// It can never be delivered as it is; it is kept for an operator.
+    /// It can never be delivered as it is, and is kept for an operator.
     Parked,
 }
 
-/// What the holder of a lane's lease knows when an item has been dealt with.
+/// What the holder of a lane's lease knows after an item is finished.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
-    /// How many items the lane had ever accepted when it was read.
+    /// How many items the lane had accepted in total when it was read.
     pub arrivals: u64,
-    /// Whether nothing else was in it then.
+    /// Whether the lane contained nothing else then.
     pub is_last: bool,
-    /// Whether items have kept arriving lately, so that a look saves a transaction that would be refused.
+    /// Whether items have kept arriving recently, so that reading first avoids a transaction that would be refused.
     pub is_lively: bool,
-    /// The highest number of an item that has left the lane, this one included.
+    /// The highest number of an item that has left the lane, including this one.
     pub last_number: Option<u64>,
-    /// What people said and has left the lane, this one included.
+    /// The messages of people that have left the lane, including this one.
     pub said: Tally,
 }
 
-/// How a lane stands after an item has left it.
+/// The state of a lane after an item has left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completed {
     /// The lane is empty and free.
     Released,
-    /// The next item is the one that was next when the lane was read.
+    /// The next item is still the one that was next when the lane was read.
     MoreToDo,
-    /// Something has arrived, and may belong before what was next: look again.
+    /// An item has arrived that may belong before the next one: read again.
     SomethingArrived,
-    /// Somebody else has taken the lane.
+    /// Another invocation has taken the lane.
     LeaseLost,
 }
 
@@ -274,23 +275,23 @@ pub struct Arrival<'a, T> {
     pub lane: Lane,
     /// Its place.
     pub position: Position,
-    /// What is to be delivered.
+    /// What to deliver.
     pub content: &'a T,
-    /// When we got it.
+    /// When the service received it.
     pub received_at: Timestamp,
-    /// Until when its trail is kept.
+    /// Until when its receipt is kept.
     pub expires_at: Timestamp,
-    /// A fingerprint of what it says, by which a later change of it is told from a repeat.
+    /// A fingerprint of its text, which distinguishes a later change from a repeat.
     pub revision: Option<String>,
 }
 
-/// What is known of an item that was accepted, whether it still waits or not.
+/// What is known of an accepted item, whether it still waits or not.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Receipt {
-    /// What became of it, once it has left its lane.
+    /// Its outcome, once it has left its lane.
     #[serde(default)]
     pub outcome: Option<Outcome>,
-    /// The fingerprint of what the other side was last told.
+    /// The fingerprint of the version that the other side last received.
     #[serde(default)]
     pub revision: Option<String>,
 }
@@ -306,28 +307,28 @@ pub struct Done<'a, T> {
     pub lane: Lane,
     /// The item.
     pub item: &'a Waiting<T>,
-    /// A fingerprint of what the user has said with it, where agents have that now.
+    /// A fingerprint of the user's message, if agents have it now.
     pub mark: Option<String>,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// What the other side calls it, where that is known.
+    /// The other side's id for it, if known.
     pub vendor_id: Option<String>,
-    /// When.
+    /// When it left.
     pub finished_at: Timestamp,
-    /// The vendor that took it, where that shows that it takes what others send.
+    /// The vendor that accepted it, if that shows that the vendor accepts other items, too.
     pub served_by: Option<&'static str>,
-    /// Why it is put aside, where it is.
+    /// The reason, if it is parked.
     pub parked: Option<Reason>,
-    /// Until when its trail is kept, where that has gone.
+    /// Until when its receipt is kept, in case the receipt is missing by now.
     pub expires_at: Timestamp,
 }
 
-/// What a session is looked at for.
+/// Why a session becomes due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
     /// The bot's pause has to be renewed before it lapses.
     Pause,
-    /// Nobody has taken the session for too long.
+    /// No agent has taken the session for too long.
     Assignment,
 }
 

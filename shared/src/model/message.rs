@@ -1,4 +1,4 @@
-//! What was said before a session, in one form for every platform.
+//! The conversation before a session, in one form for every platform.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,14 +9,14 @@ use crate::redacted::Redacted;
 /// A message of the conversation before the handoff.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HistoryItem {
-    /// Somebody said something.
+    /// A message.
     Message {
-        /// Who.
+        /// The author.
         author: Author,
-        /// What.
+        /// The content.
         content: Content,
     },
-    /// An item without the documented form; kept, so that a transcript can show that something was there.
+    /// An item without the documented form; kept, so that a transcript can show its place.
     Unreadable,
 }
 
@@ -27,49 +27,49 @@ pub enum Author {
     Bot,
     /// An end user, by its mirror.
     User(UserId),
-    /// An agent of an earlier session, where the platform keeps what agents said.
+    /// An agent of an earlier session, if the platform keeps agents' messages.
     Agent,
 }
 
-/// What a message says.
+/// The content of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// `text`: a text; blank where nothing was said.
+    /// `text`: a text; blank if nothing was said.
     Text {
         /// The text.
         text: Redacted,
     },
-    /// `markdown`: a text with Markdown marks.
+    /// `markdown`: a text in Markdown.
     Markdown {
         /// The text.
         markdown: Redacted,
     },
-    /// A picture, a recording, a film or a document.
+    /// A picture, a recording, a video or a document.
     Media {
         /// `image`, `audio`, `video` or `file`.
         kind: String,
-        /// Where it is.
+        /// Its address.
         url: Redacted,
-        /// What it is called.
+        /// Its name.
         title: Option<Redacted>,
     },
     /// `location`: a place on the map.
     Location {
         /// `<latitude>,<longitude>`, in degrees.
         coordinates: Redacted,
-        /// What it is called.
+        /// Its name.
         title: Option<Redacted>,
         /// Its postal address.
         address: Option<Redacted>,
     },
-    /// `card`, and `carousel` with several.
+    /// `card`, and `carousel` for several.
     Cards {
         /// The cards, at least one.
         cards: Vec<Card>,
     },
-    /// `choice` and `dropdown`: a question with answers to pick from.
+    /// `choice` and `dropdown`: a question with answers to choose from.
     Choice {
-        /// The question; blank where there is none.
+        /// The question; blank if there is none.
         text: Redacted,
         /// The labels of the answers.
         options: Vec<Redacted>,
@@ -86,14 +86,14 @@ pub enum Content {
     },
 }
 
-/// A heading with whatever stands below it.
+/// A heading with optional further parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Card {
-    /// The heading; empty where there is none.
+    /// The heading; empty if there is none.
     pub title: Redacted,
-    /// What stands below the heading.
+    /// The text below the heading.
     pub subtitle: Option<Redacted>,
-    /// Where its picture is.
+    /// The address of its picture.
     pub image_url: Option<Redacted>,
     /// Its buttons.
     pub buttons: Vec<Button>,
@@ -102,17 +102,17 @@ pub struct Card {
 /// A button of a card.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Button {
-    /// What stands on it.
+    /// Its text.
     pub label: Redacted,
-    /// Where it leads, unless it only talks to the bot.
+    /// The address it opens, unless it only talks to the bot.
     pub url: Option<Redacted>,
 }
 
-/// Something that a user said, as it was heard first.
+/// A message of a user, as it was first received.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Utterance {
-    /// When.
+    /// When it was received.
     pub heard_at: Timestamp,
-    /// The id that stands for it.
+    /// The id that represents it.
     pub source_id: String,
 }

@@ -1,4 +1,4 @@
-//! Plain types that the rooms share: they know no vendor, no table and no platform's wire.
+//! Plain types that the rooms share: they depend on no vendor, no table and no platform's wire format.
 
 pub mod call;
 pub mod lane;

@@ -1,4 +1,4 @@
-//! A session, the platform and the thread that belong to it, and the pointers that lead to it.
+//! A session, its platform and thread, and the pointers to it.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,18 +10,18 @@ use crate::ids::{
 use crate::model::vendor_calls::VendorCalls;
 use crate::redacted::Redacted;
 
-/// Where a session's bot lives, and what it takes to reach it.
+/// The platform of a session's bot, and the ids that calls to it need.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Platform {
     /// Botpress: the install that escalated.
     Botpress(Install),
-    /// Botcopy: the user of the bot that asked for a person.
+    /// Botcopy: the user of the bot that requested an agent.
     Botcopy(Channel),
 }
 
 impl Platform {
-    /// The platform, as records name it.
+    /// The platform's name in records.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Botpress(_) => "botpress",
@@ -29,7 +29,7 @@ impl Platform {
         }
     }
 
-    /// The install, where the platform has such.
+    /// The install, if the platform has installs.
     pub const fn install_id(&self) -> Option<&InstallId> {
         match self {
             Self::Botpress(install) => Some(&install.install_id),
@@ -37,7 +37,7 @@ impl Platform {
         }
     }
 
-    /// The bot, by the id that its platform gives it.
+    /// The bot's id on its platform.
     pub fn bot_id(&self) -> &str {
         match self {
             Self::Botpress(install) => install.bot_id.as_str(),
@@ -49,30 +49,31 @@ impl Platform {
 /// One handoff, from escalation to its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Session {
-    /// Ours.
+    /// The service's own id.
     pub session_id: SessionId,
-    /// How far it is; stored as `session_state`, since `state` is a reserved word.
+    /// Its state; stored as `session_state`, because `state` is a reserved word.
     #[serde(rename = "session_state")]
     pub state: State,
-    /// Where the bot is, as it is needed for calls back to it.
+    /// The platform, as calls back to the bot need it.
     pub platform: Platform,
-    /// The end user, by the bot platform's id.
+    /// The end user's id on the bot platform.
     pub user_id: UserId,
-    /// The group that was asked for.
+    /// The requested group.
     pub group_id: GroupId,
-    /// The user's language by its code, `de-at`, where it is known.
+    /// The code of the user's language, `de-at`, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
-    /// Fingerprint of the start request, by which a repeat is told from a new escalation.
+    /// Fingerprint of the start request, which distinguishes a repeat from a new escalation.
     pub request_digest: String,
-    /// How often the request's history had the bot's hand-off text: a second click in the same conversation finds it more often.
+    /// How often the request's history contained the bot's hand-off text: a second click in the same conversation finds it
+    /// more often.
     #[serde(default)]
     pub handoff_texts: usize,
-    /// Who is starting it, while nobody has finished that.
+    /// Which invocation carries out the start, until that is finished.
     pub claim: Claim,
     /// When the escalation was claimed.
     pub started_at: Timestamp,
-    /// The thread of the user's session before, if that is known: it was closed when this session's own was opened.
+    /// The thread of the user's previous session, if known: it was closed when this session's own was opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier_thread_id: Option<ThreadId>,
     /// The LiveChat side, once there is one.
@@ -81,7 +82,7 @@ pub struct Session {
     /// The bot side, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation_id: Option<ConversationId>,
-    /// Until when LiveChat may still be at work on a call of the start; known once the start is undone.
+    /// Until when LiveChat may still carry out a call of the start; set once the start is undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_doubt_until: Option<Timestamp>,
     /// When the start was finished: the settle time counts from here.
@@ -90,34 +91,34 @@ pub struct Session {
     /// How often the session has moved to a fresh conversation.
     #[serde(default)]
     pub moves: u32,
-    /// The conversations that it has left, the first one first.
+    /// The conversations that it has left, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_conversations: Vec<ConversationId>,
-    /// The agent that the bot was told of last; stored as `agent_told`.
+    /// The agent who was last announced to the bot; stored as `agent_told`.
     #[serde(rename = "agent_told", default, skip_serializing_if = "Option::is_none")]
     pub announced_agent: Option<AnnouncedAgent>,
-    /// The agents that the bot was told of before that one, each once.
+    /// The agents who were announced before that one, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier_agents: Vec<AnnouncedAgent>,
     /// When the first of them had the chat: by LiveChat's own time where it gives one, else when that was reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assigned_at: Option<Timestamp>,
-    /// How many announcements there were: tells a second transfer to an agent from a repeat of the first.
+    /// How many announcements there were: distinguishes a second transfer to an agent from a repeat of the first.
     #[serde(default)]
     pub announcements: u32,
-    /// What the agents shall read first, while the start has to be finished without whoever asked for it.
+    /// What the agents read first, while the start may have to be finished without its caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opening: Option<Redacted>,
-    /// When the bot's pause was last known to begin anew, where the platform pauses bots for a limited time.
+    /// When the bot's pause last began anew, as far as known, if the platform pauses bots for a limited time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_at: Option<Timestamp>,
-    /// How often in a row the thread was read without finding anything that no webhook had brought.
+    /// How many readings of the thread in a row found nothing but what webhooks had brought.
     #[serde(default)]
     pub silent_reads: u32,
-    /// Up to this number, what the thread's events tell is in the lane: a reading has seen to it.
+    /// A reading has put the thread's events up to this number into the lane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_up_to: Option<u64>,
-    /// Whether the thread has to be read whatever has arrived lately: after an outage of ours.
+    /// Whether the thread must be read whatever has arrived recently: after an outage of ours.
     #[serde(default)]
     pub must_read: bool,
     /// How often the thread was read because it was silent.
@@ -126,16 +127,16 @@ pub struct Session {
     /// The vendor calls of the start.
     #[serde(default)]
     pub start_calls: VendorCalls,
-    /// Whether the bot knows that the session is over, once it is; not known of sessions that an earlier version has ended.
+    /// Whether the bot knows that the session is over, once it is; unknown for sessions that an earlier version ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bot_told: Option<bool>,
-    /// When the session's records were last kept from expiring; not before its first day is over.
+    /// When the expiry of the session's records was last extended; not set before the end of its first day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_at: Option<Timestamp>,
-    /// Whether LiveChat has said that nobody of the group is online; a start learns it anew, so that it is not stored.
+    /// Whether LiveChat has said that no agent of the group is online; each start asks again, so it is not stored.
     #[serde(skip)]
     pub nobody_online: bool,
-    /// The sentence with which the start failed, for those who waited for it.
+    /// The sentence with which the start failed, for the callers that waited for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
     /// Whether an operator has closed it before it was active.
@@ -151,12 +152,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// What the bot was told of an agent, if it was told.
+    /// The announcement of an agent to the bot, if there was one.
     pub fn announced(&self, agent_id: &AgentId) -> Option<&AnnouncedAgent> {
         self.announced_agent.iter().chain(&self.earlier_agents).find(|told| told.agent_id == *agent_id)
     }
 
-    /// Makes `agent` the one that the bot was told of last.
+    /// Makes `agent` the one who was last announced to the bot.
     pub fn announce(&mut self, agent: AnnouncedAgent) {
         self.assigned_at = self.assigned_at.or(agent.announced_at);
         self.earlier_agents.extend(self.announced_agent.take());
@@ -166,15 +167,15 @@ impl Session {
     }
 }
 
-/// An agent that the bot was told of.
+/// An agent who was announced to the bot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnnouncedAgent {
     /// LiveChat's id.
     pub agent_id: AgentId,
-    /// The bot platform's user that stands for them, where it has such.
+    /// The bot platform's user that represents them, if the platform has such users.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,
-    /// Display name, where the platform has to be told again.
+    /// Display name, if the platform needs it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Redacted>,
     /// Address of a picture, likewise.
@@ -185,7 +186,7 @@ pub struct AnnouncedAgent {
     pub announced_at: Option<Timestamp>,
 }
 
-/// Where a session stands; it only ever moves on.
+/// The state of a session, which only ever advances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
@@ -193,18 +194,18 @@ pub enum State {
     Starting,
     /// Messages flow.
     Active,
-    /// Ended by one side; the other has not been told yet.
+    /// Ended by one side; the other does not know yet.
     Closing,
     /// Over on both sides.
     Closed,
 }
 
-/// Who may work on a start, and until when without a sign of life.
+/// The right to carry out a start, and its end unless it is renewed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
-    /// A value that only the claimant knows.
+    /// A value known only to the claimant.
     pub holder: String,
-    /// After this, anybody may take over.
+    /// After this time another invocation may take over.
     pub until: Timestamp,
 }
 
@@ -220,11 +221,11 @@ pub struct Thread {
 /// Leads from a Botpress conversation to its session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConversationPointer {
-    /// The session; a conversation has one for ever.
+    /// The session; a conversation belongs to one session for good.
     pub session_id: SessionId,
     /// The end user of the session.
     pub user_id: UserId,
-    /// Whether the session has moved on to another conversation: words still reach the agents, an end concerns nobody.
+    /// Whether the session has moved to another conversation: messages still reach the agents, an end is ignored.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_moved: bool,
 }
@@ -236,7 +237,7 @@ impl ConversationPointer {
     }
 }
 
-/// Leads from a LiveChat chat to the latest session in it, with what is needed to judge an event.
+/// Leads from a LiveChat chat to its latest session, with the data that it takes to judge an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChatPointer {
     /// The latest session.
@@ -245,7 +246,7 @@ pub struct ChatPointer {
     pub user_id: UserId,
     /// The customer whose chat it is.
     pub customer_id: CustomerId,
-    /// The session's thread; events of any other concern nobody, however late or early they come.
+    /// The session's thread; events of any other are ignored, however late or early they come.
     pub thread_id: ThreadId,
 }
 
@@ -261,7 +262,7 @@ impl ChatPointer {
     }
 }
 
-/// One install of our integration on one bot: what an inbound call comes from, and what an outbound call is made for.
+/// One install of our integration on one bot: the origin of inbound calls, and the target of outbound ones.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Install {
     /// The bot.
@@ -275,14 +276,14 @@ pub struct Install {
 }
 
 impl Install {
-    /// Whether a public address, as Botpress tells it, is that of this install: its id is a part of the path.
+    /// Whether this is the public address of the install, as Botpress reports it: the install's id is a part of the path.
     pub fn is_reached_at(&self, webhook_url: &str) -> bool {
         let address = webhook_url.split(['?', '#']).next().unwrap_or_default();
         address.split('/').any(|part| part == self.install_id.as_str())
     }
 }
 
-/// One user of one bot: what a push is addressed to.
+/// One user of one bot: the addressee of a push.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Channel {
     /// The bot.
@@ -295,9 +296,9 @@ pub struct Channel {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResumeReason {
-    /// An agent has closed the chat, or LiveChat's router has.
+    /// An agent, or LiveChat's router, has closed the chat.
     AgentClosed,
-    /// No agent has come in time, or nobody was there after all.
+    /// No agent has come in time, or none was online after all.
     NobodyCame,
     /// LiveChat could not be reached.
     #[default]
@@ -308,13 +309,13 @@ pub enum ResumeReason {
     UserSide,
 }
 
-/// What the thread that an end has read tells of it.
+/// How a session ended, according to the thread that was read at its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Disposition {
     /// The thread's tags.
     pub tags: Vec<String>,
     /// The user's rating: 0 or 1.
     pub rating: Option<u64>,
-    /// `agent`, `customer` or `livechat`, where the thread says it.
+    /// `agent`, `customer` or `livechat`, if the thread says so.
     pub ended_by: Option<&'static str>,
 }

@@ -13,31 +13,31 @@ pub struct User {
     /// How agents see the user.
     #[serde(default)]
     pub profile: Profile,
-    /// What LiveChat has been told, so that it is told again only when it changes.
+    /// What LiveChat was last sent, so that it is sent again only when it changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile_sent: Option<Introduction>,
     /// The LiveChat customer who speaks for this user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer: Option<Customer>,
-    /// The customer's only chat, once there was a session.
+    /// The customer's only chat, from the first session on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat_id: Option<ChatId>,
     /// The thread of the latest session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread_id: Option<ThreadId>,
-    /// Until when a call may close the open thread of the chat, whichever that is then.
+    /// Until when a call may still close the chat's open thread, whichever thread that is by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closing_until: Option<Timestamp>,
-    /// How many users of the bot stand behind this one; several can where e-mail addresses count as identities.
+    /// How many users of the bot this one represents; more than one is possible if e-mail addresses count as identities.
     #[serde(default)]
     pub upstream_users: u32,
-    /// The session that the user is in, or was in last.
+    /// The user's current or latest session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
 }
 
 impl User {
-    /// Somebody of whom nothing but the id is known.
+    /// A user of whom only the id is known.
     pub fn unknown(user_id: &UserId) -> Self {
         Self {
             user_id: user_id.clone(),
@@ -53,7 +53,7 @@ impl User {
     }
 }
 
-/// What agents are shown of an end user.
+/// What agents see of an end user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
     /// Display name.
@@ -66,23 +66,23 @@ pub struct Profile {
     pub picture_url: Option<Redacted>,
 }
 
-/// What LiveChat is told of an end user.
+/// What LiveChat is sent about an end user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Introduction {
-    /// Who it is.
+    /// The profile.
     #[serde(flatten)]
     pub profile: Profile,
-    /// Where they come from, and what else agents shall know, as name and value.
+    /// The user's origin and other facts for agents, as name and value.
     #[serde(default)]
     pub session_fields: Vec<(String, Redacted)>,
 }
 
-/// A LiveChat customer and the means to act as them.
+/// A LiveChat customer and the credentials to act as them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Customer {
     /// The customer, for life.
     pub customer_id: CustomerId,
-    /// Renew the token for this very customer; valid for two years after their last use.
+    /// Renew the token for the same customer; valid for two years after their last use.
     pub cookies: Cookies,
     /// Bearer token of the Customer Chat API.
     pub access_token: Redacted,
@@ -92,9 +92,9 @@ pub struct Customer {
     pub expires_at: Timestamp,
 }
 
-/// What makes the next token belong to the same customer; valid for two years from the last token.
+/// The cookies that make the next token belong to the same customer; valid for two years from the last token.
 ///
-/// Whoever has both can speak as this customer.
+/// With both values anyone can act as this customer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cookies {
     /// The value of `__lc_cid`: the customer's id.

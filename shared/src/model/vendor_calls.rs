@@ -17,7 +17,7 @@ pub struct VendorCalls {
 }
 
 impl VendorCalls {
-    /// The same with one more call of `vendor`, as gates and metrics name it.
+    /// The same with one more call of `vendor`, by its name in gates and metrics.
     #[must_use]
     pub fn and_one(mut self, vendor: &str) -> Self {
         let calls = match vendor {
@@ -29,7 +29,7 @@ impl VendorCalls {
         self
     }
 
-    /// All of both.
+    /// The sums of both.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self {

@@ -1,7 +1,7 @@
-//! Operator-only code: what `hitl` alone uses, and neither function calls.
+//! Operator-only code: only `hitl` uses it, neither function does.
 //!
-//! The operator's verbs over the table are in `store/operator.rs`, since SDK types do not leave the store; redelivery and the end of a
-//! session by hand are in `handoff/verbs/operate.rs`, since they deliver.
+//! The operator's verbs over the table are in `store/operator.rs`, because SDK types do not leave the store. Redelivery and
+//! ending a session by hand are in `handoff/verbs/operate.rs`, because they deliver.
 
 pub mod probe;
 pub mod secret;

@@ -1,4 +1,4 @@
-//! The stack's own addresses, called as its callers do: to see whether it answers.
+//! Calls of the stack's own addresses, made as its callers make them, to check whether it answers.
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde_json::{Value, json};
@@ -10,12 +10,12 @@ use crate::ids::{NO_CHAT, OrganizationId};
 use crate::model::session::Install;
 use crate::redacted::Redacted;
 
-/// What an address answered.
+/// The answer of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
     /// The HTTP status.
     pub status: u16,
-    /// The body, as far as it is text.
+    /// The body, if it is text.
     pub body: String,
 }
 
@@ -46,16 +46,16 @@ fn operation_headers(values: [&str; 5]) -> Result<HeaderMap, Failure> {
 }
 
 impl Endpoint {
-    /// Names the address; nothing is called yet.
+    /// Names the address; makes no call.
     pub fn new(base: &str, http: Http) -> Self {
         Self { base: base.trim_end_matches('/').to_owned(), http }
     }
 
-    /// Reads a page.
+    /// Fetches a page.
     ///
     /// # Errors
     ///
-    /// [`Failure`] when no answer came.
+    /// [`Failure`] if no answer came.
     pub async fn get(&self, path: &str) -> Result<Answered, Failure> {
         self.send(Method::GET, &[path], HeaderMap::new(), Body::Empty).await
     }
@@ -64,17 +64,17 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// [`Failure`] when no answer came.
+    /// [`Failure`] if no answer came.
     pub async fn ping(&self, path_key: &Redacted, integration_id: &str) -> Result<Answered, Failure> {
         let headers = operation_headers([NO_CHAT, integration_id, NO_CHAT, NO_CHAT, "ping"])?;
         self.send(Method::POST, &["botpress", path_key.expose()], headers, Body::Empty).await
     }
 
-    /// Calls an operation for an install as Botpress does; signed, where there is a secret to sign with.
+    /// Calls an operation for an install as Botpress does; signed, if there is a secret to sign with.
     ///
     /// # Errors
     ///
-    /// [`Failure`] when no answer came, or the secret cannot sign.
+    /// [`Failure`] if no answer came, or the secret cannot sign.
     pub async fn operate(
         &self,
         (path_key, signing_secret): (Option<&Redacted>, Option<&Redacted>),
@@ -99,7 +99,7 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// [`Failure`] when no answer came.
+    /// [`Failure`] if no answer came.
     pub async fn report_nothing(&self, secret: &Redacted, organization: &OrganizationId) -> Result<Answered, Failure> {
         let body = json!({
             "webhook_id": NO_CHAT, "secret_key": secret, "action": "chat_deactivated",
@@ -109,11 +109,11 @@ impl Endpoint {
         self.send(Method::POST, &["livechat"], HeaderMap::new(), Body::json(&body)?).await
     }
 
-    /// Says nothing in the name of a Botcopy user who does not exist, as Botcopy does; this changes nothing.
+    /// Sends an empty message in the name of a Botcopy user who does not exist, as Botcopy does; this changes nothing.
     ///
     /// # Errors
     ///
-    /// [`Failure`] when no answer came.
+    /// [`Failure`] if no answer came.
     pub async fn say_nothing(
         &self,
         bot_id: Option<&str>,

@@ -1,6 +1,6 @@
-//! The secret as an operator sees it: read as it is, complete or not, and changed a few values at a time.
+//! The secret from an operator's point of view: read unchecked, complete or not, and changed a few values at a time.
 //!
-//! The functions read the same secret through [`secrets::Cache`], which wants it complete.
+//! The functions read the same secret through [`secrets::Cache`], which requires it to be complete.
 
 use std::fmt;
 
@@ -15,13 +15,13 @@ use crate::secrets::{
     self, BOTPRESS_PATH_KEY, BOTPRESS_SIGNING_SECRET, OVERLAP, SIGNING_OVERLAP, Secrets, WEBHOOK_SECRET,
 };
 
-/// What callers prove themselves with; the version before stays good for them for a while.
+/// The keys that callers prove themselves with; after a change their previous values stay valid for a while.
 const SHOWN_BY_CALLERS: [&str; 4] = [WEBHOOK_SECRET, BOTPRESS_PATH_KEY, BOTPRESS_SIGNING_SECRET, "botcopyAccessToken"];
 
-/// Key of the Botcopy bots that have keys of their own: an object by the bots' ids.
+/// The key of the Botcopy bots with keys of their own: an object by the bots' ids.
 pub const BOTCOPY_BOTS: &str = "botcopyBots";
 
-/// The stage of a version that is stored and not in force yet.
+/// The stage of a version that is stored but not in force yet.
 const PENDING: &str = "AWSPENDING";
 const CURRENT: &str = "AWSCURRENT";
 const PREVIOUS: &str = "AWSPREVIOUS";
@@ -29,18 +29,18 @@ const PREVIOUS: &str = "AWSPREVIOUS";
 /// Why the secret cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no secret of this name in this account and region.
+    /// No secret has this name in this account and region.
     #[error("there is no such secret")]
     NotFound,
     /// Secrets Manager did not answer, or refused.
     #[error("Secrets Manager does not answer ({reason})")]
     Unavailable {
-        /// The service's code and message; neither holds a value.
+        /// The service's code and message; neither contains a value.
         reason: String,
         /// The SDK's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The version in force is not the one that was read: somebody else has stored another since.
+    /// The version in force is not the one that was read: another was stored in between.
     #[error("the secret was changed meanwhile")]
     Changed,
     /// It is not a JSON object.
@@ -48,7 +48,7 @@ pub enum Error {
     Malformed,
 }
 
-/// What the vault's methods return.
+/// The outcome of the vault's methods.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// One version of the secret.
@@ -56,11 +56,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Version {
     values: Map<String, Value>,
     created_at: Option<Timestamp>,
-    /// Which version it is, or was before its values were replaced.
+    /// The version's id; after its values were replaced, the id of the version it was read from.
     id: Option<String>,
 }
 
-/// Says which keys there are, never what they hold.
+/// Shows the keys, never their values.
 impl fmt::Debug for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.values.keys()).finish()
@@ -68,36 +68,36 @@ impl fmt::Debug for Version {
 }
 
 impl Version {
-    /// The text of a key; an empty one counts as absent.
+    /// The text of a key; an empty text counts as absent.
     pub fn text(&self, key: &str) -> Option<Redacted> {
         let text = self.values.get(key).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
         text.map(Redacted::from)
     }
 
-    /// The same for what is no secret, such as the id that a key belongs to.
+    /// The same for a value that is not secret, such as the id that a key belongs to.
     pub fn plain(&self, key: &str) -> Option<String> {
         self.text(key).map(Redacted::into_inner)
     }
 
-    /// As the functions read it.
+    /// The secret as the functions read it.
     ///
     /// # Errors
     ///
-    /// [`secrets::Error::Malformed`], which names what is missing.
+    /// [`secrets::Error::Malformed`], which names the missing key.
     pub fn checked(&self) -> Result<Secrets, secrets::Error> {
         Secrets::parse(&Value::Object(self.values.clone()).to_string())
     }
 
-    /// As [`checked`](Self::checked), with whatever there is.
+    /// As [`checked`](Self::checked), but accepts missing keys.
     ///
     /// # Errors
     ///
-    /// [`secrets::Error::Malformed`] when a value is not a text.
+    /// [`secrets::Error::Malformed`] if a value is not a text.
     pub fn incomplete(&self) -> Result<Secrets, secrets::Error> {
         Secrets::incomplete(self.values.clone())
     }
 
-    /// With some values replaced.
+    /// The version with some values replaced.
     #[must_use]
     pub fn with(mut self, changes: &[(&str, Redacted)]) -> Self {
         for (key, value) in changes {
@@ -106,14 +106,14 @@ impl Version {
         self
     }
 
-    /// With a value replaced that is no text.
+    /// The version with a non-text value replaced.
     #[must_use]
     pub fn with_json(mut self, key: &str, value: Value) -> Self {
         self.values.insert(key.to_owned(), value);
         self
     }
 
-    /// A value that is no text.
+    /// A non-text value.
     pub fn json(&self, key: &str) -> Option<&Value> {
         self.values.get(key).filter(|value| !value.is_null())
     }
@@ -124,7 +124,7 @@ impl Version {
     }
 }
 
-/// The version in force and the one before.
+/// The version in force and the previous one.
 #[derive(Clone, Debug, Default)]
 pub struct Contents {
     /// Stage `AWSCURRENT`.
@@ -134,12 +134,12 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// Whether a key has another value than in the version before.
+    /// Whether a key's value differs from the previous version's.
     pub fn has_changed(&self, key: &str) -> bool {
         self.previous.as_ref().is_some_and(|previous| previous.text(key) != self.current.text(key))
     }
 
-    /// Until when some caller may need a value that only the version before still has: it would be lost by a change.
+    /// Until when a caller may need a value that only the previous version still has: another change would lose that value.
     pub fn settles_at(&self) -> Option<Timestamp> {
         let previous = self.previous.as_ref()?;
         let replaced = |key: &&str| previous.text(key).is_some() && self.has_changed(key);
@@ -151,7 +151,7 @@ impl Contents {
         Some(self.current.created_at? + OVERLAP)
     }
 
-    /// Until when callers may show the value of a key that the version in force has replaced; none if they may not at `now`.
+    /// Until when callers may use the value of a key that the version in force has replaced; `None` if they may not at `now`.
     pub fn accepted_until(&self, key: &str, now: Timestamp) -> Option<Timestamp> {
         let is_shown = SHOWN_BY_CALLERS.contains(&key);
         self.previous.as_ref().filter(|previous| is_shown && self.has_changed(key) && previous.text(key).is_some())?;
@@ -165,7 +165,7 @@ impl Contents {
     }
 }
 
-/// The stack's secret, for an operator.
+/// An operator's access to the stack's secret.
 #[derive(Clone, Debug)]
 pub struct Vault {
     client: Client,
@@ -173,7 +173,7 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// Names the secret; nothing is called yet.
+    /// Names the secret; makes no call.
     pub const fn new(client: Client, secret_id: String) -> Self {
         Self { client, secret_id }
     }
@@ -182,7 +182,7 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// [`Error`]; a secret without any value is empty, not an error.
+    /// [`Error`]; a secret without a value is empty, not an error.
     pub async fn read(&self) -> Result<Contents> {
         let current = self.version(CURRENT).await?;
         let previous = match self.version(PREVIOUS).await {
@@ -193,13 +193,13 @@ impl Vault {
         Ok(Contents { current, previous })
     }
 
-    /// Makes `version` the one in force instead of `seen`, which becomes the version before.
+    /// Puts `version` in force instead of `seen`, which becomes the previous version.
     ///
-    /// The stage `AWSCURRENT` is moved in a second call, since only that call takes the version that must have it so far.
+    /// A second call moves the stage `AWSCURRENT`, because only that call checks which version has it so far.
     ///
     /// # Errors
     ///
-    /// [`Error::Changed`] when `seen` is no longer in force; then nothing has changed.
+    /// [`Error::Changed`] if `seen` is no longer in force; nothing has changed then.
     pub async fn write(&self, seen: &Version, version: &Version) -> Result<()> {
         let text = Value::Object(version.values.clone()).to_string();
         let put = self.client.put_secret_value().secret_id(&self.secret_id).secret_string(text);
@@ -209,14 +209,14 @@ impl Vault {
         let restage = restage.set_remove_from_version_id(seen.id.clone()).set_move_to_version_id(id.clone());
         let Err(error) = restage.send().await else { return Ok(()) };
         match self.version(CURRENT).await?.id {
-            // An answer was lost, and the call repeated.
+            // The first answer was lost, and the call was repeated.
             current if current == id => Ok(()),
             current if current != seen.id => Err(Error::Changed),
             _ => Err(refused(error)),
         }
     }
 
-    /// Lets nobody show the values of `replaced`, the version before the one in force, any longer.
+    /// Ends the validity of the values of `replaced`, the previous version.
     ///
     /// # Errors
     ///

@@ -6,7 +6,7 @@ use shared::handoff::{BotcopyProof, Handoff};
 
 use crate::answer;
 
-/// All that Lambda passes on: what a history weighs is mostly diagnostic data of Dialogflow CX, which is dropped while it is read.
+/// Lambda's own limit: most of a history's size is Dialogflow CX's diagnostic data, which is dropped while reading.
 const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
 
 /// Answers one call of Botcopy.

@@ -1,4 +1,4 @@
-//! `POST /botpress/{key}`: everything that Botpress Cloud calls.
+//! `POST /botpress/{key}`: all calls of Botpress Cloud.
 
 use std::time::Duration;
 
@@ -16,19 +16,19 @@ use shared::telemetry;
 
 use crate::answer;
 
-/// Far more than any message has.
+/// Far larger than any message.
 const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 
-/// All that Lambda passes on: of a long history agents read the newest part, so its length is no reason to refuse a start.
+/// Lambda's own limit. Agents read the newest part of a long history, so its length is no reason to refuse a start.
 const MAX_ACTION_BYTES: usize = 6 * 1024 * 1024;
 
-/// The gateway gives a call up after so long; whatever it says to have got before is another clock's time.
+/// After this time the gateway gives a call up; an older time of receipt comes from a clock that is wrong.
 const LONGEST_WAY: Duration = Duration::from_secs(30);
 
-/// The bot waits for `stopHitl` before it says goodbye, so it is answered soon, delivered or not.
+/// The bot waits for `stopHitl` before it says goodbye, so the answer comes soon, delivered or not.
 const STOP_TIME: Duration = Duration::from_secs(8);
 
-/// Between two tries to make a stop durable.
+/// The pause between two attempts to make a stop durable.
 const STOP_PAUSE: Duration = Duration::from_millis(500);
 
 /// Answers one call of Botpress.
@@ -75,7 +75,7 @@ pub(crate) async fn respond(handoff: &Handoff, request: &Request, key: &str, dea
     }
 }
 
-/// Refuses a call and notes that; a ping leaves no note, since monitors and `hitl doctor` make it as well.
+/// Refuses a call and records that; a ping leaves no record, because monitors and `hitl doctor` send it, too.
 async fn turn_away(handoff: &Handoff, rejection: &Rejection, is_ping: bool) -> Response<String> {
     if !is_ping {
         handoff.turn_botpress_away(rejection).await;
@@ -83,7 +83,7 @@ async fn turn_away(handoff: &Handoff, rejection: &Rejection, is_ping: bool) -> R
     answer::turned_away(rejection)
 }
 
-/// When a call reached the stack: the gateway's own time, which comes before a cold start, as far as it can be right.
+/// When a call reached the stack: the gateway's own time, which precedes a cold start, if it is plausible.
 fn asked_at(handoff: &Handoff, request: &Request) -> Timestamp {
     let now = handoff.clock.now();
     let received_at = request.received_ms.map(Timestamp::from_unix_millis);
@@ -117,8 +117,8 @@ async fn perform(
     }
 }
 
-/// An install comes or goes. Neither operation nor headers are signed, so the body has to name the install, and a replay does nothing,
-/// whatever operation it is said to be.
+/// An install was added or removed. Neither operation nor headers are signed, so the body has to name the install, and a
+/// replay does nothing, whatever operation it claims to be.
 async fn lifecycle(
     handoff: &Handoff,
     request: &Request,
@@ -209,7 +209,7 @@ async fn act(
     }
 }
 
-/// A bot that asks is never failed: what cannot be read is answered as unknown.
+/// Never fails the bot's question: if something cannot be read, the answer is "unknown".
 async fn availability(
     handoff: &Handoff,
     context: &Context,
@@ -226,7 +226,7 @@ async fn availability(
     }
 }
 
-/// A bot that asks how a handoff went is told in a sentence why it cannot know, also while the table is away.
+/// Answers with a sentence if there is no report, even while the table is unavailable.
 async fn report(
     handoff: &Handoff,
     context: &Context,
@@ -242,8 +242,8 @@ async fn report(
     }
 }
 
-/// An error here would leave the user without the bot's goodbye and the bot without its turn, so there is none; what could
-/// not be made durable is tried again while there is time.
+/// Returns no error, because that would leave the user without the bot's goodbye and the bot without its turn. If a stop
+/// could not be made durable, it is tried again while there is time.
 async fn stop(handoff: &Handoff, conversation_id: &ConversationId, deadline: Timestamp) -> Value {
     let soon = deadline.min(handoff.clock.now() + STOP_TIME);
     while let Err(error) = handoff.stop(conversation_id, soon).await {
@@ -270,7 +270,7 @@ async fn receive(handoff: &Handoff, relayed: WebhookReceived, deadline: Timestam
     }
 }
 
-/// Where LiveChat finds this stack: beside the address under which Botpress has just found it.
+/// LiveChat's address of this stack: on the same API under whose address Botpress has just reached it.
 fn livechat_url(request: &Request) -> String {
     request.beside("/botpress/", "/livechat")
 }
