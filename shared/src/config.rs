@@ -37,14 +37,15 @@ pub struct Config {
     pub integration_ids: BTreeSet<IntegrationId>,
     /// `MEDIA_HOSTS`: hosts that users' files may come from, in addition to Botpress's own.
     pub media_hosts: media::Hosts,
-    /// `VERIFIED_EMAILS`: whether the bot's author vouches for users' addresses, so that an address stands for a person (no).
+    /// `VERIFIED_EMAILS`: whether the bot's author vouches for users' addresses, so that an address identifies a person (no).
     pub verified_emails: bool,
     /// `ONLY_MY_CHATS`: whether LiveChat reports only the chats that this service started, rather than all of the licence
     /// (yes).
     pub only_my_chats: bool,
     /// `WHEN_OFFLINE`: what happens to a start when no agent is online.
     pub when_offline: WhenOffline,
-    /// `ORDER_PAUSE_MS`: how far apart an announcement and the words after it, and last words and the end, reach Botpress (400 ms).
+    /// `ORDER_PAUSE_MS`: the pause between an announcement and the words after it, and between the last words and the end,
+    /// for Botpress (400 ms).
     pub order_pause: Duration,
     /// `SETTLE_MS`: how long after a start the first items towards the bot are held (3 s).
     pub settle: Duration,

@@ -51,14 +51,14 @@ pub enum MediaKind {
     Image,
     /// A recording.
     Audio,
-    /// A film.
+    /// A video.
     Video,
     /// Anything else.
     File,
 }
 
 impl MediaKind {
-    /// By the media type, such as `image/png`.
+    /// The kind for a media type, such as `image/png`.
     pub fn of(content_type: Option<&str>) -> Self {
         match content_type.and_then(|content_type| content_type.split_once('/')).map(|(kind, _)| kind) {
             Some(kind) if kind.eq_ignore_ascii_case("image") => Self::Image,

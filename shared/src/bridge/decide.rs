@@ -242,7 +242,7 @@ impl About<'_> {
         itself.into_iter().chain([correction]).collect()
     }
 
-    /// A deletion takes the message's place in case that has not come yet; users hear only of the deletion of what they were
+    /// A deletion takes the message's place in case that has not come yet; users are told only of deletions of what they were
     /// shown.
     fn deleted(&self, thread_id: &ThreadId, event_id: &EventId) -> Vec<Intention> {
         if !self.concerns(Some(thread_id)) {
@@ -280,7 +280,7 @@ impl About<'_> {
         agent_id: Option<&AgentId>,
         Taken { profile, is_transfer, since }: Taken,
     ) -> Option<Intention> {
-        // The user is not told of the licence's bots.
+        // The licence's bots are never announced to the user.
         let agent_id = agent_id.filter(|agent_id| agent_id.is_person() && self.concerns(thread_id))?;
         let thread = thread_id.unwrap_or(&self.pointer.thread_id);
         Some(Intention {
@@ -350,7 +350,7 @@ pub fn disposition(thread: &Thread) -> Disposition {
     Disposition { tags: thread.tags.clone(), rating: thread.rating, ended_by }
 }
 
-/// A source's id for the log: without the agent's id, an e-mail address, that ends an assignment's.
+/// A source's id for the log. An assignment's ends with the agent's id, an e-mail address, which is left out.
 pub fn without_agent(source_id: &str) -> String {
     match source_id.split_once("assigned:") {
         Some((before, of)) => format!("{before}assigned:{}", of.split(':').next().unwrap_or_default()),

@@ -13,7 +13,7 @@ use crate::text::is_blank;
 /// What agents are shown of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shown {
-    /// The user's own words, which may not look like ours.
+    /// The user's own words, no part of which may look like ours.
     Words(Redacted),
     /// A remark of the service about it.
     Remark(Redacted),

@@ -13,7 +13,7 @@ const NO_REPLY: &str = "no-reply.";
 /// The domain of the hosts in made-up addresses.
 const BOTPRESS_DOMAIN: &str = ".botpress.com";
 
-/// What scripts write for a variable without a value; in front of a host it is no name.
+/// What scripts write for a variable without a value; in front of a host it is not a name.
 const PLACEHOLDERS: [&str; 2] = ["undefined", "null"];
 
 /// Characters that never occur in an unquoted address.

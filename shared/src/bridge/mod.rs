@@ -143,7 +143,7 @@ pub enum ToBot {
     Continued,
     /// The service has given the session up: the bot resumes, and whatever is open at LiveChat is closed.
     GivenUp {
-        /// Why.
+        /// The reason.
         #[serde(default)]
         reason: ResumeReason,
     },

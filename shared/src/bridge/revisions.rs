@@ -3,7 +3,8 @@
 use super::{MessageContent, ToBot};
 use crate::model::lane::Waiting;
 
-/// Replaces each waiting message by its last correction, and drops superseded corrections and everything that was deleted.
+/// Replaces each waiting message by its last correction, and superseded corrections and deleted messages by
+/// [`ToBot::Retracted`].
 ///
 /// A message that may have been shown already stays as it was, and its corrections follow it. So does its deletion: the
 /// deletion's place comes from our clock, the message's from the vendor's.

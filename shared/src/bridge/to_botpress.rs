@@ -18,7 +18,7 @@ pub struct Form {
 
 /// The best form of a message, and simpler ones, the simplest last.
 ///
-/// An install's definition is not visible: Botpress refuses a form that it does not declare as an invalid payload. Interface
+/// What an install's definition declares cannot be read: Botpress refuses an undeclared form as an invalid payload. Interface
 /// 2.0.0 has no `title` on pictures, recordings and videos, and the oldest interface has no files at all.
 pub fn forms(content: &MessageContent, wording: &Wording) -> (Form, Vec<Form>) {
     let plain = Form { kind: "text", payload: json!({ "text": content.as_text(wording) }) };

@@ -140,7 +140,7 @@ fn link(kind: &str, title: Option<&Redacted>, url: &str, wording: &Wording) -> R
     [Some(wording.placeholder(kind)), title].into_iter().flatten().collect::<Vec<_>>().join(" ").into()
 }
 
-/// The one-line stand-in for a file that cannot be shown itself. A longer address would not work.
+/// The stand-in for a file that cannot be shown itself, cut to one message: a longer address would not work anyway.
 pub fn media_link(media: &Media, wording: &Wording) -> Redacted {
     let link = link(&media.media_type, media.title.as_ref(), media.url.expose(), wording);
     beginning(link.expose(), MAX_BYTES).into()

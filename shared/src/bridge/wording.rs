@@ -399,12 +399,12 @@ impl Wording {
         self.say(&RATING_NOT_TAKEN, &[])
     }
 
-    /// An agent's name if it is unknown; used in "You are now chatting with …".
+    /// Stands for an agent's unknown name, in "You are now chatting with …".
     pub fn unnamed_agent(&self) -> String {
         self.insist(&UNNAMED_AGENT, &[])
     }
 
-    /// Takes the place of what a user is typing, for agents.
+    /// Shown to agents in place of what a user is typing.
     pub fn typing(&self) -> String {
         self.insist(&TYPING, &[])
     }
@@ -464,7 +464,7 @@ impl Wording {
         self.insist(&EARLIER_AGENT, &[])
     }
 
-    /// The name of a user whose name is unknown.
+    /// Stands for a user's unknown name.
     pub fn unnamed_user(&self) -> String {
         self.insist(&UNNAMED_USER, &[])
     }

@@ -165,7 +165,7 @@ pub enum Event {
         thread_id: Option<ThreadId>,
         /// Who transferred it; only for a manual transfer.
         requester_id: Option<ParticipantId>,
-        /// Why.
+        /// The reason.
         reason: TransferReason,
         /// The agents it went to.
         agent_ids: Vec<AgentId>,

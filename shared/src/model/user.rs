@@ -1,4 +1,4 @@
-//! An end user, and the LiveChat customer who speaks for them.
+//! An end user, and the LiveChat customer that represents them.
 
 use crate::clock::Timestamp;
 use crate::ids::{ChatId, CustomerId, SessionId, ThreadId, UserId};
@@ -16,7 +16,7 @@ pub struct User {
     /// What LiveChat was last sent, so that it is sent again only when it changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile_sent: Option<Introduction>,
-    /// The LiveChat customer who speaks for this user.
+    /// The LiveChat customer that represents this user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer: Option<Customer>,
     /// The customer's only chat, from the first session on.

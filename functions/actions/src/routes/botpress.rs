@@ -22,7 +22,7 @@ const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 /// Lambda's own limit. Agents read the newest part of a long history, so its length is no reason to refuse a start.
 const MAX_ACTION_BYTES: usize = 6 * 1024 * 1024;
 
-/// After this time the gateway gives a call up; an older time of receipt comes from a clock that is wrong.
+/// After this time the gateway gives a call up; an older time of receipt comes from another clock.
 const LONGEST_WAY: Duration = Duration::from_secs(30);
 
 /// The bot waits for `stopHitl` before it says goodbye, so the answer comes soon, delivered or not.
