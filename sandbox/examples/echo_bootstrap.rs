@@ -1,4 +1,4 @@
-//! A function that shows what it was given; the tests of `sandbox::runtime` run it as a process.
+//! A function that echoes its input; the tests of `sandbox::runtime` run it as a process.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -48,7 +48,7 @@ async fn echo(event: LambdaEvent<Value>, environment: &BTreeMap<String, String>)
     }
 }
 
-/// Does what a runtime does whose function cannot start, and stays.
+/// Reports an init error, as a runtime does when its function cannot start, and does not exit.
 async fn report_init_error(environment: &BTreeMap<String, String>) -> Result<(), Error> {
     let api = environment.get("AWS_LAMBDA_RUNTIME_API").ok_or("no runtime API")?;
     let report = json!({ "errorType": "Config", "errorMessage": "no TABLE_NAME" }).to_string();
@@ -56,7 +56,7 @@ async fn report_init_error(environment: &BTreeMap<String, String>) -> Result<(),
         "POST /2018-06-01/runtime/init/error HTTP/1.1\r\nhost: {api}\r\ncontent-length: {}\r\n\r\n{report}",
         report.len()
     );
-    // Kept open: a connection that closes takes its unread requests with it.
+    // Kept open: closing the connection would discard its unread requests.
     let mut connection = TcpStream::connect(api)?;
     connection.write_all(request.as_bytes())?;
     std::future::pending().await

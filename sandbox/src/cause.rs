@@ -1,4 +1,4 @@
-//! What caused what: each inbound call has an id, which the journal notes with everything that is done on its behalf.
+//! Causality: each inbound call has an id, which the journal records with every effect of that call.
 //!
 //! Simulators send it along as a header; functions in this process repeat it to the vendors. Compiled functions do not: each of their
 //! processes has ports of its own at the simulators, which know what it works on ([`Work`]).
@@ -19,7 +19,7 @@ static LAST: AtomicU64 = AtomicU64::new(0);
 #[derive(Clone)]
 struct Call {
     cause: Cause,
-    /// When it began, for those who make it.
+    /// When it began; set only in the task that makes the call.
     began: Option<Instant>,
 }
 
@@ -27,23 +27,24 @@ tokio::task_local! {
     static CALL: Option<Call>;
 }
 
-/// Makes an inbound call by `work`, with a new id that begins with `kind`: what it journals, and whom it calls, names it.
+/// Makes an inbound call by running `work` under a new id that begins with `kind`; its journal entries and outgoing
+/// calls carry the id.
 pub(crate) async fn begun<F: Future>(kind: &str, work: F) -> F::Output {
     let cause = format!("{kind}-{}", LAST.fetch_add(1, Ordering::Relaxed) + 1).into();
     CALL.scope(Some(Call { cause, began: Some(Instant::now()) }), work).await
 }
 
-/// Does `work` on behalf of an inbound call, or of none.
+/// Runs `work` on behalf of an inbound call, or of none.
 pub(crate) async fn within<F: Future>(cause: Option<Cause>, work: F) -> F::Output {
     CALL.scope(cause.map(|cause| Call { cause, began: None }), work).await
 }
 
-/// On whose behalf this runs.
+/// The cause on whose behalf this code runs.
 pub(crate) fn current() -> Option<Cause> {
     call().map(|call| call.cause)
 }
 
-/// For how many milliseconds of real time the call that is made here has run.
+/// How many milliseconds of real time the call made here has taken so far.
 pub(crate) fn elapsed_ms() -> Option<u64> {
     call().and_then(|call| u64::try_from(call.began?.elapsed().as_millis()).ok())
 }

@@ -11,13 +11,13 @@ use crate::error::Error as StackError;
 use crate::invocation::{Error, REGION};
 use crate::server;
 
-/// A stack that somebody has deployed, and whose functions look for the vendors at these ports.
+/// A deployed stack whose functions look for the vendors at these ports.
 ///
 /// Shape: `{"endpoint": "http://127.0.0.1:4566", "actions": "acme-Actions-1", "webhooks": "acme-Webhooks-1", "secret": "arn:…",
 /// "livechat_port": 8081, "botpress_port": 8082, "botcopy_port"?: 8084}`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Deployed {
-    /// Where the emulator's API is.
+    /// URL of the emulator's API.
     pub endpoint: String,
     /// Physical name of the actions function.
     pub actions: String,
@@ -25,11 +25,11 @@ pub struct Deployed {
     pub webhooks: String,
     /// ARN of the secret.
     pub secret: String,
-    /// Where the functions expect LiveChat.
+    /// The port where the functions expect LiveChat.
     pub livechat_port: u16,
-    /// Where the functions expect Botpress.
+    /// The port where the functions expect Botpress.
     pub botpress_port: u16,
-    /// Where the functions expect Botcopy, if they do.
+    /// The port where the functions expect Botcopy, if they do.
     #[serde(default)]
     pub botcopy_port: u16,
 }

@@ -1,4 +1,4 @@
-//! Fault scripts: what a simulator does wrong, to which calls, and how often.
+//! Fault scripts: what a simulator does wrong, in which calls, and how often.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -10,16 +10,16 @@ use serde_json::Value;
 use shared::clock::{Clock, Timestamp};
 use tokio::sync::watch;
 
-/// How the line of a body begins that the simulator itself sends.
+/// The prefix of the line of a body that the simulator itself sends.
 const SENDS: &str = "sends ";
 
-/// Stands in a text where half an emoji is to be, until the text is JSON.
+/// Placeholder in a text for half an emoji, until the text is JSON.
 const HALF: &str = "\u{f8ff}";
 
 /// One way for a call to go wrong.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// The simulator answers this instead of doing anything.
+    /// The simulator returns this answer and does nothing else.
     Answer {
         /// HTTP status.
         status: u16,
@@ -28,17 +28,18 @@ pub enum Fault {
         /// Body, JSON or not.
         body: String,
     },
-    /// The call waits for this long by the sandbox's clock, then goes on as usual.
+    /// The call is delayed by this long by the sandbox's clock, then proceeds as usual.
     Delay(Duration),
-    /// The call goes on as usual, and its answer comes no sooner than this after the call: how slow a service is in all.
+    /// The call proceeds as usual, and its answer arrives no sooner than this after the call: the total latency of a
+    /// slow service.
     Pace(Duration),
-    /// Nothing is done, and after this long by the sandbox's clock the connection breaks.
+    /// Nothing is done, and the connection breaks after this long by the sandbox's clock.
     Hang(Duration),
     /// The connection breaks before anything is done.
     Reset,
     /// The call takes effect, then the connection breaks: the caller cannot know.
     LoseAnswer,
-    /// The connection breaks after a while, and the call takes effect later, when its caller has gone.
+    /// The connection breaks after a while, and the call takes effect later, after its caller has disconnected.
     Late {
         /// How long the caller waits in vain, by the sandbox's clock.
         breaks_after: Duration,
@@ -49,7 +50,7 @@ pub enum Fault {
     Garble(Garble),
 }
 
-/// What becomes of the body of an answer; copies are the same.
+/// A change of the body of an answer; copies are the same.
 #[derive(Clone)]
 pub struct Garble(Arc<dyn Fn(Vec<u8>) -> Vec<u8> + Send + Sync>);
 
@@ -67,7 +68,7 @@ impl fmt::Debug for Garble {
 }
 
 impl Fault {
-    /// An answer that is spoiled on its way.
+    /// An answer that is spoiled in transit.
     pub fn garble(spoil: impl Fn(Vec<u8>) -> Vec<u8> + Send + Sync + 'static) -> Self {
         Self::Garble(Garble(Arc::new(spoil)))
     }
@@ -77,28 +78,29 @@ impl Fault {
         Self::Hang(Duration::from_secs(5))
     }
 
-    /// The connection breaks at once, and the call takes effect this much later all the same: a gateway gave up sooner than the
-    /// service behind it. LiveChat works on a call for up to 15 seconds.
+    /// The connection breaks at once, but the call still takes effect this much later: a gateway timed out before the
+    /// service behind it. LiveChat processes a call for up to 15 seconds.
     pub const fn late(takes_effect_after: Duration) -> Self {
         Self::Late { breaks_after: Duration::ZERO, takes_effect_after }
     }
 
-    /// A 429 without a body, whose header `name` says when to come back.
+    /// A 429 without a body, whose header `name` gives the time to retry.
     pub fn limited(name: &str, value: impl ToString) -> Self {
         let headers = BTreeMap::from([(name.to_owned(), value.to_string())]);
         Self::Answer { status: 429, headers, body: String::new() }
     }
 
-    /// A body in which the field at a JSON pointer is another one, or is missing; `-` in the pointer is the last item of a list.
+    /// A body in which the field at a JSON pointer is replaced or missing; `-` in the pointer is the last item of a
+    /// list.
     ///
-    /// A body that has no such place stays as it is.
+    /// A body without that field stays unchanged.
     pub fn odd_field(pointer: &str, value: Option<Value>) -> Self {
         let pointer = pointer.to_owned();
         Self::garble(move |body| edited(body, |json| set(json, &pointer, value.clone())))
     }
 
-    /// A body in which the text at a JSON pointer (as in [`odd_field`](Self::odd_field)) is followed by `escapes`, such as
-    /// `\ud83d` alone: what is left of an emoji that somebody has cut in two.
+    /// A body in which the text at a JSON pointer (as in [`odd_field`](Self::odd_field)) is followed by `escapes`, such
+    /// as `\ud83d` alone: the rest of an emoji that was cut in two.
     pub fn half_emoji(pointer: &str, escapes: &str) -> Self {
         let (pointer, escapes) = (pointer.to_owned(), escapes.to_owned());
         Self::garble(move |body| {
@@ -120,7 +122,7 @@ impl Fault {
     }
 }
 
-/// A body after a change of its JSON; one that is none stays as it is.
+/// A body after a change of its JSON; a body that is not JSON stays unchanged.
 fn edited(body: Vec<u8>, change: impl FnOnce(&mut Value)) -> Vec<u8> {
     match serde_json::from_slice(&body) {
         Ok(mut json) => {
@@ -158,15 +160,15 @@ fn place<'a>(json: &'a mut Value, pointer: &str) -> Option<&'a mut Value> {
 
 #[derive(Debug)]
 struct Rule {
-    /// By what its owner follows it, where one has asked for that.
+    /// Notified of each hit, if the rule is watched.
     watch: Option<Watch>,
     calls: String,
-    /// What a call has to contain, in a header or in its body, if it is not for all.
+    /// A text that a call must contain in a header or in its body, if the rule is not for all calls.
     whose: Option<String>,
     effect: Effect,
 }
 
-/// Follows one rule, also when it is used up; copies follow the same.
+/// Follows one rule, even after it is used up; copies follow the same rule.
 #[derive(Clone)]
 pub struct Watch(Arc<Watched>);
 
@@ -176,12 +178,12 @@ struct Watched {
 }
 
 impl Watch {
-    /// A watch that tells `heard` the request line of each call that its rule spoils.
+    /// A watch that passes `heard` the request line of each call that its rule spoils.
     pub fn new(heard: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self(Arc::new(Watched { hits: AtomicU32::new(0), heard: Box::new(heard) }))
     }
 
-    /// How many calls were spoiled.
+    /// The number of spoiled calls.
     pub fn hits(&self) -> u32 {
         self.0.hits.load(Ordering::Relaxed)
     }
@@ -202,7 +204,7 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// What a rule does to the calls that it is for.
+/// The effect of a rule on matching calls.
 #[derive(Debug)]
 enum Effect {
     Spoil { fault: Fault, remaining: Option<u32> },
@@ -216,7 +218,7 @@ impl Rule {
             && self.whose.as_ref().is_none_or(|whose| request.contains(whose))
     }
 
-    /// What becomes of a call that the rule is for: nothing while it is within its limit.
+    /// The fault for a matching call: none while the rule's limit is not reached.
     fn apply(&mut self, now: Timestamp) -> Option<Fault> {
         match &mut self.effect {
             Effect::Spoil { fault, remaining } => {
@@ -238,7 +240,7 @@ impl Rule {
     }
 }
 
-/// A call, as far as rules look at it.
+/// The parts of a call that rules examine.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// Method and path, such as `POST /v3.6/customer/action/send_event`.
@@ -263,11 +265,11 @@ impl<'a> Request<'a> {
 /// A call that went wrong as scripted.
 #[derive(Clone, Debug)]
 pub struct Spoiled {
-    /// When it came in, by the sandbox's clock.
+    /// When it arrived, by the sandbox's clock.
     pub at: Timestamp,
     /// Its request line.
     pub call: String,
-    /// What was done to it.
+    /// The fault that was applied.
     pub fault: Fault,
 }
 
@@ -282,24 +284,25 @@ struct Script {
 
 /// The script of one simulator; copies share it.
 ///
-/// A rule names calls by a part of their request line without the query, such as `customer/action/send_event` or
-/// `POST /v1/chat/events`. Calls of AWS all have the same path; there the operation follows it, as in
-/// `POST / DynamoDB_20120810.GetItem`. The oldest rule that fits and is not used up applies.
+/// A rule names calls by a part of their request line without the query, such as `customer/action/send_event` or `POST
+/// /v1/chat/events`. Calls to AWS all have the same path, so the operation is appended to it, as in `POST /
+/// DynamoDB_20120810.GetItem`. The oldest rule that matches and is not used up applies.
 ///
-/// A rule that begins with `sends ` is about what the simulator itself sends, and can only [garble](Fault::Garble) it: LiveChat
-/// `sends incoming_event`, and so on for each webhook; Botpress `sends message_created text`, `sends action_triggered startHitl`,
-/// `sends register`; Botcopy `sends step_one`, `sends step_two` and `sends typing`. What is signed is signed as it is sent.
+/// A rule that begins with `sends ` concerns what the simulator itself sends, and can only [garble](Fault::Garble) it:
+/// LiveChat `sends incoming_event`, and so on for each webhook; Botpress `sends message_created text`, `sends
+/// action_triggered startHitl`, `sends register`; Botcopy `sends step_one`, `sends step_two` and `sends typing`.
+/// Signatures cover the body as it is sent.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     script: Arc<Mutex<Script>>,
-    /// When each call takes effect whose caller has gone.
+    /// The time at which each call whose caller has disconnected takes effect.
     late: watch::Sender<BTreeMap<u64, Timestamp>>,
 }
 
 impl Faults {
-    /// An empty script of a vendor whose scripted answers have these headers too, unless they set them themselves.
+    /// An empty script of a vendor whose scripted answers have these headers too, unless the script sets them itself.
     ///
-    /// A 429 has only what its script names: when to come back is what such a test is about.
+    /// A 429 has only the headers that its script names, because such a test is about the time to retry.
     pub fn with_usual_headers(headers: &[(&str, &str)]) -> Self {
         let faults = Self::default();
         faults.lock().usual_headers =
@@ -327,12 +330,14 @@ impl Faults {
         self.add(calls, Some(whose), Effect::Spoil { fault, remaining: Some(times) });
     }
 
-    /// Serves at most `most` matching calls with `whose` in any `window`; the rest get a 429 whose `Retry-After` is true.
+    /// Serves at most `most` matching calls with `whose` in any `window`; the others get a 429 with a correct
+    /// `Retry-After`.
     pub fn limit_for(&self, whose: &str, calls: &str, most: usize, window: Duration) {
         self.add(calls, Some(whose), Effect::Limit { most, window, served: VecDeque::new() });
     }
 
-    /// Puts headers onto every answer from now on, whatever it says, unless a script names them itself: rate headers, another `Date`.
+    /// Adds headers to every answer from now on, whatever its status, unless a script names them itself: rate headers,
+    /// another `Date`.
     pub fn stamp(&self, headers: &[(&str, &str)]) {
         self.lock().stamps = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     }
@@ -353,7 +358,7 @@ impl Faults {
         self.lock().rules.push(Rule { watch: None, calls: calls.to_owned(), whose: whose.map(str::to_owned), effect });
     }
 
-    /// Spoils the next `times` matching calls, or every one; `watch` hears of each.
+    /// Spoils the next `times` matching calls, or every one; notifies `watch` of each.
     pub fn watched(&self, times: Option<u32>, calls: &str, fault: Fault, watch: Watch) {
         let effect = Effect::Spoil { fault, remaining: times };
         self.lock().rules.push(Rule { watch: Some(watch), calls: calls.to_owned(), whose: None, effect });
@@ -364,12 +369,12 @@ impl Faults {
         self.lock().rules.retain(|rule| rule.watch.as_ref().is_none_or(|other| !other.is(watch)));
     }
 
-    /// Every call that went wrong so far, in the order of arrival.
+    /// Every call that was spoiled so far, in the order of arrival.
     pub fn spoiled(&self) -> Vec<Spoiled> {
         self.lock().spoiled.clone()
     }
 
-    /// How many calls a [`Delay`](Fault::Delay) holds back at this moment.
+    /// The number of calls that a [`Delay`](Fault::Delay) holds back at this moment.
     pub fn held(&self) -> usize {
         self.lock().held
     }
@@ -380,7 +385,7 @@ impl Faults {
         Held(self)
     }
 
-    /// Notes that a call takes effect at this time; it has done so when the returned value is dropped.
+    /// Records that a call takes effect at this time; it has done so when the returned value is dropped.
     pub fn take_effect_at(&self, at: Timestamp) -> Late {
         let mut id = 0;
         self.late.send_modify(|late| {
@@ -390,19 +395,20 @@ impl Faults {
         Late { late: self.late.clone(), id }
     }
 
-    /// When the next call takes effect whose caller has gone: not after `now` while one does so at this moment.
+    /// The earliest time at which a call whose caller has disconnected takes effect: not after `now` while one does so
+    /// at this moment.
     pub fn next_late(&self) -> Option<Timestamp> {
         self.late.borrow().values().min().copied()
     }
 
-    /// Waits until every late call has taken effect whose time has come.
+    /// Waits until every late call whose time has come has taken effect.
     pub async fn settled(&self, clock: &Clock) {
         let mut late = self.late.subscribe();
-        // Fails only when the sender is gone, and `self` holds it.
+        // Fails only when the sender is dropped, and `self` keeps it.
         let _ = late.wait_for(|late| late.values().all(|at| *at > clock.now())).await;
     }
 
-    /// Takes the fault meant for the call that comes in `now`, if any.
+    /// Takes the fault for the call that arrives `now`, if any.
     pub fn take(&self, request: &Request<'_>, now: Timestamp) -> Option<Fault> {
         self.take_for(request, now, |_| true)
     }
@@ -425,7 +431,7 @@ impl Faults {
         Some(fault)
     }
 
-    /// What is sent in place of `body`, which a line such as `incoming_event` describes.
+    /// What is sent instead of `body`, which a line such as `incoming_event` describes.
     pub(crate) fn spoil(&self, line: &str, body: Vec<u8>, now: Timestamp) -> Vec<u8> {
         match self.take_for(&Request::line(&format!("{SENDS}{line}")), now, |rule| rule.calls.starts_with(SENDS)) {
             Some(Fault::Garble(garble)) => garble.apply(body),
@@ -448,7 +454,7 @@ impl Drop for Held<'_> {
     }
 }
 
-/// A call that takes effect although its caller has gone.
+/// A call that takes effect although its caller has disconnected.
 #[derive(Debug)]
 pub struct Late {
     late: watch::Sender<BTreeMap<u64, Timestamp>>,

@@ -1,4 +1,4 @@
-//! Where an invocation goes: to a handler in this process, or to a compiled binary behind the Runtime API.
+//! Dispatches an invocation: to a handler in this process, or to a compiled binary behind the Runtime API.
 
 use std::fmt;
 use std::future::Future;
@@ -42,7 +42,7 @@ type Handler = dyn Fn(LambdaEvent<Value>) -> Handling + Send + Sync;
 type Handling = Pin<Box<dyn Future<Output = Result<Value, lambda_runtime::Error>> + Send>>;
 
 impl Function {
-    /// How many invocations are under way in this process.
+    /// The number of invocations running in this process.
     pub fn running(&self) -> usize {
         match self {
             Self::InProcess(function) => function.running.load(Ordering::SeqCst),
@@ -50,10 +50,10 @@ impl Function {
         }
     }
 
-    /// Makes a function of `handler`, which takes the raw event: `async fn handle(event: LambdaEvent<Value>)`.
+    /// Creates a function from `handler`, which takes the raw event: `async fn handle(event: LambdaEvent<Value>)`.
     ///
-    /// The deadline it is told is `timeout` from now by `clock`, and it is expected to keep to that. What it does takes real
-    /// time, which a clock that a test moves does not show: it is stopped when it hangs, after a hundred times `timeout`.
+    /// Its deadline is `timeout` from now by `clock`, and it is expected to keep to that. Its work takes real time,
+    /// which a clock that a test moves does not show; if it hangs, it is stopped after a hundred times `timeout`.
     pub fn in_process<H, F>(name: &str, timeout: Duration, clock: Clock, handler: H) -> Self
     where
         H: Fn(LambdaEvent<Value>) -> F + Send + Sync + 'static,
@@ -65,11 +65,11 @@ impl Function {
 
     /// Runs the function once and waits for its answer.
     ///
-    /// As on Lambda, work that has begun goes on when the caller stops waiting.
+    /// As on Lambda, work that has begun continues when the caller stops waiting.
     ///
     /// # Errors
     ///
-    /// [`Error`] says why there is no answer.
+    /// [`Error`] gives the reason why there is no answer.
     pub async fn invoke(&self, event: Value) -> Result<Value, Error> {
         match self {
             Self::InProcess(function) => function.invoke(event).await,
@@ -79,11 +79,11 @@ impl Function {
     }
 }
 
-/// How many times its timeout a function in this process may take in real time, as everybody who waits for it does (see
+/// The factor by which a function in this process may exceed its timeout in real time; its callers wait as long (see
 /// [`patience`](crate::server::patience)).
 const PATIENCE: u32 = 100;
 
-/// Counts an invocation for as long as it lives.
+/// Counts as an invocation while it lives.
 struct Running(Arc<AtomicUsize>);
 
 impl Running {

@@ -35,7 +35,7 @@ impl Instances {
         running.get(turn).cloned()
     }
 
-    /// Replaces all of them by new ones, which remember nothing; invocations under way keep theirs.
+    /// Replaces all instances by new ones without memory; running invocations keep theirs.
     pub(crate) fn restart(&self) -> Result<(), Error> {
         let mut running = self.lock();
         for instance in running.iter_mut() {

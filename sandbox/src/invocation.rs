@@ -1,4 +1,4 @@
-//! What an invocation is told about itself, where it claims to be, and why it has no answer.
+//! An invocation's context, its claimed location, and its errors.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,31 +7,31 @@ use lambda_runtime::{Config, Context, Diagnostic};
 use shared::clock::Clock;
 use uuid::Uuid;
 
-/// The region everything in the sandbox claims to be in.
+/// The region that everything in the sandbox claims.
 pub const REGION: &str = "us-east-1";
 
-/// The account everything in the sandbox claims to belong to; AWS's own examples use it.
+/// The account that everything in the sandbox claims; AWS's own examples use it.
 pub const ACCOUNT_ID: &str = "123456789012";
 
-/// The memory a function is told to have.
+/// The memory size that a function sees.
 pub(crate) const MEMORY_MB: i32 = 128;
 
-/// The version a function is told to be.
+/// The version that a function sees.
 pub(crate) const VERSION: &str = "$LATEST";
 
 /// Why an invocation has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The function said so, or panicked.
+    /// The function returned an error, or panicked.
     #[error("{}: {}", .0.error_type, .0.error_message)]
     Failed(Diagnostic),
-    /// The function worked for longer than it may, and was stopped.
+    /// The function exceeded its timeout, and was stopped.
     #[error("the function timed out after {0:?}")]
     TimedOut(Duration),
-    /// Lambda's API did not answer, or told of a failure.
+    /// Lambda's API did not answer, or reported a failure.
     #[error("the deployed function has not answered: {0}")]
     Unreachable(String),
-    /// No instance is left that could answer.
+    /// No instance is left to answer.
     #[error("the function's process is gone ({reason}); its output ends with:\n{output}")]
     Gone {
         /// How it ended: its exit status, or that it was killed.
@@ -41,7 +41,7 @@ pub enum Error {
     },
 }
 
-/// What one invocation of the function `name` is told about itself.
+/// The context of one invocation of the function `name`.
 pub(crate) fn context(name: &str, timeout: Duration, clock: &Clock) -> Context {
     let deadline = clock.now() + timeout;
     let mut context = Context::default();

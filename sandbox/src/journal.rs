@@ -1,4 +1,4 @@
-//! What really happened at the vendors, in order: the one witness that tests and the demo trust.
+//! What really happened at the vendors, in order: the record against which tests and the demo are checked.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::cause::{self, Cause};
 
-/// Whose simulator saw the effect.
+/// The vendor whose simulator saw the effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Vendor {
@@ -31,17 +31,17 @@ pub struct Entry {
     pub number: usize,
     /// When it happened, by the sandbox's clock.
     pub at: Timestamp,
-    /// Who saw it.
+    /// The vendor that saw it.
     pub vendor: Vendor,
     /// What happened, in the past tense: `chat_started`, `message_created`, `call_refused`.
     pub effect: &'static str,
-    /// The inbound call on whose behalf it happened, if one is known; the entry of that call has the same.
+    /// The inbound call on whose behalf it happened, if known; the entry of that call has the same one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
     /// For an inbound call: how many milliseconds of real time it took.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<u64>,
-    /// The particulars, flat where possible; its keys are documented by the simulator that writes it.
+    /// The details, flat where possible; the simulator that writes the entry documents its keys.
     pub detail: Value,
 }
 
@@ -52,7 +52,7 @@ impl Entry {
     }
 }
 
-/// The SHA-256 of a file, in hexadecimal, by which two of them are compared.
+/// The SHA-256 of a file, in hexadecimal, for comparing files.
 pub fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -64,12 +64,12 @@ pub struct Journal(Arc<Kept>);
 #[derive(Debug, Default)]
 struct Kept {
     entries: Mutex<Vec<Entry>>,
-    /// How many there are, for those who wait for more.
+    /// The number of entries, for readers that wait for more.
     length: watch::Sender<usize>,
 }
 
 impl Journal {
-    /// Adds what `vendor` saw at `at`.
+    /// Records an effect that `vendor` saw at `at`.
     pub fn record(&self, at: Timestamp, vendor: Vendor, effect: &'static str, detail: Value) {
         let mut entries = self.lock();
         let number = entries.len();
@@ -88,7 +88,7 @@ impl Journal {
         self.lock().iter().skip(number).take(most).cloned().collect()
     }
 
-    /// Lets `look` see everything without a copy; nothing can be recorded meanwhile.
+    /// Passes all entries to `look` without a copy; nothing can be recorded meanwhile.
     pub fn read<T>(&self, look: impl FnOnce(&[Entry]) -> T) -> T {
         look(&self.lock())
     }
@@ -103,12 +103,12 @@ impl Journal {
         self.lock().iter().skip(number).cloned().collect()
     }
 
-    /// Everything of one kind, in order.
+    /// Every entry of one kind, in order.
     pub fn all(&self, effect: &str) -> Vec<Entry> {
         self.lock().iter().filter(|entry| entry.effect == effect).cloned().collect()
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         self.lock().len()
     }

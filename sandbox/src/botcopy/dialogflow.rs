@@ -1,4 +1,4 @@
-//! The bot: it repeats what it is told, and asks for a person when the user does.
+//! The bot: it repeats what the user writes, and asks for a person when the user does.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -15,14 +15,14 @@ const CONTEXT: &str = "bc-human-handover";
 /// The session parameter that Dialogflow CX answers with.
 const PARAMETER: &str = "bcHumanHandover";
 
-/// What the bot answers, as `detectIntent` puts it.
+/// The bot's answer, in the form of `detectIntent`.
 pub(super) struct Reply {
     pub response: Value,
     /// Whether the response carries the trigger.
     pub is_trigger: bool,
 }
 
-/// Lets the bot answer a text: the answer is shown and remembered.
+/// Has the bot answer a text; the answer is shown and remembered.
 pub(super) fn say(platform: &Platform, user: &mut User, text: &str) -> Reply {
     platform.record("dialogflow_called", json!({"user_id": user.user_id, "text": text}));
     user.queried_at = Some(platform.now());

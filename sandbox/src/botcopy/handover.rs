@@ -1,4 +1,4 @@
-//! Calls of the live-chat endpoint, and what follows from its answers.
+//! Calls to the live-chat endpoint and their effects.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use super::state::{By, DEFAULT_MINUTES, User};
 use super::{Platform, lock};
 use crate::cause;
 
-/// After this an answer counts for nothing.
+/// An answer that takes longer is ignored.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What the live-chat endpoint answered, untouched.
+/// The answer of the live-chat endpoint, unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandoverAnswer {
     /// HTTP status.
@@ -21,7 +21,7 @@ pub struct HandoverAnswer {
 }
 
 impl HandoverAnswer {
-    /// The body as JSON; null when it is something else.
+    /// The body as JSON; null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
@@ -46,7 +46,7 @@ impl Step {
 /// What an answer means for the user.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Verdict {
-    /// The bot is paused, for so many minutes.
+    /// The bot is paused for this many minutes.
     Paused(f64),
     /// The bot is not paused.
     NotPaused,
@@ -72,7 +72,7 @@ pub(super) fn step_two(platform: &Platform, user: &User, text: &str, has_user_ev
     paused(platform, user, said(user, text), has_user_events)
 }
 
-/// The body of step two for an event: a click, or what the page has fired.
+/// The body of step two for an event: a click, or an event that the page has fired.
 pub(super) fn step_two_event(
     platform: &Platform,
     user: &User,
@@ -83,7 +83,7 @@ pub(super) fn step_two_event(
     paused(platform, user, event, has_user_events)
 }
 
-/// The body that tells that the user types; it has no token.
+/// The body of a typing call; it has no token.
 pub(super) fn typing(platform: &Platform, user: &User) -> Value {
     json!({
         "userId": user.user_id, "botId": platform.options.bot_id, "sessionId": user.session_id,
@@ -122,7 +122,7 @@ fn put(body: &mut Value, name: &str, value: Value) {
 }
 
 impl Platform {
-    /// Calls the live-chat endpoint and judges its answer; the pause follows from it.
+    /// Calls the live-chat endpoint, evaluates its answer and applies the pause.
     pub(crate) async fn hand_over(&self, user_id: &str, step: Step, body: &Value) -> Verdict {
         cause::begun("call", self.call_and_judge(user_id, step, body)).await
     }
@@ -160,7 +160,7 @@ impl Platform {
         verdict
     }
 
-    /// Sends a call; an override with a value sets a header, one without removes it.
+    /// Sends a call; an override with a value sets a header, one without a value removes it.
     pub(crate) async fn send(
         &self,
         body: &Value,
@@ -188,7 +188,7 @@ impl Platform {
     }
 }
 
-/// What a call is, for the fault script.
+/// The kind of a call, as the fault script names it.
 fn line(body: &Value) -> &'static str {
     match (body.get("eventType").and_then(Value::as_str), body.get("dialogflowResponse")) {
         (Some("user_typing"), _) => "typing",

@@ -1,14 +1,14 @@
 //! A stand-in for Botcopy with one bot: the chat widget, a Dialogflow agent behind it, and live-chat handover.
 //!
-//! It serves `POST /webhooks/handover/push`, calls the live-chat endpoint as Botcopy does, and refuses what does not have
-//! the described form. It knows nothing of the product's own types: every shape is written down here a second time, from
-//! the vendor's description.
+//! It serves `POST /webhooks/handover/push`, calls the live-chat endpoint as Botcopy does, and refuses requests that do
+//! not have the documented form. It shares no types with the product: every shape is written down here a second time,
+//! from the vendor's description.
 //!
-//! Stricter than documented, so that slips show: unknown fields of a push are refused, so is one for an unknown user or
-//! another bot (404), and one that leaves the pause without an end. An answer that ends the conversation
+//! It is stricter than documented, so that mistakes show: it refuses unknown fields of a push, a push for an unknown
+//! user or another bot (404), and a push that leaves the pause without an end. An answer that ends the conversation
 //! (`minutesPaused: 0`) swallows the message it answers. Where the description leaves it open, the pause survives an
-//! answer that came too late, nothing follows from the answer to a call that tells of typing, and a pause outlives the
-//! Dialogflow session ([`Simulator::set_expiry_ends_pause`]).
+//! answer that arrives too late, the answer to a typing call has no effect, and a pause outlives the Dialogflow session
+//! ([`Simulator::set_expiry_ends_pause`]).
 //!
 //! # Journal
 //!
@@ -59,7 +59,7 @@ use crate::server::{Inside, Server};
 use crate::underway::Underway;
 use state::World;
 
-/// Which Dialogflow the bot is built with.
+/// The Dialogflow edition that the bot is built with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialogflow {
     /// Dialogflow ES; the trigger is an output context.
@@ -79,7 +79,7 @@ impl Dialogflow {
     }
 }
 
-/// What the simulated bot looks like.
+/// Configuration of the simulated bot.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The server's port; 0 picks a free one.
@@ -88,21 +88,21 @@ pub struct Options {
     pub clock: Clock,
     /// Where effects are recorded.
     pub journal: Journal,
-    /// The bot.
+    /// The bot's id.
     pub bot_id: String,
-    /// What pushes have to carry.
+    /// The API key that pushes must carry.
     pub api_key: String,
-    /// What calls of the live-chat endpoint carry.
+    /// The access token in calls to the live-chat endpoint.
     pub access_token: String,
-    /// The custom header of these calls, name and value.
+    /// The custom header of these calls: name and value.
     pub custom_header: Option<(String, String)>,
-    /// Which Dialogflow answers.
+    /// The Dialogflow edition that answers.
     pub dialogflow: Dialogflow,
-    /// Whether message history is stored, and sent with step one.
+    /// Whether message history is stored and sent with step one.
     pub stores_history: bool,
-    /// Whether a user's message stands in the history as on the vendor's sample page, one level deeper.
+    /// Whether a user's message in the history is nested one level deeper, as on the vendor's sample page.
     pub nests_history: bool,
-    /// Where calls of the live-chat endpoint are counted while they are under way.
+    /// Counts calls to the live-chat endpoint while they are in flight.
     pub underway: Underway,
 }
 
@@ -152,7 +152,7 @@ impl Simulator {
         Ok(Self { platform, server, faults })
     }
 
-    /// Where pushes go.
+    /// The base URL for pushes.
     pub fn url(&self) -> String {
         self.server.url()
     }
@@ -167,7 +167,7 @@ impl Simulator {
         &self.faults
     }
 
-    /// How the bot looks.
+    /// The bot's configuration.
     pub fn options(&self) -> &Options {
         &self.platform.options
     }

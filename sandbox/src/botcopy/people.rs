@@ -1,4 +1,4 @@
-//! What users do, and what they see.
+//! What users do and what they see.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ impl Simulator {
         self.new_user_speaking("en")
     }
 
-    /// The same for a person whose browser asks for this language, `de`.
+    /// The same for a person whose browser asks for this language, such as `de`.
     pub fn new_user_speaking(&self, language: &str) -> String {
         let user = User::new(language);
         let user_id = user.user_id.clone();
@@ -24,7 +24,8 @@ impl Simulator {
         user_id
     }
 
-    /// The user writes; a text with the word "human" makes the bot ask for a person. Comes back when somebody has it.
+    /// The user writes; a text with the word "human" makes the bot ask for a person. Returns once the bot or the
+    /// endpoint has the message.
     ///
     /// # Errors
     ///
@@ -41,7 +42,8 @@ impl Simulator {
         if is_paused { self.to_person(user_id, text).await } else { self.to_bot(user_id, text).await }
     }
 
-    /// The user clicks what fires an event at the bot; while the bot is paused, the event is handed over.
+    /// The user clicks an element that fires an event at the bot; while the bot is paused, the event goes to the
+    /// endpoint.
     ///
     /// # Errors
     ///
@@ -65,7 +67,8 @@ impl Simulator {
         }
     }
 
-    /// The user types; while the bot is paused the endpoint is told, at most every four seconds. Answers what it said.
+    /// The user types; while the bot is paused the endpoint is notified, at most every four seconds. Returns its
+    /// answer.
     ///
     /// # Errors
     ///
@@ -103,12 +106,12 @@ impl Simulator {
         self.platform.world().has_user_events = on;
     }
 
-    /// Whether paused users are back with the bot once their Dialogflow session has ended; the description does not say.
+    /// Sets whether the pause of a user ends with their Dialogflow session; the description does not specify it.
     pub fn set_expiry_ends_pause(&self, ends: bool) {
         self.platform.world().expiry_ends_pause = ends;
     }
 
-    /// The body that tells that the user types.
+    /// The body of a typing call.
     ///
     /// # Errors
     ///
@@ -117,14 +120,14 @@ impl Simulator {
         self.platform.with_user(user_id, |user| handover::typing(&self.platform, user))
     }
 
-    /// Step two; whatever the endpoint does not take goes to the bot.
+    /// Step two; the bot gets every message that the endpoint does not take.
     async fn to_person(&self, user_id: &str, text: &str) -> Result<(), String> {
         let platform = &self.platform;
         let has_events = platform.world().has_user_events;
         let body = platform.prepared(user_id, |user| handover::step_two(platform, user, text, has_events))?;
         match platform.hand_over(user_id, Step::Two, &body).await {
             Verdict::Paused(_) => platform.with_user(user_id, |user| {
-                // The vendor's page has "out" here as well.
+                // The vendor's page has "out" here too.
                 let payload = json!({
                     "queryParameters": {"contexts": [], "payload": {}, "webhookHeaders": {}},
                     "query": text, "lang": user.language, "sessionId": user.dialogflow_session,
@@ -139,7 +142,7 @@ impl Simulator {
         }
     }
 
-    /// The bot answers, and perhaps asks for a person: step one.
+    /// The bot answers and may ask for a person: step one.
     async fn to_bot(&self, user_id: &str, text: &str) -> Result<(), String> {
         let platform = &self.platform;
         let reply = platform.with_user(user_id, |user| dialogflow::say(platform, user, text))?;
@@ -150,11 +153,11 @@ impl Simulator {
         Ok(())
     }
 
-    /// Calls the endpoint once more with what it was called with last for this user, as after a lost answer.
+    /// Repeats the last call to the endpoint for this user, as after a lost answer.
     ///
     /// # Errors
     ///
-    /// When nothing was sent yet.
+    /// When nothing has been sent yet.
     pub async fn repeat_last_call(&self, user_id: &str) -> Result<(), String> {
         let platform = &self.platform;
         let body = platform.with_user(user_id, |user| user.last_call.clone())?.ok_or("nothing was sent yet")?;
@@ -163,7 +166,8 @@ impl Simulator {
         Ok(())
     }
 
-    /// Sends any body to the live-chat endpoint; an override with a value sets a header, one without removes it.
+    /// Sends any body to the live-chat endpoint; an override with a value sets a header, one without a value removes
+    /// it.
     ///
     /// # Errors
     ///
@@ -186,7 +190,7 @@ impl Simulator {
         self.platform.with_user(user_id, |user| handover::step_two(&self.platform, user, text, has_events))
     }
 
-    /// The body that step one would have now, with everything that was said so far.
+    /// The body that step one would have now, with the complete history so far.
     ///
     /// # Errors
     ///
@@ -201,13 +205,13 @@ impl Simulator {
         self.platform.with_user(user_id, |user| user.paused_until.is_some()).unwrap_or_default()
     }
 
-    /// Everybody who has opened the widget, with the language of their browser.
+    /// All users who have opened the widget, each with the language of their browser.
     pub fn people(&self) -> Vec<(String, String)> {
         let world = self.platform.world();
         world.users.values().map(|user| (user.user_id.clone(), user.language.clone())).collect()
     }
 
-    /// Until when the bot is paused for a user, if it is.
+    /// The time at which a user's pause ends, if the bot is paused.
     pub fn paused_until(&self, user_id: &str) -> Option<Timestamp> {
         self.platform.with_user(user_id, |user| user.paused_until).ok().flatten()
     }

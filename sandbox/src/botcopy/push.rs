@@ -1,4 +1,4 @@
-//! `POST /webhooks/handover/push`: what the live-chat side tells the widget.
+//! `POST /webhooks/handover/push`: what the live-chat side sends to the widget.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,14 +13,14 @@ use super::Platform;
 use super::dialogflow;
 use super::state::{By, Speaker, User};
 
-/// A push that is refused.
+/// A refused push.
 struct Refusal(StatusCode, String);
 
 fn malformed(message: impl Into<String>) -> Refusal {
     Refusal(StatusCode::BAD_REQUEST, message.into())
 }
 
-/// A push that has the described form.
+/// A push in the documented form.
 enum Push {
     Message { minutes: f64, text: String },
     Joined { minutes: f64, name: String },
@@ -152,7 +152,7 @@ fn minutes(fields: &Map<String, Value>) -> Result<f64, Refusal> {
     minutes.ok_or_else(|| malformed("minutesPaused has to be a number greater than 0"))
 }
 
-/// Whether there is nothing but the fields of every push and those named.
+/// Checks that a push contains no fields but the common ones and those named.
 fn only(fields: &Map<String, Value>, names: &[&str]) -> Result<(), Refusal> {
     const EVERYWHERE: [&str; 4] = ["eventType", "userId", "botId", "paused"];
     let unknown = fields.keys().find(|key| !EVERYWHERE.contains(&key.as_str()) && !names.contains(&key.as_str()));

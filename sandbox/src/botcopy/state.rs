@@ -1,4 +1,4 @@
-//! What Botcopy remembers of the bot's users.
+//! What Botcopy stores about the bot's users.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 use super::{Dialogflow, Platform};
 
-/// What a pause lasts when nobody says.
+/// The length of a pause when a call does not give one.
 pub(super) const DEFAULT_MINUTES: f64 = 10.0;
 
 /// How long the typing bubble stays.
 const TYPING: Duration = Duration::from_secs(10);
 
-/// Who stands behind a line of the widget.
+/// The author of a line in the widget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaker {
     /// The user.
@@ -24,7 +24,7 @@ pub enum Speaker {
     Bot,
     /// An agent.
     Agent,
-    /// Botcopy itself: who one is chatting with.
+    /// Botcopy itself: with whom the user is chatting.
     Notice,
 }
 
@@ -40,7 +40,7 @@ impl Speaker {
     }
 }
 
-/// What brought a change of the pause about.
+/// The cause of a change of the pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
     Answer,
@@ -58,14 +58,14 @@ impl By {
     }
 }
 
-/// Everybody and everything.
+/// All users and their state.
 #[derive(Debug)]
 pub(super) struct World {
     pub users: BTreeMap<String, User>,
     pub pushes: u64,
     /// Whether the portal's "Live Chat User Events → Typing" is on.
     pub has_user_events: bool,
-    /// Whether a paused user is back with the bot once their Dialogflow session has ended.
+    /// Whether the pause of a user ends with their Dialogflow session.
     pub expiry_ends_pause: bool,
 }
 
@@ -81,14 +81,14 @@ pub(super) struct User {
     pub user_id: String,
     pub session_id: String,
     pub dialogflow_session: String,
-    /// When Dialogflow was last asked anything in its session.
+    /// The time of the last query in the Dialogflow session.
     pub queried_at: Option<Timestamp>,
     /// The code of the user's language, `en`.
     pub language: String,
     pub paused_until: Option<Timestamp>,
     pub agent_name: Option<String>,
     pub typing_until: Option<Timestamp>,
-    /// When the endpoint was last told that the user types.
+    /// The last time that the endpoint was notified of typing.
     pub typed_at: Option<Timestamp>,
     pub screen: Vec<Line>,
     pub history: Vec<Value>,
@@ -116,7 +116,7 @@ impl User {
 }
 
 impl World {
-    /// The user, with a pause that has lapsed and a Dialogflow session that has ended noticed.
+    /// Returns the user, after expiring a lapsed pause and an ended Dialogflow session.
     pub(crate) fn user(&mut self, platform: &Platform, user_id: &str) -> Option<&mut User> {
         let ends_pause = self.expiry_ends_pause;
         let user = self.users.get_mut(user_id)?;
@@ -135,7 +135,7 @@ fn dialogflow_session(id: Uuid) -> String {
 }
 
 impl User {
-    /// Begins another Dialogflow session where the last one has ended; nobody is told.
+    /// Begins another Dialogflow session if the last one has ended; sends no notification.
     fn expire(&mut self, platform: &Platform, ends_pause: bool) {
         let lasts = platform.options.dialogflow.session_time();
         if self.queried_at.is_none_or(|at| platform.now() < at + lasts) {
@@ -161,7 +161,7 @@ impl User {
         let effect = match (self.paused_until.take(), by) {
             (Some(_), _) => "unpaused",
             (None, By::Push) => "unpaused_again",
-            // The answer that every word to the bot gets.
+            // The answer to every message for the bot.
             (None, By::Answer | By::Expiry) => return,
         };
         platform.record(effect, json!({"user_id": self.user_id, "by": by.name()}));
@@ -172,7 +172,7 @@ impl User {
         platform.record("typing_shown", json!({"user_id": self.user_id}));
     }
 
-    /// Adds a line to the widget; the user's own lines are journaled as written, not as shown.
+    /// Adds a line to the widget; the user's own lines are journaled when written, not when shown.
     pub(crate) fn show(&mut self, platform: &Platform, from: Speaker, text: &str, push: Option<u64>) {
         let name = self.agent_name.clone().filter(|_| from == Speaker::Agent);
         if from != Speaker::User {

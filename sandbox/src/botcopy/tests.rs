@@ -13,7 +13,7 @@ use shared::clock::{ManualClock, Timestamp};
 use super::*;
 use crate::faults::Fault;
 
-/// A live-chat endpoint that answers what it is told, and keeps what it is asked.
+/// A live-chat endpoint that returns scripted answers and records the calls.
 #[derive(Clone, Debug, Default)]
 struct Endpoint {
     answers: Arc<Mutex<Vec<Value>>>,
@@ -77,7 +77,7 @@ impl Set {
         request.send().await.unwrap().status().as_u16()
     }
 
-    /// What the user saw of others, newest last.
+    /// What the user saw from others, newest last.
     fn seen(&self, user: &str) -> Vec<(Speaker, String)> {
         let lines = self.botcopy.screen(user).into_iter().filter(|line| line.from != Speaker::User);
         lines.map(|line| (line.from, line.text)).collect()

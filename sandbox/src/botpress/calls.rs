@@ -25,11 +25,11 @@ const DELIVERY_RETRIES: u64 = 3;
 /// The platform's own limit for one call (the invocation-timeout quota).
 pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a successful action answers.
+/// The answer of a successful action.
 const ACTION_ANSWER: &[Field] =
     &[required("output", Shape::Anything), required("meta", Shape::Closed(&[&[required("cost", Shape::Number)]]))];
 
-/// What the integration answered, untouched.
+/// The integration's answer, unchanged.
 #[derive(Clone, Debug)]
 pub struct OperationAnswer {
     /// HTTP status.
@@ -41,12 +41,12 @@ pub struct OperationAnswer {
 }
 
 impl OperationAnswer {
-    /// The body as JSON; null when it is something else.
+    /// The body as JSON; null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 
-    /// The message of an error, else the body.
+    /// The message of an error, or else the body.
     pub(super) fn failure(&self) -> String {
         let json = self.json();
         json.get("message").and_then(Value::as_str).map_or_else(
@@ -60,13 +60,13 @@ impl OperationAnswer {
     }
 }
 
-/// Whether the platform tries again: it may after a 5xx, and does after a network error.
+/// Whether the platform retries: it may after a 5xx, and does after a network error.
 fn is_transient(outcome: &Result<OperationAnswer, String>) -> bool {
     outcome.as_ref().map_or(true, |answer| answer.status >= 500)
 }
 
 impl Platform {
-    /// Sends one operation; an override with a value sets a header, one without removes it.
+    /// Sends one operation; an override with a value sets a header, one without a value removes it.
     ///
     /// # Errors
     ///
@@ -104,8 +104,8 @@ impl Platform {
         Ok(OperationAnswer { status, headers, body })
     }
 
-    /// The time of a signature: the present one, but a later one than that of the call before, which makes every call a new one
-    /// also where the clock stands still.
+    /// The time of a signature: the present time, but always later than that of the previous call. Every call thus
+    /// counts as new even while the clock stands still.
     fn signing_time(&self) -> Timestamp {
         let now = self.now().unix_millis();
         let next = |last: i64| Some(now.max(last.saturating_add(1)));
@@ -128,7 +128,7 @@ impl Platform {
             ("x-bp-configuration", STANDARD.encode(install.configuration.to_string())),
             ("traceparent", format!("00-{trace}-{span}-01")),
         ]);
-        // An empty body cannot be verified by the vendor's own package, so a `ping` goes unsigned.
+        // The vendor's own package cannot verify an empty body, so a `ping` is unsigned.
         let secrets = self.admin.signing_secrets(self.now());
         if !secrets.is_empty() && !body.is_empty() {
             headers.insert("x-bp-signature", sign_with_all(&secrets, self.signing_time(), body)?);
@@ -175,11 +175,11 @@ impl Platform {
         outcome
     }
 
-    /// Calls an action and checks its output; a 5xx or a lost answer is tried once more if the options say so.
+    /// Calls an action and checks its output; retries once after a 5xx or a lost answer if the options say so.
     ///
     /// # Errors
     ///
-    /// What the bot's author reads: the message of the integration's error, or what is wrong with its answer.
+    /// What the bot's author sees: the message of the integration's error, or what is wrong with its answer.
     pub(crate) async fn run_action(&self, action: &str, input: Value, output: &Shape) -> Result<Value, String> {
         let body = json!({"type": action, "input": input});
         let mut outcome = self.call("action_triggered", Some(action), &body, 1).await;
@@ -197,9 +197,9 @@ impl Platform {
         Ok(result)
     }
 
-    /// Delivers a message of the bot's side in the background.
+    /// Delivers a message from the bot's side in the background.
     ///
-    /// First attempts keep the order of a conversation; retries do not hold up what comes after them.
+    /// First attempts keep the order of a conversation; retries do not delay later messages.
     pub(crate) fn deliver(self: &Arc<Self>, world: &mut World, message_id: &str) {
         let Some(message) = world.messages.get(message_id) else { return };
         let conversation = world.conversations.get(&message.conversation_id);
@@ -217,7 +217,7 @@ impl Platform {
         let platform = Arc::clone(self);
         self.spawn(async move {
             if let Some(previous) = previous {
-                // The other end is dropped, never used, when the earlier attempt is over.
+                // The sender is dropped, never used, when the earlier attempt is over.
                 let _ = previous.await;
             }
             platform.attempt_delivery(&message_type, &body, attempted).await;

@@ -64,7 +64,7 @@ error_types! {
     BreakingChanges = 400,
 }
 
-/// Why a runtime API call is refused.
+/// The reason why a runtime API call is refused.
 #[derive(Clone, Debug)]
 pub struct Error {
     /// Decides the status.
@@ -83,12 +83,12 @@ impl Error {
         Self::new(ErrorType::InvalidPayload, message)
     }
 
-    /// An id in the path that names nothing.
+    /// An id in the path that does not exist.
     pub(super) fn not_found(entity: &str, id: &str) -> Self {
         Self::new(ErrorType::ResourceNotFound, format!("{entity} \"{id}\" doesn't exist"))
     }
 
-    /// An id in the body that names nothing.
+    /// An id in the body that does not exist.
     pub(super) fn no_reference(entity: &str, id: &str) -> Self {
         Self::new(ErrorType::ReferenceNotFound, format!("{entity} \"{id}\" doesn't exist"))
     }

@@ -1,6 +1,6 @@
-//! The host from which the platform serves what users send beside words.
+//! The host from which the platform serves the files that users send.
 //!
-//! It listens on its own address, as the vendor's does, and asks for no credential.
+//! It listens on its own address, as the vendor's does, and requires no credential.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -55,7 +55,7 @@ impl FileHost {
 }
 
 impl Simulator {
-    /// A user's client puts a file onto the file host; returns its public address.
+    /// A user's client uploads a file to the file host; returns its public address.
     pub fn stores_file(&self, name: &str, content_type: &str, bytes: impl Into<Bytes>) -> String {
         let path = format!("/{}/{name}", Uuid::new_v4().simple());
         let file = File { content_type: content_type.to_owned(), bytes: bytes.into() };
@@ -64,12 +64,12 @@ impl Simulator {
         url
     }
 
-    /// The base of all files' addresses: `http://127.0.0.1:<port>`.
+    /// The base of all file addresses: `http://127.0.0.1:<port>`.
     pub fn files_url(&self) -> String {
         self.files.server.url()
     }
 
-    /// What goes wrong on the file host's side.
+    /// Faults of the file host.
     pub const fn file_faults(&self) -> &Faults {
         &self.files.faults
     }

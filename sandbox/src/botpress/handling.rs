@@ -1,4 +1,4 @@
-//! When what the integration posts is handled: one after another, or side by side.
+//! The order in which the integration's posts are handled: one after another, or side by side.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use super::state::lock;
 use super::{Simulator, plugin};
 
 impl Simulator {
-    /// Changes the handling of what arrives from now on; in order until then.
+    /// Changes the handling of what arrives from now on; the default is in order.
     pub fn handle(&self, handling: Handling) {
         *lock(&self.platform.schedule) = Schedule { handling, drawn: 0 };
     }
 }
 
 impl Platform {
-    /// Hands what the integration has posted to the plugin: at once, or after a delay of its own.
+    /// Hands a post of the integration to the plugin: at once, or after its own delay.
     pub(crate) fn hand_to_plugin(self: &Arc<Self>, posted: Posted, id: &str) {
         let Some(delay) = lock(&self.schedule).draw() else { return self.handled_by_plugin(posted, id) };
         let id = id.to_owned();

@@ -1,12 +1,13 @@
 //! A stand-in for Botpress Cloud with one bot, the HITL plugin 1.4.2 and one install of a HITL integration.
 //!
-//! It serves the runtime API below `/v1/chat/`, of the admin API below `/v1/admin/` what deploying takes, and the install's public webhook below `/{webhookId}`, calls the
-//! integration as the platform does, and refuses what the platform refuses. It knows nothing of the product's own
-//! types: every shape is written down here a second time, from the vendor's description.
+//! It serves the runtime API below `/v1/chat/`, the part of the admin API below `/v1/admin/` that deploying needs, and
+//! the install's public webhook below `/{webhookId}`. It calls the integration as the platform does, and refuses what
+//! the platform refuses. It shares no types with the product: every shape is written down here a second time, from the
+//! vendor's description.
 //!
-//! Stricter than documented, so that slips show: `x-integration-id` and `x-integration-alias` are required; unknown
-//! query parameters are refused; an install sees only its own users and conversations. An empty-bodied `ping` goes
-//! unsigned. Get-or-create looks for a message within its conversation.
+//! It is stricter than documented, so that mistakes show: `x-integration-id` and `x-integration-alias` are required;
+//! unknown query parameters are refused; an install sees only its own users and conversations. A `ping` with an empty
+//! body is unsigned. Get-or-create looks for a message within its conversation.
 //!
 //! # Journal
 //!
@@ -111,7 +112,7 @@ pub struct Install {
     pub alias: String,
     /// The public webhook's id.
     pub webhook_id: String,
-    /// What the bot's owner filled in.
+    /// The configuration that the bot's owner filled in.
     pub configuration: Value,
 }
 
@@ -134,7 +135,7 @@ impl Default for Install {
     }
 }
 
-/// What the simulated workspace looks like.
+/// Configuration of the simulated workspace.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The server's port; 0 picks a free one.
@@ -153,13 +154,13 @@ pub struct Options {
     pub definition: Definition,
     /// The HITL plugin's configuration.
     pub plugin: PluginConfiguration,
-    /// Entries of a page, in lists and in the message history of a start.
+    /// Entries per page, in lists and in the message history of a start.
     pub page_size: usize,
-    /// Whether an action is called once more after a 5xx or a lost answer.
+    /// Whether an action is retried once after a 5xx or a lost answer.
     pub retry_actions: bool,
-    /// How long, by the clock, the plugin takes from the answer of `startHitl` to the activation.
+    /// The time, by the clock, that the plugin takes from the answer of `startHitl` to the activation.
     pub activation_delay: Duration,
-    /// Where calls of the integration are counted while they are under way.
+    /// Counts calls to the integration while they are in flight.
     pub underway: Underway,
 }
 
@@ -252,7 +253,7 @@ impl Simulator {
         &self.faults
     }
 
-    /// Sets the clock by which entities are dated ahead of everybody else's, or behind, from now on.
+    /// Sets how far the clock that dates entities runs ahead of all others (or behind), from now on.
     pub fn set_clock_ahead_ms(&self, ahead_ms: i64) {
         self.platform.world().ahead_ms = ahead_ms;
     }
@@ -272,7 +273,7 @@ impl Simulator {
         format!("{}/{}", self.url(), self.platform.options.install.webhook_id)
     }
 
-    /// Where the install stands.
+    /// The state of the install.
     pub fn install_status(&self) -> InstallStatus {
         lock(&self.platform.install_status).clone()
     }
@@ -287,37 +288,37 @@ impl Simulator {
         self.register().await
     }
 
-    /// Installs the integration that was made by the admin API, as its button in Studio does.
+    /// Installs the integration that was created through the admin API, as its button in Studio does.
     ///
     /// # Errors
     ///
-    /// When there is none yet, or no answer arrives.
+    /// When none exists yet, or no answer arrives.
     pub async fn install_deployed(&self) -> Result<OperationAnswer, String> {
         let url = self.platform.admin.url_of(&self.platform.options.install.integration_id);
         let url = url.ok_or("no integration has been made yet")?;
         self.install_integration(&url).await
     }
 
-    /// The deployed integration's definition, as the admin API was given it.
+    /// The deployed integration's definition, as the admin API received it.
     pub fn deployed_definition(&self) -> Option<Value> {
         self.platform.admin.body_of(&self.platform.options.install.integration_id)
     }
 
-    /// The workspace's id, its handle, and the personal access token of its owner.
+    /// The workspace's id and handle, and the personal access token of its owner.
     pub fn workspace(&self) -> (&str, &str, &str) {
         let admin = &self.platform.admin;
         (&admin.workspace_id, &admin.workspace_handle, &admin.personal_access_token)
     }
 
-    /// Withdraws every access key, that of the [`Options`] included.
+    /// Withdraws every access key, including that of the [`Options`].
     pub fn withdraw_access_keys(&self) {
         self.platform.access_key_valid.store(false, Ordering::SeqCst);
         self.platform.admin.withdraw_access_keys();
     }
 
-    /// Refuses every call of the runtime API with this type, until it is given none: `Unauthorized` as for keys that were
-    /// revoked, `Forbidden` as for an integration that was removed from the bot, `PaymentRequired` or `QuotaExceeded` as for
-    /// a workspace that has not paid.
+    /// Refuses every call of the runtime API with this type, until called with none: `Unauthorized` as for revoked
+    /// keys, `Forbidden` as for an integration that was removed from the bot, `PaymentRequired` or `QuotaExceeded` as
+    /// for an unpaid workspace.
     pub fn refuse_all(&self, error_type: Option<ErrorType>) {
         *lock(&self.platform.refusing) = error_type;
     }
@@ -353,7 +354,8 @@ impl Simulator {
         outcome
     }
 
-    /// Signs calls with another secret from now on, as after a change in the dashboard that nobody has told the stack of.
+    /// Signs calls with another secret from now on, as after a change in the dashboard of which the stack was not
+    /// informed.
     pub fn change_signing_secret(&self) {
         self.platform.admin.change_signing_secret();
     }
@@ -367,7 +369,7 @@ impl Simulator {
         self.platform.call("ping", None, &Value::Null, 1).await
     }
 
-    /// Waits until every delivery, and whatever else goes on in the background, has ended or waits for the clock.
+    /// Waits until every delivery and other background task has ended or waits for the clock.
     pub async fn settled(&self) {
         self.platform.pending.settled(&self.platform.options.clock).await;
     }
@@ -391,7 +393,7 @@ fn failure(outcome: &Result<OperationAnswer, String>) -> Option<String> {
     Some(reason.chars().take(2_000).collect())
 }
 
-/// Tells runtime API calls and public webhooks apart.
+/// Distinguishes runtime API calls from public webhooks.
 async fn entry(State(platform): State<Arc<Platform>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let Ok(body) = to_bytes(body, REQUEST_BYTES).await else {

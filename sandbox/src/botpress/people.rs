@@ -31,7 +31,7 @@ pub struct Profile {
 /// One line of what an end user sees.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// Who speaks.
+    /// The author.
     pub from: Speaker,
     /// The name shown, if the platform shows one.
     pub name: Option<String>,
@@ -44,7 +44,7 @@ pub struct Line {
 }
 
 impl Simulator {
-    /// A person opens the webchat. The bot knows the address: a tag of the webchat, which the plugin is not shown.
+    /// A person opens the webchat. The bot knows the address: a tag of the webchat that the plugin does not see.
     pub fn new_user(&self, name: &str, email: Option<&str>, picture_url: Option<&str>) -> UpstreamUser {
         let user_id = self.add_person(name, email, picture_url);
         let mut world = self.platform.world();
@@ -53,7 +53,7 @@ impl Simulator {
         UpstreamUser { user_id, conversation_id: conversation.id.clone() }
     }
 
-    /// The person who began a conversation begins another one, in another window or by the button for that.
+    /// The owner of a conversation begins another one, in another window or with the button for that.
     ///
     /// # Errors
     ///
@@ -184,7 +184,7 @@ impl Simulator {
         Ok(message.id)
     }
 
-    /// The trivial bot: it repeats what it is told.
+    /// The trivial bot: it repeats what the user writes.
     fn bot_replies(&self, conversation_id: &str, message_type: &str, payload: &Value) {
         let heard = payload.get("text").and_then(Value::as_str).unwrap_or(message_type);
         let reply = json!({"text": format!("bot: {heard}")});
@@ -192,11 +192,11 @@ impl Simulator {
         plugin::show(&self.platform, &mut world, conversation_id, (Speaker::Bot, None), "text", reply);
     }
 
-    /// The bot's workflow reaches its Start HITL card, whose *User Email* it fills in as far as it knows the address.
+    /// The bot's workflow reaches its Start HITL card and fills in *User Email* if it knows the address.
     ///
     /// # Errors
     ///
-    /// What the bot's author reads when the plugin's action fails.
+    /// What the bot's author sees when the plugin's action fails.
     pub async fn escalate(&self, conversation_id: &str, mut escalation: Escalation) -> Result<(), String> {
         let _running = self.platform.pending.start();
         let owner = self.owner(conversation_id)?;
@@ -217,7 +217,7 @@ impl Simulator {
         plugin::stop(&self.platform, conversation_id).await
     }
 
-    /// The user types the command that ends the session, as the default configuration has it.
+    /// The user types the command that ends the session, from the plugin's default configuration.
     ///
     /// # Errors
     ///
@@ -227,7 +227,7 @@ impl Simulator {
         self.user_says(conversation_id, &command).await
     }
 
-    /// Removes the plugin's link from a conversation, upstream or downstream: an internal inconsistency.
+    /// Removes the plugin's link from a conversation, upstream or downstream, to create an internal inconsistency.
     pub fn unlink(&self, conversation_id: &str) {
         if let Some(conversation) = self.platform.world().conversations.get_mut(conversation_id) {
             conversation.plugin_tags.remove("upstream");
@@ -235,13 +235,13 @@ impl Simulator {
         }
     }
 
-    /// Deletes a user, as whoever owns the bot can; nobody is told.
+    /// Deletes a user, as the bot's owner can; sends no notification.
     pub fn delete_user(&self, user_id: &str) {
         self.platform.world().users.remove(user_id);
         self.platform.record("user_deleted", json!({"user_id": user_id}));
     }
 
-    /// Deletes a conversation with its messages, likewise.
+    /// Deletes a conversation with its messages, likewise without notification.
     pub fn delete_conversation(&self, conversation_id: &str) {
         let mut world = self.platform.world();
         let removed = world.conversations.remove(conversation_id);
@@ -252,7 +252,7 @@ impl Simulator {
         self.platform.record("conversation_deleted", json!({"conversation_id": conversation_id}));
     }
 
-    /// Everybody who has opened the webchat, with their name; newest last.
+    /// All users who have opened the webchat, with their names; newest last.
     pub fn people(&self) -> Vec<(UpstreamUser, String)> {
         let world = self.platform.world();
         let mut upstream: Vec<_> = world.conversations.newest_first().collect();
@@ -266,7 +266,7 @@ impl Simulator {
         upstream.into_iter().filter_map(owner).collect()
     }
 
-    /// How many tasks go on in the background, those that wait for the clock included.
+    /// The number of background tasks, including those that wait for the clock.
     pub fn background_tasks(&self) -> usize {
         self.platform.pending.count()
     }
@@ -276,12 +276,12 @@ impl Simulator {
         self.platform.world().conversations.get(conversation_id).is_some_and(|conversation| conversation.hitl_active)
     }
 
-    /// The downstream conversation that an upstream one was linked to last.
+    /// The downstream conversation that an upstream one was last linked to.
     pub fn downstream(&self, conversation_id: &str) -> Option<String> {
         self.platform.world().conversation_tag(conversation_id, "downstream")
     }
 
-    /// The mirror of an upstream user on the integration's side, in whose name their messages come.
+    /// The mirror of an upstream user on the integration's side, under whose name their messages arrive.
     pub fn downstream_user(&self, user_id: &str) -> Option<String> {
         self.platform.world().users.get(user_id)?.plugin_tags.get("downstream").cloned()
     }
@@ -303,10 +303,10 @@ impl Simulator {
         lines
     }
 
-    /// Sends one operation as the platform would, without its retries and its checks of the answer.
+    /// Sends one operation as the platform would, but without its retries and its checks of the answer.
     ///
-    /// A null `body` is an empty one. An override with a value sets a header, one without removes it; an overridden
-    /// `x-bp-signature` is sent as given.
+    /// A null `body` is an empty one. An override with a value sets a header, one without a value removes it; an
+    /// overridden `x-bp-signature` is sent as given.
     ///
     /// # Errors
     ///
@@ -321,7 +321,7 @@ impl Simulator {
         self.platform.send(operation, &bytes, overrides).await
     }
 
-    /// Delivers a message once more, as after a lost answer; `false` when there is no such message.
+    /// Delivers a message once more, as after a lost answer; returns `false` if there is no such message.
     pub fn deliver_again(&self, message_id: &str) -> bool {
         let mut world = self.platform.world();
         let exists = world.messages.get(message_id).is_some();
@@ -329,7 +329,7 @@ impl Simulator {
         exists
     }
 
-    /// Delivers the latest message once more; `false` when there was none.
+    /// Delivers the latest message once more; returns `false` if there was none.
     pub fn repeat_last_message_delivery(&self) -> bool {
         let last = self.platform.world().last_delivered.clone();
         last.is_some_and(|message_id| self.deliver_again(&message_id))

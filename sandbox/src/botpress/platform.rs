@@ -1,4 +1,4 @@
-//! The simulated cloud as one value: its state, its clock, its journal, and what is under way.
+//! The simulated cloud as one value: its state, its clock, its journal, and its background tasks.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64};
@@ -20,21 +20,21 @@ use crate::journal::Vendor;
 #[derive(Debug)]
 pub(super) struct Platform {
     pub options: Options,
-    /// The workspace, as whoever deploys integrations sees it.
+    /// The workspace as the deployer of an integration sees it.
     pub admin: Admin,
-    /// Whether the access key that the workspace began with still opens the runtime API.
+    /// Whether the initial access key of the workspace still opens the runtime API.
     pub access_key_valid: AtomicBool,
-    /// How every call of the runtime API is refused at present.
+    /// The error with which every call of the runtime API is refused at present.
     pub refusing: Mutex<Option<ErrorType>>,
     pub client: reqwest::Client,
-    /// What goes wrong, also with what the platform sends.
+    /// Faults, also of what the platform sends.
     pub faults: Faults,
     pub pending: Pending,
-    /// When the plugin handles what the integration posts.
+    /// When the plugin handles the integration's posts.
     pub schedule: Mutex<Schedule>,
-    /// The simulator's own address, known once it listens.
+    /// The simulator's own address, set once it listens.
     pub address: OnceLock<String>,
-    /// Where the integration answers, while it is installed.
+    /// The integration's address, while it is installed.
     pub integration_url: Mutex<Option<String>>,
     pub install_status: Mutex<InstallStatus>,
     /// The time of the last signature, in Unix milliseconds.
@@ -118,7 +118,7 @@ impl Platform {
         );
     }
 
-    /// Whether the install owns `user`; everybody may name the bot's own user.
+    /// Whether the install owns `user`; every install may name the bot's own user.
     pub(crate) fn owns_user(&self, user: &User) -> bool {
         user.integration == self.alias() || user.id == self.bot_id()
     }
@@ -128,7 +128,7 @@ impl Platform {
         conversation.integration == self.alias()
     }
 
-    /// Does `task` in the background.
+    /// Runs `task` in the background.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let running = self.pending.start();
         tokio::spawn(async move {
@@ -137,7 +137,7 @@ impl Platform {
         });
     }
 
-    /// Does `task` in the background when `due` has come, or now.
+    /// Runs `task` in the background once `due` has come, or now.
     pub(crate) fn at<F: Future<Output = ()> + Send + 'static>(
         self: &Arc<Self>,
         due: Timestamp,
@@ -154,7 +154,7 @@ impl Platform {
         self.pending.sleep_until(&self.options.clock, due).await;
     }
 
-    /// Hands a new message on the channel `hitl` to whoever it is for.
+    /// Hands a new message on the channel `hitl` to its addressee.
     pub(crate) fn dispatch(self: &Arc<Self>, message_id: &str) {
         let mut world = self.world();
         let Some(message) = world.messages.get(message_id) else { return };
@@ -167,7 +167,7 @@ impl Platform {
     }
 }
 
-/// Counts background tasks, and which of them wait for the clock.
+/// Counts background tasks, and those of them that wait for the clock.
 #[derive(Debug, Default)]
 pub(super) struct Pending(watch::Sender<Tasks>);
 
@@ -178,7 +178,7 @@ struct Tasks {
     next_id: u64,
 }
 
-/// A background task for as long as it lives.
+/// Counts as a background task while it lives.
 #[derive(Debug)]
 pub(super) struct Running(watch::Sender<Tasks>);
 
@@ -189,7 +189,7 @@ impl Pending {
         Running(self.0.clone())
     }
 
-    /// How many tasks there are.
+    /// The number of tasks.
     pub(crate) fn count(&self) -> usize {
         self.0.borrow().running
     }
@@ -207,14 +207,14 @@ impl Pending {
         });
     }
 
-    /// Waits until every task has ended or waits for a time that has not come.
+    /// Waits until every task has ended or waits for a time in the future.
     pub(crate) async fn settled(&self, clock: &Clock) {
         let mut tasks = self.0.subscribe();
         let quiet = |tasks: &Tasks| {
             let now = clock.now();
             tasks.running == tasks.sleeping.values().filter(|due| **due > now).count()
         };
-        // Fails only when the sender is gone, and `self` holds it.
+        // Fails only when the sender is dropped, and `self` keeps it.
         let _ = tasks.wait_for(quiet).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Every body that the API is sent, for whoever holds it against the vendor's description: `.ci/conformance/described`.
+//! Records every request body of the API, to be checked against the vendor's description: `.ci/conformance/described`.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -8,10 +8,10 @@ use axum::body::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 
-/// Names the file, which grows by a line for each body: `{"method","path","body"}`.
+/// Names the file, which gets one line per body: `{"method","path","body"}`.
 const VARIABLE: &str = "SANDBOX_BOTPRESS_BODIES";
 
-/// Writes a body down where that is asked for.
+/// Records a body if the variable asks for it.
 pub(super) fn note(method: &Method, path: &str, body: &Bytes) {
     static FILE: OnceLock<Option<Mutex<File>>> = OnceLock::new();
     let Some(file) = FILE.get_or_init(open) else { return };
@@ -20,7 +20,7 @@ pub(super) fn note(method: &Method, path: &str, body: &Bytes) {
     }
     let body = serde_json::from_slice::<Value>(body).unwrap_or_default();
     let line = format!("{}\n", json!({"method": method.as_str(), "path": path, "body": body}));
-    // One write, so that lines of several processes stay whole.
+    // A single write, so that lines of several processes stay whole.
     let written = file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
     if let Err(error) = written {
         tracing::warn!(error = %error, "a body of Botpress's API is not written down");

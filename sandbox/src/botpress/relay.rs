@@ -1,4 +1,4 @@
-//! The public webhook of the install: whatever arrives is handed to the integration, and its answer handed back.
+//! The public webhook of the install: it forwards every request to the integration and returns its answer.
 
 use std::collections::BTreeMap;
 

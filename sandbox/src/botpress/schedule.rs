@@ -4,22 +4,22 @@ use std::time::Duration;
 
 /// How Botpress handles the events and messages that the integration posts into one conversation.
 ///
-/// Whether the real one handles them side by side is not known.
+/// Whether the real one handles them side by side is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Handling {
     /// One after another, at once, in the order of arrival.
     #[default]
     InOrder,
-    /// Each after a delay of its own, by the clock: two that arrive closer together than `longest` may change places.
+    /// Each after its own delay, by the clock: two that arrive closer together than `longest` may change places.
     SideBySide {
-        /// Delays are whole milliseconds from 0 to this one, each as likely as the others. At most a minute.
+        /// Delays are whole milliseconds from 0 to this one, all equally likely. At most a minute.
         longest: Duration,
         /// The same seed draws the same delays, in the order of arrival.
         seed: u64,
     },
 }
 
-/// The handling in force, and how many delays were drawn since it is.
+/// The handling in force, and the number of delays drawn since it was set.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     pub(super) handling: Handling,
@@ -27,7 +27,7 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// The delay for what arrives next; `None` is at once.
+    /// The delay for the next arrival; `None` means at once.
     pub(super) fn draw(&mut self) -> Option<Duration> {
         let Handling::SideBySide { longest, seed } = self.handling else { return None };
         self.drawn += 1;

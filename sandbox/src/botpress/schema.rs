@@ -1,15 +1,15 @@
-//! Closed schemas: the checks that the vendor makes on request bodies, message payloads, events and action outputs.
+//! Closed schemas: the vendor's checks of request bodies, message payloads, events and action outputs.
 
 use serde_json::{Map, Value};
 
-/// What a JSON value must look like.
+/// The required form of a JSON value.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shape {
     /// A string, `""` included.
     Text,
     /// A string of at least one character.
     NonEmpty,
-    /// A string of at most so many characters.
+    /// A string of at most this many characters.
     TextUpTo(usize),
     Number,
     Flag,
@@ -24,7 +24,7 @@ pub(super) enum Shape {
     Anything,
     Nullable(&'static Shape),
     List(&'static Shape),
-    /// An object of values that look like this.
+    /// An object whose values have this form.
     Map(&'static Shape),
     /// An object with exactly these fields, given in groups so that types can share some.
     Closed(&'static [&'static [Field]]),
@@ -48,7 +48,7 @@ pub(super) const fn optional(name: &'static str, shape: Shape) -> Field {
     Field { name, shape, required: false }
 }
 
-/// What the channel `hitl` adds to every payload.
+/// The fields that the channel `hitl` adds to every payload.
 const HITL_EXTRAS: &[Field] = &[optional("userId", Shape::Text), optional("additionalData", Shape::TextUpTo(500))];
 
 const CARD: &[Field] = &[
@@ -120,7 +120,7 @@ pub(super) fn check_payload(message_type: &str, value: &Value) -> Result<(), Str
     check_object(value, &[fields, HITL_EXTRAS], "payload").map(|_| ())
 }
 
-/// Checks `value`; the error names the first place, below `path`, that does not fit.
+/// Checks `value`; the error names the first place below `path` that does not fit.
 pub(super) fn check(value: &Value, shape: &Shape, path: &str) -> Result<(), String> {
     let must = |condition: bool, what: &str| if condition { Ok(()) } else { Err(format!("{path} must {what}")) };
     match shape {

@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use shared::clock::Timestamp;
 
-/// Reads a signing secret with or without padding, in either alphabet once it is put into this one.
+/// Decodes a signing secret with or without padding; secrets in the other alphabet are converted to this one first.
 const SECRET: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),

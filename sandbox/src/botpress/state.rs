@@ -75,17 +75,17 @@ pub(super) struct Conversation {
     pub tags: Tags,
     pub plugin_tags: Tags,
     pub properties: Tags,
-    /// Who wrote or was added first, in order.
+    /// Users who wrote or were added, in order of the first time.
     pub participants: Vec<String>,
     /// Ids, oldest first.
     pub messages: Vec<String>,
-    /// Whether the plugin's HITL state says active.
+    /// Whether the plugin's HITL state is active.
     pub hitl_active: bool,
-    /// What the plugin remembers of the latest session; on upstream conversations only.
+    /// The plugin's record of the latest session; on upstream conversations only.
     pub session: Option<Session>,
 }
 
-/// Who stands behind an upstream message, as the end user sees it.
+/// The author of an upstream message, as the end user sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaker {
     /// The end user, or another participant.
@@ -123,7 +123,7 @@ pub(super) struct Message {
     pub tags: Tags,
     pub plugin_tags: Tags,
     pub origin: Option<String>,
-    /// On upstream messages: who speaks, and under which name if one is shown.
+    /// On upstream messages: the author, and the author's name if one is shown.
     pub speaker: Option<(Speaker, Option<String>)>,
 }
 
@@ -143,13 +143,13 @@ pub(super) struct Event {
     pub created_at: Timestamp,
     pub event_type: String,
     pub payload: Value,
-    /// `conversationId`, `userId`, `messageId`, `workflowId`, as far as given.
+    /// `conversationId`, `userId`, `messageId`, `workflowId`, each if given.
     pub attributes: Tags,
     pub status: EventStatus,
 }
 
 impl Event {
-    /// The conversation it is about: the attribute, else the payload key.
+    /// The conversation of the event: the attribute, or else the payload key.
     pub(crate) fn conversation_id(&self) -> Option<&str> {
         let attribute = self.attributes.get("conversationId").map(String::as_str);
         attribute.or_else(|| self.payload.get("conversationId")?.as_str())
@@ -169,7 +169,7 @@ pub(super) struct State {
 /// Type, id of the owner, name.
 pub(super) type StateKey = (String, String, String);
 
-/// Everything the simulated workspace holds.
+/// All entities of the simulated workspace.
 #[derive(Debug, Default)]
 pub(super) struct World {
     pub users: Table<User>,
@@ -180,14 +180,14 @@ pub(super) struct World {
     /// Per conversation: resolves when the first attempt of the latest delivery is over.
     pub deliveries: HashMap<String, oneshot::Receiver<()>>,
     pub last_delivered: Option<String>,
-    /// By how many milliseconds the clock of these is ahead of everybody else's; behind, if negative.
+    /// How many milliseconds the clock of these entities runs ahead of all others; behind, if negative.
     pub ahead_ms: i64,
     last_stamp: Option<Timestamp>,
 }
 
 impl World {
-    /// The time for a new or changed entity: whole milliseconds, and later than any before, as it would be in a
-    /// system in which every call takes time; by the vendor's own clock.
+    /// The time for a new or changed entity, by the vendor's own clock: whole milliseconds, and later than any before,
+    /// as in a system in which every call takes time.
     pub(crate) fn stamp(&mut self, now: Timestamp) -> Timestamp {
         let now = Timestamp::from_unix_millis(now.unix_millis());
         let stamp = self.last_stamp.map_or(now, |last| now.max(last + Duration::from_millis(1)));
@@ -293,13 +293,13 @@ impl World {
     }
 }
 
-/// An id with 26 characters after its prefix, as the vendor's are.
+/// An id with 26 characters after its prefix, like the vendor's.
 pub(super) fn new_id(prefix: &str) -> String {
     let random: String = Uuid::new_v4().simple().to_string().to_uppercase().chars().take(26).collect();
     format!("{prefix}{random}")
 }
 
-/// What the plugin remembers of an upstream conversation's latest session.
+/// The plugin's record of an upstream conversation's latest session.
 #[derive(Clone, Debug)]
 pub(in crate::botpress) struct Session {
     pub(super) configuration: Configuration,

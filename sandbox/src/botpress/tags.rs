@@ -1,4 +1,4 @@
-//! Tags: what is declared, how they change, how get-or-create compares them.
+//! Tags: which are declared, how they change, how get-or-create compares them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use super::errors::Error;
 
 pub(super) type Tags = BTreeMap<String, String>;
 
-/// What our integration's definition declares; the API refuses what is not in it.
+/// The declarations of the integration's definition; the API refuses anything undeclared.
 #[derive(Clone, Debug)]
 pub struct Definition {
     /// Tags of users.
@@ -19,9 +19,9 @@ pub struct Definition {
     pub message_tags: BTreeSet<String>,
     /// Message types of the channel `hitl`.
     pub message_types: BTreeSet<String>,
-    /// Whether pictures, recordings and films may have a title, as from version 2.1.0 of the interface on.
+    /// Whether images, audio and video may have a title, as from version 2.1.0 of the interface on.
     pub media_titles: bool,
-    /// States as `(type, name)`; their payload schema is taken to be open.
+    /// States as `(type, name)`; their payload schema is assumed to be open.
     pub states: BTreeSet<(String, String)>,
 }
 
@@ -39,7 +39,7 @@ impl Default for Definition {
     }
 }
 
-/// A tag value has at most so many characters.
+/// The maximum number of characters of a tag value.
 const TAG_LENGTH: usize = 500;
 
 /// Checks tags against the declared names.
@@ -55,7 +55,7 @@ pub(super) fn check_tags(tags: &Map<String, Value>, declared: &BTreeSet<String>)
     Ok(())
 }
 
-/// Writes `changes` onto `tags`; null and `""` remove a tag.
+/// Merges `changes` into `tags`; null and `""` remove a tag.
 pub(super) fn merge_tags(tags: &mut Tags, changes: &Map<String, Value>) {
     for (name, value) in changes {
         match value.as_str() {
@@ -66,7 +66,7 @@ pub(super) fn merge_tags(tags: &mut Tags, changes: &Map<String, Value>) {
 }
 
 /// Whether get-or-create finds an object with `tags`: the `compared` ones of the wanted tags are equal.
-///
+/// With nothing to compare, nothing is found.
 /// Nothing to compare finds nothing.
 pub(super) fn is_same(tags: &Tags, wanted: &Map<String, Value>, compared: &[String]) -> bool {
     !compared.is_empty()

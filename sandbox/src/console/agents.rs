@@ -1,4 +1,4 @@
-//! What agents, their presence and LiveChat's router do.
+//! What agents do, and their presence and LiveChat's router.
 
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ struct Deleted {
     event: String,
 }
 
-/// To an agent or to a group.
+/// A transfer to an agent or to a group.
 #[derive(Deserialize)]
 struct Transfer {
     agent: String,
@@ -204,7 +204,7 @@ async fn router_closes(State(stack): Shared, Json(which): Json<Which>) -> Respon
     done(stack.livechat.router_closes(&which.chat))
 }
 
-/// Sends a webhook of LiveChat's once more, as the vendor may.
+/// Repeats a webhook of LiveChat, as the vendor may.
 async fn deliver_again(State(stack): Shared, Path(number): Path<u64>) -> Response {
     match stack.livechat.replay(number) {
         true => done(Ok::<_, String>(())),

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-/// A file; `content` is text, `base64` is anything.
+/// A file; `content` is text, `base64` is arbitrary bytes.
 #[derive(Deserialize)]
 pub(super) struct Attached {
     pub agent: Option<String>,
@@ -15,7 +15,7 @@ pub(super) struct Attached {
 }
 
 impl Attached {
-    /// What is in it.
+    /// The file's bytes.
     pub(crate) fn bytes(&self) -> Result<Vec<u8>, &'static str> {
         match (&self.content, &self.base64) {
             (Some(content), None) => Ok(content.clone().into_bytes()),

@@ -1,4 +1,4 @@
-//! `POST /doctor`: what `hitl doctor` finds in this sandbox.
+//! `POST /doctor`: the findings of `hitl doctor` for this sandbox.
 
 use std::pin::pin;
 
@@ -16,7 +16,7 @@ use super::refused;
 pub(super) async fn doctor(headers: HeaderMap) -> Response {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let (address, handle) = (format!("http://{host}"), Handle::current());
-    // The command is made for a process of its own: its future stays on one thread.
+    // The command is written for its own process: its future cannot move between threads.
     match tokio::task::spawn_blocking(move || handle.block_on(examine(&address))).await {
         Ok((exit, found)) => Json(json!({"exit": exit, "found": found})).into_response(),
         Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),

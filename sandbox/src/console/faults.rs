@@ -1,4 +1,4 @@
-//! Faults that people ask for: what goes wrong at a vendor, at the gateway, with secrets or at the table.
+//! Faults on request: at a vendor, at the gateway, with secrets or at the table.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use crate::journal::Vendor;
 use crate::stack::Stack;
 use crate::table_proxy::TableProxy;
 
-/// What a page answers that stands in front of a vendor.
+/// The page that a proxy in front of a vendor returns.
 const PAGE: &str = "<!doctype html><title>Maintenance</title><h1>Back soon</h1>";
 
-/// The faults that people have asked for, by number.
+/// The requested faults, by number.
 #[derive(Debug, Default)]
 pub(super) struct Asking {
     faults: BTreeMap<usize, Asked>,
@@ -42,7 +42,8 @@ impl Asked {
     }
 }
 
-/// `{"where":"livechat","calls":"send_event","fault":{"answer":503},"times":1}`; without `calls` every call, without `times` always.
+/// `{"where":"livechat","calls":"send_event","fault":{"answer":503},"times":1}`; `calls` defaults to every call,
+/// `times` to always.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct NewFault {
     r#where: Where,
@@ -75,7 +76,7 @@ enum Kind {
 }
 
 impl NewFault {
-    /// Journals each call that this spoils, as far as it is a vendor's.
+    /// Journals each call that this fault spoils, if it is a vendor's.
     fn watch(&self, stack: &Stack) -> Watch {
         let (vendor, fault) = (self.r#where.vendor(), self.fault);
         let (journal, clock) = (stack.journal.clone(), stack.clock());
@@ -133,7 +134,7 @@ impl Kind {
         }
     }
 
-    /// What the caller reads, where it reads a status.
+    /// The status that the caller reads, if it reads one.
     const fn status(self) -> Option<u16> {
         match self {
             Self::Answer(status) => Some(status),
@@ -155,7 +156,7 @@ impl Kind {
     }
 }
 
-/// Every fault that still applies, or has applied, with its hits.
+/// Every fault that applies or has applied, with its hits.
 pub(super) fn shown(console: &Console) -> Value {
     let asking = lock(&console.faults);
     let shown = asking.faults.iter().map(|(id, Asked { asked, watch })| {
@@ -197,7 +198,7 @@ pub(super) async fn end(State(console): State<Arc<Console>>, Path(id): Path<usiz
     done(Ok::<_, error::Error>(()))
 }
 
-/// Ends every fault and every planned death, and gives the credentials back.
+/// Ends every fault and every planned death, and restores the credentials.
 pub(super) async fn clear(State(console): State<Arc<Console>>) -> Response {
     let ended = std::mem::take(&mut lock(&console.faults).faults);
     ended.values().for_each(|asked| asked.lift(&console.stack));

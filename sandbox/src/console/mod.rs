@@ -1,6 +1,6 @@
-//! The sandbox in a browser: one page over one stream and the routes that anybody may call (`docs/sandbox.md`).
+//! The sandbox in a browser: one page over one stream and the documented routes (`docs/sandbox.md`).
 //!
-//! The page is a thin face: it reads `GET /events` and `GET /state`, and does nothing that a documented route cannot do.
+//! The page is thin: it reads `GET /events` and `GET /state`, and does nothing that a documented route cannot do.
 
 mod agents;
 mod attached;
@@ -32,19 +32,19 @@ use crate::serve::{self, Shown};
 use crate::stack::Stack;
 use faults::Asking;
 
-/// Everything comes from here, and nothing is run that is not a file of ours.
+/// Everything is loaded from here, and only the sandbox's own scripts run.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
 
-/// What the page and its routes work on.
+/// The state on which the page and its routes work.
 #[derive(Debug)]
 pub(crate) struct Console {
     pub stack: Arc<Stack>,
-    /// Where functions in this process are to die.
+    /// The steps at which functions in this process are to die.
     pub plan: Plan,
-    /// The clock, where people move it.
+    /// The clock, if people may move it.
     pub manual: Option<ManualClock>,
-    /// What of it there is to show.
+    /// The parts of the sandbox that are shown.
     pub shown: Shown,
     faults: Mutex<Asking>,
     swept: Mutex<Option<(Timestamp, Result<Value, String>)>>,
@@ -55,7 +55,7 @@ impl Console {
         Self { stack, plan, manual, shown, faults: Mutex::default(), swept: Mutex::default() }
     }
 
-    /// Runs one sweep, and keeps its result for the page.
+    /// Runs one sweep, and stores its result for the page.
     pub(crate) async fn sweep(&self) -> Result<Value, Error> {
         let outcome = self.stack.sweep().await;
         let kept = outcome.as_ref().map(Clone::clone).map_err(ToString::to_string);
@@ -64,7 +64,7 @@ impl Console {
     }
 }
 
-/// The page, and every route that it or anybody else calls.
+/// The page, and every route that it or another client calls.
 pub(crate) fn router(console: Arc<Console>) -> Router {
     Router::new()
         .route("/", get(page))
@@ -87,7 +87,8 @@ pub(crate) fn router(console: Arc<Console>) -> Router {
         .merge(agents::router(Arc::clone(&console.stack)))
 }
 
-/// Refuses what a page of somebody else could send: a host that is not this machine, another origin, a body that is not JSON.
+/// Refuses requests that a foreign page could send: a host that is not this machine, another origin, a body that is not
+/// JSON.
 pub(crate) async fn guard(request: Request, next: Next) -> Response {
     match objection(request.method(), request.headers()) {
         None => next.run(request).await,
@@ -111,7 +112,7 @@ fn objection(method: &Method, headers: &HeaderMap) -> Option<(StatusCode, &'stat
     (needs_json && !is_json()).then_some((StatusCode::UNSUPPORTED_MEDIA_TYPE, "a body must be application/json"))
 }
 
-/// Whether a `Host` names this machine by a loopback address, with or without a port.
+/// Returns whether a `Host` names this machine by a loopback address, with or without a port.
 fn is_loopback(host: &str) -> bool {
     let (name, port) = match host.strip_prefix("[::1]") {
         Some(rest) => ("[::1]", rest),
@@ -154,7 +155,7 @@ pub(crate) fn refused(status: StatusCode, reason: &str) -> Response {
     (status, Json(json!({ "refused": reason }))).into_response()
 }
 
-/// What somebody did, or why they could not.
+/// Reports that an action was done, or why it failed.
 pub(crate) fn done<T, E: std::fmt::Display>(outcome: Result<T, E>) -> Response {
     match outcome {
         Ok(_) => Json(json!({ "done": true })).into_response(),

@@ -1,10 +1,11 @@
-// The console's page: it shows `GET /state` and `GET /events`, and does what the documented routes do (docs/sandbox.md).
-// Everything that people or vendors wrote is shown by `textContent` alone: an agent's text is hostile input here too.
+// The console's page: it shows `GET /state` and `GET /events`, and does what the documented routes do
+// (docs/sandbox.md).
+// Text that people or vendors wrote is shown by `textContent` alone: an agent's text is hostile input here too.
 
-// More rows make the page slow and nobody reads them; the filter looks through the entries that are kept.
+// More rows would make the page slow without being read; the filter searches all entries that are kept.
 const MOST_ROWS = 200;
 const MOST_ENTRIES = 5000;
-// How long after a change the state is asked for again, at least.
+// The minimum time between two requests for the state.
 const STATE_PAUSE_MS = 250;
 
 const LONG_TEXT = "A long text that is still one message. ".repeat(120).trim();
@@ -12,7 +13,7 @@ const CANNED = "Thank you for waiting. I am looking into it now.";
 
 const VENDORS = { live_chat: "LiveChat", botpress: "Botpress", botcopy: "Botcopy" };
 
-// A switch is on while a fault of this kind is active; `apply` and `lift` are for what is no fault.
+// A switch is on while a fault of this kind is active; `apply` and `lift` are for switches that are not faults.
 const SWITCHES = [
   { label: "LiveChat down", fault: { where: "livechat", calls: "", fault: { answer: 503 } } },
   { label: "Botpress 429", fault: { where: "botpress", calls: "v1/chat", fault: { rate_limit: { reset_s: 20 } } } },
@@ -51,7 +52,7 @@ function setText(id, text) {
   if (byId(id).textContent !== text) byId(id).textContent = text;
 }
 
-// Redraws only what has changed: a redraw loses focus and selection, and is read out again.
+// Redraws only what has changed: a redraw loses focus and selection, and screen readers announce it again.
 function redraw(id, content, draw) {
   const signature = JSON.stringify(content);
   if (model.shown[id] === signature) return;
@@ -72,7 +73,7 @@ async function call(method, path, body) {
   try {
     json = JSON.parse(text);
   } catch {
-    // A refusal of the framework is plain text.
+    // Refusals by the framework are plain text.
   }
   if (!answer.ok) throw new Error(json?.refused ?? text ?? `status ${answer.status}`);
   return json;
@@ -113,7 +114,7 @@ async function keepState() {
         model.state = await call("GET", "state");
         render();
       } catch {
-        // The stream says that the sandbox has gone, and asks again when it is back.
+        // The stream reports that the sandbox is down, and asks again once it is back.
       }
     }
     await new Promise((wake) => setTimeout(wake, STATE_PAUSE_MS));
@@ -129,7 +130,7 @@ function render() {
   renderTrouble();
 }
 
-// Follows what is there: the first user, and the chat of the user who is looked at.
+// Selects the first user by default, and the chat of the selected user.
 function choose() {
   const { users, chats } = model.state;
   if (!users.some((user) => user.id === model.user)) model.user = users.at(-1)?.id ?? null;
@@ -204,7 +205,7 @@ function lineOf(line) {
   return { kind, who: isMine ? "" : (line.name || WHO[line.from]), words: line.text || mediaOf(line.payload) || `[${line.type}]` };
 }
 
-// A link is shown as text: what it leads to is not ours.
+// A link is shown as text, because its target is not ours.
 function mediaOf(payload) {
   const url = payload?.imageUrl ?? payload?.audioUrl ?? payload?.videoUrl ?? payload?.fileUrl;
   return url ? `${payload.title ?? "file"} (${url})` : "";
@@ -227,7 +228,7 @@ function bubbleOf(bubble) {
   return made;
 }
 
-// On every message of the agent's own, so that a keyboard reaches them as a mouse does.
+// On every message of the agent's own, so that they can be reached by keyboard as well as by mouse.
 function actsOf({ event, words }) {
   const edit = element("button", { textContent: "Edit", onclick: () => beginEdit(event, words) });
   const remove = element("button", { textContent: "Delete", onclick: () => post(chatPath("delete"), { agent: model.agent, event }) });
@@ -332,7 +333,7 @@ function activeFault(one) {
 
 const isOn = (one) => Boolean(one.isOn ? one.isOn(model.state) : activeFault(one));
 
-// Where one simulator runs alone, only its own troubles are offered.
+// If one simulator runs alone, only its own troubles are offered.
 function isMeant(one) {
   const { only } = model.state;
   return !only || only === (one.fault?.where ?? one.vendor);
@@ -366,7 +367,7 @@ function flip(one) {
 
 async function everybody(status, groupStatus) {
   await Promise.all(model.state.agents.map((agent) => post(`agents/${part(agent.id)}/status`, { status })));
-  // The night shift, the last group, is offline from the beginning.
+  // The night shift, the last group, is offline from the start.
   return Promise.all(model.state.groups.slice(0, 2).map((group) => post(`groups/${group.id}/status`, { status: groupStatus })));
 }
 
@@ -433,7 +434,7 @@ function follow() {
   stream.addEventListener("restart", forget);
 }
 
-// Another run of the sandbox: nothing that was shown is true of it.
+// The sandbox was restarted: everything shown is obsolete.
 function forget() {
   model.entries = [];
   model.pending = [];
@@ -445,7 +446,7 @@ function take(entry) {
   model.pending.push(entry);
 }
 
-// One frame shows all that has come since the last, however much that is.
+// One frame shows everything that has arrived since the last one, however much.
 function flush() {
   const news = model.pending;
   model.pending = [];
@@ -462,7 +463,7 @@ function redrawJournal() {
   noteRows();
 }
 
-// Newest first; what an inbound call caused stands indented under it, in the order in which it happened.
+// Newest first; the effects of an inbound call are indented under it, in the order in which they happened.
 function showRows(entries) {
   const list = byId("journal");
   for (const entry of entries.filter(isWanted).slice(-MOST_ROWS)) placeRow(list, entry, rowOf(entry));
@@ -474,7 +475,7 @@ function placeRow(list, entry, row) {
   if (isInbound(entry)) row.classList.add("inbound");
   else if (entry.cause) row.classList.add("caused");
   if (entry.cause) row.dataset.cause = entry.cause;
-  // An inbound call is journaled when it is answered, after what it caused.
+  // An inbound call is journaled when it is answered, after its effects.
   if (!family.length) list.prepend(row);
   else if (isInbound(entry)) family[0].before(row);
   else family[family.length - 1].after(row);
@@ -515,7 +516,7 @@ function rowOf(entry) {
   return element("li", {}, row);
 }
 
-// Who calls whom; what merely happens at a vendor has no arrow.
+// The direction of a call; an event inside a vendor has no arrow.
 function wayOf(entry) {
   const vendor = VENDORS[entry.vendor];
   if (isInbound(entry)) return `${vendor} → stack`;
@@ -547,7 +548,7 @@ function openEntry(entry) {
   byId("entry").showModal();
 }
 
-// The call with which anybody makes the same happen again, where there is one.
+// The call that makes the same happen again, if one exists.
 function curlOf({ effect, vendor, detail }) {
   if (effect === "webhook_delivered") return curl(`deliveries/${detail.delivery}/again`);
   if (effect === "user_wrote" && detail.text) {
@@ -581,7 +582,7 @@ function onSubmit(id, input, send) {
   });
 }
 
-// Another user is another person: two with one name could not be told apart.
+// Every new user is a different person: two with the same name could not be distinguished.
 async function newUser(path, body) {
   const made = await post(path, body);
   if (made) remember("user", made.conversation ?? made.user);
@@ -602,7 +603,7 @@ function askForPerson() {
   return one.platform === "botcopy" ? userSays("I would like to speak to a human") : post(pathOf(one, "escalate"));
 }
 
-// One after the other: a person types them in this order, and the calls must leave in it.
+// One after the other: a person types them in this order, and the calls must leave in this order.
 async function threeAtOnce() {
   for (const text of ["One moment,", "I have the number here:", "4711"]) await userSays(text);
 }

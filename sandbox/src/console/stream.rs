@@ -1,4 +1,4 @@
-//! `GET /events`: the journal as server-sent events, from where the reader was, then as it grows.
+//! `GET /events`: the journal as server-sent events, from the reader's position on, and then as it grows.
 
 use std::io;
 use std::pin::Pin;
@@ -18,23 +18,23 @@ use tokio::sync::mpsc;
 use super::Console;
 use crate::journal::{Entry, Journal};
 
-/// How many entries one write carries at most.
+/// The maximum number of entries in one write.
 const PAGE: usize = 200;
 
-/// How many writes wait for a reader that is slow.
+/// The number of writes that are buffered for a slow reader.
 const AHEAD: usize = 4;
 
-/// A comment this often shows both ends that the other is there.
+/// The interval of a comment that shows each end that the other is alive.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// Where to begin.
+/// The position at which to begin.
 #[derive(Deserialize)]
 pub(super) struct From {
-    /// The number of the last entry that the reader has; a reader that cannot set headers says it here.
+    /// The number of the last entry that the reader has, for readers that cannot set headers.
     after: Option<usize>,
 }
 
-/// Each event has the entry's number as its id, by which a reader resumes (`Last-Event-ID`).
+/// Each event has the entry's number as its id, from which a reader resumes (`Last-Event-ID`).
 pub(super) async fn events(
     State(console): State<Arc<Console>>,
     Query(from): Query<From>,
@@ -48,11 +48,11 @@ pub(super) async fn events(
     (headers, Body::new(Written(reader))).into_response()
 }
 
-/// Writes until the reader has gone.
+/// Writes until the reader disconnects.
 async fn write(journal: Journal, mut next: usize, writer: mpsc::Sender<Bytes>) {
     let mut length = journal.follow();
     if next > journal.len() {
-        // The reader knows an earlier run of the sandbox: it forgets that, and gets everything.
+        // The reader's position is from an earlier run of the sandbox: it forgets that run, and gets everything.
         next = 0;
         if writer.send(Bytes::from_static(b"event: restart\ndata: {}\n\n")).await.is_err() {
             return;
@@ -68,7 +68,7 @@ async fn write(journal: Journal, mut next: usize, writer: mpsc::Sender<Bytes>) {
         }
         if next >= journal.len() {
             tokio::select! {
-                // The journal is as old as the stack, which outlives every reader.
+                // The journal lives as long as the stack, which outlives every reader.
                 _ = length.changed() => {}
                 () = tokio::time::sleep(HEARTBEAT) => {}
                 () = writer.closed() => return,
@@ -82,7 +82,7 @@ fn event(entry: &Entry) -> String {
     format!("id: {}\ndata: {data}\n\n", entry.number)
 }
 
-/// A body that is written as it is read.
+/// A body that is produced while it is read.
 struct Written(mpsc::Receiver<Bytes>);
 
 impl HttpBody for Written {

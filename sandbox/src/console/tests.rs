@@ -1,4 +1,4 @@
-//! The routes, as the page and anybody else calls them.
+//! The routes, as the page and other clients call them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::serve::{Only, Serving, Setting};
 use crate::server::client;
 use crate::stack::Runtime;
 
-/// How long anything may take in real time before a test gives up.
+/// The maximum real time of any operation before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const ANNA: &str = "anna@example.com";
@@ -32,7 +32,7 @@ impl Sandbox {
         (answer.status(), serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default())
     }
 
-    /// A call that must be done; afterwards all that it led to is done, too.
+    /// Makes a call that must succeed; afterwards its effects are complete, too.
     async fn does(&self, method: &str, path: &str, body: Value) -> Value {
         let (status, answer) = self.call(method, path, body).await;
         assert_eq!(status, 200, "{method} {path}: {answer}");
@@ -48,7 +48,7 @@ impl Sandbox {
         self.does("GET", "/state", Value::Null).await
     }
 
-    /// A handed-over user of the Botpress bot, and the chat.
+    /// Creates a handed-over user of the Botpress bot; returns the user and the chat.
     async fn handed_over(&self) -> (String, String) {
         let user = self.post("/users", json!({"name": "Ann", "email": "ann@example.com"})).await;
         let user = user["conversation"].as_str().unwrap().to_owned();
@@ -57,7 +57,7 @@ impl Sandbox {
         (user, chats[0]["chat"].as_str().unwrap().to_owned())
     }
 
-    /// The first `most` events of the stream for a reader who has all up to `last`: name and id of each.
+    /// The first `most` events of the stream for a reader that has everything up to `last`: name and id of each.
     async fn stream(&self, last: Option<usize>, most: usize) -> Vec<(String, Option<usize>)> {
         let mut request = self.1.get(format!("{}/events", self.0.url()));
         if let Some(last) = last {
@@ -158,13 +158,13 @@ async fn the_stream_resumes_without_a_gap_where_a_reader_has_left_it() {
     let first = sandbox.stream(None, before).await;
     let numbers = |events: &[(String, Option<usize>)]| events.iter().map(|(_, id)| id.unwrap()).collect::<Vec<_>>();
     assert_eq!(numbers(&first), (0..before).collect::<Vec<_>>());
-    // What happens while nobody reads is not missed, and what was read is not sent again.
+    // Entries written while no reader is connected are not lost, and entries already read are not repeated.
     sandbox.handed_over().await;
     let (last, after) = (before - 1, journal.len());
     assert!(after > before);
     let resumed = sandbox.stream(Some(last), after - before).await;
     assert_eq!(numbers(&resumed), (before..after).collect::<Vec<_>>());
-    // A reader of an earlier run begins anew.
+    // A reader from an earlier run starts over.
     let anew = sandbox.stream(Some(after + 1_000), after + 1).await;
     assert_eq!(anew[0], ("restart".to_owned(), None));
     assert_eq!(numbers(&anew[1..]), (0..after).collect::<Vec<_>>());

@@ -1,4 +1,4 @@
-//! What goes wrong besides calls: credentials, functions that die, time that passes.
+//! Trouble other than faulty calls: credentials, functions that die, the passing of time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,13 +31,14 @@ const STEPS: &[&str] = &[
     "vendor upload_file",
 ];
 
-/// Makes the agent token valid, with every scope.
+/// Restores the agent token, with every scope.
 pub(super) fn give_back(stack: &Stack) {
     stack.livechat.set_agent_token_valid(true);
     stack.livechat.restore_agent_token_scopes();
 }
 
-/// `{"agent_token":"valid"|"revoked"|"without_scopes","customer_tokens":"expired","signing_secret":"changed"}`, each if it is to change.
+/// `{"agent_token":"valid"|"revoked"|"without_scopes","customer_tokens":"expired","signing_secret":"changed"}`; each is
+/// optional.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Credentials {
@@ -85,7 +86,7 @@ pub(super) async fn credentials(State(console): State<Arc<Console>>, Json(change
 
 pub(super) async fn restart(State(console): State<Arc<Console>>) -> Response {
     let handle = tokio::runtime::Handle::current();
-    // Starting a process cannot change threads half-way, which a handler must be able to.
+    // Starting a process must stay on one thread, while a handler must be able to change threads.
     let restarted = tokio::task::spawn_blocking(move || handle.block_on(console.stack.restart_all())).await;
     done(restarted.map_err(error::Error::from).flatten())
 }

@@ -50,7 +50,7 @@ struct Said {
     text: String,
 }
 
-/// A message of any type that the webchat has.
+/// A message of any type that the webchat supports.
 #[derive(Deserialize)]
 struct Message {
     r#type: String,
@@ -159,7 +159,8 @@ async fn widget_screen(State(stack): Shared, Path(user): Path<String>) -> Json<V
     Json(lines.collect())
 }
 
-/// The button in Botpress Studio: for what `hitl connect botpress` has made, or for the integration at this address.
+/// The button in Botpress Studio: for the integration that `hitl connect botpress` created, or for the one at this
+/// address.
 async fn install(State(stack): Shared, at: Option<Json<At>>) -> Response {
     let installed = match at {
         Some(Json(At { url })) => stack.botpress.install_integration(&url).await,

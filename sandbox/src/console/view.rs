@@ -1,4 +1,4 @@
-//! `GET /state`: everything that is now, as people would see it.
+//! `GET /state`: the present state, as people would see it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::serve::Only;
 use crate::stack::Stack;
 use crate::verdict::{People, Rest, judge};
 
-/// How many lines of a screen, and events of a chat, are shown: the newest.
+/// The maximum number of lines of a screen and of events of a chat that are shown: the newest.
 const NEWEST: usize = 200;
 
 pub(super) async fn state(State(console): State<Arc<Console>>) -> Json<Value> {
@@ -24,7 +24,7 @@ pub(super) async fn state(State(console): State<Arc<Console>>) -> Json<Value> {
     let (chats, agents) = (stack.livechat.chats(), stack.livechat.agents());
     let agents: Vec<_> = agents.into_iter().collect();
     let named: Vec<Agent> = agents.iter().map(|(agent, _)| agent.clone()).collect();
-    // A simulator journals while it holds its own state: none may be asked while the journal is held.
+    // A simulator journals while its own state is locked: do not query any simulator while the journal is locked.
     let (verdict, handed_over) = stack.journal.read(|entries| {
         let people = People::read(entries);
         (judge(entries, rest), handed_over(&chats, &people))
@@ -61,13 +61,13 @@ pub(super) async fn state(State(console): State<Arc<Console>>) -> Json<Value> {
     }))
 }
 
-/// The open chat of each person who has one.
+/// The open chat of each person that has one.
 fn handed_over<'a>(chats: &'a [Chat], people: &People<'_>) -> HashMap<String, &'a Chat> {
     let person = |chat: &'a Chat| Some((people.of_thread(&chat.active_thread()?.id)?.to_owned(), chat));
     chats.iter().filter_map(person).collect()
 }
 
-/// Users of both platforms, with what stands on their screens.
+/// Users of both platforms, with the contents of their screens.
 fn users(stack: &Stack, handed_over: &HashMap<String, &Chat>, agents: &[Agent]) -> Vec<Value> {
     let botpress = stack.botpress.people().into_iter().map(|(user, name)| {
         let id = user.conversation_id;
@@ -105,7 +105,7 @@ fn newest<T>(mut all: Vec<T>) -> Vec<T> {
     all.split_off(all.len().saturating_sub(NEWEST))
 }
 
-/// With whom a user talks: the bot, nobody yet, or an agent by name.
+/// The user's counterpart: the bot, nobody yet, or an agent by name.
 fn with(is_handed_over: bool, chat: Option<&Chat>, agents: &[Agent]) -> Value {
     if !is_handed_over {
         return json!({ "kind": "bot" });

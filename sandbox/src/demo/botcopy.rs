@@ -10,20 +10,20 @@ use crate::error::Error;
 use crate::livechat::{RoutingStatus, Target};
 use crate::stack::Stack;
 
-/// The Dialogflow event with which the bot resumes.
+/// The Dialogflow event that resumes the bot.
 pub(crate) const RESUME_EVENT: &str = "agent_left";
 
-/// What the service says to users whose browser asks for German.
+/// The service's texts for users whose browser asks for German.
 pub(crate) const WORDING: &str =
     r#"{"de":{"waiting":"Sie sind Nummer {position} in der Warteschlange, noch etwa {minutes} Min."}}"#;
 
-/// What Jan hears while everybody is busy, what he says, and what he is answered.
+/// What Jan is shown while all agents are busy, what he writes, and the answer.
 const WAITS: &str = "Sie sind Nummer 1 in der Warteschlange, noch etwa 1 Min.";
 const JAN_ASKS: &str = "Bitte ein Mensch (human)";
 const JAN_SAYS: &str = "Wann habt ihr offen?";
 const ANSWER: &str = "Guten Tag, montags bis freitags von 9 bis 17 Uhr.";
 
-/// What makes the bot ask for a person.
+/// The text that makes the bot ask for a person.
 const ASK: &str = "Can I speak to a human?";
 
 impl<W: Write> Play<'_, W> {
@@ -76,7 +76,7 @@ impl<W: Write> Play<'_, W> {
         let chat_id = self.chat_id()?;
         self.story.call(&chat_id, "Jan");
         self.tell().await?;
-        // What was accepted at the very end of the start is told by the sweep at the latest.
+        // The sweep at the latest delivers what was accepted at the very end of the start.
         self.stack.sweep().await?;
         self.tell().await?;
 

@@ -1,4 +1,4 @@
-//! The demonstration: a whole handoff, told as it happens and judged by the journal at its end.
+//! The demonstration: a complete handoff, printed as it happens and verified against the journal at its end.
 
 mod botcopy;
 mod layout;
@@ -26,7 +26,7 @@ const FIRST_AGENT: &str = "anna@example.com";
 /// The colleague who takes over.
 const SECOND_AGENT: &str = "ben@example.com";
 
-/// What is said between the first escalation and the transfer, in this order.
+/// The conversation between the first escalation and the transfer, in this order.
 const TALK: [(Side, &str); 6] = [
     (Side::Agent, "Hello Ann, this is Anna. What happened to your parcel?"),
     (Side::User, "It says delivered, but it is not here."),
@@ -36,17 +36,17 @@ const TALK: [(Side, &str); 6] = [
     (Side::User, "Thank you! Can I also change my address?"),
 ];
 
-/// What Ann shows, and what it is called: bytes that no decoder has to like.
+/// Ann's picture and its title: the bytes need not be a valid image.
 const PICTURE: &[u8] = b"\x89PNG\r\n\x1a\n a picture of an empty doorstep";
 const PICTURE_TITLE: &str = "Our doorstep";
 
-/// What only agents may read.
+/// A text that only agents may read.
 const PRIVATE_NOTE: &str = "(private) Address changes are Ben's.";
 
-/// A file of Anna's, with its media type; what it holds is compared byte for byte.
+/// Anna's file: name, media type and content, which is compared byte for byte.
 const FILE: (&str, &str, &[u8]) = ("receipt.pdf", "application/pdf", b"%PDF-1.7 signed by number 7");
 
-/// What Anna's card reads like to Ann.
+/// Anna's card as Ann sees it.
 const CARD: &str = "**Your neighbour**\nNumber 7, green door\n![Your neighbour](https://example.com/door.png)\n\
                     - [Show the way](https://example.com/map)\n- I will fetch it";
 
@@ -69,7 +69,7 @@ pub enum Bot {
     Botcopy,
 }
 
-/// Plays the handoff and tells it on `out`; true when the journal shows exactly what should have happened.
+/// Plays the handoff and prints it to `out`; returns true if the journal shows exactly what should have happened.
 ///
 /// # Errors
 ///
@@ -207,7 +207,7 @@ impl<W: Write> Play<'_, W> {
         Ok(chat.id)
     }
 
-    /// Lets everything that was started come to its end, and tells what came of it.
+    /// Waits until everything that was started has finished, then prints the outcome.
     async fn tell(&mut self) -> Result<(), Error> {
         self.stack.settled().await;
         Ok(self.story.tell(&self.stack.journal)?)

@@ -1,6 +1,6 @@
-//! Colours for a terminal, where there is one that wants them.
+//! Colours for a terminal, if it supports them.
 
-/// What a line is.
+/// The kind of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Paint {
     Bold,
@@ -14,7 +14,7 @@ pub(crate) enum Paint {
 /// Whether lines are coloured.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Palette {
-    /// Without colours every text stays as it is.
+    /// Without colours every text stays unchanged.
     pub is_on: bool,
 }
 

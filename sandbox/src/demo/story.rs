@@ -24,13 +24,13 @@ Try next:
   cargo run -- serve            the same in a browser: try to lose a word
   cargo run -p hitl -- --help   the operator's command";
 
-/// Tells a journal as it grows.
+/// Prints a journal as it grows.
 pub(crate) struct Story<'a, W> {
     out: &'a mut W,
     palette: Palette,
     layout: Layout,
     told: usize,
-    /// By user, by chat and by agent; who is not named is Ann.
+    /// By user, by chat and by agent; an id without a name is Ann.
     names: BTreeMap<String, String>,
 }
 
@@ -54,7 +54,7 @@ impl<'a, W: Write> Story<'a, W> {
         writeln!(self.out, "\n{}\n", self.palette.of(Paint::Bold, &format!("== {title}")))
     }
 
-    /// Tells what the journal holds beyond what was told before.
+    /// Prints the journal's entries since the last call.
     pub(crate) fn tell(&mut self, journal: &Journal) -> io::Result<()> {
         let news = journal.since(self.told);
         self.told += news.len();
@@ -67,12 +67,12 @@ impl<'a, W: Write> Story<'a, W> {
         Ok(())
     }
 
-    /// Calls whoever has this id by a name.
+    /// Gives the person with this id a name.
     pub(crate) fn call(&mut self, id: &str, name: &str) {
         self.names.insert(id.to_owned(), name.to_owned());
     }
 
-    /// Whom an entry is about.
+    /// The user whom an entry concerns.
     fn user(&self, entry: &Entry) -> &str {
         let ids = ["/user_id", "/chat_id"].into_iter().map(|pointer| entry.text(pointer));
         ids.filter_map(|id| self.names.get(id)).next().map_or("Ann", String::as_str)
@@ -100,7 +100,7 @@ impl<'a, W: Write> Story<'a, W> {
         }
     }
 
-    /// How an entry is told, if it is.
+    /// The line for an entry, if it has one.
     fn line(&self, entry: &Entry, depth: usize) -> Option<(Paint, Vec<String>)> {
         let user = self.user(entry);
         let Layout { call_column, .. } = self.layout;
@@ -145,7 +145,8 @@ impl<'a, W: Write> Story<'a, W> {
     }
 }
 
-/// Each inbound call before what it caused, which is one step deeper; a call is journaled when it is answered, which is later.
+/// Places each inbound call before its effects, which are one step deeper; a call is journaled when it is answered,
+/// which is later.
 fn by_cause(entries: &[Entry]) -> Vec<(&Entry, usize)> {
     let mut first: BTreeMap<&str, usize> = BTreeMap::new();
     for (place, entry) in entries.iter().enumerate() {
@@ -206,7 +207,7 @@ fn speaker(entry: &Entry) -> &str {
     }
 }
 
-/// What a message shows: its text, or the file it carries.
+/// The displayed content of a message: its text, or the file it carries.
 fn shown(entry: &Entry) -> String {
     let url = ["imageUrl", "audioUrl", "videoUrl", "fileUrl"]
         .iter()

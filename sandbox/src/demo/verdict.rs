@@ -67,7 +67,8 @@ pub(crate) async fn judge(stack: &Stack, runtime: Runtime<'_>) -> Vec<Check> {
     ]
 }
 
-/// The picture as LiveChat stores it; compiled functions take no file from a server on this machine, and send its link.
+/// The picture as LiveChat stores it; compiled functions accept no file from a server on this machine, and send its
+/// link instead.
 fn picture(journal: &Journal, runtime: Runtime<'_>) -> Check {
     let events = journal.all("event_sent");
     match runtime {
@@ -85,7 +86,7 @@ fn picture(journal: &Journal, runtime: Runtime<'_>) -> Check {
     }
 }
 
-/// The promises, by the code that judges in the console as well.
+/// The promises, checked by the code that also judges in the console.
 pub(super) fn promises(journal: &Journal) -> Check {
     let verdict = journal.read(|entries| crate::verdict::judge(entries, Rest::Parked(0)));
     let claim = "nothing was lost, doubled, out of order, or shown to somebody else";
@@ -108,7 +109,7 @@ pub(super) fn shown_by_agents(journal: &Journal) -> Vec<String> {
     texts(&by_agents(journal).into_iter().filter(|entry| entry.text("/type") == "text").collect::<Vec<_>>())
 }
 
-/// What is behind the only file that an agent has shown, if it has the right name.
+/// The content of the only file that an agent has sent, if it has the right name.
 async fn file_shown(journal: &Journal) -> Option<Vec<u8>> {
     let files: Vec<_> = by_agents(journal).into_iter().filter(|entry| entry.text("/type") == "file").collect();
     let [file] = files.as_slice() else { return None };
@@ -141,7 +142,7 @@ fn customer_events(journal: &Journal) -> Vec<String> {
     )
 }
 
-/// Ann's words; the openings and the plugin's notes are ours.
+/// Ann's messages; the openings and the plugin's notes are ours.
 pub(super) fn sent_by_ann(journal: &Journal) -> Vec<String> {
     let all = customer_events(journal);
     let is_ours = |text: &String| text.contains("Conversation so far:") || text.starts_with('[');
@@ -156,7 +157,7 @@ fn events(journal: &Journal, kind: &str) -> usize {
     journal.all("event_created").iter().filter(|entry| entry.text("/type") == kind).count()
 }
 
-/// How many conversations of bots are with the agents at the end.
+/// The number of bot conversations that are still with an agent at the end.
 fn left_handed_over(journal: &Journal) -> usize {
     let mut handed_over = BTreeSet::new();
     for entry in journal.entries() {

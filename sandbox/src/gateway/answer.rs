@@ -1,4 +1,4 @@
-//! What the caller hears: the answer of a function as an HTTP response.
+//! Converts the answer of a function into an HTTP response.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use http::header::{CONTENT_TYPE, SET_COOKIE};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The answer a function gives when it wants to set more than the body.
+/// The answer of a function that sets more than the body.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
@@ -23,7 +23,8 @@ struct Answer {
     is_base64_encoded: Option<bool>,
 }
 
-/// Reads `{"statusCode":…,"headers":{…},"cookies":[…],"body":"…","isBase64Encoded":…}`; `None` when it is not valid.
+/// Reads `{"statusCode":…,"headers":{…},"cookies":[…],"body":"…","isBase64Encoded":…}`; returns `None` if it is not
+/// valid.
 ///
 /// An answer without `statusCode` is the body itself, in JSON, with status 200.
 pub(super) fn response(answer: &Value) -> Option<Response> {

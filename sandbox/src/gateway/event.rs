@@ -1,4 +1,4 @@
-//! What a function is handed: the event of an HTTP request, and the event of a schedule.
+//! The events that functions receive: that of an HTTP request, and that of a schedule.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::invocation::{ACCOUNT_ID, REGION, trace_id};
 
-/// The gateway listens on loopback only, so this is who calls.
+/// The gateway listens on loopback only, so this is the caller.
 const SOURCE_IP: &str = "127.0.0.1";
 
 const API_ID: &str = "sandbox";
@@ -28,7 +28,7 @@ const CLF_TIME: StaticFormatDescription =
 
 const WHOLE_SECONDS: StaticFormatDescription = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
 
-/// A request that has found its route.
+/// A request that matched a route.
 pub(super) struct Arrival<'a> {
     pub parts: &'a Parts,
     pub body: &'a [u8],
@@ -39,13 +39,13 @@ pub(super) struct Arrival<'a> {
     pub clock: &'a Clock,
 }
 
-/// The path as the service shows it to functions: percent-decoded, unlike the query.
+/// The path as the service passes it to functions: percent-decoded, unlike the query.
 pub(super) fn decoded_path(uri: &Uri) -> String {
     percent_decode_str(uri.path()).decode_utf8_lossy().into_owned()
 }
 
 impl Arrival<'_> {
-    /// The event, payload format 2.0. Members with nothing in them are left out, as the service does.
+    /// The event, payload format 2.0. Empty members are left out, as the service does.
     pub(super) fn to_event(&self) -> Value {
         let headers = &self.parts.headers;
         let (body, is_base64_encoded) = encoded_body(headers, self.body);
@@ -79,7 +79,7 @@ impl Arrival<'_> {
         header(&self.parts.headers, &HOST)
     }
 
-    /// The caller's headers, and those that the service adds. Cookies have a member of their own.
+    /// The caller's headers, and those that the service adds. Cookies have their own member.
     fn headers(&self) -> BTreeMap<String, String> {
         let given = &self.parts.headers;
         let names = given.keys().filter(|name| **name != COOKIE && **name != TRANSFER_ENCODING);
@@ -137,7 +137,7 @@ pub fn schedule(at: Timestamp) -> Value {
     })
 }
 
-/// All values of a header, joined by commas; empty when there is none.
+/// All values of a header, joined by commas; empty if it is absent.
 fn header(headers: &HeaderMap, name: &HeaderName) -> String {
     let values: Vec<_> = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
     values.join(",")
@@ -175,9 +175,10 @@ fn encoded_body(headers: &HeaderMap, body: &[u8]) -> (String, bool) {
     }
 }
 
-/// Whether the service passes this content type on as text.
+/// Returns whether the service passes this content type on as text.
 ///
-/// Its pages only say "binary"; this list is what people measured: forms and bodies without a type are base64 too.
+/// Its documentation only says "binary"; this list is from measurements: forms and bodies without a type are base64
+/// too.
 fn is_text(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence.starts_with("text/")

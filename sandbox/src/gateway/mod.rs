@@ -23,7 +23,7 @@ use crate::server::{Server, patience};
 pub use event::schedule;
 pub use route::Route;
 
-/// The largest body the service takes.
+/// The largest body that the service accepts.
 const MAX_BODY_BYTES: usize = 10 * 1024 * 1024;
 
 /// How long the service waits for a function.
@@ -31,10 +31,10 @@ const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running gateway; it stops when dropped.
 ///
-/// It serves the `$default` stage. What it answers by itself has the service's shape, `{"message":"…"}`: 404 `Not Found`
-/// without a route, 413 `Request Entity Too Large` over 10 MB, 500 `Internal Server Error` when the function fails or
-/// answers nonsense, 503 `Service Unavailable` when it takes more than 30 s (of real time, and a hundred times that on a clock
-/// that a test moves). Work that outlives its caller goes on, as it does on Lambda.
+/// It serves the `$default` stage. Its own answers have the service's form, `{"message":"…"}`: 404 `Not Found` without
+/// a route, 413 `Request Entity Too Large` over 10 MB, 500 `Internal Server Error` when the function fails or returns
+/// an invalid answer, 503 `Service Unavailable` when it takes more than 30 s (of real time, and a hundred times that on
+/// a clock that a test moves). Work that outlives its caller continues, as on Lambda.
 ///
 /// See [AWS Docs/Create AWS Lambda proxy integrations for HTTP APIs](https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html).
 #[derive(Debug)]
@@ -43,9 +43,9 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Serves `routes` on `port` of the loopback interface (0 picks a free one), spoiled as `faults` say.
+    /// Serves `routes` on `port` of the loopback interface (0 picks a free one), with faults from `faults`.
     ///
-    /// The first route that fits wins. `clock` dates the requests.
+    /// The first matching route wins. `clock` dates the requests.
     ///
     /// # Errors
     ///
@@ -126,7 +126,7 @@ mod tests {
     use crate::faults::Fault;
     use crate::function::Function;
 
-    /// What a function's crate exports: raw event in, raw answer out, `lambda_http` between.
+    /// The export of a function's crate: raw event in, raw answer out, `lambda_http` between.
     async fn handle(event: LambdaEvent<Value>) -> Result<Value, lambda_runtime::Error> {
         let (payload, context) = event.into_parts();
         let request: LambdaRequest = serde_json::from_str(&payload.to_string())?;
@@ -152,7 +152,7 @@ mod tests {
     }
 
     fn client() -> reqwest::Client {
-        // Another test may have been first.
+        // Another test may have installed it first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         reqwest::Client::builder().retry(reqwest::retry::never()).build().unwrap()
     }

@@ -1,4 +1,4 @@
-//! Which function a request goes to.
+//! The routing of requests to functions.
 
 use std::collections::BTreeMap;
 
@@ -15,9 +15,9 @@ pub struct Route {
 }
 
 impl Route {
-    /// Sends requests with this method, and a path like `pattern`, to `function`.
+    /// Sends requests with this method and a path that matches `pattern` to `function`.
     ///
-    /// A segment in braces fits any one segment that is not empty and names a path parameter: `/botpress/{key}`.
+    /// A segment in braces matches any single non-empty segment and names a path parameter: `/botpress/{key}`.
     pub fn new(method: Method, pattern: &str, function: Function) -> Self {
         Self { method, pattern: pattern.to_owned(), function }
     }
@@ -27,7 +27,7 @@ impl Route {
         format!("{} {}", self.method, self.pattern)
     }
 
-    /// The path parameters of a request that fits, or `None`.
+    /// The path parameters of a matching request, or `None`.
     pub(super) fn parameters(&self, method: &Method, path: &str) -> Option<BTreeMap<String, String>> {
         if self.method != method || self.pattern.split('/').count() != path.split('/').count() {
             return None;

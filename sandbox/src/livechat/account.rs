@@ -1,4 +1,4 @@
-//! The organization that the simulator plays: its app, its people, its groups.
+//! The organization that the simulator represents: its app, its people, its groups.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,23 +9,23 @@ use serde_json::{Value, json};
 pub struct Account {
     /// UUID of the organization, mandatory in every customer call.
     pub organization_id: String,
-    /// Id of our app, 32 hex digits.
+    /// Id of the service's app, 32 hex digits.
     pub client_id: String,
     /// The app's redirect whitelist: scheme, host and port must match exactly, the path is a prefix.
     pub redirect_uri: String,
-    /// What follows `Basic ` for the personal access token: base64 of `<account id>:<token>`.
+    /// The part after `Basic ` for the personal access token: base64 of `<account id>:<token>`.
     pub agent_token: String,
-    /// E-mail address of the agent who created the personal access token, and acts through it.
+    /// E-mail address of the agent who created the personal access token; calls with the token act as this agent.
     pub agent_token_owner: String,
     /// An agent's OAuth access token with the scope `customers:own`, for `grant_type=agent_token`.
     pub oauth_token: String,
-    /// The people who answer.
+    /// The agents.
     pub agents: Vec<Agent>,
     /// The groups, with their members.
     pub groups: Vec<Group>,
 }
 
-/// Somebody who answers chats.
+/// An agent.
 #[derive(Clone, Debug)]
 pub struct Agent {
     /// E-mail address: the id in webhooks and in the agent and configuration APIs.
@@ -59,11 +59,11 @@ pub struct Group {
 /// Whether a group can take chats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupStatus {
-    /// Somebody can answer at once.
+    /// An agent can answer at once.
     Online,
-    /// Everybody is busy: chats start, and wait in the queue.
+    /// All agents are busy: chats start, and wait in the queue.
     OnlineForQueue,
-    /// Nobody is there: only continuous chats start.
+    /// No agent is online: only continuous chats start.
     Offline,
 }
 
@@ -94,14 +94,15 @@ impl Account {
         self.groups.iter().find(|group| group.id == id)
     }
 
-    /// Whether an agent may work in chats of these groups: an administrator, a member, or anybody in the general group.
+    /// Returns whether an agent may work in chats of these groups: an administrator, a member, or any agent in the
+    /// general group.
     pub(crate) fn has_access(&self, agent_id: &str, group_ids: &[u32]) -> bool {
         let is_member = |group: &Group| group.agent_ids.iter().any(|id| id == agent_id);
         let is_open = group_ids.contains(&0) || agent_id == self.agent_token_owner;
         is_open || group_ids.iter().filter_map(|id| self.group(*id)).any(is_member)
     }
 
-    /// The account id in front of the personal access token, if the token has the documented form.
+    /// The account id before the personal access token, if the token has the documented form.
     pub(crate) fn agent_account_id(&self) -> Option<String> {
         let decoded = String::from_utf8(STANDARD.decode(&self.agent_token).ok()?).ok()?;
         decoded.split_once(':').map(|(account_id, _token)| account_id.to_owned())

@@ -1,9 +1,9 @@
 //! The accounts service: customer tokens.
 //!
-//! `POST /v2/customer/token` (grants `cookie`, `agent_token`, `identity_token`), `DELETE` of it,
-//! `GET /v2/customer/info` and `POST /v2/customer/identity_transfer`. Cookies whose secret does not fit are as good as
-//! none: the call makes a new customer, and callers are expected to compare the `entity_id`, as the vendor's own
-//! example backend does.
+//! `POST /v2/customer/token` (grants `cookie`, `agent_token`, `identity_token`), `DELETE` of it, `GET
+//! /v2/customer/info` and `POST /v2/customer/identity_transfer`. Cookies with a wrong secret are treated as absent: the
+//! call creates a new customer, and callers are expected to compare the `entity_id`, as the vendor's own example
+//! backend does.
 
 use std::time::Duration;
 
@@ -242,7 +242,7 @@ fn check_client(state: &State, fields: &Map<String, Value>) -> Result<(), Refusa
     }
 }
 
-/// The whitelist check: `redirect_uri`, or in its place the `Origin` header.
+/// The whitelist check: `redirect_uri`, or else the `Origin` header.
 fn check_redirect(state: &State, call: &Call, fields: &Map<String, Value>) -> Result<(), Refusal> {
     let allowed = state.account.redirect_uri.as_str();
     let origin = call.headers.get(ORIGIN).and_then(|value| value.to_str().ok());
@@ -307,7 +307,7 @@ fn create_customer(state: &mut State, step: &mut Step) -> String {
 }
 
 impl State {
-    /// A customer nobody has seen before.
+    /// Adds a new customer.
     pub(crate) fn add_customer(&mut self, step: &mut Step, client_id: String) -> String {
         let customer = Customer {
             id: ids::uuid(),

@@ -1,4 +1,4 @@
-//! The actions that agents and customers have in common.
+//! The actions that agents and customers share.
 
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
@@ -92,7 +92,7 @@ fn list_threads(state: &State, requester: &Requester, params: &Params<'_>) -> Re
     Ok(page.answer("threads", "found_threads", items, limit))
 }
 
-/// How many of `threads` it takes to show `count` events.
+/// The number of `threads` needed to show `count` events.
 fn threads_with_events(threads: &[&Thread], count: u64) -> usize {
     let mut shown = 0;
     for (index, thread) in threads.iter().enumerate() {
@@ -112,7 +112,7 @@ pub(crate) fn is_within(thread: &Thread, filters: Option<&Params<'_>>) -> Result
     Ok(from && to)
 }
 
-/// An RFC 3339 time, if it is there.
+/// An RFC 3339 time, if present.
 fn moment(params: &Params<'_>, name: &str) -> Result<Option<Timestamp>, Error> {
     let wrong = || Error::validation(format!("`{name}` must be an RFC 3339 time"));
     params.optional_text(name)?.map(|text| Timestamp::parse(text).ok_or_else(wrong)).transpose()
@@ -187,7 +187,7 @@ fn change_properties(
     Ok(json!({}))
 }
 
-/// The changes that `update_customer` asks for, on either side.
+/// The changes that `update_customer` requests, on either side.
 pub(crate) fn update_customer(
     state: &mut State,
     step: &mut Step,

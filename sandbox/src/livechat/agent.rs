@@ -90,7 +90,7 @@ fn has_properties(chat: &Chat, filters: &Params<'_>) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// Of the documented filters only these are simulated; asking for another is refused rather than ignored.
+/// Only these of the documented filters are simulated; any other is refused rather than ignored.
 fn list_archives(state: &State, params: &Params<'_>) -> Result<Value, Error> {
     const FILTERS: [&str; 6] = ["chat_ids", "customer_id", "from", "query", "thread_ids", "to"];
     let page = Page::read(params)?;
@@ -215,7 +215,7 @@ fn tag(state: &mut State, step: &mut Step, is_added: bool, params: &Params<'_>) 
     Ok(json!({}))
 }
 
-/// Summarises a thread, where the licence has that.
+/// Summarises a thread, if the licence includes summaries.
 fn request_summary(
     state: &mut State,
     step: &mut Step,
@@ -290,7 +290,7 @@ fn list_routing_statuses(state: &State, params: &Params<'_>) -> Result<Value, Er
     Ok(agents.map(|agent| json!({"agent_id": agent.id, "status": state.agent_status(&agent.id).name()})).collect())
 }
 
-/// Calls that are checked and leave nothing behind that a web integration could read.
+/// Calls that are checked but leave nothing that a web integration could read.
 fn without_trace(
     state: &State,
     step: &Step,

@@ -1,4 +1,4 @@
-//! A call of an API, and a good answer to it.
+//! A call of an API, and a successful answer to it.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ impl Call {
     }
 }
 
-/// A good answer.
+/// A successful answer.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(super) body: Option<Value>,

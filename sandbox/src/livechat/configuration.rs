@@ -1,4 +1,4 @@
-//! The Configuration API, as far as an integration sets itself up with it.
+//! The part of the Configuration API with which an integration sets itself up.
 
 use serde_json::{Map, Value, json};
 
@@ -57,7 +57,7 @@ pub(crate) fn answer(state: &mut State, step: &mut Step, action: &str, params: &
     }
 }
 
-/// With a personal access token the client id must be named.
+/// With a personal access token the client id must be given.
 fn owner<'a>(state: &State, params: &Params<'a>) -> Result<&'a str, Error> {
     let owner_client_id = params.text("owner_client_id")?;
     check_owner(owner_client_id, &state.account.client_id)?;
@@ -192,7 +192,7 @@ pub(crate) fn license_properties(
     Ok(json!({"chats": shown}))
 }
 
-/// Private properties of the app; writing them needs a registration first.
+/// Private properties of the app; they must be registered before they are written.
 fn own_properties(state: &mut State, action: &str, params: &Params<'_>) -> Result<Value, Error> {
     owner(state, params)?;
     if action == "list_properties" {

@@ -62,7 +62,7 @@ pub(crate) fn answer_get(state: &State, action: &str, params: &Params<'_>) -> Re
 
 fn list_chats(state: &State, requester: &Requester, params: &Params<'_>) -> Result<Value, Error> {
     let page = Page::read(params)?;
-    // One chat per customer, so that order means nothing; its value is checked all the same.
+    // A customer has one chat, so the order has no effect; its value is checked all the same.
     page.is_ascending()?;
     let limit = page.limit(10, 25)?;
     let chats = state.chat_of_customer(requester.id()).into_iter();

@@ -1,4 +1,4 @@
-//! Sending webhooks: attempts, retries, and knowing when everything due has been sent.
+//! Sends webhooks: attempts, retries, and detection of when everything due has been sent.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,17 +21,17 @@ use crate::underway::Underway;
 /// How long the vendor waits for an answer, in real time.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The vendor promises three more tries within about a minute; how they are spread is not documented.
+/// The vendor promises three retries within about a minute; their intervals are not documented.
 const RETRY_AFTER: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(30)];
 
-/// Where a delivery stands.
+/// The state of a delivery.
 #[derive(Clone, Copy, Debug)]
 enum Progress {
     Sending,
     Waiting(Timestamp),
 }
 
-/// The post room; tasks stop when it is dropped.
+/// The outgoing webhooks; their tasks stop when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Deliveries {
     sender: Sender,
@@ -68,7 +68,7 @@ impl Deliveries {
         Ok(Self { sender, sent: Mutex::default(), tasks: Mutex::default() })
     }
 
-    /// Sends each letter on its own, so that one may overtake another.
+    /// Sends each letter in its own task, so that one may overtake another.
     pub(crate) fn send(&self, letters: Vec<Letter>) {
         for letter in letters {
             self.send_one(letter);
@@ -88,7 +88,7 @@ impl Deliveries {
         tasks.spawn(async move { sender.deliver(number, letter).await });
     }
 
-    /// Sends what delivery `number` sent, as a delivery of its own.
+    /// Repeats the webhook of delivery `number` as a new delivery.
     pub(crate) fn replay(&self, number: u64) -> bool {
         let letter = usize::try_from(number).ok().and_then(|number| lock(&self.sent).get(number).cloned());
         self.resend(letter)
@@ -106,17 +106,17 @@ impl Deliveries {
         found
     }
 
-    /// How many deliveries are under way or wait for their next try.
+    /// The number of deliveries in flight or waiting for their next attempt.
     pub(crate) fn open(&self) -> usize {
         self.sender.progress.borrow().len()
     }
 
-    /// Waits until no delivery is under way and no retry is due by the clock.
+    /// Waits until no delivery is in flight and no retry is due by the clock.
     pub(crate) async fn settled(&self) {
         let mut progress = self.sender.progress.subscribe();
         let clock = &self.sender.clock;
         let is_later = |one: &Progress| matches!(one, Progress::Waiting(until) if *until > clock.now());
-        // Fails only when the sender is gone, and `self` holds it.
+        // Fails only when the sender is dropped, and `self` keeps it.
         let _ = progress.wait_for(|open| open.values().all(is_later)).await;
     }
 }
@@ -146,7 +146,7 @@ impl Sender {
         status
     }
 
-    /// The status of the answer; none when the receiver did not answer in time.
+    /// The status of the answer; none if the receiver did not answer in time.
     async fn post(&self, letter: &Letter) -> Option<u16> {
         let _underway = self.underway.begin();
         let body = self.faults.spoil(letter.action, letter.body.to_string().into_bytes(), self.clock.now());

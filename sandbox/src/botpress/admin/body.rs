@@ -1,6 +1,7 @@
 //! The closed bodies of `createIntegration` and `updateIntegration`.
 //!
-//! Source: the description of the API, `@botpress/api` 1.70.2; `.ci/conformance/described` holds what is sent against the original.
+//! Source: the description of the API, `@botpress/api` 1.70.2; `.ci/conformance/described` checks what is sent against
+//! the original.
 
 use serde_json::{Map, Value};
 
@@ -31,7 +32,7 @@ const INTERFACE: Shape = Shape::Closed(&[&[
     optional("channels", Shape::Map(&NAMED)),
 ]]);
 
-/// What a definition consists of, whether it is new or a change; in a change `null` takes an entry away.
+/// The parts of a definition, both of a new one and of a change; in a change `null` removes an entry.
 macro_rules! parts {
     ($entry:ident) => {
         &[
@@ -124,12 +125,12 @@ const OF_NEW_ALONE: &[Field] =
 const OF_CHANGES_ALONE: &[Field] =
     &[optional("url", Shape::Nullable(&Shape::Text)), optional("maxExecutionTime", Shape::Whole(0, u64::MAX))];
 
-/// Whether a body is one of a new integration.
+/// Checks the body of a new integration.
 pub(super) fn check_new(body: &Map<String, Value>) -> Result<(), Error> {
     closed(body, &Shape::Closed(&[NEW, OF_NEW_ALONE]))
 }
 
-/// Whether a body is a change of one: it has neither a name nor a version.
+/// Checks the body of a change, which has neither a name nor a version.
 pub(super) fn check_change(body: &Map<String, Value>) -> Result<(), Error> {
     closed(body, &Shape::Closed(&[CHANGED, OF_CHANGES_ALONE]))
 }

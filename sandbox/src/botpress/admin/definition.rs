@@ -1,4 +1,4 @@
-//! What an integration's definition may hold: closed schemas, and a whole `hitl` interface.
+//! What an integration's definition may contain: closed schemas, and a complete `hitl` interface.
 
 use serde_json::{Map, Value};
 
@@ -6,12 +6,12 @@ use super::super::errors::{Error, ErrorType};
 use super::super::tags::Definition;
 use super::{interface, names};
 
-/// Texts with the number of characters they may have.
+/// Texts with their maximum number of characters.
 const TEXTS: &[(&str, usize)] = &[("name", 200), ("version", 200), ("title", 64), ("description", 256), ("url", 2_000)];
 
 const MOST_TAGS: usize = 50;
 
-/// Checks a body as a whole.
+/// Checks a whole body.
 pub(super) fn check_body(body: &Map<String, Value>) -> Result<(), Error> {
     for (key, most) in TEXTS {
         let Some(value) = body.get(*key).filter(|value| !value.is_null()) else { continue };
@@ -37,7 +37,7 @@ pub(super) fn check_body(body: &Map<String, Value>) -> Result<(), Error> {
     interfaces.into_iter().flatten().try_for_each(|(key, one)| check_interface(body, key, one))
 }
 
-/// Icon and readme are base64.
+/// Checks that icon and readme are base64.
 fn check_files(body: &Map<String, Value>) -> Result<(), Error> {
     use base64::Engine as _;
     for key in ["icon", "readme"] {
@@ -52,7 +52,7 @@ fn check_files(body: &Map<String, Value>) -> Result<(), Error> {
     Ok(())
 }
 
-/// No reference is left, and every object is closed.
+/// Checks that no reference is left and every object is closed.
 fn check_schemas(value: &Value, path: &str) -> Result<(), Error> {
     if let Some(items) = value.as_array() {
         return items.iter().enumerate().try_for_each(|(index, item)| check_schemas(item, &format!("{path}/{index}")));
@@ -70,7 +70,8 @@ fn check_schemas(value: &Value, path: &str) -> Result<(), Error> {
     object.iter().try_for_each(|(key, member)| check_schemas(member, &format!("{path}/{key}")))
 }
 
-/// Everything that the interface asks for is there, under the name that the entry gives, with the interface's own schemas.
+/// Checks that everything the interface requires exists, under the name that the entry gives, with the interface's own
+/// schemas.
 fn check_interface(body: &Map<String, Value>, key: &str, entry: &Value) -> Result<(), Error> {
     let interface = interface::hitl();
     let invalid = |what: String| Err(Error::invalid(format!("body/interfaces/{key} {what}")));
@@ -97,7 +98,7 @@ fn check_interface(body: &Map<String, Value>, key: &str, entry: &Value) -> Resul
     Ok(())
 }
 
-/// With the interface's entity replaced by the integration's own.
+/// Replaces the interface's entity by the integration's own.
 fn resolved(value: &Value, entity: &Value) -> Value {
     match value {
         Value::Object(object) if object.contains_key("$ref") => entity.clone(),
@@ -109,14 +110,14 @@ fn resolved(value: &Value, entity: &Value) -> Value {
     }
 }
 
-/// What two definitions have to agree in: input, output, payload, messages.
+/// The parts in which two definitions must agree: input, output, payload, messages.
 fn schemas_of(definition: &Value) -> Value {
     let parts = ["input", "output", "schema", "messages"];
     let kept = parts.iter().filter_map(|part| Some(((*part).to_owned(), definition.get(part)?.clone())));
     Value::Object(kept.collect())
 }
 
-/// Bots that have the integration installed must not lose anything.
+/// Checks that a change removes nothing from bots that have the integration installed.
 pub(super) fn check_compatible(before: &Map<String, Value>, after: &Map<String, Value>) -> Result<(), Error> {
     for key in ["actions", "events", "channels", "interfaces"] {
         if let Some(gone) = names(before.get(key)).difference(&names(after.get(key))).next() {

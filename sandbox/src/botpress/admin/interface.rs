@@ -1,10 +1,10 @@
-//! The interface `hitl` 2.1.0 as the hub answers it.
+//! The interface `hitl` 2.1.0 as the hub returns it.
 
 use serde_json::{Map, Value, json};
 
 use super::super::errors::{Error, ErrorType};
 
-/// Not the real one, which is not published; whoever deploys has to ask for it.
+/// Not the real id, which is not published; a deployment has to ask for it.
 const ID: &str = "ifver_01SANDBOX0000000000000HITL21";
 
 /// Answers `GET /v1/admin/hub/interfaces/{name}/{version}`.
@@ -131,7 +131,7 @@ fn bloc_items() -> Vec<Value> {
     ["text", "markdown", "image", "audio", "video", "file", "location"].iter().map(|kind| typed(kind, &[])).collect()
 }
 
-/// `{type, payload}` with a fixed type, and whatever stands beside them.
+/// `{type, payload}` with a fixed type, and the fields beside them.
 fn typed(kind: &str, beside: &[(&str, Value)]) -> Value {
     let own = [("type", json!({"type": "string", "const": kind})), ("payload", payload(kind))];
     closed(&[beside, &own].concat(), &[])

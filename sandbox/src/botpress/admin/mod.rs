@@ -1,8 +1,8 @@
-//! The admin API (`/v1/admin/…`), as far as an integration is deployed with it.
+//! The part of the admin API (`/v1/admin/…`) that deploying an integration needs.
 //!
-//! It takes one personal access token for one workspace. The first integration that is made is the one that is installed on
-//! the bot: its id is that of [`Install`](super::Install), its address is where the platform calls, its tags are those
-//! that the runtime API takes, and its access keys open the runtime API.
+//! It accepts one personal access token for one workspace. The first integration that is created is the one installed
+//! on the bot: its id is that of [`Install`](super::Install), the platform calls its address, the runtime API accepts
+//! its tags, and its access keys open the runtime API.
 
 mod body;
 mod definition;
@@ -28,7 +28,7 @@ use super::state::{lock, new_id};
 
 pub(super) use definition::declared;
 
-/// How long a signing secret stays valid after a newer one was made.
+/// How long a signing secret stays valid after a newer one was created.
 const OLD_SECRET_VALID: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Answers one admin API call.
@@ -167,7 +167,7 @@ fn update(platform: &Platform, id: &str, body: Map<String, Value>) -> Result<Val
     Ok(json!({ "integration": shown }))
 }
 
-/// What a change of the installed integration means for the platform.
+/// Applies a change of the installed integration to the platform.
 fn apply(platform: &Platform, state: &mut State, integration: &Integration) {
     if integration.id != platform.options.install.integration_id {
         return;
@@ -186,7 +186,7 @@ fn find(platform: &Platform, name: &str, version: &str) -> Result<Value, Error> 
     found.map(|one| json!({ "integration": shown(one) })).ok_or_else(|| Error::not_found("Integration", name))
 }
 
-/// All but the signing secret, which is told only when it is new.
+/// All fields but the signing secret, which is returned only when it is new.
 fn shown(integration: &Integration) -> Value {
     json!({
         "id": integration.id, "name": integration.name, "version": integration.version,

@@ -1,4 +1,4 @@
-//! Who may call the admin API, and what they have made.
+//! The admin API's credentials, and the integrations created with them.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -10,17 +10,17 @@ use uuid::Uuid;
 use super::super::state::lock;
 use super::super::tags::Definition;
 
-/// A signature header has room for so many.
+/// A signature header has room for this many.
 const MOST_SIGNATURES: usize = 5;
 
-/// Who may call, and what they have made.
+/// The admin API's credentials and state.
 #[derive(Debug)]
 pub(in super::super) struct Admin {
     /// The only personal access token.
     pub personal_access_token: String,
     /// The only workspace.
     pub workspace_id: String,
-    /// What every integration's name begins with, up to a slash.
+    /// The prefix of every integration's name, up to a slash.
     pub workspace_handle: String,
     state: Mutex<State>,
 }
@@ -73,14 +73,14 @@ impl Admin {
         self.state().definition.clone()
     }
 
-    /// What calls to the installed integration are signed with now.
+    /// The secrets that sign calls to the installed integration now.
     pub(crate) fn signing_secrets(&self, now: Timestamp) -> Vec<String> {
         let state = self.state();
         let valid = state.signing_secrets.iter().filter(|(_, until)| until.is_none_or(|until| now < until));
         valid.take(MOST_SIGNATURES).map(|(secret, _)| secret.clone()).collect()
     }
 
-    /// Puts another signing secret in the place of every present one.
+    /// Replaces all present signing secrets by another one.
     pub(crate) fn change_signing_secret(&self) {
         self.state().signing_secrets = vec![(new_secret(), None)];
     }
@@ -90,14 +90,14 @@ impl Admin {
         self.state().keys.values().any(|key| key.integration_id == integration_id && key.value == value)
     }
 
-    /// Where the integration with this id is called, if it has been made here.
+    /// The address of the integration with this id, if it was created here.
     pub(crate) fn url_of(&self, integration_id: &str) -> Option<String> {
         let state = self.state();
         let integration = state.integrations.iter().find(|one| one.id == integration_id)?;
         integration.body.get("url")?.as_str().map(str::to_owned)
     }
 
-    /// What is declared by the integration with this id, if it has been made here.
+    /// The definition of the integration with this id, if it was created here.
     pub(crate) fn body_of(&self, integration_id: &str) -> Option<Value> {
         let state = self.state();
         state.integrations.iter().find(|one| one.id == integration_id).map(|one| Value::Object(one.body.clone()))

@@ -1,4 +1,4 @@
-//! How a session ends, and what else an event does.
+//! How a session ends, and what other events do.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(super) fn deactivate(world: &mut World, conversations: &[&str], reason: &str
     }
 }
 
-/// Journals the end, seen from either conversation.
+/// Journals the end, given either conversation.
 pub(super) fn record(platform: &Platform, world: &World, conversation_id: &str, reason: &str) {
     let owned = world.conversations.get(conversation_id).is_some_and(|found| platform.owns_conversation(found));
     let (downstream, upstream) = if owned {
@@ -50,7 +50,7 @@ fn continue_workflow(platform: &Platform, configuration: &Configuration, upstrea
 ///
 /// # Errors
 ///
-/// When the integration's `stopHitl` fails; both sides are inactive then.
+/// When the integration's `stopHitl` fails; both sides are inactive by then.
 pub(in crate::botpress) async fn stop(platform: &Arc<Platform>, upstream: &str) -> Result<(), String> {
     close(platform, upstream, CLOSE_ACTION).await
 }
@@ -65,7 +65,7 @@ pub(super) async fn on_close_command(platform: &Arc<Platform>, upstream: &str) -
     Ok(())
 }
 
-/// The timeout event of a start came; nothing happens if an agent was ever assigned or the session is another one.
+/// Handles the timeout event of a start; does nothing if an agent was ever assigned or the session is another one.
 pub(super) async fn on_assignment_timeout(platform: &Arc<Platform>, upstream: &str) {
     {
         let world = platform.world();
@@ -90,7 +90,7 @@ pub(super) async fn on_assignment_timeout(platform: &Arc<Platform>, upstream: &s
     }
 }
 
-/// Tells the agent, sets both sides inactive, then calls the integration's `stopHitl`.
+/// Notifies the agent, sets both sides inactive, then calls the integration's `stopHitl`.
 async fn close(platform: &Arc<Platform>, upstream: &str, reason: &str) -> Result<(), String> {
     let downstream = {
         let mut world = platform.world();

@@ -11,11 +11,11 @@ use super::{
     post_downstream, show,
 };
 
-/// Takes what a user wrote; `false` leaves it to the bot.
+/// Takes a user's message; `false` leaves it to the bot.
 ///
 /// # Errors
 ///
-/// Why the plugin failed; the user sees nothing of it.
+/// The reason why the plugin failed; the user sees nothing of it.
 pub(in crate::botpress) async fn on_user_message(platform: &Arc<Platform>, message: &Message) -> Result<bool, String> {
     let upstream = &message.conversation_id;
     let ends = {
@@ -60,7 +60,7 @@ fn forward_to_agent(platform: &Arc<Platform>, world: &mut World, message: &Messa
     Ok(false)
 }
 
-/// Takes what the integration posted on behalf of an agent.
+/// Takes a message that the integration posted on behalf of an agent.
 pub(in crate::botpress) fn on_agent_message(platform: &Arc<Platform>, world: &mut World, message_id: &str) {
     let Some(message) = world.messages.get(message_id).cloned() else { return };
     if let Err(reason) = forward_to_user(platform, world, &message) {
@@ -109,7 +109,7 @@ fn forward_to_user(platform: &Arc<Platform>, world: &mut World, message: &Messag
     Ok(())
 }
 
-/// The webchat user under whose name the agent appears: the linked one, else a new one.
+/// The webchat user under whose name the agent appears: the linked one, or else a new one.
 fn webchat_user(platform: &Platform, world: &mut World, upstream: &str, agent_id: &str) -> Option<String> {
     if !configuration(platform, world, upstream).use_human_agent_info {
         return None;

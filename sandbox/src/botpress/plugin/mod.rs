@@ -1,4 +1,4 @@
-//! The HITL plugin 1.4.2: what links the two sides, and what it says to whom.
+//! The HITL plugin 1.4.2: how it links the two sides, and what it writes to each.
 
 mod end;
 mod messages;
@@ -32,7 +32,7 @@ pub struct Escalation {
     pub description: Option<String>,
     /// The integration's own entity, such as `{"groupId": 4}`.
     pub hitl_session: Option<Value>,
-    /// *User Email*. Where it is absent, the bot fills in the address that it knows of the user.
+    /// *User Email*. If it is absent, the bot fills in the user's address if it knows one.
     pub user_email: Option<String>,
     /// Replaces the plugin's configuration for this session.
     pub configuration: Option<Configuration>,
@@ -73,18 +73,18 @@ pub(super) fn show(
     id
 }
 
-/// The plugin's own words to the user, unless they are switched off.
+/// Writes the plugin's own text to the user, unless it is switched off.
 fn notify_user(platform: &Platform, world: &mut World, upstream: &str, text: &str) {
     if text != "NULL" {
         show(platform, world, upstream, (Speaker::Plugin, None), "text", json!({"text": text}));
     }
 }
 
-/// Posts into a downstream conversation as the bot, which makes a delivery to the integration.
+/// Posts into a downstream conversation as the bot, which causes a delivery to the integration.
 ///
 /// # Errors
 ///
-/// When the conversation is gone.
+/// When the conversation does not exist.
 fn post_downstream(
     platform: &Arc<Platform>,
     world: &mut World,
@@ -96,7 +96,7 @@ fn post_downstream(
     if world.conversations.get(downstream).is_none() {
         return Err(format!("Conversation \"{downstream}\" doesn't exist"));
     }
-    // The plugin spreads its own object into the payload, its type included.
+    // The plugin spreads its own object into the payload, including its type.
     if let Some(object) = payload.as_object_mut() {
         object.insert("type".to_owned(), json!(message_type));
     }
@@ -111,7 +111,7 @@ fn post_downstream(
     Ok(())
 }
 
-/// The plugin's own words to the agent, unless they are switched off.
+/// Writes the plugin's own text to the agent, unless it is switched off.
 fn notify_agent(platform: &Arc<Platform>, world: &mut World, downstream: &str, text: &str) -> Result<(), String> {
     if text == "NULL" {
         return Ok(());
@@ -119,7 +119,7 @@ fn notify_agent(platform: &Arc<Platform>, world: &mut World, downstream: &str, t
     post_downstream(platform, world, downstream, "text", json!({"text": text}), None)
 }
 
-/// Makes an agent known on both sides and tells the user; no dedupe.
+/// Makes an agent known on both sides and notifies the user; does not deduplicate.
 fn assign(
     platform: &Platform,
     world: &mut World,
@@ -141,7 +141,7 @@ fn assign(
     Ok(())
 }
 
-/// Makes the webchat user under whose name an agent appears, anew; the agent's tag `email` is not the plugin's to see.
+/// Creates the webchat user under whose name an agent appears; the plugin does not see the agent's tag `email`.
 fn link_webchat_user(platform: &Platform, world: &mut World, agent_id: &str) -> Option<String> {
     let agent = world.users.get(agent_id)?.clone();
     let user = world.add_user(platform.now(), UPSTREAM_INTEGRATION, None);

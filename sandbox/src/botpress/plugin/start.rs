@@ -17,7 +17,7 @@ const CONVERSATION_ID: &[Field] = &[required("conversationId", Shape::Text)];
 ///
 /// # Errors
 ///
-/// What the bot's author reads. The user has then seen the hand-off text, and nothing is linked.
+/// What the bot's author sees. By then the user has seen the hand-off text, and nothing is linked.
 pub(in crate::botpress) async fn start(
     platform: &Arc<Platform>,
     upstream: &str,
@@ -72,9 +72,9 @@ fn last_user_message(world: &World, upstream: &str) -> Option<String> {
     world.messages_of(conversation).find(|message| !message.outgoing).map(|message| message.id.clone())
 }
 
-/// The user's mirror on the integration's side: the linked one if it still exists, else a new one.
+/// The user's mirror on the integration's side: the linked one if it still exists, or else a new one.
 ///
-/// The plugin is shown no tags but its own, so that what it says of a user are name, picture and the card's address.
+/// The plugin sees no tags but its own, so it passes on only the user's name and picture, and the card's address.
 async fn downstream_user(platform: &Platform, user_id: &str, email: Option<&str>) -> Result<String, String> {
     let input = {
         let world = platform.world();
@@ -106,7 +106,7 @@ async fn downstream_user(platform: &Platform, user_id: &str, email: Option<&str>
     Ok(downstream)
 }
 
-/// One page of the upstream messages, oldest first; authors are resolved side by side, as the plugin does.
+/// One page of the upstream messages, oldest first; authors are resolved in parallel, as the plugin does.
 async fn message_history(platform: &Arc<Platform>, upstream: &str) -> Result<Value, String> {
     let page: Vec<_> = {
         let world = platform.world();
@@ -135,7 +135,7 @@ async fn message_history(platform: &Arc<Platform>, upstream: &str) -> Result<Val
     Ok(history.into_iter().map(|(_, item)| item).collect())
 }
 
-/// Calls the integration's `startHitl`; the conversation it names must exist.
+/// Calls the integration's `startHitl`; the conversation in its answer must exist.
 async fn start_downstream(
     platform: &Platform,
     downstream_user: &str,
@@ -159,7 +159,7 @@ async fn start_downstream(
     Ok(downstream)
 }
 
-/// Links the two conversations, remembers the message that led to the start, then lets messages pass.
+/// Links the two conversations, stores the message that led to the start, then lets messages pass.
 fn activate(platform: &Platform, upstream: &str, downstream: &str, user_id: &str, start_message_id: Option<String>) {
     let mut world = platform.world();
     world.tag_conversation(upstream, "downstream", downstream);

@@ -1,4 +1,4 @@
-//! What the handlers read of a request: path, query, body; and paging.
+//! What the handlers read from a request: path, query, body; and paging.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ impl Call {
         Ok(Self { segments, query, has_json, body })
     }
 
-    /// The path's segment at `position`, counted after `/v1/chat/`.
+    /// The path segment at `position`, counted after `/v1/chat/`.
     pub(crate) fn segment(&self, position: usize) -> &str {
         self.segments.get(position + 2).map_or("", String::as_str)
     }
@@ -47,7 +47,7 @@ impl Call {
         self.segment(1)
     }
 
-    /// The body, which has exactly these fields.
+    /// The body, which must have exactly these fields.
     pub(crate) fn body(&self, fields: &'static [&'static [Field]]) -> Result<Map<String, Value>, Error> {
         if !self.has_json {
             return Err(Error::new(ErrorType::UnsupportedMediaType, "the body must be application/json"));
@@ -57,7 +57,7 @@ impl Call {
         Ok(body.as_object().cloned().unwrap_or_default())
     }
 
-    /// Refuses parameters that the call does not have; `tags.*` are allowed everywhere.
+    /// Refuses parameters that the call does not have; `tags.*` are always allowed.
     pub(crate) fn allow_query(&self, names: &[&str]) -> Result<(), Error> {
         let unknown = self.query.iter().find(|(name, _)| !name.starts_with("tags.") && !names.contains(&name.as_str()));
         unknown.map_or(Ok(()), |(name, _)| Err(invalid_query(format!("query must NOT have \"{name}\""))))
@@ -78,7 +78,7 @@ impl Call {
         tags.map(|(name, value)| (name.to_owned(), json!(value))).collect()
     }
 
-    /// Filters, sorts and cuts a list.
+    /// Filters, sorts and paginates a list.
     pub(crate) fn page<T: Listed>(&self, items: Vec<T>, default_size: usize) -> Result<(Vec<T>, Value), Error> {
         let by_update = self.choice("sortField", &["createdAt", "updatedAt"])? == Some("updatedAt");
         let range_by_update = self.choice("rangeField", &["createdAt", "updatedAt"])? == Some("updatedAt");
@@ -131,7 +131,7 @@ fn bad_token() -> Error {
     invalid_query("query/nextToken is not a token of this list".to_owned())
 }
 
-/// What lists sort and cut by.
+/// The keys by which lists are sorted and paginated.
 pub(super) trait Listed {
     fn id(&self) -> &str;
     fn created_at(&self) -> Timestamp;
@@ -158,17 +158,17 @@ macro_rules! listed {
 
 listed!(User, Conversation, Message);
 
-/// The text in a checked body.
+/// A text of a checked body.
 pub(super) fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     body.get(name).and_then(Value::as_str)
 }
 
-/// The tags in a checked body.
+/// The tags of a checked body.
 pub(super) fn tags(body: &Map<String, Value>) -> Map<String, Value> {
     body.get("tags").and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
-/// The tags that get-or-create compares: the listed ones, else all given ones.
+/// The tags that get-or-create compares: the listed ones, or else all given ones.
 ///
 /// # Errors
 ///

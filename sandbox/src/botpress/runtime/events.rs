@@ -79,7 +79,7 @@ pub(super) fn cancel(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Er
     Ok((200, Value::Object(serde_json::Map::new())))
 }
 
-/// The attributes must name what the install owns; ids inside the payload are the plugin's business.
+/// The attributes must name entities that the install owns; ids inside the payload are left to the plugin.
 fn check_references(platform: &Platform, attributes: &Tags) -> Result<(), Error> {
     let world = platform.world();
     for (name, id) in attributes {

@@ -17,7 +17,7 @@ const SETTINGS: &[Field] = &[
 ];
 const PERIODS: &[&str] = &["hourly", "daily", "weekly", "bi-weekly", "monthly", "bi-monthly", "quarterly", "yearly"];
 
-/// Journals the settings; the schedule runs no clock here, [`register`](super::super::Simulator::register) stands in.
+/// Journals the settings; the schedule does not run here, [`register`](super::super::Simulator::register) replaces it.
 pub(super) fn configure(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Error> {
     let body = call.body(&[SETTINGS])?;
     let schedule = text(&body, "scheduleRegisterCall");

@@ -104,7 +104,7 @@ pub(super) fn list(platform: &Arc<Platform>, call: &Call) -> Result<Answer, Erro
     Ok((200, json!({"messages": messages, "meta": meta})))
 }
 
-/// Checks a new message as a whole; returns when it is due, if later.
+/// Checks a whole new message; returns when it is due, if later.
 fn check(platform: &Platform, world: &World, body: &Map<String, Value>) -> Result<Option<Timestamp>, Error> {
     let get = |name| text(body, name).unwrap_or_default();
     let payload = body.get("payload").unwrap_or(&Value::Null);
@@ -156,7 +156,7 @@ fn owned<'a>(platform: &Platform, world: &'a World, id: &str) -> Result<&'a Mess
     if is_owned { Ok(message) } else { Err(Error::not_found("Message", id)) }
 }
 
-/// Writes tags and payload onto a message; nobody is told.
+/// Writes tags and payload to a message; sends no notification.
 fn write<'a>(
     platform: &Platform,
     world: &'a mut World,

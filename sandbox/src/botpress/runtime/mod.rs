@@ -25,7 +25,7 @@ use super::state::lock;
 /// A status and a body.
 type Answer = (u16, Value);
 
-/// What every answer says of the rate limit: no call has to wait for it, and the sandbox enforces none.
+/// The rate-limit headers of every answer: no call has to wait, and the sandbox enforces no limit.
 pub(super) const RATE_HEADERS: [(&str, &str); 3] =
     [("ratelimit-limit", "100"), ("ratelimit-remaining", "99"), ("ratelimit-reset", "1")];
 
@@ -60,7 +60,7 @@ pub(super) fn answer(
     response
 }
 
-/// The call that a method and a path make; its name is the vendor's.
+/// The call for a method and a path; its name is the vendor's.
 fn route(method: &str, segments: &[String]) -> Option<(&'static str, Handler)> {
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let ["v1", "chat", path @ ..] = segments.as_slice() else { return None };

@@ -76,7 +76,7 @@ pub(super) fn set_expiry(platform: &Arc<Platform>, call: &Call) -> Result<Answer
     Ok((200, json!({"state": state})))
 }
 
-/// Reads `{type}/{id}/{name}`: a declared state of something that exists.
+/// Reads `{type}/{id}/{name}`: a declared state of an existing entity.
 fn key(platform: &Platform, world: &World, call: &Call) -> Result<StateKey, Error> {
     let (state_type, owner, name) = (call.segment(1), call.segment(2), call.segment(3));
     if !platform.admin.definition().states.contains(&(state_type.to_owned(), name.to_owned())) {
@@ -100,7 +100,7 @@ fn expiry(body: &Map<String, Value>) -> Option<Duration> {
     body.get("expiry").and_then(Value::as_u64).map(Duration::from_millis)
 }
 
-/// Finds a state that has not expired, and moves its expiry on: it is counted from the last use.
+/// Finds a state that has not expired, and extends its expiry, which counts from the last use.
 fn read<'a>(platform: &Platform, world: &'a mut World, key: &StateKey) -> Option<&'a State> {
     let now = platform.now();
     let state = world.states.get_mut(key)?;

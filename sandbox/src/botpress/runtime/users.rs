@@ -123,7 +123,7 @@ fn change(platform: &Platform, world: &mut World, id: &str, body: &Map<String, V
     Ok(user.json())
 }
 
-/// Writes the given fields; null removes a name or a picture, absence leaves it alone.
+/// Writes the given fields; null removes a name or a picture, an absent field stays unchanged.
 fn write(user: &mut User, body: &Map<String, Value>) {
     merge_tags(&mut user.tags, &tags(body));
     if body.contains_key("name") {

@@ -119,7 +119,7 @@ impl Received {
     }
 }
 
-/// A minimal integration: makes a user per `createUser`, a conversation per `startHitl`, and does as scripted.
+/// A minimal integration: creates a user per `createUser` and a conversation per `startHitl`, and follows its script.
 struct Integration {
     server: Server,
     faults: Faults,
@@ -182,7 +182,7 @@ async fn handle(State(desk): State<Arc<Desk>>, headers: HeaderMap, body: Bytes) 
     axum::Json(json!({"output": output, "meta": {"cost": 0}})).into_response()
 }
 
-/// A simulator with an installed integration, on a clock that stands still.
+/// A simulator with an installed integration, on a manual clock.
 struct Stack {
     clock: ManualClock,
     journal: Journal,
@@ -209,19 +209,19 @@ impl Stack {
         Self { clock, journal, simulator, integration, api }
     }
 
-    /// What the journal says of one kind, reduced to one key.
+    /// The journal's entries of one kind, reduced to one key.
     fn journaled(&self, effect: &str, key: &str) -> Vec<String> {
         let pointer = format!("/{key}");
         self.journal.all(effect).iter().map(|entry| entry.text(&pointer).to_owned()).collect()
     }
 
-    /// What a user saw and wrote, as `<who>: <text>`.
+    /// What a user saw and wrote, as `<author>: <text>`.
     fn transcript(&self, conversation: &str) -> Vec<String> {
         let lines = self.simulator.transcript(conversation);
         lines.iter().map(|line| format!("{}: {}", line.from.as_str(), line.text)).collect()
     }
 
-    /// Waits until somebody waits for the clock.
+    /// Waits until a task waits for the clock.
     async fn somebody_sleeps(&self) {
         while self.clock.next_wake().is_none() {
             tokio::task::yield_now().await;
