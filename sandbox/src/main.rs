@@ -1,4 +1,4 @@
-//! `cargo run`: a whole handoff on this machine; `cargo run -- serve`: the stack, for a person or a tool.
+//! `cargo run`: a complete handoff on this machine; `cargo run -- serve`: the stack, for a person or a tool.
 
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
@@ -21,11 +21,11 @@ struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
 
-    /// The platform on which the demonstration's bot lives.
+    /// The platform of the demonstration's bot.
     #[arg(long, value_enum, default_value_t)]
     bot: demo::Bot,
 
-    /// Whether the story is told in colour: at a terminal, unless NO_COLOR is set.
+    /// Whether the demonstration is printed in colour: at a terminal, unless NO_COLOR is set.
     #[arg(long, value_enum, default_value_t)]
     color: Color,
 
@@ -33,7 +33,8 @@ struct Arguments {
     #[arg(long, global = true, value_name = "FOLDER")]
     binaries: Option<PathBuf>,
 
-    /// Play through functions that are deployed to an AWS emulator, described in JSON (see `sandbox::deployed::Deployed`).
+    /// Run the demonstration on functions that are deployed to an AWS emulator, described in JSON (see
+    /// `sandbox::deployed::Deployed`).
     #[arg(long, value_name = "JSON", value_parser = deployed, conflicts_with = "binaries")]
     deployed: Option<Deployed>,
 }
@@ -48,29 +49,29 @@ enum Command {
     Serve {
         #[command(flatten)]
         ports: Ports,
-        /// Leave the connecting to whoever wants to practise it: nothing is installed, and the secret holds only what the
-        /// stack generates.
+        /// Leave the stack unconnected, to practise connecting it: nothing is installed, and the secret contains only
+        /// what the stack generates.
         #[arg(long)]
         unconnected: bool,
         /// Run the simulator of one vendor alone, for another integration: no function, no table, no sweep.
         #[arg(long, value_enum, value_name = "VENDOR", conflicts_with_all = ["unconnected", "binaries"])]
         only: Option<Only>,
-        /// Sweep only when asked to, instead of once a minute as the schedule does.
+        /// Sweep only on request, instead of once a minute as the schedule does.
         #[arg(long)]
         no_sweep: bool,
-        /// Whose clock it is: the machine's, or one that stands still until it is moved (`POST /clock`).
+        /// The clock: the machine's, or one that stands still until it is moved (`POST /clock`).
         #[arg(long, value_enum, default_value_t)]
         clock: WhichClock,
-        /// Print all addresses and a `curl` line for everything that people can do, too.
+        /// Also print all addresses and a `curl` line for everything that people can do.
         #[arg(long, conflicts_with = "json")]
         curl: bool,
-        /// Say how to reach it in one line of JSON, for a tool.
+        /// Print how to reach the stack in one line of JSON, for a tool.
         #[arg(long)]
         json: bool,
     },
 }
 
-/// When there are colours.
+/// When colours are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum Color {
     /// At a terminal, unless NO_COLOR is set.
@@ -104,20 +105,20 @@ fn is_set(variable: &str) -> bool {
     std::env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
 
-/// A clock.
+/// The kind of clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum WhichClock {
-    /// The machine's.
+    /// The machine's clock.
     #[default]
     System,
-    /// Moved by hand.
+    /// A clock that is moved by hand.
     Manual,
 }
 
-/// Where the parts listen; 0 picks a free port.
+/// The ports of the parts; 0 picks a free port.
 #[derive(Args, Clone, Copy, Debug)]
 struct Ports {
-    /// The gateway: what Botpress and LiveChat call.
+    /// The gateway, which Botpress and LiveChat call.
     #[arg(long, default_value_t = 8080)]
     gateway: u16,
     /// The LiveChat simulator.
@@ -144,7 +145,7 @@ async fn main() -> ExitCode {
     match run(&arguments).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        // Nobody reads on, which is nobody's fault.
+        // The reader has closed the pipe, which is no error.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

@@ -25,9 +25,8 @@ const PREVIOUS: &str = "AWSPREVIOUS";
 
 /// A running stand-in; it stops when dropped.
 ///
-/// It answers `GetSecretValue`, `PutSecretValue` and `UpdateSecretVersionStage` (JSON 1.1, `POST /`), which is what the functions
-/// and a rotation need.
-/// All calls share the request line `POST /`, so that is what a fault script names.
+/// It serves `GetSecretValue`, `PutSecretValue` and `UpdateSecretVersionStage` (JSON 1.1, `POST /`), which the
+/// functions and a rotation need. All calls share the request line `POST /`, so fault scripts name that.
 ///
 /// See [AWS Docs/Secrets Manager API Reference](https://docs.aws.amazon.com/secretsmanager/latest/apireference/).
 #[derive(Debug)]
@@ -49,7 +48,7 @@ impl SecretsManager {
         Ok(Self { server: Server::start(port, router, faults.clone(), clock).await?, vault, faults })
     }
 
-    /// What goes wrong.
+    /// Its faults.
     pub const fn faults(&self) -> &Faults {
         &self.faults
     }
@@ -59,7 +58,7 @@ impl SecretsManager {
         self.server.url()
     }
 
-    /// Makes the secret `name` hold `value` and nothing else: no previous version. Answers with the secret's ARN.
+    /// Sets `value` as the only version of the secret `name`, without a previous one. Returns the secret's ARN.
     pub fn put(&self, name: &str, value: Value) -> String {
         let mut secret = Secret::new(name);
         secret.add(random_token(), value.to_string(), current(), self.vault.clock.now());
@@ -73,7 +72,7 @@ impl SecretsManager {
         self.vault.lock().remove(name);
     }
 
-    /// What the secret `name` holds now.
+    /// The current value of the secret `name`.
     pub fn current(&self, name: &str) -> Option<Value> {
         let secrets = self.vault.lock();
         let versions = &secrets.get(name)?.versions;
@@ -81,7 +80,7 @@ impl SecretsManager {
         serde_json::from_str(&version.value).ok()
     }
 
-    /// Makes `value` current and what was current so far previous, as a finished rotation does.
+    /// Makes `value` current and the current value previous, as a finished rotation does.
     ///
     /// A secret that does not exist is created.
     pub fn rotate(&self, name: &str, value: Value) {
@@ -131,7 +130,7 @@ impl Secret {
         id == self.name || id == self.arn || Some(id) == partial_arn
     }
 
-    /// Adds a version and moves `stages` to it; whoever loses `AWSCURRENT` becomes `AWSPREVIOUS`.
+    /// Adds a version and moves `stages` to it; the version that loses `AWSCURRENT` becomes `AWSPREVIOUS`.
     fn add(&mut self, id: String, value: String, stages: BTreeSet<String>, created_at: Timestamp) {
         if stages.contains(CURRENT) && self.versions.iter().any(|version| version.stages.contains(CURRENT)) {
             for version in &mut self.versions {
@@ -152,9 +151,9 @@ impl Secret {
         found.ok_or_else(|| Refusal::not_found(&format!(" value for VersionId: {id}")))
     }
 
-    /// Takes `stage` from the version `from` and gives it to the version `to`.
+    /// Moves `stage` from the version `from` to the version `to`.
     ///
-    /// Who moves a stage has to name the version that has it. `AWSCURRENT` cannot be taken away; the version that loses it
+    /// The caller must name the version that has the stage. `AWSCURRENT` cannot be removed; the version that loses it
     /// becomes `AWSPREVIOUS`.
     fn move_stage(&mut self, stage: &str, from: Option<&str>, to: Option<&str>) -> Result<(), Refusal> {
         for id in from.into_iter().chain(to) {
@@ -222,7 +221,7 @@ struct UpdateSecretVersionStage {
     move_to_version_id: Option<String>,
 }
 
-/// What the service says when it refuses.
+/// A refusal of the service.
 #[derive(Debug)]
 struct Refusal {
     error_type: &'static str,
@@ -265,7 +264,7 @@ fn get(vault: &Vault, request: GetSecretValue) -> Result<Value, Refusal> {
     let secrets = vault.lock();
     let secret = secrets.values().find(|secret| secret.is_called(&request.secret_id));
     let secret = secret.ok_or_else(|| Refusal::not_found("."))?;
-    // Without an id the stage decides; with an id, the stage only has to agree.
+    // Without an id the stage decides; with an id, the stage only has to match.
     let stage = request.version_stage.or_else(|| request.version_id.is_none().then(|| CURRENT.to_owned()));
     let version = secret.versions.iter().find(|version| {
         request.version_id.as_ref().is_none_or(|id| *id == version.id)
@@ -301,7 +300,7 @@ fn put(vault: &Vault, request: PutSecretValue) -> Result<Value, Refusal> {
             let stages = request.version_stages.unwrap_or_else(current);
             secret.add(token.clone(), request.secret_string, stages, vault.clock.now());
         }
-        // The same call again, which the SDK makes after a lost answer.
+        // A repetition of the same call, which the SDK makes after a lost answer.
         Some(value) if value == request.secret_string => {}
         Some(_) => {
             return Err(Refusal {

@@ -1,4 +1,4 @@
-//! The stack as a place to try things: it stays up, and people act through a page and plain addresses.
+//! Serves the stack for trying things out: it stays up, and people act through a page and plain URLs.
 
 mod said;
 
@@ -20,13 +20,13 @@ use crate::stack::{Options, Runtime, SIDE_BY_SIDE, Stack};
 pub(crate) use said::description;
 pub use said::{address, as_json, with_curl};
 
-/// How often the schedule ticks.
+/// The interval of the schedule.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// Ports of the gateway, LiveChat, Botpress, Botcopy, and the people who use them; 0 picks a free one.
 pub type Ports = [u16; 5];
 
-/// By what argument each port is chosen.
+/// The argument that chooses each port.
 const PORT_NAMES: [&str; 5] = ["gateway", "livechat", "botpress", "botcopy", "people"];
 
 /// A vendor whose simulator runs alone.
@@ -50,7 +50,7 @@ impl Only {
         }
     }
 
-    /// The ports where the others listen too, who take any.
+    /// The given ports for this vendor and the people; the other parts get free ports.
     const fn ports(self, ports: Ports) -> Ports {
         let [_, livechat, botpress, botcopy, people] = ports;
         match self {
@@ -61,15 +61,15 @@ impl Only {
     }
 }
 
-/// How to reach a stack and its people, put into words.
+/// Words how to reach a stack and its people.
 pub type Say = fn(&Stack, people: &str, shown: Shown) -> String;
 
-/// How much of a stack there is to show.
+/// Which parts of a stack are shown.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown {
     /// The vendor whose simulator runs alone.
     pub only: Option<Only>,
-    /// Whether everything was connected from the beginning; else the credentials are the operator's to enter.
+    /// Whether everything was connected from the start; otherwise the operator enters the credentials.
     pub connected: bool,
 }
 
@@ -80,13 +80,13 @@ pub struct Setting<'a> {
     pub runtime: Runtime<'a>,
     /// Where the parts listen.
     pub ports: Ports,
-    /// Whether the integration is installed and the secret complete from the beginning.
+    /// Whether the integration is installed and the secret complete from the start.
     pub connected: bool,
     /// The vendor whose simulator runs alone, without functions; none for the whole stack.
     pub only: Option<Only>,
-    /// Whether the schedule ticks by itself, each minute.
+    /// Whether the schedule runs by itself, each minute.
     pub sweeps: bool,
-    /// Whether people move the clock; functions that run as processes keep the machine's.
+    /// Whether people move the clock; functions that run as processes keep the machine's clock.
     pub manual_clock: bool,
 }
 
@@ -101,11 +101,11 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Starts the stack, with the integration installed if it is to be connected.
+    /// Starts the stack, and installs the integration if it is to be connected.
     ///
     /// # Errors
     ///
-    /// When a port is taken, there are no compiled functions where they should be, or the integration cannot be installed.
+    /// When a port is taken, when the compiled functions are missing, or when the integration cannot be installed.
     pub async fn start(setting: Setting<'_>) -> Result<Self, Error> {
         let Setting { runtime, ports, connected, only, sweeps, manual_clock } = setting;
         let ports = only.map_or(ports, |only| only.ports(ports));
@@ -124,7 +124,7 @@ impl Serving {
             has_functions: only.is_none(),
             instances: SIDE_BY_SIDE,
             fail_points: plan.clone(),
-            // Writes meet there as they do at AWS.
+            // Writes conflict there as they do at AWS.
             table_proxy: true,
             ..Options::in_process(clock.clone())
         };
@@ -139,7 +139,7 @@ impl Serving {
         Ok(Self { stack, shown, people, schedule })
     }
 
-    /// Where people act, and where the page is: `http://127.0.0.1:<port>`.
+    /// The base URL of the people's routes and of the page: `http://127.0.0.1:<port>`.
     pub fn url(&self) -> String {
         self.people.url()
     }
@@ -153,7 +153,7 @@ impl Drop for Serving {
     }
 }
 
-/// Starts what the setting says, says how to reach it, and waits for Ctrl-C.
+/// Starts what the setting describes, prints how to reach it, and waits for Ctrl-C.
 ///
 /// # Errors
 ///
@@ -162,7 +162,7 @@ pub async fn serve(setting: Setting<'_>, say: Say) -> Result<(), Error> {
     let serving = Serving::start(setting).await?;
     let said = writeln!(io::stdout(), "{}", say(&serving.stack, &serving.url(), serving.shown));
     match said {
-        // Nobody reads it; the stack is there all the same.
+        // The reader has closed the pipe; the stack stays up all the same.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error.into()),
         _ => {}
     }
@@ -178,7 +178,7 @@ async fn keep_sweeping(console: Arc<Console>, clock: Clock) {
     }
 }
 
-/// Looks at the ports before anything is started, so that the error can name the argument that chooses another.
+/// Checks the ports before anything starts, so that the error can name the argument that chooses another one.
 fn check_ports(ports: Ports) -> Result<(), Error> {
     for (name, port) in PORT_NAMES.into_iter().zip(ports) {
         if let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
@@ -189,7 +189,7 @@ fn check_ports(ports: Ports) -> Result<(), Error> {
     Ok(())
 }
 
-/// Names what to build where there are no compiled functions.
+/// Names what to build if there are no compiled functions.
 ///
 /// # Errors
 ///

@@ -25,7 +25,7 @@ use tower_service::Service;
 use crate::cause::{self, Work};
 use crate::faults::{self, Fault, Faults};
 
-/// Longer delays are as good a little late.
+/// Longer delays need not be exact.
 const EXACT_BELOW: Duration = Duration::from_millis(500);
 
 /// A running server; it stops, and drops its connections, when this value is dropped.
@@ -45,7 +45,7 @@ pub(crate) struct Inside {
 }
 
 impl Server {
-    /// Serves `router` on `port` of the loopback interface (0 picks a free one), spoiled as `faults` say.
+    /// Serves `router` on `port` of the loopback interface (0 picks a free one), with faults from `faults`.
     ///
     /// # Errors
     ///
@@ -86,22 +86,22 @@ impl Drop for Server {
     }
 }
 
-/// How many times as long as usual somebody waits for an answer in real time: where a test moves the clock, hundreds of calls may
-/// share the machine while the clock stands still.
+/// The factor by which callers wait longer than usual for an answer in real time: where a test moves the clock,
+/// hundreds of calls may share the machine while the clock stands still.
 pub(crate) const fn patience(clock: &Clock) -> u32 {
     if clock.is_system() { 1 } else { 100 }
 }
 
-/// A client for the loopback interface: no names, no proxy, no redirects, no trusted roots, no repetition of its own.
+/// A client for the loopback interface: no names, no proxy, no redirects, no trusted roots, no retries.
 ///
 /// # Errors
 ///
-/// When the TLS library lacks what every build of it has.
+/// When the TLS library lacks what every build of it contains.
 pub fn client() -> io::Result<reqwest::Client> {
     client_builder()?.build().map_err(io::Error::other)
 }
 
-/// The same, for as long as a vendor waits in real time.
+/// The same, with a vendor's timeout in real time.
 pub(crate) fn vendor_client(timeout: Duration, clock: &Clock) -> io::Result<reqwest::Client> {
     client_builder()?.timeout(timeout * patience(clock)).build().map_err(io::Error::other)
 }
@@ -116,7 +116,7 @@ fn client_builder() -> io::Result<reqwest::ClientBuilder> {
     Ok(builder.redirect(reqwest::redirect::Policy::none()).retry(reqwest::retry::never()))
 }
 
-/// Finds nobody, and asks nobody: whoever the sandbox calls is on this machine, and is called by address.
+/// Resolves no name: the sandbox calls only addresses on this machine.
 struct NoNames;
 
 impl Resolve for NoNames {
@@ -138,7 +138,7 @@ async fn serve(stream: TcpStream, inside: Inside, work: Work) {
     let service = service_fn(move |request: http::Request<Incoming>| {
         answer(request.map(Body::new), inside.clone(), work.clone())
     });
-    // An error here is a broken connection: the peer's business, or a fault that was asked for.
+    // An error here is a broken connection: caused by the peer, or by a requested fault.
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
@@ -148,7 +148,7 @@ async fn answer(request: Request, inside: Inside, work: Work) -> Result<Response
     let mut response = cause::within(cause, spoil(request, router, &faults, clock)).await?;
     for (name, value) in faults.stamps() {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            // The simulator's own rate headers give way to the script's; what a scripted answer names stays.
+            // The script's rate headers replace the simulator's own; those of a scripted answer stay.
             let is_scripted = response.extensions().get::<Scripted>().is_some();
             if !(is_scripted && response.headers().contains_key(&name)) {
                 response.headers_mut().insert(name, value);
@@ -158,13 +158,14 @@ async fn answer(request: Request, inside: Inside, work: Work) -> Result<Response
     Ok(response)
 }
 
-/// Marks an answer that the fault script has given.
+/// Marks an answer from the fault script.
 #[derive(Clone, Copy)]
 struct Scripted;
 
 async fn spoil(request: Request, mut router: Router, faults: &Faults, clock: Clock) -> Result<Response, Broken> {
     let (head, body) = request.into_parts();
-    // Waits for the body: hyper drops a connection whose request is answered sooner, which the caller may want to use again.
+    // Waits for the body: hyper drops a connection whose request is answered earlier, and the caller may want to reuse
+    // it.
     let body = to_bytes(body, usize::MAX).await.map_err(|_| Broken)?;
     let fault = {
         let headers: Vec<_> = head.headers.values().filter_map(|value| value.to_str().ok()).collect();
@@ -197,7 +198,7 @@ async fn spoil(request: Request, mut router: Router, faults: &Faults, clock: Clo
             return Err(Broken);
         }
         Some(Fault::Late { breaks_after, takes_effect_after }) => {
-            // A task of its own: this one ends with its connection.
+            // A separate task, because this one ends with its connection.
             tokio::spawn(carry_out(request, router, faults.clone(), clock.now() + takes_effect_after, clock.clone()));
             let _held = faults.hold();
             wait(breaks_after, &clock).await;
@@ -215,7 +216,7 @@ async fn spoil(request: Request, mut router: Router, faults: &Faults, clock: Clo
     Ok(response)
 }
 
-/// Lets a call whose caller has gone take effect at this time.
+/// Makes a call whose caller has disconnected take effect at this time.
 fn carry_out(
     request: Request,
     mut router: Router,
@@ -232,7 +233,8 @@ fn carry_out(
     }
 }
 
-/// Waits as exactly as the machine can: timers of the runtime come up to two milliseconds late, which is much of a short delay.
+/// Waits as exactly as the machine can: timers of the runtime fire up to two milliseconds late, which is a large part
+/// of a short delay.
 async fn wait(duration: Duration, clock: &Clock) {
     match clock.is_system() && duration < EXACT_BELOW {
         // Fails only when the runtime is shut down.
@@ -241,7 +243,7 @@ async fn wait(duration: Duration, clock: &Clock) {
     }
 }
 
-/// Method and path; for calls of AWS, whose path says nothing, also the operation.
+/// Method and path; for calls to AWS, whose path is always the same, also the operation.
 fn request_line(request: &Parts) -> String {
     let line = format!("{} {}", request.method, request.uri.path());
     match request.headers.get("x-amz-target").and_then(|target| target.to_str().ok()) {
@@ -263,7 +265,7 @@ fn scripted(status: u16, headers: impl IntoIterator<Item = (String, String)>, bo
     })
 }
 
-/// The connection is cut without an answer, by a fault script or because the caller has gone.
+/// The connection is cut without an answer, by a fault script or because the caller has disconnected.
 #[derive(Debug)]
 struct Broken;
 
@@ -291,7 +293,7 @@ mod tests {
         let server = Server::start(0, Router::new(), faults, Clock::system()).await.unwrap();
         let mut connection = BufReader::new(TcpStream::connect(server.address).await.unwrap());
         for _ in 0..2 {
-            // Only a server that waits for the body asks for it.
+            // Only a server that waits for the body sends this.
             let head = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n";
             connection.write_all(head.as_bytes()).await.unwrap();
             assert_eq!(first_line(&mut connection).await, "HTTP/1.1 100 Continue\r\n");

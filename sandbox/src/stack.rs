@@ -42,22 +42,22 @@ const SECRET: &str = "livechat-hitl";
 const ACTIONS: &str = "actions";
 const WEBHOOKS: &str = "webhooks";
 
-/// One second below what API Gateway waits.
+/// One second below API Gateway's timeout.
 const ACTIONS_TIMEOUT: Duration = Duration::from_secs(29);
 
-/// One second below the pause between two sweeps; what LiveChat calls sets itself a shorter limit.
+/// One second below the interval between two sweeps; calls from LiveChat have their own shorter limit.
 const WEBHOOKS_TIMEOUT: Duration = Duration::from_secs(59);
 
-/// How long LiveChat may take to register a webhook.
+/// The time that LiveChat may take to register a webhook.
 const VENDOR_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Lambda starts more instances under load; two are enough for a call that leads to another one of the same function.
 pub const SIDE_BY_SIDE: usize = 2;
 
-/// What an invocation hears that nobody can take.
+/// The error of an invocation that no instance can take.
 const NO_INSTANCE: &str = "there is no instance";
 
-/// What stands in the secret and is chosen by us rather than by a vendor.
+/// The values in the secret that the stack chooses, not a vendor.
 const WEBHOOK_SECRET: &str = "sandbox-webhook-secret";
 const PATH_KEY: &str = "sandbox-path-key";
 /// Base64url of 32 bytes, as Botpress issues them.
@@ -81,18 +81,18 @@ pub enum Runtime<'a> {
 /// One of the two functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// What bot platforms call.
+    /// Called by bot platforms.
     Actions,
-    /// What LiveChat and the schedule call.
+    /// Called by LiveChat and the schedule.
     Webhooks,
 }
 
-/// What a stack is made of.
+/// The parts and settings of a stack.
 #[derive(Clone, Debug)]
 pub struct Options<'a> {
-    /// The time, for the simulators.
+    /// The clock of the simulators.
     pub clock: Clock,
-    /// The time, for functions in this process.
+    /// The clock of functions in this process.
     pub functions_clock: Clock,
     /// The time for the function `webhooks` in this process, where its clock is another one.
     pub webhooks_clock: Option<Clock>,
@@ -100,24 +100,24 @@ pub struct Options<'a> {
     pub runtime: Runtime<'a>,
     /// Ports of the gateway, LiveChat, Botpress and Botcopy; 0 picks free ones.
     pub ports: [u16; 4],
-    /// Where invocations in this process die.
+    /// The fail points of invocations in this process.
     pub fail_points: Plan,
-    /// Variables for the functions, over the sandbox's own: `("WHEN_OFFLINE", "leave_message")`.
+    /// Variables for the functions, overriding the sandbox's own: `("WHEN_OFFLINE", "leave_message")`.
     pub environment: Vec<(String, String)>,
-    /// How long the HITL plugin takes from the answer of `startHitl` to the activation of the session.
+    /// The time that the HITL plugin takes from the answer of `startHitl` to the activation of the session.
     pub activation_delay: Duration,
-    /// What the integration's definition declares at Botpress.
+    /// The declarations of the integration's definition at Botpress.
     pub definition: botpress::Definition,
-    /// Whether the secret is complete; otherwise it holds only what the template generates.
+    /// Whether the secret is complete; otherwise it contains only what the template generates.
     pub connected: bool,
-    /// Whether the gateway leads to the functions; else the simulators are alone.
+    /// Whether the gateway leads to the functions; otherwise the simulators run alone.
     pub has_functions: bool,
     /// Whether the functions reach the table through a proxy that spoils calls.
     pub table_proxy: bool,
-    /// How many instances of each function there are; they take turns, and share nothing but the table and the secret. A
-    /// compiled one answers one call at a time.
+    /// The number of instances of each function; they take turns, and share only the table and the secret. A compiled
+    /// instance answers one call at a time.
     pub instances: usize,
-    /// Which Dialogflow the Botcopy bot is built with.
+    /// The Dialogflow edition that the Botcopy bot is built with.
     pub botcopy: botcopy::Dialogflow,
 }
 
@@ -152,22 +152,22 @@ pub struct Stack {
     pub livechat: livechat::Simulator,
     /// Botpress, with one install of the integration.
     pub botpress: botpress::Simulator,
-    /// Botcopy, with one bot whose live-chat endpoint we are.
+    /// Botcopy, with one bot whose live-chat endpoint is this stack.
     pub botcopy: botcopy::Simulator,
-    /// What happened at all of them.
+    /// The effects at all vendors.
     pub journal: Journal,
     /// The table.
     pub table: EmbeddedTable,
-    /// What stands between the functions and the table, if anything does.
+    /// The proxy between the functions and the table, if any.
     pub table_proxy: Option<TableProxy>,
     /// The secret.
     pub secrets_manager: SecretsManager,
-    /// What goes wrong on the way to the functions.
+    /// Faults between the callers and the functions.
     pub gateway_faults: Faults,
-    /// What the functions in this process have measured.
+    /// The measurements of the functions in this process.
     pub metrics: Metrics,
     variables: Vec<(String, String)>,
-    /// The calls to the functions that are under way: webhooks, operations, ticks of the schedule.
+    /// Calls to the functions in flight: webhooks, operations, ticks of the schedule.
     pub underway: Underway,
     clock: Clock,
     actions: Function,
@@ -175,9 +175,9 @@ pub struct Stack {
     instances: Vec<Instances>,
 }
 
-/// What the functions serve: function, method and path, `("actions", POST, "/botpress/{key}")`.
+/// The routes of the functions: function, method and path, `("actions", POST, "/botpress/{key}")`.
 ///
-/// Where two serve the same, the first is asked.
+/// If both serve the same route, the first one is called.
 pub fn served() -> Vec<(&'static str, Method, &'static str)> {
     let actions = actions::ROUTES.iter().map(|route| (ACTIONS, route.method.clone(), route.pattern));
     let webhooks = webhooks::ROUTES.iter().map(|route| (WEBHOOKS, route.method.clone(), route.pattern));
@@ -240,7 +240,7 @@ impl Stack {
         let (actions, webhooks, instances) = match runtime {
             Runtime::InProcess => {
                 let setting = Setting {
-                    // The last of several values for one variable counts.
+                    // The last of several values for one variable applies.
                     config: Config::from_lookup(|key| {
                         variables.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone())
                     })?,
@@ -264,7 +264,7 @@ impl Stack {
                 (actions, webhooks, Vec::new())
             }
             Runtime::Deployed(deployed) => {
-                // Whoever practises the connecting completes the secret that the stack has made.
+                // An operator who practises connecting completes the secret that the stack has created.
                 if connected {
                     deployed.put_secret(&stored).await?;
                 }
@@ -303,8 +303,8 @@ impl Stack {
         })
     }
 
-    /// What an operator's command has to be told: the functions' own variables, the gateway's address, and the credentials
-    /// that the vendors have issued to a person.
+    /// The environment of an operator's command: the functions' own variables, the gateway's address, and the
+    /// credentials that the vendors have issued to a person.
     pub fn operator_environment(&self) -> BTreeMap<String, String> {
         let (workspace_id, workspace_handle, personal_access_token) = self.botpress.workspace();
         let own = [
@@ -323,11 +323,11 @@ impl Stack {
         self.variables.iter().cloned().chain(own).collect()
     }
 
-    /// Installs the integration on the bot, by which it also registers LiveChat's webhooks.
+    /// Installs the integration on the bot, which also registers LiveChat's webhooks.
     ///
     /// # Errors
     ///
-    /// The sentence that Botpress would show.
+    /// The message that Botpress would show.
     pub async fn install(&self) -> Result<(), Error> {
         let answer = self.botpress.install_integration(&self.integration_url()).await?;
         match answer.status {
@@ -362,37 +362,37 @@ impl Stack {
         Ok(owner.enable_license_webhooks().await?)
     }
 
-    /// Where Botpress calls the integration.
+    /// The URL at which Botpress calls the integration.
     pub fn integration_url(&self) -> String {
         format!("{}/botpress/{PATH_KEY}", self.gateway.url())
     }
 
-    /// Where LiveChat calls us.
+    /// The URL at which LiveChat calls the stack.
     pub fn webhook_url(&self) -> String {
         format!("{}/livechat", self.gateway.url())
     }
 
-    /// What the secret held at first.
+    /// The initial contents of the secret.
     pub fn secret(&self) -> Value {
         secret(&self.livechat, &self.botpress, &self.botcopy)
     }
 
-    /// Where Botcopy calls us.
+    /// The URL at which Botcopy calls the stack.
     pub fn botcopy_url(&self) -> String {
         format!("{}/botcopy", self.gateway.url())
     }
 
-    /// Whether a fault script holds a call back at this moment.
+    /// Returns whether a fault script holds a call back at this moment.
     pub fn holds_calls(&self) -> bool {
         self.held_calls() > 0
     }
 
-    /// How many calls fault scripts hold back at this moment.
+    /// The number of calls that fault scripts hold back at this moment.
     pub fn held_calls(&self) -> usize {
         self.fault_scripts().map(Faults::held).sum()
     }
 
-    /// When the next call takes effect whose caller has gone.
+    /// The earliest time at which a call whose caller has disconnected takes effect.
     pub fn next_late(&self) -> Option<Timestamp> {
         self.fault_scripts().filter_map(Faults::next_late).min()
     }
@@ -404,12 +404,12 @@ impl Stack {
         vendors.into_iter().chain(others).chain(proxy)
     }
 
-    /// What LiveChat puts into each webhook.
+    /// The secret in each of LiveChat's webhooks.
     pub const fn webhook_secret(&self) -> &'static str {
         WEBHOOK_SECRET
     }
 
-    /// How many invocations are under way in this process.
+    /// The number of invocations running in this process.
     pub fn running(&self) -> usize {
         self.actions.running() + self.webhooks.running()
     }
@@ -423,7 +423,7 @@ impl Stack {
         self.instances.iter().try_for_each(Instances::restart)
     }
 
-    /// The same for compiled functions too.
+    /// The same, including compiled functions.
     ///
     /// # Errors
     ///
@@ -442,7 +442,7 @@ impl Stack {
         !self.instances.is_empty()
     }
 
-    /// The time, as the simulators have it.
+    /// The time on the simulators' clock.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -452,14 +452,14 @@ impl Stack {
         self.clock.clone()
     }
 
-    /// Whether anything goes on by itself, or waits for its next try at a vendor.
+    /// Returns whether anything runs in the background, or waits for its next attempt at a vendor.
     pub fn is_busy(&self) -> bool {
         let tasks = self.livechat.open_deliveries() + self.botpress.background_tasks();
         tasks + self.underway.count() + self.running() > 0 || self.next_late().is_some()
     }
 
-    /// Kills the compiled functions; the answer is everything that they have ever printed, line by line. Of functions that are
-    /// not processes nothing is known.
+    /// Kills the compiled functions; returns everything that they have ever printed, line by line. Functions that are
+    /// not processes contribute nothing.
     pub async fn end_processes(&self) -> Vec<String> {
         let mut printed = Vec::new();
         for function in [&self.actions, &self.webhooks] {
@@ -471,7 +471,8 @@ impl Stack {
         printed
     }
 
-    /// Hands an event to a function without the gateway, as no caller could: the answer is what the function says itself.
+    /// Hands an event directly to a function, bypassing the gateway, as no caller could; returns the function's own
+    /// answer.
     ///
     /// # Errors
     ///
@@ -484,7 +485,7 @@ impl Stack {
         Ok(function.invoke(event).await?)
     }
 
-    /// The processes of a function, where it runs in processes.
+    /// The processes of a function, if it runs in processes.
     pub const fn processes(&self, side: Side) -> Option<&Bootstrap> {
         match (side, &self.actions, &self.webhooks) {
             (Side::Actions, Function::Process(bootstrap), _) | (Side::Webhooks, _, Function::Process(bootstrap)) => {
@@ -494,7 +495,7 @@ impl Stack {
         }
     }
 
-    /// Lets the schedule tick once.
+    /// Runs the schedule once.
     ///
     /// # Errors
     ///
@@ -505,10 +506,10 @@ impl Stack {
         Ok(cause::begun("sweep", tick).await?)
     }
 
-    /// Waits until nothing is under way any more: no webhook, no message delivery, nor what they lead to.
+    /// Waits until nothing is in flight: no webhook, no message delivery, nor their effects.
     pub async fn settled(&self) {
         let mut seen = None;
-        // What settles at one vendor can start something at the other; quiet is when a round has changed nothing.
+        // What settles at one vendor can start something at the other; all is quiet when a round has changed nothing.
         while seen != Some(self.journal.len()) {
             seen = Some(self.journal.len());
             for script in self.fault_scripts() {
@@ -558,14 +559,15 @@ fn variables(
     .into()
 }
 
-/// What an instance in this process is made of.
+/// The settings of an instance in this process.
 #[derive(Clone)]
 struct Setting {
     config: Config,
     clock: Clock,
     table_url: String,
     secrets_url: String,
-    /// The file host, which is a server on this machine: compiled functions take no file from it and send its link.
+    /// The file host, which is a server on this machine: compiled functions accept no file from it and send its link
+    /// instead.
     files_url: String,
     metrics: Metrics,
 }
@@ -593,7 +595,7 @@ fn in_process(
     Ok((actions, webhooks, vec![for_actions, for_webhooks]))
 }
 
-/// The functions' innards as `main` builds them, but with AWS clients and files that come from the sandbox.
+/// Builds the functions' core as `main` does, but with AWS clients and files from the sandbox.
 fn handoff(setting: &Setting) -> Result<Arc<Handoff>, Error> {
     let media = Policy::new(setting.config.media_hosts.clone()).and_loopback(&setting.files_url);
     let credentials = Credentials::new("sandbox", "sandbox", None, None, "sandbox");
@@ -602,7 +604,7 @@ fn handoff(setting: &Setting) -> Result<Arc<Handoff>, Error> {
         .region(Region::new(REGION))
         .credentials_provider(credentials.clone())
         .http_client(Builder::new().build_http())
-        // The SDK's pauses are real time, in which a clock that is moved by hand stands still.
+        // The SDK's backoff uses real time, during which a manual clock stands still.
         .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(5)))
         .endpoint_url(&setting.table_url)
         .build();

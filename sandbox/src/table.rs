@@ -17,11 +17,12 @@ use shared::clock::Timestamp;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
-/// One table in a database of its own; both are gone when this value is dropped.
+/// One table in its own database; both are deleted when this value is dropped.
 ///
-/// The table is the one that `template.yaml` declares: string keys `pk` and `sk`, TTL on `expires_at`, on-demand billing,
-/// and the sparse index `due` (`due_shard`, `due_at`; keys only). Nothing expires here by itself, as nothing can be relied upon to
-/// expire there; [`delete_expired`](EmbeddedTable::delete_expired) plays what TTL does whenever it comes.
+/// The table is the one that `template.yaml` declares: string keys `pk` and `sk`, TTL on `expires_at`, on-demand
+/// billing, and the sparse index `due` (`due_shard`, `due_at`; keys only). Nothing expires here by itself, because the
+/// time of expiry there cannot be relied upon; [`delete_expired`](EmbeddedTable::delete_expired) simulates a run of
+/// TTL.
 pub struct EmbeddedTable {
     name: String,
     database: Database,
@@ -30,7 +31,7 @@ pub struct EmbeddedTable {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Why the table cannot be had.
+/// The reason why the table is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The engine refused the table or a scan.
@@ -39,7 +40,7 @@ pub enum Error {
     /// The engine does not understand the table's definition.
     #[error("the table's definition is not understood")]
     Definition(#[from] serde_json::Error),
-    /// No port or no thread for the server.
+    /// No port or no thread is available for the server.
     #[error("the embedded database cannot be served")]
     Serve(#[from] io::Error),
 }
@@ -49,7 +50,7 @@ impl EmbeddedTable {
     ///
     /// # Errors
     ///
-    /// When the name is not a table name, or the machine has no port or thread left.
+    /// When the name is not a valid table name, or the machine has no port or thread left.
     pub fn start(name: &str) -> Result<Self, Error> {
         let database = Database::memory()?;
         database.create_table(serde_json::from_value(definition(name))?)?;
@@ -62,7 +63,7 @@ impl EmbeddedTable {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
-        // The engine works on the thread that serves it. A thread of its own keeps that out of everybody else's runtime.
+        // The engine works on the thread that serves it. A dedicated thread keeps that work out of all other runtimes.
         let runtime = Builder::new_current_thread().enable_io().build()?;
         let served = database.clone();
         let thread = thread::Builder::new()
@@ -81,10 +82,11 @@ impl EmbeddedTable {
         format!("http://{}", self.address)
     }
 
-    /// Deletes what TTL deletes when it takes the time to be `now`; returns how many items that were.
+    /// Deletes what TTL deletes if its clock shows `now`; returns the number of deleted items.
     ///
-    /// DynamoDB deletes late, by up to days (a `now` that is past), early where its clock is ahead of the functions' (a `now` to come),
-    /// or never (no call). It deletes in no order and not all at once: `chooses` picks from the expired items.
+    /// DynamoDB deletes late, by up to days (a `now` in the past), early where its clock is ahead of the functions' (a
+    /// `now` in the future), or never (no call). It deletes in no order and not all at once: `chooses` picks from the
+    /// expired items.
     ///
     /// # Errors
     ///
@@ -110,7 +112,7 @@ impl EmbeddedTable {
         Ok(deleted)
     }
 
-    /// Puts items into the table behind everybody's back; each is given by its attributes, all of them texts.
+    /// Puts items directly into the table, bypassing the functions; each is given by its attributes, all of them texts.
     ///
     /// # Errors
     ///
@@ -136,7 +138,7 @@ impl EmbeddedTable {
     ///
     /// # Errors
     ///
-    /// When the engine cannot scan, for instance because somebody deleted the table.
+    /// When the engine cannot scan, for instance because the table was deleted.
     pub fn items(&self) -> Result<Vec<Value>, Error> {
         self.scan(None)
     }
@@ -163,7 +165,8 @@ impl EmbeddedTable {
         Ok(items)
     }
 
-    /// The keys of everything in the index `due`, whenever it is due: `{"pk":"…","sk":"…"}`; cheap in a large table.
+    /// The keys of all entries of the index `due`, whenever they are due: `{"pk":"…","sk":"…"}`; cheap in a large
+    /// table.
     ///
     /// # Errors
     ///
@@ -209,7 +212,7 @@ impl Drop for EmbeddedTable {
 fn serve(runtime: &Runtime, listener: TcpListener, database: Database, stopped: oneshot::Receiver<()>) {
     runtime.block_on(async {
         let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-        // Not the engine's own graceful stop: that one waits for connections which clients keep open.
+        // Not the engine's own graceful stop, which waits for connections that clients keep open.
         tokio::select! {
             _ = dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()) => {}
             _ = stopped => {}
@@ -217,7 +220,7 @@ fn serve(runtime: &Runtime, listener: TcpListener, database: Database, stopped: 
     });
 }
 
-/// What `CreateTable` is called with: the table that `template.yaml` declares, without TTL, which is a call of its own.
+/// The parameters of `CreateTable`: the table that `template.yaml` declares, without TTL, which needs a separate call.
 pub fn definition(name: &str) -> Value {
     json!({
         "TableName": name,

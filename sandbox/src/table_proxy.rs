@@ -1,4 +1,4 @@
-//! A proxy in front of the table, through which its calls go wrong as scripted, and writes meet as they do at AWS.
+//! A proxy in front of the table that spoils calls as scripted, and makes writes conflict as they do at AWS.
 
 mod conflicts;
 mod pages;
@@ -25,7 +25,7 @@ use crate::server::{Server, client};
 use conflicts::{Entry, Write, cancellation};
 use pages::Read;
 
-/// DynamoDB takes 16 MB at most.
+/// DynamoDB accepts at most 16 MB.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// A running proxy; it stops when dropped.
@@ -46,7 +46,8 @@ pub struct TableProxy {
 impl TableProxy {
     /// Serves the table at `table_url` on a free port of the loopback interface.
     ///
-    /// Writes meet at a realistic pace; where the clock is moved by hand, a write holds its items for as long as the table takes.
+    /// Writes conflict at a realistic pace; with a manual clock, a write holds its items for as long as the table
+    /// takes.
     ///
     /// # Errors
     ///
@@ -72,46 +73,46 @@ impl TableProxy {
         Ok(Self { server, faults, calls, units, conflicts, pages, refused, without_tokens })
     }
 
-    /// `http://127.0.0.1:<port>`: what takes the place of the table's own address.
+    /// `http://127.0.0.1:<port>`: replaces the table's own address.
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// What goes wrong.
+    /// The fault script.
     pub const fn faults(&self) -> &Faults {
         &self.faults
     }
 
-    /// How writes meet.
+    /// The conflicts of writes.
     pub const fn conflicts(&self) -> &Conflicts {
         &self.conflicts
     }
 
-    /// Which pages end early; none unless that is asked for.
+    /// The pages that end early; none by default.
     pub const fn pages(&self) -> &Pages {
         &self.pages
     }
 
-    /// Takes the token from every transaction from now on.
+    /// Removes the token from every transaction from now on.
     ///
-    /// The embedded table looks through all tokens of its last ten minutes on each transaction, so that a long measurement would be
-    /// more and more of that. It recognises no repetition any more: not for a script that loses answers.
+    /// The embedded table searches all tokens of its last ten minutes on each transaction, which would dominate a long
+    /// measurement. It then no longer recognises repetitions, so do not combine this with a script that loses answers.
     pub fn take_tokens_away(&self) {
         self.without_tokens.store(true, Ordering::Relaxed);
     }
 
-    /// How many calls have reached the table, by operation; those whose answer was lost afterwards are among them.
+    /// The number of calls that reached the table, by operation; includes those whose answer was lost afterwards.
     pub fn calls(&self) -> BTreeMap<String, usize> {
         self.calls.lock().clone()
     }
 
-    /// How many calls the table itself has refused so far, most of them because a condition did not hold.
+    /// The number of calls that the table itself has refused so far, most of them because a condition failed.
     pub fn refused(&self) -> usize {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// The capacity units that all calls so far have cost, reads and writes in one: what the table says, and what it does not say,
-    /// which is what cancelled transactions and writes cost whose condition did not hold.
+    /// The capacity units of all calls so far, reads and writes together: those that the table reports, and those that
+    /// it does not, which are the units of cancelled transactions and of writes whose condition failed.
     pub fn units(&self) -> f64 {
         let Spent { reads, writes } = *self.units.lock();
         reads + writes
@@ -137,9 +138,9 @@ pub fn throttled() -> Fault {
     refusal("com.amazon.coral.availability#ThrottlingException", "Rate of requests exceeds the allowed throughput.")
 }
 
-/// A transaction that is cancelled because one of its items is over its throughput: nothing is written.
+/// A transaction that is cancelled because one of its items exceeds its throughput: nothing is written.
 ///
-/// Most transactions have three writes; the fault is worded as for one of these.
+/// Most transactions have three writes, so the fault lists three reasons.
 pub fn transaction_throttled() -> Fault {
     cancelled_for("ThrottlingError")
 }
@@ -149,7 +150,7 @@ pub fn transaction_over_throughput() -> Fault {
     cancelled_for("ProvisionedThroughputExceeded")
 }
 
-/// A transaction of which one write can never be made.
+/// A transaction that contains a write which can never succeed.
 pub fn transaction_invalid() -> Fault {
     let reason = ("ValidationError", "One or more parameter values were invalid");
     Fault::answer(400, cancellation(&[Some(reason), None, None]).to_string())
@@ -184,7 +185,8 @@ struct Spent {
 }
 
 impl Units {
-    /// Adds what an answer says: `{"ConsumedCapacity": {"CapacityUnits": 1.0}}`, a list of these for a transaction.
+    /// Adds the consumption that an answer reports: `{"ConsumedCapacity": {"CapacityUnits": 1.0}}`, or a list of these
+    /// for a transaction.
     fn add(&self, answer: &[u8], is_write: bool) {
         let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
         let consumed = answer.get("ConsumedCapacity");
@@ -197,8 +199,8 @@ impl Units {
         *(if is_write { &mut spent.writes } else { &mut spent.reads }) += units;
     }
 
-    /// Adds what a transaction costs although it was cancelled: two units for each begun KB of each item, as if it had been made.
-    /// What an update or a deletion would have found is taken to be small.
+    /// Adds the units of a cancelled transaction: two for each KB or part of one of each item, as if it had been
+    /// applied. The items that an update or a deletion would have found are assumed to be small.
     fn add_cancelled(&self, call: &Value) {
         let actions = call.get("TransactItems").and_then(Value::as_array).into_iter().flatten();
         let kilobytes = actions.map(|action| {
@@ -208,8 +210,8 @@ impl Units {
         self.lock().writes += 2.0 * kilobytes.sum::<f64>();
     }
 
-    /// Adds what a plain write costs whose condition did not hold: one unit for each begun KB of the item that is there, which is taken
-    /// to be small. Source: "DynamoDB read and write operations", *Write operation consumption*.
+    /// Adds the units of a plain write whose condition failed: one for each KB or part of one of the existing item,
+    /// which is assumed to be small. Source: "DynamoDB read and write operations", *Write operation consumption*.
     fn add_condition_failed(&self) {
         self.lock().writes += 1.0;
     }
@@ -276,7 +278,7 @@ async fn forward(State(table): State<Upstream>, request: Request) -> Response {
     }
 }
 
-/// Makes a write, unless it meets another one.
+/// Performs a write, unless it conflicts with another one.
 async fn written(table: &Upstream, write: Write, request: reqwest::RequestBuilder) -> reqwest::Result<Response> {
     let held = match table.conflicts.enter(write).await {
         Entry::Refused(refusal) => return Ok(refusal),
@@ -290,14 +292,14 @@ async fn written(table: &Upstream, write: Write, request: reqwest::RequestBuilde
     Ok(answer)
 }
 
-/// The same call where it had a token.
+/// The same call without its token, if it had one.
 fn without_token(body: &[u8]) -> Option<Vec<u8>> {
     let mut call: Map<String, Value> = serde_json::from_slice(body).ok()?;
     call.remove("ClientRequestToken")?;
     serde_json::to_vec(&call).ok()
 }
 
-/// The same call; its answer tells what it has cost. Whoever made it asked for no such thing and does not look.
+/// The same call with its consumption in the answer. The caller has not requested it and ignores it.
 fn asking_for_units(body: &[u8]) -> Vec<u8> {
     match body.trim_ascii_end().strip_suffix(b"}") {
         Some(open) => [open, br#","ReturnConsumedCapacity":"TOTAL"}"#].concat(),
@@ -305,7 +307,7 @@ fn asking_for_units(body: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Makes a call; `left_out` is added to its answer as what was not processed.
+/// Performs a call; `left_out` is added to its answer as unprocessed.
 async fn answer(
     request: reqwest::RequestBuilder,
     units: &Units,
@@ -459,7 +461,7 @@ mod tests {
         cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code()).collect()
     }
 
-    /// A table whose writes take ten milliseconds of a clock that stands still, and one transaction of `a` and `b` under way.
+    /// A table whose writes take ten milliseconds on a manual clock, and one transaction of `a` and `b` in flight.
     async fn with_one_under_way(
         token: &str,
     ) -> (EmbeddedTable, Arc<TableProxy>, Client, ManualClock, tokio::task::JoinHandle<bool>) {

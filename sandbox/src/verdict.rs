@@ -1,7 +1,9 @@
-//! What the project promises, judged from the journal alone: nothing lost, doubled, out of order, or shown to the wrong person.
+//! The project's promises, judged from the journal alone: no message lost, doubled, out of order, or shown to the wrong
+//! person.
 //!
-//! The demonstration and the console judge by this code. It ties a LiveChat thread to a user of Botpress by the conversation
-//! that was made for the thread, and to a user of Botcopy by the field that tells agents the user's id.
+//! The demonstration and the console use this code. It associates a LiveChat thread with a user of Botpress through the
+//! conversation that was created for the thread, and with a user of Botcopy through the field that shows agents the
+//! user's id.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -10,39 +12,39 @@ use serde_json::Value;
 
 use crate::journal::{Entry, Vendor};
 
-/// A text longer than this may arrive in parts; then its first part stands for it.
+/// A text longer than this may arrive in parts; its first part then represents it.
 const LONG: usize = 2_000;
 
-/// How many promises were broken, and what is still on its way.
+/// The number of broken promises, and of texts in transit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// Texts that had to arrive so far.
+    /// Texts that should have arrived so far.
     pub expected: usize,
-    /// Texts that have not arrived, and may still.
+    /// Texts that have not arrived, but still may.
     pub under_way: usize,
-    /// Texts that have not arrived and that nobody carries any more.
+    /// Texts that have not arrived and are no longer in transit.
     pub lost: usize,
     /// Arrivals beyond the first of each text.
     pub doubled: usize,
-    /// Arrivals of what was written before something that had arrived already.
+    /// Texts that arrived after a text written later.
     pub out_of_order: usize,
-    /// Notes among agents, and words for somebody else, that a user was shown.
+    /// Private notes, and texts for another user, that a user was shown.
     pub private_shown: usize,
 }
 
 impl Verdict {
-    /// Whether every promise is kept so far.
+    /// Returns whether every promise is kept so far.
     pub const fn is_good(&self) -> bool {
         self.lost + self.doubled + self.out_of_order + self.private_shown == 0
     }
 }
 
-/// What is known beside the journal of words that have not arrived.
+/// What is known, apart from the journal, about texts that have not arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
-    /// Something is being carried: nothing can be called lost yet.
+    /// Something is in transit: no text counts as lost yet.
     UnderWay,
-    /// Nothing is being carried but this many items, which wait for an operator.
+    /// Nothing is in transit except this many items, which wait for an operator.
     Parked(usize),
 }
 
@@ -68,14 +70,14 @@ pub fn judge(entries: &[Entry], rest: Rest) -> Verdict {
     verdict
 }
 
-/// Which way words go.
+/// The direction of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Direction {
     ToAgent,
     ToUser,
 }
 
-/// Whose thread is whose, by the journal.
+/// The user of each thread, according to the journal.
 #[derive(Debug, Default)]
 pub(crate) struct People<'a> {
     /// The user by LiveChat thread: a Botpress conversation of the bot, or a Botcopy user.
@@ -94,7 +96,7 @@ impl<'a> People<'a> {
             let (conversation, thread) = (entry.text("/conversation_id"), entry.text("/thread_id"));
             match entry.effect {
                 "conversation_created" => {
-                    // A session that has moved has a further conversation: `<thread>#<number of the move>`.
+                    // A session that has moved has another conversation: `<thread>#<number of the move>`.
                     let tag = entry.text("/tags/id");
                     threads.insert(conversation, tag.split_once('#').map_or(tag, |(thread, _)| thread));
                 }
@@ -128,7 +130,7 @@ impl<'a> People<'a> {
     }
 }
 
-/// The Botcopy user whom the fields of a customer name.
+/// The Botcopy user named in the fields of a customer.
 fn named<'a>(entry: &'a Entry, users: &HashSet<&'a str>) -> Option<&'a str> {
     let fields = entry.detail.get("session_fields").and_then(Value::as_array)?;
     let mut values = fields.iter().filter_map(Value::as_object).flat_map(|field| field.values());
@@ -145,7 +147,7 @@ struct Words<'a> {
 
 type Lists<'a> = BTreeMap<(Direction, &'a str), Vec<Words<'a>>>;
 
-/// What was to arrive, and what did.
+/// The texts that should arrive, and those that did.
 #[derive(Debug, Default)]
 struct Exchange<'a> {
     expected: Lists<'a>,
@@ -179,7 +181,8 @@ impl<'a> Exchange<'a> {
                 _ => {}
             }
         }
-        // Calls of Botcopy are journaled when they are answered, which need not be the order in which the user wrote.
+        // Calls from Botcopy are journaled when they are answered, which may differ from the order in which the user
+        // wrote.
         exchange.expected.values_mut().for_each(|words| words.sort_by_key(|one| one.number));
         exchange
     }
@@ -205,7 +208,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// What the HITL plugin hands to the integration: a user's words name their author.
+    /// A message that the HITL plugin passes to the integration: a user's text names its author.
     fn note_forwarded(&mut self, entry: &'a Entry, people: &People<'a>) {
         let person = people.by_conversation.get(entry.text("/conversation_id"));
         let is_users = !entry.text("/payload/userId").is_empty() && entry.text("/type") == "text";
@@ -214,7 +217,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// A message that is corrected before it is shown is shown as it is then.
+    /// A message that is corrected before it is shown is expected in its corrected form.
     fn note_correction(&mut self, entry: &'a Entry) {
         let (event_id, text) = (entry.text("/event_id"), entry.text("/text").trim());
         for ((direction, person), expected) in &mut self.expected {
@@ -228,7 +231,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// A message that is deleted before it is shown need not be shown.
+    /// A message that is deleted before it is shown is no longer expected.
     fn note_deletion(&mut self, entry: &'a Entry) {
         let event_id = entry.text("/event_id");
         for (key, expected) in &mut self.expected {
@@ -239,7 +242,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Notes that a user was shown, and texts of agents that were shown to nobody but the wrong user.
+    /// Counts private notes that a user was shown, and agents' texts that were shown to the wrong user.
     fn private_shown(&self, entries: &[Entry]) -> usize {
         let to_users = self.expected.iter().filter(|((direction, _), _)| *direction == Direction::ToUser);
         let mut meant: HashMap<&str, HashSet<&str>> = HashMap::new();
@@ -260,7 +263,7 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// Who was shown something.
+/// The user who was shown something.
 fn shown_to(entry: &Entry) -> &str {
     entry.text(if entry.vendor == Vendor::Botcopy { "/user_id" } else { "/conversation_id" })
 }
@@ -269,20 +272,21 @@ fn is_message(entry: &Entry) -> bool {
     entry.text("/type") == "message"
 }
 
-/// Whether Botcopy's endpoint took a user's words instead of leaving them to the bot.
+/// Returns whether Botcopy's endpoint took a user's text instead of leaving it to the bot.
 fn is_taken(entry: &Entry) -> bool {
     let is = |name: &str, value: Value| entry.detail.get(name) == Some(&value);
     is("step", 2.into()) && is("paused", true.into()) && !entry.text("/text").trim().is_empty()
 }
 
-/// The words of an entry, without the mark of lines that look like ours.
+/// The text of an entry, without the mark of lines that look like the service's own.
 fn words<'a>(entry: &'a Entry, pointer: &str) -> Option<Words<'a>> {
     let text = entry.text(pointer).trim();
     let text = text.strip_prefix("> ").unwrap_or(text);
     (!text.is_empty()).then_some(Words { text, number: entry.number, event_id: entry.text("/event_id") })
 }
 
-/// Compares two lists of one user and direction: notes what is doubled or out of order, and answers how much is missing.
+/// Compares two lists of one user and direction: counts doubled and out-of-order texts, and returns the number of
+/// missing ones.
 fn count(expected: &[Words<'_>], arrived: &[Words<'_>], verdict: &mut Verdict) -> usize {
     let mut places: HashMap<&str, VecDeque<usize>> = HashMap::new();
     for (place, words) in expected.iter().enumerate() {
@@ -311,7 +315,7 @@ mod tests {
     use super::*;
     use crate::journal::Journal;
 
-    /// A journal of one handed-over user, `up`, whose thread is `T`, and whatever follows.
+    /// A journal of one handed-over user, `up`, whose thread is `T`, followed by `more`.
     fn journal(more: &[(&'static str, Value)]) -> Vec<Entry> {
         let journal = Journal::default();
         let begin = [

@@ -1,4 +1,4 @@
-//! A wire between the functions and somebody else, which breaks as wires do while nobody looks.
+//! A connection between the functions and another party that breaks unnoticed, as real ones do.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,7 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// A relay on a free port of the loopback interface; it stops when dropped.
 ///
-/// Where it ends may be said later than its own address is needed; until then nobody is let in.
+/// Its target may be set later than its own address is needed; until then connections are refused.
 #[derive(Debug)]
 pub struct Wire {
     address: SocketAddr,
@@ -19,12 +19,12 @@ pub struct Wire {
     accepting: JoinHandle<()>,
 }
 
-/// In what way the connections of a moment end.
+/// How the present connections end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// The other side closes them, as servers do with idle ones.
     Closed,
-    /// Nothing comes through any more, and nobody is told: a gateway on the way has forgotten them.
+    /// No data passes any more, without a notification: a gateway on the route has forgotten the connections.
     Silent,
 }
 
@@ -47,15 +47,15 @@ impl Wire {
         format!("http://{}", self.address)
     }
 
-    /// Says where the wire ends: `http://127.0.0.1:<port>`.
+    /// Sets the target of the wire: `http://127.0.0.1:<port>`.
     pub fn lead_to(&self, url: &str) {
         if let Some(address) = url.strip_prefix("http://").and_then(|address| address.parse().ok()) {
-            // The first end stays.
+            // The first target stays.
             let _ = self.end.set(address);
         }
     }
 
-    /// Cuts every connection that there is; new ones are as good as ever.
+    /// Cuts every present connection; new ones are unaffected.
     pub fn cut(&self, cut: Cut) {
         self.cuts.send_replace(Some(cut));
     }
@@ -71,7 +71,7 @@ async fn accept(listener: TcpListener, end: Arc<OnceCell<SocketAddr>>, cuts: wat
     let mut connections = JoinSet::new();
     while let Ok((near, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
-        // A connection before the wire leads anywhere is refused, as by a server that is not up.
+        // A connection before the target is set is refused, as by a server that is down.
         let Some(end) = end.get().copied() else { continue };
         connections.spawn(relay(near, end, cuts.subscribe()));
     }
@@ -79,12 +79,12 @@ async fn accept(listener: TcpListener, end: Arc<OnceCell<SocketAddr>>, cuts: wat
 
 async fn relay(mut near: TcpStream, end: SocketAddr, mut cuts: watch::Receiver<Option<Cut>>) {
     let Ok(mut far) = TcpStream::connect(end).await else { return };
-    // Neither side shall wait for the other's small packets.
+    // Neither side should wait for the other's small packets.
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
     tokio::select! {
-        // An error is the end of one side, which ends the other as well.
+        // An error ends one side, which ends the other as well.
         _ = tokio::io::copy_bidirectional(&mut near, &mut far) => return,
-        // Fails when the wire is gone.
+        // Fails when the wire is dropped.
         _ = cuts.changed() => {}
     }
     if *cuts.borrow() == Some(Cut::Silent) {
@@ -99,7 +99,7 @@ mod tests {
 
     use super::*;
 
-    /// Somebody who says everything twice.
+    /// A server that repeats every byte it receives.
     async fn echo() -> (String, JoinHandle<()>) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! The pure parts: what is read, decided and worded without any I/O. `cargo bench -p tests --bench pure`.
+//! The pure parts: parsing, decisions and wording without any I/O. `cargo bench -p tests --bench pure`.
 
 use std::collections::BTreeMap;
 

@@ -7,7 +7,7 @@ use shared::fail_point::Plan;
 
 use super::{Clocks, World, owned, texts};
 
-/// What makes the bot ask for a person.
+/// The text that makes the bot ask for a person.
 pub const ASK: &str = "a human please";
 
 impl World {
@@ -38,7 +38,7 @@ impl World {
         user
     }
 
-    /// The user of the widget writes, and everything that follows from it happens.
+    /// The user of the widget writes; returns when all effects have happened.
     pub async fn widget_says(&self, user: &str, text: &str) {
         self.drive(self.stack.botcopy.user_says(user, text)).await.expect("the user can write");
         self.settle().await;
@@ -57,7 +57,7 @@ impl World {
         self.drive(self.stack.botcopy.call_endpoint(body, headers)).await.expect("the endpoint answers")
     }
 
-    /// The last call for this user comes once more, and everything that follows from it happens.
+    /// Repeats the last call for this user; returns when all effects have happened.
     pub async fn repeat_call(&self, user: &str) {
         self.drive(self.stack.botcopy.repeat_last_call(user)).await.expect("there is a call to repeat");
         self.settle().await;

@@ -1,11 +1,11 @@
-//! The judge of a run: it reads the journal and what people wrote, and knows nothing else of the product.
+//! The judge of a run: it reads only the journal and what people wrote, and knows nothing else of the product.
 //!
-//! Two things tie Botpress to LiveChat. A conversation made for a session carries the id of its LiveChat thread in the
-//! tag `id`, and the HITL plugin links that conversation to the person's own one. A person is therefore named by the
-//! upstream conversation.
+//! Two things associate Botpress with LiveChat. A conversation created for a session carries the id of its LiveChat
+//! thread in the tag `id`, and the HITL plugin links that conversation to the person's own one. A person is therefore
+//! named by the upstream conversation.
 //!
-//! Nothing but words ties Botcopy to LiveChat: a thread is that of the user one of whose lines, which nobody else has
-//! written, stands in its opening. A person is named by the user's id.
+//! Only texts associate Botcopy with LiveChat: a thread belongs to the user one of whose lines, written by no other
+//! user, is in its opening. A person is named by the user's id.
 
 #[cfg(test)]
 mod tests;
@@ -17,7 +17,7 @@ use sandbox::journal::{Entry, Vendor};
 use serde_json::Value;
 use shared::clock::Timestamp;
 
-/// Which way words go.
+/// The direction of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// From the bot's user to LiveChat.
@@ -26,133 +26,133 @@ pub enum Direction {
     ToUser,
 }
 
-/// Something that must arrive, once.
+/// A text that must arrive exactly once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Words {
-    /// The upstream conversation of the user who wrote it, or whom it is for.
+    /// The upstream conversation of the user who wrote it, or for whom it is meant.
     pub person: String,
-    /// Which way it goes.
+    /// Its direction.
     pub direction: Direction,
-    /// A text that nobody else writes.
+    /// A text that is written only once.
     pub text: String,
 }
 
 /// A call that a vendor was scripted to refuse; simulators do not journal these themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// Who refused.
+    /// The vendor that refused.
     pub vendor: Vendor,
-    /// When the call came in.
+    /// When the call arrived.
     pub at: Timestamp,
-    /// For how long the vendor asked not to be called.
+    /// How long the vendor asked not to be called.
     pub reset: Option<Duration>,
 }
 
-/// What has to be found in the journal.
+/// What the journal must contain.
 #[derive(Clone, Debug, Default)]
 pub struct Expectations {
-    /// Everything written; per person and direction in the order in which it must arrive.
+    /// Every text; per person and direction in the order in which it must arrive.
     pub words: Vec<Words>,
-    /// Texts that no user may see: notes among agents.
+    /// Texts that no user may see: private notes of agents.
     pub private: Vec<String>,
-    /// How many handoffs were asked for, repeats not counted; none is not judged.
+    /// The number of requested handoffs, without repetitions; if none, it is not checked.
     pub escalations: Option<usize>,
-    /// What the vendors refused as scripted.
+    /// The scripted refusals of the vendors.
     pub refused: Vec<Refused>,
-    /// When one of us lost sight of what it had done: an answer was lost, or it died before it had made a note.
+    /// When a function lost track of its own call: the answer was lost, or the process died before recording it.
     pub doubts: Vec<Doubt>,
 }
 
-/// A stretch of time, both ends included, within which somebody could not know what had become of a push.
+/// A period, including both ends, in which the outcome of a push was unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Doubt {
-    /// Not before this.
+    /// The earliest time.
     pub from: Timestamp,
-    /// Not after this.
+    /// The latest time.
     pub until: Timestamp,
 }
 
 impl Doubt {
-    /// A doubt of one moment.
+    /// A doubt of a single moment.
     pub const fn at(time: Timestamp) -> Self {
         Self { from: time, until: time }
     }
 
-    /// Whether it explains that something shown at `first` was shown again at `again`.
+    /// Returns whether it explains that a text shown at `first` was shown again at `again`.
     pub fn explains(&self, first: Timestamp, again: Timestamp) -> bool {
         first <= self.until && self.from <= again
     }
 }
 
-/// Something that must not have happened.
+/// An error in the behaviour of the product.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// Words never arrived.
+    /// A text never arrived.
     Lost(Words),
-    /// Words arrived more than once.
+    /// A text arrived more than once.
     Doubled {
-        /// The words.
+        /// The text.
         words: Words,
-        /// How often.
+        /// How often it arrived.
         times: usize,
     },
-    /// A push was made again, as it has to be where nobody could know what had become of it: Botcopy cannot be asked.
+    /// A push was repeated, as required where its outcome is unknown: Botcopy cannot be asked.
     PushedAgain {
-        /// The words.
+        /// The text.
         words: Words,
         /// How often beyond the first time.
         times: usize,
     },
-    /// Words arrived after such that were written later.
+    /// A text arrived after one that was written later.
     Reordered {
-        /// The words that came too late.
+        /// The late text.
         words: Words,
-        /// What had arrived before them.
+        /// The text that arrived before it.
         after: String,
     },
-    /// Words were shown to, or sent in the name of, somebody else.
+    /// A text was shown to, or sent in the name of, the wrong person.
     WrongPerson {
-        /// The words.
+        /// The text.
         words: Words,
-        /// Whom they reached; empty when nobody knows.
+        /// The person it reached; empty if unknown.
         reached: String,
     },
-    /// Somebody saw what was not meant for them: a note among agents, or an echo of the other side's own words.
+    /// A user or an agent saw a text not meant for them: a private note, or an echo of the other side's own text.
     Leaked(String),
-    /// Something was said in a session that was over.
+    /// A text was delivered in a session that had ended.
     TextAfterClosure(String),
-    /// A session is open on one side and over on the other.
+    /// A session is open on one side and closed on the other.
     StuckSession {
         /// The LiveChat thread.
         thread: String,
-        /// The downstream conversation, where there is one.
+        /// The downstream conversation, if there is one.
         conversation: Option<String>,
-        /// On which side it is still open.
+        /// The side on which it is still open.
         open_at: Vendor,
     },
-    /// More threads were opened than handoffs were asked for.
+    /// More threads were opened than handoffs were requested.
     ChatsOpened(usize),
-    /// More conversations were created than handoffs were asked for.
+    /// More conversations were created than handoffs were requested.
     ConversationsCreated(usize),
-    /// The bot was told twice in a row of the same agent.
+    /// The bot was notified of the same agent twice in a row.
     AssignedAgain {
         /// The downstream conversation.
         conversation: String,
         /// The agent's Botpress user.
         agent: String,
     },
-    /// A vendor was called before the time that it had named.
+    /// A vendor was called before the time that it had given.
     BeforeReset {
-        /// Who was called.
+        /// The vendor that was called.
         vendor: Vendor,
-        /// When.
+        /// The time of the call.
         at: Timestamp,
-        /// When it would have been allowed.
+        /// The time from which it would have been allowed.
         reset_at: Timestamp,
     },
 }
 
-/// Everything that is wrong with a run.
+/// Returns every error of a run.
 pub fn check(entries: &[Entry], expectations: &Expectations) -> Vec<Finding> {
     let sessions = Sessions::read(entries);
     let mut findings = words(entries, &sessions, expectations);
@@ -165,12 +165,12 @@ pub fn check(entries: &[Entry], expectations: &Expectations) -> Vec<Finding> {
     findings
 }
 
-/// Who talks in which thread.
+/// The person of each thread.
 pub(crate) fn people(entries: &[Entry]) -> HashMap<&str, &str> {
     Sessions::read(entries).people
 }
 
-/// What the journal says of every session.
+/// What the journal contains about every session.
 #[derive(Debug, Default)]
 struct Sessions<'a> {
     /// Thread by downstream conversation.
@@ -183,7 +183,7 @@ struct Sessions<'a> {
     escalated: BTreeSet<&'a str>,
     /// Botcopy users whose bot is paused.
     paused: BTreeSet<&'a str>,
-    /// Who has written a line at Botcopy.
+    /// The author of each line at Botcopy.
     writers: HashMap<&'a str, &'a str>,
 }
 
@@ -201,7 +201,7 @@ impl<'a> Sessions<'a> {
                     sessions.closed_threads.insert(thread);
                 }
                 "conversation_created" => {
-                    // A session that has moved has a further conversation: `<thread>#<number of the move>`.
+                    // A session that has moved has another conversation: `<thread>#<number of the move>`.
                     let thread = entry.text("/tags/id");
                     let thread = thread.split_once('#').map_or(thread, |(thread, _)| thread);
                     sessions.threads.insert(conversation, thread);
@@ -236,7 +236,7 @@ impl<'a> Sessions<'a> {
         sessions
     }
 
-    /// Threads and pauses that stand alone, where the bot is Botcopy's.
+    /// Threads and pauses without a counterpart, for Botcopy's bot.
     fn stuck_at_botcopy(&self) -> Vec<Finding> {
         let talks_to = |thread: &str| self.people.get(thread).copied().unwrap_or_default();
         let stuck =
@@ -269,7 +269,7 @@ impl<'a> Sessions<'a> {
     }
 }
 
-/// Where words arrived, if `entry` is about words that arrived: the person, the direction, the text.
+/// The arrival of a text, if `entry` is one: the person, the direction, the text.
 fn arrival<'a>(entry: &'a Entry, sessions: &Sessions<'a>) -> Option<(&'a str, Direction, &'a str)> {
     match said(entry)? {
         Direction::ToUser => Some((shown_to(entry), Direction::ToUser, entry.text("/text"))),
@@ -280,12 +280,12 @@ fn arrival<'a>(entry: &'a Entry, sessions: &Sessions<'a>) -> Option<(&'a str, Di
     }
 }
 
-/// Who was shown something.
+/// The user who was shown something.
 pub(crate) fn shown_to(entry: &Entry) -> &str {
     entry.text(if entry.vendor == Vendor::Botcopy { "/user_id" } else { "/conversation_id" })
 }
 
-/// Which way the words went that `entry` is about, if it is about words.
+/// The direction of the text in `entry`, if it is about a text.
 fn said(entry: &Entry) -> Option<Direction> {
     match entry.effect {
         "shown_to_user" if entry.text("/from") == "agent" => Some(Direction::ToUser),
@@ -294,11 +294,11 @@ fn said(entry: &Entry) -> Option<Direction> {
     }
 }
 
-/// How often words have arrived.
+/// How often a text has arrived.
 #[derive(Clone, Copy, Debug, Default)]
 struct Arrivals {
     times: usize,
-    /// How many of these were pushes whose repetition is explained.
+    /// The number of these that were pushes whose repetition is explained.
     pushed_again: usize,
     last: Option<Timestamp>,
 }
@@ -322,7 +322,7 @@ impl Arrivals {
     }
 }
 
-/// Lost, doubled, reordered, misled.
+/// Lost, doubled, reordered and misdirected texts.
 fn words(
     entries: &[Entry],
     sessions: &Sessions<'_>,
@@ -382,7 +382,7 @@ fn after_closure(entries: &[Entry]) -> Vec<Finding> {
             ("chat_deactivated", _) => {
                 closed.insert(entry.text("/thread_id"));
             }
-            // A pause that begins with a push is one that was promised before.
+            // A pause that begins with a push was promised before.
             ("paused", _) => {
                 escalated.insert(entry.text("/user_id"));
             }
@@ -424,8 +424,9 @@ fn assignments(entries: &[Entry]) -> Vec<Finding> {
     findings
 }
 
-/// A call in the same moment as the refusal was under way already; any later one has been warned, once so many refusals are in force
-/// that the limit is for all: two for each party, of which LiveChat has two, its customers and the agent token.
+/// A call at the same moment as the refusal was already in flight; any later call is too early, once enough refusals
+/// are in force that the limit applies to all: two for each party, of which LiveChat has two, its customers and the
+/// agent token.
 fn before_reset(entries: &[Entry], refused: &[Refused]) -> Vec<Finding> {
     let answered = entries.iter().filter(|entry| entry.effect == "call_answered").map(|entry| (entry.vendor, entry.at));
     let calls = answered.chain(refused.iter().map(|one| (one.vendor, one.at)));

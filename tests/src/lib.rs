@@ -1,5 +1,5 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a world that cannot be set up fails the test")]
-//! The world that flows are played in: a stack, a clock that the test moves, and words for what people do.
+//! The world in which flows run: a stack, a clock that the test moves, and helpers for what people do.
 //!
 //! Flows run inside this process, or through compiled functions when `HITL_BINARIES` names their folder:
 //! `HITL_BINARIES=target/release cargo test -p tests`.
@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 use shared::clock::{Clock, ManualClock, Timestamp};
 use shared::fail_point::Plan;
 
-/// The agent whom the router picks first.
+/// The agent that the router picks first.
 pub const ANNA: &str = "anna@example.com";
 /// Her colleague in the same group.
 pub const BEN: &str = "ben@example.com";
@@ -36,27 +36,27 @@ pub const BEN: &str = "ben@example.com";
 /// 2026-05-11T09:41:00Z, when every world begins.
 const BEGINNING: Timestamp = Timestamp::from_unix_millis(1_778_492_460_000);
 
-/// How long real work is waited for before a look whether all that is left of it is waiting.
+/// The real time given to the work before checking whether it only waits for the clock.
 const PATIENCE: Duration = Duration::from_millis(3);
 
-/// How many looks in a row may find invocations at work that do nothing, before the clock moves all the same, while a
+/// The number of consecutive checks that may find running invocations idle before the clock moves all the same, while a
 /// simulator holds a call back: they may be waiting for it.
 const LOOKS: u32 = 100;
 
-/// The same while no call is held back: then they are at work, on a machine that is busy with something else.
+/// The same while no call is held back: they are then still working, on a busy machine.
 const LOOKS_AT_WORK: u32 = 5_000;
 
-/// A stack with the integration installed, and the clock it lives by.
+/// A stack with the integration installed, and its clock.
 #[derive(Debug)]
 pub struct World {
-    /// Everything.
+    /// The stack.
     pub stack: Stack,
-    /// Where invocations in this process die.
+    /// The fail points of invocations in this process.
     pub fail_points: Plan,
     clock: Option<Clocks>,
 }
 
-/// One time, and who waits by it: the functions, and the simulators.
+/// One time for two groups of sleepers: the functions, and the simulators.
 #[derive(Debug)]
 struct Clocks {
     functions: ManualClock,
@@ -74,13 +74,13 @@ impl Clocks {
         Options { functions_clock: self.functions.clock(), ..Options::in_process(self.simulators.clock()) }
     }
 
-    /// Whether every call under way has become an invocation, and every invocation waits for time to pass.
+    /// Returns whether every call in flight has become an invocation, and every invocation waits for time to pass.
     fn all_sleep(&self, stack: &Stack) -> bool {
         let running = stack.running();
         let in_table = stack.table_proxy.as_ref().map_or(0, |proxy| proxy.conflicts().waiting());
         let held = if self.held_calls_sleep.load(Ordering::Relaxed) { stack.held_calls() } else { 0 };
         let asleep = match self.functions.waiting() {
-            // Every call to a vendor is held back, so that nobody who waits for one is at work.
+            // Every call to a vendor is held back, so no invocation that waits for one is working.
             (asleep, calls) if held == 0 && calls > 0 && calls <= stack.held_calls() => asleep,
             _ => self.functions.sleepers(),
         };
@@ -88,8 +88,8 @@ impl Clocks {
         !is_late_due && stack.underway.count() <= running && running <= asleep + in_table + held
     }
 
-    /// To the next time that anybody waits for. A deadline counts only while a call is held back on purpose: else whoever
-    /// has one is at work, and a busy machine is no reason to give up.
+    /// Jumps to the next time for which anything waits. A deadline counts only while a call is held back on purpose:
+    /// otherwise its holder is working, and a busy machine is no reason for a timeout.
     fn jump(&self, stack: &Stack) {
         if let Some(next) = self.next_event(stack) {
             self.advance(next.since(self.now()));
@@ -114,14 +114,14 @@ impl Clocks {
         self.functions.advance(duration);
     }
 
-    /// The time, for whoever is neither a function nor forgotten.
+    /// The clock for everything but the functions; waits on it count for the next wake-up as well.
     fn clock(&self) -> Clock {
         self.simulators.clock()
     }
 }
 
 impl World {
-    /// A world for flows that need nothing but the passing of time.
+    /// A world for flows that need only the passing of time.
     pub async fn start() -> Self {
         Self::with(&[]).await
     }
@@ -134,7 +134,7 @@ impl World {
         }
     }
 
-    /// A world whose clock can be moved by hours; always inside this process.
+    /// A world whose clock can be moved by hours; always in this process.
     pub async fn in_process() -> Self {
         Self::in_process_with(&[]).await
     }
@@ -191,7 +191,7 @@ impl World {
         let options = Options {
             runtime: Runtime::Processes(folder),
             environment: variables,
-            // Writes meet there as they do at AWS.
+            // Writes conflict there as they do at AWS.
             table_proxy: true,
             instances: instances.max(SIDE_BY_SIDE),
             ..Options::in_process(Clock::system())
@@ -206,22 +206,22 @@ impl World {
     ///
     /// # Errors
     ///
-    /// What Botpress would show.
+    /// The message that Botpress would show.
     pub async fn install(&self) -> Result<(), String> {
         self.drive(self.stack.install()).await.map_err(|error| error.to_string())
     }
 
-    /// The time, as the functions see it.
+    /// The time on the functions' clock.
     pub fn now(&self) -> Timestamp {
         self.clock.as_ref().map_or_else(|| Clock::system().now(), Clocks::now)
     }
 
-    /// Lets time pass at once.
+    /// Advances the clock at once.
     pub fn advance(&self, duration: Duration) {
         self.clock.as_ref().expect("only a world in this process has a clock to move").advance(duration);
     }
 
-    /// Waits for time to pass that somebody else moves.
+    /// Waits until another task has moved the clock this far.
     pub async fn sleep(&self, duration: Duration) {
         match &self.clock {
             Some(clock) => clock.clock().sleep(duration).await,
@@ -229,14 +229,15 @@ impl World {
         }
     }
 
-    /// From now on an invocation whose call is held back is known to wait: where each makes one call at a time.
+    /// From now on an invocation whose call is held back counts as waiting; valid only if each makes one call at a
+    /// time.
     pub(crate) fn held_calls_sleep(&self) {
         if let Some(clock) = &self.clock {
             clock.held_calls_sleep.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Waits for `work`; whenever all that is left of it is waiting, the clock jumps to the end of the shortest wait.
+    /// Runs `work` to its end; whenever all of it only waits, the clock jumps to the end of the shortest wait.
     pub async fn drive<F: Future>(&self, work: F) -> F::Output {
         let mut work = pin!(work);
         let (mut looks, mut seen) = (0, 0);
@@ -256,29 +257,29 @@ impl World {
         }
     }
 
-    /// How many looks in a row may find nothing new, before invocations that are at work are taken to be waiting.
+    /// The number of consecutive checks without news before working invocations are assumed to be waiting.
     fn most_looks(&self) -> u32 {
         let is_known = self.clock.as_ref().is_some_and(|clock| clock.functions.waiting().1 > 0);
         if self.stack.holds_calls() && !is_known { LOOKS } else { LOOKS_AT_WORK }
     }
 
-    /// The next time that anybody waits for; nobody does where time passes by itself.
+    /// The next time for which anything waits; none where time passes by itself.
     pub fn next_wake(&self) -> Option<Timestamp> {
         self.clock.as_ref()?.next_wake().into_iter().chain(self.stack.next_late()).min()
     }
 
-    /// Whether every invocation waits for time to pass.
+    /// Returns whether every invocation waits for time to pass.
     fn all_sleep(&self) -> bool {
         self.clock.as_ref().is_none_or(|clock| clock.all_sleep(&self.stack))
     }
 
-    /// A number that grows whenever something happens.
+    /// A number that grows with every activity.
     fn activity(&self) -> usize {
         let table_calls = self.stack.table_proxy.as_ref().map_or(0, |proxy| proxy.calls().values().sum());
         self.stack.journal.len() + table_calls
     }
 
-    /// Waits until nothing is under way any more.
+    /// Waits until nothing is in flight.
     pub async fn settle(&self) {
         self.drive(self.stack.settled()).await;
     }
@@ -291,20 +292,20 @@ impl World {
         user
     }
 
-    /// The user writes, and everything that follows from it happens.
+    /// The user writes; returns when all effects have happened.
     pub async fn says(&self, user: &UpstreamUser, text: &str) {
         self.drive(self.stack.botpress.user_says(&user.conversation_id, text)).await.expect("the user can write");
         self.settle().await;
     }
 
-    /// The user sends a message of any type, and everything that follows from it happens.
+    /// The user sends a message of any type; returns when all effects have happened.
     pub async fn shows(&self, user: &UpstreamUser, message_type: &str, payload: Value) {
         let sent = self.stack.botpress.user_sends(&user.conversation_id, message_type, payload);
         self.drive(sent).await.expect("the user can send this");
         self.settle().await;
     }
 
-    /// The bot hands the user over, and everything that follows from it happens.
+    /// The bot hands the user over; returns when all effects have happened.
     ///
     /// # Errors
     ///
@@ -331,7 +332,7 @@ impl World {
         user
     }
 
-    /// The agent writes to whoever is in the only open chat.
+    /// The agent writes in the only open chat.
     pub async fn answers(&self, agent_id: &str, text: &str) {
         self.stack.livechat.agent_sends_text(&self.chat_id(), agent_id, text).expect("the agent can write");
         self.settle().await;
@@ -350,24 +351,24 @@ impl World {
         self.settle().await;
     }
 
-    /// The user ends the session by the command for it.
+    /// The user ends the session with the command for it.
     pub async fn user_ends(&self, user: &UpstreamUser) {
         self.drive(self.stack.botpress.user_ends(&user.conversation_id)).await.expect("the user can end");
         self.settle().await;
     }
 
-    /// The schedule ticks.
+    /// Runs the schedule once.
     pub async fn sweep(&self) {
         self.drive(self.stack.sweep()).await.expect("the sweep runs");
         self.settle().await;
     }
 
-    /// What the agents wrote, as the users saw it.
+    /// The agents' texts, as the users saw them.
     pub fn shown_by_agents(&self) -> Vec<String> {
         texts(&self.entries("shown_to_user", "/from", "agent"))
     }
 
-    /// What reached LiveChat in the customers' name, openings and notes included.
+    /// The texts that reached LiveChat in the customers' name, including openings and notes.
     pub fn sent_by_customers(&self) -> Vec<String> {
         texts(&self.entries("event_sent", "/author_type", "customer"))
     }
@@ -382,19 +383,19 @@ impl World {
         self.stack.journal.all(effect).into_iter().filter(|entry| entry.text(pointer) == expected).collect()
     }
 
-    /// How often something happened.
+    /// The number of effects of one kind.
     pub fn count(&self, effect: &str) -> usize {
         self.stack.journal.all(effect).len()
     }
 
-    /// The items of one entity in the table, by the sandbox's own look at it.
+    /// The items of one entity in the table, read through the sandbox.
     pub fn items(&self, entity: &str) -> Vec<Value> {
         let items = self.stack.table.items().expect("the table can be read");
         items.into_iter().filter(|item| item.get("entity").and_then(Value::as_str) == Some(entity)).collect()
     }
 }
 
-/// The body of `message_created`; without a user it is the plugin's own remark.
+/// The body of `message_created`; without a user it is the plugin's own text.
 pub fn message(conversation_id: &str, message_id: &str, text: &str, user_id: Option<&str>, at: Timestamp) -> Value {
     let mut payload = json!({ "text": text });
     if let (Some(user_id), Some(payload)) = (user_id, payload.as_object_mut()) {

@@ -1,4 +1,4 @@
-//! What is logged, kept for a look.
+//! Captures log output for inspection.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// What writes here in the product's own form, at the levels that `wanted` names, as `RUST_LOG` would.
+    /// A subscriber that writes here in the product's own format, at the levels in `wanted`, which has the syntax of
+    /// `RUST_LOG`.
     pub fn subscriber(&self, wanted: &str) -> impl Subscriber + Send + Sync + use<> {
         let log = self.clone();
         telemetry::subscriber(EnvFilter::new(wanted), move || log.clone())

@@ -7,20 +7,21 @@ use clap::Parser;
 use sandbox::demo::Bot;
 use tests::scenario::{Scenario, Size};
 
-/// How many findings are printed below the line.
+/// The maximum number of findings printed below the line.
 const MOST_FINDINGS: usize = 20;
 
-/// Plays one scenario in this process and judges it by the journal of what happened at the vendors.
+/// Runs one scenario in this process and judges it by the journal of what happened at the vendors.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Which one; `list` names them, `fail-points` names the places at which `kills` kills, and the flows that pass each.
+    /// The scenario; `list` lists all of them, `fail-points` lists the places at which `kills` kills, and the flows
+    /// that pass each.
     scenario: String,
 
-    /// What chance is decided by; printed, so that a run can be repeated. Without it, another one each time.
+    /// The random seed; printed, so that a run can be repeated. Without it, each run uses another one.
     #[arg(long)]
     seed: Option<u64>,
 
-    /// The part of the full size, such as 0.01.
+    /// The share of the full size, such as 0.01.
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
 }

@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-/// The `error.type` of a refusal, each with the status this simulator gives it.
+/// The `error.type` of a refusal, each with the status that this simulator returns.
 ///
 /// The vendor documents the types and default messages but no statuses; these are the ones seen in the field or, where
-/// nobody reported one, the HTTP status that means the same.
+/// no report exists, the HTTP status with the same meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The token is unknown, expired or withdrawn.
@@ -16,7 +16,7 @@ pub enum Kind {
     Authorization,
     /// The agent has no access to the chat's groups.
     MissingAccess,
-    /// A parameter is missing or malformed, or the request makes no sense now.
+    /// A parameter is missing or malformed, or the request is not possible now.
     Validation,
     /// The chat has no active thread.
     ChatInactive,
@@ -26,9 +26,9 @@ pub enum Kind {
     NotFound,
     /// No such group.
     GroupNotFound,
-    /// A count limit is used up.
+    /// A count limit is reached.
     LimitReached,
-    /// The thing exists already.
+    /// The resource already exists.
     AlreadyExists,
     /// The agent is not signed in.
     AgentOffline,
@@ -38,13 +38,13 @@ pub enum Kind {
     CustomerBanned,
     /// The upload is over 10 MB.
     EntityTooLarge,
-    /// The organization lives in another region, named in `data.region`.
+    /// The organization is in another region, given in `data.region`.
     MisdirectedRequest,
     /// No such organization.
     LicenseNotFound,
-    /// The organization has not paid.
+    /// The organization's licence is unpaid.
     LicenseExpired,
-    /// The path names another version than 3.6.
+    /// The path names a version other than 3.6.
     UnsupportedVersion,
 }
 

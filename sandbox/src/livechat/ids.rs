@@ -1,4 +1,4 @@
-//! Identifiers in the forms LiveChat gives them.
+//! Identifiers in LiveChat's formats.
 
 use std::fmt::Write;
 
@@ -38,7 +38,7 @@ pub(crate) fn agent_seen_by_customers(email: &str) -> String {
     id
 }
 
-/// A UUID that always belongs to the same `name`.
+/// A UUID that is always the same for the same `name`.
 pub(crate) fn uuid_of(name: &str) -> String {
     let mut bytes = [0; 16];
     bytes.iter_mut().zip(Sha256::digest(name).iter()).for_each(|(to, from)| *to = *from);

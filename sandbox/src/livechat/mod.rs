@@ -1,8 +1,9 @@
-//! A stand-in for LiveChat v3.6: it keeps state, refuses what the vendor refuses, sends real webhooks, and journals.
+//! A stand-in for LiveChat v3.6: it keeps state, refuses what the vendor refuses, sends real webhooks, and keeps a
+//! journal.
 //!
-//! One listener carries every host: `/v3.6/{agent,customer,configuration}/action/<action>`, `/v2/customer/…` (the
-//! accounts service) and `/api/file/…` (the file CDN). Nothing here uses the product's own wire types; a simulator that
-//! shared them would agree with every mistake in them.
+//! One listener serves every host: `/v3.6/{agent,customer,configuration}/action/<action>`, `/v2/customer/…` (the
+//! accounts service) and `/api/file/…` (the file CDN). It uses none of the product's wire types: a simulator that
+//! shared them would repeat every mistake in them.
 //!
 //! Left out: bots, OAuth for agents, per-group identities, and the customer actions that serve the vendor's own widget
 //! (`get_configuration`, `get_localization`, `get_url_info`, welcome messages, e-mail verification and the like), which
@@ -40,14 +41,14 @@
 //!
 //! # Where the vendor's documentation is silent
 //!
-//! - A customer who names a chat that is not theirs, existing or not, gets `authorization`.
+//! - A customer who names a chat of another customer, existing or not, gets `authorization`.
 //! - A thread or event that is not in the chat is `not_found` to customers, too.
 //! - A wrong `organization_id` gets `license_not_found`.
-//! - Cookies with a wrong secret count as none: a new customer is made.
+//! - Cookies with a wrong secret are treated as absent: a new customer is created.
 //! - Calls with a personal access token count as `other_clients` for the filter `source_type`.
 //! - `session_fields` are replaced, not merged.
-//! - Event times are strictly increasing, even while the clock stands still, unless [`Behaviour::equal_times`] says otherwise.
-//! - What was deleted or anonymized is refused as [`Gone`] says; nobody is told of it by a webhook.
+//! - Event times are strictly increasing, even while the clock stands still, unless [`Behaviour::equal_times`] is set.
+//! - What was deleted or anonymized is refused as [`Gone`] says; no webhook reports it.
 //! - Webhook retries come 5, 20 and 50 seconds after the first try.
 
 mod account;
@@ -92,20 +93,20 @@ use crate::journal::{Journal, Vendor};
 use crate::server::{Inside, Server};
 use crate::underway::Underway;
 
-/// How a simulator is started.
+/// The options with which a simulator is started.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// TCP port on the loopback interface; 0 picks a free one.
     pub port: u16,
-    /// Where it learns the time.
+    /// The source of the time.
     pub clock: Clock,
-    /// Where it writes down what happened.
+    /// The journal of its effects.
     pub journal: Journal,
-    /// The organization it plays.
+    /// The organization it represents.
     pub account: Account,
-    /// What it does where the vendor's behaviour varies or is not known.
+    /// Its behaviour where the vendor's varies or is unknown.
     pub behaviour: Behaviour,
-    /// Where it counts the webhooks that are under way.
+    /// Counts the webhooks in flight.
     pub underway: Underway,
 }
 
@@ -117,7 +118,7 @@ impl Options {
     }
 }
 
-/// What differs between organizations, or is doubtful in the vendor's documentation.
+/// What differs between organizations, or is uncertain from the vendor's documentation.
 #[derive(Clone, Debug)]
 pub struct Behaviour {
     /// The `error.type` of a second `start_chat` and of resuming an active chat.
@@ -126,23 +127,24 @@ pub struct Behaviour {
     pub assignment: Assignment,
     /// Whether each token call with cookies changes the value of `__lc_cst` and invalidates the old one.
     pub rotate_cookie_secret: bool,
-    /// Lifetime of customer tokens that do not ask for another by `expires_in`.
+    /// Lifetime of customer tokens that do not request another one by `expires_in`.
     pub token_lifetime: Duration,
     /// Whether events get the clock's own time, so that several can have the same one.
     pub equal_times: bool,
-    /// By how many milliseconds the clock by which threads and events are dated is ahead of everybody else's; behind, if negative.
+    /// How many milliseconds the clock that dates threads and events runs ahead of all others; behind, if negative.
     pub ahead_ms: i64,
-    /// Where the organization lives; calls to the other region are misdirected.
+    /// The organization's region; calls to the other region are misdirected.
     pub region: Region,
     /// The stage of v3.6 and the date on which it ends (`YYYY-MM-DD`), once it is no longer stable.
     pub version_ends: Option<(Stage, String)>,
     /// Whether `list_chats` answers customers as the developer preview 3.7 does.
     pub lists_chats_as_next_version: bool,
-    /// Whether a chat that an agent resumes loses the property `source.client_id`, by which `only_my_chats` knows an app's chats.
+    /// Whether a chat that an agent resumes loses the property `source.client_id`, by which `only_my_chats` recognises
+    /// an app's chats.
     pub resuming_agents_take_chats: bool,
-    /// What is not as the contracts suppose, of that which they suppose in doubt.
+    /// The uncertain assumptions of the contracts that do not hold.
     pub turned: BTreeSet<Turned>,
-    /// Whether the licence has summaries: a thread for which one is requested has it from then on.
+    /// Whether the licence includes summaries: a thread has one from the time it is requested.
     pub summaries: bool,
 }
 
@@ -166,7 +168,7 @@ impl Default for Behaviour {
     }
 }
 
-/// A doubtful statement about LiveChat, turned round: how the vendor would be if it were wrong.
+/// An uncertain statement about LiveChat, inverted: the vendor's behaviour if the statement were wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Turned {
     /// A second `start_chat` is refused as `authorization`.
@@ -179,23 +181,23 @@ pub enum Turned {
     ClosedClose,
     /// An agent who is not in the chat is refused as `validation`.
     Outsider,
-    /// Cookies are not looked at: each token is a new customer's.
+    /// Cookies are ignored: each token belongs to a new customer.
     Cookies,
-    /// A second event with the `custom_id` of another one is that one.
+    /// A second event with the `custom_id` of another one is treated as the same event.
     CustomId,
     /// 16 KB are 16,000 bytes.
     TextLimit,
-    /// Files are given only to those who show a credential.
+    /// Files are served only with a credential.
     Files,
     /// A closed thread takes no rating.
     ClosedRating,
     /// A chat does not carry the client id of the app that started it.
     SourceClient,
-    /// A resumed chat goes to another group than the one that is named.
+    /// A resumed chat goes to another group than the given one.
     NamedGroup,
-    /// Properties of a namespace that are not named again are gone.
+    /// Properties of a namespace are removed unless they are given again.
     Merging,
-    /// No webhook tells that a chat was given to an agent.
+    /// No webhook reports that a chat was assigned to an agent.
     Handing,
     /// The filter `author_type` is not offered for `incoming_event`.
     AuthorFilter,
@@ -210,19 +212,19 @@ pub enum SecondChat {
     LimitReached,
 }
 
-/// When the router assigns.
+/// When the router assigns chats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Assignment {
-    /// As soon as the thread opens, if somebody takes chats.
+    /// As soon as the thread opens, if an agent takes chats.
     Immediate,
-    /// When [`Simulator::router_assigns`] says so; until then chats are queued.
+    /// On [`Simulator::router_assigns`]; until then chats are queued.
     Manual,
 }
 
 /// A data centre.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Region {
-    /// US, meant when a call names none.
+    /// US, the default of calls that give none.
     Dal,
     /// EU.
     Fra,
@@ -256,7 +258,7 @@ impl Stage {
     }
 }
 
-/// What the listener and the simulator's owner share.
+/// The state shared by the listener and the simulator's owner.
 #[derive(Debug)]
 struct Inner {
     state: Mutex<State>,
@@ -270,7 +272,7 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets `change` happen in one moment, then journals its effects and sends its webhooks.
+    /// Runs `change` at one moment, then journals its effects and sends its webhooks.
     fn act<T>(&self, source: Source, change: impl FnOnce(&mut State, &mut Step) -> T) -> T {
         let mut state = self.state();
         let mut step = Step::new(self.clock.now(), source);
@@ -287,7 +289,7 @@ impl Inner {
 
 /// A running simulator; it stops when this value is dropped.
 ///
-/// Every method that makes something happen fires webhooks and must be called inside a Tokio runtime.
+/// Every method that has effects sends webhooks and must be called inside a Tokio runtime.
 #[derive(Debug)]
 pub struct Simulator {
     inner: Arc<Inner>,
@@ -301,7 +303,7 @@ impl Simulator {
     ///
     /// # Errors
     ///
-    /// When the port is taken, or no HTTP client for webhooks can be made.
+    /// When the port is taken, or the HTTP client for webhooks cannot be created.
     pub async fn start(options: Options) -> io::Result<Self> {
         let Options { port, clock, journal, account, behaviour, underway } = options;
         let faults = Faults::default();
@@ -313,7 +315,7 @@ impl Simulator {
         Ok(Self { inner, server, faults, account })
     }
 
-    /// The base of every host it plays: `http://127.0.0.1:<port>`.
+    /// The base URL of every simulated host: `http://127.0.0.1:<port>`.
     pub fn url(&self) -> String {
         self.server.url()
     }
@@ -328,7 +330,7 @@ impl Simulator {
         &self.faults
     }
 
-    /// The organization as it was at the start; statuses that changed since are not in it.
+    /// The organization as it was at the start; later status changes are not included.
     pub const fn account(&self) -> &Account {
         &self.account
     }
@@ -338,7 +340,7 @@ impl Simulator {
         change(&mut self.inner.state().behaviour);
     }
 
-    /// Registers webhooks for the licence as done in the developer console: no filters, no additional data.
+    /// Registers webhooks for the licence as in the developer console: no filters, no additional data.
     ///
     /// # Errors
     ///
@@ -351,17 +353,17 @@ impl Simulator {
         })
     }
 
-    /// Waits until no webhook delivery is under way, and no retry is due by the clock.
+    /// Waits until no webhook delivery is in flight, and no retry is due by the clock.
     pub async fn settled(&self) {
         self.inner.deliveries.settled().await;
     }
 
-    /// Sends the last delivery of `action` once more; false when there was none.
+    /// Sends the last delivery of `action` once more; returns false if there was none.
     pub fn deliver_again(&self, action: &str) -> bool {
         self.inner.deliveries.replay_last(action)
     }
 
-    /// Sends the delivery with this number (`delivery` in the journal) once more; false when there is none.
+    /// Sends the delivery with this number (`delivery` in the journal) once more; returns false if there is none.
     pub fn replay(&self, delivery: u64) -> bool {
         self.inner.deliveries.replay(delivery)
     }
@@ -377,7 +379,7 @@ impl Simulator {
         state.chats().iter().filter(|chat| chat.active_thread().is_some()).cloned().collect()
     }
 
-    /// Everybody who answers, with whether they take chats now.
+    /// Every agent, with the present routing status.
     pub fn agents(&self) -> Vec<(Agent, RoutingStatus)> {
         let state = self.inner.state();
         state.account.agents.iter().map(|agent| (agent.clone(), state.agent_status(&agent.id))).collect()
@@ -388,13 +390,13 @@ impl Simulator {
         self.inner.state().account.groups.clone()
     }
 
-    /// Whether the personal access token is taken, and whether only some scopes are.
+    /// Whether the personal access token is valid, and whether its scopes are limited.
     pub fn agent_token_state(&self) -> (bool, bool) {
         let state = self.inner.state();
         (state.agent_token_valid, state.agent_token_scopes.is_some())
     }
 
-    /// How many webhooks are on their way, or wait to be sent again.
+    /// The number of webhooks in flight or waiting for a retry.
     pub fn open_deliveries(&self) -> usize {
         self.inner.deliveries.open()
     }
@@ -404,7 +406,7 @@ impl Simulator {
         self.inner.state().chat(chat_id)?.threads.last().cloned()
     }
 
-    /// Everybody who was ever issued a token.
+    /// Every customer to whom a token was ever issued.
     pub fn customers(&self) -> Vec<Customer> {
         self.inner.state().customers.values().cloned().collect()
     }

@@ -1,4 +1,4 @@
-//! Pages of lists: the first call says what and how many, later ones only which page.
+//! Pages of lists: the first call gives the filters and the page size, later calls only the page.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 use super::errors::Error;
 use super::params::Params;
 
-/// What a first call says and a later one must not repeat.
+/// Parameters of a first call that a later one must not repeat.
 const FIRST_PAGE_ONLY: [&str; 4] = ["filters", "limit", "sort_order", "min_events_count"];
 
-/// A list call with its page resolved: the parameters of the first call, and where this page starts.
+/// A list call with its page resolved: the parameters of the first call, and the offset of this page.
 #[derive(Debug)]
 pub(crate) struct Page {
     /// The parameters that decide what is listed.
@@ -47,7 +47,7 @@ impl Page {
         }
     }
 
-    /// Whether the oldest come first.
+    /// Returns whether the oldest come first.
     pub(crate) fn is_ascending(&self) -> Result<bool, Error> {
         Ok(Params::of(&self.params)?.choice("sort_order", &["asc", "desc"])? == Some("asc"))
     }

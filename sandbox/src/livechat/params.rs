@@ -1,4 +1,4 @@
-//! Reading the parameters of a call, with the vendor's way of complaining about them.
+//! Reads the parameters of a call, and words its errors as the vendor does.
 
 use serde_json::{Map, Value};
 
@@ -21,7 +21,7 @@ impl<'a> Params<'a> {
         self.value(name).is_some()
     }
 
-    /// All fields as they came.
+    /// All fields as received.
     pub(crate) fn fields(&self) -> &'a Map<String, Value> {
         self.fields
     }
@@ -68,7 +68,7 @@ impl<'a> Params<'a> {
         Ok(fields.map(|fields| Self { fields, path: format!("{}{name}.", self.path) }))
     }
 
-    /// The objects of a list; empty when the list is absent.
+    /// The objects of a list; empty if the list is absent.
     pub(crate) fn objects(&self, name: &str) -> Result<Vec<Self>, Error> {
         let items = self.list(name)?.unwrap_or_default().iter().enumerate();
         items
@@ -81,17 +81,17 @@ impl<'a> Params<'a> {
             .collect()
     }
 
-    /// The texts of a list, if it is there.
+    /// The texts of a list, if present.
     pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, Error> {
         self.elements(name, "strings", |value| value.as_str().map(str::to_owned))
     }
 
-    /// The group ids of a list, if it is there.
+    /// The group ids of a list, if present.
     pub(crate) fn group_ids(&self, name: &str) -> Result<Option<Vec<u32>>, Error> {
         self.elements(name, "integers", |value| value.as_u64().and_then(|id| u32::try_from(id).ok()))
     }
 
-    /// One of `allowed`, if it is there.
+    /// One of `allowed`, if present.
     pub(crate) fn choice(&self, name: &str, allowed: &[&str]) -> Result<Option<&'a str>, Error> {
         match self.optional_text(name)? {
             Some(text) if !allowed.contains(&text) => {

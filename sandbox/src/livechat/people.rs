@@ -1,4 +1,4 @@
-//! What people do in the agent app, and what the vendor does on its own.
+//! What people do in the agent app, and what the vendor does by itself.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,8 @@ use super::state::{
 use super::{Simulator, ids};
 
 impl Simulator {
-    /// An agent opens the chat and answers from now on, or joins the one who does out of the customer's sight.
+    /// An agent opens the chat and answers it from now on, or, if another agent already does, joins invisibly to the
+    /// customer.
     ///
     /// # Errors
     ///
@@ -25,7 +26,7 @@ impl Simulator {
         })
     }
 
-    /// An agent writes to the customer; the answer is the event's id.
+    /// An agent writes to the customer; returns the event's id.
     ///
     /// # Errors
     ///
@@ -43,7 +44,7 @@ impl Simulator {
         self.agent_sends_event(chat_id, agent_id, &json!({"type": "message", "text": text, "visibility": "agents"}))
     }
 
-    /// An agent sends a file: its bytes go to the CDN, and an event carries them; the answer is the event's id.
+    /// An agent sends a file: its bytes go to the CDN, and an event carries it; returns the event's id.
     ///
     /// # Errors
     ///
@@ -60,7 +61,7 @@ impl Simulator {
         self.agent_sends_event(chat_id, agent_id, &json!({"type": "file", "url": url}))
     }
 
-    /// An agent sends a rich message; `elements` as `send_event` takes them, the answer is the event's id.
+    /// An agent sends a rich message; `elements` are those of `send_event`. Returns the event's id.
     ///
     /// # Errors
     ///
@@ -76,7 +77,7 @@ impl Simulator {
         self.agent_sends_event(chat_id, agent_id, &event)
     }
 
-    /// An agent sends an event of any type, given as `send_event` takes it.
+    /// An agent sends an event of any type, in the form of `send_event`.
     ///
     /// # Errors
     ///
@@ -110,7 +111,7 @@ impl Simulator {
             .act(Source::Unnamed, |state, step| state.delete_event(step, &requester, chat_id, thread_id, event_id))
     }
 
-    /// An agent hands the chat over; it may end in the queue.
+    /// An agent transfers the chat; it may end in the queue.
     ///
     /// # Errors
     ///
@@ -121,7 +122,7 @@ impl Simulator {
         self.inner.act(Source::Unnamed, |state, step| state.transfer(step, agent_id, chat_id, &transfer))
     }
 
-    /// An agent opens a closed chat again; the answer is the new thread's id.
+    /// An agent reopens a closed chat; returns the new thread's id.
     ///
     /// # Errors
     ///
@@ -145,7 +146,7 @@ impl Simulator {
         self.inner.act(Source::Unnamed, |state, step| state.deactivate_chat(step, &requester, chat_id, false))
     }
 
-    /// The router hands a waiting chat to somebody; false when nobody takes it.
+    /// The router assigns a waiting chat to an agent; returns false if no agent takes it.
     ///
     /// # Errors
     ///
@@ -154,7 +155,7 @@ impl Simulator {
         self.inner.act(Source::System, |state, step| state.assign(step, chat_id))
     }
 
-    /// The router closes a chat that nobody writes in any more.
+    /// The router closes a chat that has become inactive.
     ///
     /// # Errors
     ///
@@ -163,12 +164,12 @@ impl Simulator {
         self.inner.act(Source::System, |state, step| state.close(step, chat_id, None, "routing.archived_inactive"))
     }
 
-    /// Somebody writes on the organization's website, through the vendor's own widget, and an agent answers; the answer
-    /// is the id of that chat, which has nothing to do with our app.
+    /// A visitor writes on the organization's website, through the vendor's own widget, and an agent answers; returns
+    /// the id of that chat, which is unrelated to the service's app.
     ///
     /// # Errors
     ///
-    /// When no group is online or nobody takes the chat.
+    /// When no group is online or no agent takes the chat.
     pub fn customer_sends_text_elsewhere(&self, text: &str, reply: &str) -> Result<String, Error> {
         let widget = ids::hex();
         let start = json!({"chat": {"thread": {"events": [{"type": "message", "text": text}]}}});
@@ -182,10 +183,12 @@ impl Simulator {
         Ok(chat_id)
     }
 
-    /// LiveChat notes in the chat what an AI agent does, or what was made of the thread, for agents to see: a `system` event with
-    /// a source, a subtype and a version, whose `details` travel as JSON in a text. The author is an AI agent's id, or nobody.
+    /// LiveChat notes in the chat what an AI agent does, or how the thread was processed, for agents to see: a `system`
+    /// event with a source, a subtype and a version, whose `details` are JSON in a text. The author is an AI agent's
+    /// id, or none.
     ///
-    /// Sources and subtypes: `ai_agents` with `custom_skill_started` and its like, `messaging` with `summary`, `cdp`.
+    /// Sources and subtypes: `ai_agents` with `custom_skill_started` and similar ones, `messaging` with `summary`,
+    /// `cdp`.
     ///
     /// # Errors
     ///
@@ -231,7 +234,7 @@ impl Simulator {
         self.inner.state().tokens.values_mut().for_each(|token| token.expires_at = now);
     }
 
-    /// A group goes online or offline. Chats that wait are left to [`router_assigns`](Self::router_assigns).
+    /// Sets a group online or offline. Waiting chats are left to [`router_assigns`](Self::router_assigns).
     pub fn set_group_status(&self, group_id: u32, status: GroupStatus) {
         self.inner.state().set_group_status(group_id, status);
     }
@@ -242,41 +245,44 @@ impl Simulator {
         self.inner.act(Source::Unnamed, change);
     }
 
-    /// Withdraws the personal access token, or brings it back.
+    /// Withdraws the personal access token, or restores it.
     pub fn set_agent_token_valid(&self, valid: bool) {
         self.inner.state().agent_token_valid = valid;
     }
 
     /// Lets the licence expire, or renews it.
     ///
-    /// Until then every call is refused: `license_expired` by the APIs, `access_denied` by the accounts service.
+    /// Until it is renewed every call is refused: `license_expired` by the APIs, `access_denied` by the accounts
+    /// service.
     pub fn set_licence_expired(&self, expired: bool) {
         self.inner.state().licence_expired = expired;
     }
 
-    /// Removes the app from the developer console, or brings it back.
+    /// Removes the app from the developer console, or restores it.
     ///
-    /// Until then the accounts service refuses its client id (`unauthorized_client`); tokens that it has issued stay good.
+    /// Until it is restored the accounts service refuses its client id (`unauthorized_client`); issued tokens stay
+    /// valid.
     pub fn set_app_removed(&self, removed: bool) {
         self.inner.state().app_removed = removed;
     }
 
-    /// Makes the personal access token one that was created with these scopes alone.
+    /// Limits the personal access token to these scopes.
     pub fn set_agent_token_scopes(&self, scopes: &[&str]) {
         self.inner.state().agent_token_scopes = Some(scopes.iter().map(|scope| (*scope).to_owned()).collect());
     }
 
-    /// Enters an agent's working times: `{"timezone": "Europe/Warsaw", "schedule": [{"day", "enabled", "start", "end"}]}`.
+    /// Sets an agent's working hours: `{"timezone": "Europe/Warsaw", "schedule": [{"day", "enabled", "start",
+    /// "end"}]}`.
     pub fn set_work_schedule(&self, agent_id: &str, schedule: Value) {
         self.inner.state().work_schedules.insert(agent_id.to_owned(), schedule);
     }
 
-    /// Makes the personal access token one with every scope again.
+    /// Restores every scope of the personal access token.
     pub fn restore_agent_token_scopes(&self) {
         self.inner.state().agent_token_scopes = None;
     }
 
-    /// Puts a file on the CDN, as the agent app does before it sends one; the answer is its URL.
+    /// Uploads a file to the CDN, as the agent app does before it sends one; returns its URL.
     pub fn agent_uploads(&self, name: &str, content_type: &str, bytes: Vec<u8>) -> String {
         let file = super::state::File {
             name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! From HTTP to the APIs and back: paths, credentials, regions, and the form of answers.
+//! Maps HTTP to the APIs and back: paths, credentials, regions, and the form of answers.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::state::{Requester, Source, State, Step};
 use super::{Inner, Region, agent, configuration, customer, ids, scopes, upload};
 use crate::journal::Vendor;
 
-/// Far above every documented size; only guards the machine.
+/// Far above every documented size; only protects the machine.
 const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ enum Api {
     Configuration,
 }
 
-/// Everything on one listener.
+/// All hosts on one listener.
 pub(crate) fn routes(inner: Arc<Inner>) -> Router {
     Router::new().fallback(answer).layer(DefaultBodyLimit::disable()).with_state(inner)
 }
@@ -127,7 +127,7 @@ fn dispatch(
     }
 }
 
-/// Who calls, if they may.
+/// Returns the caller, if authorised.
 fn authorise(
     state: &State,
     now: Timestamp,

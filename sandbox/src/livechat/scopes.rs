@@ -1,8 +1,8 @@
-//! What a personal access token may do: the scopes that each action asks for, any one of them.
+//! What a personal access token may do: the scopes of which each action requires any one.
 
 use std::collections::BTreeSet;
 
-/// Whether a token with these scopes may call an action; none means a token with every scope.
+/// Returns whether a token with these scopes may call an action; none means a token with every scope.
 pub(super) fn allow(scopes: Option<&BTreeSet<String>>, action: &str) -> bool {
     let Some(scopes) = scopes else { return true };
     let needed = needed(action);

@@ -17,7 +17,7 @@ use crate::journal::digest;
 const MAX_BYTES: usize = 10 * 1024 * 1024;
 const UNSENT_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 
-/// The docs say "executables" without a list.
+/// The docs mention "executables" without a list.
 const EXECUTABLES: &[&str] = &["apk", "bat", "cmd", "com", "exe", "jar", "msi", "ps1", "scr", "sh", "vbs"];
 
 /// Takes the part `file` out of a multipart body.
@@ -51,7 +51,7 @@ fn check(file: &File) -> Result<(), Error> {
     Ok(())
 }
 
-/// Keeps the file and answers with its URL, which dies after a day unless an event carries it.
+/// Stores the file and returns its URL, which expires after a day unless an event carries the file.
 pub(crate) fn store(state: &mut State, step: &mut Step, mut file: File) -> Value {
     let name: String =
         file.name.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '_' }).collect();
@@ -63,7 +63,7 @@ pub(crate) fn store(state: &mut State, step: &mut Step, mut file: File) -> Value
     json!({"url": url})
 }
 
-/// What the journal says about a file.
+/// The journal's description of a file.
 pub(crate) fn described(file: &File) -> Value {
     json!({
         "name": file.name, "content_type": file.content_type, "size": file.bytes.len(), "sha256": digest(&file.bytes),

@@ -1,4 +1,4 @@
-//! What is deleted, anonymized or withdrawn at the desk while others still remember it. No webhook tells of it.
+//! Deletes, anonymizes or withdraws resources that others still refer to. No webhook reports it.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::Simulator;
 use super::errors::{Error, Kind};
 use super::state::Source;
 
-/// How calls that name a chat which is gone are refused; the vendor documents the types, not when each is used.
+/// How calls that name a deleted chat are refused; the vendor documents the types, not when each is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gone {
     /// As `not_found`.
@@ -15,7 +15,7 @@ pub enum Gone {
     Anonymized,
     /// As `missing_access`.
     MissingAccess,
-    /// As `authorization`, which is what a customer hears of a chat that is not theirs.
+    /// As `authorization`, which is the answer for the chat of another customer.
     Authorization,
 }
 
@@ -67,12 +67,12 @@ impl Simulator {
         })
     }
 
-    /// Deletes a customer with their chat: tokens no longer work, and cookies are refused with `code`, or where there is none
-    /// taken for those of a new customer.
+    /// Deletes a customer with their chat: tokens no longer work, and cookies are refused with `code`, or without a
+    /// code treated as those of a new customer.
     pub fn delete_customer(&self, customer_id: &str, code: Option<&'static str>) {
         let chat_id = self.inner.state().chat_of_customer(customer_id).map(|chat| chat.id.clone());
         if let Some(chat_id) = chat_id {
-            // It has just been found.
+            // It was found just now.
             let _ = self.delete_chat(&chat_id, Gone::NotFound);
         }
         self.inner.act(Source::Unnamed, |state, step| {

@@ -21,18 +21,18 @@ use crate::invocation::{Error, context};
 /// Lambda's limit for the answer of an invocation.
 const MAX_ANSWER_BYTES: usize = 6 * 1024 * 1024;
 
-/// One event and whoever waits for its answer.
+/// An event and the sender for its answer.
 #[derive(Debug)]
 pub(super) struct Invocation {
     pub event: Value,
     pub answer: Answer,
-    /// What the runtime is told to trace it as; a new id where there is none.
+    /// The trace id for the runtime; a new id if absent.
     pub trace_id: Option<String>,
     /// On whose behalf the function is invoked.
     pub cause: Option<Cause>,
 }
 
-/// Where the outcome of an invocation goes.
+/// Receives the outcome of an invocation.
 type Answer = oneshot::Sender<Result<Value, Error>>;
 
 /// Invocations that wait for a free instance; copies are the same queue.
@@ -51,11 +51,11 @@ impl Default for Queue {
 
 impl Queue {
     pub(super) fn put(&self, invocation: Invocation) {
-        // Fails only when the receiver is gone, and `self` holds it.
+        // Fails only when the receiver is dropped, and `self` keeps it.
         let _ = self.put.send(invocation);
     }
 
-    /// Waits for the next invocation that somebody still waits for.
+    /// Waits for the next invocation whose caller is still waiting.
     async fn take(&self) -> Option<Invocation> {
         let mut take = self.take.lock().await;
         loop {
@@ -67,7 +67,7 @@ impl Queue {
     }
 }
 
-/// What the Runtime API of one instance knows; copies share it.
+/// The state of one instance's Runtime API; copies share it.
 #[derive(Clone, Debug)]
 pub(super) struct Desk {
     name: String,
@@ -78,22 +78,22 @@ pub(super) struct Desk {
     work: Work,
 }
 
-/// What an instance is on.
+/// The instance's current invocation.
 #[derive(Debug, Default)]
 struct Slot {
     current: Option<Current>,
-    /// The process is dead, so nothing may be handed to it any more.
+    /// The process is dead, so it gets no further invocation.
     is_closed: bool,
 }
 
-/// How far an instance has come.
+/// The progress of an instance.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Status {
-    /// When it asked for work for the first time.
+    /// When it polled for the first time.
     pub first_poll: Option<Instant>,
     /// What it reported through `init/error`.
     pub init_error: Option<String>,
-    /// When the invocation it is on runs out of time.
+    /// The deadline of its current invocation.
     busy_until: Option<Instant>,
 }
 
@@ -124,12 +124,12 @@ impl Desk {
         self.status.subscribe()
     }
 
-    /// Waits until the instance has been on one invocation for too long.
+    /// Waits until the instance has exceeded the time of an invocation.
     pub(super) async fn overdue(&self) {
         let mut status = self.status();
         loop {
             let busy_until = status.borrow_and_update().busy_until;
-            // Fails only when the sender is gone, and `self` holds it.
+            // Fails only when the sender is dropped, and `self` keeps it.
             match busy_until {
                 None => drop(status.changed().await),
                 Some(until) if tokio::time::timeout_at(until, status.changed()).await.is_err() => return,
@@ -138,7 +138,7 @@ impl Desk {
         }
     }
 
-    /// Fails the invocation that the instance is on, if there is one, and hands out no other.
+    /// Fails the current invocation of the instance, if any, and hands out no other.
     pub(super) fn close(&self, error: Error) {
         let mut slot = self.slot();
         slot.is_closed = true;
@@ -147,7 +147,7 @@ impl Desk {
         }
     }
 
-    /// Puts the instance on an invocation; gives it back when the instance is no more.
+    /// Assigns an invocation to the instance; returns it if the process is dead.
     fn begin(&self, request_id: &str, answer: Answer) -> Result<(), Answer> {
         let mut slot = self.slot();
         if slot.is_closed {
@@ -158,7 +158,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Ends the invocation `request_id`, if it is the one the instance is on.
+    /// Ends the invocation `request_id`, if it is the current one.
     fn finish(&self, request_id: &str, outcome: Result<Value, Error>) -> Response {
         let current = self.slot().current.take_if(|current| current.request_id == request_id);
         let Some(current) = current else {
@@ -166,7 +166,7 @@ impl Desk {
             return (StatusCode::BAD_REQUEST, Json(refusal)).into_response();
         };
         self.status.send_modify(|status| status.busy_until = None);
-        // Whoever asked may have stopped waiting.
+        // The caller may have stopped waiting.
         let _ = current.answer.send(outcome);
         accepted()
     }

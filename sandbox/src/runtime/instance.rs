@@ -17,13 +17,13 @@ use crate::faults::Faults;
 use crate::invocation::{Error, MEMORY_MB, REGION, VERSION, log_group, log_stream};
 use crate::server::Server;
 
-/// How long Lambda lets a function start.
+/// Lambda's limit for the start of a function.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A process that has asked for work; it is killed when this value is dropped.
+/// A process that has polled for work; it is killed when this value is dropped.
 #[derive(Debug)]
 pub(super) struct Instance {
-    /// Dropping it is the order to stop.
+    /// Dropping it stops the process.
     _stop: oneshot::Sender<()>,
     supervisor: JoinHandle<()>,
     process_id: Option<u32>,
@@ -41,7 +41,7 @@ struct Process {
 }
 
 impl Instance {
-    /// Starts a process and waits until it has asked for work.
+    /// Starts a process and waits until it polls for work.
     pub(super) async fn start(
         settings: &Settings,
         queue: Queue,
@@ -112,7 +112,7 @@ impl Process {
         let mut status = self.desk.status();
         let settled = status.wait_for(|status| status.first_poll.is_some() || status.init_error.is_some());
         tokio::select! {
-            // A process that reports its failure exits right after: the report says more.
+            // A process that reports its failure exits right after: the report contains more.
             biased;
             status = settled => {
                 let (first_poll, report) = match status {
@@ -131,7 +131,7 @@ impl Process {
         }
     }
 
-    /// Stays with the process to its end, then fails the invocation it was on.
+    /// Watches the process until it ends, then fails its current invocation.
     async fn supervise(mut self, timeout: Duration, stopped: oneshot::Receiver<()>) {
         let error = tokio::select! {
             status = self.child.wait() => Error::Gone { reason: reason(status), output: self.end().await },
@@ -144,9 +144,9 @@ impl Process {
         self.desk.close(error);
     }
 
-    /// Makes sure that the process is dead and its output read to the end; answers with the last lines.
+    /// Makes sure that the process is dead and its output fully read; returns the last lines.
     async fn end(&mut self) -> String {
-        // Fails when the process has ended by itself.
+        // Fails if the process has already ended.
         let _ = self.child.kill().await;
         while self.readers.join_next().await.is_some() {}
         self.logs.tail()

@@ -1,4 +1,4 @@
-//! A harness for compiled functions: it starts them as Lambda does and speaks the Runtime API with them.
+//! A harness for compiled functions: it starts them as Lambda does and serves the Runtime API to them.
 
 mod api;
 mod instance;
@@ -17,12 +17,11 @@ use crate::cause;
 use crate::invocation::Error;
 use crate::server::Inside;
 
-/// A function that runs in processes of its own; copies are the same function.
+/// A function that runs in separate processes; copies are the same function.
 ///
-/// Each instance is one process with a Runtime API to itself, and answers one invocation at a time; further invocations
-/// wait for a free instance. An instance that exits, or that takes longer than the timeout and is killed for it, fails
-/// the invocation it was on and is gone until [`restart`](Self::restart). The processes are killed when the last copy is
-/// dropped.
+/// Each instance is one process with its own Runtime API, and handles one invocation at a time; further invocations
+/// wait for a free instance. An instance that exits, or that is killed for exceeding the timeout, fails its current
+/// invocation and stays down until [`restart`](Self::restart). The processes are killed when the last copy is dropped.
 ///
 /// See [AWS Docs/Using the Lambda runtime API for custom runtimes](https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html).
 #[derive(Clone, Debug)]
@@ -35,9 +34,9 @@ struct Shared {
     programs: Vec<PathBuf>,
     queue: api::Queue,
     logs: Logs,
-    /// What every invocation is traced as, where it is always the same.
+    /// The trace id of every invocation, if it is fixed.
     trace_id: OnceLock<String>,
-    /// How many processes live.
+    /// The number of running processes.
     alive: watch::Sender<usize>,
     instances: Mutex<Vec<Instance>>,
 }
@@ -65,10 +64,10 @@ pub(crate) struct Vendor {
 /// Why a function did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The program cannot be run, or there is no port for its Runtime API.
+    /// The program cannot be run, or no port is available for its Runtime API.
     #[error("the program cannot be started")]
     Spawn(#[from] io::Error),
-    /// The process ended before it asked for work.
+    /// The process ended before it polled for work.
     #[error("the process ended before its first poll ({reason}); its output ends with:\n{output}")]
     Exited {
         /// Its exit status.
@@ -76,15 +75,15 @@ pub enum StartError {
         /// The last lines it printed.
         output: String,
     },
-    /// The process reported through `init/error` that it cannot work.
+    /// The process reported an error through `init/error`.
     #[error("the function's start failed: {report}; its output ends with:\n{output}")]
     Init {
-        /// What it reported.
+        /// The reported error.
         report: String,
         /// The last lines it printed.
         output: String,
     },
-    /// The process neither asked for work nor gave up within Lambda's ten seconds.
+    /// The process neither polled for work nor exited within Lambda's ten seconds.
     #[error("the process did not poll in time; its output ends with:\n{output}")]
     Silent {
         /// The last lines it printed.
@@ -93,14 +92,14 @@ pub enum StartError {
 }
 
 impl Bootstrap {
-    /// Starts `instances` processes of `program` and waits until each has asked for work.
+    /// Starts `instances` processes of `program` and waits until each has polled for work.
     ///
-    /// A process gets the variables that Lambda sets, `PATH`, and `environment`, and inherits nothing else. `timeout` is
-    /// real time, as the deadlines it is told are: a process has no other clock.
+    /// A process gets the variables that Lambda sets, `PATH`, and `environment`, and inherits nothing else. `timeout`
+    /// is real time, like the deadlines it receives: a process has no other clock.
     ///
     /// # Errors
     ///
-    /// [`StartError`] says which way the first failing process failed.
+    /// [`StartError`] describes the failure of the first process that failed.
     pub async fn start(
         program: &Path,
         name: &str,
@@ -140,21 +139,21 @@ impl Bootstrap {
     ///
     /// # Errors
     ///
-    /// When the function reports one, when it exits or takes too long, and when no instance is left.
+    /// When the function reports an error, when it exits or times out, and when no instance is left.
     pub async fn invoke(&self, event: Value) -> Result<Value, Error> {
         let mut alive = self.0.alive.subscribe();
         let (answer, mut answered) = oneshot::channel();
         let (trace_id, cause) = (self.0.trace_id.get().cloned(), cause::of_event(&event));
         self.0.queue.put(api::Invocation { event, answer, trace_id, cause });
         tokio::select! {
-            // An instance that goes fails its invocation before it is counted out, so this one comes first.
+            // An instance that ends fails its invocation before it is counted out, so this branch comes first.
             biased;
             answer = &mut answered => answer.unwrap_or_else(|_| Err(self.gone())),
             _ = alive.wait_for(|alive| *alive == 0) => Err(self.gone()),
         }
     }
 
-    /// Kills all processes, as a crash would: what they were on fails. Returns when they are dead.
+    /// Kills all processes, as a crash would: their current invocations fail. Returns when they are dead.
     pub async fn kill(&self) {
         let instances = mem::take(&mut *self.instances());
         for instance in instances {
@@ -162,7 +161,7 @@ impl Bootstrap {
         }
     }
 
-    /// Kills what is left and starts all instances anew.
+    /// Kills the remaining instances and starts all of them anew.
     ///
     /// # Errors
     ///
@@ -172,7 +171,7 @@ impl Bootstrap {
         self.start_instances().await
     }
 
-    /// Everything the processes have printed so far, line by line, both streams in one.
+    /// Everything the processes have printed so far, line by line, both streams merged.
     pub fn logs(&self) -> Vec<String> {
         self.0.logs.lock().clone()
     }
@@ -182,9 +181,9 @@ impl Bootstrap {
         self.instances().iter().map(Instance::time_to_first_poll).max().unwrap_or_default()
     }
 
-    /// Traces every invocation from now on as this one, where Lambda gives each an id of its own.
+    /// Gives every invocation from now on this trace id, whereas Lambda gives each its own.
     pub fn trace_all_as(&self, trace_id: &str) {
-        // The first one stays.
+        // The first id stays.
         let _ = self.0.trace_id.set(trace_id.to_owned());
     }
 
@@ -192,12 +191,12 @@ impl Bootstrap {
     ///
     /// # Errors
     ///
-    /// When the machine does not take the signal.
+    /// When the machine refuses the signal.
     pub async fn freeze(&self) -> io::Result<()> {
         self.signal("STOP").await
     }
 
-    /// Lets frozen processes go on.
+    /// Resumes frozen processes.
     ///
     /// # Errors
     ///
@@ -212,7 +211,7 @@ impl Bootstrap {
         if status.success() { Ok(()) } else { Err(io::Error::other(format!("kill -{name}: {status}"))) }
     }
 
-    /// What the machine knows the processes by.
+    /// The process ids.
     pub fn process_ids(&self) -> Vec<u32> {
         self.instances().iter().filter_map(Instance::process_id).collect()
     }
@@ -237,12 +236,12 @@ impl Bootstrap {
     }
 }
 
-/// What the processes of a function print.
+/// The output of a function's processes.
 #[derive(Clone, Debug, Default)]
 struct Logs(Arc<Mutex<Vec<String>>>);
 
 impl Logs {
-    /// How many lines an error quotes.
+    /// The number of lines that an error quotes.
     const TAIL_LINES: usize = 20;
 
     fn push(&self, line: String) {
@@ -335,7 +334,7 @@ mod tests {
     #[tokio::test]
     async fn a_hanging_invocation_is_killed_at_its_timeout() {
         let bootstrap = start(1).await;
-        // From here on, time jumps to the next deadline whenever nothing else happens.
+        // From here on, time jumps to the next deadline whenever all tasks are idle.
         tokio::time::pause();
         let begun = tokio::time::Instant::now();
         let outcome = bootstrap.invoke(json!({ "do": "hang" })).await;

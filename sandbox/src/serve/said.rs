@@ -1,4 +1,4 @@
-//! How to reach a stack and its people, put into words.
+//! Words how to reach a stack and its people.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use super::{Only, Shown};
 use crate::console::Console;
 use crate::stack::{Stack, served};
 
-/// For a person who has a browser.
+/// For a person with a browser.
 pub fn address(_: &Stack, people: &str, _: Shown) -> String {
     format!("Open {people}")
 }
 
-/// For a person who has a terminal: the address, then everything that can be done with `curl`.
+/// For a person with a terminal: the address, then a `curl` line for everything that can be done.
 pub fn with_curl(stack: &Stack, people: &str, shown: Shown) -> String {
     let directions = match shown.only {
         None => directions(stack, people, shown.connected),
@@ -37,7 +37,7 @@ fn alone(stack: &Stack, only: Only) -> String {
 
 /// For a person.
 fn directions(stack: &Stack, people: &str, connected: bool) -> String {
-    // What `hitl connect` makes is not there before.
+    // Values that `hitl connect` creates do not exist before.
     let made = |value: String| if connected { value } else { "(hitl connect makes it)".to_owned() };
     format!(
         "The stack is up; Ctrl-C ends it.
@@ -135,13 +135,14 @@ Or start with `serve --unconnected`, connect LiveChat and Botpress with the same
 /// For a tool, in one line.
 ///
 /// Shape: `{"gateway":"http://…","people":"http://…","livechat":{…},"botpress":{…},"botcopy":{…},"environment":{…},
-/// "routes":[["actions","GET","/health"],…]}`; each vendor has its `url`, what it calls of ours, and the credentials and ids that it
-/// issued; the environment is the operator's, the routes are what the functions serve.
+/// "routes":[["actions","GET","/health"],…]}`; each vendor has its `url`, the stack's URLs that it calls, and the
+/// credentials and ids that it issued; the environment is the operator's, the routes are those that the functions
+/// serve.
 pub fn as_json(stack: &Stack, people: &str, shown: Shown) -> String {
     described(stack, people, shown).to_string()
 }
 
-/// What a tool needs to know of a stack.
+/// What a tool needs to know about a stack.
 pub(crate) fn described(stack: &Stack, people: &str, shown: Shown) -> Value {
     let (workspace_id, workspace_handle, personal_access_token) = stack.botpress.workspace();
     let (account, options) = (stack.livechat.account(), stack.botpress.options());
@@ -182,7 +183,7 @@ pub(crate) fn described(stack: &Stack, people: &str, shown: Shown) -> Value {
         "environment": environment(stack, shown.connected),
     });
     if let (Some(only), Some(parts)) = (shown.only, all.as_object_mut()) {
-        // What leads to functions that are not there would be untrue.
+        // Remove the values that refer to functions, which do not exist here.
         const OURS: [&str; 4] = ["webhook_url", "webhook_secret", "integration_url", "endpoint_url"];
         parts.retain(|name, _| name == "people" || name == only.name());
         if let Some(vendor) = parts.get_mut(only.name()).and_then(Value::as_object_mut) {
@@ -192,7 +193,8 @@ pub(crate) fn described(stack: &Stack, people: &str, shown: Shown) -> Value {
     all
 }
 
-/// What the operator's command is told; of a stack that is to be connected, no credential: those it asks for and checks.
+/// The environment of the operator's command; for a stack that is not connected yet, without the credentials that the
+/// command asks for and checks.
 fn environment(stack: &Stack, connected: bool) -> BTreeMap<String, String> {
     const SECRETS: [&str; 5] = [
         "LIVECHAT_AGENT_TOKEN",

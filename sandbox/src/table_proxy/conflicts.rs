@@ -1,4 +1,4 @@
-//! DynamoDB's rule for writes that meet: while a transaction writes an item, every other write of it is refused.
+//! DynamoDB's rule for conflicting writes: while a transaction writes an item, every other write of it is refused.
 //!
 //! Source: "Managing complex workflows with DynamoDB transactions", *Transaction conflict handling*, and the references of
 //! `TransactWriteItems` and `TransactGetItems` (cancellation reasons, client request tokens).
@@ -16,34 +16,34 @@ use serde_json::{Value, json};
 use shared::clock::Clock;
 use tokio::sync::Notify;
 
-/// How many tokens of finished transactions are remembered: far more than are repeated at a time.
+/// The number of tokens of finished transactions that are kept: far more than are repeated at a time.
 const MOST_TOKENS: usize = 10_000;
 
-/// How writes meet.
+/// The pace of writes, which determines how often they conflict.
 #[derive(Clone, Debug)]
 pub struct Pace {
-    /// How long a write holds its items at least, by the proxy's clock; it is answered only then.
+    /// The minimum time for which a write holds its items, by the proxy's clock; it is answered only afterwards.
     pub hold: RangeInclusive<Duration>,
-    /// The part of all writes that meets another one which nobody here has made, from 0 to 1.
+    /// The share of all writes that conflict with an imaginary other one, from 0 to 1.
     pub share: f64,
 }
 
 impl Pace {
-    /// A write holds its items for as long as the table takes for it.
+    /// A write holds its items for as long as the table takes to perform it.
     pub const AS_THE_TABLE: Self = Self { hold: Duration::ZERO..=Duration::ZERO, share: 0.0 };
 
-    /// As long as a write takes at AWS.
+    /// The duration of a write at AWS.
     pub const REALISTIC: Self = Self { hold: Duration::from_millis(5)..=Duration::from_millis(12), share: 0.0 };
 }
 
-/// What has become of the writes so far.
+/// The outcome of the writes so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Transactions that were sent.
     pub transactions: usize,
     /// Those that were applied.
     pub applied: usize,
-    /// Writes, transactions or not, that met another one and were refused for it.
+    /// Writes, transactions or not, that were refused because of a conflict.
     pub met: usize,
 }
 
@@ -62,7 +62,7 @@ struct State {
     under_way: HashSet<String>,
     finished: VecDeque<String>,
     waiting: usize,
-    /// How many writes wait until an item is released.
+    /// The number of writes that wait for an item to be released.
     queued: usize,
     tally: Tally,
 }
@@ -73,7 +73,7 @@ enum Holder {
     Write,
 }
 
-/// One write as far as it matters here.
+/// The relevant parts of a write.
 #[derive(Debug)]
 pub(super) struct Write {
     kind: Kind,
@@ -91,7 +91,7 @@ enum Kind {
 }
 
 impl Write {
-    /// What a call of `operation` writes; nothing where it only reads, one by one.
+    /// The write of a call of `operation`; none if it only reads items one by one.
     pub(super) fn read(operation: &str, call: &Value) -> Option<Self> {
         let token = call.get("ClientRequestToken").and_then(Value::as_str).map(str::to_owned);
         let actions = || call.get("TransactItems").and_then(Value::as_array).into_iter().flatten();
@@ -110,16 +110,16 @@ impl Write {
     }
 }
 
-/// Table and key of what a write is about; a put has them in its item.
+/// Table and key of a write's item; a put contains them in its item.
 fn item(body: &Value) -> String {
     let key = body.get("Key").or_else(|| body.get("Item"));
     let part = |name: &str| key.and_then(|key| key.get(name)).map(Value::to_string).unwrap_or_default();
     format!("{}/{}/{}", body.get("TableName").and_then(Value::as_str).unwrap_or_default(), part("pk"), part("sk"))
 }
 
-/// What the rule says to a write.
+/// The rule's decision on a write.
 pub(super) enum Entry {
-    /// Nothing is in its way; it holds its items until the value is dropped.
+    /// No conflict; the write holds its items until the value is dropped.
     Free(Option<Held>),
     /// It is refused.
     Refused(Response),
@@ -140,29 +140,29 @@ impl Conflicts {
         Self { state: Arc::new(Mutex::new(state)), released: Arc::default() }
     }
 
-    /// Lets writes meet at this pace from now on, by chance as `seed` decides it.
+    /// Sets the pace of writes from now on; `seed` decides random conflicts.
     pub fn set(&self, pace: Pace, seed: u64) {
         let mut state = self.lock();
         (state.pace, state.random) = (Some(pace), fastrand::Rng::with_seed(seed));
     }
 
-    /// Lets no writes meet any more: for measurements of other things.
+    /// Turns conflicts off, for measurements of other things.
     pub fn turn_off(&self) {
         self.lock().pace = None;
     }
 
-    /// What has become of the writes so far.
+    /// The outcome of the writes so far.
     pub fn tally(&self) -> Tally {
         self.lock().tally
     }
 
-    /// How many writes wait for nothing but the end of their time, or of that of another one.
+    /// The number of writes that wait only for the end of their own time, or for that of another one.
     pub fn waiting(&self) -> usize {
         let state = self.lock();
         state.waiting + state.queued
     }
 
-    /// Lets a write in, or refuses it; plain writes of one item wait for each other.
+    /// Admits a write, or refuses it; plain writes of one item wait for each other.
     pub(super) async fn enter(&self, write: Write) -> Entry {
         loop {
             let released = self.released.notified();
@@ -177,7 +177,7 @@ impl Conflicts {
         let mut state = self.lock();
         state.tally.transactions += usize::from(write.kind == Kind::Transaction);
         let Some(pace) = state.pace.clone() else { return Some(Entry::Free(None)) };
-        // What was applied before is answered again, whatever happens to its items now.
+        // A transaction that was already applied gets the same answer again, whatever happens to its items now.
         if write.token.as_ref().is_some_and(|token| state.finished.contains(token)) {
             return Some(Entry::Free(None));
         }
@@ -235,7 +235,8 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Keeps the items for the rest of the write's time, which began at `begin`; `applied` is whether the table has made it.
+    /// Holds the items for the rest of the write's time, which began at `begin`; `applied` is whether the table has
+    /// performed it.
     pub(super) async fn finish(mut self, begin: shared::clock::Timestamp, clock: &Clock, applied: bool) {
         self.applied = applied;
         if !self.time.is_zero() {
@@ -248,7 +249,7 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         let mut state = self.conflicts.lock();
-        // All of them look again; who finds an item held once more waits anew.
+        // All of them check again; a write that finds its item held again waits again.
         state.queued = 0;
         state.tally.applied += usize::from(self.applied && self.holder == Holder::Transaction);
         for item in &self.items {
@@ -316,7 +317,7 @@ fn cancelled(conflicts: &[bool]) -> Response {
     refusal(&cancellation(&reasons))
 }
 
-/// The body of a cancelled transaction: code and message for each of its writes, in their order.
+/// The body of a cancelled transaction: code and message for each of its writes, in order.
 pub(super) fn cancellation(reasons: &[Option<(&str, &str)>]) -> Value {
     let codes: Vec<_> = reasons.iter().map(|reason| reason.map_or("None", |(code, _)| code)).collect();
     let reasons: Vec<_> = reasons

@@ -1,19 +1,19 @@
-//! Pages that end before they are full, as DynamoDB is free to end any of them.
+//! Pages that end before they are full, as DynamoDB may end any of them.
 //!
-//! Source: the references of `Query` and `Scan` (`LastEvaluatedKey`: only its absence says that there is no more; a page may be empty
-//! and have one) and of `BatchGetItem` (`UnprocessedKeys`).
+//! Source: the references of `Query` and `Scan` (`LastEvaluatedKey`: only its absence means that there is no more; a
+//! page may be empty and have one) and of `BatchGetItem` (`UnprocessedKeys`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value, json};
 
-/// The most items of a page that ends early.
+/// The maximum number of items of a page that ends early.
 const SHORT_PAGE: u64 = 3;
 
-/// Stands in the key after which an empty page ends: to a caller, such a key is just something to send back.
+/// Marks the key after which an empty page ends: callers send such a key back without reading it.
 const AFTER_NOTHING: &str = "after_nothing";
 
-/// Which pages end early; copies share it.
+/// Decides which pages end early; copies share the state.
 #[derive(Clone, Debug)]
 pub struct Pages(Arc<Mutex<State>>);
 
@@ -24,11 +24,11 @@ struct State {
     ended: usize,
 }
 
-/// What becomes of a read.
+/// How a read proceeds.
 pub(super) enum Read {
-    /// This call is made, and its answer gets these keys of a `BatchGetItem` back as not processed.
+    /// The call is made, and its answer lists these keys of a `BatchGetItem` as unprocessed.
     Made { call: Value, unprocessed: Option<Value> },
-    /// It is answered like this, and not made.
+    /// The call is not made, and this is its answer.
     Empty(Value),
 }
 
@@ -44,12 +44,12 @@ impl Pages {
         *self.lock() = State { share, random: fastrand::Rng::with_seed(seed), ended: 0 };
     }
 
-    /// How many pages have ended early since that was said.
+    /// The number of pages that have ended early since `end_early` was called.
     pub fn ended_early(&self) -> usize {
         self.lock().ended
     }
 
-    /// What becomes of a call of `operation`; nothing where it is not one that brings pages, or goes on as it is.
+    /// How a call of `operation` proceeds; none if it does not return pages, or proceeds unchanged.
     pub(super) fn read(&self, operation: &str, call: &Value) -> Option<Read> {
         let mut state = self.lock();
         match operation {
@@ -87,7 +87,7 @@ impl State {
         Some(Read::Made { call, unprocessed: None })
     }
 
-    /// One key at least is processed: a call of which none is, fails.
+    /// At least one key is processed: a call that processes none fails.
     fn batch(&mut self, mut call: Value) -> Option<Read> {
         if !self.ends_early() {
             return None;
@@ -106,7 +106,7 @@ impl State {
     }
 }
 
-/// Takes the mark of an empty page from the key that a call begins after; tells whether it was there.
+/// Removes the mark of an empty page from the key at which a call begins; returns whether it was present.
 fn take_mark(call: &mut Map<String, Value>) -> bool {
     let Some(key) = call.get_mut("ExclusiveStartKey").and_then(Value::as_object_mut) else { return false };
     let follows_nothing = key.remove(AFTER_NOTHING).is_some();

@@ -10,23 +10,24 @@ use tests::performance::{self, BARE_RELAY, Run};
 
 /// Measures the compiled functions and prints tables in Markdown.
 ///
-/// Build them first: `cargo build --release -p actions -p webhooks`, and `cargo build --release -p actions --example bare_relay`. Times and sizes belong to the machine, which is named first; what
-/// compares anywhere is counted, or is a ratio.
+/// Build them first: `cargo build --release -p actions -p webhooks`, and `cargo build --release -p actions --example
+/// bare_relay`. Times and sizes depend on the machine, which is named first; figures that can be compared across
+/// machines are counts or ratios.
 #[derive(Debug, Parser)]
 #[command(name = "performance")]
 struct Arguments {
-    /// What to measure; everything where nothing is named.
+    /// What to measure; everything by default.
     what: Vec<What>,
     /// The folder with the compiled functions.
     #[arg(long, default_value = "target/release")]
     binaries: PathBuf,
-    /// How much of the full size, which takes about an hour: 0.1 is a tenth.
+    /// The share of the full size, which takes about an hour: 0.1 is a tenth.
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
-    /// Compares with the compiled functions of this folder instead: what ours take, as a part of what those take.
+    /// Compare with the compiled functions of this folder instead: the time of ours as a share of the time of those.
     #[arg(long)]
     against: Option<PathBuf>,
-    /// Where the picture of growth goes.
+    /// The file for the chart of growth.
     #[arg(long, default_value = "docs/growth.svg")]
     picture: PathBuf,
 }
@@ -35,7 +36,7 @@ struct Arguments {
 enum What {
     /// Vendor calls and trips to the table that wait for each other.
     Trips,
-    /// Units of the table that a message and a reading of its thread cost.
+    /// Table units that a message costs, and that a reading of its thread costs.
     Units,
     /// Start, first answer, sizes.
     Start,
@@ -43,30 +44,32 @@ enum What {
     Operations,
     /// The same for one caller, with slow vendors and a slow table.
     Delays,
-    /// What a message takes with lanes and without; needs `cargo build --release -p actions --example bare_relay`.
+    /// The time of a message with lanes and without; needs `cargo build --release -p actions --example bare_relay`.
     Lanes,
-    /// What a message takes as things grow.
+    /// The time of a message as the data grows.
     Growth,
-    /// More than one process on one table; fails when anything is lost or doubled.
+    /// More than one process on one table; fails if anything is lost or doubled.
     Scale,
-    /// Processes that were frozen; fails when anything fails, is lost or doubled afterwards.
+    /// Frozen processes; fails if anything fails, is lost or doubled afterwards.
     Freeze,
     /// Memory after many requests.
     Memory,
-    /// Processor time of a message in units of a request that does nothing; fails when it is half as much again as is stored.
+    /// Processor time of a message in units of a request that does nothing; fails at one and a half times the stored
+    /// value.
     Ratio,
 }
 
-/// By how much the processor time of a message may exceed the stored one before somebody has to look.
+/// The factor by which the processor time of a message may exceed the stored one before the measurement fails.
 const TOLERANCE: f64 = 1.5;
 
 impl Arguments {
-    /// What is to be measured, in order.
+    /// The measurements to run, in order.
     fn what(&self) -> &[What] {
         if self.what.is_empty() { What::value_variants() } else { &self.what }
     }
 
-    /// Measurements are long: what they will need is there before they begin, or they say what to do about it.
+    /// Measurements take long, so this checks before they begin that what they need exists, and reports what to do
+    /// otherwise.
     fn check(&self) -> Result<(), String> {
         let counts = |what: &What| matches!(what, What::Trips | What::Units);
         let counts_only = self.against.is_none() && self.what().iter().all(counts);
@@ -98,7 +101,7 @@ impl Arguments {
     }
 }
 
-/// Where a file is or would be.
+/// The folder that contains a file, existing or not.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }

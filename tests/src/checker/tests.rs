@@ -1,4 +1,4 @@
-//! Bad journals, one for each finding, and a good one.
+//! A bad journal for each finding, and a good one.
 
 use serde_json::json;
 

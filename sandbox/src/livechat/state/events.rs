@@ -1,4 +1,4 @@
-//! Events: what may be sent, and what sending, changing and deleting does.
+//! Events: what may be sent, and the effects of sending, changing and deleting.
 
 use serde_json::{Map, Value, json};
 use shared::clock::Timestamp;
@@ -15,7 +15,7 @@ const MAX_TEXT_BYTES: usize = 16_384;
 const MAX_ELEMENTS: usize = 10;
 const MAX_BUTTONS: usize = 13;
 
-/// An event that has passed the checks and waits for its place in a thread.
+/// A checked event that waits for its place in a thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
     kind: String,
@@ -26,7 +26,7 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Checks an event as somebody wants to send it.
+    /// Checks an event that a requester wants to send.
     pub(crate) fn read(
         state: &State,
         requester: &Requester,
@@ -55,14 +55,14 @@ impl Draft {
         };
         let properties = properties(event)?;
         check_writable(state, requester, Location::Event, &properties)?;
-        // Customers' events are public whatever they ask for: the docs leave the field out, their samples do not.
+        // Customers' events are public whatever they request: the docs omit the field, their samples do not.
         let asked = event.choice("visibility", &["all", "agents"])?;
         let visibility = if requester.is_agent() { Visibility::named(asked) } else { Visibility::All };
         let custom_id = event.optional_text("custom_id")?.map(str::to_owned);
         Ok(Self { kind: kind.to_owned(), visibility, custom_id, properties, content })
     }
 
-    /// Start and resume force what comes with them to be public.
+    /// Start and resume make the events that come with them public.
     pub(crate) fn made_public(mut self) -> Self {
         self.visibility = Visibility::All;
         self
@@ -154,7 +154,7 @@ fn check_button(button: &Params<'_>) -> Result<(), Error> {
 }
 
 impl State {
-    /// Adds an event to the active thread; with `attach_to_last_thread`, to the last one even when it is closed.
+    /// Adds an event to the active thread; with `attach_to_last_thread`, to the last one even if it is closed.
     pub(crate) fn send_event(
         &mut self,
         step: &mut Step,
@@ -237,7 +237,7 @@ impl State {
         Ok(event)
     }
 
-    /// Puts an event into the last thread without telling the webhooks.
+    /// Puts an event into the last thread without sending webhooks.
     pub(super) fn store(
         &mut self,
         step: &mut Step,
@@ -261,7 +261,7 @@ impl State {
         Ok((thread_id, event))
     }
 
-    /// A file that an event carries stays for good.
+    /// Keeps a file that an event carries permanently.
     fn keep_file(&mut self, draft: &Draft) {
         if let Some(file) = path_of(&draft.content).and_then(|path| self.files.get_mut(path)) {
             file.expires_at = None;
@@ -314,13 +314,13 @@ impl State {
     }
 }
 
-/// The part of a file's address by which it is stored.
+/// The part of a file's address under which it is stored.
 fn path_of(content: &Map<String, Value>) -> Option<&str> {
     let url = content.get("url").and_then(Value::as_str)?;
     url.split_once("/api/file/").map(|(_host, path)| path)
 }
 
-/// The thread id in front of an event id.
+/// The thread id that precedes an event id.
 pub(crate) fn thread_of(event_id: &str) -> &str {
     event_id.split_once('_').map_or(event_id, |(thread_id, _number)| thread_id)
 }

@@ -13,10 +13,10 @@ use crate::livechat::errors::{Error, Kind};
 use crate::livechat::params::Params;
 use crate::livechat::{SecondChat, Turned, ids};
 
-/// The most agents that a start may bring along besides the requester.
+/// The maximum number of agents that a start may add besides the requester.
 const MAX_OTHER_AGENTS: usize = 4;
 
-/// What start and resume ask for, checked.
+/// The checked parameters of start and resume.
 #[derive(Clone, Debug)]
 pub(crate) struct Opening {
     group_ids: Vec<u32>,
@@ -37,7 +37,7 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// `thread_id`, and `event_ids` when initial events were sent.
+    /// `thread_id`, and `event_ids` if initial events were sent.
     pub(crate) fn fields(&self) -> Map<String, Value> {
         let mut fields = Map::new();
         fields.insert("thread_id".to_owned(), json!(self.thread_id));
@@ -96,7 +96,7 @@ fn read_users(state: &State, requester: &Requester, chat: &Params<'_>) -> Result
     if agents > MAX_OTHER_AGENTS || users.len() - agents > 1 {
         return Err(Error::validation("at most one customer and four other agents can be in a chat"));
     }
-    // By default an organization may have one public agent per chat, and the requester is one already.
+    // By default an organization may have one public agent per chat, and the requester already is one.
     if agents > 0 {
         return Err(Error::new(Kind::LimitReached, "Public agents in chat limit reached"));
     }
@@ -154,7 +154,7 @@ impl State {
         self.open_thread(step, requester, chat_id, opening, continuous, "chat_resumed")
     }
 
-    /// The wire type of these two refusals is not documented; the browser SDK only names them.
+    /// The wire type of these two refusals is undocumented; the browser SDK only names them.
     fn refuse_second(&self, turned: Turned, message: &str) -> Error {
         match self.behaviour.second_chat {
             _ if self.is_turned(turned) => Error::new(Kind::Authorization, message),
@@ -163,7 +163,7 @@ impl State {
         }
     }
 
-    /// The same, for another group than the one that is named where that is turned round.
+    /// The same opening, but for another group than the given one if `NamedGroup` is turned.
     fn led_elsewhere(&self, opening: Opening) -> Opening {
         let others = || self.account.groups.iter().map(|group| group.id).filter(|id| !opening.group_ids.contains(id));
         let group_ids = others().take(1).collect();
@@ -245,7 +245,7 @@ impl State {
         Ok(())
     }
 
-    /// Closes the active thread: `by` a user, or by the router when empty; `reason` is the system message's type.
+    /// Closes the active thread: `by` a user, or the router if empty; `reason` is the system message's type.
     pub(crate) fn close(
         &mut self,
         step: &mut Step,
@@ -309,7 +309,7 @@ fn seat_users(chat: &mut Chat, requester: &Requester, others: Vec<(String, UserK
     }
 }
 
-/// Makes somebody a present user of the chat and of its last thread.
+/// Makes a user present in the chat and in its last thread.
 pub(super) fn seat(chat: &mut Chat, id: &str, kind: UserKind, visibility: Visibility, now: Timestamp) {
     match chat.users.iter_mut().find(|user| user.id == id) {
         Some(user) => (user.present, user.visibility) = (true, visibility),

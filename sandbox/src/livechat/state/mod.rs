@@ -1,7 +1,7 @@
-//! What the simulator remembers, and the transitions that change it.
+//! The simulator's state, and the transitions that change it.
 //!
-//! A transition is plain code on [`State`]: it checks, changes, and writes what came of it into a [`Step`]. It neither
-//! waits nor talks to anybody, so each one is a single moment for every observer.
+//! A transition is plain code on [`State`]: it checks, changes, and writes its effects into a [`Step`]. It neither
+//! waits nor communicates, so each one is a single moment for every observer.
 
 mod events;
 mod lifecycle;
@@ -29,21 +29,21 @@ use super::account::{Account, GroupStatus};
 use super::errors::{Error, Kind};
 use super::{Assignment, Behaviour, Turned};
 
-/// Everything the simulator remembers.
+/// The simulator's complete state.
 #[derive(Debug)]
 pub(crate) struct State {
     pub account: Account,
     pub behaviour: Behaviour,
     pub agent_token_valid: bool,
-    /// Whether the licence has expired; then nothing works any more.
+    /// Whether the licence has expired; if so, every call is refused.
     pub licence_expired: bool,
-    /// Whether the app is gone from the developer console; then no customer gets a token.
+    /// Whether the app was removed from the developer console; if so, no customer gets a token.
     pub app_removed: bool,
-    /// What the personal access token may do; none means everything.
+    /// The scopes of the personal access token; none means every scope.
     pub agent_token_scopes: Option<BTreeSet<String>>,
-    /// The working times of agents who have some.
+    /// The working hours of agents that have some.
     pub work_schedules: BTreeMap<String, Value>,
-    /// The host of file URLs; known once the listener is.
+    /// The host of file URLs; set once the listener runs.
     pub cdn_url: String,
     pub customers: BTreeMap<String, Customer>,
     pub tokens: BTreeMap<String, Token>,
@@ -55,7 +55,7 @@ pub(crate) struct State {
     pub registrations: Registrations,
     /// How calls that name a deleted or anonymized chat are refused.
     pub gone_chats: BTreeMap<String, Kind>,
-    /// With which code the cookies of a customer are refused.
+    /// The code with which the cookies of a customer are refused.
     pub refused_cookies: BTreeMap<String, &'static str>,
     chats: Vec<Chat>,
     last_moment: Timestamp,
@@ -69,7 +69,7 @@ pub(crate) struct Token {
     pub expires_at: Timestamp,
 }
 
-/// A code that becomes a token for `customer_id`.
+/// A code that can be exchanged for a token of `customer_id`.
 #[derive(Clone, Debug)]
 pub(crate) struct IdentityTransfer {
     pub customer_id: String,
@@ -93,7 +93,7 @@ pub enum RoutingStatus {
     /// The router may assign chats.
     #[default]
     AcceptingChats,
-    /// Signed in, takes nothing new.
+    /// Signed in, takes no new chats.
     NotAcceptingChats,
     /// Not signed in.
     Offline,
@@ -110,7 +110,7 @@ impl RoutingStatus {
     }
 }
 
-/// Who asks for something.
+/// The user who makes a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Requester {
     Customer(String),
@@ -136,7 +136,7 @@ impl Requester {
     }
 }
 
-/// Which software caused a step; the `source_type` filter and `source.client_id` look at it.
+/// The software that caused a step; the `source_type` filter and `source.client_id` depend on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     /// An app, by client id.
@@ -147,7 +147,7 @@ pub(crate) enum Source {
     System,
 }
 
-/// One moment: when and through what it happens, and what came of it.
+/// One moment: its time, its source, and its effects.
 #[derive(Debug)]
 pub(crate) struct Step {
     pub now: Timestamp,
@@ -175,7 +175,7 @@ impl Step {
 }
 
 impl State {
-    /// Whether a doubtful statement about the vendor is wrong here.
+    /// Returns whether an uncertain statement about the vendor is wrong here.
     pub(crate) fn is_turned(&self, statement: Turned) -> bool {
         self.behaviour.turned.contains(&statement)
     }
@@ -205,8 +205,8 @@ impl State {
         }
     }
 
-    /// A time no earlier than `now` and later than every one given before, as the vendor's microseconds in effect are; or the same
-    /// one, where times may be equal. It is shown by the vendor's own clock.
+    /// Returns a time no earlier than `now` and later than every previous one, as the vendor's microseconds in effect
+    /// are; or the same time, if times may be equal. It is shown by the vendor's own clock.
     fn moment(&mut self, now: Timestamp) -> Timestamp {
         let step = if self.behaviour.equal_times { Duration::ZERO } else { Duration::from_micros(1) };
         self.last_moment = now.max(self.last_moment + step);
@@ -227,7 +227,7 @@ impl State {
 
     /// The chat `id`, if the requester may see it.
     ///
-    /// A customer who names another's chat and one who names a chat that does not exist hear the same.
+    /// The answer is the same for another customer's chat and for a chat that does not exist.
     pub(crate) fn visible_chat(&self, requester: &Requester, id: &str) -> Result<&Chat, Error> {
         if let Some(kind) = self.gone_chats.get(id) {
             return Err((*kind).into());
@@ -241,7 +241,7 @@ impl State {
         }
     }
 
-    /// Removes a chat; nobody hears of it.
+    /// Removes a chat; sends no webhook.
     pub(crate) fn remove_chat(&mut self, id: &str) {
         self.chats.retain(|chat| chat.id != id);
     }
@@ -276,7 +276,7 @@ impl State {
         step.webhooks.push(Webhook::plain("routing_status_set", json!({"agent_id": id, "status": spelled}), step));
     }
 
-    /// Tells the webhooks that `action` happened in a chat.
+    /// Reports to the webhooks that `action` happened in a chat.
     pub(crate) fn announce(
         &self,
         step: &mut Step,
@@ -293,7 +293,7 @@ impl State {
         }
     }
 
-    /// Changes what is known of a customer, as `update_customer` and `set_customer_session_fields` ask.
+    /// Changes the data of a customer, as requested by `update_customer` and `set_customer_session_fields`.
     pub(crate) fn update_customer(
         &mut self,
         step: &mut Step,
@@ -338,7 +338,7 @@ impl State {
         }
     }
 
-    /// Moves the requester's reading mark.
+    /// Moves the requester's read marker.
     pub(crate) fn mark_seen(
         &mut self,
         step: &mut Step,

@@ -1,4 +1,4 @@
-//! Chats and what they are made of.
+//! Chats and their parts.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,9 @@ pub type Properties = BTreeMap<String, BTreeMap<String, Value>>;
 pub struct Chat {
     /// Ten uppercase letters and digits.
     pub id: String,
-    /// Whose chat it is; empty when an agent opened one without a customer.
+    /// The customer; empty if an agent opened the chat without one.
     pub customer_id: Option<String>,
-    /// Everybody who has ever been in it.
+    /// Every user who has ever been in it.
     pub users: Vec<Member>,
     /// Its threads, oldest first; at most the last one is active.
     pub threads: Vec<Thread>,
@@ -24,7 +24,7 @@ pub struct Chat {
 }
 
 impl Chat {
-    /// The thread that is open, if one is.
+    /// The open thread, if any.
     pub fn active_thread(&self) -> Option<&Thread> {
         self.threads.last().filter(|thread| thread.active)
     }
@@ -34,7 +34,7 @@ impl Chat {
         self.threads.last().map_or(&[], |thread| thread.group_ids.as_slice())
     }
 
-    /// The agent who answers where the customer sees it, if somebody has the chat.
+    /// The agent who answers visibly to the customer, if there is one.
     pub fn public_agent(&self) -> Option<&str> {
         let mut agents = self.users.iter().filter(|user| user.kind == UserKind::Agent && user.present);
         agents.find(|user| user.visibility == Visibility::All).map(|user| user.id.as_str())
@@ -67,16 +67,16 @@ impl Chat {
 /// Customer or agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserKind {
-    /// Somebody who asks.
+    /// An end user.
     Customer,
-    /// Somebody who answers.
+    /// An agent.
     Agent,
 }
 
 /// Who may see a user or an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Visibility {
-    /// Everybody in the chat.
+    /// All users in the chat.
     #[default]
     All,
     /// Agents only: a private note, or a supervisor.
@@ -121,7 +121,7 @@ pub struct Thread {
     pub active: bool,
     /// When it was opened.
     pub created_at: Timestamp,
-    /// Everybody who has been in it.
+    /// Every user who has been in it.
     pub user_ids: Vec<String>,
     /// Its events, oldest first, deleted ones included.
     pub events: Vec<Event>,
@@ -129,7 +129,7 @@ pub struct Thread {
     pub properties: Properties,
     /// The groups it is routed to.
     pub group_ids: Vec<u32>,
-    /// Since when it waits for an agent, if it does.
+    /// The time since which it waits for an agent, if it does.
     pub queued_at: Option<Timestamp>,
     /// Its tags.
     pub tags: Vec<String>,
@@ -137,7 +137,7 @@ pub struct Thread {
     pub summary: Option<String>,
 }
 
-/// Who wrote an event.
+/// The author of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Author {
     /// A customer, by UUID.
@@ -174,13 +174,13 @@ pub struct Event {
     pub id: String,
     /// `message`, `file`, `rich_message`, `system_message` …
     pub kind: String,
-    /// Who wrote it.
+    /// The author.
     pub author: Author,
-    /// Who may see it.
+    /// The users who may see it.
     pub visibility: Visibility,
-    /// Later than that of every event before.
+    /// Later than that of every previous event.
     pub created_at: Timestamp,
-    /// The sender's own id for it.
+    /// The sender's own id for the event.
     pub custom_id: Option<String>,
     /// Event properties.
     pub properties: Properties,
@@ -216,6 +216,6 @@ pub struct Customer {
     pub details: Map<String, Value>,
     /// When the first token was issued.
     pub created_at: Timestamp,
-    /// Until when every call is refused, if banned.
+    /// The time until which every call is refused, if banned.
     pub banned_until: Option<Timestamp>,
 }

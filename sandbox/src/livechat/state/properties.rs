@@ -1,4 +1,4 @@
-//! Properties: which exist, who may write them where, and writing them.
+//! Properties: which exist, who may write them where, and how they are written.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ pub(crate) enum Location {
     Event,
 }
 
-/// The thing whose properties change.
+/// The object whose properties change.
 #[derive(Clone, Debug)]
 pub(crate) enum PropertyTarget {
     Chat,
@@ -51,7 +51,7 @@ impl PropertyTarget {
     }
 }
 
-/// Reads `properties` of an object, empty when absent.
+/// Reads `properties` of an object; empty if absent.
 pub(crate) fn properties(params: &Params<'_>) -> Result<Properties, Error> {
     let Some(namespaces) = params.optional_object("properties")? else { return Ok(Properties::new()) };
     let mut properties = Properties::new();

@@ -1,4 +1,4 @@
-//! Who has a chat: the router's assignment, transfers, and agents coming and going.
+//! The assignment of chats: the router, transfers, and agents who join and leave.
 
 use serde_json::{Map, Value, json};
 
@@ -8,28 +8,28 @@ use super::{Requester, RoutingStatus, Source, State, Step, UserKind, Visibility}
 use crate::livechat::account::GroupStatus;
 use crate::livechat::errors::{Error, Kind};
 
-/// The seconds of waiting that the vendor's estimate grows by with each place in the queue.
+/// The seconds by which the vendor's estimate grows with each place in the queue.
 const SECONDS_PER_PLACE: usize = 30;
 
-/// Where a chat is handed.
+/// The target of a transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// To one agent, by e-mail address.
+    /// One agent, by e-mail address.
     Agent(String),
-    /// To whoever of the group takes it.
+    /// Any agent of the group.
     Group(u32),
 }
 
-/// A transfer as somebody asks for it.
+/// A transfer as requested.
 #[derive(Clone, Debug)]
 pub(crate) struct Transfer {
-    /// Where to; the current groups when empty.
+    /// The targets; the current groups if empty.
     pub targets: Vec<Target>,
     pub ignore_agents_availability: bool,
     pub ignore_requester_presence: bool,
 }
 
-/// Why an agent leaves a chat, and who sees to it.
+/// The reason why an agent leaves a chat, and the requester.
 #[derive(Clone, Debug)]
 pub(crate) struct Removal<'a> {
     pub reason: &'static str,
@@ -37,14 +37,14 @@ pub(crate) struct Removal<'a> {
 }
 
 impl State {
-    /// The first agent who takes chats, of the first group that is online.
+    /// Returns the first agent who takes chats, of the first group that is online.
     pub(super) fn pick_agent(&self, group_ids: &[u32]) -> Option<String> {
         let groups = group_ids.iter().filter_map(|id| self.account.group(*id));
         let members = groups.filter(|group| group.status == GroupStatus::Online).flat_map(|group| &group.agent_ids);
         members.into_iter().find(|id| self.agent_status(id) == RoutingStatus::AcceptingChats).cloned()
     }
 
-    /// Lets the router give a chat without an agent to somebody; leaves it in the queue when nobody takes it.
+    /// Lets the router assign a chat without an agent; the chat stays in the queue if no agent takes it.
     pub(crate) fn assign(&mut self, step: &mut Step, chat_id: &str) -> Result<bool, Error> {
         let thread = self.active_thread_mut(chat_id)?;
         let group_ids = thread.group_ids.clone();
@@ -105,7 +105,8 @@ impl State {
         Ok((if groups.is_empty() { current.to_vec() } else { groups }, agent))
     }
 
-    /// The agent who takes the chat at once; none means the queue, which only a patient requester accepts.
+    /// The agent who takes the chat at once; none means the queue, which is refused without `patient` if no agent is
+    /// available.
     fn check_available(
         &self,
         group_ids: &[u32],
@@ -230,7 +231,7 @@ impl State {
         self.add_system_message(step, chat_id, kind, &text)
     }
 
-    /// Makes a customer the chat's own.
+    /// Sets the customer of a chat.
     pub(crate) fn seat_customer(&mut self, step: &mut Step, chat_id: &str, customer_id: &str) -> Result<(), Error> {
         let now = self.moment(step.now);
         let chat = self.chat_mut(chat_id)?;
@@ -307,7 +308,7 @@ impl State {
         Ok(())
     }
 
-    /// Everybody of the staff who is in the chat now.
+    /// Every agent who is in the chat now.
     pub(super) fn present_agents(&self, chat_id: &str) -> Vec<String> {
         let users = self.chat(chat_id).map(|chat| chat.users.as_slice()).unwrap_or_default();
         let agents = users.iter().filter(|user| user.kind == UserKind::Agent && user.present);
@@ -318,14 +319,14 @@ impl State {
         self.chat(chat_id)?.public_agent().map(str::to_owned)
     }
 
-    /// Refuses an agent who is not in the chat, unless the call says that it does not matter.
+    /// Refuses an agent who is not in the chat, unless the call ignores presence.
     pub(crate) fn check_presence(&self, requester: &Requester, chat_id: &str, ignore: bool) -> Result<(), Error> {
         let chat = self.visible_chat(requester, chat_id)?;
         chat.active_thread().ok_or(Kind::ChatInactive)?;
         if ignore || chat.present(requester.id()).is_some() { Ok(()) } else { Err(Error::not_in_chat()) }
     }
 
-    /// How many active chats an agent has.
+    /// The number of active chats of an agent.
     pub(crate) fn load_of(&self, agent_id: &str) -> usize {
         let active = self.chats.iter().filter(|chat| chat.active_thread().is_some());
         active.filter(|chat| chat.present(agent_id).is_some()).count()

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::super::ids;
 use super::{Author, Chat, Customer, Event, Member, State, Thread, UserKind, Visibility};
 
-/// Who looks.
+/// The reader of a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Audience {
     /// Agent API and webhooks: agents by e-mail address, private notes included.
@@ -27,7 +27,7 @@ impl Audience {
     }
 }
 
-/// An event as it is received.
+/// An event as its reader receives it.
 pub(crate) fn event(event: &Event, audience: Audience) -> Value {
     let mut fields = event.content.clone();
     fields.insert("id".to_owned(), json!(event.id));
@@ -183,7 +183,7 @@ fn agent(state: &State, member: &Member, audience: Audience) -> Map<String, Valu
     fields
 }
 
-/// A customer; agents see a little more than the customers themselves.
+/// A customer; agents see slightly more than the customers themselves.
 pub(crate) fn customer(customer: &Customer, audience: Audience) -> Map<String, Value> {
     let mut fields = customer.details.clone();
     fields.insert("id".to_owned(), json!(customer.id));
@@ -201,12 +201,12 @@ pub(crate) fn customer(customer: &Customer, audience: Audience) -> Map<String, V
     fields
 }
 
-/// The ids of those present, as `additional_data` lists them.
+/// The ids of present users, as `additional_data` lists them.
 pub(crate) fn present_ids(chat: &Chat) -> Vec<String> {
     chat.users.iter().filter(|user| user.present).map(|user| user.id.clone()).collect()
 }
 
-/// The author's type for the `author_type` filter; the system is neither.
+/// The author's type for the `author_type` filter; the system has none.
 pub(crate) const fn author_type(author: &Author) -> Option<&'static str> {
     match author {
         Author::Customer(_) => Some("customer"),

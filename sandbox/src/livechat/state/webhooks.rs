@@ -1,4 +1,5 @@
-//! Webhook registrations: what exists, which happening concerns which registration, and the envelope it is sent in.
+//! Webhook registrations: which actions exist, which registrations an occurrence concerns, and the envelope of a
+//! delivery.
 
 use serde_json::{Map, Value, json};
 
@@ -17,7 +18,8 @@ const STATUS_FILTERS: &[&str] = &["agent_ids", "source_type"];
 const PLAIN_FILTERS: &[&str] = &["source_type"];
 const CHAT_EXTRAS: &[&str] = &["chat_properties", "chat_presence_user_ids"];
 
-/// Action, its filters, its additional data. Those this simulator never fires can be registered all the same.
+/// Each action with its filters and its additional data. Actions that this simulator never sends can also be
+/// registered.
 const ACTIONS: &[(&str, &[&str], &[&str])] = &[
     ("incoming_chat", CHAT_FILTERS, CHAT_EXTRAS),
     ("chat_deactivated", CHAT_FILTERS, CHAT_EXTRAS),
@@ -73,7 +75,7 @@ pub(crate) fn names(without_author_filter: bool) -> Value {
     ACTIONS.iter().map(entry).collect()
 }
 
-/// Something that happened, as it is told to webhooks.
+/// An occurrence as webhooks report it.
 #[derive(Clone, Debug)]
 pub(crate) struct Webhook {
     pub action: &'static str,
@@ -83,7 +85,7 @@ pub(crate) struct Webhook {
     source: Source,
 }
 
-/// What filters and `additional_data` need to know of the chat at that moment.
+/// The facts about the chat at that moment that filters and `additional_data` need.
 #[derive(Clone, Debug)]
 struct ChatFacts {
     client_id: Option<String>,
@@ -92,7 +94,7 @@ struct ChatFacts {
 }
 
 impl Webhook {
-    /// Something outside of chats.
+    /// An occurrence outside of chats.
     pub(crate) fn plain(action: &'static str, payload: Value, step: &Step) -> Self {
         Self { action, payload, chat: None, author_type: None, source: step.source.clone() }
     }
@@ -160,7 +162,7 @@ impl Registration {
         Ok(registration)
     }
 
-    /// As done in the developer console: for the licence, without filters.
+    /// A registration as in the developer console: for the licence, without filters.
     pub(crate) fn plain(action: &str, url: &str, secret_key: &str, client_id: &str) -> Self {
         Self {
             id: ids::hex(),
@@ -203,7 +205,7 @@ impl Registration {
         fields.into()
     }
 
-    /// Whether this registration wants to hear of `webhook`.
+    /// Returns whether this registration receives `webhook`.
     fn concerns(&self, webhook: &Webhook) -> bool {
         self.action == webhook.action
             && self.kind == "license"
@@ -263,7 +265,7 @@ fn is_presence_met(wanted: &Value, present: &[String]) -> bool {
         let ids = wanted.pointer(&format!("/user_ids/{list}"))?;
         Some(present.iter().any(|id| contains(Some(ids), id)))
     };
-    // No bot is ever in a chat of this organization.
+    // No chat of this organization ever contains a bot.
     let bots = wanted.get("my_bots").and_then(Value::as_bool) == Some(true);
     listed("values").unwrap_or(true) && !listed("exclude_values").unwrap_or(false) && !bots
 }
@@ -295,7 +297,7 @@ fn read_filters(params: &Params<'_>, action: &str, allowed: &[&str]) -> Result<M
     Ok(filters.fields().clone())
 }
 
-/// The only app of this organization is `client_id`.
+/// Checks that `owner_client_id` is the only app of this organization.
 pub(crate) fn check_owner(owner_client_id: &str, client_id: &str) -> Result<(), Error> {
     if owner_client_id == client_id {
         return Ok(());
@@ -303,7 +305,7 @@ pub(crate) fn check_owner(owner_client_id: &str, client_id: &str) -> Result<(), 
     Err(Error::validation("`owner_client_id` is not a client id of your organization"))
 }
 
-/// A body on its way to a URL.
+/// A body to be sent to a URL.
 #[derive(Clone, Debug)]
 pub(crate) struct Letter {
     pub action: &'static str,
@@ -318,7 +320,7 @@ pub(crate) struct Registrations {
     pub enabled: bool,
 }
 
-/// None yet; sending is enabled, as it is once the app has been installed.
+/// No registrations; sending is enabled, as after the app's installation.
 impl Default for Registrations {
     fn default() -> Self {
         Self { list: Vec::new(), enabled: true }
@@ -348,7 +350,7 @@ impl Registrations {
         self.list.iter().filter(|one| one.owner_client_id == owner_client_id).map(Registration::view).collect()
     }
 
-    /// What `webhook` makes the simulator send.
+    /// The deliveries that `webhook` causes.
     pub(crate) fn letters(&self, webhook: &Webhook, organization_id: &str) -> Vec<Letter> {
         let concerned = self.list.iter().filter(|one| self.enabled && one.concerns(webhook));
         let letter = |one: &Registration| Letter {

@@ -21,7 +21,7 @@ use super::*;
 use crate::journal::Entry;
 use crate::server::client;
 
-/// A simulator with a clock that stands still, a client, and somebody who listens for webhooks.
+/// A simulator on a manual clock, a client, and a receiver of webhooks.
 struct World {
     simulator: Simulator,
     clock: ManualClock,
@@ -30,7 +30,7 @@ struct World {
     receiver: Receiver,
 }
 
-/// Collects webhook bodies and answers 200, unless its faults say otherwise.
+/// Collects webhook bodies and answers 200, unless its faults override that.
 struct Receiver {
     server: Server,
     faults: Faults,
@@ -69,7 +69,7 @@ impl Receiver {
     }
 }
 
-/// An answer, read.
+/// A parsed answer.
 #[derive(Debug)]
 struct Answer {
     status: StatusCode,
