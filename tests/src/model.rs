@@ -1,5 +1,5 @@
-//! A small reference model of sessions, apart from the product: it reads the journal entry by entry, knows at each moment
-//! who owns a user's conversation, and knows which words are owed and which may honestly be lost.
+//! A small reference model of sessions, independent of the product: it reads the journal entry by entry, knows at each
+//! moment who owns a user's conversation, and knows which texts must arrive and which may legitimately be lost.
 
 mod botcopy;
 #[cfg(test)]
@@ -15,46 +15,47 @@ use shared::clock::Timestamp;
 
 use crate::checker::{Direction, Doubt};
 
-/// Who writes with the agent token; everybody else who closes a chat is a person or the router.
+/// The owner of the agent token, which the service writes with; any other closer of a chat is a person or the router.
 const OURSELVES: &str = "clara@example.com";
 
-/// How the HITL plugin words an end that it was told of.
+/// The reason that the HITL plugin records for an end reported by the integration.
 const TOLD: &str = "agent-closed-ticket";
 
-/// How many failed readings an end waits for before it leaves words behind that no webhook has brought.
+/// The number of failed readings after which an end may leave texts behind that no webhook has delivered.
 const READINGS: usize = 3;
 
-/// How words begin on which a vendor fails for ever: they may be put aside instead of arriving.
+/// The prefix of texts on which a vendor always fails: they may be parked instead of arriving.
 pub(crate) const BAD_WORDS: &str = "bad words";
 
-/// What an agent adds to a message to mend it; it may have been shown before, or not.
+/// The text that an agent appends to a message to correct it; it may have been shown before, or not.
 pub(crate) const MENDED: &str = ", mended";
 
-/// Where the journal was.
+/// A position in the journal.
 type Position = usize;
 
-/// What the world looks like to somebody who sees both vendors.
+/// The state of the world as an observer of both vendors sees it.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     sessions: BTreeMap<String, Session>,
     threads: HashMap<String, String>,
-    /// Users whose conversation agents own, with the downstream conversation; everybody else is with the bot.
+    /// Users whose conversation agents own, with the downstream conversation; all others are with the bot.
     with_agents: BTreeMap<String, String>,
     words: Vec<Word>,
     by_source: HashMap<String, usize>,
-    /// Every word with a text, in the order in which they were written: short ones are said again and again.
+    /// Every word with a text, in the order in which they were written: short texts are repeated again and again.
     by_text: HashMap<(Direction, String), Vec<usize>>,
-    /// What Botcopy was called with without an answer that it could use: such a call may come again.
+    /// Texts of Botcopy calls without a usable answer: such a call may be repeated.
     unanswered: HashSet<String>,
-    /// How often such words were heard once more than they were said.
+    /// How many times such texts arrived once more than they were written.
     heard_again: usize,
-    /// Whether LiveChat forgets customers: then the bot is told of an end first, and the thread is closed behind it.
+    /// Whether LiveChat forgets customers: the bot is then notified of an end first, and the thread is closed
+    /// afterwards.
     pub customers_are_lost: bool,
-    /// Words that were pushed once more, with the times of both pushes.
+    /// Texts that were pushed once more, with the times of both pushes.
     pushed_again: Vec<(String, Timestamp, Timestamp)>,
 }
 
-/// One thread of LiveChat, and the conversation that belongs to it.
+/// A LiveChat thread with its conversation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Session {
     /// The chat of the thread.
@@ -62,32 +63,33 @@ pub(crate) struct Session {
     customer: String,
     conversation: Option<String>,
     person: Option<String>,
-    /// Whether its bot is Botcopy's, which no word but ours ends.
+    /// Whether its bot is Botcopy's, for which only the service's push ends a session.
     is_botcopy: bool,
     closed: Option<(Position, By)>,
-    /// When HITL ended, and whether by our word.
+    /// When HITL ended, and whether the service reported that end.
     ended: Option<(Position, Timestamp, bool)>,
     is_stop_heard: bool,
-    /// Whether its chat was deleted at the desk.
+    /// Whether its chat was deleted by LiveChat staff.
     is_gone: bool,
-    /// When our word of the end came last; a Botcopy bot may have had its turn before.
+    /// When the service last reported the end; a Botcopy bot may have resumed before.
     told_at: Option<Timestamp>,
-    /// Whether the bot was told of an end while the thread was open: only another start of the same user may do that.
+    /// Whether the bot was notified of an end while the thread was open: only another start of the same user may cause
+    /// that.
     is_told_early: bool,
 }
 
 impl Session {
-    /// Whether its thread is open.
+    /// Returns whether its thread is open.
     pub(crate) fn is_open(&self) -> bool {
         self.closed.is_none()
     }
 
-    /// Whether people have closed it, and its user has not heard so.
+    /// Returns whether people have closed it, but its user has not been notified.
     fn awaits_our_word(&self) -> bool {
         self.ended.is_none() && self.closed.is_some_and(|(_, by)| by == By::People)
     }
 
-    /// Whether the bot's side has ended it without our word.
+    /// Returns whether the bot's side ended it without a report from the service.
     fn is_ended_by_bot(&self) -> bool {
         self.ended.is_some_and(|(_, _, told)| !told)
     }
@@ -103,17 +105,17 @@ enum By {
 struct Word {
     direction: Direction,
     text: String,
-    /// Empty for words of a Botcopy user that were written before their thread was known.
+    /// Empty for texts of a Botcopy user that were written before their thread was known.
     thread: String,
-    /// Who wrote it, where that is a Botcopy user.
+    /// The author, if a Botcopy user.
     person: Option<String>,
     written: (Position, Timestamp),
-    /// Since when we have answered for it.
+    /// When the service accepted it.
     accepted: Option<Position>,
     arrived: Option<Timestamp>,
-    /// Whether agents have read it in what was said before.
+    /// Whether agents have read it in the opening.
     is_told: bool,
-    /// Whether the session that it was for was given up.
+    /// Whether its session was given up.
     is_given_up: bool,
 }
 
@@ -123,24 +125,24 @@ impl Word {
     }
 }
 
-/// What was not delivered, or is left open, and why nobody is to blame for it.
+/// Undelivered texts and open ends that are not the service's fault, by reason.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Excused {
-    /// Words that came too late, or that nobody ever answered for.
+    /// Texts that came too late, or that the service never accepted.
     pub words: usize,
-    /// Ends of the bot's side that never reached us.
+    /// Ends of the bot's side that never reached the service.
     pub stops: usize,
     /// Starts whose answer never reached the bot's side.
     pub starts: usize,
-    /// Botcopy sessions that had to be given up, since LiveChat could not be reached.
+    /// Botcopy sessions that had to be given up because LiveChat was unreachable.
     pub given_up: usize,
-    /// Words of Botcopy users that we could not take, so that their bot had them.
+    /// Texts of Botcopy users that the service could not accept, so that their bot got them.
     pub left_to_bot: usize,
-    /// Pushes that had to be made again.
+    /// Pushes that had to be repeated.
     pub pushed_again: usize,
-    /// Words of Botcopy users that were heard twice, since a call without an answer came again.
+    /// Texts of Botcopy users that arrived twice because a call without an answer was repeated.
     pub heard_again: usize,
-    /// Words that were taken for the repeat of equal ones whose call had had no answer.
+    /// Texts that were mistaken for a repetition of an equal text whose call had no answer.
     pub unheard: usize,
 }
 
@@ -158,7 +160,7 @@ impl AddAssign for Excused {
 }
 
 impl Excused {
-    /// The same in words.
+    /// The same as a sentence.
     pub(crate) fn told(self, bot: Bot) -> String {
         let Self { words, stops, starts, given_up, left_to_bot, pushed_again, heard_again, unheard } = self;
         match bot {
@@ -172,7 +174,7 @@ impl Excused {
 }
 
 impl Model {
-    /// Goes on to the next entries of the journal; says what must not have happened.
+    /// Processes the next entries of the journal; returns what must not have happened.
     pub(crate) fn observe(&mut self, entries: &[Entry]) -> Vec<String> {
         entries.iter().filter_map(|entry| self.step(entry).err()).collect()
     }
@@ -190,7 +192,7 @@ impl Model {
                 Ok(())
             }
             "conversation_created" => {
-                // A session that has moved has a further conversation: `<thread>#<number of the move>`.
+                // A session that has moved has another conversation: `<thread>#<number of the move>`.
                 let thread = entry.text("/tags/id");
                 let thread = thread.split_once('#').map_or(thread, |(thread, _)| thread);
                 self.threads.insert(conversation.to_owned(), thread.to_owned());
@@ -250,7 +252,7 @@ impl Model {
         }
     }
 
-    /// A chat that is deleted at the desk is over for everybody in it, and nothing that was written there can be read any more.
+    /// A chat deleted by LiveChat staff has ended for all its users, and its contents can no longer be read.
     fn vanished(&mut self, entry: &Entry) {
         let chat_id = entry.text("/chat_id");
         for session in self.sessions.values_mut().filter(|session| session.chat_id == chat_id) {
@@ -333,7 +335,7 @@ impl Model {
     }
 
     fn arrive(&mut self, direction: Direction, entry: &Entry, thread: &str) -> Result<(), String> {
-        // What is left of an emoji that was cut in two; and what was mended before it was shown.
+        // The rest of an emoji that was cut in two; and a text that was corrected before it was shown.
         let text = entry.text("/text").trim_end_matches('\u{fffd}');
         let text = text.strip_suffix(MENDED).unwrap_or(text).to_owned();
         let Some(index) = self.which(direction, &text, thread) else { return Ok(()) };
@@ -349,7 +351,7 @@ impl Model {
             }
             return Err(format!("\"{}\" arrived twice", word.text));
         }
-        // Where words of a Botcopy user belong is known only when they arrive.
+        // The thread of a Botcopy user's text is known only when it arrives.
         if let Some(person) = &word.person
             && self.threads.get(person).is_some_and(|current| current == thread)
         {
@@ -365,13 +367,13 @@ impl Model {
             is_here && !one.is_through() && !one.text.starts_with(BAD_WORDS)
         });
         match earlier.find(|one| one.accepted.is_some_and(|position| position < word.written.0)) {
-            // It was in the lane before the later words had even been written.
+            // It was in the lane before the later text was even written.
             Some(one) => Err(format!("\"{}\" overtook \"{}\"", word.text, one.text)),
             None => Ok(()),
         }
     }
 
-    /// Of equal words, the one that arrives in a thread: the first that has not, where there is one.
+    /// Of equal texts, the one that arrives in a thread: the first that has not arrived yet, if there is one.
     fn which(&self, direction: Direction, text: &str, thread: &str) -> Option<usize> {
         let indices = self.by_text.get(&(direction, text.to_owned()))?;
         let word = |index: &&usize| self.words.get(**index);
@@ -381,7 +383,8 @@ impl Model {
         indices.iter().find(waits).or_else(|| indices.iter().find(missing)).or_else(|| indices.last()).copied()
     }
 
-    /// Whether a word may have been taken for the repeat of an equal one, whose call had no answer; it was heard as that one.
+    /// Returns whether a text may have been mistaken for a repetition of an equal one whose call had no answer, and
+    /// thus not been delivered again.
     fn may_be_a_repeat(&self, word: &Word) -> bool {
         word.person.is_some() && self.unanswered.contains(&word.text)
     }
@@ -401,14 +404,15 @@ impl Model {
         self.sessions.iter().filter(|(_, session)| session.is_open())
     }
 
-    /// Whether agents own somebody's conversation.
+    /// Returns whether agents own the conversation of any user.
     pub(crate) fn is_anybody_with_agents(&self) -> bool {
         !self.with_agents.is_empty()
     }
 
-    /// What is wrong when nothing is left to happen; `unreadable` are the times at which a thread could not be read.
+    /// Returns what is wrong when nothing is left to happen; `unreadable` contains the times at which a thread could
+    /// not be read.
     ///
-    /// `doubts` are the times in which one of us lost sight of what it had done.
+    /// `doubts` are the periods in which a function had lost track of its own calls.
     pub(crate) fn rest(&self, unreadable: &[Timestamp], doubts: &[Doubt]) -> (Vec<String>, Excused) {
         let (mut wrong, mut excused) = (Vec::new(), Excused { heard_again: self.heard_again, ..Excused::default() });
         for word in self.words.iter().filter(|word| !word.is_through()) {
@@ -432,7 +436,7 @@ impl Model {
             }
         }
         for (thread, session) in self.sessions.iter().filter(|(_, session)| session.is_told_early) {
-            // A start that has come to nothing: the bot resumes first.
+            // A start that failed: the bot resumes first.
             if session.is_botcopy && session.closed.is_some_and(|(_, by)| by == By::Ourselves) {
                 excused.given_up += 1;
                 continue;
@@ -449,7 +453,8 @@ impl Model {
             match (&session.person, session.is_ended_by_bot()) {
                 (Some(person), false) if owns(person) => {}
                 (Some(_), true) if !session.is_stop_heard => excused.stops += 1,
-                // Only the answer to a start can tell the bot's side of a session that is complete on ours.
+                // Only the answer to a start can inform the bot's side of a session that is complete on the service's
+                // side.
                 (None, _) if session.conversation.is_some() => excused.starts += 1,
                 _ => wrong.push(format!("thread {thread} is open, and nobody is there: {session:?}")),
             }
@@ -457,7 +462,8 @@ impl Model {
         (wrong, excused)
     }
 
-    /// Whether a start that opened the thread, and died before it recorded that, was given up: nobody knew of what was written there.
+    /// Returns whether a start that opened the thread, and died before recording it, was given up: the service never
+    /// knew of what was written there.
     fn was_never_known(&self, thread: &str, session: &Session) -> bool {
         let by_us = session.closed.is_some_and(|(_, by)| by == By::Ourselves);
         let of_thread = |word: &&Word| word.thread == thread && word.direction == Direction::ToUser;
@@ -470,7 +476,7 @@ impl Model {
             return false;
         }
         let Some(session) = self.sessions.get(&word.thread) else {
-            // Somebody was promised a start that never came.
+            // A start was promised but never came.
             return word.accepted.is_some();
         };
         let is_after = |end: Option<Position>| end.is_some_and(|end| word.accepted.is_none_or(|at| at > end));
@@ -486,7 +492,7 @@ impl Model {
                     unreadable.iter().filter(|at| word.written.1 <= **at && **at <= end).count()
                 });
                 let is_unread_end = is_after(ended_at) && failed_readings >= READINGS;
-                // What is written between the bot's resuming and the closing of a thread whose customer is lost.
+                // Texts written between the bot's resumption and the closing of a thread whose customer is lost.
                 let is_too_late = self.customers_are_lost && session.is_told_early;
                 let is_lost = is_unread_end || is_too_late || self.was_never_known(&word.thread, session);
                 session.person.is_some() && !session.is_ended_by_bot() && !session.is_gone && !is_lost
@@ -495,13 +501,13 @@ impl Model {
     }
 }
 
-/// Whether a text leaves the screen empty.
+/// Returns whether a text shows nothing on the screen.
 fn is_blank(text: &str) -> bool {
     let is_unseen = |one| matches!(one, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{3164}' | '\u{feff}');
     text.chars().all(|one| one.is_whitespace() || is_unseen(one))
 }
 
-/// The number of a webhook's delivery, by which it can be sent again.
+/// The number of a webhook's delivery, with which it can be repeated.
 pub(crate) fn delivery_of(entry: &Entry) -> Option<u64> {
     (entry.effect == "webhook_delivered").then(|| entry.detail.get("delivery").and_then(Value::as_u64)).flatten()
 }

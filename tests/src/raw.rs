@@ -1,4 +1,4 @@
-//! Raw calls and raw looks, for what no simulator does by itself.
+//! Raw calls and raw reads, for what no simulator does by itself.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -17,7 +17,7 @@ use super::{Clocks, World, binaries, owned};
 pub const SECRET_ID: &str = "livechat-hitl";
 
 impl World {
-    /// A world inside this process that lives by the machine's clock: for vendors that hang.
+    /// A world inside this process on the machine's clock, for vendors that hang.
     pub async fn in_real_time() -> Self {
         let environment = owned(&[("SETTLE_MS", "50")]);
         let options = Options { environment, ..Options::in_process(Clock::system()) };
@@ -27,12 +27,12 @@ impl World {
         world
     }
 
-    /// A world whose secret holds only what the template generates, and in which nothing is installed.
+    /// A world whose secret contains only what the template generates, and in which nothing is installed.
     pub async fn unconnected() -> Self {
         Self::unconnected_with(1).await
     }
 
-    /// The same through compiled functions where `HITL_BINARIES` names them; time then is the machine's.
+    /// The same through compiled functions if `HITL_BINARIES` names them; time is then the machine's.
     pub async fn unconnected_at_full_size(instances: usize) -> Self {
         let Some(folder) = binaries() else { return Self::unconnected_with(instances).await };
         let environment = owned(&[("SETTLE_MS", "50")]);
@@ -43,7 +43,7 @@ impl World {
         Self { stack, fail_points: Plan::default(), clock: None }
     }
 
-    /// The same with several instances of each function, each of which keeps the secret in mind for itself.
+    /// The same with several instances of each function, each of which caches the secret separately.
     pub async fn unconnected_with(instances: usize) -> Self {
         let clock = Clocks::new();
         let options = Options { connected: false, instances, ..clock.options() };
@@ -59,7 +59,7 @@ impl World {
         Self { stack, fail_points: Plan::default(), clock: Some(clock) }
     }
 
-    /// The time, for whoever acts on this world from outside.
+    /// The clock for code that acts on this world from outside.
     pub fn clock(&self) -> Clock {
         self.clock.as_ref().map_or_else(Clock::system, Clocks::clock)
     }
@@ -85,7 +85,7 @@ impl World {
         self.operate("action_triggered", &json!({ "type": action, "input": input })).await
     }
 
-    /// Time passes, and the schedule ticks, until whatever waited for a next try has had it.
+    /// Lets time pass and the schedule tick until every waiting retry has been made.
     pub async fn catch_up(&self) {
         for _ in 0..2 {
             self.advance(Duration::from_secs(61));
@@ -102,7 +102,7 @@ impl World {
         assert!(status.is_success(), "LiveChat answers {action} with {status}");
     }
 
-    /// What is in the secret, with some values replaced.
+    /// The contents of the secret, with some values replaced.
     pub fn secret(&self, changes: &[(&str, &str)]) -> Value {
         let mut secret = self.stack.secret();
         let changes = changes.iter().map(|(key, value)| ((*key).to_owned(), json!(value)));
@@ -120,7 +120,7 @@ impl World {
         world
     }
 
-    /// A world whose integration declares something else than usual.
+    /// A world whose integration has other declarations than usual.
     pub async fn with_definition(definition: Definition) -> Self {
         let clock = Clocks::new();
         let stack = Stack::start(Options { definition, ..clock.options() }).await.expect("the stack starts");
@@ -129,7 +129,7 @@ impl World {
         world
     }
 
-    /// Sends `body` to `url` as it is; the answer is its status and its body.
+    /// Sends `body` to `url` unchanged; returns the status and the body of the answer.
     pub async fn post(&self, url: &str, body: impl Into<String>) -> (u16, String) {
         self.drive(self.posted(url, body)).await.expect("the request is not given up")
     }
@@ -137,7 +137,7 @@ impl World {
     /// The same in the background, while the clock stands still.
     pub fn posted(&self, url: &str, body: impl Into<String>) -> JoinHandle<(u16, String)> {
         let request = http().post(url).header("content-type", "application/json").body(body.into());
-        // Until the answer is here, time does not go on because others sleep.
+        // Until the answer arrives, time does not pass because others sleep.
         let underway = self.stack.underway.begin();
         tokio::spawn(async move {
             let _underway = underway;
@@ -156,29 +156,29 @@ impl World {
         tokio::time::timeout(Duration::from_secs(10), happens).await.expect("it happens");
     }
 
-    /// Does everything at once.
+    /// Runs all of the work concurrently.
     pub async fn all<F: Future>(&self, work: impl IntoIterator<Item = F>) -> Vec<F::Output> {
         self.drive(together(work)).await
     }
 
-    /// Time passes, and the schedule ticks.
+    /// Lets time pass, then runs the schedule.
     pub async fn sweep_after(&self, wait: Duration) {
         self.advance(wait);
         self.sweep().await;
     }
 
-    /// Takes the keys of Botcopy away; then nobody but Botpress needs the webhooks.
+    /// Removes the keys of Botcopy; the webhooks then serve only Botpress.
     pub fn without_botcopy(&self) {
         let mut secret = self.stack.secret();
         if let Some(keys) = secret.as_object_mut() {
             keys.retain(|key, _| !key.starts_with("botcopy"));
         }
         self.stack.secrets_manager.put(SECRET_ID, secret);
-        // The secret in hand is no longer looked up anew before that.
+        // The cached secret is not looked up again before that.
         self.advance(Duration::from_secs(11));
     }
 
-    /// A webhook as LiveChat words it: about our organization, with the right secret.
+    /// A webhook as LiveChat sends it: for the service's organization, with the right secret.
     pub fn envelope(&self, action: &str, payload: Value) -> Value {
         json!({
             "webhook_id": "1188f5", "secret_key": self.stack.webhook_secret(), "action": action,
@@ -186,7 +186,7 @@ impl World {
         })
     }
 
-    /// LiveChat reports something once; the answer is the status it gets.
+    /// LiveChat reports something once; returns the status of the answer.
     pub async fn reports(&self, action: &str, payload: Value) -> u16 {
         self.post(&self.stack.webhook_url(), self.envelope(action, payload).to_string()).await.0
     }
@@ -198,7 +198,7 @@ impl World {
         (chat_id, thread.id)
     }
 
-    /// Replaces one value of the secret, as an operator does; what was current is the previous version from now on.
+    /// Replaces one value of the secret, as an operator does; the current version becomes the previous one.
     pub fn rotate_secret(&self, key: &str, value: &str) {
         self.stack.secrets_manager.rotate(SECRET_ID, self.secret(&[(key, value)]));
     }
@@ -209,13 +209,13 @@ impl World {
         items.into_iter().filter(|item| text(item, "sk").starts_with(sk)).collect()
     }
 
-    /// Everything in the table but what is noted of callers.
+    /// All items of the table except the notes on callers.
     pub fn items_besides_doors(&self) -> Vec<Value> {
         let items = self.stack.table.items().expect("the table can be read");
         items.into_iter().filter(|item| text(item, "entity") != "door").collect()
     }
 
-    /// Changes an item behind everybody's back; `values` are in DynamoDB's own notation: `{":a":{"S":"x"}}`.
+    /// Changes an item directly, bypassing the functions; `values` are in DynamoDB's own notation: `{":a":{"S":"x"}}`.
     pub async fn change_item(&self, item: &Value, expression: &str, values: Value) {
         let call = json!({
             "TableName": self.stack.table.name(), "UpdateExpression": expression, "ExpressionAttributeValues": values,
@@ -230,7 +230,7 @@ impl World {
         self.call_table("DeleteItem", &call).await;
     }
 
-    /// LiveChat forgets its customers: their cookies no longer fit what it knows.
+    /// LiveChat forgets its customers: their cookies no longer match its records.
     pub async fn forget_customers(&self) {
         for user in self.items("user") {
             if user.get("customer").is_some() {
@@ -240,7 +240,7 @@ impl World {
         }
     }
 
-    /// What the table answers where somebody asks for these items at once.
+    /// The table's answer to a request for these items at once.
     pub async fn read_items(&self, items: &[&Value]) -> Vec<Value> {
         let name = self.stack.table.name();
         let keys: Vec<_> = items.iter().map(|item| key_of(item)).collect();
@@ -272,7 +272,7 @@ fn key_of(item: &Value) -> Value {
     json!({"pk": {"S": text(item, "pk")}, "sk": {"S": text(item, "sk")}})
 }
 
-/// All of it at once, answered in the order given.
+/// Runs all of the work concurrently; returns the results in the given order.
 pub(crate) async fn together<F: Future>(work: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let mut running: Vec<_> = work.into_iter().map(|one| (Box::pin(one), None)).collect();
     poll_fn(move |context| {
@@ -296,7 +296,7 @@ pub fn text<'a>(item: &'a Value, field: &str) -> &'a str {
     item.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A client that trusts nobody: tests stay on this machine, in plain HTTP.
+/// A client that trusts no certificate: tests stay on this machine, in plain HTTP.
 pub fn http() -> reqwest::Client {
     sandbox::server::client().expect("a client without roots builds")
 }

@@ -31,9 +31,9 @@ use sandbox::demo::Bot;
 /// How a scenario is run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Size {
-    /// What chance is decided by.
+    /// The random seed.
     pub seed: u64,
-    /// The part of the full size, such as 0.01.
+    /// The share of the full size, such as 0.01.
     pub scale: f64,
 }
 
@@ -49,7 +49,7 @@ impl Size {
     }
 }
 
-/// One of `choices` by chance, each as often as its weight says; none of no choices.
+/// A random one of `choices`, each as often as its weight says; none if there are no choices.
 fn by_weight<T: Copy>(random: &mut fastrand::Rng, choices: &[(T, u32)]) -> Option<T> {
     let total = choices.iter().map(|(_, weight)| weight).sum::<u32>();
     let mut left = random.u32(..total.max(1));
@@ -61,10 +61,10 @@ fn by_weight<T: Copy>(random: &mut fastrand::Rng, choices: &[(T, u32)]) -> Optio
     chosen.map(|(choice, _)| *choice)
 }
 
-/// How a run went.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// What was done, and what it led to, in one line.
+    /// What was done, and its outcome, in one line.
     pub figure: String,
     /// What should not have happened.
     pub findings: Vec<String>,
@@ -79,7 +79,7 @@ pub struct Scenario {
     kind: &'static Kind,
 }
 
-/// What is tried, whichever platform the bot lives on.
+/// What is tested, whatever the bot's platform.
 #[derive(Debug)]
 struct Kind {
     name: &'static str,
@@ -217,7 +217,7 @@ impl Kind {
         },
     ];
 
-    /// What only Botcopy asks for: it waits no longer than five seconds.
+    /// The test that only Botcopy requires: it waits no longer than five seconds.
     const BOTCOPY: [Self; 2] = [
         Self {
             name: "latency",
@@ -238,7 +238,7 @@ impl Kind {
         play: |size, _| Box::pin(handling::side_by_side_at_botpress(size)),
     }];
 
-    /// Hostile input, whatever it pretends to be.
+    /// Hostile input of every kind.
     const HOSTILE: [Self; 5] = [
         Self {
             name: "forged-calls",
@@ -278,7 +278,7 @@ impl Scenario {
         both.chain(botcopy).chain(botpress)
     }
 
-    /// What the command calls it: with a Botcopy bot everything begins with `botcopy-`.
+    /// Its name on the command line: with a Botcopy bot every name begins with `botcopy-`.
     pub fn name(&self) -> String {
         match self.bot {
             Bot::Botpress => self.kind.name.to_owned(),

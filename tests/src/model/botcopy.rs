@@ -1,5 +1,5 @@
-//! What the journal says of Botcopy's users. They have no conversation but their own, which stands for that of their
-//! latest session; and nothing but their words ties them to a thread.
+//! The journal's entries about Botcopy's users. They have only one conversation, which represents that of their latest
+//! session; and only their texts associate them with a thread.
 
 use sandbox::journal::Entry;
 use serde_json::Value;
@@ -21,7 +21,7 @@ impl Model {
             "paused" => {
                 self.with_agents.insert(person.to_owned(), person.to_owned());
             }
-            // Only a push of ours ends anything; all else is a pause that comes back.
+            // Only a push of the service ends a session; anything else is a pause that will be renewed.
             "unpaused" | "unpaused_again" if entry.text("/by") == "push" => {
                 self.with_agents.remove(person);
                 self.told_the_end(entry, person);
@@ -43,7 +43,8 @@ impl Model {
         if is_blank(entry.text("/text")) {
             return;
         }
-        // Closed by people, a thread takes no words any more, but until we say so they are for nobody else.
+        // A thread that people have closed takes no more texts, but until the service reports the end they are for
+        // nobody else.
         let thread = self.threads.get(person).filter(|thread| {
             self.sessions.get(*thread).is_some_and(|session| session.is_open() || session.awaits_our_word())
         });
@@ -54,7 +55,7 @@ impl Model {
         }
     }
 
-    /// Whatever has not arrived by the end of a session, or by that of the promise of one, goes nowhere.
+    /// Texts that have not arrived by the end of a session, or by that of the promise of one, are dropped.
     fn told_the_end(&mut self, entry: &Entry, person: &str) {
         let is_over = |word: &&mut Word| word.person.as_deref() == Some(person) && word.accepted.is_some();
         self.words.iter_mut().filter(is_over).for_each(|word| word.is_given_up = true);
@@ -66,7 +67,7 @@ impl Model {
         }
     }
 
-    /// A session that agents have closed is over for the user as soon as the bot has its turn back, however that came about.
+    /// A session that agents have closed ends for the user as soon as the bot resumes, for whatever reason.
     fn told_that_nobody_is_there(&mut self, entry: &Entry, person: &str) {
         let session = self.threads.get(person).and_then(|thread| self.sessions.get_mut(thread));
         if let Some(session) = session.filter(|session| session.awaits_our_word()) {
@@ -74,7 +75,7 @@ impl Model {
         }
     }
 
-    /// What was said before is read at the start of a session; the first who said any of it is the one whose thread it is.
+    /// The opening contains what was written before; the first user who wrote any of its lines owns the thread.
     pub(super) fn read_opening(&mut self, entry: &Entry, thread: &str) {
         for (_, line) in entry.text("/text").lines().filter_map(|line| line.split_once(": ")) {
             let said = self.which(Direction::ToAgent, line, "");

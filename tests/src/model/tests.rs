@@ -1,4 +1,4 @@
-//! Journals in which something goes wrong, and such in which it only looks so.
+//! Journals that contain an error, and journals that only seem to.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ impl Story {
         self.and("hitl_ended", detail)
     }
 
-    /// Everything that the model finds wrong on the way, and at the end.
+    /// Every error that the model finds on the way and at the end.
     fn wrong(&self) -> Vec<String> {
         let mut model = Model::default();
         let mut wrong = model.observe(&self.0);
@@ -136,7 +136,7 @@ fn an_end_that_never_reached_us_leaves_a_thread_open_and_one_that_did_must_not()
     assert_eq!(ended().and("operation_called", heard).wrong().len(), 1);
 }
 
-/// A Botcopy user asked for a person, was promised one, and thread T opened with what they had said.
+/// A Botcopy user asked for a person, was promised one, and thread T opened with the user's previous texts.
 fn promised() -> Story {
     let mut story = Story::default();
     for (effect, detail) in [
@@ -242,7 +242,7 @@ fn a_push_may_be_doubled_only_where_nobody_knew_of_the_first() {
     assert_eq!(excused.pushed_again, 1);
 }
 
-/// A Botcopy user who is with agents in thread T.
+/// A Botcopy user who talks to agents in thread T.
 fn with_an_agent() -> Story {
     Story::default()
         .at_botcopy("user_wrote", json!({"user_id": "U", "text": "human"}))

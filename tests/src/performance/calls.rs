@@ -1,4 +1,4 @@
-//! Calls that the functions take, and how long they take to answer.
+//! Calls to the functions, and the time to their answers.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,7 +8,7 @@ use shared::clock::Clock;
 
 use crate::{ANNA, World, message};
 
-/// What makes each message another one.
+/// Makes each message unique.
 static NUMBER: AtomicUsize = AtomicUsize::new(1_000_000);
 
 /// One call from outside.
@@ -54,7 +54,7 @@ impl Call {
             json!({
                 "chat_id": thread.chat_id, "thread_id": thread.thread_id,
                 "event": {
-                    // Far from the numbers that LiveChat itself has given.
+                    // Far from the numbers that LiveChat itself assigns.
                     "id": format!("{}_{}", thread.thread_id, next_number()),
                     "created_at": Clock::system().now(), "type": "message", "text": text,
                     "author_id": ANNA, "visibility": "all",
@@ -105,14 +105,14 @@ pub(super) struct Session {
     pub conversation_id: String,
 }
 
-/// Where an agent writes.
+/// A thread in which an agent writes.
 #[derive(Clone, Debug)]
 pub(super) struct Thread {
     pub chat_id: String,
     pub thread_id: String,
 }
 
-/// What `createUser` is asked for.
+/// The input of `createUser`.
 pub(super) fn person(number: usize) -> Value {
     json!({ "name": format!("User {number}"), "email": format!("user-{number}@example.com") })
 }

@@ -1,29 +1,29 @@
-//! A picture of curves, with a logarithmic scale for what grows.
+//! A chart of curves, with a logarithmic scale for what grows.
 
 use std::fmt::Write as _;
 
-/// The size of the picture, the margins around the curves, and below them the room for their names.
+/// The size of the chart, the margins around the curves, and the room below for their names.
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 560.0;
 const MARGIN: f64 = 60.0;
 const LEGEND: f64 = 90.0;
 
-/// One for each curve, told apart by people who see colours differently as well.
+/// One colour per curve, distinguishable for colour-blind readers as well.
 const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"];
 
-/// How long a dash is.
+/// The length of a dash.
 const DASH: usize = 12;
 
-/// At most so many lines go across.
+/// The maximum number of horizontal lines.
 const MOST_LINES: f64 = 8.0;
 
 /// One curve.
 #[derive(Clone, Debug)]
 pub(super) struct Curve {
     pub name: String,
-    /// Whether its values are counted, so that several such curves may be one line: their dashes take turns.
+    /// Whether its values are counts, so that several such curves may coincide: their dashes alternate.
     pub is_counted: bool,
-    /// How many there are, and what a message takes then.
+    /// The number of existing items, and the cost of a message at that number.
     pub points: Vec<(usize, f64)>,
 }
 
@@ -78,7 +78,7 @@ fn stroke(number: usize, curve: &Curve, curves: &[Curve]) -> String {
     format!("{solid} stroke-dasharray=\"{DASH} {gap}\" stroke-dashoffset=\"{offset}\"")
 }
 
-/// From line to line: 1, 2 or 5, or ten times that, and so on.
+/// The distance between lines: 1, 2 or 5, or ten times that, and so on.
 fn step(highest: f64) -> f64 {
     let steps = std::iter::successors(Some(1.0), |decade| Some(decade * 10.0));
     let mut steps = steps.flat_map(|decade| [1.0, 2.0, 5.0].map(|part| part * decade));
@@ -104,7 +104,7 @@ fn label(svg: &mut String, (x, y): (f64, f64), text: &str) {
 }
 
 fn append(svg: &mut String, part: std::fmt::Arguments<'_>) {
-    // Fails only where memory does.
+    // Fails only if memory does.
     let _ = svg.write_fmt(part);
 }
 

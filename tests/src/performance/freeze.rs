@@ -1,4 +1,4 @@
-//! Processes that are frozen between invocations, while their connections die or do not.
+//! Processes that are frozen between invocations, while their connections break or survive.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -21,11 +21,12 @@ const FREEZES: [Duration; 6] = [
     Duration::from_secs(120),
 ];
 
-/// What happens to the connections meanwhile.
+/// The fate of the connections meanwhile.
 const CUTS: [(Option<Cut>, &str); 3] =
     [(None, "live on"), (Some(Cut::Closed), "are closed"), (Some(Cut::Silent), "are dropped in silence")];
 
-/// Freezes warm processes, and lets a user and an agent write when they are thawed; good is only what fails, loses and doubles nothing.
+/// Freezes warm processes, and lets a user and an agent write after the thaw; the result is good only if nothing fails,
+/// is lost or doubled.
 pub async fn freeze(run: Run<'_>) -> (Table, bool) {
     let columns =
         ["frozen for s", "connections", "user message ms", "agent message ms", "not answered 200", "lost", "doubled"];
@@ -60,7 +61,7 @@ struct Thaw {
     doubled: usize,
 }
 
-/// A stack whose functions reach everybody else by wire.
+/// A stack whose functions reach all other parts through wires.
 struct Wired {
     site: Site,
     wires: Vec<Wire>,
@@ -81,7 +82,7 @@ impl Wired {
             environment.push((name.to_owned(), wire.url()));
             wires.push(wire);
         }
-        // Nobody is called before the first request, so that is soon enough to say where the wires end.
+        // No call is made before the first request, so this is early enough to set the wires' targets.
         let site = Site::uninstalled(binaries, 1, environment).await;
         let stack = &site.world.stack;
         let table = stack.table_proxy.as_ref().expect("the table is reached through a proxy").url();
@@ -117,7 +118,7 @@ async fn trial(binaries: &Path, cut: Option<Cut>, freezes: &[Duration]) -> Vec<T
         wired.freeze(frozen, cut).await;
         let text = format!("after freeze {number}");
         let [(user, first), (agent, second)] = write(&wired.site, &session, &thread, &text).await;
-        // What was not delivered at once is the sweep's.
+        // The sweep delivers what was not delivered at once.
         drop(wired.site.world.stack.sweep().await);
         wired.site.world.stack.settled().await;
         let arrived = [
@@ -136,7 +137,7 @@ async fn trial(binaries: &Path, cut: Option<Cut>, freezes: &[Duration]) -> Vec<T
     thaws
 }
 
-/// Both sides write; how long each waited, and whether they were answered with 200.
+/// Both sides write; returns how long each waited, and whether the answer was 200.
 async fn write(site: &Site, session: &Session, thread: &Thread, text: &str) -> [(Duration, bool); 2] {
     let one = async |call: Call| {
         let watch = Instant::now();

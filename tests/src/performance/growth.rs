@@ -1,4 +1,4 @@
-//! Whether a message costs the same however much there is already.
+//! Whether a message costs the same as the amount of data grows.
 
 use sandbox::stack::Side;
 
@@ -8,31 +8,31 @@ use super::measure::{Measured, measure};
 use super::site::Site;
 use super::{Run, Table, percentile};
 
-/// How many sessions are open.
+/// The numbers of open sessions.
 const OPEN_SESSIONS: [usize; 5] = [1, 10, 100, 1_000, 10_000];
 
-/// How many messages one session has had.
+/// The numbers of earlier messages of one session.
 const MESSAGES: [usize; 5] = [1, 10, 100, 1_000, 10_000];
 
-/// Up to here that many sessions are filled, so that the messages that are measured do not themselves fill one.
+/// Up to this number that many sessions are filled, so that the measured messages do not themselves fill one.
 const FEW_MESSAGES: usize = 100;
 
-/// How many trail items the table has: each message leaves one.
+/// The numbers of trail items in the table: each message leaves one.
 const TRAIL: [usize; 4] = [0, 1_000, 10_000, 100_000];
 
-/// How many sessions share the messages.
+/// The number of sessions that share the messages.
 const SHARED_BY: usize = 50;
 
-/// How many messages are measured at each stage.
+/// The number of messages measured at each stage.
 const SAMPLE: usize = 9 * SHARED_BY;
 
-/// How many requests that do nothing are measured beside them; the kernel counts in hundredths of a second.
+/// The number of requests that do nothing, measured beside them; the kernel counts in hundredths of a second.
 const NOTHING: usize = 5_000;
 
-/// What is measured here.
+/// The heading of the measurement.
 const HEADING: &str = "What a user's message takes as things grow";
 
-/// Measures a user's message at every stage of growth; with the table come the curves, as SVG.
+/// Measures a user's message at every stage of growth; returns the table, and the curves as SVG.
 pub async fn growth(run: Run<'_>) -> (Table, String) {
     let columns = [
         "what grows",
@@ -76,9 +76,9 @@ pub async fn growth(run: Run<'_>) -> (Table, String) {
 /// A message at one stage.
 #[derive(Clone, Copy, Debug)]
 struct Stage {
-    /// How many there were before the messages that are measured.
+    /// The number of items before the measured messages.
     from: usize,
-    /// And after them.
+    /// The number after them.
     to: usize,
     /// In milliseconds.
     half: f64,
@@ -104,7 +104,7 @@ async fn open_sessions(run: Run<'_>) -> Vec<Stage> {
     let (mut sessions, mut stages) = (Vec::new(), Vec::new());
     for number in stages_of(run, &OPEN_SESSIONS) {
         sessions.extend(site.sessions(sessions.len(), number - sessions.len()).await);
-        // A session of its own for each message that is measured, where there are so many.
+        // Each measured message has its own session if there are enough.
         let calls = words(&sessions, SAMPLE);
         stages.push(stage(&site, (number, number), calls).await);
     }
@@ -138,7 +138,7 @@ async fn trail(run: Run<'_>) -> Vec<Stage> {
     stages
 }
 
-/// So many messages, from each session in turn.
+/// This many messages, from each session in turn.
 fn words(sessions: &[Session], count: usize) -> Vec<Call> {
     sessions.iter().cycle().take(count).map(|session| Call::user_message(session, "hello")).collect()
 }

@@ -1,4 +1,4 @@
-//! What it takes to lose nothing: a user's message with lanes, and as it would be relayed without any.
+//! The cost of losing nothing: a user's message with lanes, and relayed without any.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use super::measure::{Measured, measure};
 use super::site::{Site, text_at};
 use super::{Delays, Run, Table, millis, percentile, process};
 
-/// How many messages are measured each way, in turns, so that whatever else the machine does meets both.
+/// The number of messages measured each way, in turns, so that other load on the machine affects both.
 const MESSAGES: usize = 1_500;
 
-/// In how many turns.
+/// The number of turns.
 const TURNS: usize = 3;
 
-/// How many where somebody is slow: too few for the kernel's clock to tell what they take of the processor.
+/// The number of messages when a party is slow: too few for the kernel's clock to measure their processor time.
 const SLOW_MESSAGES: usize = 90;
 
 /// The column of the processor time.
@@ -33,7 +33,7 @@ pub const BARE_RELAY: &str = "examples/bare_relay";
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Measures both ways, while nobody is slow and while everybody is.
+/// Measures both ways, with fast and with slow vendors and table.
 pub async fn lanes(run: Run<'_>) -> Table {
     let columns = ["", "vendors ms", "table ms", "p50 ms", "processor ms each", "table calls each"];
     let mut table = Table::new("A user's message, with lanes and without", &columns);
@@ -66,7 +66,7 @@ pub async fn lanes(run: Run<'_>) -> Table {
     table
 }
 
-/// The relay without lanes, behind a gateway of its own.
+/// The relay without lanes, behind its own gateway.
 struct Bare {
     bootstrap: Bootstrap,
     gateway: Gateway,
@@ -90,7 +90,7 @@ impl Bare {
         Self { bootstrap, gateway: gateway.expect("there is a port") }
     }
 
-    /// From here on Botpress calls this one.
+    /// From here on Botpress calls this relay.
     async fn take_over(&self, site: &Site) {
         let stack = &site.world.stack;
         let url = stack.integration_url().replace(&stack.gateway.url(), &self.gateway.url());
@@ -103,7 +103,7 @@ impl Bare {
     }
 }
 
-/// What some messages took.
+/// The cost of some messages.
 struct Part {
     measured: Measured,
     table_calls: usize,
@@ -111,7 +111,7 @@ struct Part {
 
 async fn part(site: &Site, session: &Session, count: usize, processor_time: impl Fn() -> Duration) -> Part {
     let words = |count: usize| (0..count).map(|number| Call::user_message(session, &format!("message {number}")));
-    // Connections and credentials are there when it counts.
+    // Connections and credentials exist before the measurement.
     drop(measure(site, Side::Actions, vec![words(5).collect()]).await);
     let table_calls = || site.world.stack.table_proxy.as_ref().map_or(0, |proxy| proxy.calls().values().sum());
     let (sent, called, used) = (site.world.count("event_sent"), table_calls(), processor_time());

@@ -1,4 +1,4 @@
-//! What the figures come from.
+//! The machine that the figures come from.
 
 use std::fs;
 use std::thread::available_parallelism;

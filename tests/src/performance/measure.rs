@@ -1,4 +1,4 @@
-//! How long calls take, side by side.
+//! The time of calls, made in parallel.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::calls::Call;
 use super::site::Site;
 
-/// How calls went.
+/// The results of calls.
 #[derive(Clone, Debug)]
 pub(super) struct Measured {
     pub waits: Vec<Duration>,
@@ -21,7 +21,7 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    /// Counts more calls of the same kind in.
+    /// Adds the results of more calls of the same kind.
     pub(crate) fn add(&mut self, more: Self) {
         self.waits.extend(more.waits);
         self.failed += more.failed;
@@ -40,7 +40,7 @@ impl Measured {
     }
 }
 
-/// Makes the calls of each list one after another, and the lists side by side.
+/// Makes the calls of each list one after another, and the lists in parallel.
 pub(super) async fn measure(site: &Site, side: Side, lists: Vec<Vec<Call>>) -> Measured {
     let (begin, used) = (Instant::now(), site.processor_time(side));
     let mut callers = JoinSet::new();

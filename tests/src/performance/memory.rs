@@ -7,19 +7,20 @@ use super::measure::measure;
 use super::site::Site;
 use super::{Run, Table, process};
 
-/// How many requests each process answers.
+/// The number of requests that each process answers.
 const REQUESTS: usize = 100_000;
 
-/// How many callers there are, each in a session of their own: the simulators look through all messages of one.
+/// The number of callers, each in its own session: the simulators search all messages of a session.
 const CALLERS: usize = 40;
 
-/// In how many parts the requests are made; memory is looked at after each.
+/// The number of parts in which the requests are made; memory is measured after each.
 const PARTS: usize = 4;
 
-/// Lets one process of each function answer messages, and looks at its memory.
+/// Lets one process of each function answer messages, and measures its memory.
 ///
-/// The runtime puts each invocation's trace id into an environment variable, which costs a C library memory for each new one. So
-/// the same is done once more with one trace id for all: what remains then is our own.
+/// The runtime puts each invocation's trace id into an environment variable, for which the C library allocates memory
+/// for each new one. So the measurement is repeated with one trace id for all: any growth that remains is the
+/// functions' own.
 pub async fn memory(run: Run<'_>) -> Table {
     let requests = run.of(REQUESTS, PARTS * CALLERS).next_multiple_of(PARTS * CALLERS);
     let quarter = requests / PARTS;
@@ -28,7 +29,7 @@ pub async fn memory(run: Run<'_>) -> Table {
     let columns: Vec<String> = columns.collect();
     let mut table = Table::new("Memory", &columns.iter().map(String::as_str).collect::<Vec<_>>());
     for (side, name) in [(Side::Actions, "actions"), (Side::Webhooks, "webhooks")] {
-        // Sizes do not depend on who else is busy.
+        // Sizes do not depend on other load.
         let (new, same) = tokio::join!(sizes(run, side, None, quarter), sizes(run, side, Some("Root=1-0-0"), quarter));
         for (trace_ids, sizes) in [("a new one each", new), ("always the same", same)] {
             let sizes = sizes.into_iter().map(|size| format!("{size:.1}"));

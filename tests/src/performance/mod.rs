@@ -1,8 +1,8 @@
-//! Measurements: what an operation takes, what it costs, and whether that stays so.
+//! Measurements: what an operation takes, what it costs, and whether that stays constant.
 //!
-//! Times and memory are those of the compiled functions in processes of their own, behind the Lambda runtime harness, with the
-//! sandbox as vendors and table. They say something about the machine they were taken on; what holds anywhere is counted
-//! (trips, calls, units) or a ratio within one run.
+//! Times and memory are those of the compiled functions in separate processes, behind the Lambda runtime harness, with
+//! the sandbox as vendors and table. They apply to the machine they were measured on; figures that apply everywhere are
+//! counts (trips, calls, units) or ratios within one run.
 
 mod calls;
 mod chart;
@@ -38,12 +38,12 @@ pub use table::Table;
 pub use trips::{Trips, trips, trips_table};
 pub use units::{Charged, units, units_table};
 
-/// How slow everybody else is.
+/// The delays of all other parts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Delays {
-    /// What a call to a vendor takes there.
+    /// The time of a call to a vendor.
     pub vendors: Duration,
-    /// What a call to the table takes there.
+    /// The time of a call to the table.
     pub table: Duration,
 }
 
@@ -54,7 +54,7 @@ impl Delays {
     }
 }
 
-/// Where the compiled functions are, and how much of the full size a measurement has.
+/// The folder of the compiled functions, and the scale of a measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
     /// The folder with `actions` and `webhooks`.
@@ -64,7 +64,7 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// So many at full size, fewer in a smaller run, and never fewer than `least`.
+    /// This many at full size, fewer in a smaller run, and never fewer than `least`.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -76,7 +76,7 @@ impl Run<'_> {
     }
 }
 
-/// The one that so many of a hundred do not exceed.
+/// The duration that `part` per cent of all do not exceed.
 fn percentile(durations: &mut [Duration], part: usize) -> Duration {
     durations.sort_unstable();
     durations.get(durations.len().saturating_sub(1) * part / 100).copied().unwrap_or_default()

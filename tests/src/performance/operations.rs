@@ -1,4 +1,4 @@
-//! What each operation takes, through the compiled functions.
+//! The time of each operation, through the compiled functions.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use super::measure::{Measured, measure};
 use super::site::{Site, text_at};
 use super::{Delays, Run, Table, millis, percentile};
 
-/// How many callers there are at once; each function has as many processes.
+/// The numbers of concurrent callers; each function has as many processes.
 const CALLERS: [usize; 3] = [1, 8, 32];
 
-/// How many calls of each operation are measured.
+/// The number of calls measured per operation.
 const CALLS: usize = 2_000;
 
-/// In how many turns two builds are compared, so that whatever else the machine does meets both.
+/// The number of turns in which two builds are compared, so that other load on the machine affects both.
 const TURNS: usize = 5;
 
-/// How many while somebody else is slow.
+/// The number of calls with slow vendors or a slow table.
 const SLOW_CALLS: usize = 100;
 
-/// Measures every operation at different concurrency while nobody is slow.
+/// Measures every operation at different concurrency without delays.
 pub async fn operations(run: Run<'_>) -> Table {
     let columns = ["operation", "callers", "p50 ms", "p99 ms", "per second", "processor ms each", "not answered 200"];
     let mut quick = Table::new("Operations, vendors and table without delay", &columns);
@@ -59,7 +59,7 @@ pub async fn delays(run: Run<'_>) -> Table {
     slow
 }
 
-/// Measures every operation through two builds in turn: what the second takes, as a part of what the first takes.
+/// Measures every operation through two builds in turn: the time of the first as a share of the time of the second.
 pub async fn compare(run: Run<'_>, against: &Path) -> Table {
     let columns = ["operation", "p50, ratio", "processor time, ratio"];
     let mut table = Table::new("This build against the other", &columns);
@@ -102,7 +102,7 @@ fn row(name: &str, callers: String, measured: &mut Measured) -> [String; 7] {
 type Rounds = Vec<(&'static str, Measured)>;
 
 async fn slow_rounds(site: &Site, delays: Delays, calls: usize) -> Rounds {
-    // What went before was quick, and left connections and credentials behind.
+    // The previous calls were fast, and left connections and credentials behind.
     site.slow_down(Delays::default());
     drop(rounds(site, 1, 2).await);
     site.slow_down(delays);
@@ -111,7 +111,7 @@ async fn slow_rounds(site: &Site, delays: Delays, calls: usize) -> Rounds {
     measured
 }
 
-/// Every operation once for each call, in the order of a session's life.
+/// Every operation once per call, in the order of a session's life.
 async fn rounds(site: &Site, callers: usize, calls: usize) -> Rounds {
     let first = fastrand::usize(1_000_000..usize::MAX / 2);
     let creates = (first..first + calls).map(Call::create_user);
@@ -144,7 +144,7 @@ async fn rounds(site: &Site, callers: usize, calls: usize) -> Rounds {
     ]
 }
 
-/// Deals calls out to so many callers.
+/// Deals calls out to this many callers.
 fn spread(calls: impl Iterator<Item = Call>, callers: usize) -> Vec<Vec<Call>> {
     let mut lists = vec![Vec::new(); callers];
     for (number, call) in calls.enumerate() {
@@ -155,7 +155,7 @@ fn spread(calls: impl Iterator<Item = Call>, callers: usize) -> Vec<Vec<Call>> {
     lists
 }
 
-/// Names in the order in which answers come back from calls that were dealt out.
+/// The names in the order in which calls that were dealt out return their answers.
 fn spread_names(names: &[String], callers: usize) -> impl Iterator<Item = String> {
     (0..callers).flat_map(move |caller| names.iter().skip(caller).step_by(callers).cloned())
 }

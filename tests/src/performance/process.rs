@@ -1,9 +1,9 @@
-//! What the kernel tells of a process.
+//! Data of the kernel about a process.
 
 use std::fs;
 use std::time::Duration;
 
-/// How many ticks a second has in `/proc`; the same on every Linux of today.
+/// The number of ticks per second in `/proc`; the same on every current Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Processor time that these processes have used so far, in user and kernel mode.
@@ -13,14 +13,14 @@ pub(super) fn processor_time(process_ids: &[u32]) -> Duration {
 
 fn of_one(process_id: u32) -> Option<Duration> {
     let stat = fs::read_to_string(format!("/proc/{process_id}/stat")).ok()?;
-    // The name, in parentheses, may hold anything.
+    // The name, in parentheses, may contain anything.
     let (_, fields) = stat.rsplit_once(") ")?;
     let fields: Vec<&str> = fields.split(' ').collect();
     let ticks: f64 = [fields.get(11)?, fields.get(12)?].into_iter().filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
     Some(Duration::from_secs_f64(ticks / TICKS_PER_SECOND))
 }
 
-/// How much of the machine's memory a process has, in megabytes.
+/// The resident memory of a process, in megabytes.
 pub(super) fn resident_megabytes(process_id: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{process_id}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

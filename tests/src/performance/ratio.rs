@@ -1,4 +1,5 @@
-//! Processor time in units that another machine has as well: what the same process takes for requests that do nothing.
+//! Processor time in units that are comparable between machines: the time that the same process takes for requests that
+//! do nothing.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,16 +11,16 @@ use super::calls::Call;
 use super::measure::{Measured, measure};
 use super::site::Site;
 
-/// How many requests of each kind are measured.
+/// The number of requests measured of each kind.
 const REQUESTS: usize = 3_000;
 
-/// How many there are before, so that connections and credentials are there.
+/// The number of requests before, so that connections and credentials exist.
 const WARM_UP: usize = 100;
 
-/// The ratio when somebody last looked at it.
+/// The ratio when it was last reviewed.
 pub const STORED_RATIO: f64 = 13.0;
 
-/// What a user's message takes of a processor.
+/// The processor time of a user's message.
 #[derive(Clone, Copy, Debug)]
 pub struct Ratio {
     message: Duration,
@@ -27,7 +28,7 @@ pub struct Ratio {
 }
 
 impl Ratio {
-    /// How many requests that do nothing take as much.
+    /// The number of requests that do nothing with the same cost.
     pub fn value(self) -> f64 {
         self.message.as_secs_f64() / self.nothing.as_secs_f64()
     }

@@ -9,22 +9,23 @@ use super::measure::measure;
 use super::site::Site;
 use super::{Delays, Run, Table, millis, percentile};
 
-/// How many processes there are.
+/// The numbers of processes.
 const PROCESSES: [usize; 4] = [1, 2, 4, 8];
 
-/// How many callers there are at once, whatever the number of processes.
+/// The number of concurrent callers, whatever the number of processes.
 const CALLERS: usize = 16;
 
-/// How many sessions they share, so that they meet at their lanes.
+/// The number of sessions that they share, so that they contend for the lanes.
 const SESSIONS: usize = 8;
 
-/// How many messages there are.
+/// The number of messages.
 const MESSAGES: usize = 4_000;
 
-/// How slow everybody else is: what one process waits for, another one can use.
+/// The delays of all other parts: while one process waits, another can work.
 const DELAYS: Delays = Delays::of_millis(20, 5);
 
-/// Lets agents write through so many processes, and counts what arrived; good is only what arrives once.
+/// Lets agents write through this many processes, and counts what arrived; the result is good only if everything
+/// arrived once.
 pub async fn scale(run: Run<'_>) -> (Table, bool) {
     let columns = ["processes", "per second", "p50 ms", "p99 ms", "found the lease taken", "lost", "doubled"];
     let heading = format!("{CALLERS} callers in {SESSIONS} sessions, vendors at 20 ms, table at 5 ms");
@@ -65,12 +66,12 @@ pub async fn scale(run: Run<'_>) -> (Table, bool) {
     (table, is_good)
 }
 
-/// How many conditions of writes have not held so far.
+/// The number of failed write conditions so far.
 fn refused(site: &Site) -> usize {
     site.world.stack.table_proxy.as_ref().map_or(0, |proxy| proxy.refused())
 }
 
-/// The schedule ticks until nothing waits any more.
+/// Runs the schedule until nothing waits any more.
 async fn drain(site: &Site) {
     for _ in 0..20 {
         drop(site.world.stack.sweep().await);
@@ -81,7 +82,7 @@ async fn drain(site: &Site) {
     }
 }
 
-/// How often each text reached the bot's side.
+/// How many times each text reached the bot's side.
 fn shown(site: &Site) -> HashMap<String, usize> {
     let mut shown = HashMap::new();
     for entry in site.world.stack.journal.all("message_created") {

@@ -1,4 +1,4 @@
-//! A stack of compiled functions that is measured.
+//! A stack of compiled functions to be measured.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::calls::{Call, Session, Thread};
 use super::{Delays, process};
 use crate::World;
 
-/// How many sessions are begun side by side.
+/// The number of sessions started in parallel.
 const SIDE_BY_SIDE: usize = 8;
 
 /// A stack, with the integration installed.
@@ -25,7 +25,7 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// Starts so many processes of each function.
+    /// Starts this many processes of each function.
     pub(crate) async fn start(binaries: &Path, instances: usize) -> Self {
         let site = Self::uninstalled(binaries, instances, Vec::new()).await;
         site.world.install().await.expect("the integration is installed");
@@ -34,7 +34,7 @@ impl Site {
 
     /// The same with variables for the functions, and before the integration is installed.
     pub(crate) async fn uninstalled(binaries: &Path, instances: usize, environment: Vec<(String, String)>) -> Self {
-        // Nobody has to be waited for: the simulator of the plugin activates a session at once.
+        // No waiting is needed: the simulator of the plugin activates a session at once.
         let settle = ("SETTLE_MS".to_owned(), "0".to_owned());
         let options = Options {
             runtime: Runtime::Processes(binaries),
@@ -44,13 +44,13 @@ impl Site {
             ..Options::in_process(Clock::system())
         };
         let stack = Stack::start(options).await.expect("the compiled functions start");
-        // What is measured is the functions; how long the table takes is said by the measurement.
+        // The functions are measured; the measurement itself sets the time that the table takes.
         stack.table_proxy.iter().for_each(|proxy| proxy.conflicts().turn_off());
         let world = World { stack, fail_points: Plan::default(), clock: None };
         Self { world: Arc::new(world), client: crate::http() }
     }
 
-    /// The same for a measurement that is long, and in which nothing is sent twice.
+    /// The same for a long measurement in which nothing is sent twice.
     pub(crate) async fn start_for_long(binaries: &Path, instances: usize) -> Self {
         let site = Self::start(binaries, instances).await;
         if let Some(proxy) = &site.world.stack.table_proxy {
@@ -59,7 +59,7 @@ impl Site {
         site
     }
 
-    /// Makes everybody else as slow as this.
+    /// Sets the delays of all other parts.
     pub(crate) fn slow_down(&self, delays: Delays) {
         let stack = &self.world.stack;
         for faults in [stack.livechat.faults(), stack.botpress.faults(), stack.botcopy.faults()] {
@@ -96,7 +96,7 @@ impl Site {
                 starts.spawn(async move { site.session(number).await });
             }
             sessions.extend(starts.join_all().await);
-            // Else the few processes fall behind with the webhooks of many starts, and LiveChat sends them once more.
+            // Otherwise the few processes fall behind with the webhooks of many starts, and LiveChat repeats them.
             self.world.stack.settled().await;
         }
         sessions
@@ -109,7 +109,7 @@ impl Site {
         Session { user_id, conversation_id: text_at(&started, "/output/conversationId") }
     }
 
-    /// What an operation that has to succeed is answered.
+    /// The answer to an operation that must succeed.
     pub(crate) async fn answer(&self, call: &Call) -> Value {
         let answer = call.send(&self.world, &self.client).await;
         let (status, body) = answer.expect("the function answers");

@@ -1,4 +1,4 @@
-//! How long a process takes until it works, how big what is deployed is.
+//! The start time of a process, and the size of what is deployed.
 
 use std::fs;
 use std::io::Write as _;
@@ -13,7 +13,7 @@ use super::calls::Call;
 use super::site::Site;
 use super::{Run, Table, millis, percentile, process};
 
-/// How many processes are started.
+/// The number of processes started.
 const STARTS: usize = 40;
 
 /// Measures start, first answer, size at rest, and size in a zip.
@@ -51,7 +51,7 @@ pub async fn start(run: Run<'_>) -> Table {
     table
 }
 
-/// What the first call to a process takes that has made none: credentials, connections, everything.
+/// The time of a process's first call, including credentials and connections.
 async fn first_answer(
     site: &Site,
     side: Side,
@@ -67,7 +67,7 @@ async fn first_answer(
     watch.elapsed()
 }
 
-/// The size of a zip that holds this program alone; its own headers are some hundred bytes.
+/// The size of a zip that contains only this program; its own headers are a few hundred bytes.
 fn zipped_megabytes(program: &Path) -> f64 {
     let program = fs::read(program).expect("the compiled function is there");
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());

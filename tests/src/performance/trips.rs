@@ -1,4 +1,5 @@
-//! How many calls follow each other: counted by letting each take a fixed time, on a clock on which nothing else takes any.
+//! How many calls follow each other: counted by giving each a fixed duration, on a clock on which nothing else takes
+//! time.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ pub(super) const FROM_AGENT: &str = "agent message";
 pub(super) const FROM_BOTCOPY: &str = "user message, Botcopy";
 pub(super) const STOP: &str = "stopHitl";
 
-/// Calls of one operation that wait for each other; those side by side count once.
+/// Calls of one operation that wait for each other; parallel ones count once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trips {
     /// The operation.
@@ -29,7 +30,7 @@ pub struct Trips {
     pub table: u32,
 }
 
-/// What the code takes now; a test holds it against the count.
+/// The present counts of the code; a test compares them with the measured ones.
 const KNOWN: [Trips; 7] = [
     Trips { operation: CREATE_USER, vendors: 2, table: 3 },
     Trips { operation: START, vendors: 3, table: 5 },
@@ -45,18 +46,17 @@ pub(super) fn sequential_vendor_calls(operation: &str) -> u32 {
     KNOWN.iter().find(|one| one.operation == operation).map_or(0, |one| one.vendors)
 }
 
-/// How long each call takes while it is counted; far from every deadline, so that none cuts the count short.
+/// The duration of each counted call; far from every deadline, so that none cuts the count short.
 const TRIP: Duration = Duration::from_millis(20);
 
-/// How often it is counted at most, as long as the numbers are not those that are known. Without a settle time a start meets the
-/// announcement's write in about every second count, and repeats its own.
+/// The maximum number of counts while the numbers differ from the known ones. Without a settle time a start conflicts
+/// with the announcement's write in about every second count, and repeats its own.
 const MOST_COUNTS: usize = 12;
 
-/// Counts for every operation of a session whose functions are warm.
+/// Counts every operation of a session on warm functions.
 pub async fn trips() -> Vec<Trips> {
     let mut trips = count_all().await;
-    // On a machine that is busy with something else, time may pass while a call is still being prepared: that only ever counts
-    // too many.
+    // On a busy machine, time may pass while a call is still being prepared, which can only make the count too high.
     for _ in 1..MOST_COUNTS {
         if trips == KNOWN {
             break;
@@ -102,7 +102,7 @@ impl Who {
         }
     }
 
-    /// How many calls to these somebody has waited for, one after the other.
+    /// The number of calls to these that were waited for, one after the other.
     async fn count<F: Future>(&self, world: &World, work: F) -> (u32, F::Output) {
         let faults = self.faults(world);
         faults.iter().for_each(|one| one.always("", Fault::Delay(TRIP)));
@@ -136,7 +136,7 @@ async fn counts(who: &Who) -> Vec<(&'static str, u32)> {
     };
     let (first_from_user, from_user) = (say("msg_1").await, say("msg_2").await);
     let (chat_id, thread_id) = world.chat_and_thread();
-    // The next one of the thread: a number that is missing would be waited for.
+    // The next number of the thread: the service would wait for a missing number.
     let events = world.stack.livechat.thread(&chat_id).map(|thread| thread.events).unwrap_or_default();
     let event = json!({
         "id": format!("{thread_id}_{}", events.len() + 1), "created_at": world.now(), "type": "message", "text": "answer",
@@ -158,7 +158,7 @@ async fn counts(who: &Who) -> Vec<(&'static str, u32)> {
     ]
 }
 
-/// A session from beginning to end, after which instances have everything that they keep.
+/// A complete session, after which instances have everything that they cache.
 async fn warm_up(world: &World) {
     let ann = world.escalated_user("Ann").await;
     world.says(&ann, "hello").await;
@@ -180,7 +180,7 @@ async fn botcopy_message(who: &Who, world: &World) -> (u32, Result<(), String>) 
 mod tests {
     use super::*;
 
-    /// A change here is a change of what everybody waits for: docs/performance.md has the table, docs/design.md the reasons.
+    /// A change here changes how long everyone waits: docs/performance.md has the table, docs/design.md the reasons.
     #[tokio::test(flavor = "multi_thread")]
     async fn operations_take_the_trips_that_are_known() {
         assert_eq!(trips().await, KNOWN);

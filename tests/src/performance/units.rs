@@ -8,7 +8,7 @@ use sandbox::table_proxy::Pace;
 use super::Table;
 use crate::{ANNA, World};
 
-/// How many messages a thread has before it is read.
+/// The numbers of messages in a thread before it is read.
 const FEW: usize = 5;
 const MANY: usize = 100;
 
@@ -22,16 +22,16 @@ const SHARE_MET: f64 = 0.5;
 /// However often it was silent before, it is read within so many of these.
 const MOST_TICKS: usize = 20;
 
-/// Capacity units, reads and writes in one.
+/// Capacity units, reads and writes together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Charged {
-    /// For what.
+    /// The operation.
     pub what: String,
-    /// How many.
+    /// The number of units.
     pub units: f64,
 }
 
-/// Counts on a clock on which nothing else happens; in this process.
+/// Counts in this process, on a clock on which nothing else happens.
 pub async fn units() -> Vec<Charged> {
     let world = World::of_instances(1, true).await;
     let ann = world.escalated_user("Ann").await;
@@ -99,7 +99,7 @@ pub async fn units_table() -> Table {
     table
 }
 
-/// What a sweep costs that reads a thread, beyond one that finds nothing to do.
+/// The cost of a sweep that reads a thread, minus that of one that finds nothing to do.
 async fn reading(world: &World) -> f64 {
     let readings = || world.entries("call_answered", "/call", "agent/get_chat").len();
     for _ in 0..MOST_TICKS {
@@ -124,7 +124,7 @@ async fn spent(world: &World, work: impl Future<Output = ()>) -> f64 {
 mod tests {
     use super::*;
 
-    /// A change here is a change of what everybody pays: docs/performance.md has the table.
+    /// A change here changes what everyone pays: docs/performance.md has the table.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_reading_costs_the_same_however_much_was_known() {
         let charged = units().await;

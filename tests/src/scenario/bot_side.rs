@@ -1,6 +1,6 @@
-//! The bot's side of a world: what its users do there and what it is told, whichever platform the bot lives on.
+//! The bot's side of a world: what its users do and what it is told, on either platform.
 //!
-//! A person is named as the journal names them: by the upstream conversation at Botpress, by the user's id at Botcopy.
+//! A person is named as in the journal: by the upstream conversation at Botpress, by the user's id at Botcopy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use serde_json::Value;
 
 use crate::World;
 
-/// What makes either bot's users ask for a person; part of every text that does.
+/// The word that makes either bot ask for a person; every such text contains it.
 pub(super) const ASKING: &str = "human";
 
-/// A bot, and the world it lives in.
+/// A bot and its world.
 #[derive(Clone, Debug)]
 pub(super) struct BotSide {
     pub bot: Bot,
@@ -28,7 +28,7 @@ impl BotSide {
         Self { bot, world: Arc::clone(world) }
     }
 
-    /// Who is called to reach the bot.
+    /// The vendor that is called to reach the bot.
     pub(crate) const fn vendor(&self) -> Vendor {
         match self.bot {
             Bot::Botpress => Vendor::Botpress,
@@ -36,7 +36,7 @@ impl BotSide {
         }
     }
 
-    /// What goes wrong there.
+    /// The vendor's faults.
     pub(crate) fn faults(&self) -> &Faults {
         match self.bot {
             Bot::Botpress => self.world.stack.botpress.faults(),
@@ -52,7 +52,7 @@ impl BotSide {
         }
     }
 
-    /// Somebody who talks to the bot.
+    /// Adds a person who talks to the bot.
     pub(crate) fn new_person(&self, number: usize) -> String {
         match self.bot {
             Bot::Botpress => {
@@ -63,7 +63,7 @@ impl BotSide {
         }
     }
 
-    /// The same user in another conversation with the bot; at Botcopy there is but one.
+    /// The same user in another conversation with the bot; at Botcopy there is only one.
     pub(crate) fn again(&self, person: &str) -> String {
         match self.bot {
             Bot::Botpress => match self.world.stack.botpress.new_conversation(person) {
@@ -74,12 +74,12 @@ impl BotSide {
         }
     }
 
-    /// The user writes, to whoever listens.
+    /// The user writes, to the bot or to an agent.
     pub(crate) async fn says(&self, person: &str, text: &str) -> Result<(), String> {
         match self.bot {
             Bot::Botpress => self.world.stack.botpress.user_says(person, text).await.map(drop),
             Bot::Botcopy => {
-                // What is said at one instant has no order, since nothing but our own clock tells what came first.
+                // Texts written at the same instant have no order, because only the service's clock orders them.
                 if let Some(clock) = &self.world.clock {
                     clock.advance(Duration::from_millis(1));
                 }
@@ -88,12 +88,12 @@ impl BotSide {
         }
     }
 
-    /// The user asks for a person with a text that has [`ASKING`] in it, and the bot hands them over.
+    /// The user asks for a person with a text that contains [`ASKING`], and the bot hands them over.
     pub(crate) async fn asks(&self, person: &str, text: &str) -> Result<(), String> {
         self.asks_with(person, text, Escalation::default()).await
     }
 
-    /// The same with what a bot can wish for; Botcopy's cannot.
+    /// The same with the options that a bot can set; Botcopy's cannot.
     pub(crate) async fn asks_with(&self, person: &str, text: &str, escalation: Escalation) -> Result<(), String> {
         assert!(text.contains(ASKING), "nobody asks for a person with \"{text}\"");
         self.says(person, text).await?;
@@ -104,7 +104,7 @@ impl BotSide {
         }
     }
 
-    /// Whenever the bot was told that a session is over.
+    /// Every notification to the bot that a session has ended.
     pub(crate) fn ends_told(&self) -> Vec<Entry> {
         match self.bot {
             Bot::Botpress => self.world.bot_events("hitlStopped"),
@@ -112,7 +112,7 @@ impl BotSide {
         }
     }
 
-    /// Every delivery of something that a user wrote in a session; `true` for those that we have answered for.
+    /// Every delivery of something that a user wrote in a session; `true` for those that the service has accepted.
     pub(crate) fn deliveries(&self) -> Vec<(Entry, bool)> {
         let (effect, field, expected) = match self.bot {
             Bot::Botpress => ("operation_called", "status", Value::from(200)),

@@ -1,4 +1,4 @@
-//! What is particular to Botcopy: its deadline.
+//! The particularity of Botcopy: its deadline.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -15,18 +15,18 @@ use super::{Report, Size};
 use crate::World;
 use crate::raw::together;
 
-/// What 99 of 100 callers may wait on a warm stack.
+/// The time that 99 of 100 callers may wait on a warm stack.
 const WARM: Duration = Duration::from_millis(300);
 
-/// What any caller may wait.
+/// The time that any caller may wait.
 const ALWAYS: Duration = Duration::from_secs(2);
 
-/// The one that so many of a hundred do not exceed.
+/// The value that `part` per cent of all do not exceed.
 fn percentile<T>(sorted: &[T], part: usize) -> Option<&T> {
     sorted.get(sorted.len().saturating_sub(1) * part / 100)
 }
 
-/// A deadline means something only where time passes by itself.
+/// A deadline is meaningful only where time passes by itself.
 async fn in_real_time() -> World {
     let options = Options { table_proxy: true, ..Options::in_process(Clock::system()) };
     let stack = Stack::start(options).await.expect("the stack starts");
@@ -35,7 +35,7 @@ async fn in_real_time() -> World {
     world
 }
 
-/// Calls come at a steady pace, in real time, and each is watched.
+/// Calls arrive at a steady rate, in real time, and each is measured.
 pub(super) async fn latency(size: Size) -> Report {
     let (calls, pace) = (size.of(3_000, 100), Duration::from_millis(20));
     let users = calls / 10;
@@ -84,7 +84,7 @@ pub(super) async fn latency(size: Size) -> Report {
     Report { figure, findings }
 }
 
-/// LiveChat takes calls and does not answer; some users are talking already, others ask for a person just then.
+/// LiveChat accepts calls but does not answer; some users already talk to agents, others ask for a person just then.
 pub(super) async fn hanging(size: Size) -> Report {
     let world = in_real_time().await;
     let count = size.of(50, 4);
@@ -126,7 +126,7 @@ pub(super) async fn hanging(size: Size) -> Report {
     findings.extend((waits.len() < texts.len()).then(|| format!("{} calls for {} texts", waits.len(), texts.len())));
     world.stack.livechat.faults().clear();
     recover(&world).await;
-    // What was promised has to be in LiveChat, once; what was not has to be with the bot.
+    // Promised texts must be in LiveChat, once; all others must be with the bot.
     let sent = world.sent_by_customers();
     for (_, text) in &texts {
         let line = format!(": {text}");
@@ -152,7 +152,7 @@ pub(super) async fn hanging(size: Size) -> Report {
     Report { figure, findings }
 }
 
-/// The schedule ticks, faster than it does, until nothing waits any more.
+/// Runs the schedule, faster than its interval, until nothing waits any more.
 async fn recover(world: &World) {
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(60) {

@@ -1,4 +1,4 @@
-//! Writes meet as they do at AWS: those of a burst, those of a lively talk, and every other one by chance.
+//! Writes conflict as they do at AWS: those of a burst, those of a lively conversation, and every other one by chance.
 
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
@@ -16,28 +16,28 @@ use super::{Report, Size};
 use crate::ANNA;
 use crate::checker::{Direction, Expectations, Finding, Words};
 
-/// How many come at one instant; as many instances take them.
+/// The number of messages at one instant; as many instances handle them.
 const AT_ONCE: usize = 32;
 
-/// How long the slowest of them may wait for its answer.
+/// The time that the slowest of them may wait for its answer.
 const SLOWEST: Duration = Duration::from_secs(5);
 
-/// How many transactions a write may take in a lively talk.
+/// The number of transactions that a write may take in a lively conversation.
 const MOST_TRANSACTIONS: f64 = 1.3;
 
-/// Of fewer messages than this, how many meet is chance.
+/// With fewer messages than this, the number of conflicts is too random to judge.
 const LEAST_JUDGED: usize = 500;
 
 /// Far below the time for which a write holds its items.
 const STEP: Duration = Duration::from_millis(2);
 
-/// How long the vendors take for a call.
+/// The time that the vendors take for a call.
 const VENDOR: Duration = Duration::from_millis(50);
 
-/// How far apart messages of a lively talk are: many come while the one before is being delivered.
+/// The intervals between messages of a lively conversation: many arrive while the previous one is being delivered.
 const PAUSES_MS: RangeInclusive<u64> = 50..=250;
 
-/// How many users write at once while every other write meets one.
+/// The number of users who write at once while every other write conflicts.
 const TALKERS: usize = 64;
 
 pub(super) async fn met(size: Size, bot: Bot) -> Report {
@@ -89,10 +89,10 @@ async fn burst(size: Size, bot: Bot) -> Report {
     report
 }
 
-/// What is written last in a burst.
+/// The pause before the last text of a burst.
 const PAUSE: Duration = Duration::from_millis(AT_ONCE as u64);
 
-/// Whether each was answered with 200, and how long that took.
+/// Returns whether each was answered with 200, and how long that took.
 async fn all_at_once(stage: &Stage, watch: &Watch, posts: Vec<(String, Value)>) -> Vec<(bool, Duration)> {
     let posts: JoinSet<_> = posts
         .into_iter()
@@ -108,7 +108,7 @@ async fn all_at_once(stage: &Stage, watch: &Watch, posts: Vec<(String, Value)>) 
     stage.drive(posts.join_all()).await
 }
 
-/// Both sides write at once, faster than their messages are delivered now and then.
+/// Both sides write at once, sometimes faster than their messages are delivered.
 async fn lively(size: Size, bot: Bot) -> Report {
     let mut random = size.random();
     let count = size.of(1_000, 40);
@@ -145,14 +145,14 @@ async fn lively(size: Size, bot: Bot) -> Report {
     report
 }
 
-/// Every other write of everything meets one, from the first escalation on.
+/// Every other write of everything conflicts, from the first escalation on.
 async fn every_other(size: Size, bot: Bot) -> Report {
     let messages = size.of(10_000, 48);
     let users = TALKERS.min(messages / 8);
     let stage = at_pace(bot, 4, Pace { share: 0.5, ..Pace::AS_THE_TABLE }, size.seed).await;
     let sessions = stage.sessions(users).await;
-    // A start that was only promised is finished by the sweep. What is written before that is read from the thread, which LiveChat's
-    // simulator has not got these words in.
+    // A start that was only promised is finished by the sweep. Texts written before that are read from the thread, but
+    // LiveChat's simulator does not contain these texts.
     stage.drain().await;
     let words = Arc::new(Mutex::new(Vec::new()));
     let talks: JoinSet<_> = sessions
@@ -175,7 +175,8 @@ async fn every_other(size: Size, bot: Bot) -> Report {
     report
 }
 
-/// Both sides of a session write in turn, each as soon as the one before has its answer; how many were not taken.
+/// Both sides of a session write in turn, each as soon as the previous text is answered; returns how many were not
+/// accepted.
 async fn talk(stage: Stage, session: Session, turns: usize, words: Arc<Mutex<Vec<Words>>>) -> usize {
     let mut refused = 0;
     let write = |direction, text: &str| {
@@ -189,13 +190,13 @@ async fn talk(stage: Stage, session: Session, turns: usize, words: Arc<Mutex<Vec
         let text = format!("{} user {turn}", session.thread_id);
         write(Direction::ToAgent, &text);
         refused += usize::from(stage.side.says(&session.person, &text).await.is_err());
-        // What is written at one instant has no order.
+        // Texts written at the same instant have no order.
         stage.sleep(Duration::from_millis(5)).await;
     }
     refused
 }
 
-/// Lets the vendors take their time for a call.
+/// Slows the vendors' calls down.
 fn slow_down(stage: &Stage) {
     stage.world.held_calls_sleep();
     for faults in [stage.world.stack.livechat.faults(), stage.side.faults()] {

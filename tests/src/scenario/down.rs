@@ -1,4 +1,4 @@
-//! We ourselves are gone, while agents write and close.
+//! The service itself is down, while agents write and close.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -12,32 +12,33 @@ use crate::ANNA;
 use crate::checker::{Direction, Expectations, Finding, Words};
 use crate::model::delivery_of;
 
-/// How long nothing of ours answers.
+/// How long the service does not answer.
 const OUTAGE: Duration = Duration::from_secs(300);
 
-/// How often an agent writes in each session: five times a minute.
+/// The interval at which an agent writes in each session: five times a minute.
 const PAUSE: Duration = Duration::from_secs(12);
 
-/// How soon after our return everything must have arrived.
+/// The time after the service's return within which everything must have arrived.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(120);
 
-/// How often the schedule ticks.
+/// The interval of the schedule.
 const TICK: Duration = Duration::from_secs(60);
 
-/// What happens at a moment; at one moment, in this order.
+/// What happens at a moment; at the same moment, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
     Says(usize),
     Closes(usize),
 }
 
-/// Neither webhooks nor ticks of the schedule reach us for five minutes; LiveChat's retries run out, and come late.
+/// Neither webhooks nor ticks of the schedule reach the service for five minutes; LiveChat's retries run out, and come
+/// late.
 pub(super) async fn for_minutes(size: Size, bot: Bot) -> Report {
     let mut random = size.random();
     let stage = Stage::in_process(bot, 1).await;
     let sessions = stage.sessions(size.of(200, 3)).await;
     tick(&stage, TICK).await;
-    // Connections are refused, or whatever is left of us says that it is unavailable.
+    // Connections are refused, or the gateway answers that the service is unavailable.
     let refusal = if random.bool() { Fault::Reset } else { Fault::answer(503, "") };
     stage.world.stack.gateway_faults.always("POST /livechat", refusal);
     let begin = stage.world.now();
@@ -59,7 +60,7 @@ pub(super) async fn for_minutes(size: Size, bot: Bot) -> Report {
 
     stage.world.stack.gateway_faults.clear();
     let back = stage.world.now();
-    // The schedule does not wait for us: its next tick may come at once, or in a minute.
+    // The schedule is independent of the service: its next tick may come at once, or in a minute.
     tick(&stage, Duration::from_millis(random.u64(..60_000))).await;
     while stage.world.now() < back + RECOVERED_WITHIN {
         tick(&stage, TICK).await;
@@ -81,7 +82,7 @@ pub(super) async fn for_minutes(size: Size, bot: Bot) -> Report {
     let count = words.len();
     let expectations = Expectations { words, escalations: Some(sessions.len()), ..Expectations::default() };
     let mut findings = stage.findings(expectations);
-    // The last words of the outage come by LiveChat's last retries, before the sweep has read what was missed before.
+    // LiveChat's last retries deliver the last texts of the outage before the sweep has read the ones missed earlier.
     findings.retain(|finding| !matches!(finding, Finding::Reordered { after, .. } if brought.contains(after)));
     let mut report = stage.report(figure, findings);
     report.findings.extend(stage.left_over());
@@ -127,7 +128,7 @@ fn last_effect(stage: &Stage, words: &[Words]) -> Option<shared::clock::Timestam
     words.chain(ends).max()
 }
 
-/// The texts of which a webhook has told.
+/// The texts that a webhook has reported.
 fn brought_by_webhooks(stage: &Stage) -> HashSet<String> {
     let delivered = stage.world.stack.journal.all("webhook_delivered");
     let taken = delivered.iter().filter(|entry| entry.detail.get("status") == Some(&200.into()));
@@ -137,13 +138,13 @@ fn brought_by_webhooks(stage: &Stage) -> HashSet<String> {
     brought.map(|entry| entry.text("/text").to_owned()).collect()
 }
 
-/// LiveChat sends everything once more that it has ever sent: retries that come far too late.
+/// LiveChat repeats everything that it has ever sent: retries that come far too late.
 async fn repeat_everything(stage: &Stage) -> usize {
     let entries = stage.world.stack.journal.all("webhook_delivered");
     let deliveries: BTreeSet<_> = entries.iter().filter_map(delivery_of).collect();
     for (sent, delivery) in deliveries.iter().enumerate() {
         stage.world.stack.livechat.replay(*delivery);
-        // Not all of them at one instant: no machine has that many connections.
+        // Not all of them at once: no machine has that many connections.
         if sent % 64 == 63 {
             stage.drive(stage.world.stack.settled()).await;
         }

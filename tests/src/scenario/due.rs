@@ -1,4 +1,5 @@
-//! Far more is due than a sweep can do, since one vendor is down: what is for the others has its turn in the same sweep.
+//! One vendor is down, and far more is due than a sweep can handle: items for the other vendors are served in the same
+//! sweep.
 
 use std::time::Duration;
 
@@ -11,32 +12,33 @@ use super::{Report, Size};
 use crate::ANNA;
 use crate::checker::{Direction, Expectations, Words};
 
-/// How often the schedule ticks.
+/// The interval of the schedule.
 const TICK: Duration = Duration::from_secs(60);
 
-/// How many sessions are opened between two ticks.
+/// The number of sessions opened between two ticks.
 const BETWEEN_TICKS: usize = 64;
 
-/// How many calls of the vendor that is down one sweep may make: a few at once, each time it looks.
+/// The number of calls to the failed vendor that one sweep may make: a few at once, in each look.
 const MOST_CALLS: usize = 300;
 
-/// How soon after the sweep's begin the others have their turn: long before all lanes that are due could have been tried.
+/// The time after the sweep's begin within which the others are served: long before all due lanes could have been
+/// tried.
 const TURN_WITHIN: Duration = Duration::from_secs(10);
 
-/// How soon after the vendor's return everything must have arrived.
+/// The number of minutes after the vendor's return within which everything must have arrived.
 const DRAINED_WITHIN: usize = 5;
 
-/// The number of the user of the other bot, which nobody else has.
+/// The number of the other bot's user, which no other user has.
 const NUMBER_ELSEWHERE: usize = 1_000_000;
 
-/// Which of the vendors is down.
+/// The vendor that is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Down {
     Platform,
     LiveChat,
 }
 
-/// Each vendor in turn is down with that many lanes due for it, and then one lane for each of the others.
+/// Each vendor in turn is down with that many lanes due for it, followed by one lane for each of the others.
 pub(super) async fn behind_a_vendor(size: Size, bot: Bot) -> Report {
     let parts = [one_down(size, bot, Down::Platform).await, one_down(size, bot, Down::LiveChat).await];
     let figure = parts.iter().map(|part| part.figure.as_str()).collect::<Vec<_>>().join("; ");
@@ -58,7 +60,7 @@ async fn one_down(size: Size, bot: Bot, down: Down) -> Report {
         words.push(say(&stage, session, down, &format!("message {number}")).await);
     }
     let due = stage.due_lanes();
-    // Longest due first: these come last.
+    // The longest due come first, so these come last.
     stage.pass(Duration::from_secs(1)).await;
     let healthy = left_to_the_sweep(&stage, (&other, &elsewhere), &sessions, down).await;
     stage.pass(Duration::from_secs(30)).await;
@@ -103,7 +105,7 @@ async fn one_down(size: Size, bot: Bot, down: Down) -> Report {
     report
 }
 
-/// When each of these had its effect.
+/// The time at which each of these had its effect.
 fn turns(stage: &Stage, words: &[Words]) -> Vec<Timestamp> {
     let entries = stage.world.stack.journal.entries();
     let effects = entries.iter().filter(|entry| ["shown_to_user", "event_sent"].contains(&entry.effect));
@@ -125,7 +127,7 @@ fn faults(stage: &Stage, down: Down) -> &Faults {
     }
 }
 
-/// Sessions, with the schedule ticking while they are opened: that takes far longer than a bot's pause.
+/// Opens sessions, while the schedule runs: that takes far longer than a bot's pause.
 async fn opened(stage: &Stage, count: usize) -> Vec<Session> {
     let mut sessions = Vec::new();
     while sessions.len() < count {
@@ -141,7 +143,7 @@ async fn tick(stage: &Stage, pause: Duration) {
     drop(stage.drive(stage.world.stack.sweep()).await);
 }
 
-/// Something for the vendor that is down.
+/// Writes something for the vendor that is down.
 async fn say(stage: &Stage, session: &Session, down: Down, text: &str) -> Words {
     let direction = match down {
         Down::Platform => {
@@ -157,7 +159,7 @@ async fn say(stage: &Stage, session: &Session, down: Down, text: &str) -> Words 
     session.words(direction, text)
 }
 
-/// One lane for each of the other vendors that is due because the vendor has failed for a moment.
+/// One lane for each of the other vendors that is due because that vendor has failed for a moment.
 async fn left_to_the_sweep(
     stage: &Stage,
     (other, elsewhere): (&Stage, &Session),

@@ -6,10 +6,10 @@ use super::stage::Stage;
 use super::{Report, Size};
 use crate::checker::{Direction, Expectations, Finding};
 
-/// How many instances of a function, or processes of the compiled one, meet at one instant.
+/// The number of instances of a function, or processes of the compiled one, that work concurrently.
 const INSTANCES: usize = 4;
 
-/// LiveChat repeats what it has sent, at any distance and in any order.
+/// LiveChat repeats its webhooks, at any distance and in any order.
 pub(super) async fn spread(size: Size, bot: Bot) -> Report {
     let mut random = size.random();
     let messages = size.of(10_000, 20);
@@ -31,7 +31,7 @@ pub(super) async fn spread(size: Size, bot: Bot) -> Report {
     let effects = stage.effects(&words);
     let mut findings =
         stage.findings(Expectations { words, escalations: Some(sessions.len()), ..Expectations::default() });
-    // All were written at one moment, so none of them is the earlier one.
+    // All were written at the same moment, so none of them is earlier.
     findings.retain(|finding| !matches!(finding, Finding::Reordered { .. }));
     let figure =
         format!("{messages} messages in {deliveries} deliveries had {effects} effects, {refused} not answered 200");
@@ -40,7 +40,7 @@ pub(super) async fn spread(size: Size, bot: Bot) -> Report {
     report
 }
 
-/// Everything at once: the worst that retries and several instances can do together.
+/// Everything at once: the worst combination of retries and several instances.
 pub(super) async fn instant(size: Size, bot: Bot) -> Report {
     let (rounds, copies) = (size.of(50, 2), size.of(1_000, 40));
     let stage = Stage::start(bot, INSTANCES).await;

@@ -1,7 +1,7 @@
-//! The field: everything that vendors have been seen to do, one kind after the other, beside the reference model.
+//! The field: every observed misbehaviour of vendors, one kind after another, checked against the reference model.
 //!
-//! A round is one trouble while people talk. It ends, and two minutes later the model finds nothing lost, doubled, locked out or
-//! stuck, without an operator.
+//! A round is one trouble while people talk. After it ends, the model must find within two minutes that nothing is
+//! lost, doubled, locked out or stuck, without an operator.
 
 mod troubles;
 
@@ -18,16 +18,16 @@ use super::{Report, Size, by_weight};
 use crate::model::{BAD_WORDS, Excused, MENDED};
 use crate::{ANNA, BEN};
 
-/// How many troubles one world lives through.
+/// The number of troubles in one world.
 const ROUNDS: usize = 6;
 
-/// How many users there are in a world.
+/// The number of users in a world.
 const USERS: usize = 3;
 
-/// How long after its end everything that a trouble held up has to be through: two ticks of the schedule.
+/// The time after a trouble within which everything it held up must be through: two ticks of the schedule.
 const HEALED_WITHIN: [Duration; 2] = [MINUTE, MINUTE];
 
-/// The longest silence between two things that people do.
+/// The longest silence between two actions of people.
 const LONGEST_SILENCE: u64 = 8_000;
 
 /// What people do meanwhile, and how often relative to the rest.
@@ -58,16 +58,16 @@ enum Step {
     BotStops,
 }
 
-/// Words that people send and that say nothing.
+/// Texts that people send but that show nothing.
 const NOTHING: [&str; 4] = [" ", "\u{200b}", "\u{feff} \u{2060}", "\n\u{3164}\t"];
 
-/// Plays round after round, many worlds side by side.
+/// Plays round after round, in many worlds in parallel.
 pub(super) async fn seen(size: Size, bot: Bot) -> Report {
     let mut random = size.random();
     let total = size.of(3_000, ROUNDS);
     let mut lives: Vec<_> =
         (0..total).step_by(ROUNDS).map(|begin| (random.u64(..), ROUNDS.min(total - begin))).collect();
-    // The world that a long run has named is lived through again by its own seed.
+    // The world that a long run has reported is repeated with its own seed.
     if let [(seed, _)] = lives.as_mut_slice() {
         *seed = size.seed;
     }
@@ -156,7 +156,7 @@ impl Field {
         self.life.judge()
     }
 
-    /// One trouble, from the quiet before it to the quiet two minutes after it.
+    /// Plays one trouble, from the quiet before it to the quiet two minutes after it.
     async fn round(&mut self, trouble: &'static Trouble) -> Result<(), String> {
         let quiet = self.random.u64(2_000..20_000);
         self.talk_for(Duration::from_millis(quiet)).await?;
@@ -179,14 +179,14 @@ impl Field {
         self.tally.excused = self.life.rest(&HEALED_WITHIN).await?;
         let spoiled = self.life.world.stack.livechat.faults().spoiled();
         if trouble.hides_threads || spoiled.iter().any(|one| begin <= one.at) {
-            // What cannot be read counts as it is reported.
+            // A thread that cannot be read is judged by what was reported.
             self.corrected.clear();
         }
         self.check_corrections()?;
         self.nobody_is_locked_out().await
     }
 
-    /// Both sides say something that the other side's vendor fails on for ever.
+    /// Both sides send a text on which the other side's vendor always fails.
     fn say_bad_words(&mut self, person: &str) {
         self.life.may_be_parked += 2;
         let (chat, agent) = self.life.chat_of(person);
@@ -197,7 +197,7 @@ impl Field {
         self.life.spawn(async move |_| drop(side.says(&person, &to_agent).await));
     }
 
-    /// Users and agents notice what is gone only when somebody speaks.
+    /// Users and agents notice what is gone only when they write.
     fn everybody_speaks(&mut self) {
         for person in self.life.people.clone() {
             let told = self.agent_acts(Step::AgentSays, &person);
@@ -207,7 +207,7 @@ impl Field {
         }
     }
 
-    /// People talk, and the schedule ticks each minute.
+    /// People talk, and the schedule runs each minute.
     async fn talk_for(&mut self, duration: Duration) -> Result<(), String> {
         let end = self.life.world.now() + duration;
         let mut tick = self.life.world.now() + MINUTE;
@@ -230,7 +230,7 @@ impl Field {
         self.life.settle().await.map(drop)
     }
 
-    /// Does one thing; the answer says who.
+    /// Does one thing; returns who did it.
     fn take(&mut self, step: Step) -> String {
         let number = self.random.usize(..USERS);
         let Some(person) = self.life.people.get(number).cloned() else { return String::new() };
@@ -301,7 +301,7 @@ impl Field {
         }
     }
 
-    /// What users have on their screens last of a corrected message is its last version, where its session goes on.
+    /// If its session continues, users finally see the last version of a corrected message.
     fn check_corrections(&mut self) -> Result<(), String> {
         let shown = self.life.world.shown_by_agents();
         for Corrected { chat_id, versions } in std::mem::take(&mut self.corrected) {
@@ -318,7 +318,7 @@ impl Field {
         Ok(())
     }
 
-    /// Whoever is with the bot gets an agent, by the second try at the latest.
+    /// Every user who is with the bot gets an agent, by the second attempt at the latest.
     async fn nobody_is_locked_out(&mut self) -> Result<(), String> {
         for person in self.life.people.clone() {
             if self.life.model.session_of(&person).is_some() {

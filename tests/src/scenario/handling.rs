@@ -1,5 +1,5 @@
-//! A Botpress that handles events and messages of one conversation side by side: with the pause between the pairs that would
-//! hurt nothing changes places, and without it something does.
+//! A Botpress that handles events and messages of one conversation side by side: with the pause, none of the pairs that
+//! matter changes places; without it, some do.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use super::side_by_side::side_by_side;
 use super::{Report, Size};
 use crate::{ANNA, World};
 
-/// The longest that Botpress takes to handle something: less than the product's pause.
+/// The longest time that Botpress takes to handle an item: less than the product's pause.
 const LONGEST: Duration = Duration::from_millis(300);
 
-/// What a user has to see, in this order.
+/// What a user must see, in this order.
 const EXPECTED: [&str; 4] = [
     "A human agent has joined the conversation.",
     "first words",
@@ -20,7 +20,7 @@ const EXPECTED: [&str; 4] = [
     "The human agent closed the conversation. I will continue assisting you.",
 ];
 
-/// So many short sessions, each with the pause and without.
+/// Plays this many short sessions, each with the pause and without.
 pub(super) async fn side_by_side_at_botpress(size: Size) -> Report {
     let (mut random, count) = (size.random(), size.of(2_000, 12));
     let seeds: Vec<_> = (0..count).map(|_| random.u64(..)).collect();
@@ -42,7 +42,8 @@ pub(super) async fn side_by_side_at_botpress(size: Size) -> Report {
     Report { figure, findings }
 }
 
-/// One session in which the agent writes at once and closes behind the last words; what was wrong with it.
+/// Plays one session in which the agent writes at once and closes right after the last text; returns what was wrong
+/// with it.
 async fn session(pause: &'static str, seed: u64) -> Option<String> {
     let world = World::in_process_with(&[("ORDER_PAUSE_MS", pause)]).await;
     let user = world.user("Ann").await;

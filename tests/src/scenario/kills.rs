@@ -16,10 +16,10 @@ use super::{Report, Size};
 use crate::model::Excused;
 use crate::{ANNA, BEN};
 
-/// How often each flow dies at each place, each time among other circumstances.
+/// How many times each flow dies at each place, each time under other circumstances.
 const SEEDS: usize = 20;
 
-/// What goes on while the process dies.
+/// The flow during which the process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flow {
     /// The integration is removed, and installed again.
@@ -34,32 +34,32 @@ pub enum Flow {
     Move,
     /// A user writes.
     UserSpeaks,
-    /// The same, with a customer's token that is no longer good, and a lost answer.
+    /// The same, with an expired customer token and a lost answer.
     UserSpeaksIntoTrouble,
     /// An agent writes.
     AgentSpeaks,
-    /// The same, while the bot's platform has too much to do, and is down.
+    /// The same, while the bot's platform is overloaded, and then down.
     AgentSpeaksIntoTrouble,
-    /// An agent hands the chat over to another.
+    /// An agent transfers the chat to another one.
     Transfer,
     /// An agent closes the chat after their last words.
     AgentCloses,
-    /// No webhook tells of the same.
+    /// The same without a webhook.
     UntoldClose,
     /// A user ends the session.
     UserEnds,
     /// The bot ends it.
     BotStops,
-    /// LiveChat hangs while somebody is handed over, and the sweep has to keep what was promised.
+    /// LiveChat hangs while a user is handed over, and the sweep has to keep the promise.
     PromisedStart,
-    /// The same, and meanwhile the last agent has gone: the promise is taken back.
+    /// The same, but meanwhile the last agent has left: the promise is withdrawn.
     BrokenPromise,
-    /// Nothing is said for so long that the bot's pause has to be renewed.
+    /// Nothing is written for so long that the bot's pause must be renewed.
     Renewal,
 }
 
 impl Flow {
-    /// What can happen with either bot.
+    /// The flows of both bots.
     const ALWAYS: [Self; 10] = [
         Self::Start,
         Self::FailedStart,
@@ -87,11 +87,11 @@ impl Flow {
         promised || matches!(self, Self::Install | Self::Start | Self::FailedStart)
     }
 
-    /// Every place that a flow passes and its recovery with it, and how often, when nothing else happens.
+    /// Every place that a flow passes, including its recovery, and how often, when nothing else happens.
     ///
     /// # Errors
     ///
-    /// What went wrong although nobody died.
+    /// What went wrong although no process died.
     pub async fn places(self, bot: Bot) -> Result<BTreeMap<Place, u32>, String> {
         let mut death = Death::new(bot, self, 0).await?;
         death.life.world.fail_points.clear();
@@ -106,7 +106,7 @@ impl Flow {
 ///
 /// # Errors
 ///
-/// What went wrong although nobody died.
+/// What went wrong although no process died.
 pub async fn places(bot: Bot) -> Result<BTreeMap<Flow, BTreeMap<Place, u32>>, String> {
     let flows = Flow::all(bot);
     let found =
@@ -114,7 +114,7 @@ pub async fn places(bot: Bot) -> Result<BTreeMap<Flow, BTreeMap<Place, u32>>, St
     found.into_iter().collect()
 }
 
-/// Dies everywhere.
+/// Dies at every place.
 pub(super) async fn everywhere(size: Size, bot: Bot) -> Report {
     let mut random = size.random();
     let places = match places(bot).await {
@@ -129,7 +129,7 @@ pub(super) async fn everywhere(size: Size, bot: Bot) -> Report {
         }
     }
     let planned = deaths.len();
-    // A small run dies here and there rather than everywhere in a few flows.
+    // A small run dies at random places rather than at every place of a few flows.
     random.shuffle(&mut deaths);
     deaths.truncate(size.of(planned, 24));
     let tried = deaths.len();
@@ -175,21 +175,21 @@ struct Death {
     life: Life,
     circumstances: Circumstances,
     person: String,
-    /// With which words the user was handed over.
+    /// The text with which the user was handed over.
     asked: String,
 }
 
-/// What else happens; seeds vary it.
+/// Whatever else happens; it varies with the seed.
 #[derive(Debug)]
 struct Circumstances {
     random: fastrand::Rng,
-    /// How long people wait between two things they do; at least as long as Botpress repeats what it delivers.
+    /// How long people wait between two actions; at least as long as Botpress repeats its deliveries.
     pause: Duration,
     /// Whether the other side writes as well.
     answers: bool,
-    /// Whether both vendors repeat what they have delivered.
+    /// Whether both vendors repeat their deliveries.
     repeats: bool,
-    /// Whether somebody else dies in the recovery.
+    /// Whether another process dies in the recovery.
     dies_again: bool,
 }
 
@@ -223,7 +223,7 @@ impl Death {
         Ok(Self { flow, life, circumstances: Circumstances::new(seed), person, asked })
     }
 
-    /// A killed invocation is an error for its caller, so errors count for nothing here.
+    /// A killed invocation is an error for its caller, so errors are ignored here.
     async fn act(&mut self) -> Result<(), String> {
         let world = std::sync::Arc::clone(&self.life.world);
         match self.flow {
@@ -239,7 +239,7 @@ impl Death {
                         let refusal = Fault::answer(400, refused.to_string());
                         world.stack.botpress.faults().next(1, "conversations/get-or-create", refusal);
                     }
-                    // There is nothing to open in a widget.
+                    // A widget has nothing to open.
                     Bot::Botcopy => {
                         let refused = json!({"error": {"type": "validation", "message": "no"}});
                         let refusal = Fault::answer(422, refused.to_string());
@@ -328,7 +328,7 @@ impl Death {
         Ok(())
     }
 
-    /// The same with the schedule ticking.
+    /// The same with the schedule running.
     async fn sweeps(&mut self, count: usize) -> Result<(), String> {
         for _ in 0..count {
             self.minutes(1).await?;
@@ -351,7 +351,7 @@ impl Death {
         Ok(())
     }
 
-    /// Botcopy may call once more with what it had no answer to.
+    /// Botcopy may repeat a call that had no answer.
     async fn repeat_unanswered_call(&mut self) -> Result<(), String> {
         let world = std::sync::Arc::clone(&self.life.world);
         let written = world.stack.journal.all("user_wrote").pop();
@@ -364,7 +364,7 @@ impl Death {
         Ok(())
     }
 
-    /// The same short word each time, where the bot platform numbers nothing.
+    /// Writes the same short text each time if the bot platform assigns no ids.
     fn user_says_yes(&mut self) {
         if self.life.side.bot == Bot::Botpress {
             return self.user_speaks();
@@ -389,14 +389,15 @@ impl Death {
         drop(self.life.world.stack.livechat.agent_closes(&chat_id, &agent));
     }
 
-    /// People take their time, and meanwhile the vendors repeat what was refused.
+    /// People pause, and meanwhile the vendors repeat what was refused.
     async fn pause(&mut self) -> Result<(), String> {
         self.life.settle().await?;
         self.life.world.advance(self.circumstances.pause);
         self.life.settle().await.map(drop)
     }
 
-    /// Plans another death for the recovery, if the circumstances have one; tells whether the planned one has happened.
+    /// Plans another death for the recovery, if the circumstances include one; returns whether the planned one has
+    /// happened.
     fn dies_again(&mut self) -> bool {
         let plan = &self.life.world.fail_points;
         let died = plan.has_killed();
@@ -410,7 +411,7 @@ impl Death {
         died
     }
 
-    /// The vendors repeat what they repeat, and the schedule ticks for some minutes.
+    /// The vendors make their repetitions, and the schedule runs for some minutes.
     async fn recover(&mut self) -> Result<(), String> {
         if self.circumstances.repeats {
             for delivery in self.life.deliveries.clone() {
@@ -429,10 +430,10 @@ impl Death {
         self.sweeps(RECOVERY).await
     }
 
-    /// Nobody dies any more, and soon nothing is left to happen.
+    /// No process dies any more, and soon nothing is left to happen.
     async fn conclude(&mut self) -> Result<Excused, String> {
         self.life.world.fail_points.clear();
-        // Who died early has not met the fault that was meant for them, and nobody else is to.
+        // A process that died early has not met its fault, and no other process may meet it.
         self.life.heal();
         let excused = self.life.rest(&[MINUTE; 3]).await?;
         let broken = if self.flow == Flow::BrokenPromise { excused.words + excused.given_up } else { 0 };
@@ -458,10 +459,11 @@ impl Death {
     }
 }
 
-/// For how many minutes the schedule ticks; a pause is renewed in the fifth, and that may die as well.
+/// The number of minutes for which the schedule runs; a pause is renewed in the fifth, and the process may die then as
+/// well.
 const RECOVERY: usize = 6;
 
-/// How many webhooks one stack needs.
+/// The number of webhooks that one stack needs.
 const WEBHOOKS: usize = 7;
 
 /// The group that every user is handed over to.
@@ -474,7 +476,7 @@ async fn escalate(life: &mut Life, person: &str, text: &str) -> Result<(), Strin
     escalated
 }
 
-/// What the bot wishes for. That there is no such tag fails nothing.
+/// The bot's options. The unknown tag must not make anything fail.
 fn escalation() -> Escalation {
     Escalation { hitl_session: Some(json!({"tags": ["unknown"]})), ..Escalation::default() }
 }

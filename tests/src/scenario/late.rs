@@ -1,4 +1,4 @@
-//! LiveChat carries calls out after their callers have gone.
+//! LiveChat executes calls after their callers have disconnected.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use super::{Report, Size};
 use crate::ANNA;
 use crate::checker::{Direction, Expectations, Words};
 
-/// How many users there are at once.
+/// The number of users at once.
 const AT_ONCE: usize = 20;
 
-/// What a user writes in a session.
+/// The number of texts that a user writes in a session.
 const TEXTS: usize = 3;
 
-/// One of so many calls finishes late.
+/// One of this many calls finishes late.
 const ONE_IN: u32 = 20;
 
 /// How long LiveChat works on a call at most, and how long a caller waits at most.
 const LONGEST: u64 = 15_000;
 const PATIENCE: u64 = 5_000;
 
-/// Who talks to agents, and what has been written.
+/// The conversations with agents, and what has been written.
 struct Talk {
     stage: Stage,
     random: fastrand::Rng,
@@ -33,7 +33,7 @@ struct Talk {
     refused: usize,
 }
 
-/// Every user is handed over, writes, ends the session, and comes back at once for another one.
+/// Every user is handed over, writes, ends the session, and immediately asks for another one.
 pub(super) async fn finished(size: Size, bot: Bot) -> Report {
     let users = size.of(1_000, 8);
     let stage = Stage::in_process(bot, 1).await;
@@ -55,7 +55,7 @@ pub(super) async fn finished(size: Size, bot: Bot) -> Report {
 }
 
 impl Talk {
-    /// Perhaps the next such call is carried out late.
+    /// Makes the next such call late, by chance.
     fn perhaps_late(&mut self, call: &str) {
         if self.random.u32(..ONE_IN) == 0 {
             let takes_effect_after = Duration::from_millis(self.random.u64(..=LONGEST));
@@ -65,7 +65,7 @@ impl Talk {
         }
     }
 
-    /// All ask for a person; the answer is who has one, or is promised one.
+    /// All ask for a person; returns those who have one, or were promised one.
     async fn ask(&mut self, people: Vec<String>) -> Vec<String> {
         let mut asking_now = JoinSet::new();
         for person in people {
@@ -83,7 +83,7 @@ impl Talk {
         with_agent
     }
 
-    /// All write, and are answered if an agent has their chat.
+    /// All write, and get an answer if an agent has their chat.
     async fn write(&mut self, people: &[String]) {
         for _ in 0..TEXTS {
             let mut writing = JoinSet::new();
@@ -114,10 +114,10 @@ impl Talk {
         words
     }
 
-    /// All sessions end: by their users, where these can; else by agents.
+    /// Ends all sessions: by their users, where these can; otherwise by agents.
     async fn end(&mut self, people: &[String]) {
         if self.stage.side.bot == Bot::Botcopy {
-            // What was promised is kept, and what was written is delivered, before anybody ends it.
+            // Promises are kept, and texts delivered, before any session is ended.
             self.stage.drain().await;
             for chat in self.stage.world.stack.livechat.open_chats() {
                 let agent = chat.public_agent().unwrap_or(ANNA).to_owned();

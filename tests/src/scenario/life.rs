@@ -1,4 +1,4 @@
-//! A small world beside the reference model: whatever happens in it is shown to the model, and judged by it.
+//! A small world with the reference model: everything that happens in it is passed to the model, and judged by it.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use crate::checker::{self, Doubt, Expectations, Finding};
 use crate::model::{Excused, Model, delivery_of};
 use crate::{ANNA, World};
 
-/// Between two ticks of the schedule.
+/// The interval between two ticks of the schedule.
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 /// A world, its users, and the model of both.
@@ -31,26 +31,26 @@ pub(super) struct Life {
     pub messages: Vec<String>,
     /// How many items may be parked.
     pub may_be_parked: usize,
-    /// Whether calls for one user were limited for longer than an end waits for the words before it: then those are parked.
+    /// Whether calls for one user were limited for longer than an end waits for earlier texts: those are then parked.
     pub limits_one_for_long: bool,
-    /// What no user may see.
+    /// Texts that no user may see.
     pub private: Vec<String>,
     running: JoinSet<()>,
-    /// Where reading the journal goes on.
+    /// The position from which the journal is read next.
     read: usize,
     texts: usize,
-    /// Users whom the bot is about to hand over; it does so once at a time.
+    /// Users whom the bot is about to hand over; it hands each over only once at a time.
     escalating: Arc<Mutex<BTreeSet<String>>>,
-    /// Whether those who were killed have their successors.
+    /// Whether the killed instances have been replaced.
     is_replaced: bool,
-    /// Since when somebody may be killed.
+    /// The time since which an instance may be killed.
     armed_at: Timestamp,
-    /// When somebody was killed.
+    /// When an instance was killed.
     kills: Vec<Doubt>,
 }
 
 impl Life {
-    /// A new world with so many users, all of them with the bot, and perhaps with a table that can be spoiled.
+    /// A new world with this many users, all of them with the bot, and optionally with a table that can be spoiled.
     pub(crate) async fn begin(bot: Bot, people: usize, table_proxy: bool) -> Self {
         let world = Arc::new(World::of_instances(1, table_proxy).await);
         let side = BotSide::new(bot, &world);
@@ -74,23 +74,23 @@ impl Life {
         }
     }
 
-    /// A text that nobody else writes.
+    /// A text that is written only once.
     pub(crate) fn text(&mut self, who: &str) -> String {
         self.texts += 1;
         format!("{who} {}", self.texts)
     }
 
-    /// A text by which nobody else asks for a person.
+    /// A unique text that asks for a person.
     pub(crate) fn asking(&mut self) -> String {
         self.text(ASKING)
     }
 
-    /// How many texts there have been.
+    /// The number of texts so far.
     pub(crate) const fn texts(&self) -> usize {
         self.texts
     }
 
-    /// Who answers a user in which chat; empty, and Anna, while nobody does.
+    /// The user's chat and the agent in it; an empty chat and Anna if there is none.
     pub(crate) fn chat_of(&self, person: &str) -> (String, String) {
         let chat_id = self.model.session_of(person).map(|session| session.chat_id.clone()).unwrap_or_default();
         let agent = self.agent_of(&chat_id);
@@ -103,7 +103,7 @@ impl Life {
         chat.and_then(|chat| chat.public_agent()).unwrap_or(ANNA).to_owned()
     }
 
-    /// Begins something; it goes on while other things happen.
+    /// Starts work that continues while other things happen.
     pub(crate) fn spawn<F>(&mut self, work: impl FnOnce(Arc<World>) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -111,7 +111,7 @@ impl Life {
         self.running.spawn(work(Arc::clone(&self.world)));
     }
 
-    /// The user asks for a person, and the bot hands them over; tells whether the bot was free to do so.
+    /// The user asks for a person, and the bot hands them over; returns whether the bot was free to do so.
     pub(crate) fn escalate(&mut self, person: String, text: String) -> bool {
         let escalating = Arc::clone(&self.escalating);
         let of = |list: &Mutex<BTreeSet<String>>, change: fn(&mut BTreeSet<String>, String) -> bool, person| {
@@ -128,7 +128,7 @@ impl Life {
         is_free
     }
 
-    /// Everything under way comes to its end. Whoever was killed has a successor then; tells whether somebody was.
+    /// Waits until everything in flight has ended. Killed instances are then replaced; returns whether one was killed.
     pub(crate) async fn settle(&mut self) -> Result<bool, String> {
         let (world, running) = (&self.world, &mut self.running);
         let ends = async {
@@ -147,12 +147,12 @@ impl Life {
         Ok(has_killed)
     }
 
-    /// Somebody else may be killed from now on.
+    /// Another instance may be killed from now on.
     pub(crate) const fn expect_another_death(&mut self) {
         self.is_replaced = false;
     }
 
-    /// Shows the model what has happened.
+    /// Passes the new journal entries to the model.
     pub(crate) fn observe(&mut self) -> Result<(), String> {
         let entries = self.world.stack.journal.since(self.read);
         self.read += entries.len();
@@ -162,12 +162,12 @@ impl Life {
         self.model.observe(&entries).into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// What can be spoiled at either vendor.
+    /// The fault scripts of both vendors.
     pub(crate) fn vendors(&self) -> [&Faults; 2] {
         [self.world.stack.livechat.faults(), self.side.faults()]
     }
 
-    /// Nobody spoils anything any more.
+    /// Clears every fault.
     pub(crate) fn heal(&self) {
         let stack = &self.world.stack;
         self.vendors().into_iter().for_each(Faults::clear);
@@ -175,7 +175,7 @@ impl Life {
         stack.table_proxy.iter().for_each(|proxy| proxy.faults().clear());
     }
 
-    /// Time passes with a tick of the schedule after each pause, until nothing is left to happen.
+    /// Lets time pass with a tick of the schedule after each pause, until nothing is left to happen.
     pub(crate) async fn rest(&mut self, pauses: &[Duration]) -> Result<Excused, String> {
         self.settle().await?;
         for pause in pauses {
@@ -188,7 +188,7 @@ impl Life {
         wrong.into_iter().chain(self.left_over()).chain(self.unrecorded()).next().map_or(Ok(excused), Err)
     }
 
-    /// When LiveChat did not let a thread be read.
+    /// The times at which LiveChat refused to let a thread be read.
     fn unreadable(&self) -> Vec<Timestamp> {
         let spoiled = self.world.stack.livechat.faults().spoiled();
         spoiled.into_iter().filter(|one| one.call.contains("get_chat")).map(|one| one.at).collect()
@@ -220,7 +220,7 @@ impl Life {
         session.is_none_or(|session| crate::text(session, "session_state") == "closed")
     }
 
-    /// From wherever things have led, everybody comes back to the bot, can be handed over again, and comes back again.
+    /// From any state, every user returns to the bot, can be handed over again, and returns again.
     pub(crate) async fn lead_back(&mut self, pauses: &[Duration]) -> Result<(), String> {
         self.end_everything(pauses).await?;
         for person in self.people.clone() {
@@ -247,18 +247,19 @@ impl Life {
         }
     }
 
-    /// What the journal holds about the words or the conversation that a finding quotes.
+    /// The journal's entries about the text or the conversation that a finding quotes.
     pub(crate) fn journal_about(&self, finding: &str) -> Vec<String> {
         let Some(quoted) = finding.split('"').nth(1) else { return Vec::new() };
         let entries = self.world.stack.journal.entries();
         let told = entries.iter().filter(|entry| {
-            // Words as they are, ids wherever they stand.
+            // Texts as whole values, ids wherever they occur.
             entry.detail.to_string().contains(&format!("\"{quoted}\""))
         });
         told.map(|entry| format!("{} {} {} {}", entry.number, entry.at, entry.effect, entry.detail)).collect()
     }
 
-    /// What the checker says; lost words and open ends are the model's business, which knows what was honestly lost.
+    /// Returns the checker's findings; lost texts and open ends are left to the model, which knows what was
+    /// legitimately lost.
     pub(crate) fn judge(&self) -> Result<(), String> {
         let expectations = Expectations { private: self.private.clone(), ..Expectations::default() };
         let wrong =
@@ -272,7 +273,8 @@ impl Life {
         wrong.map_or(Ok(()), |finding| Err(format!("{finding:?}")))
     }
 
-    /// Whether agents handed the chat of a conversation over: the news of another agent in between may have been lost.
+    /// Returns whether agents transferred the chat of a conversation: the notification about another agent in between
+    /// may have been lost.
     fn was_transferred(&self, conversation: &str) -> bool {
         let Some(thread) = self.model.thread_of(conversation) else { return false };
         self.world.entries("chat_transferred", "/reason", "manual").iter().any(|one| one.text("/thread_id") == thread)

@@ -12,18 +12,18 @@ use super::stage::Stage;
 use super::{Report, Size};
 use crate::checker::{self, Direction, Expectations, Finding};
 
-/// How far apart an agent's messages are written, at most.
+/// The maximum time between an agent's messages.
 const PAUSE_MS: u64 = 4_000;
 
-/// How late a webhook may be.
+/// The maximum delay of a webhook.
 const DISPLACED_MS: u64 = 5_000;
 
-/// How far apart arrivals are told apart at all.
+/// The resolution of arrival times.
 const TICK_MS: u64 = 20;
 
-/// What is promised: an item overtakes none that was written earlier and had been accepted before it was taken up. So
-/// arrivals that are displaced by less than the time an item waits are put right; beyond that the order of arrival counts,
-/// since one that has been delivered before an earlier one came in could not have waited for it: nobody knew of that one.
+/// The promise: an item does not overtake any that was written earlier and had been accepted before it was taken up.
+/// Arrivals displaced by less than the time an item waits are therefore reordered; beyond that the order of arrival
+/// counts, because an item delivered before an earlier one arrived could not have waited for it.
 pub(super) async fn displaced(size: Size, bot: Bot) -> Report {
     let mut random = size.random();
     let stage = Stage::in_process(bot, 1).await;
@@ -75,7 +75,7 @@ pub(super) async fn displaced(size: Size, bot: Bot) -> Report {
     report
 }
 
-/// Where the journal was when a message was first posted, and when it was first answered; copies watch together.
+/// The journal's position when a message was first posted, and when it was first answered; copies share the state.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watch {
     posted: Arc<Mutex<HashMap<String, usize>>>,
@@ -83,7 +83,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Delivers a webhook once; whether the answer was 200.
+    /// Delivers a webhook once; returns whether the answer was 200.
     pub(crate) async fn post(&self, stage: &Stage, text: String, webhook: &Value) -> bool {
         let begun = stage.world.stack.journal.len();
         lock(&self.posted).entry(text.clone()).or_insert(begun);
@@ -93,11 +93,11 @@ impl Watch {
         status == Some(200)
     }
 
-    /// Of these findings those about words that had to wait and did not, or that nobody knew of in time, and all others.
+    /// Splits the findings: those about texts that were not known in time, and all others.
     pub(crate) fn overtaken(&self, stage: &Stage, findings: Vec<Finding>) -> (Vec<Finding>, Vec<Finding>) {
         let (taken_up, answered) = (taken_up(stage, &lock(&self.posted)), lock(&self.answered).clone());
         findings.into_iter().partition(|finding| match finding {
-            // Known before the later words were taken up: those should have waited.
+            // Known before the later text was taken up: that one should have waited.
             Finding::Reordered { words, after } => answered.get(&words.text) >= taken_up.get(after),
             _ => false,
         })
@@ -108,7 +108,8 @@ fn lock(map: &Mutex<HashMap<String, usize>>) -> MutexGuard<'_, HashMap<String, u
     map.lock().expect("nobody panics with the map in hand")
 }
 
-/// Where the journal was at least when words were taken up: they had been posted, and the words before them shown.
+/// The earliest possible journal position at which a text was taken up: after its posting, and after the previous text
+/// was shown.
 fn taken_up(stage: &Stage, posted: &HashMap<String, usize>) -> HashMap<String, usize> {
     let mut shown_last = HashMap::new();
     let mut taken_up = HashMap::new();

@@ -1,4 +1,4 @@
-//! Vendors that are down while people go on writing.
+//! Vendors that are down while people keep writing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -16,33 +16,34 @@ use super::{Report, Size};
 use crate::ANNA;
 use crate::checker::{Direction, Expectations, Words};
 
-/// How often somebody writes in each session: five times a minute.
+/// The interval at which people write in each session: five times a minute.
 const PAUSE: Duration = Duration::from_secs(12);
 
 /// How long people write before the outage, and after it.
 const BEFORE: Duration = Duration::from_secs(30);
 const AFTER: Duration = Duration::from_secs(30);
 
-/// How soon after the recovery everything written until then must have arrived.
+/// The time after the recovery within which everything written until then must have arrived.
 const DRAINED_WITHIN: Duration = Duration::from_secs(60);
 
-/// What an acceptance may take, as 99 of 100 callers see it.
+/// The maximum time of an acceptance, for 99 of 100 callers.
 const ACCEPTED_WITHIN: Duration = Duration::from_millis(500);
 
-/// What an acceptance may take at most.
+/// The maximum time of any acceptance.
 const LONGEST_ACCEPTANCE: Duration = Duration::from_secs(2);
 
-/// How many acceptances may be slow in a run of any size: until each vendor is known to be down, some wait for it.
+/// The number of acceptances that may be slow in a run of any size: until each vendor is known to be down, some wait
+/// for it.
 const FIRST_FAILURES: usize = 8;
 
-/// In what way a vendor is down.
+/// The way in which a vendor is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
     /// It answers 503.
     Errors,
     /// It breaks connections.
     Resets,
-    /// It answers 429, and says when it may be called again.
+    /// It answers 429, with the time from which it may be called again.
     Limits,
     /// It answers 500.
     Internal,
@@ -108,19 +109,19 @@ pub(super) async fn both(size: Size, trouble: Trouble, bot: Bot) -> Report {
     outage.play(size, &[Direction::ToUser, Direction::ToAgent], Senders::Measured).await
 }
 
-/// Who is down.
+/// The vendor that is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Down {
     LiveChat,
     Platform,
 }
 
-/// Who delivers messages.
+/// The senders of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Senders {
-    /// The platforms, which repeat what was refused.
+    /// The platforms, which repeat refused calls.
     Simulators,
-    /// The same with a watch in hand; for agents we ourselves, without a second try.
+    /// The same with their times measured; for agents the scenario itself, without a retry.
     Measured,
 }
 
@@ -132,7 +133,7 @@ struct Outage {
     lasts: Duration,
 }
 
-/// What happens at a moment; at one moment, in this order.
+/// What happens at a moment; at the same moment, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
     Down,
@@ -141,7 +142,7 @@ enum Happening {
     Says(usize),
 }
 
-/// How long a caller waited: by a watch, and by the clock of the stage.
+/// How long a caller waited: in real time, and by the clock of the stage.
 #[derive(Clone, Copy, Debug)]
 struct Wait {
     status: Option<u16>,
@@ -151,7 +152,7 @@ struct Wait {
 
 impl Outage {
     async fn play(self, size: Size, directions: &[Direction], senders: Senders) -> Report {
-        // A time that one instance was told binds all of them.
+        // A time that one instance was given applies to all of them.
         let instances = if self.trouble == Trouble::Limits { 4 } else { 1 };
         let stage = Stage::in_process(self.bot, instances).await;
         let sessions = stage.sessions(size.of(200, 4)).await;
@@ -176,7 +177,7 @@ impl Outage {
                     speaker.says(words.clone(), senders, &mut running);
                 }
             }
-            // Nobody shall slip through between an outage and the same outage.
+            // There must be no gap between an outage and its continuation.
             let changes = happening == Happening::Up || (happening == Happening::Down && at == BEFORE);
             if changes || self.trouble == Trouble::Limits {
                 self.set_faults(&stage, begin);
@@ -188,7 +189,7 @@ impl Outage {
         self.judge(&stage, begin, words, &written_at, &waits, failed, sessions.len())
     }
 
-    /// What is written, by whom, and everything that happens, in order.
+    /// The texts, their authors, and everything that happens, in order.
     fn plan(
         self,
         size: Size,
@@ -208,7 +209,7 @@ impl Outage {
         said.sort_by_key(|(at, ..)| *at);
         let mut plan = vec![(BEFORE, Happening::Down), (BEFORE + self.lasts, Happening::Up)];
         let end = BEFORE + self.lasts + DRAINED_WITHIN;
-        // A rate limit is told anew each second.
+        // A rate limit is renewed each second.
         plan.extend((1..self.lasts.as_secs()).map(|second| (BEFORE + Duration::from_secs(second), Happening::Down)));
         let sweeps = (1..).map(|minute| Duration::from_secs(60 * minute)).take_while(|at| *at <= end);
         plan.extend(sweeps.map(|at| (at, Happening::Sweep)));
@@ -303,10 +304,10 @@ impl Outage {
     }
 }
 
-/// Every delivery of either vendor that we did not answer with 200.
+/// Every delivery of either vendor that the service did not answer with 200.
 fn refused_acceptances(stage: &Stage, begin: Timestamp) -> impl Iterator<Item = serde_json::Value> {
     let journal = &stage.world.stack.journal;
-    // Hundreds of sessions that begin at once are no part of what is shown.
+    // The simultaneous start of hundreds of sessions is not part of the measurement.
     let is_refused = move |entry: &sandbox::journal::Entry, is_taken: bool| entry.at >= begin && !is_taken;
     let webhooks = journal.all("webhook_delivered").into_iter().map(|entry| {
         let is_taken = entry.detail.get("status") == Some(&json!(200));
@@ -316,7 +317,7 @@ fn refused_acceptances(stage: &Stage, begin: Timestamp) -> impl Iterator<Item = 
     calls.filter(move |(entry, is_taken)| is_refused(entry, *is_taken)).map(|(entry, _)| entry.detail)
 }
 
-/// How many were accepted, and what 99 of 100 callers waited at most.
+/// The number of accepted deliveries, and the maximum time that 99 of 100 callers waited.
 fn percentiles(waits: &[Wait]) -> (usize, Duration, Duration) {
     let at_99 = |mut durations: Vec<Duration>| {
         durations.sort();
@@ -326,7 +327,7 @@ fn percentiles(waits: &[Wait]) -> (usize, Duration, Duration) {
     (accepted, at_99(waits.iter().map(|wait| wait.real).collect()), at_99(waits.iter().map(|wait| wait.told).collect()))
 }
 
-/// Somebody who writes in a session.
+/// A person who writes in a session.
 struct Speaker {
     stage: Stage,
     session: Session,
@@ -338,7 +339,7 @@ impl Speaker {
     fn says(self, words: Words, senders: Senders, running: &mut JoinSet<Result<(), String>>) {
         let Self { stage, session, number, waits } = self;
         let written_at = stage.world.now();
-        // Time does not go on before the words are on their way.
+        // Time does not pass before the text has been sent.
         let underway = stage.world.stack.underway.begin();
         let note = move |status: Option<u16>, watch: Instant, told: Duration| {
             let wait = Wait { status, real: watch.elapsed(), told };

@@ -1,15 +1,15 @@
-//! Many small worlds: some at once, so that one works while others wait.
+//! Many small worlds, some in parallel, so that one works while others wait.
 
 use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
-/// How many worlds live at once; much of their time they wait for a moment of silence.
+/// The number of worlds in parallel; most of the time they wait for a moment of silence.
 const AT_ONCE: usize = 6;
 
-/// What comes of each of `lives`, in any order; each is lived on one thread, so that it goes the same way every time as
-/// far as that is possible.
+/// Runs `live` for each of `lives`, and returns the results in any order; each runs on one thread, so that it behaves
+/// the same every time as far as possible.
 pub(super) async fn side_by_side<T, L, F>(lives: impl IntoIterator<Item = T>, live: L) -> Vec<F::Output>
 where
     T: Send + 'static,

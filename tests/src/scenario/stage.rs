@@ -1,4 +1,4 @@
-//! What scenarios are played on: sessions, raw webhooks, and time that passes only while nothing else happens.
+//! The stage of scenarios: sessions, raw webhooks, and time that passes only while nothing else happens.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -20,13 +20,13 @@ use crate::{ANNA, World};
 /// How long nothing may have happened before time passes.
 const QUIET: Duration = Duration::from_millis(4);
 
-/// The shortest step of time; who waits for a moment in between is woken a little late.
+/// The shortest step of time; a task that waits for a moment in between wakes slightly late.
 const STEP: Duration = Duration::from_millis(50);
 
-/// How many escalations happen at once.
+/// The number of concurrent escalations.
 const SIDE_BY_SIDE: usize = 16;
 
-/// How many minutes of sweeps the last item may take.
+/// The number of minutes of sweeps that the last item may take.
 const LAST_MINUTES: usize = 30;
 
 /// A world under load.
@@ -54,8 +54,8 @@ impl Session {
 }
 
 impl Stage {
-    /// A stage for a bot, with so many instances of each function in this process, or with as many processes of the
-    /// compiled functions where `HITL_BINARIES` says so.
+    /// A stage for a bot, with this many instances of each function in this process, or with as many processes of the
+    /// compiled functions if `HITL_BINARIES` is set.
     pub(crate) async fn start(bot: Bot, instances: usize) -> Self {
         match crate::binaries() {
             Some(folder) => Self::around(bot, World::through(&folder, &[], instances).await),
@@ -63,9 +63,9 @@ impl Stage {
         }
     }
 
-    /// A stage whose time is its own, and whose table can be spoiled.
+    /// A stage with its own time, whose table can be spoiled.
     pub(crate) async fn in_process(bot: Bot, instances: usize) -> Self {
-        // The proxy also shows that something is going on where the journal does not.
+        // The proxy also shows activity that the journal does not.
         let world = World::of_instances(instances, true).await;
         Self::around(bot, world)
     }
@@ -88,7 +88,7 @@ impl Stage {
             tokio::time::sleep(QUIET).await;
             let now = self.world.activity();
             looks = if now == seen { looks + 1 } else { 0 };
-            // What works without an effect may wait for a simulator that waits itself.
+            // An invocation that works without an effect may wait for a simulator that waits itself.
             if looks > self.world.most_looks() || (looks > 0 && self.world.all_sleep()) {
                 return;
             }
@@ -96,7 +96,7 @@ impl Stage {
         }
     }
 
-    /// Waits for `work`; time passes whenever nothing happens.
+    /// Runs `work` to its end; time passes whenever nothing happens.
     pub(crate) async fn drive<F: Future>(&self, work: F) -> F::Output {
         let mut work = pin!(work);
         loop {
@@ -113,7 +113,7 @@ impl Stage {
         }
     }
 
-    /// Lets time pass until `time`, with everything that falls due on the way.
+    /// Lets time pass until `time`, including everything that falls due on the way.
     pub(crate) async fn until(&self, time: Timestamp) {
         let Some(clock) = &self.world.clock else { return };
         while clock.now() < time {
@@ -137,12 +137,12 @@ impl Stage {
         }
     }
 
-    /// New users, handed over, with the settle time behind them.
+    /// New users, handed over, after the settle time.
     pub(crate) async fn sessions(&self, count: usize) -> Vec<Session> {
         self.sessions_from(0, count).await
     }
 
-    /// The same, where there are so many already.
+    /// The same, beginning with number `first`.
     pub(crate) async fn sessions_from(&self, first: usize, count: usize) -> Vec<Session> {
         let people: Vec<_> =
             (first..first + count).map(|number| (self.side.new_person(number), asking(number))).collect();
@@ -154,7 +154,8 @@ impl Stage {
             }
             let escalated = self.drive(escalations.join_all()).await;
             assert!(escalated.iter().all(Result::is_ok), "without faults every user is handed over: {escalated:?}");
-            // Webhooks are held until then, and LiveChat does not wait for them as long as a crowd of starts may take.
+            // Webhooks are held back until then, and LiveChat's timeout is shorter than a large number of starts may
+            // take.
             self.pass(Duration::from_secs(5)).await;
         }
         let located = self.located(people.iter().map(|(person, _)| person));
@@ -162,7 +163,7 @@ impl Stage {
         located
     }
 
-    /// Those of `people` who were handed over, in the same order, with the latest thread of each.
+    /// The handed-over users of `people`, in the same order, with the latest thread of each.
     pub(crate) fn located<'a>(&self, people: impl IntoIterator<Item = &'a String>) -> Vec<Session> {
         let entries = self.world.stack.journal.entries();
         let talkers = checker::people(&entries);
@@ -177,7 +178,7 @@ impl Stage {
         people.into_iter().filter_map(locate).collect()
     }
 
-    /// The webhook about an agent's message that LiveChat itself knows nothing of.
+    /// The webhook about an agent's message that LiveChat itself does not contain.
     pub(crate) fn message_webhook(&self, session: &Session, number: usize, text: &str, at: Timestamp) -> Value {
         let stack = &self.world.stack;
         json!({
@@ -189,7 +190,7 @@ impl Stage {
                 "chat_id": session.chat_id,
                 "thread_id": session.thread_id,
                 "event": {
-                    // Far from the numbers that LiveChat itself has given.
+                    // Far from the numbers that LiveChat itself assigns.
                     "id": format!("{}_{}", session.thread_id, 10_000 + number),
                     "created_at": at,
                     "type": "message",
@@ -202,14 +203,14 @@ impl Stage {
         })
     }
 
-    /// Delivers a webhook once; the status, if there was an answer.
+    /// Delivers a webhook once; returns the status, if there was an answer.
     pub(crate) async fn post(&self, webhook: &Value) -> Option<u16> {
         let _underway = self.world.stack.underway.begin();
         let answer = self.client.post(self.world.stack.webhook_url()).json(webhook).send().await.ok()?;
         Some(answer.status().as_u16())
     }
 
-    /// Delivers webhooks over so many connections; how many were not answered with 200.
+    /// Delivers webhooks over this many connections; returns how many were not answered with 200.
     pub(crate) async fn post_all(&self, webhooks: Vec<Value>, connections: usize) -> usize {
         let queue = Arc::new(std::sync::Mutex::new(webhooks));
         let mut workers = JoinSet::new();
@@ -227,15 +228,15 @@ impl Stage {
         self.drive(workers.join_all()).await.into_iter().sum()
     }
 
-    /// Lets the schedule tick each minute until nothing waits any more, and at least until vendors have given up retrying.
+    /// Runs the schedule each minute until nothing waits any more, and at least until vendors have stopped retrying.
     pub(crate) async fn drain(&self) {
-        // Where time passes by itself, somebody may still hold a lane until the bot is ready for what waits there.
+        // Where time passes by itself, a process may still hold a lane until the bot is ready for its items.
         if self.world.clock.is_none() {
             self.world.settle().await;
         }
         for _ in 0..LAST_MINUTES {
             self.pass(Duration::from_secs(60)).await;
-            // One that fails, because the table does, is made up for by the next.
+            // A sweep that fails, because the table does, is made up for by the next one.
             drop(self.drive(self.world.stack.sweep()).await);
             self.quiet().await;
             if self.due_lanes() == 0 {
@@ -244,19 +245,19 @@ impl Stage {
         }
     }
 
-    /// How many lanes have something that waits; much cheaper than a look at every item.
+    /// The number of lanes with waiting items; much cheaper than reading every item.
     pub(crate) fn due_lanes(&self) -> usize {
         let due = self.world.stack.table.due().expect("the table can be read");
         due.iter().filter(|key| crate::text(key, "sk").starts_with("LANE#")).count()
     }
 
-    /// What is left in the table although nothing should wait, and nothing could not be delivered.
+    /// What is left in the table although nothing should wait or be parked.
     pub(crate) fn left_over(&self) -> Option<String> {
         let (waiting, parked) = (self.world.items("waiting").len(), self.world.items("parked").len());
         (waiting + parked > 0).then(|| format!("{waiting} items wait, and {parked} are parked"))
     }
 
-    /// What the checker says.
+    /// The checker's findings.
     pub(crate) fn findings(&self, mut expectations: Expectations) -> Vec<Finding> {
         let stack = &self.world.stack;
         expectations.refused.extend(refused(Vendor::LiveChat, stack.livechat.faults().spoiled()));
@@ -266,7 +267,7 @@ impl Stage {
         checker::check(&stack.journal.entries(), &expectations)
     }
 
-    /// How many of these words had an effect.
+    /// The number of these texts that had an effect.
     pub(crate) fn effects(&self, words: &[Words]) -> usize {
         let written: std::collections::HashSet<&str> = words.iter().map(|words| words.text.as_str()).collect();
         let entries = self.world.stack.journal.entries();
@@ -285,13 +286,13 @@ fn refused(vendor: Vendor, spoiled: Vec<Spoiled>) -> impl Iterator<Item = Refuse
             Fault::Delay(_) | Fault::Pace(_) | Fault::Hang(_) | Fault::Reset => None,
             Fault::LoseAnswer | Fault::Late { .. } | Fault::Garble(_) => None,
         };
-        // Whole seconds are rounded up, and the moment that is meant may be almost a second earlier.
+        // Whole seconds are rounded up, so the actual moment may be almost a second earlier.
         let reset = named.and_then(|seconds| seconds.parse::<u64>().ok()?.checked_sub(1)).map(Duration::from_secs);
         Refused { vendor, at, reset }
     })
 }
 
-/// When an answer was lost that would have said what had become of a push, or of the note of it.
+/// The times at which an answer about the outcome of a push, or of the record of it, was lost.
 pub(super) fn doubts(world: &World) -> impl Iterator<Item = Doubt> {
     let pushes = world
         .stack
@@ -304,14 +305,14 @@ pub(super) fn doubts(world: &World) -> impl Iterator<Item = Doubt> {
     pushes.chain(notes).map(|one| Doubt::at(one.at))
 }
 
-/// By which a user asks for a person; nobody else says the same.
+/// The text with which a user asks for a person; unique to that user.
 pub(super) fn asking(number: usize) -> String {
     format!("user {number} wants a {ASKING}")
 }
 
 impl Stage {
-    /// The report with every finding in words. What a Botcopy bot is allowed is counted in the figure instead: pushes of
-    /// unknown outcome are made again, and words that we could not take are the bot's.
+    /// The report with every finding as text. Findings that a Botcopy bot is allowed are counted in the figure instead:
+    /// pushes with unknown outcome are repeated, and texts that the service could not accept go to the bot.
     pub(crate) fn report(&self, figure: String, mut findings: Vec<Finding>) -> Report {
         let (mut doubled, mut left_to_bot) = (0, 0);
         findings.retain(|finding| match finding {

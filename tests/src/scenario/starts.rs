@@ -1,4 +1,4 @@
-//! Many starts of one session at once.
+//! Many concurrent starts of one session.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use super::{Report, Size};
 use crate::ANNA;
 use crate::checker::Expectations;
 
-/// How many callers ask for the same thing.
+/// The number of callers that request the same thing.
 const CALLERS: usize = 32;
 
-/// How often a caller repeats before it counts as a failure.
+/// The number of repetitions before a caller counts as failed.
 const MOST_TRIES: usize = 20;
 
 /// How callers behave, and what happens to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mood {
     Patient,
-    /// They stop listening after a few seconds, and ask again.
+    /// They disconnect after a few seconds, and ask again.
     Impatient,
 }
 
@@ -34,7 +34,7 @@ pub(super) async fn at_once(size: Size, bot: Bot) -> Report {
     play(size, bot, Mood::Patient).await
 }
 
-/// LiveChat is slower than a claim lasts, or its answer is lost.
+/// LiveChat takes longer than a claim lasts, or its answer is lost.
 pub(super) async fn impatient(size: Size, bot: Bot) -> Report {
     play(size, bot, Mood::Impatient).await
 }
@@ -83,7 +83,7 @@ async fn play(size: Size, bot: Bot, mood: Mood) -> Report {
     report
 }
 
-/// What a bot asks for: a session for somebody new.
+/// A bot's request for a session of a new user.
 async fn request(stage: &Stage, round: usize) -> Value {
     if stage.side.bot == Bot::Botcopy {
         let botcopy = &stage.world.stack.botcopy;
@@ -95,7 +95,7 @@ async fn request(stage: &Stage, round: usize) -> Value {
     json!({"type": "startHitl", "input": {"userId": user_id, "title": "Help", "messageHistory": []}})
 }
 
-/// Calls an action of the Botpress integration; what is at `pointer` of its output.
+/// Calls an action of the Botpress integration; returns the value at `pointer` of its output.
 async fn act(stage: &Stage, body: &Value, pointer: &str) -> Result<String, String> {
     let call = stage.world.stack.botpress.call_operation("action_triggered", body, &[]);
     let answer = stage.drive(call).await?;
@@ -105,7 +105,7 @@ async fn act(stage: &Stage, body: &Value, pointer: &str) -> Result<String, Strin
     }
 }
 
-/// Whatever was started is over.
+/// Ends everything that was started.
 async fn end(stage: &Stage, answers: BTreeSet<String>) {
     let livechat = &stage.world.stack.livechat;
     match stage.side.bot {
@@ -124,7 +124,7 @@ async fn end(stage: &Stage, answers: BTreeSet<String>) {
     }
 }
 
-/// What every caller hears in the end.
+/// The final answers to all callers.
 async fn start_from_all_sides(
     stage: &Stage,
     request: Value,
@@ -158,7 +158,7 @@ async fn start(stage: &Stage, request: &Value, patience: Option<Duration>) -> Re
     Err(last)
 }
 
-/// Asks once: the conversation that Botpress is told, or the pause that Botcopy is.
+/// Asks once; returns the conversation that Botpress gets, or the pause that Botcopy gets.
 async fn call(stage: &Stage, request: &Value) -> Result<String, String> {
     let stack = &stage.world.stack;
     let (status, body, found) = match stage.side.bot {

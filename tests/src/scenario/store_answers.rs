@@ -1,4 +1,4 @@
-//! The table writes and nobody hears of it, or it has no capacity left.
+//! The table writes but its answer is lost, or it has no capacity left.
 
 use sandbox::demo::Bot;
 use sandbox::faults::{Fault, Faults};
@@ -11,7 +11,7 @@ use crate::ANNA;
 use crate::checker::{Direction, Expectations, Finding, Words};
 use crate::model::Model;
 
-/// What the functions ask the table for; those that matter most come more often.
+/// The table operations of the functions; the most important ones are listed more often.
 const OPERATIONS: [&str; 9] = [
     ".TransactWriteItems",
     ".TransactWriteItems",
@@ -24,24 +24,24 @@ const OPERATIONS: [&str; 9] = [
     ".UpdateItem",
 ];
 
-/// The SDK asks three times; only a call whose answer is lost as often fails.
+/// The SDK makes three attempts; a call fails only if the answer is lost each time.
 const TRIES: u32 = 3;
 
-/// How many users talk at once.
+/// The number of users who talk at once.
 const SIDE_BY_SIDE: usize = 4;
 
-/// How much each side says in a session.
+/// The number of messages of each side in a session.
 const MESSAGES: usize = 4;
 
-/// How often a failed escalation is tried again: of those that meet a fault three in four fail.
+/// The number of attempts for a failed escalation: of those that meet a fault three in four fail.
 const ESCALATIONS: usize = 60;
 
-/// Answers of the table are lost in everything that a session does, from its start to its end.
+/// Answers of the table are lost in every step of a session, from its start to its end.
 pub(super) async fn lost(size: Size, bot: Bot) -> Report {
     play(size, bot, Trouble::Lost).await
 }
 
-/// Calls are refused in the same way, because the table or the account is over its limit.
+/// Calls are refused in the same steps, because the table or the account exceeds its limit.
 pub(super) async fn refused(size: Size, bot: Bot) -> Report {
     play(size, bot, Trouble::Throttled).await
 }
@@ -69,7 +69,7 @@ async fn play(size: Size, bot: Bot, trouble: Trouble) -> Report {
     };
     let figure = format!("{lost} {what} while {users} users exchanged {} messages, {effects} effects", words.len());
     let mut findings = stage.findings(Expectations { words, escalations: Some(asked), ..Expectations::default() });
-    // What could not be accepted is sent again by the vendor, after what was written later; the model knows that.
+    // The vendor repeats what could not be accepted, after what was written later; the model knows that.
     findings.retain(|finding| !matches!(finding, Finding::Reordered { .. }));
     let overtaken = Model::default().observe(&stage.world.stack.journal.entries());
     let mut report = stage.report(figure, findings);
@@ -92,7 +92,7 @@ impl Play {
         self.stage.world.stack.table_proxy.as_ref().expect("this stage has the proxy").faults()
     }
 
-    /// Some users from their escalation to the end of it.
+    /// Some users, from their escalation to its end.
     async fn round(&mut self, first: usize) {
         let mut people = Vec::new();
         for number in first..first + SIDE_BY_SIDE {
@@ -106,7 +106,7 @@ impl Play {
                 self.talk(session, turn).await;
             }
         }
-        // Words and endings are said to different sides; what was said first has to be through before.
+        // Texts and ends go to different sides; earlier ones must be through first.
         self.stage.drain().await;
         for (number, session) in sessions.iter().enumerate() {
             self.spoil();
@@ -129,7 +129,8 @@ impl Play {
         }
     }
 
-    /// One of the forms in which a limit is said: by the call itself, or among the reasons for which a transaction is cancelled.
+    /// One of the forms in which a limit is reported: by the call itself, or among the reasons for which a transaction
+    /// is cancelled.
     fn throttling(&mut self, operation: &str) -> Fault {
         let forms = match operation {
             ".TransactWriteItems" => {
@@ -140,7 +141,7 @@ impl Play {
         self.random.choice(forms).map_or_else(throttled, |form| form())
     }
 
-    /// Asks for a person until there is a thread for it; a Botcopy start may have been promised, and come to nothing.
+    /// Asks for a person until there is a thread; a Botcopy start may have been promised and then failed.
     async fn escalate(&mut self, person: &String) {
         for _ in 0..ESCALATIONS {
             self.spoil();
@@ -151,7 +152,7 @@ impl Play {
             if escalated.is_ok() && !self.stage.located([person]).is_empty() {
                 return;
             }
-            // What is left of the faults would only pile up: most calls end at the first that fails.
+            // Remaining faults would only pile up: most calls end at the first that fails.
             self.faults().clear();
             self.stage.drain().await;
         }

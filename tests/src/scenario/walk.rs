@@ -1,4 +1,5 @@
-//! Anything at any time: a random walk over everything that people, vendors and machines do, beside a reference model.
+//! Anything at any time: a random walk over everything that people, vendors and machines do, checked against a
+//! reference model.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -15,16 +16,16 @@ use super::{Report, Size, by_weight};
 use crate::model::Excused;
 use crate::{ANNA, BEN};
 
-/// How many steps one world lives; a new one begins with an empty table and an empty journal.
+/// The number of steps in one world; a new one begins with an empty table and an empty journal.
 const STEPS: usize = 400;
 
-/// How many users there are in a world.
+/// The number of users in a world.
 const USERS: usize = 4;
 
 /// How soon a call is repeated, if at all.
 const SOON: Duration = Duration::from_secs(5);
 
-/// How many of the last steps are told when something is wrong.
+/// The number of last steps that are printed when something is wrong.
 const TOLD: usize = 30;
 
 /// Everything that can happen, and how often relative to the rest.
@@ -83,12 +84,12 @@ enum Step {
     Sweep,
 }
 
-/// Walks through one world after the other, some of them side by side.
+/// Walks through one world after the other, some of them in parallel.
 pub(super) async fn random(size: Size, bot: Bot) -> Report {
     let mut random = size.random();
     let total = size.of(200_000, STEPS / 4);
     let mut lives: Vec<_> = (0..total).step_by(STEPS).map(|begin| (random.u64(..), STEPS.min(total - begin))).collect();
-    // The world that a long walk has named is walked through again by its own seed.
+    // The world that a long walk has reported is repeated with its own seed.
     if let [(seed, _)] = lives.as_mut_slice() {
         *seed = size.seed;
     }
@@ -170,7 +171,7 @@ impl Walk {
         self.steps.push_back("everything rests".to_owned());
         self.life.heal();
         self.life.world.fail_points.clear();
-        // Either the schedule goes on as usual, or it has been gone for as long.
+        // Either the schedule runs as usual, or it has been down for as long.
         let pauses = if self.random.bool() { vec![MINUTE; 20] } else { vec![MINUTE, 18 * MINUTE, MINUTE, MINUTE] };
         self.tally.excused = self.life.rest(&pauses).await?;
         self.life.lead_back(&pauses).await?;
@@ -190,7 +191,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Does one thing; the answer says to whom.
+    /// Does one thing; returns to whom.
     async fn take(&mut self, step: Step) -> Result<String, String> {
         let number = self.random.usize(..USERS);
         let Some(person) = self.life.people.get(number).cloned() else {
@@ -229,7 +230,7 @@ impl Walk {
             Step::Sweep => self.life.spawn(async |world| drop(world.stack.sweep().await)),
             Step::Wait => self.life.world.advance(Duration::from_millis(self.random.u64(100..30_000))),
             Step::Jump => {
-                // Nothing that is alive stops working for hours.
+                // No live process stops working for hours.
                 self.settle().await?;
                 let seconds = self.random.u64(60..36_000);
                 self.life.world.advance(Duration::from_secs(seconds));
@@ -247,8 +248,8 @@ impl Walk {
         Ok(number.to_string())
     }
 
-    /// A user says the same twice; where the first had no answer Botcopy calls once more with it, in the seconds in which that is known
-    /// as a repeat.
+    /// A user writes the same text twice; if the first call had no answer, Botcopy repeats it within the seconds in
+    /// which it is recognised as a repetition.
     async fn say_twice(&mut self, number: usize, person: &str) -> Result<String, String> {
         self.settle().await?;
         let (text, world) = (self.life.text("user"), std::sync::Arc::clone(&self.life.world));

@@ -1,5 +1,5 @@
-//! A stack that lives for two years: users who return after months, sessions that never end, secrets that are rotated, an install that
-//! comes and goes, users who are erased; and TTL that deletes early, late or never.
+//! A stack that runs for two years: users who return after months, sessions that never end, secrets that are rotated,
+//! an install that is removed and restored, users who are erased; and TTL that deletes early, late or never.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::{ANNA, World, text};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// How far apart the ticks of the schedule are that are played; between two of them nothing is due that cannot wait.
+/// The interval of the simulated ticks of the schedule; nothing that falls due between two of them is urgent.
 const TICK: Duration = Duration::from_secs(43_200);
 
 /// The same for a bot whose pause lasts no longer than a day: the second one renews it a minute before it lapses.
@@ -31,18 +31,18 @@ const LONGEST_SILENCE: usize = 20;
 /// How many sessions stay open for all of the time.
 const NEVER_ENDING: usize = 2;
 
-/// How often each user is handed over, on average.
+/// The average number of sessions per user.
 const SESSIONS_EACH: usize = 2;
 
-/// The most findings of one stack.
+/// The maximum number of findings for one stack.
 const MOST_FINDINGS: usize = 10;
 
-/// When TTL deletes what has expired.
+/// When TTL deletes expired items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ttl {
     /// Its clock is ten minutes ahead.
     Early,
-    /// Two days after the time, and each day half of it, in no order.
+    /// Two days after the time, and each day half of the items, in no order.
     Late,
     Never,
 }
@@ -135,7 +135,7 @@ impl Years {
     /// What happens on a day.
     async fn day(&mut self, day: usize) {
         let starts = self.people.len() * SESSIONS_EACH;
-        // What is left of the division falls where chance wants it.
+        // The remainder of the division is distributed at random.
         let rest = usize::from(self.random.usize(..self.days) < starts % self.days);
         let today = starts / self.days + rest + usize::from(day < NEVER_ENDING);
         for _ in 0..today {
@@ -159,7 +159,7 @@ impl Years {
         }
     }
 
-    /// Somebody is handed over who is not with an agent.
+    /// Hands over a user who is not with an agent.
     async fn hand_over(&mut self, day: usize) {
         let person = self.random.choice(&self.people).cloned().unwrap_or_default();
         if self.open.iter().any(|open| open.person == person) {
@@ -183,13 +183,13 @@ impl Years {
         self.speak(self.open.len() - 1).await;
     }
 
-    /// The open chats, each with the agent who is in it.
+    /// The open chats, each with its agent.
     fn open_chats(&self) -> BTreeMap<String, String> {
         let chats = self.world.stack.livechat.open_chats();
         chats.iter().map(|chat| (chat.id.clone(), chat.public_agent().unwrap_or(ANNA).to_owned())).collect()
     }
 
-    /// Both sides of an open session say something.
+    /// Both sides of an open session write.
     async fn speak(&mut self, index: usize) {
         let Some(open) = self.open.get(index) else { return };
         let number = self.by_agents.len();
@@ -215,7 +215,7 @@ impl Years {
         }
     }
 
-    /// Agents close what ends today.
+    /// Agents close the sessions that end today.
     async fn close(&mut self, day: usize) {
         let (over, open) = std::mem::take(&mut self.open).into_iter().partition(|open| open.ends_on == Some(day));
         self.open = open;
@@ -229,13 +229,13 @@ impl Years {
         }
     }
 
-    /// The webhooks' secret is replaced; the integration is registered again, and brings the webhooks in order.
+    /// The webhooks' secret is replaced; the integration is registered again, which updates the webhooks.
     async fn rotate(&self, day: usize) {
         self.world.rotate_secret("webhookSecret", &format!("the webhooks' secret of day {day}"));
         drop(self.world.drive(self.world.stack.botpress.register()).await);
     }
 
-    /// The only install leaves and comes back.
+    /// The only install is removed and installed again.
     async fn reinstall(&mut self) {
         drop(self.world.drive(self.world.stack.botpress.uninstall()).await);
         if let Err(error) = self.world.install().await {
@@ -243,7 +243,7 @@ impl Years {
         }
     }
 
-    /// A user whose session is over is erased.
+    /// Erases a user whose session has ended.
     async fn erase(&mut self) {
         let open = self.open_sessions();
         let mut users = self.world.items("user");
@@ -259,7 +259,7 @@ impl Years {
         }
     }
 
-    /// Time passes, the schedule ticks, and TTL does what it does here.
+    /// Lets time pass, runs the schedule, and lets TTL delete as configured here.
     async fn tick(&mut self, time: Duration) {
         self.world.advance(time);
         drop(self.world.drive(self.world.stack.sweep()).await);
@@ -280,7 +280,7 @@ impl Years {
         sessions.map(|one| text(&one, "session_id").to_owned()).collect()
     }
 
-    /// Nothing lives for ever but what belongs to an open session, and nothing else is due.
+    /// Only the items of open sessions live for ever, and nothing else is due.
     fn look_at_table(&mut self) {
         let (now, open) = (self.world.now(), self.open_sessions());
         let items = self.world.stack.table.items().unwrap_or_default();
@@ -309,7 +309,7 @@ impl Years {
         if !is_open && item.get("due_at").is_some() {
             return Some("is due although its session is over");
         }
-        // Half of what is two days too late goes with each tick.
+        // Each tick deletes half of the items that are more than two days too late.
         let latest = match self.ttl {
             Ttl::Early => now,
             Ttl::Late => now - DAY * 30,
@@ -318,7 +318,7 @@ impl Years {
         (expires_at < latest.unix_seconds()).then_some("has expired and is still there")
     }
 
-    /// Everything ends, and the last of it expires.
+    /// Ends everything, and lets the last of it expire.
     async fn end(&mut self) {
         for open in std::mem::take(&mut self.open) {
             drop(self.world.stack.livechat.agent_closes(&open.chat_id, &open.agent));
@@ -343,7 +343,7 @@ impl Years {
         self.judge_effects();
     }
 
-    /// Every word has had its effect once.
+    /// Every text has had its effect once.
     fn judge_effects(&mut self) {
         let mut effects: BTreeMap<String, usize> = BTreeMap::new();
         for said in self.world.shown_by_agents().into_iter().chain(self.world.sent_by_customers()) {
@@ -363,7 +363,7 @@ impl Years {
     }
 }
 
-/// What a stack has at all times, a few items of each.
+/// The few items that a stack has at all times.
 fn is_lasting(item: &Value) -> bool {
     ["GATES", "SWEEP", "DOORS", "INSTALLS"].contains(&text(item, "pk"))
 }

@@ -1,4 +1,4 @@
-//! What vendors have been seen to do, as data: a further kind is one more line.
+//! Observed misbehaviour of vendors, as data: another kind is one more line.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,37 +16,37 @@ use super::super::life::Life;
 use crate::World;
 use crate::model::BAD_WORDS;
 
-/// A page, as an edge in front of a vendor answers it.
+/// A page that a proxy in front of a vendor returns.
 const PAGE: &str = "<!DOCTYPE html><html><body>Checking your browser</body></html>";
 
-/// Where a trouble happens.
+/// The place of a trouble.
 pub(super) struct Scene {
     pub world: Arc<World>,
     pub side: BotSide,
-    /// Whom it is about, where it is about one.
+    /// The user whom it concerns, if it concerns one.
     pub person: String,
-    /// The chat of that user; empty where there is none.
+    /// The chat of that user; empty if there is none.
     pub chat_id: String,
     /// A number by which the trouble varies.
     pub chance: u32,
 }
 
 impl Scene {
-    /// A scene about one of the users.
+    /// A scene about a random user.
     pub(crate) fn of(life: &Life, random: &mut fastrand::Rng) -> Self {
         let person = random.choice(&life.people).cloned().unwrap_or_default();
         let (chat_id, _) = life.chat_of(&person);
         Self { world: Arc::clone(&life.world), side: life.side.clone(), person, chat_id, chance: random.u32(..) }
     }
 
-    /// The chat that it is about, or any that there is.
+    /// The chat that it concerns, or any existing one.
     fn chat(&self) -> Option<Chat> {
         let chats = self.world.stack.livechat.chats();
         let of_person = chats.iter().find(|chat| chat.id == self.chat_id);
         of_person.or_else(|| chats.get(self.below(7) as usize)).cloned()
     }
 
-    /// One of some things.
+    /// One of several values.
     fn one_of<T: Copy + Default, const N: usize>(&self, things: [T; N]) -> T {
         things.into_iter().cycle().nth(self.below(64) as usize).unwrap_or_default()
     }
@@ -61,15 +61,15 @@ impl Scene {
 pub(super) struct Trouble {
     pub name: &'static str,
     what: What,
-    /// Whether it is about words that the user and an agent say while it lasts.
+    /// Whether it concerns texts that the user and an agent write while it lasts.
     pub is_about_words: bool,
-    /// Whether threads cannot be read while it lasts, so that a change counts as it is reported.
+    /// Whether threads cannot be read while it lasts, so that a change is judged by what was reported.
     pub hides_threads: bool,
-    /// Whether calls for one user are limited for longer than an end waits, so that words before an end may be parked.
+    /// Whether calls for one user are limited for longer than an end waits, so that texts before an end may be parked.
     pub limits_one_for_long: bool,
 }
 
-/// Whose calls go wrong.
+/// The vendors whose calls go wrong.
 #[derive(Clone, Copy)]
 enum Whose {
     LiveChat,
@@ -77,7 +77,7 @@ enum Whose {
     Everybody,
 }
 
-/// How many of them.
+/// How many calls go wrong.
 #[derive(Clone, Copy)]
 enum Often {
     /// One to five.
@@ -89,7 +89,7 @@ enum Often {
 enum What {
     /// Calls are answered wrongly.
     Answers { whose: Whose, calls: &'static str, often: Often, fault: fn(&Scene) -> Fault },
-    /// Something else changes at a vendor, and perhaps back.
+    /// Something else changes at a vendor, and may change back.
     Happens { at: &'static [Bot], begin: fn(&Scene), end: fn(&Scene) },
 }
 
@@ -116,11 +116,11 @@ const fn of_kind(name: &'static str, what: What) -> Trouble {
 
 const BOTH: &[Bot] = &[Bot::Botpress, Bot::Botcopy];
 
-/// What is over when scripts are taken back, or never.
+/// For troubles that end when the scripts are cleared, or never.
 const fn nothing_more(_: &Scene) {}
 
 impl Trouble {
-    /// The same where threads cannot be read.
+    /// The same for a trouble during which threads cannot be read.
     const fn hiding_threads(self) -> Self {
         let Self { name, what, is_about_words, limits_one_for_long, .. } = self;
         Self { name, what, is_about_words, hides_threads: true, limits_one_for_long }
@@ -129,7 +129,7 @@ impl Trouble {
 
 /// Every kind.
 static TROUBLES: &[Trouble] = &[
-    // Success that cannot be read.
+    // Success that cannot be parsed.
     answers("a page, and nothing done", Everybody, "POST", Few, |_| Fault::answer(200, PAGE)),
     answers("a page, and the call done", Everybody, "POST", Few, |_| Fault::garble(|_| PAGE.into())),
     answers("half a body", Everybody, "POST", Few, |_| Fault::garble(half)),
@@ -215,14 +215,14 @@ static TROUBLES: &[Trouble] = &[
     happens("the last call of a window", BOTH, |scene| stamp(scene, "0", "20"), nothing_more),
     happens("the last call of an hour", BOTH, |scene| stamp(scene, "0", "3600"), nothing_more),
     happens("clocks that are wrong", BOTH, clocks_go_wrong, nothing_more),
-    // What is gone.
+    // Deleted resources.
     happens("a chat is deleted at the desk", BOTH, delete_chat, nothing_more),
     happens("a customer is deleted at the desk", BOTH, delete_customer, nothing_more),
     happens("cookies are refused", BOTH, refuse_cookies, nothing_more),
     happens("customer tokens end", BOTH, |scene| scene.world.stack.livechat.expire_customer_tokens(), nothing_more),
     happens("an agent's user is deleted", &[Bot::Botpress], delete_agents_user, nothing_more),
     happens("the end user's user is deleted", &[Bot::Botpress], delete_user, nothing_more),
-    // Odd forms.
+    // Odd values.
     happens("odd fields in webhooks", BOTH, |scene| odd(scene, "sends ", &ODD_IN_WEBHOOKS), nothing_more),
     happens("odd fields in threads that are read", BOTH, |scene| odd(scene, "get_chat", &ODD_IN_THREADS), nothing_more),
     happens("half an emoji", BOTH, half_an_emoji, nothing_more),
@@ -231,7 +231,7 @@ static TROUBLES: &[Trouble] = &[
     happens("an AI agent reports", BOTH, ai_agent_reports, nothing_more),
 ];
 
-/// Fields of webhooks that LiveChat has been seen to fill, or may fill, in another way; nothing that is said hangs on them.
+/// Fields of webhooks that LiveChat has been seen to fill, or may fill, in another way; no text depends on them.
 const ODD_IN_WEBHOOKS: [&str; 9] = [
     "/payload/event/created_at",
     "/payload/event/properties",
@@ -244,7 +244,7 @@ const ODD_IN_WEBHOOKS: [&str; 9] = [
     "/additional_data",
 ];
 
-/// The same of a thread that is read.
+/// The same for a thread that is read.
 const ODD_IN_THREADS: [&str; 6] = [
     "/users/0/name",
     "/users/0/avatar",
@@ -254,7 +254,7 @@ const ODD_IN_THREADS: [&str; 6] = [
     "/thread/events/-/properties",
 ];
 
-/// One of these fields is of another type, null or missing, from now on.
+/// From now on one of these fields has another type, or is null or missing.
 fn odd(scene: &Scene, calls: &str, pointers: &[&str]) {
     let values = [Some(json!(5)), Some(Value::Null), Some(json!("yesterday")), Some(json!([])), None];
     let pointer = pointers.iter().cycle().nth(scene.below(97) as usize).copied().unwrap_or_default();
@@ -262,7 +262,7 @@ fn odd(scene: &Scene, calls: &str, pointers: &[&str]) {
     scene.world.stack.livechat.faults().always(calls, Fault::odd_field(pointer, value));
 }
 
-/// Texts end in the middle of an emoji, whichever way they go.
+/// Texts end in the middle of an emoji, in both directions.
 fn half_an_emoji(scene: &Scene) {
     let half = scene.one_of(["\\ud83d", "\\ude00", "\\ude00\\ud83d"]);
     let livechat = scene.world.stack.livechat.faults();
@@ -288,7 +288,7 @@ fn stamp(scene: &Scene, remaining: &str, reset: &str) {
 
 const X_NAMES: [&str; 2] = ["x-ratelimit-remaining", "x-ratelimit-reset"];
 
-/// A vendor's clock is ten hours ahead, and a limit names a time of it.
+/// A vendor's clock is ten hours ahead, and a limit names a time by that clock.
 fn clocks_go_wrong(scene: &Scene) {
     for faults in Everybody.faults(scene) {
         faults.stamp(&[("date", "Mon, 11 May 2026 19:41:00 GMT")]);
@@ -309,12 +309,12 @@ fn limit_one_user_for_an_hour(scene: &Scene) {
 fn delete_chat(scene: &Scene) {
     let gone = Gone::ALL.into_iter().cycle().nth(scene.below(4) as usize);
     if let (Some(chat), Some(gone)) = (scene.chat(), gone) {
-        // It is there.
+        // It exists.
         drop(scene.world.stack.livechat.delete_chat(&chat.id, gone));
     }
 }
 
-/// How the accounts service may refuse cookies that it knows no longer.
+/// How the accounts service may refuse cookies that it no longer knows.
 const COOKIE_REFUSALS: [&str; 3] = ["invalid_grant", "invalid_request", "resource_not_found"];
 
 fn delete_customer(scene: &Scene) {
@@ -332,7 +332,7 @@ fn refuse_cookies(scene: &Scene) {
     }
 }
 
-/// Who has spoken last for the agents.
+/// Deletes the user who last wrote for the agents.
 fn delete_agents_user(scene: &Scene) {
     let spoken = scene.world.entries("message_created", "/direction", "incoming");
     if let Some(entry) = spoken.last() {
@@ -356,7 +356,7 @@ fn equal_times(scene: &Scene, equal: bool) {
     scene.world.stack.livechat.set_behaviour(|behaviour| behaviour.equal_times = equal);
 }
 
-/// What no user may see: the words of LiveChat's own automation.
+/// A text that no user may see: the one of LiveChat's own automation.
 pub(super) const REPORTED: &str = "the skill has ended";
 
 fn ai_agent_reports(scene: &Scene) {
@@ -397,7 +397,7 @@ fn half(mut body: Vec<u8>) -> Vec<u8> {
     body
 }
 
-/// What stands in front of a vendor turns a call away; the vendor itself has not seen it.
+/// A proxy in front of a vendor refuses a call; the vendor itself has not seen it.
 fn edge_refuses(scene: &Scene) -> Fault {
     Fault::answer(scene.one_of([400, 403, 404, 405]), PAGE)
 }
@@ -417,7 +417,7 @@ fn limit(named: &str) -> Fault {
     Fault::Answer { status: 429, headers, body: body.to_string() }
 }
 
-/// The kinds that happen to a bot of this platform.
+/// The kinds that affect a bot of this platform.
 pub(super) fn of(bot: Bot) -> impl Iterator<Item = &'static Trouble> {
     TROUBLES.iter().filter(move |trouble| match &trouble.what {
         What::Answers { .. } => true,
@@ -426,7 +426,7 @@ pub(super) fn of(bot: Bot) -> impl Iterator<Item = &'static Trouble> {
 }
 
 impl Trouble {
-    /// For how many seconds it goes on; what happens but once needs no time.
+    /// For how many seconds it lasts; a change that happens only once needs no time.
     pub(crate) fn lasts(&self) -> Range<u64> {
         match &self.what {
             What::Happens { .. } if self.is_about_words => 150..200,
@@ -435,7 +435,7 @@ impl Trouble {
         }
     }
 
-    /// From now on it goes wrong.
+    /// Begins the trouble.
     pub(crate) fn begin(&self, scene: &Scene) {
         match &self.what {
             What::Answers { whose, calls, often, fault } => {
@@ -450,7 +450,7 @@ impl Trouble {
         }
     }
 
-    /// It is over; scripts of wrong answers have been taken back already.
+    /// Ends the trouble; scripts of wrong answers have already been cleared.
     pub(crate) fn end(&self, scene: &Scene) {
         if let What::Happens { end, .. } = &self.what {
             end(scene);

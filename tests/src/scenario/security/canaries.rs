@@ -1,7 +1,8 @@
-//! What is logged: words and secrets that can be recognised in every form go in everywhere, and come out nowhere.
+//! What is logged: texts and secrets that can be recognised in every encoding enter everywhere, and must appear
+//! nowhere.
 //!
-//! In this process the product's subscriber is listened to. Of compiled functions it is everything that they print: their own
-//! lines, those of Lambda's runtime, metrics, and whatever a panic would say.
+//! In this process the product's log subscriber is captured. For compiled functions it is everything that they print:
+//! their own lines, those of Lambda's runtime, metrics, and any panic message.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,13 +23,13 @@ use crate::raw::together;
 use crate::scenario::{Report, Size};
 use crate::{Log, SECRET_ID, World};
 
-/// What people write, and vendors quote; as a word, and as what could pass for an id of somebody.
+/// The text that people write, and vendors quote; used as a message, and where it could pass for an id.
 const WORD: &str = "Kanarienvogel Ä 17";
 
-/// The part of it that no encoding may show.
+/// The part of it that must not appear in any encoding.
 const CORE: &str = "Kanarienvogel";
 
-/// Settings that a person in trouble might choose.
+/// Settings that an operator in trouble might choose.
 const LEVELS: [&str; 4] = [
     "trace",
     "debug",
@@ -36,7 +37,7 @@ const LEVELS: [&str; 4] = [
     "lambda_runtime=trace,aws_smithy_runtime=trace,hyper=trace,reqwest=trace,shared=trace,actions=trace,webhooks=trace",
 ];
 
-/// How often in one world everybody acts.
+/// How many actions each party takes in one world.
 const STEPS: usize = 16;
 
 /// The same with compiled functions.
@@ -48,7 +49,7 @@ fn lines_of_ours(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(is_ours)
 }
 
-/// How a text can look on its way; lower case, as what it is searched in.
+/// The forms that a text can take; in lower case, like the text that is searched.
 pub(super) struct Needles(BTreeSet<String>);
 
 impl Needles {
@@ -87,7 +88,7 @@ fn forms(text: &str) -> Vec<String> {
     forms.into_iter().map(|form| form.to_lowercase()).collect()
 }
 
-/// Plays in this process, or with compiled functions where `HITL_BINARIES` names them.
+/// Runs in this process, or with compiled functions if `HITL_BINARIES` names them.
 pub(in crate::scenario) async fn nowhere(size: Size) -> Report {
     match crate::binaries() {
         Some(folder) => of_processes(size, &folder).await,
@@ -95,7 +96,7 @@ pub(in crate::scenario) async fn nowhere(size: Size) -> Report {
     }
 }
 
-/// What is played in real time is mostly waited for: it is played shorter, at all levels at once.
+/// A run in real time mostly waits, so it is shorter, with all levels in parallel.
 async fn of_processes(size: Size, folder: &Path) -> Report {
     let (mut random, rounds) = (size.random(), size.of(25, 1));
     let mut search = Search::default();
@@ -117,7 +118,7 @@ async fn of_processes(size: Size, folder: &Path) -> Report {
     search.report("worlds of compiled functions")
 }
 
-/// Plays on one thread, whose subscriber is the product's own.
+/// Runs on one thread, with the product's own subscriber.
 async fn of_this_process(size: Size) -> Report {
     let (result, done) = tokio::sync::oneshot::channel();
     let play = move || {
@@ -147,19 +148,19 @@ async fn on_this_thread(size: Size) -> Report {
     search.report("worlds")
 }
 
-/// What has been looked at, and what was found.
+/// What was searched, and what was found.
 #[derive(Default)]
 struct Search {
     worlds: usize,
     calls: usize,
     lines: usize,
-    /// What the lines say; one that cannot be read says nothing.
+    /// The messages of the lines; a line that cannot be parsed has none.
     messages: BTreeSet<String>,
     findings: Vec<String>,
 }
 
 impl Search {
-    /// Looks at what was logged in a world at a level.
+    /// Searches what was logged in a world at a level.
     fn look_at<'a>(&mut self, world: &World, level: &str, lines: impl Iterator<Item = &'a str>) {
         let (needles, before) = (needles(world), self.lines);
         for line in lines {
@@ -189,7 +190,7 @@ impl Search {
     }
 }
 
-/// What may not be in any line: what people wrote, and every credential there is.
+/// The texts that no line may contain: what people wrote, and every credential.
 fn needles(world: &World) -> Needles {
     let secret = world.stack.secret();
     let mut texts = vec![CORE.to_owned()];
@@ -220,7 +221,7 @@ fn find(value: &Value, name: &str) -> Option<String> {
     }
 }
 
-/// Everything that can happen to a canary; tells how many calls there were.
+/// Runs everything that can happen to a canary; returns the number of calls.
 async fn play(world: &World, random: &mut Rng, steps: usize) -> usize {
     let bases = Bases::of(world).await;
     let user = world.user(WORD).await;
@@ -249,7 +250,7 @@ async fn play(world: &World, random: &mut Rng, steps: usize) -> usize {
     calls
 }
 
-/// What people write, and what nobody has a name for, becomes a canary; ids and words of the protocol stay.
+/// Replaces what people write, and every unknown string, by a canary; ids and protocol words stay.
 fn worded(call: Call, bases: &Bases, world: &World) -> Call {
     const WRITTEN: [&str; 16] = [
         "text",
@@ -301,7 +302,7 @@ fn worded(call: Call, bases: &Bases, world: &World) -> Call {
     call
 }
 
-/// Somebody answers with canaries, or not at all.
+/// A vendor answers with canaries, or not at all.
 fn trouble(world: &World, random: &mut Rng) {
     let stack = &world.stack;
     let vendors = [stack.livechat.faults(), stack.botpress.faults(), stack.botcopy.faults()];

@@ -1,4 +1,4 @@
-//! Calls of nobody: every proof wrong in every way, at every door.
+//! Unauthenticated calls: every credential wrong in every way, at every entry point.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,16 +16,16 @@ use super::{Call, Doors, answer};
 use crate::scenario::{Report, Size};
 use crate::{World, http};
 
-/// All that a caller without proof is ever told, with the status that goes with it.
+/// The only answers that a caller without credentials may get, with their statuses.
 const ANSWERS: [(u64, &str); 4] = [(401, "unauthorized"), (403, "forbidden"), (400, "malformed"), (404, "not found")];
 
-/// How many of the calls that a client could send go through the gateway, over a socket: every so manieth.
+/// One of this many calls that a client could send goes through the gateway, over a socket.
 const OVER_SOCKETS: usize = 50;
 
-/// The longest path that goes over a socket: clients and servers refuse what is longer than 65,534 bytes.
+/// The longest path that is sent over a socket: clients and servers refuse paths longer than 65,534 bytes.
 const LONGEST_PATH_BYTES: usize = 60_000;
 
-/// Nobody gets in, nothing is written, nobody is called, and the answers say nothing.
+/// No call is let in, nothing is written, no vendor is called, and the answers reveal nothing.
 pub(in crate::scenario) async fn calls(size: Size) -> Report {
     let (mut random, count) = (size.random(), size.of(100_000, 400));
     let open = World::of_instances_with(1, true, &[("ONLY_MY_CHATS", "no")]).await;
@@ -33,10 +33,11 @@ pub(in crate::scenario) async fn calls(size: Size) -> Report {
     let mut told = BTreeMap::<_, usize>::new();
     let mut kinds = BTreeSet::new();
     let doors = Doors::of(&open);
-    // The second stack lets other integrations in than ours, so that everything is right but that.
+    // The second stack admits other integrations than ours, so that only that check fails.
     let listed = World::uninstalled(&[("BOTPRESS_INTEGRATION_IDS", "intver_a,intver_b")]).await;
     let listed_doors = Doors::of(&listed);
-    // A new process reads the table once, whoever calls, while it fetches its credentials: from here on none is new.
+    // A new process reads the table once on its first call, while it fetches its credentials: from here on no process
+    // is new.
     for call in genuine(&doors, &open) {
         drop(answer(&open, call.side, call.event()).await);
     }
@@ -67,7 +68,7 @@ pub(in crate::scenario) async fn calls(size: Size) -> Report {
             break;
         }
     }
-    // The calls that the others are spoiled copies of are let in, or all this would show nothing.
+    // The calls from which the forged ones are derived must be let in, or the test would prove nothing.
     for call in genuine(&doors, &open) {
         match answer(&open, call.side, call.event()).await {
             Ok(answer) if answer.status == 200 => {}
@@ -84,13 +85,13 @@ pub(in crate::scenario) async fn calls(size: Size) -> Report {
     Report { figure, findings }
 }
 
-/// All that a call could leave behind: entries of the journal, and what is in the table besides the notes on callers.
+/// Every trace that a call could leave: entries of the journal, and items of the table except the notes on callers.
 fn trace_of(world: &World) -> (usize, Vec<Value>) {
     (world.stack.journal.len(), world.items_besides_doors())
 }
 
-/// The call as a client sends it; nothing if what arrived would be another call, as it is without the line breaks that clients
-/// leave out of addresses, or with an address spelled in another way.
+/// The call as a client sends it; none if another call would arrive, because clients drop line breaks from addresses or
+/// spell the address in another way.
 fn as_request(world: &World, call: &Call) -> Option<reqwest::Request> {
     let method = reqwest::Method::from_bytes(call.method.as_bytes()).ok()?;
     let url = reqwest::Url::parse(&format!("{}{}", world.stack.gateway.url(), call.path)).ok()?;
@@ -112,7 +113,7 @@ async fn over_a_socket(request: reqwest::Request) -> Result<(u64, String), Strin
     let answer = http().execute(request).await.map_err(|error| error.to_string())?;
     let status = u64::from(answer.status().as_u16());
     let text = answer.text().await.map_err(|error| error.to_string())?;
-    // The gateway's own word for a route that does not exist.
+    // The gateway's own answer for a route that does not exist.
     Ok((status, if status == 404 { "not found".to_owned() } else { text }))
 }
 
@@ -182,7 +183,7 @@ fn at_botpress(random: &mut Rng, doors: &Doors, world: &World) -> (&'static str,
     let mut call = doors.botpress(world, operation, body);
     let kind = random.u8(0..8);
     if kind != 7 && random.bool() {
-        // A wrong key comes with the right signature, and with a wrong one.
+        // A wrong key comes both with the right signature and with a wrong one.
         call.path = format!("/botpress/{}", spoiled_key(random, doors));
         if random.bool() {
             return ("a wrong path key", call);
@@ -225,7 +226,7 @@ fn at_botpress(random: &mut Rng, doors: &Doors, world: &World) -> (&'static str,
             ("a signature by another secret", sign(&URL_SAFE_NO_PAD.encode(secret), now, &call.body).ok())
         }
         5 => {
-            // The unused bits of the last character count for nothing, so it is left as it is.
+            // The unused bits of the last character have no effect, so it stays unchanged.
             let spoiled = loop {
                 let spoiled = spoiled(random, &digest, &doors.secrets());
                 let equal = |of: &str| of.replace('-', "+").replace('_', "/").chars().take(42).collect::<String>();
@@ -296,7 +297,7 @@ fn at_livechat(random: &mut Rng, doors: &Doors, world: &World) -> (&'static str,
             ("a wrong webhook secret", call.with_body(|body| body["secret_key"] = json!(wrong)))
         }
     };
-    // By the other way in, all that is Botpress's is right.
+    // On the other route, everything from Botpress is right.
     if random.u8(0..4) == 0 {
         let relayed = relayed_by_botpress(&String::from_utf8_lossy(&call.body));
         return (kind, doors.botpress(world, "webhook_received", &relayed));
@@ -340,7 +341,7 @@ fn at_botcopy(random: &mut Rng, doors: &Doors) -> (&'static str, Call) {
     (kind, call)
 }
 
-/// What starts the sweep when it does not come through the gateway.
+/// The event that starts the sweep, but sent through the gateway.
 fn tick(random: &mut Rng, doors: &Doors, world: &World) -> Call {
     let tick = schedule(world.now());
     let path = ["/livechat", "/botcopy", "/botpress/wrong", "/", ""][random.usize(..5)];
@@ -352,7 +353,7 @@ fn tick(random: &mut Rng, doors: &Doors, world: &World) -> Call {
     call
 }
 
-/// Genuine proofs, at addresses or with methods that do not exist.
+/// Genuine credentials, at addresses or with methods that do not exist.
 fn elsewhere(random: &mut Rng, doors: &Doors, world: &World) -> Call {
     let calls = genuine(doors, world);
     let mut call = calls[random.usize(..calls.len())].clone();
@@ -365,7 +366,7 @@ fn elsewhere(random: &mut Rng, doors: &Doors, world: &World) -> Call {
     call
 }
 
-/// Each secret where another belongs.
+/// Each secret in the place of another one.
 fn exchanged(random: &mut Rng, doors: &Doors, world: &World) -> Call {
     let secrets = doors.secrets();
     let other = |random: &mut Rng, own: &str| loop {
@@ -394,7 +395,7 @@ fn exchanged(random: &mut Rng, doors: &Doors, world: &World) -> Call {
     }
 }
 
-/// A key in a path is a segment of its own.
+/// A key in a path is a separate segment.
 fn spoiled_key(random: &mut Rng, doors: &Doors) -> String {
     loop {
         let key = spoiled(random, &doors.path_key, &doors.secrets());
@@ -404,7 +405,7 @@ fn spoiled_key(random: &mut Rng, doors: &Doors) -> String {
     }
 }
 
-/// Something like `secret` that is not it.
+/// Something similar to `secret`, but different.
 fn spoiled(random: &mut Rng, secret: &str, others: &[&str]) -> String {
     loop {
         let spoiled = spoil(random, secret, others);
@@ -460,7 +461,7 @@ fn spoil(random: &mut Rng, secret: &str, others: &[&str]) -> String {
     }
 }
 
-/// A character that looks the same and is another.
+/// A different character that looks the same.
 fn lookalike(char: char) -> char {
     match char {
         'a' => 'а',

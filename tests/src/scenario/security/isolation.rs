@@ -1,4 +1,4 @@
-//! Who is shown what: random events against rules that are written down here once more, apart from the product.
+//! Who is shown what: random events against rules that are written down here once more, independent of the product.
 
 use std::collections::BTreeMap;
 
@@ -22,19 +22,19 @@ const SECRET: &str = "the webhook secret";
 const ORGANIZATION: &str = "390e44e6-f1e6-0368-c6dd-b74a14508c2e";
 const AGENTS: [&str; 2] = ["anna@example.com", "ben@example.com"];
 
-/// How many people have a chat of ours in the pure part.
+/// The number of people with a chat of ours in the pure part.
 const PEOPLE: usize = 8;
 
-/// How many random events there are for each one among visitors who are easily taken for one another.
+/// The number of random events for each one among visitors who are easily confused.
 const AMONG_VISITORS: usize = 50;
 
-/// How many of these there are at least.
+/// The minimum number of these.
 const LEAST_AMONG_VISITORS: usize = 120;
 
-/// How many random events there are for each one that also goes through the functions.
+/// The number of random events for each one that also goes through the functions.
 const THROUGH_FUNCTIONS: usize = 250;
 
-/// Somebody who is in a session.
+/// A person in a session.
 #[derive(Clone, Debug)]
 struct Person {
     customer: String,
@@ -42,12 +42,12 @@ struct Person {
     thread: String,
 }
 
-/// An event with everything about it that matters.
+/// An event with everything that matters about it.
 #[derive(Clone, Debug)]
 struct Happening {
     text: String,
     action: &'static str,
-    /// Whose chat it is, of the people that are ours.
+    /// The owner of its chat, if it is one of the known people.
     person: Option<usize>,
     is_ours: bool,
     thread: Which,
@@ -71,18 +71,18 @@ enum Author {
     System,
 }
 
-/// What may become of a text.
+/// What may happen to a text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Verdict {
     Shown,
-    /// Only as the new form of what was shown before.
+    /// Only as the new version of a text shown before.
     Corrected,
     Never,
 }
 
 impl Happening {
     fn random(random: &mut Rng, number: usize, people: usize) -> Self {
-        // Rules are tried one by one, so most of what is not under trial is as it has to be.
+        // Rules are tried one by one, so most properties not under test are valid.
         let mut rarely = |odds: u8| random.u8(..odds) == 0;
         let (stranger, foreign_tenant, deleted) = (rarely(8), rarely(12), rarely(12));
         let action = match random.u8(..10) {
@@ -122,7 +122,7 @@ impl Happening {
         let is_here = self.person.is_some() && self.is_ours && self.thread == Which::Present;
         match is_told && is_content && is_public && is_by_agent && is_here {
             false => Verdict::Never,
-            // Whether a change concerns a note is not said where the visibility is not.
+            // Without the visibility it is unknown whether a change concerns a private note.
             true if self.action == "event_updated" && self.visibility.is_none() => Verdict::Corrected,
             true => Verdict::Shown,
         }
@@ -196,7 +196,7 @@ impl Happening {
         }
     }
 
-    /// The chat with its thread, as it is reported or read.
+    /// The chat with its thread, as reported or read.
     fn read_chat(&self, number: usize, people: &[Person]) -> Value {
         let thread = json!({"id": self.thread(people), "active": true, "created_at": "2026-05-11T09:40:00.000000Z",
             "user_ids": [], "events": [self.event(number, people)]});
@@ -251,7 +251,7 @@ fn pointer(person: &Person) -> ChatPointer {
     }
 }
 
-/// Compares what the product makes of an event with the verdict.
+/// Compares the product's decision about an event with the verdict.
 fn judge(
     happening: &Happening,
     verdict: Verdict,
@@ -332,7 +332,7 @@ async fn through_functions(random: &mut Rng, count: usize, findings: &mut Vec<St
     let (mut expected, mut owners) = (BTreeMap::new(), BTreeMap::new());
     for number in 0..count {
         let mut happening = Happening::random(random, number, people.len());
-        // A session that ended would take no more; and what is read is read by nobody's order.
+        // A session that has ended would accept no more, and a reading is not triggered by any webhook.
         if ["chat_deactivated", "a thread that is read", "event_deleted"].contains(&happening.action) {
             happening.action = "incoming_event";
         }

@@ -1,4 +1,5 @@
-//! Requests and vendors' answers that are nonsense: no panic, no hang, no failure of ours, and no memory that stays.
+//! Malformed requests and malformed answers of vendors: no panic, no hang, no failure of the service, and no memory
+//! leak.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -16,25 +17,25 @@ use crate::raw::together;
 use crate::scenario::{Report, Size};
 use crate::{ANNA, SECRET_ID, World};
 
-/// How many requests one world answers before the next one is set up: what simulators remember is not what is measured, and what
-/// they look through grows with it.
+/// The number of requests that one world answers before the next one is set up: the simulators' own memory is not to be
+/// measured, and their searches slow down as it grows.
 const PER_WORLD: usize = 1_000;
 
-/// How many are under way at once.
+/// The number of requests in flight at once.
 const AT_ONCE: usize = 32;
 
-/// One in so many requests is huge.
+/// One in this many requests is huge.
 const HUGE_EVERY: usize = 4_000;
 
-/// In real time; the worlds' own time passes as it is needed.
+/// In real time; the worlds' own time passes as needed.
 const HANG: Duration = Duration::from_secs(120);
 
 const MEGABYTE: usize = 1 << 20;
 
-/// By how much the process may be larger at the end than it was after the second world.
+/// The number of bytes by which the process may have grown at the end since the second world.
 const GROWTH: usize = 48 * MEGABYTE;
 
-/// Everything that can be asked for, as it should be asked.
+/// Every kind of request, in its valid form.
 pub(super) struct Bases {
     pub doors: Doors,
     user_id: String,
@@ -44,7 +45,7 @@ pub(super) struct Bases {
 }
 
 impl Bases {
-    /// Makes a session that requests can be about.
+    /// Creates a session that requests can refer to.
     pub(crate) async fn of(world: &World) -> Self {
         let text = |value: &Value, pointer: &str| {
             value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
@@ -60,7 +61,7 @@ impl Bases {
         Self { doors: Doors::of(world), user_id, conversation_id, chat_id, thread_id }
     }
 
-    /// A good call; with the operation's name where it is one.
+    /// A valid call; with the operation's name if it is one.
     pub(crate) fn pick(&self, random: &mut Rng, world: &World) -> Call {
         match random.u8(..10) {
             0..4 => self.of_livechat(random, world),
@@ -117,7 +118,7 @@ impl Bases {
             ("message_updated", json!({})),
             ("ping", json!({})),
         ];
-        // What changes much is asked for rarely.
+        // Operations with large effects are used rarely.
         let index = if random.u8(..4) == 0 { random.usize(..operations.len()) } else { random.usize(..3) };
         let (operation, body) = &operations[index];
         self.doors.botpress(world, operation, body)
@@ -176,7 +177,7 @@ fn with_history(body: &Value) -> Value {
     body
 }
 
-/// Spoils a call, and signs what it has become: nonsense of somebody who may call gets furthest.
+/// Spoils a call, and signs the result: malformed input from an authenticated caller gets furthest.
 pub(super) fn spoiled(random: &mut Rng, call: Call, doors: &Doors, world: &World, word: &str) -> (Side, Value) {
     let mut call = call;
     if random.u8(..8) != 0 {
@@ -219,7 +220,7 @@ fn spoil_event(random: &mut Rng, event: &mut Value, word: &str) {
         0 => event["isBase64Encoded"] = json!(!event["isBase64Encoded"].as_bool().unwrap_or_default()),
         1 => event["rawQueryString"] = json!(format!("<{word}>\"{{é}}&a=%zz&{word}")),
         2 => {
-            // With a stage the path may have it in front, or not.
+            // With a stage the path may begin with it, or not.
             event["requestContext"]["stage"] = json!("live");
             event["rawPath"] = json!(if random.bool() { format!("/live{path}") } else { path });
         }
@@ -238,7 +239,7 @@ fn spoil_event(random: &mut Rng, event: &mut Value, word: &str) {
     }
 }
 
-/// Of one byte too many, and of far too many.
+/// One byte too many, and far too many.
 fn huge(random: &mut Rng, call: &mut Call, doors: &Doors, world: &World) {
     let size = [0, MEGABYTE, 6 * MEGABYTE, 10 * MEGABYTE][random.usize(..4)];
     let filler = vec![b' '; size];
@@ -255,7 +256,7 @@ fn huge(random: &mut Rng, call: &mut Call, doors: &Doors, world: &World) {
     }
 }
 
-/// Requests: every route, every shape of nonsense.
+/// Requests: every route, every kind of malformed input.
 pub(in crate::scenario) async fn requests(size: Size) -> Report {
     let (mut random, count) = (size.random(), size.of(1_000_000, 600));
     let mut findings = Vec::new();
@@ -281,7 +282,8 @@ pub(in crate::scenario) async fn requests(size: Size) -> Report {
             for ((side, event), outcome) in ask(&world, requests).await {
                 let mut outcome = outcome;
                 if matches!(&outcome, Ok(answer) if answer.status >= 500) {
-                    // Whoever is told to call again does so later, alone: what fails because of the request fails again.
+                    // A caller that is asked to retry does so later, alone: a failure caused by the request itself
+                    // happens again.
                     again += 1;
                     world.catch_up().await;
                     let event = signed_again(event.clone(), &bases.doors, &world);
@@ -315,13 +317,13 @@ pub(in crate::scenario) async fn requests(size: Size) -> Report {
     Report { figure, findings }
 }
 
-/// Whether Botpress refused the bot or the integration that the request named: a vendor's refusal of who asks may pass, so the
-/// caller is told to call again.
+/// Returns whether Botpress refused the bot or the integration that the request named: a vendor's refusal of the caller
+/// may be temporary, so the service asks for a retry.
 fn is_foreign(answer: &Answer) -> bool {
     answer.status == 500 && answer.body.contains("Forbidden, status 403")
 }
 
-/// The same request, signed now: the signature before may have grown old.
+/// The same request, signed now: the previous signature may have expired.
 fn signed_again(mut event: Value, doors: &Doors, world: &World) -> Value {
     let signature = event["body"].as_str().map(|body| doors.signature(world, body.as_bytes()));
     if let (Some(signature), Some(header)) = (signature, event.pointer_mut("/headers/x-bp-signature")) {
@@ -330,7 +332,7 @@ fn signed_again(mut event: Value, doors: &Doors, world: &World) -> Value {
     event
 }
 
-/// Hands all of them over at once; each comes back with its answer.
+/// Sends all of them at once; returns each with its answer.
 async fn ask(world: &World, requests: Vec<(Side, Value)>) -> Vec<((Side, Value), Result<Answer, String>)> {
     let calls = requests.iter().map(|(side, event)| answer(world, *side, event.clone()));
     let answers = tokio::time::timeout(HANG, world.drive(together(calls))).await;
@@ -345,7 +347,7 @@ fn resident() -> usize {
     statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).map_or(0, |pages: usize| pages * PAGE)
 }
 
-/// Vendors' answers, and what Secrets Manager holds: real ones, spoiled on their way to us.
+/// Answers of vendors, and the contents of Secrets Manager: real ones, spoiled on their way to the service.
 pub(in crate::scenario) async fn answers(size: Size) -> Report {
     let (mut random, rounds) = (size.random(), size.of(2_000, 6));
     let mut findings = Vec::new();
@@ -385,7 +387,7 @@ async fn play(world: &World, random: &mut Rng, garbled: &Arc<Mutex<usize>>) -> R
                 let requests =
                     (0..8).map(|_| bases.pick(random, world)).map(|call| (call.side, call.event())).collect();
                 for (_, outcome) in ask(world, requests).await {
-                    // A vendor's nonsense may make us fail, but not fall.
+                    // A vendor's malformed answer may make a call fail, but not crash the function.
                     outcome.map_err(|wrong| format!("step {step}: {wrong}"))?;
                 }
             }

@@ -1,5 +1,5 @@
 #![expect(clippy::indexing_slicing, reason = "what is indexed was made or measured right before")]
-//! Hostile input: callers who are nobody, requests that are nonsense, and what is said about them.
+//! Hostile input: unauthenticated callers, malformed requests, and what is logged about them.
 
 pub(super) mod canaries;
 pub(super) mod forged;
@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 use crate::World;
 
-/// Far longer than any answer takes that waits for nothing.
+/// Far longer than any answer takes that does not wait.
 const HANG: Duration = Duration::from_secs(60);
 
 /// One request, handed to a function as API Gateway would.
@@ -31,7 +31,7 @@ pub(super) struct Call {
     pub body: Vec<u8>,
 }
 
-/// What came back.
+/// The answer to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub status: u64,
@@ -63,7 +63,7 @@ impl Call {
         })
     }
 
-    /// Gives a header this value, and no other.
+    /// Sets a header to this value, and removes all its others.
     pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
         self.headers.retain(|(known, _)| known != name);
         self.headers.push((name.to_owned(), value.into()));
@@ -78,7 +78,7 @@ impl Call {
     }
 }
 
-/// Hands an event over; without an answer it says why there is none.
+/// Hands an event to a function; without an answer it returns the reason.
 pub(super) async fn answer(world: &World, side: Side, event: Value) -> Result<Answer, String> {
     let answer = tokio::time::timeout(HANG, world.stack.invoke(side, event)).await;
     let answer = answer.map_err(|_| "no answer within a minute".to_owned())?.map_err(|error| error.to_string())?;
@@ -87,7 +87,7 @@ pub(super) async fn answer(world: &World, side: Side, event: Value) -> Result<An
     Ok(Answer { status, body, headers: answer.get("headers").cloned().unwrap_or_default() })
 }
 
-/// What somebody would have to know to get in, and the calls of those who do.
+/// The credentials that a caller needs, and valid calls with them.
 #[derive(Clone, Debug)]
 pub(super) struct Doors {
     pub path_key: String,
@@ -120,7 +120,7 @@ impl Doors {
         }
     }
 
-    /// Every secret, whoever it is meant for.
+    /// Every secret, whatever its purpose.
     pub(crate) fn secrets(&self) -> [&str; 5] {
         [&self.path_key, &self.signing_secret, &self.webhook_secret, &self.access_token, &self.custom_header.1]
     }

@@ -1,4 +1,4 @@
-//! Nonsense that looks like something: what makes a good request or answer a bad one.
+//! Plausible malformed input: turns a valid request or answer into a bad one.
 
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 /// Deeper than any parser should follow.
 const DEEP: usize = 100_000;
 
-/// A body like `body`, spoiled in one to four ways; with `word` as what strings become.
+/// A body like `body`, spoiled in one to four ways; `word` replaces strings.
 pub(super) fn spoil(random: &mut Rng, body: &[u8], word: &str) -> Vec<u8> {
     let mut spoiled = match serde_json::from_slice::<Value>(body) {
         Ok(mut value) => {
@@ -128,7 +128,7 @@ fn scribble(random: &mut Rng, body: &mut Vec<u8>, word: &str) {
     }
 }
 
-/// Some key stands twice.
+/// Some key occurs twice.
 fn twice(random: &mut Rng, body: &mut Vec<u8>, word: &str) {
     let Ok(Value::Object(fields)) = serde_json::from_slice(body) else { return };
     if let Some(name) = fields.keys().nth(random.usize(..fields.len().max(1))) {

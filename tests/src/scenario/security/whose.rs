@@ -1,6 +1,6 @@
-//! Whose words are whose: visitors who share addresses and words, second conversations, clicks that come twice, answers that are
-//! lost. Judged by who each visitor is, which nothing of the product tells: their chat bears their name, and no two names are
-//! equal.
+//! Which text belongs to whom: visitors who share addresses and texts, second conversations, double clicks, lost
+//! answers. Judged by each visitor's identity, independent of the product: their chat has their name, and no two names
+//! are equal.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use sandbox::livechat::Chat;
 use crate::scenario::side_by_side::side_by_side;
 use crate::{ANNA, BEN, World};
 
-/// What bots fill in as the user's address.
+/// The user's address as bots fill it in.
 const ADDRESSES: [Option<&str>; 7] = [
     Some("office@example.com"),
     Some("OFFICE@example.com "),
@@ -24,19 +24,19 @@ const ADDRESSES: [Option<&str>; 7] = [
     None,
 ];
 
-/// What everybody says.
+/// The texts that all visitors write.
 const WORDS: [&str; 3] = ["hello", "I need help", "human please"];
 
-/// How many events happen in one world.
+/// The number of events in one world.
 const LENGTH: usize = 60;
 
-/// How many conversations one world has at most.
+/// The maximum number of conversations in one world.
 const MOST: usize = 10;
 
-/// Longer than words are held after a start.
+/// Longer than texts are held back after a start.
 const SETTLED: Duration = Duration::from_secs(7);
 
-/// What came of all worlds.
+/// The totals of all worlds.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub events: usize,
@@ -45,7 +45,7 @@ pub(super) struct Tally {
     pub findings: Vec<String>,
 }
 
-/// Plays so many events in worlds of their own.
+/// Plays this many events, in separate worlds.
 pub(super) async fn conversations(random: &mut Rng, events: usize) -> Tally {
     let seeds: Vec<_> = (0..events.div_ceil(LENGTH)).map(|_| random.u64(..)).collect();
     let tallies = side_by_side(seeds, |seed| async move { Street::new(seed).await.live().await }).await;
@@ -58,7 +58,7 @@ pub(super) async fn conversations(random: &mut Rng, events: usize) -> Tally {
     })
 }
 
-/// Somebody, by name, with everything they have open at the bot.
+/// A visitor, by name, with all their open conversations with the bot.
 #[derive(Debug)]
 struct Visitor {
     name: String,
@@ -84,7 +84,7 @@ impl Street {
     async fn live(mut self) -> Tally {
         for _ in 0..LENGTH {
             self.tally.events += 1;
-            // What comes at one instant is under way at the same time, and people take longer.
+            // Events at one instant are in flight at the same time, and people take longer.
             self.world.advance(Duration::from_millis(1));
             let answered = match self.random.u8(..12) {
                 0 | 1 => self.somebody_comes().await,
@@ -97,7 +97,7 @@ impl Street {
                 10 => self.a_chat_changes_hands().await,
                 _ => self.something_ends().await,
             };
-            // A refused start or a failed message is no finding here: who sees what is.
+            // A refused start or a failed message is not a finding here, only who sees what.
             drop(answered);
             self.world.settle().await;
             self.look_for_shared_chats();
@@ -123,7 +123,7 @@ impl Street {
         self.greet(&user).await
     }
 
-    /// The same person in another window, with the same words as likely as not.
+    /// The same person in another window, with the same text half of the time.
     async fn somebody_begins_anew(&mut self) -> Result<(), String> {
         if self.visitors.is_empty() || self.tally.conversations >= MOST {
             return self.somebody_comes().await;
@@ -155,7 +155,7 @@ impl Street {
         self.hand_over(&user, takes_its_time).await
     }
 
-    /// Hands a conversation over, with everything that follows, or with the next event hard behind.
+    /// Hands a conversation over, and either waits for all effects, or lets the next event follow immediately.
     async fn hand_over(&self, user: &UpstreamUser, takes_its_time: bool) -> Result<(), String> {
         let escalate = self.world.stack.botpress.escalate(&user.conversation_id, Escalation::default());
         let started = self.world.drive(escalate).await;
@@ -172,8 +172,8 @@ impl Street {
         self.world.all([click(), click()]).await.into_iter().collect()
     }
 
-    /// Whether two calls for somebody at one instant can give one user: text that is no address stands for nobody, and the plugin
-    /// links a user only after the first call.
+    /// Returns whether two simultaneous calls for a user can return the same user: a text that is not an address
+    /// identifies nobody, and the plugin links a user only after the first call.
     fn is_recognisable(&self, user: &UpstreamUser) -> bool {
         let has_address = |visitor: &&Visitor| visitor.address.is_none_or(|address| address.contains('@'));
         self.visitors
@@ -202,7 +202,7 @@ impl Street {
         customers.into_iter().find(|customer| Some(&customer.id) == chat.customer_id.as_ref())?.name
     }
 
-    /// An agent's words are shown to the visitor whose name the chat bears, once, and to nobody else.
+    /// An agent's text is shown only to the visitor whose name the chat has, once.
     async fn an_agent_speaks(&mut self) -> Result<(), String> {
         let Some((chat, name)) = self.a_chat() else { return Ok(()) };
         self.tally.words += 1;
@@ -235,7 +235,7 @@ impl Street {
         theirs.flat_map(|visitor| &visitor.conversations).map(|user| user.conversation_id.clone()).collect()
     }
 
-    /// A user's words reach the chat that bears the user's name, or none.
+    /// A user's text reaches the chat with the user's name, or none.
     async fn a_user_speaks(&mut self) -> Result<(), String> {
         let Some(user) = self.somebody() else { return Ok(()) };
         let Some(name) =
@@ -287,7 +287,7 @@ impl Street {
         }
     }
 
-    /// No visitor has two chats, and none has another's.
+    /// No visitor has two chats, and none has another visitor's.
     fn look_for_shared_chats(&mut self) {
         let names: Vec<_> =
             self.world.stack.livechat.open_chats().iter().filter_map(|chat| self.name_of(chat)).collect();
@@ -297,8 +297,8 @@ impl Street {
         }
     }
 
-    /// When nothing is left to happen, each conversation that is handed over has a chat, each visitor has one at most; and when
-    /// all chats are closed, none is handed over.
+    /// When nothing is left to happen, each handed-over conversation has a chat, and each visitor at most one; when all
+    /// chats are closed, no conversation is handed over.
     async fn end(&mut self) {
         self.world.catch_up().await;
         let open: BTreeSet<_> =
