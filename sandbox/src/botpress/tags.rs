@@ -66,8 +66,8 @@ pub(super) fn merge_tags(tags: &mut Tags, changes: &Map<String, Value>) {
 }
 
 /// Whether get-or-create finds an object with `tags`: the `compared` ones of the wanted tags are equal.
+///
 /// With nothing to compare, nothing is found.
-/// Nothing to compare finds nothing.
 pub(super) fn is_same(tags: &Tags, wanted: &Map<String, Value>, compared: &[String]) -> bool {
     !compared.is_empty()
         && compared.iter().all(|name| wanted.get(name).and_then(Value::as_str) == tags.get(name).map(String::as_str))
