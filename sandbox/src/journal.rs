@@ -113,7 +113,7 @@ impl Journal {
         self.lock().len()
     }
 
-    /// Whether nothing has happened yet.
+    /// Returns whether nothing has happened yet.
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }

@@ -124,7 +124,7 @@ impl Secret {
         Self { name: name.to_owned(), arn, versions: Vec::new() }
     }
 
-    /// Whether `id` is this secret's name, its ARN, or its ARN without the six random characters.
+    /// Returns whether `id` is this secret's name, its ARN, or its ARN without the six random characters.
     fn is_called(&self, id: &str) -> bool {
         let partial_arn = self.arn.rsplit_once('-').map(|(partial, _)| partial);
         id == self.name || id == self.arn || Some(id) == partial_arn

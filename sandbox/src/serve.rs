@@ -61,7 +61,7 @@ impl Only {
     }
 }
 
-/// Words how to reach a stack and its people.
+/// Writes instructions for reaching a stack and its people.
 pub type Say = fn(&Stack, people: &str, shown: Shown) -> String;
 
 /// Which parts of a stack are shown.

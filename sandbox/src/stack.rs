@@ -437,7 +437,7 @@ impl Stack {
         self.restart_functions()
     }
 
-    /// Whether the functions run in this process.
+    /// Returns whether the functions run in this process.
     pub fn is_in_process(&self) -> bool {
         !self.instances.is_empty()
     }

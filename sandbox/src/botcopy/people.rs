@@ -200,7 +200,7 @@ impl Simulator {
         self.platform.with_user(user_id, |user| handover::step_one(&self.platform, user, text, &response))
     }
 
-    /// Whether the user's messages go to the live-chat endpoint.
+    /// Returns whether the user's messages go to the live-chat endpoint.
     pub fn is_paused(&self, user_id: &str) -> bool {
         self.platform.with_user(user_id, |user| user.paused_until.is_some()).unwrap_or_default()
     }
@@ -216,7 +216,7 @@ impl Simulator {
         self.platform.with_user(user_id, |user| user.paused_until).ok().flatten()
     }
 
-    /// Whether the widget shows that an agent is typing.
+    /// Returns whether the widget shows that an agent is typing.
     pub fn is_typing_shown(&self, user_id: &str) -> bool {
         let now = self.platform.now();
         self.platform.with_user(user_id, |user| user.typing_until.is_some_and(|until| until > now)).unwrap_or_default()

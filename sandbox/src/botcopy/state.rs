@@ -203,7 +203,7 @@ impl User {
 /// One line of the widget.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Who speaks.
+    /// The author.
     pub from: Speaker,
     /// The agent's name, where the widget shows one.
     pub name: Option<String>,

@@ -60,7 +60,7 @@ impl OperationAnswer {
     }
 }
 
-/// Whether the platform retries: it may after a 5xx, and does after a network error.
+/// Returns whether the platform retries: it may after a 5xx, and does after a network error.
 fn is_transient(outcome: &Result<OperationAnswer, String>) -> bool {
     outcome.as_ref().map_or(true, |answer| answer.status >= 500)
 }

@@ -271,7 +271,7 @@ impl Simulator {
         self.platform.pending.count()
     }
 
-    /// Whether HITL is active on a conversation, upstream or downstream.
+    /// Returns whether HITL is active on a conversation, upstream or downstream.
     pub fn is_escalated(&self, conversation_id: &str) -> bool {
         self.platform.world().conversations.get(conversation_id).is_some_and(|conversation| conversation.hitl_active)
     }

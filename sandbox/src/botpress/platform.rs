@@ -118,12 +118,12 @@ impl Platform {
         );
     }
 
-    /// Whether the install owns `user`; every install may name the bot's own user.
+    /// Returns whether the install owns `user`; every install may name the bot's own user.
     pub(crate) fn owns_user(&self, user: &User) -> bool {
         user.integration == self.alias() || user.id == self.bot_id()
     }
 
-    /// Whether the install owns `conversation`.
+    /// Returns whether the install owns `conversation`.
     pub(crate) fn owns_conversation(&self, conversation: &Conversation) -> bool {
         conversation.integration == self.alias()
     }

@@ -65,7 +65,7 @@ pub(super) fn merge_tags(tags: &mut Tags, changes: &Map<String, Value>) {
     }
 }
 
-/// Whether get-or-create finds an object with `tags`: the `compared` ones of the wanted tags are equal.
+/// Returns whether get-or-create finds an object with `tags`: the `compared` ones of the wanted tags are equal.
 ///
 /// With nothing to compare, nothing is found.
 pub(super) fn is_same(tags: &Tags, wanted: &Map<String, Value>, compared: &[String]) -> bool {

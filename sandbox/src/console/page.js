@@ -205,7 +205,7 @@ function lineOf(line) {
   return { kind, who: isMine ? "" : (line.name || WHO[line.from]), words: line.text || mediaOf(line.payload) || `[${line.type}]` };
 }
 
-// A link is shown as text, because its target is not ours.
+// A link is shown as text, because its target is foreign.
 function mediaOf(payload) {
   const url = payload?.imageUrl ?? payload?.audioUrl ?? payload?.videoUrl ?? payload?.fileUrl;
   return url ? `${payload.title ?? "file"} (${url})` : "";
@@ -548,7 +548,7 @@ function openEntry(entry) {
   byId("entry").showModal();
 }
 
-// The call that makes the same happen again, if one exists.
+// The curl line that repeats an entry, if there is one.
 function curlOf({ effect, vendor, detail }) {
   if (effect === "webhook_delivered") return curl(`deliveries/${detail.delivery}/again`);
   if (effect === "user_wrote" && detail.text) {

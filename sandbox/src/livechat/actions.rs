@@ -104,7 +104,7 @@ fn threads_with_events(threads: &[&Thread], count: u64) -> usize {
     threads.len().max(1)
 }
 
-/// Whether a thread was created between `filters.from` and `filters.to`.
+/// Returns whether a thread was created between `filters.from` and `filters.to`.
 pub(crate) fn is_within(thread: &Thread, filters: Option<&Params<'_>>) -> Result<bool, Error> {
     let Some(filters) = filters else { return Ok(true) };
     let from = moment(filters, "from")?.is_none_or(|from| from <= thread.created_at);

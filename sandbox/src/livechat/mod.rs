@@ -390,7 +390,7 @@ impl Simulator {
         self.inner.state().account.groups.clone()
     }
 
-    /// Whether the personal access token is valid, and whether its scopes are limited.
+    /// Returns whether the personal access token is valid, and whether its scopes are limited.
     pub fn agent_token_state(&self) -> (bool, bool) {
         let state = self.inner.state();
         (state.agent_token_valid, state.agent_token_scopes.is_some())

@@ -1,4 +1,4 @@
-//! Words how to reach a stack and its people.
+//! Instructions for reaching a stack and its people.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ fn alone(stack: &Stack, only: Only) -> String {
 
 /// For a person.
 fn directions(stack: &Stack, people: &str, connected: bool) -> String {
-    // Values that `hitl connect` creates do not exist before.
+    // Values that `hitl connect` creates do not exist before it has run.
     let made = |value: String| if connected { value } else { "(hitl connect makes it)".to_owned() };
     format!(
         "The stack is up; Ctrl-C ends it.

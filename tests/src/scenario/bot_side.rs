@@ -127,7 +127,7 @@ impl BotSide {
         calls.into_iter().map(judged).collect()
     }
 
-    /// Whether the bot has answered a text itself.
+    /// Returns whether the bot has answered a text itself.
     pub(crate) fn has_answered(&self, text: &str) -> bool {
         let answer = format!("bot: {text}");
         self.bot == Bot::Botcopy && self.world.entries("shown_to_user", "/text", &answer).iter().any(is_by_bot)

@@ -230,7 +230,7 @@ impl Field {
         self.life.settle().await.map(drop)
     }
 
-    /// Does one thing; returns who did it.
+    /// Does one step; returns a description of it.
     fn take(&mut self, step: Step) -> String {
         let number = self.random.usize(..USERS);
         let Some(person) = self.life.people.get(number).cloned() else { return String::new() };

@@ -179,7 +179,7 @@ struct Death {
     asked: String,
 }
 
-/// Whatever else happens; it varies with the seed.
+/// The other events of a run; they vary with the seed.
 #[derive(Debug)]
 struct Circumstances {
     random: fastrand::Rng,

@@ -191,7 +191,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Does one thing; returns to whom.
+    /// Does one step; returns a description of it.
     async fn take(&mut self, step: Step) -> Result<String, String> {
         let number = self.random.usize(..USERS);
         let Some(person) = self.life.people.get(number).cloned() else {

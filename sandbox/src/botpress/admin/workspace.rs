@@ -85,7 +85,7 @@ impl Admin {
         self.state().signing_secrets = vec![(new_secret(), None)];
     }
 
-    /// Whether an access key opens the runtime API for an integration.
+    /// Returns whether an access key opens the runtime API for an integration.
     pub(crate) fn has_access_key(&self, integration_id: &str, value: &str) -> bool {
         self.state().keys.values().any(|key| key.integration_id == integration_id && key.value == value)
     }
