@@ -27,8 +27,7 @@ tokio::task_local! {
     static CALL: Option<Call>;
 }
 
-/// Makes an inbound call by running `work` under a new id that begins with `kind`; its journal entries and outgoing
-/// calls carry the id.
+/// Makes an inbound call by running `work` under a new id that begins with `kind`; its journal entries and outgoing calls carry the id.
 pub(crate) async fn begun<F: Future>(kind: &str, work: F) -> F::Output {
     let cause = format!("{kind}-{}", LAST.fetch_add(1, Ordering::Relaxed) + 1).into();
     CALL.scope(Some(Call { cause, began: Some(Instant::now()) }), work).await

@@ -30,8 +30,7 @@ pub enum Fault {
     },
     /// The call is delayed by this long by the sandbox's clock, then proceeds as usual.
     Delay(Duration),
-    /// The call proceeds as usual, and its answer arrives no sooner than this after the call: the total latency of a
-    /// slow service.
+    /// The call proceeds as usual, and its answer arrives no sooner than this after the call: the total latency of a slow service.
     Pace(Duration),
     /// Nothing is done, and the connection breaks after this long by the sandbox's clock.
     Hang(Duration),
@@ -90,8 +89,7 @@ impl Fault {
         Self::Answer { status: 429, headers, body: String::new() }
     }
 
-    /// A body in which the field at a JSON pointer is replaced or missing; `-` in the pointer is the last item of a
-    /// list.
+    /// A body in which the field at a JSON pointer is replaced or missing; `-` in the pointer is the last item of a list.
     ///
     /// A body without that field stays unchanged.
     pub fn odd_field(pointer: &str, value: Option<Value>) -> Self {
@@ -284,13 +282,13 @@ struct Script {
 
 /// The script of one simulator; copies share it.
 ///
-/// A rule names calls by a part of their request line without the query, such as `customer/action/send_event` or `POST
-/// /v1/chat/events`. Calls to AWS all have the same path, so the operation is appended to it, as in `POST /
-/// DynamoDB_20120810.GetItem`. The oldest rule that matches and is not used up applies.
+/// A rule names calls by a part of their request line without the query, such as `customer/action/send_event` or
+/// `POST /v1/chat/events`. Calls to AWS all have the same path, so the operation is appended to it, as in
+/// `POST / DynamoDB_20120810.GetItem`. The oldest rule that matches and is not used up applies.
 ///
 /// A rule that begins with `sends ` concerns what the simulator itself sends, and can only [garble](Fault::Garble) it:
-/// LiveChat `sends incoming_event`, and so on for each webhook; Botpress `sends message_created text`, `sends
-/// action_triggered startHitl`, `sends register`; Botcopy `sends step_one`, `sends step_two` and `sends typing`.
+/// LiveChat `sends incoming_event`, and so on for each webhook; Botpress `sends message_created text`,
+/// `sends action_triggered startHitl`, `sends register`; Botcopy `sends step_one`, `sends step_two` and `sends typing`.
 /// Signatures cover the body as it is sent.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
@@ -330,14 +328,12 @@ impl Faults {
         self.add(calls, Some(whose), Effect::Spoil { fault, remaining: Some(times) });
     }
 
-    /// Serves at most `most` matching calls with `whose` in any `window`; the others get a 429 with a correct
-    /// `Retry-After`.
+    /// Serves at most `most` matching calls with `whose` in any `window`; the others get a 429 with a correct `Retry-After`.
     pub fn limit_for(&self, whose: &str, calls: &str, most: usize, window: Duration) {
         self.add(calls, Some(whose), Effect::Limit { most, window, served: VecDeque::new() });
     }
 
-    /// Adds headers to every answer from now on, whatever its status, unless a script names them itself: rate headers,
-    /// another `Date`.
+    /// Adds headers to every answer from now on, whatever its status, unless a script names them itself: rate headers, another `Date`.
     pub fn stamp(&self, headers: &[(&str, &str)]) {
         self.lock().stamps = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     }
@@ -395,8 +391,7 @@ impl Faults {
         Late { late: self.late.clone(), id }
     }
 
-    /// The earliest time at which a call whose caller has disconnected takes effect: not after `now` while one does so
-    /// at this moment.
+    /// The earliest time at which a call whose caller has disconnected takes effect: not after `now` while one does so at this moment.
     pub fn next_late(&self) -> Option<Timestamp> {
         self.late.borrow().values().min().copied()
     }

@@ -164,8 +164,7 @@ struct Scripted;
 
 async fn spoil(request: Request, mut router: Router, faults: &Faults, clock: Clock) -> Result<Response, Broken> {
     let (head, body) = request.into_parts();
-    // Waits for the body: hyper drops a connection whose request is answered earlier, and the caller may want to reuse
-    // it.
+    // Waits for the body: hyper drops a connection whose request is answered earlier, and the caller may want to reuse it.
     let body = to_bytes(body, usize::MAX).await.map_err(|_| Broken)?;
     let fault = {
         let headers: Vec<_> = head.headers.values().filter_map(|value| value.to_str().ok()).collect();
@@ -233,8 +232,7 @@ fn carry_out(
     }
 }
 
-/// Waits as exactly as the machine can: timers of the runtime fire up to two milliseconds late, which is a large part
-/// of a short delay.
+/// Waits as exactly as the machine can: timers of the runtime fire up to two milliseconds late, which is a large part of a short delay.
 async fn wait(duration: Duration, clock: &Clock) {
     match clock.is_system() && duration < EXACT_BELOW {
         // Fails only when the runtime is shut down.

@@ -471,8 +471,7 @@ impl Stack {
         printed
     }
 
-    /// Hands an event directly to a function, bypassing the gateway, as no caller could; returns the function's own
-    /// answer.
+    /// Hands an event directly to a function, bypassing the gateway, as no caller could; returns the function's own answer.
     ///
     /// # Errors
     ///
@@ -566,8 +565,7 @@ struct Setting {
     clock: Clock,
     table_url: String,
     secrets_url: String,
-    /// The file host, which is a server on this machine: compiled functions accept no file from it and send its link
-    /// instead.
+    /// The file host, which is a server on this machine: compiled functions accept no file from it and send its link instead.
     files_url: String,
     metrics: Metrics,
 }

@@ -21,8 +21,7 @@ use tokio::sync::oneshot;
 ///
 /// The table is the one that `template.yaml` declares: string keys `pk` and `sk`, TTL on `expires_at`, on-demand
 /// billing, and the sparse index `due` (`due_shard`, `due_at`; keys only). Nothing expires here by itself, because the
-/// time of expiry there cannot be relied upon; [`delete_expired`](EmbeddedTable::delete_expired) simulates a run of
-/// TTL.
+/// time of expiry there cannot be relied upon; [`delete_expired`](EmbeddedTable::delete_expired) simulates a run of TTL.
 pub struct EmbeddedTable {
     name: String,
     database: Database,
@@ -85,8 +84,7 @@ impl EmbeddedTable {
     /// Deletes what TTL deletes if its clock shows `now`; returns the number of deleted items.
     ///
     /// DynamoDB deletes late, by up to days (a `now` in the past), early where its clock is ahead of the functions' (a
-    /// `now` in the future), or never (no call). It deletes in no order and not all at once: `chooses` picks from the
-    /// expired items.
+    /// `now` in the future), or never (no call). It deletes in no order and not all at once: `chooses` picks from the expired items.
     ///
     /// # Errors
     ///
@@ -165,8 +163,7 @@ impl EmbeddedTable {
         Ok(items)
     }
 
-    /// The keys of all entries of the index `due`, whenever they are due: `{"pk":"…","sk":"…"}`; cheap in a large
-    /// table.
+    /// The keys of all entries of the index `due`, whenever they are due: `{"pk":"…","sk":"…"}`; cheap in a large table.
     ///
     /// # Errors
     ///

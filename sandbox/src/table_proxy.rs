@@ -46,8 +46,7 @@ pub struct TableProxy {
 impl TableProxy {
     /// Serves the table at `table_url` on a free port of the loopback interface.
     ///
-    /// Writes conflict at a realistic pace; with a manual clock, a write holds its items for as long as the table
-    /// takes.
+    /// Writes conflict at a realistic pace; with a manual clock, a write holds its items for as long as the table takes.
     ///
     /// # Errors
     ///
@@ -185,8 +184,7 @@ struct Spent {
 }
 
 impl Units {
-    /// Adds the consumption that an answer reports: `{"ConsumedCapacity": {"CapacityUnits": 1.0}}`, or a list of these
-    /// for a transaction.
+    /// Adds the consumption that an answer reports: `{"ConsumedCapacity": {"CapacityUnits": 1.0}}`, or a list of these for a transaction.
     fn add(&self, answer: &[u8], is_write: bool) {
         let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
         let consumed = answer.get("ConsumedCapacity");

@@ -1,9 +1,7 @@
-//! The project's promises, judged from the journal alone: no message lost, doubled, out of order, or shown to the wrong
-//! person.
+//! The project's promises, judged from the journal alone: no message lost, doubled, out of order, or shown to the wrong person.
 //!
 //! The demonstration and the console use this code. It associates a LiveChat thread with a user of Botpress through the
-//! conversation that was created for the thread, and with a user of Botcopy through the field that shows agents the
-//! user's id.
+//! conversation that was created for the thread, and with a user of Botcopy through the field that shows agents the user's id.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -181,8 +179,7 @@ impl<'a> Exchange<'a> {
                 _ => {}
             }
         }
-        // Calls from Botcopy are journaled when they are answered, which may differ from the order in which the user
-        // wrote.
+        // Calls from Botcopy are journaled when they are answered, which may differ from the order in which the user wrote.
         exchange.expected.values_mut().for_each(|words| words.sort_by_key(|one| one.number));
         exchange
     }
@@ -285,8 +282,7 @@ fn words<'a>(entry: &'a Entry, pointer: &str) -> Option<Words<'a>> {
     (!text.is_empty()).then_some(Words { text, number: entry.number, event_id: entry.text("/event_id") })
 }
 
-/// Compares two lists of one user and direction: counts doubled and out-of-order texts, and returns the number of
-/// missing ones.
+/// Compares two lists of one user and direction: counts doubled and out-of-order texts, and returns the number of missing ones.
 fn count(expected: &[Words<'_>], arrived: &[Words<'_>], verdict: &mut Verdict) -> usize {
     let mut places: HashMap<&str, VecDeque<usize>> = HashMap::new();
     for (place, words) in expected.iter().enumerate() {

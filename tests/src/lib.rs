@@ -229,8 +229,7 @@ impl World {
         }
     }
 
-    /// From now on an invocation whose call is held back counts as waiting; valid only if each makes one call at a
-    /// time.
+    /// From now on an invocation whose call is held back counts as waiting; valid only if each makes one call at a time.
     pub(crate) fn held_calls_sleep(&self) {
         if let Some(clock) = &self.clock {
             clock.held_calls_sleep.store(true, Ordering::Relaxed);

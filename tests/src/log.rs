@@ -13,8 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// A subscriber that writes here in the product's own format, at the levels in `wanted`, which has the syntax of
-    /// `RUST_LOG`.
+    /// A subscriber that writes here in the product's own format, at the levels in `wanted`, which has the syntax of `RUST_LOG`.
     pub fn subscriber(&self, wanted: &str) -> impl Subscriber + Send + Sync + use<> {
         let log = self.clone();
         telemetry::subscriber(EnvFilter::new(wanted), move || log.clone())

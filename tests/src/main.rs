@@ -13,8 +13,7 @@ const MOST_FINDINGS: usize = 20;
 /// Runs one scenario in this process and judges it by the journal of what happened at the vendors.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The scenario; `list` lists all of them, `fail-points` lists the places at which `kills` kills, and the flows
-    /// that pass each.
+    /// The scenario; `list` lists all of them, `fail-points` lists the places at which `kills` kills, and the flows that pass each.
     scenario: String,
 
     /// The random seed; printed, so that a run can be repeated. Without it, each run uses another one.

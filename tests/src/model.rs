@@ -48,8 +48,7 @@ pub(crate) struct Model {
     unanswered: HashSet<String>,
     /// How many times such texts arrived once more than they were written.
     heard_again: usize,
-    /// Whether LiveChat forgets customers: the bot is then notified of an end first, and the thread is closed
-    /// afterwards.
+    /// Whether LiveChat forgets customers: the bot is then notified of an end first, and the thread is closed afterwards.
     pub customers_are_lost: bool,
     /// Texts that were pushed once more, with the times of both pushes.
     pushed_again: Vec<(String, Timestamp, Timestamp)>,
@@ -73,8 +72,7 @@ pub(crate) struct Session {
     is_gone: bool,
     /// When the service last reported the end; a Botcopy bot may have resumed before.
     told_at: Option<Timestamp>,
-    /// Whether the bot was notified of an end while the thread was open: only another start of the same user may cause
-    /// that.
+    /// Whether the bot was notified of an end while the thread was open: only another start of the same user may cause that.
     is_told_early: bool,
 }
 
@@ -409,8 +407,7 @@ impl Model {
         !self.with_agents.is_empty()
     }
 
-    /// Returns what is wrong when nothing is left to happen; `unreadable` contains the times at which a thread could
-    /// not be read.
+    /// Returns what is wrong when nothing is left to happen; `unreadable` contains the times at which a thread could not be read.
     ///
     /// `doubts` are the periods in which a function had lost track of its own calls.
     pub(crate) fn rest(&self, unreadable: &[Timestamp], doubts: &[Doubt]) -> (Vec<String>, Excused) {
@@ -453,8 +450,7 @@ impl Model {
             match (&session.person, session.is_ended_by_bot()) {
                 (Some(person), false) if owns(person) => {}
                 (Some(_), true) if !session.is_stop_heard => excused.stops += 1,
-                // Only the answer to a start can inform the bot's side of a session that is complete on the service's
-                // side.
+                // Only the answer to a start can inform the bot's side of a session that is complete on the service's side.
                 (None, _) if session.conversation.is_some() => excused.starts += 1,
                 _ => wrong.push(format!("thread {thread} is open, and nobody is there: {session:?}")),
             }

@@ -42,8 +42,7 @@ impl Simulator {
         if is_paused { self.to_person(user_id, text).await } else { self.to_bot(user_id, text).await }
     }
 
-    /// The user clicks an element that fires an event at the bot; while the bot is paused, the event goes to the
-    /// endpoint.
+    /// The user clicks an element that fires an event at the bot; while the bot is paused, the event goes to the endpoint.
     ///
     /// # Errors
     ///
@@ -67,8 +66,7 @@ impl Simulator {
         }
     }
 
-    /// The user types; while the bot is paused the endpoint is notified, at most every four seconds. Returns its
-    /// answer.
+    /// The user types; while the bot is paused the endpoint is notified, at most every four seconds. Returns its answer.
     ///
     /// # Errors
     ///
@@ -166,8 +164,7 @@ impl Simulator {
         Ok(())
     }
 
-    /// Sends any body to the live-chat endpoint; an override with a value sets a header, one without a value removes
-    /// it.
+    /// Sends any body to the live-chat endpoint; an override with a value sets a header, one without a value removes it.
     ///
     /// # Errors
     ///

@@ -354,8 +354,7 @@ impl Simulator {
         outcome
     }
 
-    /// Signs calls with another secret from now on, as after a change in the dashboard of which the stack was not
-    /// informed.
+    /// Signs calls with another secret from now on, as after a change in the dashboard of which the stack was not informed.
     pub fn change_signing_secret(&self) {
         self.platform.admin.change_signing_secret();
     }

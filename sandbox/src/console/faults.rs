@@ -42,8 +42,7 @@ impl Asked {
     }
 }
 
-/// `{"where":"livechat","calls":"send_event","fault":{"answer":503},"times":1}`; `calls` defaults to every call,
-/// `times` to always.
+/// `{"where":"livechat","calls":"send_event","fault":{"answer":503},"times":1}`; `calls` defaults to every call, `times` to always.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct NewFault {
     r#where: Where,

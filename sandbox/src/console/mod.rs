@@ -87,8 +87,7 @@ pub(crate) fn router(console: Arc<Console>) -> Router {
         .merge(agents::router(Arc::clone(&console.stack)))
 }
 
-/// Refuses requests that a foreign page could send: a host that is not this machine, another origin, a body that is not
-/// JSON.
+/// Refuses requests that a foreign page could send: a host that is not this machine, another origin, a body that is not JSON.
 pub(crate) async fn guard(request: Request, next: Next) -> Response {
     match objection(request.method(), request.headers()) {
         None => next.run(request).await,

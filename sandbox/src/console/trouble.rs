@@ -37,8 +37,7 @@ pub(super) fn give_back(stack: &Stack) {
     stack.livechat.restore_agent_token_scopes();
 }
 
-/// `{"agent_token":"valid"|"revoked"|"without_scopes","customer_tokens":"expired","signing_secret":"changed"}`; each is
-/// optional.
+/// `{"agent_token":"valid"|"revoked"|"without_scopes","customer_tokens":"expired","signing_secret":"changed"}`; each is optional.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Credentials {

@@ -159,8 +159,7 @@ async fn widget_screen(State(stack): Shared, Path(user): Path<String>) -> Json<V
     Json(lines.collect())
 }
 
-/// The button in Botpress Studio: for the integration that `hitl connect botpress` created, or for the one at this
-/// address.
+/// The button in Botpress Studio: for the integration that `hitl connect botpress` created, or for the one at this address.
 async fn install(State(stack): Shared, at: Option<Json<At>>) -> Response {
     let installed = match at {
         Some(Json(At { url })) => stack.botpress.install_integration(&url).await,

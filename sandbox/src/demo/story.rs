@@ -145,8 +145,7 @@ impl<'a, W: Write> Story<'a, W> {
     }
 }
 
-/// Places each inbound call before its effects, which are one step deeper; a call is journaled when it is answered,
-/// which is later.
+/// Places each inbound call before its effects, which are one step deeper; a call is journaled when it is answered, which is later.
 fn by_cause(entries: &[Entry]) -> Vec<(&Entry, usize)> {
     let mut first: BTreeMap<&str, usize> = BTreeMap::new();
     for (place, entry) in entries.iter().enumerate() {

@@ -67,8 +67,7 @@ pub(crate) async fn judge(stack: &Stack, runtime: Runtime<'_>) -> Vec<Check> {
     ]
 }
 
-/// The picture as LiveChat stores it; compiled functions accept no file from a server on this machine, and send its
-/// link instead.
+/// The picture as LiveChat stores it; compiled functions accept no file from a server on this machine, and send its link instead.
 fn picture(journal: &Journal, runtime: Runtime<'_>) -> Check {
     let events = journal.all("event_sent");
     match runtime {

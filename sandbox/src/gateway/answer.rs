@@ -23,8 +23,7 @@ struct Answer {
     is_base64_encoded: Option<bool>,
 }
 
-/// Reads `{"statusCode":…,"headers":{…},"cookies":[…],"body":"…","isBase64Encoded":…}`; returns `None` if it is not
-/// valid.
+/// Reads `{"statusCode":…,"headers":{…},"cookies":[…],"body":"…","isBase64Encoded":…}`; returns `None` if it is not valid.
 ///
 /// An answer without `statusCode` is the body itself, in JSON, with status 200.
 pub(super) fn response(answer: &Value) -> Option<Response> {

@@ -177,8 +177,7 @@ fn encoded_body(headers: &HeaderMap, body: &[u8]) -> (String, bool) {
 
 /// Returns whether the service passes this content type on as text.
 ///
-/// Its documentation only says "binary"; this list is from measurements: forms and bodies without a type are base64
-/// too.
+/// Its documentation only says "binary"; this list is from measurements: forms and bodies without a type are base64 too.
 fn is_text(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence.starts_with("text/")

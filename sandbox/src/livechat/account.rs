@@ -94,8 +94,7 @@ impl Account {
         self.groups.iter().find(|group| group.id == id)
     }
 
-    /// Returns whether an agent may work in chats of these groups: an administrator, a member, or any agent in the
-    /// general group.
+    /// Returns whether an agent may work in chats of these groups: an administrator, a member, or any agent in the general group.
     pub(crate) fn has_access(&self, agent_id: &str, group_ids: &[u32]) -> bool {
         let is_member = |group: &Group| group.agent_ids.iter().any(|id| id == agent_id);
         let is_open = group_ids.contains(&0) || agent_id == self.agent_token_owner;

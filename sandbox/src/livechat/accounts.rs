@@ -1,9 +1,8 @@
 //! The accounts service: customer tokens.
 //!
-//! `POST /v2/customer/token` (grants `cookie`, `agent_token`, `identity_token`), `DELETE` of it, `GET
-//! /v2/customer/info` and `POST /v2/customer/identity_transfer`. Cookies with a wrong secret are treated as absent: the
-//! call creates a new customer, and callers are expected to compare the `entity_id`, as the vendor's own example
-//! backend does.
+//! `POST /v2/customer/token` (grants `cookie`, `agent_token`, `identity_token`), `DELETE` of it,
+//! `GET /v2/customer/info` and `POST /v2/customer/identity_transfer`. Cookies with a wrong secret are treated as absent: the
+//! call creates a new customer, and callers are expected to compare the `entity_id`, as the vendor's own example backend does.
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
-//! A stand-in for LiveChat v3.6: it keeps state, refuses what the vendor refuses, sends real webhooks, and keeps a
-//! journal.
+//! A stand-in for LiveChat v3.6: it keeps state, refuses what the vendor refuses, sends real webhooks, and keeps a journal.
 //!
 //! One listener serves every host: `/v3.6/{agent,customer,configuration}/action/<action>`, `/v2/customer/…` (the
 //! accounts service) and `/api/file/…` (the file CDN). It uses none of the product's wire types: a simulator that
@@ -139,8 +138,7 @@ pub struct Behaviour {
     pub version_ends: Option<(Stage, String)>,
     /// Whether `list_chats` answers customers as the developer preview 3.7 does.
     pub lists_chats_as_next_version: bool,
-    /// Whether a chat that an agent resumes loses the property `source.client_id`, by which `only_my_chats` recognises
-    /// an app's chats.
+    /// Whether a chat that an agent resumes loses the property `source.client_id`, by which `only_my_chats` recognises an app's chats.
     pub resuming_agents_take_chats: bool,
     /// The uncertain assumptions of the contracts that do not hold.
     pub turned: BTreeSet<Turned>,

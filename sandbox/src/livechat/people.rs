@@ -12,8 +12,7 @@ use super::state::{
 use super::{Simulator, ids};
 
 impl Simulator {
-    /// An agent opens the chat and answers it from now on, or, if another agent already does, joins invisibly to the
-    /// customer.
+    /// An agent opens the chat and answers it from now on, or, if another agent already does, joins invisibly to the customer.
     ///
     /// # Errors
     ///
@@ -184,11 +183,9 @@ impl Simulator {
     }
 
     /// LiveChat notes in the chat what an AI agent does, or how the thread was processed, for agents to see: a `system`
-    /// event with a source, a subtype and a version, whose `details` are JSON in a text. The author is an AI agent's
-    /// id, or none.
+    /// event with a source, a subtype and a version, whose `details` are JSON in a text. The author is an AI agent's id, or none.
     ///
-    /// Sources and subtypes: `ai_agents` with `custom_skill_started` and similar ones, `messaging` with `summary`,
-    /// `cdp`.
+    /// Sources and subtypes: `ai_agents` with `custom_skill_started` and similar ones, `messaging` with `summary`, `cdp`.
     ///
     /// # Errors
     ///
@@ -252,16 +249,14 @@ impl Simulator {
 
     /// Lets the licence expire, or renews it.
     ///
-    /// Until it is renewed every call is refused: `license_expired` by the APIs, `access_denied` by the accounts
-    /// service.
+    /// Until it is renewed every call is refused: `license_expired` by the APIs, `access_denied` by the accounts service.
     pub fn set_licence_expired(&self, expired: bool) {
         self.inner.state().licence_expired = expired;
     }
 
     /// Removes the app from the developer console, or restores it.
     ///
-    /// Until it is restored the accounts service refuses its client id (`unauthorized_client`); issued tokens stay
-    /// valid.
+    /// Until it is restored the accounts service refuses its client id (`unauthorized_client`); issued tokens stay valid.
     pub fn set_app_removed(&self, removed: bool) {
         self.inner.state().app_removed = removed;
     }
@@ -271,8 +266,7 @@ impl Simulator {
         self.inner.state().agent_token_scopes = Some(scopes.iter().map(|scope| (*scope).to_owned()).collect());
     }
 
-    /// Sets an agent's working hours: `{"timezone": "Europe/Warsaw", "schedule": [{"day", "enabled", "start",
-    /// "end"}]}`.
+    /// Sets an agent's working hours: `{"timezone": "Europe/Warsaw", "schedule": [{"day", "enabled", "start", "end"}]}`.
     pub fn set_work_schedule(&self, agent_id: &str, schedule: Value) {
         self.inner.state().work_schedules.insert(agent_id.to_owned(), schedule);
     }

@@ -135,9 +135,8 @@ Or start with `serve --unconnected`, connect LiveChat and Botpress with the same
 /// For a tool, in one line.
 ///
 /// Shape: `{"gateway":"http://…","people":"http://…","livechat":{…},"botpress":{…},"botcopy":{…},"environment":{…},
-/// "routes":[["actions","GET","/health"],…]}`; each vendor has its `url`, the stack's URLs that it calls, and the
-/// credentials and ids that it issued; the environment is the operator's, the routes are those that the functions
-/// serve.
+/// "routes":[["actions","GET","/health"],…]}`; each vendor has its `url`, the stack's URLs that it calls, and the credentials
+/// and ids that it issued; the environment is the operator's, the routes are those that the functions serve.
 pub fn as_json(stack: &Stack, people: &str, shown: Shown) -> String {
     described(stack, people, shown).to_string()
 }

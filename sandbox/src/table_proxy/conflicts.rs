@@ -235,8 +235,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Holds the items for the rest of the write's time, which began at `begin`; `applied` is whether the table has
-    /// performed it.
+    /// Holds the items for the rest of the write's time, which began at `begin`; `applied` is whether the table has performed it.
     pub(super) async fn finish(mut self, begin: shared::clock::Timestamp, clock: &Clock, applied: bool) {
         self.applied = applied;
         if !self.time.is_zero() {

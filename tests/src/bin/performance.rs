@@ -10,9 +10,9 @@ use tests::performance::{self, BARE_RELAY, Run};
 
 /// Measures the compiled functions and prints tables in Markdown.
 ///
-/// Build them first: `cargo build --release -p actions -p webhooks`, and `cargo build --release -p actions --example
-/// bare_relay`. Times and sizes depend on the machine, which is named first; figures that can be compared across
-/// machines are counts or ratios.
+/// Build them first: `cargo build --release -p actions -p webhooks`, and
+/// `cargo build --release -p actions --example bare_relay`. Times and sizes depend on the machine, which is named first; figures
+/// that can be compared across machines are counts or ratios.
 #[derive(Debug, Parser)]
 #[command(name = "performance")]
 struct Arguments {
@@ -54,8 +54,7 @@ enum What {
     Freeze,
     /// Memory after many requests.
     Memory,
-    /// Processor time of a message in units of a request that does nothing; fails at one and a half times the stored
-    /// value.
+    /// Processor time of a message in units of a request that does nothing; fails at one and a half times the stored value.
     Ratio,
 }
 
@@ -68,8 +67,7 @@ impl Arguments {
         if self.what.is_empty() { What::value_variants() } else { &self.what }
     }
 
-    /// Measurements take long, so this checks before they begin that what they need exists, and reports what to do
-    /// otherwise.
+    /// Measurements take long, so this checks before they begin that what they need exists, and reports what to do otherwise.
     fn check(&self) -> Result<(), String> {
         let counts = |what: &What| matches!(what, What::Trips | What::Units);
         let counts_only = self.against.is_none() && self.what().iter().all(counts);

@@ -25,8 +25,7 @@ const FREEZES: [Duration; 6] = [
 const CUTS: [(Option<Cut>, &str); 3] =
     [(None, "live on"), (Some(Cut::Closed), "are closed"), (Some(Cut::Silent), "are dropped in silence")];
 
-/// Freezes warm processes, and lets a user and an agent write after the thaw; the result is good only if nothing fails,
-/// is lost or doubled.
+/// Freezes warm processes, and lets a user and an agent write after the thaw; the result is good only if nothing fails, is lost or doubled.
 pub async fn freeze(run: Run<'_>) -> (Table, bool) {
     let columns =
         ["frozen for s", "connections", "user message ms", "agent message ms", "not answered 200", "lost", "doubled"];

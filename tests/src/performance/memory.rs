@@ -19,8 +19,7 @@ const PARTS: usize = 4;
 /// Lets one process of each function answer messages, and measures its memory.
 ///
 /// The runtime puts each invocation's trace id into an environment variable, for which the C library allocates memory
-/// for each new one. So the measurement is repeated with one trace id for all: any growth that remains is the
-/// functions' own.
+/// for each new one. So the measurement is repeated with one trace id for all: any growth that remains is the functions' own.
 pub async fn memory(run: Run<'_>) -> Table {
     let requests = run.of(REQUESTS, PARTS * CALLERS).next_multiple_of(PARTS * CALLERS);
     let quarter = requests / PARTS;

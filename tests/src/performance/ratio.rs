@@ -1,5 +1,4 @@
-//! Processor time in units that are comparable between machines: the time that the same process takes for requests that
-//! do nothing.
+//! Processor time in units that are comparable between machines: the time that the same process takes for requests that do nothing.
 
 use std::fmt;
 use std::time::Duration;

@@ -24,8 +24,7 @@ const MESSAGES: usize = 4_000;
 /// The delays of all other parts: while one process waits, another can work.
 const DELAYS: Delays = Delays::of_millis(20, 5);
 
-/// Lets agents write through this many processes, and counts what arrived; the result is good only if everything
-/// arrived once.
+/// Lets agents write through this many processes, and counts what arrived; the result is good only if everything arrived once.
 pub async fn scale(run: Run<'_>) -> (Table, bool) {
     let columns = ["processes", "per second", "p50 ms", "p99 ms", "found the lease taken", "lost", "doubled"];
     let heading = format!("{CALLERS} callers in {SESSIONS} sessions, vendors at 20 ms, table at 5 ms");

@@ -1,5 +1,4 @@
-//! How many calls follow each other: counted by giving each a fixed duration, on a clock on which nothing else takes
-//! time.
+//! How many calls follow each other: counted by giving each a fixed duration, on a clock on which nothing else takes time.
 
 use std::time::Duration;
 

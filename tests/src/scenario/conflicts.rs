@@ -175,8 +175,7 @@ async fn every_other(size: Size, bot: Bot) -> Report {
     report
 }
 
-/// Both sides of a session write in turn, each as soon as the previous text is answered; returns how many were not
-/// accepted.
+/// Both sides of a session write in turn, each as soon as the previous text is answered; returns how many were not accepted.
 async fn talk(stage: Stage, session: Session, turns: usize, words: Arc<Mutex<Vec<Words>>>) -> usize {
     let mut refused = 0;
     let write = |direction, text: &str| {

@@ -31,8 +31,7 @@ enum Happening {
     Closes(usize),
 }
 
-/// Neither webhooks nor ticks of the schedule reach the service for five minutes; LiveChat's retries run out, and come
-/// late.
+/// Neither webhooks nor ticks of the schedule reach the service for five minutes; LiveChat's retries run out, and come late.
 pub(super) async fn for_minutes(size: Size, bot: Bot) -> Report {
     let mut random = size.random();
     let stage = Stage::in_process(bot, 1).await;

@@ -1,5 +1,4 @@
-//! One vendor is down, and far more is due than a sweep can handle: items for the other vendors are served in the same
-//! sweep.
+//! One vendor is down, and far more is due than a sweep can handle: items for the other vendors are served in the same sweep.
 
 use std::time::Duration;
 
@@ -21,8 +20,7 @@ const BETWEEN_TICKS: usize = 64;
 /// The number of calls to the failed vendor that one sweep may make: a few at once, in each look.
 const MOST_CALLS: usize = 300;
 
-/// The time after the sweep's begin within which the others are served: long before all due lanes could have been
-/// tried.
+/// The time after the sweep's begin within which the others are served: long before all due lanes could have been tried.
 const TURN_WITHIN: Duration = Duration::from_secs(10);
 
 /// The number of minutes after the vendor's return within which everything must have arrived.

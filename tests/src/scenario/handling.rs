@@ -42,8 +42,7 @@ pub(super) async fn side_by_side_at_botpress(size: Size) -> Report {
     Report { figure, findings }
 }
 
-/// Plays one session in which the agent writes at once and closes right after the last text; returns what was wrong
-/// with it.
+/// Plays one session in which the agent writes at once and closes right after the last text; returns what was wrong with it.
 async fn session(pause: &'static str, seed: u64) -> Option<String> {
     let world = World::in_process_with(&[("ORDER_PAUSE_MS", pause)]).await;
     let user = world.user("Ann").await;

@@ -396,8 +396,7 @@ impl Death {
         self.life.settle().await.map(drop)
     }
 
-    /// Plans another death for the recovery, if the circumstances include one; returns whether the planned one has
-    /// happened.
+    /// Plans another death for the recovery, if the circumstances include one; returns whether the planned one has happened.
     fn dies_again(&mut self) -> bool {
         let plan = &self.life.world.fail_points;
         let died = plan.has_killed();
@@ -459,8 +458,7 @@ impl Death {
     }
 }
 
-/// The number of minutes for which the schedule runs; a pause is renewed in the fifth, and the process may die then as
-/// well.
+/// The number of minutes for which the schedule runs; a pause is renewed in the fifth, and the process may die then as well.
 const RECOVERY: usize = 6;
 
 /// The number of webhooks that one stack needs.

@@ -258,8 +258,7 @@ impl Life {
         told.map(|entry| format!("{} {} {} {}", entry.number, entry.at, entry.effect, entry.detail)).collect()
     }
 
-    /// Returns the checker's findings; lost texts and open ends are left to the model, which knows what was
-    /// legitimately lost.
+    /// Returns the checker's findings; lost texts and open ends are left to the model, which knows what was legitimately lost.
     pub(crate) fn judge(&self) -> Result<(), String> {
         let expectations = Expectations { private: self.private.clone(), ..Expectations::default() };
         let wrong =
@@ -273,8 +272,7 @@ impl Life {
         wrong.map_or(Ok(()), |finding| Err(format!("{finding:?}")))
     }
 
-    /// Returns whether agents transferred the chat of a conversation: the notification about another agent in between
-    /// may have been lost.
+    /// Returns whether agents transferred the chat of a conversation: the notification about another agent in between may have been lost.
     fn was_transferred(&self, conversation: &str) -> bool {
         let Some(thread) = self.model.thread_of(conversation) else { return false };
         self.world.entries("chat_transferred", "/reason", "manual").iter().any(|one| one.text("/thread_id") == thread)

@@ -108,8 +108,7 @@ fn lock(map: &Mutex<HashMap<String, usize>>) -> MutexGuard<'_, HashMap<String, u
     map.lock().expect("nobody panics with the map in hand")
 }
 
-/// The earliest possible journal position at which a text was taken up: after its posting, and after the previous text
-/// was shown.
+/// The earliest possible journal position at which a text was taken up: after its posting, and after the previous text was shown.
 fn taken_up(stage: &Stage, posted: &HashMap<String, usize>) -> HashMap<String, usize> {
     let mut shown_last = HashMap::new();
     let mut taken_up = HashMap::new();

@@ -32,8 +32,7 @@ const ACCEPTED_WITHIN: Duration = Duration::from_millis(500);
 /// The maximum time of any acceptance.
 const LONGEST_ACCEPTANCE: Duration = Duration::from_secs(2);
 
-/// The number of acceptances that may be slow in a run of any size: until each vendor is known to be down, some wait
-/// for it.
+/// The number of acceptances that may be slow in a run of any size: until each vendor is known to be down, some wait for it.
 const FIRST_FAILURES: usize = 8;
 
 /// The way in which a vendor is down.

@@ -154,8 +154,7 @@ impl Stage {
             }
             let escalated = self.drive(escalations.join_all()).await;
             assert!(escalated.iter().all(Result::is_ok), "without faults every user is handed over: {escalated:?}");
-            // Webhooks are held back until then, and LiveChat's timeout is shorter than a large number of starts may
-            // take.
+            // Webhooks are held back until then, and LiveChat's timeout is shorter than a large number of starts may take.
             self.pass(Duration::from_secs(5)).await;
         }
         let located = self.located(people.iter().map(|(person, _)| person));

@@ -129,8 +129,7 @@ impl Play {
         }
     }
 
-    /// One of the forms in which a limit is reported: by the call itself, or among the reasons for which a transaction
-    /// is cancelled.
+    /// One of the forms in which a limit is reported: by the call itself, or among the reasons for which a transaction is cancelled.
     fn throttling(&mut self, operation: &str) -> Fault {
         let forms = match operation {
             ".TransactWriteItems" => {

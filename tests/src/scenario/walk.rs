@@ -1,5 +1,4 @@
-//! Anything at any time: a random walk over everything that people, vendors and machines do, checked against a
-//! reference model.
+//! Anything at any time: a random walk over everything that people, vendors and machines do, checked against a reference model.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;

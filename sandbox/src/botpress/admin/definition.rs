@@ -70,8 +70,7 @@ fn check_schemas(value: &Value, path: &str) -> Result<(), Error> {
     object.iter().try_for_each(|(key, member)| check_schemas(member, &format!("{path}/{key}")))
 }
 
-/// Checks that everything the interface requires exists, under the name that the entry gives, with the interface's own
-/// schemas.
+/// Checks that everything the interface requires exists, under the name that the entry gives, with the interface's own schemas.
 fn check_interface(body: &Map<String, Value>, key: &str, entry: &Value) -> Result<(), Error> {
     let interface = interface::hitl();
     let invalid = |what: String| Err(Error::invalid(format!("body/interfaces/{key} {what}")));

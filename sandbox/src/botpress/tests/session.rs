@@ -520,8 +520,7 @@ async fn a_text_of_null_is_not_sent_and_a_session_can_override_the_configuration
     assert_eq!(stack.journal.all("workflow_continued").len(), 0);
 }
 
-/// What the user sees of an agent's first message and of the session's end when both are posted `apart`, over many
-/// draws.
+/// What the user sees of an agent's first message and of the session's end when both are posted `apart`, over many draws.
 async fn lines_side_by_side(apart: Duration) -> Vec<Vec<String>> {
     let mut seen = Vec::new();
     for seed in 0..20 {

@@ -105,8 +105,7 @@ impl State {
         Ok((if groups.is_empty() { current.to_vec() } else { groups }, agent))
     }
 
-    /// The agent who takes the chat at once; none means the queue, which is refused without `patient` if no agent is
-    /// available.
+    /// The agent who takes the chat at once; none means the queue, which is refused without `patient` if no agent is available.
     fn check_available(
         &self,
         group_ids: &[u32],

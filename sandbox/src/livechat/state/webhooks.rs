@@ -1,5 +1,4 @@
-//! Webhook registrations: which actions exist, which registrations an occurrence concerns, and the envelope of a
-//! delivery.
+//! Webhook registrations: which actions exist, which registrations an occurrence concerns, and the envelope of a delivery.
 
 use serde_json::{Map, Value, json};
 
@@ -18,8 +17,7 @@ const STATUS_FILTERS: &[&str] = &["agent_ids", "source_type"];
 const PLAIN_FILTERS: &[&str] = &["source_type"];
 const CHAT_EXTRAS: &[&str] = &["chat_properties", "chat_presence_user_ids"];
 
-/// Each action with its filters and its additional data. Actions that this simulator never sends can also be
-/// registered.
+/// Each action with its filters and its additional data. Actions that this simulator never sends can also be registered.
 const ACTIONS: &[(&str, &[&str], &[&str])] = &[
     ("incoming_chat", CHAT_FILTERS, CHAT_EXTRAS),
     ("chat_deactivated", CHAT_FILTERS, CHAT_EXTRAS),

@@ -1,5 +1,4 @@
-//! What is logged: texts and secrets that can be recognised in every encoding enter everywhere, and must appear
-//! nowhere.
+//! What is logged: texts and secrets that can be recognised in every encoding enter everywhere, and must appear nowhere.
 //!
 //! In this process the product's log subscriber is captured. For compiled functions it is everything that they print:
 //! their own lines, those of Lambda's runtime, metrics, and any panic message.

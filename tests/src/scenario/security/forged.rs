@@ -36,8 +36,7 @@ pub(in crate::scenario) async fn calls(size: Size) -> Report {
     // The second stack admits other integrations than ours, so that only that check fails.
     let listed = World::uninstalled(&[("BOTPRESS_INTEGRATION_IDS", "intver_a,intver_b")]).await;
     let listed_doors = Doors::of(&listed);
-    // A new process reads the table once on its first call, while it fetches its credentials: from here on no process
-    // is new.
+    // A new process reads the table once on its first call, while it fetches its credentials: from here on no process is new.
     for call in genuine(&doors, &open) {
         drop(answer(&open, call.side, call.event()).await);
     }

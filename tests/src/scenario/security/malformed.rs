@@ -1,5 +1,4 @@
-//! Malformed requests and malformed answers of vendors: no panic, no hang, no failure of the service, and no memory
-//! leak.
+//! Malformed requests and malformed answers of vendors: no panic, no hang, no failure of the service, and no memory leak.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -282,8 +281,7 @@ pub(in crate::scenario) async fn requests(size: Size) -> Report {
             for ((side, event), outcome) in ask(&world, requests).await {
                 let mut outcome = outcome;
                 if matches!(&outcome, Ok(answer) if answer.status >= 500) {
-                    // A caller that is asked to retry does so later, alone: a failure caused by the request itself
-                    // happens again.
+                    // A caller that is asked to retry does so later, alone: a failure caused by the request itself happens again.
                     again += 1;
                     world.catch_up().await;
                     let event = signed_again(event.clone(), &bases.doors, &world);

@@ -1,6 +1,5 @@
 //! Which text belongs to whom: visitors who share addresses and texts, second conversations, double clicks, lost
-//! answers. Judged by each visitor's identity, independent of the product: their chat has their name, and no two names
-//! are equal.
+//! answers. Judged by each visitor's identity, independent of the product: their chat has their name, and no two names are equal.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
