@@ -424,8 +424,8 @@ fn assignments(entries: &[Entry]) -> Vec<Finding> {
     findings
 }
 
-/// A call at the same moment as the refusal was already in flight; any later call is too early, once enough refusals
-/// are in force that the limit applies to all: two for each party, of which LiveChat has two, its customers and the agent token.
+/// A call at the same moment as the refusal was already in flight; any later caller had been warned, once enough refusals are in
+/// force that the limit applies to all: two for each party, of which LiveChat has two, its customers and the agent token.
 fn before_reset(entries: &[Entry], refused: &[Refused]) -> Vec<Finding> {
     let answered = entries.iter().filter(|entry| entry.effect == "call_answered").map(|entry| (entry.vendor, entry.at));
     let calls = answered.chain(refused.iter().map(|one| (one.vendor, one.at)));

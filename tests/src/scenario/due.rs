@@ -23,7 +23,7 @@ const MOST_CALLS: usize = 300;
 /// The time after the sweep's begin within which the others are served: long before all due lanes could have been tried.
 const TURN_WITHIN: Duration = Duration::from_secs(10);
 
-/// The number of minutes after the vendor's return within which everything must have arrived.
+/// The number of ticks after the vendor's return within which everything must have arrived.
 const DRAINED_WITHIN: usize = 5;
 
 /// The number of the other bot's user, which no other user has.
