@@ -1,4 +1,4 @@
-//! Agents as Botpress users: what each install already knows.
+//! Agents as Botpress users, cached per install.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,10 +8,10 @@ use crate::clock::Timestamp;
 use crate::ids::{AgentId, InstallId, UserId};
 use crate::redacted::Redacted;
 
-/// An agent as one install's Botpress user shows them.
+/// An agent as the Botpress user of one install.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agent {
-    /// The Botpress user that stands for the agent.
+    /// The Botpress user that represents the agent.
     pub user_id: UserId,
     /// The name that user has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,12 +29,12 @@ struct Record<'a> {
 }
 
 impl Table {
-    /// Reads what an install knows about an agent.
+    /// Reads an install's record of an agent.
     pub async fn agent(&self, install: &InstallId, agent: &AgentId, now: Timestamp) -> Result<Option<Agent>> {
         self.get_unexpired(&Key::agent(install, agent), now).await
     }
 
-    /// Records what an install knows about an agent, until `expires_at`; then Botpress is asked again.
+    /// Stores an install's record of an agent until `expires_at`. After that, Botpress is asked again.
     pub async fn put_agent(
         &self,
         install: &InstallId,

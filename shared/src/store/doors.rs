@@ -1,4 +1,4 @@
-//! Who was let in last at each route, and who was turned away since: for the operator.
+//! The last accepted call at each route and the calls rejected since then, for the operator.
 
 use std::time::Duration;
 
@@ -9,42 +9,42 @@ use super::transaction::Change;
 use super::{Result, Table, number, text};
 use crate::clock::Timestamp;
 
-/// What is noted of the callers of one route.
+/// The record of one route's callers.
 ///
 /// `{"let_in_at": "2026-05-11T09:41:00.000000Z", "turned_away_count": 14, "turned_away_since": "…", "turned_away_at": "…",
-/// "turned_away_because": "signature"}`; the last four are gone once somebody was let in.
+/// "turned_away_because": "signature"}`; the next accepted call removes the last four.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Door {
-    /// When a call was last noted as let in; a process notes one at most every ten minutes.
+    /// When a call was last recorded as accepted. A process records one at most every ten minutes.
     #[serde(default)]
     pub let_in_at: Option<Timestamp>,
-    /// What was turned away since then.
+    /// The calls rejected since then.
     #[serde(flatten)]
     pub turned_away: Option<TurnedAway>,
 }
 
-/// Calls that were turned away.
+/// Rejected calls.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct TurnedAway {
-    /// How many, at least: what a process has counted in its last minute may be missing.
+    /// A lower bound of their number: a process's count of its last minute may be missing.
     #[serde(rename = "turned_away_count")]
     pub count: u64,
-    /// The first of them.
+    /// When the first was rejected.
     #[serde(rename = "turned_away_since")]
     pub since: Timestamp,
-    /// The last of them.
+    /// When the last was rejected.
     #[serde(rename = "turned_away_at")]
     pub at: Timestamp,
-    /// Why the last one was.
+    /// Why the last was rejected.
     #[serde(rename = "turned_away_because")]
     pub because: String,
 }
 
-/// After a pause of this length turned-away calls are counted anew.
+/// The count restarts after this long without a rejected call.
 const REMEMBERED: Duration = Duration::from_secs(86_400);
 
 impl Table {
-    /// Notes that a caller was let in, which ends the count of those who were not.
+    /// Records an accepted call, which resets the count of rejected ones.
     pub async fn note_let_in(&self, caller: &str, now: Timestamp) -> Result<()> {
         let change = Change {
             expression: "SET let_in_at = :now, entity = :entity \
@@ -55,7 +55,7 @@ impl Table {
         self.update("table note_let_in", &Key::door(caller), change).await.map(drop)
     }
 
-    /// Adds calls that were turned away to those that are noted already.
+    /// Adds rejected calls to the recorded count.
     pub async fn note_turned_away(&self, caller: &str, more: &TurnedAway) -> Result<()> {
         let key = Key::door(caller);
         let values = vec![(":count", number(more.count)), (":at", text(more.at)), (":because", text(&more.because))];
@@ -67,6 +67,7 @@ impl Table {
         if self.update("table note_turned_away", &key, added).await? {
             return Ok(());
         }
+        // Nothing was counted yet, or the last rejected call is too long ago: start a new count.
         let first = Change {
             expression: "SET turned_away_count = :count, turned_away_since = :since, turned_away_at = :at, \
                          turned_away_because = :because, entity = :entity",
@@ -76,7 +77,7 @@ impl Table {
         self.update("table note_turned_away", &key, first).await.map(drop)
     }
 
-    /// Forgets what was turned away, since the operator has just changed what callers have to show.
+    /// Clears the rejected calls after the operator has changed the credentials that callers must present.
     pub async fn forget_turned_away(&self, caller: &str) -> Result<()> {
         let change = Change {
             expression: "REMOVE turned_away_count, turned_away_since, turned_away_at, turned_away_because",
@@ -86,7 +87,7 @@ impl Table {
         self.update("table forget_turned_away", &Key::door(caller), change).await.map(drop)
     }
 
-    /// The calls that were turned away, of every caller of whom there are any.
+    /// Returns the rejected calls of every caller that has any.
     ///
     /// # Errors
     ///
@@ -97,7 +98,7 @@ impl Table {
         Ok(doors.into_iter().filter_map(|door| door.turned_away).collect())
     }
 
-    /// What is noted of a caller.
+    /// Returns the record of a caller.
     pub async fn door(&self, caller: &str) -> Result<Door> {
         Ok(self.get(&Key::door(caller)).await?.unwrap_or_default())
     }

@@ -1,4 +1,4 @@
-//! How the lanes of other sessions fare: whether a vendor that fails on one item serves others.
+//! The state of other sessions' lanes, which shows whether a vendor that fails on one item still takes others.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use crate::clock::Timestamp;
 use crate::ids::SessionId;
 use crate::model::lane::{Fares, Lane};
 
-/// Every live session is due for something within this time.
+/// Every live session has something due within this time.
 const OUTLOOK: Duration = Duration::from_secs(960);
 
-/// How many entries of the index are looked through for sessions.
+/// How many index entries are searched for sessions.
 const MOST_ENTRIES: i32 = 200;
 
-/// How many other sessions are compared with, which is what one call brings at most.
+/// How many other sessions are compared: the most that one call returns.
 const MOST_COMPARED: usize = 100;
 
 impl Table {
-    /// How a lane fares in other sessions than this one; in a sample of them, those first that have been due for longest.
+    /// Returns how the same lane fares in a sample of other sessions. The sessions that have been due longest come first.
     pub async fn how_others_fare(&self, id: &SessionId, lane: Lane, now: Timestamp) -> Result<Vec<Fares>> {
         let mut others: Vec<SessionId> = Vec::new();
         for (_, other, _) in self.due(now + OUTLOOK, MOST_ENTRIES).await? {

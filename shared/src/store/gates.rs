@@ -1,4 +1,4 @@
-//! What is known of each vendor's limits and failures, for all invocations to keep to.
+//! Each vendor's known limits and failures, shared by all invocations.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,44 +10,44 @@ use super::transaction::Change;
 use super::{Result, Table, number, text, value};
 use crate::clock::Timestamp;
 
-/// Nobody is kept out for longer than this without one call that tries.
+/// A closed gate lets one trial call through at this interval.
 pub const TRIAL_EVERY: Duration = Duration::from_secs(60);
 
-/// How long a trial may take before others look what came of it.
+/// How long other callers wait for the result of a trial.
 const TRIAL_TAKES: Duration = Duration::from_secs(6);
 
-/// What is known of a vendor.
+/// A vendor's known limits and failures.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct VendorState {
-    /// Which.
+    /// The vendor.
     pub vendor: String,
     /// Counts the changes of `limits`.
     #[serde(default, rename = "limits_version")]
     pub version: u64,
-    /// Who is refused.
+    /// The limits in force.
     #[serde(default)]
     pub limits: Limits,
-    /// How it fails.
+    /// The latest failures.
     #[serde(default)]
     pub trouble: Trouble,
-    /// When the oldest version of the secret was stored that is still good; none where none was recalled.
+    /// When the oldest version of the secret that is still valid was stored; `None` if no version was recalled.
     ///
-    /// It stands here since this is read before every effect.
+    /// It is kept here because this record is read before every effect.
     #[serde(default)]
     pub secret_since: Option<Timestamp>,
-    /// When it last refused our credential; a process notes that at most once a minute.
+    /// When it last refused the stack's credential. A process records that at most once a minute.
     #[serde(default)]
     pub refused_at: Option<Timestamp>,
 }
 
-/// The failures in a row that a vendor's calls have ended with.
+/// The consecutive failures of a vendor's most recent calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
     /// The time of the last failure, or of the success that ended them.
     pub at: Timestamp,
-    /// How many, 0 after a success; a call without an answer weighs more than one.
+    /// How many: 0 after a success. A call without an answer counts as more than one.
     pub failures: u32,
-    /// Whether one of them had no answer.
+    /// Whether one of the calls had no answer.
     pub hung: bool,
 }
 
@@ -59,15 +59,15 @@ impl Default for Trouble {
 
 /// The limits that a vendor has named.
 ///
-/// A vendor seldom says whom a limit is for. The first refusal is taken to be for one: a customer, chat or user, whose lane waits. When
-/// another one is refused before anybody is served, the limit is for the party that both belong to: a bot, or the holders of one kind
-/// of credential. When two parties are refused, it is for all.
+/// A vendor seldom says whom a limit applies to. The first refusal is attributed to one customer, chat or user, whose lane waits. If
+/// another one is refused before any is served, the limit applies to the party that both belong to: a bot, or the holders of one kind
+/// of credential. If two parties are refused, it applies to all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// The closure for all.
     #[serde(default)]
     pub closed: Option<Closure>,
-    /// What is known of each party.
+    /// The limits of each party.
     #[serde(default)]
     pub parties: BTreeMap<String, Party>,
 }
@@ -75,7 +75,7 @@ pub struct Limits {
 /// The limits of a party.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Party {
-    /// The one that was refused last, since when nobody has been served.
+    /// The most recent refusal, if none of the party has been served since.
     #[serde(default)]
     pub refused: Option<Refused>,
     /// The closure for all of the party.
@@ -83,12 +83,12 @@ pub struct Party {
     pub closed: Option<Closure>,
 }
 
-/// One that was refused.
+/// A refusal of one customer, chat or user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
-    /// A fingerprint of which.
+    /// A fingerprint of the one that was refused.
     pub whose: String,
-    /// When.
+    /// When it was refused.
     pub at: Timestamp,
     /// The time that the vendor named.
     pub until: Timestamp,
@@ -99,18 +99,18 @@ pub struct Refused {
 pub struct Closure {
     /// The time of the refusal that led to it.
     pub since: Timestamp,
-    /// The time that was named last.
+    /// The time that the vendor named last.
     pub until: Timestamp,
-    /// When a call was last let through all the same; at first, `since`.
+    /// When a trial call was last let through; initially `since`.
     pub tried_at: Timestamp,
 }
 
 /// Whether a call may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passage {
-    /// Yes.
+    /// It may be made.
     Open,
-    /// One call is due that tries: for whoever notes that first.
+    /// One trial call is due. The first caller to record it makes it.
     Trial,
     /// Not before this time.
     Closed(Timestamp),
@@ -134,7 +134,7 @@ impl Closure {
 }
 
 impl Limits {
-    /// Whether somebody of a party may call now.
+    /// Returns whether a party may call now.
     pub fn passage(&self, party: &str, now: Timestamp) -> Passage {
         let of_party = self.parties.get(party).and_then(|party| party.closed.as_ref());
         let passages = self.closed.iter().chain(of_party).map(|closure| closure.passage(now));
@@ -146,18 +146,18 @@ impl Limits {
         })
     }
 
-    /// The latest time that was named to a party, where it is kept out.
+    /// The latest time named to a party, if it is kept out.
     pub fn closed_until(&self, party: &str) -> Option<Timestamp> {
         let of_party = self.parties.get(party).and_then(|party| party.closed.as_ref());
         self.closed.iter().chain(of_party).map(|closure| closure.until).max()
     }
 
-    /// Whether nobody at all may call now.
+    /// Returns whether no party may call now.
     pub fn is_closed_to_all(&self, now: Timestamp) -> bool {
         self.closed.is_some_and(|closure| matches!(closure.passage(now), Passage::Closed(_)))
     }
 
-    /// Takes note that somebody of a party was refused, and asked to wait.
+    /// Records that one of a party was refused and asked to wait.
     pub fn refuse(&mut self, party: &str, whose: &str, now: Timestamp, wait: Duration) {
         let until = now + wait;
         self.forget_past(now);
@@ -176,7 +176,9 @@ impl Limits {
         }
     }
 
-    /// Takes note that somebody of a party was served by a call made at `called_at`; tells whether that changes anything.
+    /// Records that one of a party was served by a call made at `called_at`. Returns whether that changes anything.
+    ///
+    /// An answer to a call from before a refusal or trial says nothing about it, so `called_at` is compared and not the time of the answer.
     pub fn serve(&mut self, party: &str, called_at: Timestamp) -> bool {
         let before = self.clone();
         let is_over = |closure: &mut Closure| closure.tried_at <= called_at;
@@ -191,7 +193,7 @@ impl Limits {
         *self != before
     }
 
-    /// Takes the turn to try, where one is due.
+    /// Claims the trial call if one is due.
     pub fn take_trial(&mut self, party: &str, now: Timestamp) -> bool {
         if self.passage(party, now) != Passage::Trial {
             return false;
@@ -203,7 +205,7 @@ impl Limits {
         true
     }
 
-    /// The closures that are in force, for all (`None`) or for a party; the party comes with it.
+    /// Returns the closures in force, each with its party, or with `None` if it applies to all.
     pub fn closures(&self, now: Timestamp) -> Vec<(Option<&str>, Closure)> {
         let of_parties = self.parties.iter().filter_map(|(name, party)| Some((Some(name.as_str()), party.closed?)));
         let all = self.closed.map(|closure| (None, closure)).into_iter().chain(of_parties);
@@ -222,23 +224,23 @@ impl Limits {
 }
 
 impl Table {
-    /// What is known of every vendor.
+    /// Returns the state of every vendor.
     pub async fn vendor_states(&self) -> Result<Vec<VendorState>> {
         let items = self.query(GATES, "GATE#").await?;
         Ok(items.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>()?)
     }
 
-    /// What is known of a vendor.
+    /// Returns the state of a vendor.
     pub async fn vendor_state(&self, vendor: &str) -> Result<VendorState> {
         let known: Option<VendorState> = self.get(&Key::gate(vendor)).await?;
         Ok(known.unwrap_or_else(|| VendorState { vendor: vendor.to_owned(), ..VendorState::default() }))
     }
 
-    /// Replaces a vendor's limits, unless they have changed since `seen`, a version of them.
+    /// Replaces a vendor's limits, unless they have changed since version `seen`.
     pub async fn put_limits(&self, vendor: &str, limits: &Limits, seen: u64) -> Result<bool> {
         let opens_at = limits.closed.map_or(Timestamp::from_unix_millis(0), |closure| closure.until);
         let change = Change {
-            // The version before this one reads `opens_at`.
+            // The previous version of the service reads `opens_at`.
             expression: "SET vendor = :vendor, limits = :limits, limits_version = :next, opens_at = :opens",
             condition: "attribute_not_exists(limits_version) OR limits_version = :seen",
             values: vec![
@@ -252,7 +254,7 @@ impl Table {
         self.update("table put_limits", &Key::gate(vendor), change).await
     }
 
-    /// Notes how a vendor fails, or that it does no longer, unless something later is noted.
+    /// Records how a vendor fails, or that it has recovered, unless a later record exists.
     pub async fn note_trouble(&self, vendor: &str, trouble: &Trouble) -> Result<()> {
         let change = Change {
             expression: "SET vendor = :vendor, trouble = :trouble, trouble_at = :at, \
@@ -268,7 +270,7 @@ impl Table {
         self.update("table note_trouble", &Key::gate(vendor), change).await.map(drop)
     }
 
-    /// Notes that a vendor has refused our credential.
+    /// Records that a vendor has refused the stack's credential.
     ///
     /// # Errors
     ///
@@ -286,7 +288,7 @@ impl Table {
         self.update("table note_refused", &Key::gate(vendor), change).await.map(drop)
     }
 
-    /// Notes that versions of the secret which were stored before `since` are recalled.
+    /// Records that versions of the secret stored before `since` are recalled.
     pub async fn recall_secrets(&self, vendor: &str, since: Timestamp) -> Result<()> {
         let change = Change {
             expression: "SET vendor = :vendor, secret_since = :since, opens_at = if_not_exists(opens_at, :never)",
@@ -300,7 +302,7 @@ impl Table {
         self.update("table recall_secrets", &Key::gate(vendor), change).await.map(drop)
     }
 
-    /// Lifts every limit of a vendor, for all processes; answers with those that were in force.
+    /// Lifts every limit of a vendor for all processes, and returns those that were in force.
     pub async fn reopen(&self, vendor: &str, now: Timestamp) -> Result<Vec<(Option<String>, Closure)>> {
         loop {
             let state = self.vendor_state(vendor).await?;

@@ -11,13 +11,13 @@ impl Table {
         self.put(&Key::install(&install.install_id), "install", install).await
     }
 
-    /// Every install that has registered and not left.
+    /// Returns every registered install.
     pub async fn installs(&self) -> Result<Vec<Install>> {
         let items = self.query(INSTALLS, "INSTALL#").await?;
         Ok(items.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>()?)
     }
 
-    /// Forgets an install and tells how many are left.
+    /// Removes an install and returns how many are left.
     pub async fn remove_install(&self, id: &InstallId) -> Result<usize> {
         self.delete("table remove_install", &Key::install(id)).await?;
         Ok(self.query(INSTALLS, "INSTALL#").await?.len())

@@ -10,29 +10,30 @@
 //! | parked item | `SESSION#<session id>` | `PARKED#<lane>#<time>#<source id>` | operators |
 //! | trail | `SESSION#<session id>` | `TRAIL#<lane>#<source id>` | accept, to recognise duplicates; changes of a message |
 //! | timer | `SESSION#<session id>` | `TIMER#<timer>` | sweep |
-//! | heard | `USER#<user id>` | `HEARD` | whoever may be told something twice without an id |
+//! | heard | `USER#<user id>` | `HEARD` | callers that may receive the same words twice without an id |
 //! | asked | `ASKED#<digest of the input>` | `ASKED` | `createUser`, to recognise a call that is repeated within seconds |
 //! | call | `CALL#<digest of time and body>` | `CALL` | effects of signed calls, to recognise a replay while its signature is valid |
 //! | conversation | `CONVERSATION#<conversation id>` | `CONVERSATION` | everything Botpress calls |
 //! | chat | `CHAT#<chat id>` | `CHAT` | everything LiveChat calls |
-//! | early | `CHAT#<chat id>` | `EARLY` | start, to learn whether LiveChat has called before the thread was recorded |
+//! | early | `CHAT#<chat id>` | `EARLY` | start, to check whether LiveChat called before the thread was recorded |
 //! | agent | `AGENT#<install id>#<agent id>` | `AGENT` | delivery to the bot |
 //! | gate | `GATES` | `GATE#<vendor>` | everything that calls a vendor |
-//! | sweep | `SWEEP` | `SWEEP` | sweep, to notice that it has not run for a while |
-//! | door | `DOORS` | `DOOR#<vendor>` | doctor, to learn whose calls are let in and whose are turned away |
+//! | sweep | `SWEEP` | `SWEEP` | sweep, to detect that it has not run for a while |
+//! | door | `DOORS` | `DOOR#<vendor>` | doctor, to report whose calls are accepted and whose are rejected |
 //! | wait | `GROUP#<group id>` | `WAIT#<slot>` | `checkAvailability`: the group's latest times to assignment, at most 32 |
 //! | record | `RECORDS#<day of the start>` | `<start>#<session id>` | `hitl stats`, a query for each day; `getHandoffReport`, one by its key |
 //! | install | `INSTALLS` | `INSTALL#<install id>` | register, unregister |
 //!
-//! The attributes of a lane's record, who writes each and when it goes: [`lane`](super::lane). How long each item lives, and what ends it, stands in the table of `docs/design.md` ("The retention counts from a session's end"): nothing of an
-//! open session expires, everything of an ended one and of its user does, at the same time, and what arrives afterwards is removed with its
-//! partition ([`bury`](super::Table::bury)). Waiting items, timers and lanes of open sessions have no `expires_at`.
+//! [`lane`](super::lane) lists the attributes of a lane's record, who writes each and when it is removed. The table of `docs/design.md`
+//! ("The retention counts from a session's end") lists how long each item lives and what ends it. Nothing of an open session expires.
+//! Everything of an ended session and of its user expires at the same time, and what arrives afterwards is removed with its partition
+//! ([`bury`](super::Table::bury)). Waiting items, timers and lanes of open sessions have no `expires_at`.
 //!
-//! `<lane>` is `to_agent` or `to_bot`; `<timer>` is `pause` or `assignment`; `<time>` is the source's own time, in the fixed width of
-//! [`Timestamp`], so that a query returns a lane's items oldest first; items of one time are put in order when they are read
-//! ([`in_order`](super::lane::in_order)). All reads by key are consistent; the index `due` (`due_shard`, `due_at`) only tells the sweep where to look, and whether anything is parked: parked items are
-//! a partition of their own in it, by the time when they are deleted. `expires_at` (seconds) is the
-//! table's TTL attribute.
+//! `<lane>` is `to_agent` or `to_bot`; `<timer>` is `pause` or `assignment`. `<time>` is the source's own time in the fixed width of
+//! [`Timestamp`], so a query returns a lane's items oldest first; items of equal time are sorted when they are read
+//! ([`in_order`](super::lane::in_order)). All reads by key are consistent. The index `due` (`due_shard`, `due_at`) only shows the sweep
+//! where to look and whether anything is parked: parked items have their own partition in it, ordered by the time when they are deleted.
+//! `expires_at` (seconds) is the table's TTL attribute.
 
 use std::collections::HashMap;
 
@@ -66,7 +67,7 @@ impl Key {
         Self::new(session_partition(id), "SESSION")
     }
 
-    /// The lane itself; also the prefix of its waiting items, so that one query brings both.
+    /// The lane itself. It is also the prefix of its waiting items, so one query returns both.
     pub(super) fn lane(id: &SessionId, lane: Lane) -> Self {
         Self::new(session_partition(id), format!("LANE#{lane}"))
     }
@@ -75,7 +76,7 @@ impl Key {
         Self::new(session_partition(id), format!("LANE#{lane}#{}#{}", position.at, position.source_id))
     }
 
-    /// Where a waiting item of a lane stands, by its sort key.
+    /// Reads the position of a lane's waiting item from its sort key.
     pub(super) fn position_of(lane: Lane, sk: &str) -> Option<Position> {
         let (at, source_id) = sk.strip_prefix(&format!("LANE#{lane}#"))?.split_once('#')?;
         Some(Position { at: Timestamp::parse(at)?, source_id: source_id.to_owned() })
@@ -135,7 +136,7 @@ impl Key {
         format!("GROUP#{group_id}")
     }
 
-    /// The record that a session leaves; its key follows from the session, so that it has one.
+    /// The record that a session leaves. Its key follows from the session, so a session has at most one.
     pub(super) fn record(started_at: Timestamp, id: &SessionId) -> Self {
         Self::new(Self::records_of(started_at), format!("{started_at}#{id}"))
     }
@@ -158,7 +159,7 @@ impl Key {
         Self::new(GATES.to_owned(), format!("GATE#{vendor}"))
     }
 
-    /// Whether this is the sort key of a lane itself.
+    /// Returns whether this is the sort key of a lane itself.
     pub(super) fn is_lane(sk: &str) -> bool {
         sk.strip_prefix("LANE#").is_some_and(|lane| Lane::parse(lane).is_some())
     }
@@ -185,16 +186,16 @@ impl Key {
 /// The only partition of the index `due`; it carries far more than one tenant's open lanes.
 pub(super) const DUE_SHARD: &str = "0";
 
-/// The partition of the index `due` that has what is parked, by the time when it is deleted.
+/// The partition of the index `due` that contains parked items, ordered by the time when they are deleted.
 pub(super) const PARKED_SHARD: &str = "parked";
 
 /// The partition of all installs: a handful per tenant.
 pub(super) const INSTALLS: &str = "INSTALLS";
 
-/// The partition of what is noted of callers: one item for each vendor.
+/// The partition of the records of callers: one item for each vendor.
 pub(super) const DOORS: &str = "DOORS";
 
-/// The partition of the times that vendors have named: one item for each vendor.
+/// The partition of the vendors' limits and failures: one item for each vendor.
 pub(super) const GATES: &str = "GATES";
 
 fn session_partition(id: &SessionId) -> String {

@@ -1,27 +1,27 @@
 //! The record of a lane, as it is stored, and a lane as its lease holder reads it.
 //!
-//! A lane has one record (`SESSION#<session id>`, `LANE#<lane>`), made by its first arrival or by the session's end. Its attributes, who writes each, and
-//! when it goes:
+//! A lane has one record (`SESSION#<session id>`, `LANE#<lane>`), created by its first arrival or by the session's end. Its attributes,
+//! who writes each, and when it is removed:
 //!
-//! | Attribute | Holds | Written by | Goes |
+//! | Attribute | Contains | Written by | Removed |
 //! |---|---|---|---|
 //! | `session_id` | the session | each arrival | with the record |
 //! | `arrivals` | how many items the lane has ever accepted | each arrival, `+ 1`; an unparked item too, and in the lane to the agents the session's end (`close`), so that its holder looks again | never falls |
 //! | `arrived_at` | when the last item came | each arrival | overwritten |
 //! | `due_shard`, `due_at` | when the sweep looks here: the lease's end, or `not_before` | arrivals, `take_lease`, `postpone`, the sweep's `look_later` | when the lane is empty and its lease is given back: a lane without `due_at` is idle |
 //! | `lease_holder`, `lease_until` | who delivers, and until when | an arrival at a free lane, `take_lease` | `release`, `postpone`, the completion of the last item |
-//! | `interrupted_holder`, `interrupted_until` | the holder before, or `nobody`, and when their lease ended | whoever takes the lease | the holder: once the doubt is noted on the items (`note_interruption`); the time is overwritten |
+//! | `interrupted_holder`, `interrupted_until` | the previous holder, or `nobody`, and when its lease ended | the taker of the lease | the holder: once the doubt is recorded on the items (`note_interruption`); the time is overwritten |
 //! | `not_before` | no delivery before this time | `accept_for` at a free lane, `postpone` | the next completion or release |
 //! | `last_finished_at` | when an item last left | each completion, `park_unread` | overwritten |
 //! | `last_number` | the highest number of an item that has left | each completion | overwritten |
 //! | `said` | how many messages of people have left, and when the first did | each completion | overwritten |
-//! | `served_at`, `served_by` | when the vendor last took something that people said, and which vendor | a completion that shows it | overwritten |
+//! | `served_at`, `served_by` | when the vendor last accepted something that people said, and which vendor | a completion that shows it | overwritten |
 //! | `failed_at`, `failed_by` | when the lane was last left because its vendor failed | `postpone` after a failure | `failed_at`: a completion that serves; `failed_by` is overwritten |
 //! | `limited_since` | since when a vendor has refused the lane because of a limit | `postpone` after a limit, if absent | any other failure, or a completion that serves |
 //! | `expires_at` | the table's TTL | the session's end (`close`), `expire_lane` | an open session's lane has none |
 //!
-//! Every change names the holder or the number of arrivals in its condition, so that a holder whose lease is over changes nothing, and
-//! an arrival is never overlooked.
+//! Every change has the holder or the number of arrivals in its condition, so a holder whose lease has ended changes nothing, and no
+//! arrival is overlooked.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -33,7 +33,7 @@ use crate::clock::Timestamp;
 use crate::ids::numbered;
 use crate::model::lane::{Occupancy, Position, Tally, Waiting};
 
-/// The record of a lane; an attribute that is absent has not been written yet.
+/// The record of a lane. An absent attribute has not been written yet.
 #[derive(Default, Deserialize)]
 pub(super) struct LaneRecord {
     #[serde(default)]
@@ -67,7 +67,7 @@ pub(super) struct LaneRecord {
 }
 
 impl LaneRecord {
-    /// Whatever waits, or is being delivered, makes its lane due.
+    /// Returns how the lane is occupied. Any item that waits or is being delivered makes its lane due.
     pub(super) const fn occupancy(&self) -> Occupancy {
         match (&self.due_at, self.lease_until) {
             (None, _) => Occupancy::Idle { arrivals: self.arrivals },
@@ -77,15 +77,15 @@ impl LaneRecord {
     }
 }
 
-/// How a lane is by its record.
+/// Returns how a lane is occupied, according to its record.
 pub(super) fn occupancy_of(record: Item) -> Result<Occupancy> {
     Ok(serde_dynamo::from_item::<_, LaneRecord>(record)?.occupancy())
 }
 
-/// Puts what was found in a lane in its order; each with its position and the time of its arrival, where that is known.
+/// Sorts the items of a lane; each comes with its position and, if known, the time of its arrival.
 ///
-/// What one source counts stands together, where the first of it has arrived: so the order is the same whichever items are
-/// compared first.
+/// Items that one source numbers stay together, at the place where the first of them arrived. So the order does not depend on which
+/// items are compared first.
 pub fn in_order<T>(found: Vec<(Position, Option<Timestamp>, T)>) -> Vec<T> {
     let of_source = |position: &Position| (position.at, numbered(&position.source_id).0.to_owned());
     let mut first_arrivals = HashMap::new();
@@ -107,32 +107,32 @@ pub fn in_order<T>(found: Vec<(Position, Option<Timestamp>, T)>) -> Vec<T> {
 pub struct Contents<T> {
     /// How many items the lane had ever accepted when it was read.
     pub arrivals: u64,
-    /// When the last of them came, where that is recorded.
+    /// When the last of them arrived, if recorded.
     pub arrived_at: Option<Timestamp>,
     /// No delivery before this time.
     pub not_before: Option<Timestamp>,
     /// When an item last left the lane.
     pub last_finished_at: Option<Timestamp>,
-    /// The highest number of an item that has left the lane, where its source numbers what follows one another.
+    /// The highest number of an item that has left the lane, if its source numbers them.
     pub last_number: Option<u64>,
-    /// Since when a vendor has refused the lane because of a limit and has taken nothing of it.
+    /// Since when a vendor has refused the lane because of a limit and has accepted nothing from it.
     pub limited_since: Option<Timestamp>,
-    /// What people said and has left the lane.
+    /// How many messages of people have left the lane.
     pub said: Tally,
-    /// Whether the lane was taken over from a holder that died: what waits may have been delivered already.
+    /// Whether the lane was taken over from a holder that died. Waiting items may have been delivered already.
     pub was_interrupted: bool,
-    /// When the lease ended that the lane was taken over with: until then its holder may have called.
+    /// When the lease of the previous holder ended. Until then that holder may have called the vendor.
     pub interrupted_until: Option<Timestamp>,
-    /// Whether the record of the lane is to go at some time, as it is once its session is over.
+    /// Whether the lane's record expires, as it does once its session is over.
     pub expires: bool,
-    /// What waits, oldest first.
+    /// The waiting items, oldest first.
     pub waiting: Vec<Waiting<T>>,
-    /// What waits and is in a form that this version does not know.
+    /// Waiting items in a form that this version does not know.
     pub unread: Vec<Unread>,
 }
 
 impl<T> Contents<T> {
-    /// What the holder of the lease knows of a lane that was idle after so many `arrivals`, until `item` came.
+    /// The contents of a lane that was idle after `arrivals` items until `item` arrived: the holder need not read them.
     pub fn alone(
         arrivals: u64,
         last_finished_at: Option<Timestamp>,
@@ -157,16 +157,16 @@ impl<T> Contents<T> {
     }
 }
 
-/// An item that waits in a form that this version does not know: damaged, or written by a newer one.
+/// A waiting item in a form that this version does not know: damaged, or written by a newer version.
 #[derive(Clone)]
 pub struct Unread {
-    /// Where it stands.
+    /// Its position.
     pub position: Position,
     pub(super) item: Item,
 }
 
 impl fmt::Debug for Unread {
-    /// Without what it says.
+    /// Omits the content.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Unread").field("position", &self.position).finish_non_exhaustive()
     }

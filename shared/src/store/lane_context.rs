@@ -1,4 +1,4 @@
-//! What a delivery has to know beside what waits, in one call.
+//! Everything that a delivery needs besides the waiting items, read in one call.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,56 +13,56 @@ use crate::model::lane::{Lane, Occupancy, Tally};
 use crate::model::session::{ChatPointer, ConversationPointer, Session};
 use crate::model::user::User;
 
-/// Of what somebody who has something for a lane wants to know.
+/// The reads that a delivery needs, batched into one call.
 #[derive(Clone, Copy, Debug)]
 pub struct LaneQuery<'a> {
     /// The lane's session.
     pub session_id: &'a SessionId,
-    /// The lane, unless it is read for itself.
+    /// The lane; `None` if it is read separately.
     pub lane: Option<Lane>,
-    /// Another lane, whose numbers go on in this one.
+    /// Another lane whose numbers continue in this one.
     pub beside: Option<Lane>,
-    /// A user, where that matters.
+    /// The user, if needed.
     pub user_id: Option<&'a UserId>,
     /// The vendors that may be called.
     pub vendors: &'a [&'a str],
-    /// The source ids of what is to be put into the lane; a few of many.
+    /// The source ids of the items for the lane; only the first few are looked up.
     pub source_ids: &'a [String],
 }
 
-/// What stands around what waits in a lane.
+/// The state around the waiting items of a lane.
 #[derive(Clone, Debug, Default)]
 pub struct LaneContext {
-    /// The lane itself, as it was found; [`Busy`](Occupancy::Busy) if nobody has looked.
+    /// The lane itself, as it was found; [`Busy`](Occupancy::Busy) if it was not read.
     pub occupancy: Occupancy,
     /// When an item last left the lane.
     pub last_finished_at: Option<Timestamp>,
     /// The highest number of an item that has left the lane or the one beside it.
     pub last_number: Option<u64>,
-    /// What people said and has left the lane.
+    /// How many messages of people have left the lane.
     pub said: Tally,
-    /// Its session.
+    /// The lane's session.
     pub session: Option<Session>,
     /// The user, if asked for.
     pub user: Option<User>,
-    /// What is known of each of the vendors.
+    /// The state of each of the vendors.
     pub vendors: Vec<VendorState>,
-    /// Those of the source ids that the lane has accepted before, and the times at which that is forgotten (in Unix seconds).
+    /// The source ids that the lane has accepted before, with the times at which their receipts expire (in Unix seconds).
     pub receipts: HashMap<String, i64>,
-    /// Whether one of these had not left the lane when its receipt was read.
+    /// Whether one of these was still in the lane when its receipt was read.
     pub is_any_inside: bool,
-    /// How often changes of one of the source ids have been looked into, where they have been.
+    /// How many changes of a source id have been examined, if any.
     pub changes: HashMap<String, u64>,
 }
 
 impl LaneContext {
-    /// Whether the lane has accepted this before.
+    /// Returns whether the lane has accepted this source id before.
     pub fn has_accepted(&self, source_id: &str, now: Timestamp) -> bool {
         self.receipts.get(source_id).is_some_and(|expires_at| now.unix_seconds() < *expires_at)
     }
 }
 
-/// As much of a trail as tells that something was accepted.
+/// The attributes of a trail that show that an item was accepted.
 #[derive(Deserialize)]
 struct SeenReceipt {
     source_id: String,
@@ -78,16 +78,16 @@ const fn never() -> i64 {
     i64::MAX
 }
 
-/// How many receipts are looked for at most, far below what one call may ask for.
+/// How many receipts are looked up at most, far fewer than one call may read.
 const MOST_RECEIPTS: usize = 25;
 
 impl Table {
-    /// Reads a lane's record, its session, what is known of vendors, and a user.
+    /// Reads a lane's record, its session, the state of vendors, and a user.
     pub async fn lane_context(&self, wanted: LaneQuery<'_>) -> Result<LaneContext> {
         Ok(self.lane_context_and(None, wanted).await?.1)
     }
 
-    /// Those of `source_ids` that a lane has accepted before, in as few calls as that takes.
+    /// Returns those of `source_ids` that a lane has accepted before, in as few calls as possible.
     pub async fn receipts(
         &self,
         id: &SessionId,
@@ -107,12 +107,12 @@ impl Table {
         Ok(known)
     }
 
-    /// How a lane is at this moment.
+    /// Reads how a lane is occupied now.
     pub async fn occupancy(&self, id: &SessionId, lane: Lane) -> Result<Occupancy> {
         self.get_item(&Key::lane(id, lane)).await?.map_or(Ok(Occupancy::Idle { arrivals: 0 }), occupancy_of)
     }
 
-    /// Finds the session of a Botpress conversation, and looks around in the one that is taken for it.
+    /// Finds the session of a Botpress conversation, and in the same call reads the context of the guessed session in `wanted`.
     pub async fn find_by_conversation_and_look(
         &self,
         id: &ConversationId,
@@ -124,7 +124,7 @@ impl Table {
         Ok((pointer, around))
     }
 
-    /// Finds the latest session of a LiveChat chat, and looks around in the one that is taken for it.
+    /// Finds the latest session of a LiveChat chat, and in the same call reads the context of the guessed session in `wanted`.
     pub async fn find_by_chat_and_look(
         &self,
         id: &ChatId,
@@ -150,9 +150,10 @@ impl Table {
         let lanes = lane.clone().into_iter().chain(beside.clone());
         let around_session = [Key::session(session_id)].into_iter().chain(lanes).chain(user_id.map(Key::user));
         let keys: Vec<_> = around_session.chain(gates).chain(pointer).chain(receipts).collect();
-        // A lane that has never had anything has no record.
+        // A lane without a record has never accepted an item.
         let occupancy = lane.map_or(Occupancy::Busy, |_| Occupancy::Idle { arrivals: 0 });
         let mut around = LaneContext { occupancy, ..LaneContext::default() };
+        // A batch returns items in no order and omits absent ones, so each is recognised by its sort key.
         let mut pointer = None;
         for item in self.get_all(&keys).await? {
             let sk = item.get("sk").and_then(|sk| sk.as_s().ok()).map(String::as_str).unwrap_or_default();

@@ -1,8 +1,7 @@
 //! Lanes: the durable, ordered mailboxes of a session.
 //!
-//! Acceptance is one transaction that also takes the lease if it is free; completion is one transaction that gives it back
-//! only if nothing has arrived meanwhile, so that no item is left behind without somebody who has either seen it or will
-//! look again.
+//! Acceptance is one transaction that also takes the lease if it is free. Completion is one transaction that gives the lease back
+//! only if nothing has arrived meanwhile. So every item has a holder that has seen it or will look again.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
@@ -27,13 +26,13 @@ pub(super) const TRAIL_WRITE: usize = 0;
 /// How many writes an arrival takes.
 pub(super) const ARRIVAL_WRITES: usize = 3;
 
-/// Why an item is put aside that this version does not know.
+/// The cause of parking an item that this version does not know.
 const UNREADABLE: &str = "this version cannot read it";
 
-/// Stands for the holder that a lane was not taken from.
+/// The interrupted holder of a lane that was free when its lease was taken.
 const NOBODY: &str = "nobody";
 
-/// Nobody holds the lease, or somebody has died with it.
+/// The lease is free, or its holder died and it has lapsed.
 const FREE: &str = "attribute_not_exists(lease_until) OR lease_until <= :now";
 
 const GO_ON: &str = "SET last_finished_at = :now, last_number = :number, said = :said REMOVE not_before";
@@ -41,7 +40,7 @@ const GO_ON: &str = "SET last_finished_at = :now, last_number = :number, said = 
 const GO_ON_AND_RELEASE: &str = "SET last_finished_at = :now, last_number = :number, said = :said \
      REMOVE lease_holder, lease_until, not_before, due_shard, due_at";
 
-/// The same after what shows that the vendor takes what is sent.
+/// The same after a delivery that shows that the vendor accepts items.
 const GO_ON_SERVED: &str = "SET last_finished_at = :now, last_number = :number, said = :said, served_at = :now, served_by = :vendor \
      REMOVE not_before, failed_at, limited_since";
 
@@ -66,7 +65,7 @@ struct NewReceipt<'a> {
     revision: Option<&'a str>,
 }
 
-/// An item as it is first written.
+/// A waiting item as it is first written.
 #[derive(Serialize)]
 struct Arriving<T> {
     #[serde(flatten)]
@@ -74,13 +73,13 @@ struct Arriving<T> {
     arrived_at: Timestamp,
 }
 
-/// One way into a lane, and what has become of the item that went it.
+/// A change of the lane's record that lets an item in, and the result if its condition holds.
 pub(super) struct Way {
     pub(super) change: Change,
     pub(super) accepted: Accepted,
 }
 
-/// The way into a lane that was found like this; what was idle may not be so any more.
+/// Chooses the way into a lane in the state `found`. It does not assume that an idle lane still is.
 pub(super) fn entrance<T>(arrival: &Arrival<'_, T>, lease: &Lease, found: Occupancy) -> Way {
     match found.is_held_at(arrival.received_at) {
         true => Way { change: without_lease(arrival, lease.until), accepted: Accepted::WithoutLease },
@@ -91,7 +90,7 @@ pub(super) fn entrance<T>(arrival: &Arrival<'_, T>, lease: &Lease, found: Occupa
 impl Table {
     /// Puts an item into its lane once, and takes the lane's lease if it is free.
     ///
-    /// Where the lane still is as idle as it was `found`, whoever puts the item there knows all that waits.
+    /// If the lane is still as idle as it was `found`, the caller knows everything that waits in it.
     pub async fn accept<T: Serialize + Clone>(
         &self,
         arrival: &Arrival<'_, T>,
@@ -106,8 +105,8 @@ impl Table {
         self.arrive_by(entrance(arrival, lease, found), arrival, tries, |now| entrance(arrival, lease, now)).await
     }
 
-    /// Puts an item into its lane once, and takes no lease: from `not_before` on, whoever looks there first delivers it. Tells
-    /// whether it is new.
+    /// Puts an item into its lane once and takes no lease: from `not_before` on, the first to look there delivers it. Returns
+    /// whether the item is new.
     pub async fn accept_for<T: Serialize + Clone>(
         &self,
         not_before: Timestamp,
@@ -120,8 +119,8 @@ impl Table {
         Ok(self.arrive_by(way(Occupancy::Busy), arrival, self.tries(), way).await? != Accepted::Duplicate)
     }
 
-    /// Tries `first`; where the lane turns out to be another, or somebody else writes to it, looks at it and goes the `way` that
-    /// fits what is seen.
+    /// Tries `first`. If the lane is in another state, or another write interferes, reads the lane and takes the `way` that
+    /// fits its state.
     async fn arrive_by<T: Serialize + Clone>(
         &self,
         first: Way,
@@ -142,7 +141,7 @@ impl Table {
         }
     }
 
-    /// How a lane is just before an arrival; nothing if the item has arrived there.
+    /// Reads how a lane is occupied just before an arrival; returns `None` if the item has already arrived there.
     pub(super) async fn look_before_arrival<T>(&self, arrival: &Arrival<'_, T>) -> Result<Option<Occupancy>> {
         let Arrival { session_id, lane, position, received_at, .. } = arrival;
         let trail = Key::trail(session_id, *lane, &position.source_id);
@@ -183,7 +182,7 @@ impl Table {
             .update(&Key::lane(session_id, *lane), lane_change)
     }
 
-    /// Takes the lease of a lane that has something waiting, if it is free.
+    /// Takes the lease of a lane with waiting items, if it is free.
     pub async fn take_lease(&self, id: &SessionId, lane: Lane, lease: &Lease, now: Timestamp) -> Result<bool> {
         let change = Change {
             expression: "SET interrupted_holder = if_not_exists(lease_holder, :nobody), \
@@ -200,7 +199,7 @@ impl Table {
         self.update("table take_lease", &Key::lane(id, lane), change).await
     }
 
-    /// Reads a lane and everything that waits in it.
+    /// Reads a lane and all of its waiting items.
     pub async fn lane<T: DeserializeOwned>(&self, id: &SessionId, lane: Lane) -> Result<Contents<T>> {
         let key = Key::lane(id, lane);
         let items = self.query(&key.pk, &key.sk).await?;
@@ -236,8 +235,8 @@ impl Table {
         Ok(contents)
     }
 
-    /// Parks an item that this version cannot read, as it is, so that what is behind it can be delivered; `false` when somebody else
-    /// has taken the lane.
+    /// Parks an item that this version cannot read, unchanged, so that the items behind it can be delivered. Returns `false` if
+    /// another holder has taken the lane.
     pub async fn park_unread(
         &self,
         (id, user_id): (&SessionId, &UserId),
@@ -252,7 +251,7 @@ impl Table {
         let reason =
             Reason { cause: UNREADABLE.to_owned(), outcome_unknown: outcome_unknown.unwrap_or(true), expires_at };
         let mut item = put_aside(item.clone(), now, &reason, user_id);
-        // By these it is listed, whatever else it lacks.
+        // Lists of parked items need these two, whatever else the item lacks.
         item.insert("at".to_owned(), text(position.at));
         item.insert("source_id".to_owned(), text(&position.source_id));
         let outcome = super::value(&Outcome::Parked)?;
@@ -281,7 +280,7 @@ impl Table {
         Ok(transaction.commit("table park_unread", self.tries_until(lease.until)).await?.is_done())
     }
 
-    /// When the oldest item of a lane was written; nothing if none waits. Reads keys alone, whatever is in the item.
+    /// Returns when the oldest item of a lane was written, or `None` if none waits. It reads only keys, so unreadable items count too.
     pub async fn oldest_waiting(&self, id: &SessionId, lane: Lane) -> Result<Option<Timestamp>> {
         let key = Key::lane(id, lane);
         let request = self.client.query().table_name(&self.name).limit(1).projection_expression("sk");
@@ -291,7 +290,7 @@ impl Table {
             .expression_attribute_values(":prefix", text(format!("{}#", key.sk)))
             .into_paginator()
             .send();
-        // The first page may be empty although something waits.
+        // The first page may be empty although items wait.
         while let Some(page) = pages.next().await {
             let page = page?;
             let Some(item) = page.items().first() else { continue };
@@ -301,26 +300,26 @@ impl Table {
         Ok(None)
     }
 
-    /// When something last arrived in a lane.
+    /// Returns when an item last arrived in a lane.
     pub async fn last_arrival(&self, id: &SessionId, lane: Lane) -> Result<Option<Timestamp>> {
         let record: Option<LaneRecord> = self.get(&Key::lane(id, lane)).await?;
         Ok(record.and_then(|record| record.arrived_at))
     }
 
-    /// When anybody in a session last said anything, as far as it has arrived; what the user says counts when it is accepted.
+    /// Returns when the user or an agent last said anything that has arrived. The user's messages count from their acceptance.
     pub async fn last_words_at(&self, id: &SessionId) -> Result<Option<Timestamp>> {
         let (to_agent, to_bot) = (Key::lane(id, Lane::ToAgent), Key::lane(id, Lane::ToBot));
         let mut last = None;
         for item in self.get_all(&[to_agent.clone(), to_bot]).await? {
             let is_users = item.get("sk") == Some(&text(&to_agent.sk));
             let record: LaneRecord = serde_dynamo::from_item(item)?;
-            // Renewals arrive in the lane towards the bot, too.
+            // Arrivals in the lane to the bot do not count: pause renewals arrive there, too.
             last = last.max(record.served_at).max(record.arrived_at.filter(|_| is_users));
         }
         Ok(last)
     }
 
-    /// Lets the record of a lane go that a stray item has made after the end of its session.
+    /// Makes a lane's record expire that a stray item has created after the end of its session.
     pub async fn expire_lane(&self, id: &SessionId, lane: Lane, expires_at: Timestamp) -> Result<()> {
         let change = Change {
             expression: "SET expires_at = :expires",
@@ -330,10 +329,10 @@ impl Table {
         self.update("table expire_lane", &Key::lane(id, lane), change).await.map(drop)
     }
 
-    /// Takes a delivered item out of its lane and notes in its trail what became of it.
+    /// Removes a delivered item from its lane and records the outcome in its trail.
     ///
-    /// As long as no more items have arrived than are `known`, the caller knows what comes next, and after the last item the lease is
-    /// given back in the same write.
+    /// While no more items have arrived than are `known`, the caller knows which comes next; after the last one the same write gives the
+    /// lease back.
     pub async fn complete<T: Serialize>(&self, done: &Done<'_, T>, lease: &Lease, known: Known) -> Result<Completed> {
         let (expression, completed) = match (known.is_last, done.served_by) {
             (true, None) => (GO_ON_AND_RELEASE, Completed::Released),
@@ -345,7 +344,7 @@ impl Table {
         let now = (":now", text(done.finished_at));
         let vendor = done.served_by.map(|vendor| (":vendor", text(vendor)));
         let last = (":number", known.last_number.map_or(AttributeValue::Null(true), number));
-        // What its holder has counted is written, not added up: a repeated write counts nothing twice.
+        // The holder writes its own total instead of adding to the stored one, so a repeated write counts nothing twice.
         let said = (":said", super::value(&known.said)?);
         let values: Vec<_> = [holder, now, last, said].into_iter().chain(vendor).collect();
         let unless_new = Change {
@@ -372,8 +371,9 @@ impl Table {
                 }
                 nothing_new = lane.arrivals == known.arrivals;
             }
+            // After an arrival the item still leaves the lane, but the lease stays, so that the holder reads the new item.
             let change = if nothing_new { &unless_new } else { &anyway };
-            // What is delivered is not delivered again because the table has failed for a moment.
+            // The item is delivered: a brief failure of the table must not cause a second delivery, so the write is retried.
             let attempt =
                 self.leave(done, change.clone())?.attempt("table complete").await.unwrap_or_else(Attempt::Met);
             match attempt {
@@ -383,7 +383,7 @@ impl Table {
                 Attempt::Through(Committed::Refused(_)) => return Ok(Completed::LeaseLost),
                 Attempt::Met(error) => {
                     tries.pause(error).await?;
-                    // Most likely it met an arrival.
+                    // The conflicting write was most likely an arrival, so compare the counter before the next attempt.
                     look = true;
                 }
             }
@@ -419,7 +419,7 @@ impl Table {
         Ok(transaction)
     }
 
-    /// Gives the lease of an empty lane back; tells whether it still was ours and nothing has arrived meanwhile.
+    /// Gives back the lease of an empty lane. Returns whether the caller still held it and nothing has arrived meanwhile.
     pub async fn release(&self, id: &SessionId, lane: Lane, lease: &Lease, arrivals: u64) -> Result<bool> {
         let change = Change {
             expression: RELEASE,
@@ -429,9 +429,9 @@ impl Table {
         self.update_within(self.tries_until(lease.until), "table release", &Key::lane(id, lane), change).await
     }
 
-    /// Gives the lease back with items still waiting: nobody delivers before `not_before`, then the sweep looks here.
+    /// Gives the lease back while items still wait: none is delivered before `not_before`, then the sweep looks here.
     ///
-    /// `failed` says how a vendor has just failed on the first of them, if one has.
+    /// `failed` describes how a vendor has just failed on the first of them, if it has.
     pub async fn postpone(
         &self,
         id: &SessionId,
@@ -453,7 +453,7 @@ impl Table {
         Ok(())
     }
 
-    /// Notes that a lane's last holder died, so that whatever waits may have been delivered already, or may be until `in_doubt_until`.
+    /// Records that a lane's last holder died: each waiting item may have been delivered already, or may still be until `in_doubt_until`.
     pub async fn note_interruption<T>(
         &self,
         id: &SessionId,
@@ -473,13 +473,14 @@ impl Table {
             let key = Key::waiting(id, lane, &item.position);
             self.update("table note_interruption", &key, doubt).await?;
         }
+        // Cleared last: until then every read of the lane reports the interruption again.
         let known =
             Change { expression: "REMOVE interrupted_holder", condition: "attribute_exists(pk)", values: Vec::new() };
         self.update("table note_interruption", &Key::lane(id, lane), known).await?;
         Ok(())
     }
 
-    /// Notes a failed attempt on an item that stays at the head of its lane.
+    /// Records a failed attempt on an item that stays at the head of its lane.
     pub async fn note_attempt<T>(&self, id: &SessionId, lane: Lane, item: &Waiting<T>, failing: Failing) -> Result<()> {
         let change = Change {
             expression: "SET attempts = :attempts, outcome_unknown = :unknown, in_doubt_until = :doubt, \
@@ -502,7 +503,7 @@ fn or_null(at: Option<Timestamp>) -> AttributeValue {
     at.map_or(AttributeValue::Null(true), text)
 }
 
-/// An item as it is kept for an operator: with the reason, the user it is of, and until its text has to go.
+/// Turns an item into its parked form, kept for an operator: with the reason, its user, and the time when its text must be deleted.
 fn put_aside(mut item: Item, now: Timestamp, reason: &Reason, user_id: &UserId) -> Item {
     item.insert("user_id".to_owned(), text(user_id));
     item.insert("outcome_unknown".to_owned(), AttributeValue::Bool(reason.outcome_unknown));
@@ -519,10 +520,10 @@ fn unread(lane: Lane, item: Item) -> Option<Unread> {
     Some(Unread { position, item })
 }
 
-/// An arrival at a lane that is as it was found: empty, free, and with so many arrivals before.
+/// An arrival at a lane that is still as it was found: empty, free, and with `arrivals` items accepted before.
 fn while_idle<T>(arrival: &Arrival<'_, T>, lease: &Lease, arrivals: u64) -> Change {
     let mut change = with_lease(arrival, lease);
-    // Whatever waits or is delivered makes its lane due; and what came and left meanwhile has been counted.
+    // A lane without `due_at` is idle; `arrivals` detects items that came and went in between.
     change.condition = "attribute_not_exists(due_at) AND attribute_not_exists(arrivals)";
     if arrivals > 0 {
         change.condition = "attribute_not_exists(due_at) AND arrivals = :arrivals";
@@ -531,9 +532,10 @@ fn while_idle<T>(arrival: &Arrival<'_, T>, lease: &Lease, arrivals: u64) -> Chan
     change
 }
 
-/// An arrival that makes its bringer the holder of a free lease.
+/// An arrival that takes a free lease for its caller.
 fn with_lease<T>(arrival: &Arrival<'_, T>, lease: &Lease) -> Change {
     Change {
+        // A holder that is still named here never gave its lease back and is taken for dead, so the next one doubts what waits.
         expression: "SET interrupted_holder = if_not_exists(lease_holder, :nobody), \
                      interrupted_until = if_not_exists(lease_until, :now), lease_holder = :holder, \
                      lease_until = :until, due_shard = :shard, due_at = :until, session_id = :session, \
@@ -551,7 +553,7 @@ fn with_lease<T>(arrival: &Arrival<'_, T>, lease: &Lease) -> Change {
     }
 }
 
-/// An arrival at a free lane that nobody looks at before a given time.
+/// An arrival at a free lane that is not delivered before a given time.
 fn with_delay<T>(arrival: &Arrival<'_, T>, not_before: Timestamp) -> Change {
     Change {
         expression: "SET due_shard = :shard, due_at = :then, not_before = :then, session_id = :session, arrived_at = :now \
@@ -567,7 +569,7 @@ fn with_delay<T>(arrival: &Arrival<'_, T>, not_before: Timestamp) -> Change {
     }
 }
 
-/// An arrival that is left to the present holder of the lease, and to everybody after that.
+/// An arrival that is left to the current holder of the lease, and after that to any other.
 fn without_lease<T>(arrival: &Arrival<'_, T>, due_at: Timestamp) -> Change {
     Change {
         expression: "SET due_shard = :shard, due_at = if_not_exists(due_at, :then), session_id = :session, \

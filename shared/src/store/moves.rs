@@ -1,4 +1,4 @@
-//! A session's move to a fresh conversation: the new one, and the note that the old one has to hear its end.
+//! A session's move to a fresh conversation: the new conversation, and the item that ends the old one.
 
 use serde::Serialize;
 
@@ -15,12 +15,12 @@ use crate::model::session::{ConversationPointer, Session, State};
 const SESSION_WRITE: usize = ARRIVAL_WRITES;
 
 impl Table {
-    /// Moves `session` from the conversation that it was read with to `to`, and puts `farewell`, which tells the old one, into
-    /// its lane; both or neither.
+    /// Moves `session` from the conversation that it was read with to `to`, and puts `farewell`, which ends the old one, into
+    /// its lane, in one transaction.
     ///
-    /// The old conversation leads to the session as long as there is one, marked as left. Nobody is announced in the new one yet.
+    /// The old conversation still leads to the session, marked as left. No agent is announced in the new one yet.
     ///
-    /// `None` means that the session has ended or moved meanwhile.
+    /// Returns `None` if the session has ended or moved meanwhile.
     pub async fn move_session<T: Serialize + Clone>(
         &self,
         session: &Session,
@@ -35,6 +35,7 @@ impl Table {
             match self.moving(session, (from, to), farewell, change)?.attempt("table move_session").await? {
                 Attempt::Through(outcome) if outcome.is_done() => return Ok(Some(accepted)),
                 Attempt::Through(outcome) if outcome.refused(SESSION_WRITE) => return Ok(None),
+                // The lane was not as assumed: read it and choose the way in again.
                 Attempt::Through(_) => {}
                 Attempt::Met(error) => tries.pause(error).await?,
             }

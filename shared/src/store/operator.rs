@@ -1,6 +1,6 @@
-//! What only an operator asks: lists and searches over the whole table, parked items, erasure.
+//! Operator queries: lists and searches over the whole table, parked items, erasure.
 //!
-//! These scan. The functions never do, and their roles do not allow it: whoever runs them needs `dynamodb:Scan`.
+//! These scan. The functions never do, and their roles do not allow it: the operator needs `dynamodb:Scan`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -17,7 +17,7 @@ use crate::model::lane::{Lane, Outcome, Position};
 use crate::model::session::{Session, State};
 use crate::model::user::User;
 
-/// Is told how many items have been looked at so far.
+/// Receives the number of items read so far.
 pub(crate) type Seen<'a> = &'a mut (dyn FnMut(usize) + Send);
 
 /// An item that could not be delivered; its text stays in the table.
@@ -27,31 +27,31 @@ pub struct Parked {
     pub session_id: SessionId,
     /// The direction.
     pub lane: Lane,
-    /// Its place, and its source's id.
+    /// Its position and its source's id.
     #[serde(flatten)]
     pub position: Position,
-    /// What it is: `message`, `close`, …
+    /// Its kind: `message`, `close`, …
     pub kind: String,
-    /// How often it was tried, the last time aside.
+    /// How many attempts were made, not counting the last.
     pub attempts: u32,
-    /// When it was put aside; earlier versions did not note it.
+    /// When it was parked; earlier versions did not record it.
     pub parked_at: Option<Timestamp>,
-    /// Why, without anything of its text; earlier versions did not note it.
+    /// Why it was parked, without any of its text; earlier versions did not record it.
     pub cause: Option<String>,
-    /// Whether the other side may have it all the same.
+    /// Whether the other side may have received it.
     pub outcome_unknown: bool,
-    /// When it is deleted, in Unix seconds; nobody deletes what earlier versions have put aside.
+    /// When it is deleted, in Unix seconds; items parked by earlier versions are never deleted.
     pub expires_at: Option<i64>,
 }
 
 impl Parked {
-    /// By what an operator names it: `<session>/<lane>/<source id>`.
+    /// The name that an operator uses: `<session>/<lane>/<source id>`.
     pub fn name(&self) -> String {
         format!("{}/{}/{}", self.session_id, self.lane, self.position.source_id)
     }
 }
 
-/// One thing in the life of a session: an item that was accepted, and what has become of it.
+/// One event in the life of a session: an accepted item and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LifeEvent {
     /// The direction.
@@ -60,28 +60,28 @@ pub struct LifeEvent {
     pub source_id: String,
     /// The source's own time.
     pub at: Timestamp,
-    /// When it was accepted; not known any more for what is parked or waits after its trail has gone.
+    /// When it was accepted; unknown for a parked or waiting item whose trail has expired.
     pub received_at: Option<Timestamp>,
-    /// What became of it; none while it waits.
+    /// Its outcome; `None` while it waits.
     pub outcome: Option<Outcome>,
-    /// When.
+    /// When it left its lane.
     pub finished_at: Option<Timestamp>,
-    /// How often it was tried.
+    /// How many attempts were made.
     pub attempts: u32,
-    /// What the other side calls it.
+    /// The other side's id of it.
     pub vendor_id: Option<String>,
-    /// What it is, while it is still there.
+    /// Its kind, while the item exists.
     pub kind: Option<String>,
 }
 
-/// What the table has had of an end user.
+/// The result of erasing an end user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Erased {
-    /// How many items were removed, by their entity.
+    /// How many items were removed, by entity.
     pub removed: BTreeMap<String, usize>,
-    /// How many expired records of sessions were removed beside them, whosever they were.
+    /// How many expired records of any user's sessions were removed besides.
     pub expired: usize,
-    /// What the vendors still hold of the user: LiveChat's customers and chats, the bot platform's users and conversations.
+    /// What the vendors still store of the user: LiveChat's customers and chats, the bot platform's users and conversations.
     pub held_by_vendors: BTreeSet<String>,
 }
 
@@ -90,13 +90,13 @@ pub struct Erased {
 pub struct Kept {
     /// Their entity.
     pub entity: String,
-    /// Which of their attributes does.
+    /// The attribute that mentions the user.
     pub attribute: String,
-    /// How many they are.
+    /// How many items there are.
     pub items: usize,
 }
 
-/// What an item is, without what it says.
+/// The attributes that describe an item without its text.
 const SUMMARY: &[&str] = &[
     "pk",
     "sk",
@@ -112,7 +112,7 @@ const SUMMARY: &[&str] = &[
 ];
 
 impl Table {
-    /// Every session that is not over, oldest first.
+    /// Returns every session that is not over, oldest first.
     pub async fn open_sessions(&self, seen: Seen<'_>) -> Result<Vec<Session>> {
         let mut sessions: Vec<Session> = Vec::new();
         for item in self.scan(&[Filter::Is("entity", "session")], &[], seen).await? {
@@ -123,7 +123,7 @@ impl Table {
         Ok(sessions)
     }
 
-    /// The Botcopy bots whose users have had a session.
+    /// Returns the Botcopy bots whose users have had a session, with the start of the latest one.
     pub async fn botcopy_bots(&self, seen: Seen<'_>) -> Result<BTreeMap<BotcopyBotId, Timestamp>> {
         let wanted = ["platform.botcopy.bot_id", "started_at"];
         let items = self.scan(&[Filter::Is("entity", "session")], &wanted, seen).await?;
@@ -140,7 +140,7 @@ impl Table {
         Ok(bots)
     }
 
-    /// Every lane in which something waits, with the time of its oldest item; the oldest first.
+    /// Returns every lane with waiting items and the time of its oldest item, oldest first.
     pub async fn waiting_since(&self, seen: Seen<'_>) -> Result<Vec<(SessionId, Lane, Timestamp)>> {
         let items = self.scan(&[Filter::Begins("sk", "LANE#")], &["pk", "sk"], seen).await?;
         let mut oldest: BTreeMap<(String, String), Timestamp> = BTreeMap::new();
@@ -158,7 +158,7 @@ impl Table {
         Ok(found)
     }
 
-    /// Whether this version can read a session and the record of one of its lanes, as whoever delivers from there has to.
+    /// Checks that this version can read a session and one of its lanes, as a delivery must.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl Table {
         self.lane::<serde_json::Value>(id, lane).await.map(drop)
     }
 
-    /// Everything that is parked, oldest first.
+    /// Returns all parked items, oldest first.
     pub async fn parked(&self, now: Timestamp, seen: Seen<'_>) -> Result<Vec<Parked>> {
         let items = self.scan(&[Filter::Is("entity", "parked")], SUMMARY, seen).await?;
         let kept = items.iter().filter(|item| !has_expired(item, now));
@@ -177,17 +177,18 @@ impl Table {
         Ok(parked)
     }
 
-    /// What is parked of one session.
+    /// Returns the parked items of one session.
     pub async fn parked_of(&self, id: &SessionId) -> Result<Vec<Parked>> {
         let items = self.query(&Key::session(id).pk, "PARKED#").await?;
         Ok(items.iter().filter_map(read_parked).collect())
     }
 
-    /// Everything that a session has accepted, in order of its acceptance.
+    /// Returns everything that a session has accepted, in order of acceptance.
     pub async fn life(&self, id: &SessionId) -> Result<Vec<LifeEvent>> {
         let mut events: BTreeMap<(String, String), LifeEvent> = BTreeMap::new();
         for item in self.partition(&Key::session(id).pk).await? {
             let Some(event) = read_event(&item) else { continue };
+            // A trail and its waiting or parked item describe the same event; each has attributes that the other lacks.
             let key = (event.lane.to_string(), event.source_id.clone());
             events
                 .entry(key)
@@ -206,7 +207,7 @@ impl Table {
         Ok(events)
     }
 
-    /// The sessions that an id of any kind belongs to.
+    /// Returns the sessions that an id of any kind belongs to.
     pub async fn find_sessions(&self, id: &str, seen: Seen<'_>) -> Result<BTreeSet<SessionId>> {
         let (event, message, part_of) = (format!("event:{id}"), format!("message:{id}"), format!("message:{id}#"));
         let (corrected, deleted, part_of_said) =
@@ -230,13 +231,13 @@ impl Table {
         Ok(items.iter().filter_map(|item| Key::session_of(part(item, "pk")?)).collect())
     }
 
-    /// Puts a parked item back into its lane, due at once; `false` when it is not parked any more.
+    /// Puts a parked item back into its lane, due at once. Returns `false` if it is no longer parked.
     pub async fn unpark(&self, parked: &Parked, now: Timestamp, expires_at: Timestamp) -> Result<bool> {
         let Parked { session_id, lane, position, .. } = parked;
         let key = Key::parked(session_id, *lane, position);
         let Some(mut item) = self.get_item(&key).await? else { return Ok(false) };
-        // What it waits for is another delivery: it must not be deleted meanwhile, and it has not failed yet. What is known of its
-        // outcome stays.
+        // The item waits for another delivery, so it must not expire meanwhile and counts as not yet failed. Whether it may have
+        // arrived is kept.
         const OF_WHAT_IS_PARKED: [&str; 10] = [
             "pk",
             "sk",
@@ -280,30 +281,30 @@ impl Table {
         Ok(transaction.commit("table unpark", self.tries()).await?.is_done())
     }
 
-    /// Throws a parked item away; `false` when it is not parked any more.
+    /// Discards a parked item. Returns `false` if it is no longer parked.
     pub async fn discard(&self, parked: &Parked) -> Result<bool> {
         let key = Key::parked(&parked.session_id, parked.lane, &parked.position);
         Ok(self.transaction().take(&key)?.commit("table discard", self.tries()).await?.is_done())
     }
 
-    /// What became of one item.
+    /// Returns the outcome of one item.
     pub async fn outcome(&self, parked: &Parked) -> Result<Option<Outcome>> {
         let key = Key::trail(&parked.session_id, parked.lane, &parked.position.source_id);
         let item = self.get_item(&key).await?;
         Ok(item.and_then(|item| serde_dynamo::from_attribute_value(item.get("outcome")?.clone()).ok()))
     }
 
-    /// The sessions of an end user.
+    /// Returns the sessions of an end user.
     pub async fn sessions_of(&self, user_id: &UserId, seen: Seen<'_>) -> Result<Vec<Session>> {
         let items = self.scan(&[Filter::Is("user_id", user_id.as_str())], &[], seen).await?;
         let sessions = items.into_iter().filter(|item| part(item, "entity") == Some("session"));
         Ok(sessions.map(serde_dynamo::from_item).collect::<Result<_, _>>()?)
     }
 
-    /// Removes everything that belongs to an end user, also what their sessions in `known` have left or have just accepted. What leads
-    /// to the user goes first, so that nothing new is accepted.
+    /// Removes everything that belongs to an end user, including what their sessions in `known` have left or have just accepted. The
+    /// pointers to the user are removed first, so that nothing new is accepted.
     ///
-    /// Whose an expired record was cannot be told once its session has gone; so all expired records of sessions go, too.
+    /// The owner of an expired record is unknown once its session is deleted, so all expired records of sessions are removed, too.
     ///
     /// Safe to repeat.
     pub async fn erase(
@@ -324,14 +325,14 @@ impl Table {
                 erased.expired += usize::from(self.delete_expired("table erase", &key, now).await?);
             }
         }
-        // Records stand in partitions of their days, beside those of others.
+        // Records are stored in a partition per day, beside those of other users, so they are removed one by one.
         let (pointers, others): (Vec<_>, Vec<_>) =
             own.iter().partition(|item| matches!(part(item, "entity"), Some("chat" | "conversation" | "record")));
         for item in &pointers {
             self.remove(item, &mut erased).await?;
         }
         erased.held_by_vendors.extend(others.iter().flat_map(|item| held_by_vendors(item)));
-        // A user's and a session's partition hold nothing of anybody else.
+        // The partitions of a user and of a session contain nothing of other users.
         let found = others.iter().filter_map(|item| part(item, "pk").map(str::to_owned));
         let sessions = known.iter().map(|id| Key::session(id).pk);
         for partition in found.chain(sessions).chain([Key::user(user_id).pk]).collect::<BTreeSet<_>>() {
@@ -342,9 +343,9 @@ impl Table {
         Ok(erased)
     }
 
-    /// Where one of these words stands, in whatever attribute; the proof of an erasure.
+    /// Finds the items that contain one of these words in any attribute; the proof of an erasure.
     ///
-    /// The table is read page by page, and of a page nothing is kept but where a word was found.
+    /// The table is read page by page, and only the places where a word was found are kept in memory.
     pub async fn mentions(&self, words: &BTreeSet<String>, seen: Seen<'_>) -> Result<Vec<Kept>> {
         let mut kept: BTreeMap<(String, String), usize> = BTreeMap::new();
         let mut pages = self.pages(&[], &[]);
@@ -379,7 +380,7 @@ impl Table {
         Ok(items)
     }
 
-    /// The items of which one of `fields` has its value, or all; `wanted` attributes of them, or all.
+    /// Returns the items that match one of `fields`, or all if there are none; with the `wanted` attributes, or all.
     async fn scan(&self, fields: &[Filter<'_>], wanted: &[&str], seen: Seen<'_>) -> Result<Vec<Item>> {
         let (mut items, mut pages) = (Vec::new(), self.pages(fields, wanted));
         while let Some(page) = pages.next(seen).await? {
@@ -390,7 +391,7 @@ impl Table {
 
     /// The same page by page.
     ///
-    /// Names are replaced by placeholders, since many of them are reserved words.
+    /// Attribute names are replaced by placeholders, since many of them are reserved words.
     fn pages(&self, fields: &[Filter<'_>], wanted: &[&str]) -> Pages {
         let mut names = HashMap::new();
         let mut placed = |path: &str| {
@@ -426,7 +427,7 @@ impl Table {
     }
 }
 
-/// A look over the whole table, of which one page at a time is in memory.
+/// A scan of the whole table with one page at a time in memory.
 struct Pages {
     request: ScanFluentBuilder,
     from: Option<Item>,
@@ -448,16 +449,16 @@ impl Pages {
     }
 }
 
-/// What an attribute has to be; its path has dots.
+/// A condition on an attribute, whose path may contain dots.
 #[derive(Clone, Copy)]
 enum Filter<'a> {
     Is(&'a str, &'a str),
     Begins(&'a str, &'a str),
-    /// `expires_at` is past.
+    /// `expires_at` is in the past.
     Expired(Timestamp),
 }
 
-/// An item that is written as it was read.
+/// An item that is written exactly as it was read.
 pub(super) struct Raw(pub(super) Item);
 
 impl Serialize for Raw {
@@ -503,13 +504,13 @@ fn read_parked(item: &Item) -> Option<Parked> {
         attempts: count(item, "attempts"),
         parked_at: time(item, "parked_at"),
         cause: part(item, "cause").map(str::to_owned),
-        // Earlier versions did not note what the last attempt had left open.
+        // Earlier versions did not record whether the last attempt may have arrived.
         outcome_unknown: part(item, "cause").is_none() || flag(item, "outcome_unknown"),
         expires_at: item.get("expires_at").and_then(|value| value.as_n().ok()?.parse().ok()),
     })
 }
 
-/// A trail, or an item that waits or is parked.
+/// Reads a trail, or a waiting or parked item.
 fn read_event(item: &Item) -> Option<LifeEvent> {
     let entity = part(item, "entity");
     let (prefix, rest) = part(item, "sk")?.split_once('#')?;
@@ -529,7 +530,7 @@ fn read_event(item: &Item) -> Option<LifeEvent> {
     })
 }
 
-/// Ids in a user or a session by which the vendors know the user.
+/// Returns the vendors' ids of the user that a user's or session's item contains.
 fn held_by_vendors(item: &Item) -> Vec<String> {
     let mut held = Vec::new();
     if part(item, "entity") == Some("user") {
@@ -545,7 +546,7 @@ fn held_by_vendors(item: &Item) -> Vec<String> {
         }));
     }
     let is_of_botcopy = part(item, "user_id").is_some_and(|id| UserId::from(id).is_of_botcopy());
-    // A Botcopy session has a conversation in name only.
+    // A Botcopy session's conversation exists in name only, at no vendor.
     let conversation_id = part(item, "conversation_id").filter(|_| !is_of_botcopy);
     held.extend(conversation_id.map(|id| format!("Botpress conversation {id}")));
     held

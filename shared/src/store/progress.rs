@@ -1,4 +1,4 @@
-//! How far the delivery of a waiting item has come, where it takes more than one step.
+//! The progress of a delivery that takes more than one step.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::ids::SessionId;
 use crate::model::lane::{Lane, Position};
 
 impl Table {
-    /// Replaces the content of a waiting item by one that says how far its delivery is; what has left its lane stays gone.
+    /// Replaces the content of a waiting item by one that records its progress. An item that has left its lane is not recreated.
     pub async fn note_progress<T: Serialize>(
         &self,
         id: &SessionId,

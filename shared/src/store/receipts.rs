@@ -1,4 +1,4 @@
-//! Receipts: what is known of an item after it has left its lane.
+//! Receipts: the records of accepted items, which outlive the items.
 
 use super::keys::Key;
 use super::transaction::Change;
@@ -8,7 +8,7 @@ use crate::ids::SessionId;
 use crate::model::lane::{Lane, Receipt};
 
 impl Table {
-    /// Fingerprints of what a session's user has said to the agents, in no order; of a session of thousands of messages, only some.
+    /// Returns fingerprints of the user's messages to the agents, unordered; only some of them if the session has thousands.
     pub async fn said_to_agents(&self, id: &SessionId) -> Result<Vec<String>> {
         let first = Key::trail(id, Lane::ToAgent, "");
         let request = self.client.query().table_name(&self.name).consistent_read(true);
@@ -23,12 +23,12 @@ impl Table {
         Ok(marks.filter_map(|mut item| item.remove("said_mark")?.as_s().ok().cloned()).collect())
     }
 
-    /// Reads what is known of the item with this source id.
+    /// Reads the receipt of the item with this source id.
     pub async fn trail(&self, id: &SessionId, lane: Lane, source_id: &str, now: Timestamp) -> Result<Option<Receipt>> {
         self.get_unexpired(&Key::trail(id, lane, source_id), now).await
     }
 
-    /// Counts one more change of an item that is looked into: whatever is reported from now on is another one.
+    /// Counts one more examined change of an item: a later report is a different change.
     pub async fn count_change(&self, id: &SessionId, lane: Lane, source_id: &str) -> Result<()> {
         let change = Change {
             expression: "ADD changes_seen :one",
@@ -39,7 +39,7 @@ impl Table {
         Ok(())
     }
 
-    /// Notes which version of an item the other side has been told.
+    /// Records which version of an item the other side has received.
     pub async fn note_revision(&self, id: &SessionId, lane: Lane, source_id: &str, revision: &str) -> Result<()> {
         let change = Change {
             expression: "SET revision = :revision",

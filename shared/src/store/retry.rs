@@ -1,20 +1,20 @@
-//! Writes that met another one on the same item, or a limit of the item's throughput: when they are tried again.
+//! When to retry a write that conflicted with another one on the same item, or exceeded the item's throughput.
 
 use std::time::Duration;
 
 use super::{Error, Result, Table};
 use crate::clock::{Clock, Timestamp};
 
-/// The longest first pause: a write of DynamoDB holds its items for about ten milliseconds.
+/// The longest first pause: DynamoDB locks the items of a write for about ten milliseconds.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
-/// The longest pause of all.
+/// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// No pause may take more than this part of the time that is left: a caller with little of it gets many tries all the same.
+/// A pause takes at most this fraction of the remaining time, so that a caller with little time still gets many tries.
 const PART_OF_REST: u32 = 8;
 
-/// For how long a write is tried again whose caller has named no time.
+/// How long a write is retried if its caller sets no limit.
 const UNNAMED: Duration = Duration::from_secs(5);
 
 /// The tries of one write.
@@ -25,21 +25,21 @@ pub(super) struct Tries<'a> {
 }
 
 impl Table {
-    /// Tries that end at `until`, the time by which the caller needs an outcome.
+    /// Returns tries that end at `until`, the time by which the caller needs an outcome.
     pub(super) const fn tries_until(&self, until: Timestamp) -> Tries<'_> {
         Tries { clock: &self.clock, until, failed: 0 }
     }
 
-    /// Tries of a caller who has named no time.
+    /// Returns tries for a caller that sets no limit.
     pub(super) fn tries(&self) -> Tries<'_> {
         self.tries_until(self.clock.now() + UNNAMED)
     }
 }
 
 impl Tries<'_> {
-    /// Waits before the next try, or gives up with `error` when there is no time left for one.
+    /// Waits before the next try, or fails with `error` if no time is left for one.
     ///
-    /// The pause is anything up to its bound (full jitter), so that writers which met do not meet again.
+    /// The pause is random up to its bound (full jitter), so that writers that conflicted do not conflict again.
     pub(super) async fn pause(&mut self, error: Error) -> Result<()> {
         let now = self.clock.now();
         let longest = (self.until.since(now) / PART_OF_REST).clamp(FIRST_PAUSE, LONGEST_PAUSE);

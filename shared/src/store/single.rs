@@ -1,8 +1,8 @@
 //! Writes of one item: half the price of a transaction, and plain writes of one item wait for each other instead of failing.
 //!
 //! The SDK repeats a write whose answer was lost, and a condition that held the first time may then fail because of that write. So
-//! each conditional update leaves a mark of its own in the item, `last_write`, and one that is refused by an item with its own mark
-//! has been made.
+//! each conditional update leaves its own mark in the item, `last_write`. If an update is refused and the item has its mark, the first
+//! write succeeded.
 
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -37,12 +37,12 @@ impl Table {
         }
     }
 
-    /// Updates one item; tells whether the condition held.
+    /// Updates one item, and returns whether the condition held.
     pub(super) async fn update(&self, verb: &'static str, key: &Key, change: Change) -> Result<bool> {
         self.update_within(self.tries(), verb, key, change).await
     }
 
-    /// The same for a caller who needs an outcome by a certain time.
+    /// The same for a caller that needs an outcome by a certain time.
     #[cfg_attr(not(feature = "fail-points"), expect(unused_variables, reason = "fail points are named after the verb"))]
     pub(super) async fn update_within(
         &self,
@@ -86,12 +86,12 @@ impl Table {
         }
     }
 
-    /// Deletes one item; one that is not there is fine.
+    /// Deletes one item; succeeds if it is absent.
     pub(super) async fn delete(&self, verb: &'static str, key: &Key) -> Result<()> {
         self.delete_if(verb, key, None).await.map(drop)
     }
 
-    /// Deletes an item that has expired by `now`, as TTL does; tells whether it still had.
+    /// Deletes an item if it has expired by `now`, as TTL does. Returns whether it had.
     pub(super) async fn delete_expired(&self, verb: &'static str, key: &Key, now: Timestamp) -> Result<bool> {
         let seconds = Item::from([(":now".to_owned(), number(now.unix_seconds()))]);
         self.delete_if(verb, key, Some(("expires_at <= :now", seconds))).await
@@ -120,15 +120,15 @@ impl Table {
     }
 }
 
-/// What became of one try.
+/// The result of one try.
 enum Update {
-    /// It came to its end; whether its condition held.
+    /// It completed; whether its condition held.
     Done(bool),
-    /// A transaction was in its way.
+    /// It conflicted with a transaction.
     Met(Error),
 }
 
-/// A change as it is sent; with a mark where a repetition could be refused.
+/// A change as it is sent: with a mark if it has a condition, which could refuse a repetition.
 struct Marked {
     expression: String,
     condition: &'static str,

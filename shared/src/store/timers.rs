@@ -1,4 +1,4 @@
-//! Timers of sessions: what is to be done at a certain time even if nothing happens.
+//! Timers of sessions: work that is due at a certain time even if no call arrives.
 
 use serde::Serialize;
 
@@ -16,12 +16,12 @@ struct TimerRecord {
 }
 
 impl Table {
-    /// Sets a timer, again if need be.
+    /// Sets a timer, or resets it.
     pub async fn set_timer(&self, id: &SessionId, timer: Timer, due_at: Timestamp) -> Result<()> {
         self.put(&Key::timer(id, timer), "timer", &TimerRecord { due_shard: DUE_SHARD, due_at }).await
     }
 
-    /// Takes the turn to act on a timer that is due, unless somebody else has; `next` is when it is due again.
+    /// Claims a timer that is due, unless another invocation has; `next` is when it is due again. Returns whether it was claimed.
     pub async fn take_timer(&self, id: &SessionId, timer: Timer, now: Timestamp, next: Timestamp) -> Result<bool> {
         let change = Change {
             expression: "SET due_at = :next",

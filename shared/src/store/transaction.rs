@@ -1,4 +1,4 @@
-//! All-or-nothing writes whose refused conditions come back as data.
+//! All-or-nothing writes that return refused conditions as data.
 
 use std::collections::HashMap;
 
@@ -11,12 +11,12 @@ use super::retry::Tries;
 use super::{Error, Item, Result, Table, item, number};
 use crate::clock::Timestamp;
 
-/// What became of a transaction.
+/// The result of a transaction.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Committed {
     /// Every write was made.
     Done,
-    /// Nothing was written; the flags say, write by write, whose condition did not hold.
+    /// Nothing was written; the flags show, for each write, whether its condition failed.
     Refused(Vec<bool>),
 }
 
@@ -25,29 +25,29 @@ impl Committed {
         *self == Self::Done
     }
 
-    /// Whether the condition of the write at `index` failed.
+    /// Returns whether the condition of the write at `index` failed.
     pub(super) fn refused(&self, index: usize) -> bool {
         matches!(self, Self::Refused(flags) if flags.get(index) == Some(&true))
     }
 }
 
-/// What became of one try.
+/// The result of one try.
 pub(super) enum Attempt {
-    /// It came to its end.
+    /// It completed.
     Through(Committed),
-    /// Another write was in its way, or an item had no throughput left; nothing was written.
+    /// It conflicted with another write, or an item had no throughput left; nothing was written.
     Met(Error),
 }
 
-/// A transaction under construction; writes are numbered in the order in which they are added, from 0.
+/// A transaction under construction; writes are numbered from 0 in the order in which they are added.
 pub(super) struct Transaction<'a> {
     table: &'a Table,
     writes: Vec<TransactWriteItem>,
 }
 
-/// One update: its expression, its condition and the values both use.
+/// One update: its expression, its condition and the values that both use.
 ///
-/// Attribute names go into the expressions as they are, so none of them may be a word that DynamoDB reserves.
+/// Attribute names are used literally in the expressions, so none of them may be a word that DynamoDB reserves.
 #[derive(Clone)]
 pub(super) struct Change {
     pub(super) expression: &'static str,
@@ -70,7 +70,7 @@ impl Transaction<'_> {
         self.put_if(key, entity, record, Some("attribute_not_exists(pk)"), None)
     }
 
-    /// As [`create`](Self::create), where an item that should have been deleted by `now` counts as absent.
+    /// As [`create`](Self::create), but an item that has expired by `now` counts as absent.
     pub(super) fn create_over_expired<T: Serialize>(
         self,
         key: &Key,
@@ -117,7 +117,7 @@ impl Transaction<'_> {
         self.delete_if(key, None)
     }
 
-    /// As [`delete`](Self::delete), for what must be there.
+    /// As [`delete`](Self::delete), but the item must exist.
     pub(super) fn take(self, key: &Key) -> Result<Self> {
         self.delete_if(key, Some("attribute_exists(pk)"))
     }
@@ -129,7 +129,7 @@ impl Transaction<'_> {
         Ok(self)
     }
 
-    /// Sends the transaction, again where it met another one, until the time of its caller.
+    /// Sends the transaction, and retries it after conflicts until the caller's deadline.
     pub(super) async fn commit(self, verb: &'static str, mut tries: Tries<'_>) -> Result<Committed> {
         loop {
             match self.attempt(verb).await? {
@@ -139,7 +139,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// Sends the transaction once: who has met another one may want to look first what that one has done.
+    /// Sends the transaction once, so that after a conflict the caller can first check what the other write has done.
     #[cfg_attr(not(feature = "fail-points"), expect(unused_variables, reason = "fail points are named after the verb"))]
     pub(super) async fn attempt(&self, verb: &'static str) -> Result<Attempt> {
         fail_point!(Before, verb);
@@ -166,20 +166,20 @@ impl Transaction<'_> {
     }
 }
 
-/// What follows from the reasons for which a transaction was cancelled.
+/// The verdict on the reasons for which a transaction was cancelled.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
-    /// The conditions of these writes did not hold.
+    /// The conditions of the flagged writes failed.
     Refused(Vec<bool>),
-    /// Another write was in its way, or an item had no throughput left: that passes.
+    /// It conflicted with another write, or an item had no throughput left: both are transient.
     TryAgain,
-    /// It would be cancelled again.
+    /// A retry would be cancelled, too.
     Final,
 }
 
 const CONDITION_FAILED: &str = "ConditionalCheckFailed";
 
-/// Reasons that pass by themselves; all others stay.
+/// Transient reasons; all others are permanent.
 const PASSING: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
 
 fn what_follows(codes: &[Option<&str>]) -> Verdict {

@@ -1,4 +1,4 @@
-//! What agents have been told of a user's talk with the bot, as fingerprints: no word can be read from them.
+//! Fingerprints of what agents have read of a user's conversation with the bot; the text cannot be recovered from them.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ struct Told {
 }
 
 impl Table {
-    /// The fingerprints of what agents know, oldest first.
+    /// Returns the fingerprints of what agents know, oldest first.
     pub async fn told(&self, id: &UserId, now: Timestamp) -> Result<Vec<String>> {
         let told: Option<Told> = self.get_unexpired(&Key::told(id), now).await?;
         Ok(told.map(|told| told.fingerprints).unwrap_or_default())

@@ -1,4 +1,4 @@
-//! What a user said last, for platforms that number nothing: a repeat is known by what is said, when, and what was answered.
+//! A user's last message, for platforms without message ids: a repeat is recognised by its text, its time and whether it was answered.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::clock::Timestamp;
 use crate::ids::UserId;
 use crate::model::message::Utterance;
 
-/// How long a record of something said outlives its use; DynamoDB takes its time to delete in any case.
+/// How long a record is kept beyond its use; DynamoDB's TTL deletes it some time after that anyway.
 const KEPT: Duration = Duration::from_secs(3_600);
 
-/// The last of it.
+/// A user's last message.
 #[derive(Deserialize)]
 struct LastHeard {
     said_digest: String,
@@ -23,8 +23,8 @@ struct LastHeard {
 }
 
 impl Table {
-    /// Records that a user said something, unless it is the repeat of what they said last: the same, less than `window` before, and
-    /// not answered yet. Then that counts.
+    /// Records a user's message and returns it. If it repeats the last one (the same text, less than `window` ago, not yet answered),
+    /// returns the last one instead.
     pub async fn dedup_utterance(
         &self,
         user_id: &UserId,
@@ -51,14 +51,14 @@ impl Table {
             if self.update("table hear", &key, change).await? {
                 return Ok(heard);
             }
-            // Something else only if it was said between the two.
+            // The last message has other words only if it arrived between the update and this read; then try again.
             if let Some(before) = self.heard(user_id, digest).await? {
                 return Ok(before);
             }
         }
     }
 
-    /// Records that what was heard as `source_id` is being answered: whoever says the same from now on says it again.
+    /// Records that the message `source_id` is being answered: the same text from now on is a new message.
     pub async fn note_answered(&self, user_id: &UserId, source_id: &str, now: Timestamp) -> Result<()> {
         let change = Change {
             expression: "SET answered_at = :now",
@@ -69,13 +69,13 @@ impl Table {
         Ok(())
     }
 
-    /// What a user said last, if it was this.
+    /// Returns a user's last message if its digest is `digest`.
     pub async fn heard(&self, user_id: &UserId, digest: &str) -> Result<Option<Utterance>> {
         let last: Option<LastHeard> = self.get(&Key::heard(user_id)).await?;
         Ok(last.filter(|last| last.said_digest == digest).map(|last| last.heard))
     }
 
-    /// When a user last said anything in a session.
+    /// Returns when a user last said anything in a session.
     pub async fn last_heard_at(&self, user_id: &UserId) -> Result<Option<Timestamp>> {
         let last: Option<LastHeard> = self.get(&Key::heard(user_id)).await?;
         Ok(last.map(|last| last.heard.heard_at))

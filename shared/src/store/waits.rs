@@ -1,4 +1,4 @@
-//! How long the sessions of a group have waited for their first agent: the latest times, in a bounded number of small items.
+//! How long a group's sessions have waited for their first agent: the latest times, in a bounded number of small items.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{Result, Table};
 use crate::clock::Timestamp;
 use crate::ids::{GroupId, SessionId};
 
-/// How many times are kept of a group; a newer one takes the place of one of them.
+/// How many times are kept for a group; a newer one replaces one of them.
 const SLOTS: u32 = 32;
 
 #[derive(Deserialize, Serialize)]
@@ -20,7 +20,7 @@ struct Wait {
 }
 
 impl Table {
-    /// Notes a time to assignment, which counts for `counts_for`; one small write without a condition.
+    /// Records a time to assignment, which is valid for `counts_for`; one small write without a condition.
     pub async fn put_wait(
         &self,
         group_id: GroupId,
@@ -34,7 +34,7 @@ impl Table {
         self.put(&Key::wait(group_id, slot(session_id)), "wait", &wait).await
     }
 
-    /// The times to assignment of the last `within`, in no order.
+    /// Returns the times to assignment of the last `within`, unordered.
     pub async fn waits(&self, group_id: GroupId, now: Timestamp, within: Duration) -> Result<Vec<Duration>> {
         let items = self.query(&Key::waits_of(group_id), "WAIT#").await?;
         let waits: Vec<Wait> = items.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>()?;
@@ -43,7 +43,7 @@ impl Table {
     }
 }
 
-/// Where a session's time is kept: spread evenly, since the ids are random.
+/// Returns the slot of a session's time; the slots are used evenly, since the ids are random.
 fn slot(session_id: &SessionId) -> u32 {
     session_id.as_str().bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % SLOTS
 }

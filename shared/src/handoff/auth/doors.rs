@@ -1,4 +1,4 @@
-//! Who is let in and who is turned away: counted for the alarms, and noted now and then for `hitl doctor`.
+//! Accepted and rejected calls: counted for the alarms, and recorded at intervals for `hitl doctor`.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,16 +9,16 @@ use crate::handoff::{Handoff, Rejection};
 use crate::metrics::{About, Metric};
 use crate::store::TurnedAway;
 
-/// How often a process notes that calls of one vendor were turned away: a flood of them costs no more writes than this.
+/// How often a process records rejected calls of one vendor, which limits the writes that a flood of them costs.
 const NOTED_EVERY: Duration = Duration::from_secs(60);
 
-/// How often a process notes that a vendor was let in.
+/// How often a process records an accepted call of a vendor.
 const LET_IN_NOTED_EVERY: Duration = Duration::from_secs(600);
 
-/// How long a call waits for a note.
+/// How long a call waits for the record to be written.
 const NOTE_TIME: Duration = Duration::from_secs(1);
 
-/// What a process knows of the callers of each vendor.
+/// A process's counts of each vendor's calls.
 #[derive(Debug, Default)]
 pub(crate) struct Doors(Mutex<BTreeMap<&'static str, Seen>>);
 
@@ -26,12 +26,12 @@ pub(crate) struct Doors(Mutex<BTreeMap<&'static str, Seen>>);
 struct Seen {
     let_in_noted_at: Option<Timestamp>,
     turned_away_noted_at: Option<Timestamp>,
-    /// What was turned away and is not noted yet.
+    /// The number of rejected calls not recorded yet, and the time of the first.
     untold: Option<(u64, Timestamp)>,
 }
 
 impl Doors {
-    /// Counts a call that was turned away; answers with what is to be noted, if it is time.
+    /// Counts a rejected call. Returns what to record, if a record is due.
     fn turn_away(&self, vendor: &'static str, because: &str, now: Timestamp) -> Option<TurnedAway> {
         let mut doors = self.doors();
         let seen = doors.entry(vendor).or_default();
@@ -44,13 +44,13 @@ impl Doors {
         Some(TurnedAway { count, since, at: now, because: because.to_owned() })
     }
 
-    /// Whether it is to be noted that a vendor was let in. The first after one that was turned away always is.
+    /// Returns whether to record an accepted call. The first one after a rejected call is always recorded.
     fn is_due(&self, vendor: &'static str, now: Timestamp) -> bool {
         let noted_at = self.doors().get(vendor).and_then(|seen| seen.let_in_noted_at);
         noted_at.is_none_or(|at| at + LET_IN_NOTED_EVERY <= now)
     }
 
-    /// Remembers that this was noted, which ends the count of those who were turned away.
+    /// Remembers that an accepted call was recorded, which resets the count of rejected ones.
     fn let_in(&self, vendor: &'static str, now: Timestamp) {
         self.doors().insert(vendor, Seen { let_in_noted_at: Some(now), ..Seen::default() });
     }
@@ -61,7 +61,7 @@ impl Doors {
 }
 
 impl Handoff {
-    /// Counts a call that was turned away because of what it says of itself, and notes it now and then.
+    /// Counts a call that was rejected for its credentials or tenant, and records it at intervals.
     pub(crate) async fn turn_away(&self, vendor: &'static str, rejection: &Rejection) {
         let Some(because) = rejection.because() else { return };
         self.record(&About::Caller(format!("{vendor} {because}")), &[(Metric::TurnedAway, 1.0)]);
@@ -73,10 +73,11 @@ impl Handoff {
         }
     }
 
-    /// Does the work that a vendor was let in for, and notes now and then beside it that they were; the note delays nothing.
+    /// Runs the work of an accepted call and, at intervals, records the call alongside. The record does not delay the work.
     pub(crate) async fn let_in<F: Future>(&self, vendor: &'static str, work: F) -> F::Output {
         let noted = async {
             self.note_let_in(vendor).await;
+            // Never completes, so only the work decides when the call is answered.
             std::future::pending().await
         };
         tokio::select! {

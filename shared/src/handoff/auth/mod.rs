@@ -1,4 +1,4 @@
-//! Who is calling: checked before anything else is done with a request.
+//! Authentication of callers, checked before anything else is done with a request.
 
 pub(super) mod doors;
 
@@ -16,25 +16,25 @@ use crate::model::call::SignedCall;
 use crate::odd::OddFields;
 use crate::secrets::{self, Versions};
 
-/// Why a call is turned away; none of it is told to the caller.
+/// Why a call is rejected; none of it is disclosed to the caller.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejection {
-    /// The caller does not know what they would have to know.
+    /// The caller lacks a required secret.
     #[error("the caller is not authentic: {0}")]
     Unauthentic(Lack),
-    /// The caller is authentic but speaks for somebody else's account or integration.
+    /// The caller is authentic but acts for another account or integration.
     #[error("the call is meant for another tenant")]
     Foreign,
-    /// The body is not what the caller always sends.
+    /// The body does not have the form that the caller always sends.
     #[error("the body is malformed")]
     Malformed,
     /// The stack has no credentials for this caller's platform, so it does not serve it.
     #[error("this stack does not serve the caller's platform")]
     NotServed,
-    /// There is nothing to compare with.
+    /// The stack's own credentials could not be read.
     #[error(transparent)]
     Secrets(#[from] secrets::Error),
-    /// What to compare with did not come in time.
+    /// The stack's own credentials did not arrive in time.
     #[error("the credentials did not come in time")]
     Late,
 }
@@ -53,18 +53,18 @@ pub struct BotpressProof<'a> {
 /// What proves that a call comes from Botcopy.
 #[derive(Clone, Copy, Debug)]
 pub struct BotcopyProof<'a> {
-    /// All headers: which of them counts is configured.
+    /// All headers; the configuration determines which of them counts.
     pub headers: &'a http::HeaderMap,
     /// The body as it was sent.
     pub body: &'a [u8],
 }
 
-/// What a caller would have to show.
+/// What a rejected caller failed to present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
     /// The last part of the path that Botpress is given.
     PathKey,
-    /// Botpress's signature, of this body and of this time.
+    /// Botpress's signature of this body at this time.
     Signature,
     /// The secret of LiveChat's webhooks.
     Secret,
@@ -73,8 +73,8 @@ pub enum Lack {
 }
 
 impl Rejection {
-    /// What a turned-away call lacks, in a word for metrics and the operator; nothing where the fault may be our own, or the call is
-    /// like none of a vendor's.
+    /// Returns what a rejected call lacks, as a label for metrics and the operator; `None` if the fault may be the stack's own, or the
+    /// call does not look like one of a vendor.
     pub(crate) const fn because(&self) -> Option<&'static str> {
         match self {
             Self::Unauthentic(lack) => Some(lack.name()),
@@ -133,8 +133,9 @@ impl Handoff {
         Ok(call.into_call())
     }
 
-    /// A call that only names the bot is anybody's and leaves no note: whoever knows the bot's id can make it. One that shows the same
-    /// token in both places is the operator's own bot with a token that is not the portal's.
+    /// Records a rejected call only if it comes from the operator's own bot. A call that only names the bot leaves no record, since
+    /// anyone who knows the bot's id can make it. A call with the same token in both places comes from the operator's own bot, with a
+    /// token that differs from the portal's.
     async fn turn_away_from_botcopy(&self, rejection: &Rejection, call: &UnverifiedCall, headers: &http::HeaderMap) {
         let authorization = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let Ok(versions) = self.secrets.get().await else { return };
@@ -146,12 +147,12 @@ impl Handoff {
         }
     }
 
-    /// Checks that a call comes from Botpress; answers with what its signature covers, where it has to be signed.
+    /// Checks that a call comes from Botpress. Returns what its signature covers, if it must be signed.
     ///
     /// # Errors
     ///
     /// [`Rejection::Unauthentic`], [`Rejection::NotServed`] where the stack has no credentials for Botpress, or
-    /// [`Rejection::Secrets`] when that cannot be told.
+    /// [`Rejection::Secrets`] when the stack's credentials cannot be read.
     pub async fn authenticate_botpress(&self, proof: BotpressProof<'_>) -> Result<Option<SignedCall>, Rejection> {
         self.authenticate(|versions, now| {
             if versions.current.botpress_token.is_none() {
@@ -165,21 +166,21 @@ impl Handoff {
         .await
     }
 
-    /// Counts a call in Botpress's name that is turned away, and notes it now and then.
+    /// Counts a rejected call in Botpress's name, and records it at intervals.
     pub async fn turn_botpress_away(&self, rejection: &Rejection) {
         self.turn_away(BOTPRESS, rejection).await;
     }
 
-    /// Serves an authentic call of Botpress, and notes now and then that one was let in.
+    /// Serves an authentic call of Botpress, and records at intervals that one was accepted.
     pub async fn let_botpress_in<F: Future>(&self, work: F) -> F::Output {
         self.let_in(BOTPRESS, work).await
     }
 
-    /// Checks that a webhook's body comes from our organization's LiveChat, and decodes it.
+    /// Checks that a webhook's body comes from LiveChat for this stack's organization, and decodes it.
     ///
     /// # Errors
     ///
-    /// [`Rejection`]; an authentic event of a kind or shape that we do not know is [`Event::Other`], not an error.
+    /// [`Rejection`]; an authentic event of an unknown kind or shape is [`Event::Other`], not an error.
     pub async fn authenticate_livechat(&self, body: &[u8]) -> Result<Event, Rejection> {
         let unverified = UnverifiedDelivery::parse(body);
         let organization_id = &self.config.livechat.organization_id;
@@ -211,7 +212,7 @@ impl Handoff {
         Ok(event)
     }
 
-    /// Compares with the cached credentials, and with fresh ones before a call is turned away: they may be new.
+    /// Checks against the cached credentials, and against fresh ones before rejecting a call, since they may have been rotated.
     async fn authenticate<T>(
         &self,
         check: impl Fn(&Versions, Timestamp) -> Result<T, Rejection>,
@@ -223,8 +224,8 @@ impl Handoff {
         }
     }
 
-    /// The credentials. A new process, which has to fetch them, makes its way to the table meanwhile: by a read of what it has
-    /// to know anyway, and for which it does not wait.
+    /// Returns the credentials. While a new process fetches them, it also opens its connection to the table, with a read that it
+    /// needs anyway and does not wait for.
     async fn known_credentials(&self) -> Result<Arc<Versions>, secrets::Error> {
         let mut credentials = pin!(self.secrets.get());
         if !self.secrets.is_empty() {
@@ -232,7 +233,7 @@ impl Handoff {
         }
         tokio::select! {
             fetched = &mut credentials => fetched,
-            // Where the table fails, whoever needs it will say so.
+            // If the table fails, a later call that needs it reports that.
             _ = self.gates.refresh() => credentials.await,
         }
     }
@@ -259,7 +260,7 @@ fn is_from_botcopy(versions: &Versions, call: &UnverifiedCall, headers: &http::H
     })
 }
 
-/// The path key is demanded where there is one, the signature likewise; with neither, nobody can prove anything.
+/// Requires the path key and the signature where each is configured; with neither configured, every call is rejected.
 fn prove_botpress(versions: &Versions, proof: BotpressProof<'_>, now: Timestamp) -> Result<(), Lack> {
     let key_required = versions.current.botpress_path_key.is_some();
     let signature_required = versions.current.botpress_signing_secret.is_some();
@@ -270,7 +271,7 @@ fn prove_botpress(versions: &Versions, proof: BotpressProof<'_>, now: Timestamp)
     if (key_required && !key_fits) || !(key_required || signature_required) {
         return Err(Lack::PathKey);
     }
-    // Whether Botpress signs a `ping`, which has no body, is not documented; it does nothing, so the key is enough.
+    // Botpress does not document whether it signs a `ping`, which has no body. A ping has no effect, so the key is enough.
     let is_bare_ping = proof.body.is_empty() && key_required && proof.signature.is_none();
     if !signature_required || is_bare_ping {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Where a session's items go at LiveChat, and in whose name.
+//! The LiveChat thread that receives a session's items, and the customer that sends them.
 
 use crate::bridge::ToAgent;
 use crate::handoff::inbox::content::Delivered;
@@ -9,7 +9,7 @@ use crate::model::lane::Waiting;
 use crate::model::session::{Session, Thread};
 use crate::model::user::User;
 
-/// The thread of a session, and the user in whose name we write there.
+/// The thread of a session, and the user in whose name the service writes there.
 #[derive(Debug)]
 pub(crate) struct Addressee {
     thread: Thread,
@@ -17,7 +17,7 @@ pub(crate) struct Addressee {
 }
 
 impl Handoff {
-    /// Where a session's items go, and in whose name; nowhere before it has a thread.
+    /// Returns the thread and user for a session's items; `None` before the session has a thread.
     pub(super) async fn addressee(&self, session: &Session, user: Option<&User>) -> Result<Option<Addressee>> {
         let Some(thread) = session.thread.clone() else { return Ok(None) };
         let user = match user {
@@ -27,12 +27,12 @@ impl Handoff {
         Ok(user.map(|user| Addressee { thread, user }))
     }
 
-    /// An item whose last attempt had no answer may be in the thread already, or may still come there.
+    /// Looks for an item whose last attempt had no answer: it may be in the thread already, or may still arrive there.
     pub(crate) async fn found(&self, to: &Addressee, item: &Waiting<ToAgent>) -> Result<Option<Delivered>> {
         if !item.outcome_unknown {
             return Ok(None);
         }
-        // Before the look: what comes after it is not seen.
+        // Checked before the look: an event that arrives after the look would be missed.
         let is_certain = self.require_certainty(item);
         match self.look_for(to, item).await? {
             None => is_certain.map(|()| None),
@@ -49,7 +49,7 @@ impl Handoff {
     pub(super) async fn say(&self, to: &Addressee, event: &NewEvent) -> Result<Delivered> {
         match self.send_event(&to.user, &to.thread.chat_id, event).await {
             Ok(event_id) => Ok(Delivered::as_vendor_id(event_id)),
-            // The thread was closed while this was on its way; its closure follows on the other lane.
+            // The thread was closed during this call; the closure follows on the other lane.
             Err(Error::LiveChat(error)) if error.is_chat_inactive() => Ok(Delivered::dropped()),
             Err(error) => Err(error),
         }

@@ -1,8 +1,8 @@
-//! Words of one moment: LiveChat numbers what is written in a thread, and brings its webhooks side by side.
+//! Ordering of messages written within a moment: LiveChat numbers the events of a thread, and sends its webhooks in parallel.
 //!
-//! Numbers that are missing may be words on their way, and come before what is there. Most are not: notes, and remarks of the system,
-//! have numbers too and go into no lane. So a gap is waited for as briefly as nobody notices, and longer only where a look finds that
-//! things are arriving.
+//! A missing number may be a message still on its way, which belongs before those that have arrived. Most are not: notes and system
+//! messages have numbers too and enter no lane. So a drain waits for a gap too briefly to be noticed, and longer only while items
+//! keep arriving.
 
 use std::time::Duration;
 
@@ -10,39 +10,39 @@ use crate::clock::Timestamp;
 use crate::handoff::inbox::content::Content;
 use crate::store::lane::Contents;
 
-/// How long a gap is waited for while nothing else arrives.
+/// How long to wait for a gap while nothing else arrives.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// The same once something has, from the last arrival on: the longest pause between two tries of a write that meets others.
+/// The same once an item has arrived, counted from the last arrival: the longest pause between two tries of a conflicting write.
 const CALM: Duration = Duration::from_secs(1);
 
-/// The longest wait for one gap: whoever waits still has to answer within five seconds.
+/// The longest wait for one gap: the invocation that waits must still answer within five seconds.
 const BURST: Duration = Duration::from_secs(4);
 
-/// How often the lane is looked at meanwhile.
+/// How often the lane is read meanwhile.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What one drain knows of the gaps in its lane.
+/// One drain's knowledge of the gaps in its lane.
 #[derive(Debug, Default)]
 pub(crate) struct Gathering {
-    /// The gap that is waited for.
+    /// The gap that the drain waits for.
     gap: Option<Gap>,
-    /// Up to this number, what is missing has been waited for.
+    /// Missing numbers up to this one are no longer waited for.
     given_up: Option<u64>,
 }
 
-/// A gap, and what has arrived since it was seen.
+/// A gap, and the arrivals since it was seen.
 #[derive(Debug)]
 struct Gap {
     began: Timestamp,
     /// How many items the lane had ever accepted at the last look.
     arrivals: u64,
-    /// When a look first found the last of them.
+    /// When a look first found the latest arrival.
     arrived_at: Option<Timestamp>,
 }
 
 impl Gap {
-    /// Until when it is waited for.
+    /// Returns until when to wait for the gap.
     fn until(&self) -> Timestamp {
         match self.arrived_at {
             Some(at) => (at + CALM).min(self.began + BURST),
@@ -52,7 +52,7 @@ impl Gap {
 }
 
 impl Gathering {
-    /// When to look at the lane again before anything is delivered; nothing if all that can be expected is there.
+    /// Returns when to read the lane again before anything is delivered; `None` if no more items are expected.
     pub(super) fn look_again_at<C: Content>(&mut self, contents: &Contents<C>, now: Timestamp) -> Option<Timestamp> {
         let numbers = contents.waiting.iter().filter_map(|item| C::number(item, None));
         let arrived = (contents.arrivals, contents.arrived_at);
@@ -71,7 +71,7 @@ impl Gathering {
             self.gap = None;
             return None;
         }
-        // What has lain here for a while, as words do before an agent is announced, has been waited for.
+        // The wait counts from the last arrival: items that have lain here for a while, as before an agent is announced, need no wait.
         let began = arrived_at.map_or(now, |at| at.min(now));
         let gap = self.gap.get_or_insert(Gap { began, arrivals, arrived_at: None });
         if arrivals != gap.arrivals {
@@ -86,7 +86,8 @@ impl Gathering {
     }
 }
 
-/// Whether a number is missing after `last`, or among the `numbers`; without a `last`, the first words of a session may be on their way.
+/// Returns whether a number is missing after `last` or among the `numbers`. Without a `last`, the session's first messages may be
+/// missing.
 fn has_gap(last: Option<u64>, numbers: &[u64]) -> bool {
     let mut expected = last.map(|last| last.saturating_add(1));
     numbers.iter().any(|number| {
@@ -108,7 +109,7 @@ mod tests {
             (Some(6), &[7, 8], false),
             (Some(5), &[7], true),
             (None, &[7, 9], true),
-            // Late words, and those that were said twice, leave no gap.
+            // Late and repeated messages leave no gap.
             (Some(9), &[7, 8], false),
             (Some(9), &[8, 8, 10], false),
             (Some(u64::MAX), &[u64::MAX], false),

@@ -1,4 +1,4 @@
-//! What the service says to a bot of its own accord, and sessions that it gives up.
+//! Items that the service itself sends to a bot, and sessions that it gives up.
 
 use crate::bridge::ToBot;
 use crate::bridge::decide::end_of;
@@ -8,7 +8,7 @@ use crate::model::lane::{Accepted, Position};
 use crate::model::session::{ResumeReason, Session, State};
 
 impl Handoff {
-    /// Gives a session up, started or not: the user is told why, the bot resumes, and LiveChat's side is closed.
+    /// Gives up a session, started or not: notifies the user of the reason, resumes the bot, and closes LiveChat's side.
     pub(crate) async fn give_up(&self, session: &Session, reason: ResumeReason, deadline: Timestamp) -> Result<()> {
         let words = self.words_for_user(session);
         let sentence = match reason {
@@ -32,7 +32,7 @@ impl Handoff {
         Ok(())
     }
 
-    /// Accepts a word of ours for the bot and delivers it.
+    /// Accepts one of the service's own items for the bot and delivers it.
     pub(crate) async fn tell_bot(
         &self,
         session: &Session,
@@ -46,7 +46,7 @@ impl Handoff {
         Ok(())
     }
 
-    /// Ends a session whose chat is gone, or whose customer is lost: the bot resumes, and what is still open is closed.
+    /// Ends a session whose chat no longer exists, or whose customer is lost: resumes the bot, and closes what is still open.
     pub(super) async fn end_out_of_reach(&self, session: &Session, error: &Error, deadline: Timestamp) -> Result<()> {
         let (Some(thread), State::Active) = (&session.thread, session.state) else { return Ok(()) };
         tracing::warn!(error = %error, session.id = %session.session_id, "a session is out of reach at LiveChat and ends");

@@ -1,4 +1,4 @@
-//! Files of the user: fetched from the bot platform, kept at LiveChat, and shown there; where that cannot be, their link.
+//! Files of the user: downloaded from the bot platform, uploaded to LiveChat, and shown there; as a link if that fails.
 
 use std::time::Duration;
 
@@ -19,14 +19,14 @@ use crate::text::one_line;
 /// How many downloads may fail before the link is sent instead.
 const MOST_DOWNLOADS: u32 = 3;
 
-/// How many attempts an upload is given, which fails mostly because LiveChat is down altogether.
+/// How many attempts an upload gets; most failures mean that LiveChat is down entirely.
 const MOST_ATTEMPTS: u32 = 8;
 
-/// When a file is tried again that had no room in memory.
+/// When to retry a file that found no room in memory.
 const CROWDED_FOR: Duration = Duration::from_secs(1);
 
 impl Handoff {
-    /// Shows a file to the agents; what was uploaded before is not uploaded again.
+    /// Shows a file to the agents; a file that was uploaded before is not uploaded again.
     pub(super) async fn deliver_media(
         &self,
         (session, user): (&Session, Option<&User>),
@@ -49,7 +49,7 @@ impl Handoff {
             _ => file,
         };
         match self.say(&addressee, &file).await {
-            // What is uploaded and not sent dies after a day.
+            // LiveChat deletes the upload after a day if it is not sent.
             Err(Error::LiveChat(error)) if error.refusal().is_some() && !error.is_retryable() => {
                 tracing::warn!(error = %error, session.id = %session.session_id, "a file is sent as a link");
                 self.say(&addressee, &link()).await
@@ -58,7 +58,7 @@ impl Handoff {
         }
     }
 
-    /// Where LiveChat keeps the file; nowhere when it cannot be brought there.
+    /// Returns the file's address at LiveChat, after an upload if necessary; `None` if the file cannot be uploaded.
     async fn uploaded(
         &self,
         session: &Session,
@@ -81,7 +81,7 @@ impl Handoff {
         match uploaded {
             Ok(url) => {
                 let url = Redacted::from(url);
-                // Before it is shown: whoever goes on from here has it.
+                // Recorded before the file is shown, so that a later attempt does not upload it again.
                 let progress = Media { uploaded_url: Some(url.clone()), ..media.clone() };
                 self.note_progress(session, item, progress).await?;
                 Ok(Some(url))
@@ -94,7 +94,7 @@ impl Handoff {
         }
     }
 
-    /// The file; none when it cannot be had, now or ever.
+    /// Downloads the file; returns `None` if it can never be downloaded.
     async fn download(&self, session: &Session, item: &Waiting<ToAgent>, media: &Media) -> Result<Option<Download>> {
         if media.failed_downloads >= MOST_DOWNLOADS {
             return Ok(None);
@@ -104,7 +104,7 @@ impl Handoff {
         fail_point!(After, "media fetch");
         match fetched {
             Ok(download) => Ok(Some(download)),
-            // Nothing of the file has failed, and nothing is counted against it.
+            // The file itself has not failed, so this does not count as a failed download.
             Err(media::Error::Crowded) => Err(Error::Crowded { wait: CROWDED_FOR }),
             Err(error) if error.is_retryable() => {
                 let progress = Media { failed_downloads: media.failed_downloads + 1, ..media.clone() };

@@ -1,7 +1,7 @@
-//! Events that no webhook has brought: they are read from the thread.
+//! Events whose webhooks never arrived: they are read from the thread.
 //!
-//! A thread that is read goes through the same decisions as its webhooks would have. Known events are recognised by their receipts, in
-//! one batch; and events that an earlier reading has accepted are not looked for, so that a long thread costs no more than a short one.
+//! The events of a thread go through the same decisions as their webhooks would have. Known events are recognised by their receipts,
+//! read in one batch. Events that an earlier reading has accepted are not looked up, so a long thread costs no more than a short one.
 
 use std::time::Duration;
 
@@ -19,15 +19,15 @@ use crate::model::session::{ChatPointer, Disposition, Session, Thread};
 /// How long a thread may be silent before it is read.
 pub(crate) const SILENCE: Duration = Duration::from_secs(60);
 
-/// What a thread that was read tells.
+/// The result of reading a thread.
 struct Told {
     items: Vec<(Position, ToBot)>,
-    /// Once that is in the lane, so is everything up to this number.
+    /// Once the items are in the lane, so is everything up to this number.
     up_to: Option<u64>,
 }
 
 impl Handoff {
-    /// Accepts and delivers what no webhook has brought; a user who waits hears how the queue moves.
+    /// Accepts and delivers the events that no webhook has reported. A queued user is notified of their place in the queue.
     pub(crate) async fn deliver_missed(&self, session: &Session, deadline: Timestamp) -> Result<()> {
         let read = match self.read_session(session).await {
             Err(error) if is_gone(&error) => {
@@ -59,7 +59,7 @@ impl Handoff {
         Ok(())
     }
 
-    /// Accepts what a reading brings and the lane has not had: what it has had is found in one batch, and written no second time.
+    /// Accepts those items of a reading that the lane has not accepted before; these are found in one batch and not written again.
     async fn accept_news(&self, session: &Session, told: Vec<(Position, ToBot)>, lease: &Lease) -> Result<Accepted> {
         let session_id = &session.session_id;
         let news = self.news(session_id, told).await?;
@@ -69,7 +69,7 @@ impl Handoff {
         self.accept_all(session_id, news, lease).await
     }
 
-    /// Those of `items` that the lane has not had.
+    /// Returns those of `items` that the lane has not accepted before.
     async fn news(&self, session_id: &SessionId, mut items: Vec<(Position, ToBot)>) -> Result<Vec<(Position, ToBot)>> {
         let source_ids: Vec<_> = items.iter().map(|(position, _)| position.source_id.as_str()).collect();
         let known = self.table.receipts(session_id, ToBot::LANE, &source_ids, self.clock.now()).await?;
@@ -77,14 +77,14 @@ impl Handoff {
         Ok(items)
     }
 
-    /// Accepts what happened in a thread before its webhooks could find the session; holds it for the settle time. A thread that was
-    /// opened just now (`is_new`) is only read if one of them has left a note, since the reading is billed.
+    /// Accepts the events of a thread from before its webhooks could find the session, and holds them for the settle time. A thread that
+    /// was just opened (`is_new`) is read only if such a webhook has left a note, since the reading is billed.
     ///
-    /// The reading is an addition to the webhooks, so its failure fails nothing.
+    /// The reading only supplements the webhooks, so its failure does not fail the start.
     pub(crate) async fn catch_up(&self, session: &Session, thread: &Thread, pointer: &ChatPointer, is_new: bool) {
         let caught_up = async {
             let settled_at = self.clock.now() + platform::settle(self, session);
-            // Where LiveChat reports every chat of the licence, no note is left of those that nobody knows.
+            // Where LiveChat reports every chat of the licence, unknown chats leave no note, so its absence proves nothing.
             let is_noted = is_new && self.config.only_my_chats;
             if is_noted && !self.table.has_early(&thread.chat_id, self.clock.now()).await? {
                 return Ok(());
@@ -94,7 +94,7 @@ impl Handoff {
                 self.accept_for(settled_at, &session.session_id, position, &notice).await?;
             }
             let mut told = self.told_by(session, chat, pointer).items;
-            // A single one is tried: to look for it would cost as much time as to write it.
+            // A single item is written without a lookup, which would take as long as the write.
             if told.len() > 1 {
                 told = self.news(&session.session_id, told).await?;
             }
@@ -108,7 +108,7 @@ impl Handoff {
         }
     }
 
-    /// Accepts what no webhook has brought, while the lane's lease is held already; tells what the thread says of its end.
+    /// Accepts the events that no webhook has reported, while the caller holds the lane's lease. Returns the thread's disposition.
     pub(super) async fn accept_missed(&self, session: &Session) -> Result<Option<Disposition>> {
         let Some((chat, pointer)) = self.read_session(session).await? else { return Ok(None) };
         let disposition = chat.thread.as_ref().map(decide::disposition);
@@ -117,7 +117,7 @@ impl Handoff {
         Ok(disposition)
     }
 
-    /// The session's thread, with what its events are judged by.
+    /// Reads the session's thread, and the chat pointer that decisions on its events need.
     async fn read_session(&self, session: &Session) -> Result<Option<(Chat, ChatPointer)>> {
         let Some(thread) = &session.thread else { return Ok(None) };
         let (chat, pointer) = tokio::join!(self.read_thread(thread), self.table.find_by_chat(&thread.chat_id));
@@ -125,7 +125,7 @@ impl Handoff {
         Ok(pointer?.map(|pointer| (chat, pointer)))
     }
 
-    /// What there is to say of the queue in which a session's thread waits.
+    /// Returns the notice of a queued thread's place in the queue, if there is one to give.
     pub(crate) fn place_in_queue(&self, session: &Session, chat: &Chat) -> Option<(Position, ToBot)> {
         let thread = chat.thread.as_ref().filter(|thread| thread.active)?;
         let queue = thread.queue.filter(|_| session.announced_agent.is_none() && platform::tells_notices(session))?;
@@ -134,7 +134,7 @@ impl Handoff {
         Some((position, ToBot::Notice { text }))
     }
 
-    /// What a session's thread tells, but for what earlier readings have seen to.
+    /// Decides on the events of a session's thread, except those that earlier readings have handled.
     fn told_by(&self, session: &Session, chat: Chat, pointer: &ChatPointer) -> Told {
         let Some(read) = chat.thread else { return Told { items: Vec::new(), up_to: None } };
         let decided = decide::decide_from_thread(&read, &chat.users, pointer, self.clock.now());
@@ -143,7 +143,7 @@ impl Handoff {
             let number = decide::number_of_source(&position.source_id);
             number.is_none_or(|number| Some(number) > session.read_up_to)
         });
-        // A thread that is not the present one tells nothing.
+        // A thread that is not the current one does not advance the number.
         let up_to = decide::read_up_to(&read, session.read_up_to).filter(|_| read.id == pointer.thread_id);
         Told { items, up_to }
     }

@@ -1,4 +1,4 @@
-//! Parking: what can never be delivered leaves its lane, and is kept for an operator.
+//! Parking: an item that can never be delivered leaves its lane and is kept for an operator.
 
 use crate::bridge::decide::without_agent;
 use crate::handoff::inbox::content::{Attempt, Content, Delivered, Look, about};
@@ -11,7 +11,8 @@ use crate::store::lane::Contents;
 use crate::telemetry;
 
 impl Handoff {
-    /// Parks what this version cannot read: it would hold up all that is behind it. `false` when somebody else has taken the lane.
+    /// Parks the items that this version cannot read, since they would block everything behind them. Returns `false` if another holder
+    /// has taken the lane.
     pub(super) async fn park_unread<C: Content>(
         &self,
         session: &Session,
@@ -33,7 +34,7 @@ impl Handoff {
         Ok(true)
     }
 
-    /// Puts an item aside that can never be delivered, unless it has arrived without our knowing, and tells its author.
+    /// Parks an item that can never be delivered, unless it has arrived unnoticed, and notifies its author.
     pub(super) async fn put_aside<C: Content>(
         &self,
         session: &Session,
@@ -47,7 +48,7 @@ impl Handoff {
                 source.id = telemetry::id(&source_id), "an end is refused for good and counts as done");
             return Ok(Delivered::dropped().into());
         }
-        // Whatever it was that failed before, the other side may have it.
+        // An earlier attempt may have delivered the item, whatever its failure was.
         let outcome_unknown = item.outcome_unknown || item.failing_since.is_some() || error.may_have_arrived();
         let mut may_have_arrived = outcome_unknown;
         if outcome_unknown {

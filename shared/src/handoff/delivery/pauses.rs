@@ -1,4 +1,4 @@
-//! Pauses: when a delivery is tried again that has failed.
+//! Pauses: when to retry a failed delivery.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use crate::handoff::Error;
 use crate::store::TRIAL_EVERY;
 
-/// The first pause after a failure that named none; it doubles from try to try.
+/// The first pause after a failure that named none; it doubles with each try.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// The longest pause that we choose ourselves; a vendor may name up to an hour, of which we keep to a minute between two tries.
+/// The longest pause that the service chooses itself. A vendor may name up to an hour, but tries are at most a minute apart.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
-/// The longest pause while our credentials are refused; the shortest is half of it.
+/// The longest pause while the stack's credentials are refused; the shortest is half of it.
 const CREDENTIALS_PAUSE: Duration = Duration::from_secs(20);
 
-/// The longest pause after so many attempts: exponential, bounded.
+/// Returns the longest pause after `attempts`: exponential and bounded.
 fn longest_pause_after(attempts: u32) -> Duration {
     let schedule =
         ExponentialBuilder::default().with_min_delay(FIRST_PAUSE).with_max_delay(LONGEST_PAUSE).without_max_times();
@@ -24,7 +24,7 @@ fn longest_pause_after(attempts: u32) -> Duration {
     schedule.build().nth(index).unwrap_or(LONGEST_PAUSE)
 }
 
-/// When a delivery is tried again that has failed like this.
+/// Returns the pause before retrying a delivery that failed with `error`.
 pub(crate) fn pause_for(error: &Error, attempts: u32) -> Duration {
     match error.retry_after() {
         None if error.is_authentication() => CREDENTIALS_PAUSE.mul_f64(f64::midpoint(1.0, fastrand::f64())),
@@ -32,7 +32,7 @@ pub(crate) fn pause_for(error: &Error, attempts: u32) -> Duration {
     }
 }
 
-/// Full jitter, so that lanes which failed together do not come back together: anything up to the longest pause.
+/// Returns a random pause up to the longest one (full jitter), so that lanes that failed together do not retry together.
 fn pause_after(attempts: u32) -> Duration {
     longest_pause_after(attempts).mul_f64(fastrand::f64())
 }

@@ -1,8 +1,8 @@
-//! Agents who write where nobody listens: in a chat that they opened again after its end, or in a thread that outlived its session.
+//! Agents who write in a thread without a live session: in a chat reopened after its end, or in a thread that outlived its session.
 //!
-//! They are told so in the thread, once, and the thread is closed. A start that is under way takes an open thread over, so it comes
-//! first: it is waited for, and looked for once more between the sentence and the closing. A start in turn takes no thread over in
-//! which it finds the sentence.
+//! The service posts one notice in the thread and closes it. A start in progress may take over an open thread, so it has priority: the
+//! service waits for it, and checks for one again between the notice and the closing. A start in turn takes over no thread that
+//! contains the notice.
 
 use std::time::Duration;
 
@@ -18,25 +18,25 @@ use crate::model::lane::Position;
 use crate::model::message::Utterance;
 use crate::model::session::{ChatPointer, Session, State, Thread};
 
-/// How often a start that may take the thread over is looked at.
+/// How often to check a start that may take over the thread.
 const LISTENER_POLL: Duration = Duration::from_secs(1);
 
-/// Without a session that could remember it, reports within this time are one: less than LiveChat lets pass before it repeats one.
+/// Without a session to record them, reports within this time count as one: less than LiveChat waits before it repeats a webhook.
 const AT_ONCE: Duration = Duration::from_secs(4);
 
-/// Who listens in a thread.
+/// What listens in a thread.
 enum Listener {
-    /// A start is under way that may take it over.
+    /// A start in progress that may take it over.
     Start,
-    /// The user's present session.
+    /// The user's current session.
     Session,
-    /// Nobody; this session still believes in an earlier thread of the user's.
+    /// Nothing; the session, if any, still refers to an earlier thread of the user.
     Nobody(Option<Box<Session>>),
 }
 
 impl Handoff {
-    /// Takes note that an agent has written in a thread of our chat in which nobody may listen, and sees to it; tells whether that can
-    /// be. Late word of an earlier thread is told from it by the thread's id, or by its being closed.
+    /// Handles an agent's message in a thread of a known chat that may have no live session. Returns whether that can be the case: a
+    /// late report of an earlier thread is recognised by the thread's id, or because the thread is closed.
     pub(crate) async fn receive_unheard(
         &self,
         pointer: &ChatPointer,
@@ -53,7 +53,7 @@ impl Handoff {
             }
             return Ok(is_first);
         };
-        // Late word of an earlier thread, in which nobody is told anything any more.
+        // A late report of an earlier thread, which gets no notice any more.
         if session.earlier_thread_id.as_ref() == Some(&thread.thread_id)
             || (session.state == State::Active && hurried(self.is_closed(&thread)).await)
         {
@@ -66,8 +66,8 @@ impl Handoff {
         Ok(true)
     }
 
-    /// Tells agents in a thread that nobody listens, and closes it; safe to call again after any failure, of which LiveChat may be at
-    /// work until then.
+    /// Posts the notice in a thread without a live session, and closes it. Safe to call again after any failure; LiveChat may still
+    /// carry out a failed call until `in_doubt_until`.
     pub(super) async fn answer_unheard(
         &self,
         user_id: &UserId,
@@ -78,6 +78,7 @@ impl Handoff {
         let Listener::Nobody(earlier) = self.listener_in(user_id, thread).await? else {
             return self.wait_for_listener(user_id, thread).await;
         };
+        // Taken before the thread is read: a notice that appears after the reading would be missed.
         let doubt = in_doubt_until.filter(|until| self.clock.now() < *until);
         let read = match self.read_thread(thread).await {
             Err(Error::LiveChat(error)) if error.is_gone() => None,
@@ -94,6 +95,7 @@ impl Handoff {
             }
             self.say_that_nobody_listens(user_id, group_id, thread, remark).await?;
         }
+        // A start that began meanwhile may have taken the thread over before the notice was in it.
         let Listener::Nobody(_) = self.listener_in(user_id, thread).await? else {
             return self.wait_for_listener(user_id, thread).await;
         };
@@ -102,7 +104,7 @@ impl Handoff {
         Ok(Delivered::without_id().into())
     }
 
-    /// Whether a thread is known to be closed, or gone.
+    /// Returns whether a thread is known to be closed or no longer exists.
     async fn is_closed(&self, thread: &Thread) -> bool {
         match self.read_thread(thread).await {
             Ok(chat) => !chat.thread.is_some_and(|read| read.active),
@@ -134,7 +136,7 @@ impl Handoff {
         })
     }
 
-    /// A chat has one open thread: a session in an earlier one of the same chat is over, and has not heard of it.
+    /// Ends a session in an earlier thread of the same chat. A chat has one open thread, so that session is over but does not know it.
     async fn end_earlier(&self, session: &Session) -> Result<()> {
         let Some(thread) = &session.thread else { return Ok(()) };
         let now = self.clock.now();
@@ -142,7 +144,7 @@ impl Handoff {
         self.accept_for(now, &session.session_id, position, &ToBot::Stopped).await
     }
 
-    /// What cannot be said in the customer's name is left unsaid: the thread is closed all the same.
+    /// Posts the notice in the customer's name. If that is impossible the notice is omitted, and the thread is closed anyway.
     async fn say_that_nobody_listens(
         &self,
         user_id: &UserId,
@@ -165,7 +167,7 @@ impl Handoff {
     }
 }
 
-/// By what the sentence is recognised in its thread, and what leads to it in the lane.
+/// The id by which the notice is recognised in its thread, and its item in the lane.
 pub(crate) fn remark_in(thread_id: &ThreadId) -> String {
     format!("unheard:{thread_id}")
 }

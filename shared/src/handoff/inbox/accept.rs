@@ -1,4 +1,4 @@
-//! Acceptance: what comes from either side is made durable in its lane, and only then on its way.
+//! Acceptance: an item from either side is made durable in its lane before it is delivered.
 
 use super::content::{Content, View, about};
 use crate::clock::Timestamp;
@@ -10,14 +10,14 @@ use crate::model::session::Session;
 use crate::store::LaneContext;
 use crate::store::lane::Contents;
 
-/// Items that are durable.
+/// The result of making items durable.
 #[derive(Debug)]
 pub(crate) struct Intake<C> {
-    /// Of what became of each of them, what obliges most.
+    /// Of the results for each item, the one that obliges the caller most.
     pub(crate) accepted: Accepted,
-    /// All there is to know for a delivery, where that is known already.
+    /// Everything that a delivery needs, if it is known already.
     pub(crate) view: Option<View<C>>,
-    /// How the lane was when that was looked at, if it was.
+    /// How the lane was found, if it was read.
     pub(crate) found: Option<Occupancy>,
 }
 
@@ -28,14 +28,14 @@ impl<C> From<Accepted> for Intake<C> {
 }
 
 impl<C> Intake<C> {
-    /// Nothing that the lane has not had before; what it has had may still wait there.
+    /// A result without new items; those accepted before may still wait in the lane.
     pub(crate) const fn nothing_new(found: Occupancy) -> Self {
         Self { accepted: Accepted::Duplicate, view: None, found: Some(found) }
     }
 }
 
 impl Handoff {
-    /// Makes an item durable; only after this may its sender hear of success.
+    /// Makes an item durable; only after this may its sender receive a success.
     pub(crate) async fn accept<C: Content>(
         &self,
         session_id: &SessionId,
@@ -46,7 +46,7 @@ impl Handoff {
         self.accept_where(Occupancy::Busy, session_id, position, content, lease).await
     }
 
-    /// The same, for a lane that was just found like this.
+    /// The same, for a lane that was just found in this state.
     async fn accept_where<C: Content>(
         &self,
         found: Occupancy,
@@ -78,7 +78,7 @@ impl Handoff {
         }
     }
 
-    /// Makes an item durable that is delivered from `not_before` on; who holds the lane's lease may be quicker.
+    /// Makes an item durable for delivery from `not_before` on; the holder of the lane's lease may deliver it earlier.
     pub(crate) async fn accept_for<C: Content>(
         &self,
         not_before: Timestamp,
@@ -91,7 +91,7 @@ impl Handoff {
         Ok(())
     }
 
-    /// Makes everything that follows from one call durable.
+    /// Makes all items of one call durable.
     pub(crate) async fn accept_all<C: Content>(
         &self,
         session_id: &SessionId,
@@ -101,7 +101,7 @@ impl Handoff {
         self.accept_all_where(Occupancy::Busy, session_id, items, lease).await
     }
 
-    /// The same, for a lane that was just found like this.
+    /// The same, for a lane that was just found in this state.
     async fn accept_all_where<C: Content>(
         &self,
         mut found: Occupancy,
@@ -113,7 +113,7 @@ impl Handoff {
         for (position, content) in items {
             let accepted = self.accept_where(found, session_id, position, &content, lease).await?;
             if accepted.holds_lease() {
-                // What follows is not alone, and finds the lane held by us.
+                // The next item is not alone in the lane, and finds the lease held by this call.
                 (result, found) = (Accepted::WithLease, Occupancy::Held { until: lease.until });
             } else if result == Accepted::Duplicate {
                 result = accepted;
@@ -122,8 +122,8 @@ impl Handoff {
         Ok(result)
     }
 
-    /// The same where it was looked `around` just before. What has a receipt there needs no write, and a single item in a lane that
-    /// is still as idle as it was then can be delivered without another look.
+    /// The same after a look `around`. Items with a receipt there need no write, and a single item in a lane that is still as idle as
+    /// it was then can be delivered without another look.
     pub(crate) async fn accept_seeing<C: Content>(
         &self,
         around: LaneContext,
@@ -135,7 +135,7 @@ impl Handoff {
         let is_new = |(position, _): &(Position, C)| !around.has_accepted(&position.source_id, now);
         let mut items: Vec<_> = items.into_iter().filter(is_new).collect();
         if items.is_empty() {
-            // The parts of one look are of different moments: a lane that was read before something came into it seems idle.
+            // The parts of one look are read at different moments: a lane that was read just before an item arrived seems idle.
             let is_too_early = found.is_idle() && around.is_any_inside;
             return Ok(if is_too_early { Accepted::Duplicate.into() } else { Intake::nothing_new(found) });
         }
@@ -155,7 +155,7 @@ impl Handoff {
         Ok(Intake { accepted, view, found: None })
     }
 
-    /// Accepts a word of ours about the item `about` of the other lane; whoever looks at the lane next delivers it.
+    /// Accepts a notice from the service about the item `about` of the other lane; the next holder of the lane delivers it.
     pub(crate) async fn accept_notice<C: Content>(&self, session: &Session, notice: &C, about: &str) -> Result<()> {
         let now = self.clock.now();
         let position = Position { at: now, source_id: format!("undelivered:{about}") };

@@ -1,4 +1,4 @@
-//! The contract between a lane and its content: what may wait in a lane, and how one item of it is delivered.
+//! The contract between a lane and its content: what may wait in a lane, and how one item is delivered.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,62 +19,62 @@ pub(crate) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
     /// The lane.
     const LANE: Lane;
 
-    /// Another lane, where what is delivered gets numbers of the same sequence.
+    /// Another lane whose delivered items get numbers of the same sequence.
     const BESIDE: Option<Lane> = None;
 
     /// The vendors that a delivery may call.
     const VENDORS: &'static [&'static str];
 
-    /// The user in whose name items are sent, where they are and it is known who that is.
+    /// The user in whose name items are sent, if there is one and it is known.
     fn sender(_whose: LaneKey<'_>) -> Option<&UserId> {
         None
     }
 
-    /// A fingerprint of what is said, by which a later change of it is told from a repeat.
+    /// A fingerprint of the text, which tells a later change of it from a repeat.
     fn revision(&self) -> Option<String> {
         None
     }
 
-    /// A fingerprint of what its user has said to the agents with it, by which a transcript tells it from news.
+    /// A fingerprint of what the user says to the agents with it, so that a later transcript does not repeat it.
     fn mark(&self, _user_id: &UserId) -> Option<String> {
         None
     }
 
-    /// Lets what waits be delivered as it is now, where it was changed meanwhile.
+    /// Applies edits to waiting items, so that they are delivered in their latest form.
     fn apply_changes(_waiting: &mut [Waiting<Self>]) {}
 
-    /// The number of an item in the sequence of its thread; for what goes there it is known by what the other side calls it.
+    /// The number of an item in the sequence of its thread. For an item sent there, it follows from the id that the vendor returns.
     fn number(item: &Waiting<Self>, vendor_id: Option<&str>) -> Option<u64>;
 
-    /// Whether this ends the session: it comes after everything else that waits, whatever the clocks of both sides say.
+    /// Whether this ends the session: it is delivered after everything else that waits, whatever the clocks of both sides show.
     fn is_end(&self) -> bool;
 
-    /// Whether it is never put aside, whoever refuses it.
+    /// Whether it is never parked, even if a vendor refuses it.
     fn is_never_parked(&self) -> bool {
         self.is_end()
     }
 
-    /// Whether its delivery shows that the vendor takes what people say.
+    /// Whether its delivery shows that the vendor accepts people's messages.
     fn is_spoken(&self) -> bool;
 
-    /// Whether it counts as a message of a person, in the records of sessions.
+    /// Whether it counts as a person's message in the records of sessions.
     fn is_said(item: &Waiting<Self>) -> bool;
 
-    /// The vendor that takes the deliveries.
+    /// The vendor that receives the deliveries.
     fn vendor(session: &Session) -> &'static str;
 
-    /// What stands before the vendor that takes the deliveries.
+    /// The gate of the vendor that receives the deliveries.
     fn gate<'a>(handoff: &'a Handoff, session: &Session) -> &'a Gate;
 
-    /// From when on the session can take this item.
+    /// The earliest time at which the session can take this item.
     fn ready_at(&self, handoff: &Handoff, session: &Session) -> Timestamp;
 
-    /// From when on this item may follow one that left the lane at `last_finished_at`.
+    /// The earliest time at which this item may follow one that left the lane at `last_finished_at`.
     fn earliest(&self, _handoff: &Handoff, _session: &Session, last_finished_at: Timestamp) -> Timestamp {
         last_finished_at
     }
 
-    /// Brings one item to the other side; safe to call again after any failure. `user` is the session's, if already read.
+    /// Delivers one item to the other side; safe to call again after any failure. `user` is the session's, if already read.
     async fn deliver(
         handoff: &Handoff,
         session: &mut Session,
@@ -82,10 +82,10 @@ pub(crate) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
         item: &Waiting<Self>,
     ) -> Result<Attempt>;
 
-    /// Looks whether an attempt has delivered an item although it seemed to fail.
+    /// Checks whether an attempt has delivered an item although it seemed to fail.
     async fn look(handoff: &Handoff, session: &Session, user: Option<&User>, item: &Waiting<Self>) -> Result<Look>;
 
-    /// Says to whoever wrote an item that it can never be delivered, or that it may not have arrived; safe to call again.
+    /// Notifies an item's author that it can never be delivered, or that it may not have arrived; safe to call again.
     async fn tell_sender(
         handoff: &Handoff,
         session: &Session,
@@ -94,17 +94,17 @@ pub(crate) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
     ) -> Result<()>;
 }
 
-/// Whose lane is drained; whoever knows the session's user as well saves a trip to the table.
+/// The lane to drain. A caller that also knows the session's user saves a trip to the table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LaneKey<'a> {
     pub(crate) session_id: &'a SessionId,
     pub(crate) user_id: Option<&'a UserId>,
-    /// By what repeats of what is to be put into the lane are recognised.
+    /// The source ids of the items for the lane, by which repeats are recognised.
     pub(crate) source_ids: &'a [String],
 }
 
 impl<'a> LaneKey<'a> {
-    /// What somebody wants to know who has something for a lane.
+    /// The reads that a delivery from this lane needs.
     pub(crate) fn wanted<C: Content>(self) -> LaneQuery<'a> {
         let Self { session_id, source_ids, .. } = self;
         let (lane, beside) = (Some(C::LANE), C::BESIDE);
@@ -135,7 +135,7 @@ impl<'a> From<&'a ConversationPointer> for LaneKey<'a> {
 pub(crate) struct Delivered {
     pub(crate) outcome: Outcome,
     pub(crate) vendor_id: Option<String>,
-    /// Why it is put aside, where it is.
+    /// Why it is parked, if it is.
     pub(crate) parked: Option<Reason>,
 }
 
@@ -157,12 +157,12 @@ impl Delivered {
     }
 }
 
-/// What a look for an item at the other side shows.
+/// The result of looking for an item at the other side.
 #[derive(Debug)]
 pub(crate) enum Look {
     Arrived(Delivered),
     Missing,
-    /// The other side can be asked nothing.
+    /// The other side offers no way to look.
     Impossible,
 }
 
@@ -172,12 +172,12 @@ impl From<Option<Delivered>> for Look {
     }
 }
 
-/// What came of trying to deliver an item.
+/// The result of an attempt to deliver an item.
 #[derive(Debug)]
 pub(crate) enum Attempt {
     /// It needs no further attempt.
     Done(Delivered),
-    /// It may be tried from this time on.
+    /// It may be tried again from this time on.
     Later(Timestamp, Delay),
 }
 
@@ -187,7 +187,7 @@ impl From<Delivered> for Attempt {
     }
 }
 
-/// Why an item is delivered later.
+/// Why an item's delivery is delayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delay {
     /// It is too early for it.
@@ -198,11 +198,11 @@ pub(crate) enum Delay {
     Failed,
     /// The vendor has refused it because of a limit.
     Limited,
-    /// The same, and whoever waits would wait in vain: the vendor does not answer, or refuses our credentials.
+    /// The same, and waiting is pointless: the vendor does not answer, or refuses the stack's credentials.
     FailedForLong,
 }
 
-/// A lane whose lease is held, and what stands around it, as of one moment.
+/// A lane whose lease is held, and its context, as of one moment.
 #[derive(Debug)]
 pub(crate) struct View<C> {
     pub(crate) contents: Contents<C>,

@@ -1,8 +1,8 @@
 //! Finding the session that a call is for.
 //!
-//! What a call names leads to a session by a pointer in the table, and only then can it be looked around there. A process
-//! remembers where pointers led, so that both can be read at once; what it remembers is a guess, and counts only where the
-//! pointer that was read says the same.
+//! The id in a call leads to a session through a pointer in the table, and only then can the session's context be read. A process
+//! remembers where pointers led, so that both can be read at once. The memory is only a guess: it counts if the pointer that was
+//! read confirms it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -18,7 +18,7 @@ use crate::model::session::{ChatPointer, ConversationPointer, Session, State};
 use crate::model::user::User;
 use crate::store::LaneContext;
 
-/// How many of a kind a process remembers, far more than it has under its hands at a time; then it begins anew.
+/// How many pointers of a kind a process remembers, far more than it handles at a time; then it starts over.
 const MOST_REMEMBERED: usize = 1_000;
 
 /// Where pointers led when they were last read.
@@ -30,16 +30,16 @@ pub(crate) struct Memory {
     early: Remembered<ChatId, Timestamp>,
 }
 
-/// For how long nothing more is noted of a chat of which a start was told that it has missed something.
+/// How long a process writes no second note of early events in a chat.
 const NOTED_FOR: Duration = Duration::from_secs(60);
 
 impl Memory {
-    /// Whether it was noted lately that something came early in a chat.
+    /// Returns whether this process has recently noted an early event in a chat.
     pub(crate) fn has_early(&self, id: &ChatId, now: Timestamp) -> bool {
         self.early.get(id).is_some_and(|at| now.since(at) < NOTED_FOR)
     }
 
-    /// Remembers that it was noted.
+    /// Remembers that the note was written.
     pub(crate) fn put_early(&self, id: &ChatId, now: Timestamp) {
         self.early.put(id, &now);
     }
@@ -69,7 +69,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Remembered<K, V> {
 }
 
 impl Handoff {
-    /// The session of a conversation, and what stands around its lane towards the agents, into which these are to be put.
+    /// Returns the session of a conversation, and the context of its lane to the agents, where the items with `source_ids` will go.
     pub(crate) async fn find_conversation(
         &self,
         id: &ConversationId,
@@ -89,7 +89,7 @@ impl Handoff {
         Ok(Some((pointer, around)))
     }
 
-    /// The latest session of a chat, and, if it was remembered, what stands around its lane towards the bot.
+    /// Returns the latest session of a chat and, if it was remembered, the context of its lane to the bot.
     pub(crate) async fn find_chat(
         &self,
         id: &ChatId,
@@ -107,7 +107,7 @@ impl Handoff {
         Ok(Some((pointer, None)))
     }
 
-    /// The session that a user is in or was in last, and what stands around its lane towards the agents.
+    /// Returns the current or last session of a user, and the context of its lane to the agents.
     pub(crate) async fn find_session_of(&self, user_id: &UserId) -> Result<Option<(Session, LaneContext)>> {
         let leads_to = |user: &User, session_id: &SessionId| user.session_id.as_ref() == Some(session_id);
         let look = async |session_id: &SessionId| {
@@ -128,7 +128,7 @@ impl Handoff {
         Ok(around.session.clone().map(|session| (session, around)))
     }
 
-    /// What stands around a lane into which something is put. That it cannot be read keeps nothing from being made durable.
+    /// Reads the context of a lane before an item is accepted. A failure is only logged, since the item can be made durable without it.
     pub(crate) async fn load_context<C: Content>(&self, whose: LaneKey<'_>) -> LaneContext {
         self.table.lane_context(whose.wanted::<C>()).await.unwrap_or_else(|error| {
             tracing::warn!(error = %error, session.id = %whose.session_id, "a lane is not looked at before it is needed");
@@ -136,13 +136,13 @@ impl Handoff {
         })
     }
 
-    /// The session that a user's words are for.
+    /// Returns the live session that a user's messages are for.
     pub(crate) async fn live_session(&self, user_id: &UserId) -> Result<Option<(Session, LaneContext)>> {
         Ok(self.find_session_of(user_id).await?.filter(|(session, _)| is_live(session)))
     }
 }
 
-/// Whether there are agents at the other end of a session, or will be.
+/// Returns whether a session has agents at its other end, or will have.
 pub(crate) const fn is_live(session: &Session) -> bool {
     matches!(session.state, State::Starting | State::Active)
 }

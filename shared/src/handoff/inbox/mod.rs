@@ -1,4 +1,4 @@
-//! Items are made durable in their lane; only then does their sender get a success.
+//! Items are made durable in their lane; only then does their sender receive a success.
 
 pub(super) mod accept;
 pub(super) mod content;

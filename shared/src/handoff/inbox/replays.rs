@@ -1,10 +1,10 @@
-//! Replays: the same signed call once more, for as long as its signature is valid.
+//! Replays: repetitions of a signed call while its signature is valid.
 
 use crate::handoff::{Error, Handoff, Result};
 use crate::model::call::{FirstAnswer, SignedCall};
 
 impl Handoff {
-    /// What a call was answered with before; none for a call that is new, or not signed.
+    /// Returns the earlier answer to a call; `None` for a call that is new or unsigned.
     ///
     /// # Errors
     ///
@@ -16,7 +16,7 @@ impl Handoff {
         }
     }
 
-    /// Notes what a call is answered with; without that, a replay within minutes has its effect once more.
+    /// Records the answer to a call. Without that record, a replay within minutes takes effect again.
     pub async fn remember_answer(&self, call: Option<&SignedCall>, answer: impl FnOnce() -> FirstAnswer) {
         let Some(call) = call else { return };
         if let Err(error) = self.table.put_first_answer(call, answer()).await {
@@ -24,7 +24,7 @@ impl Handoff {
         }
     }
 
-    /// Notes that a call is refused for good.
+    /// Records that a call is refused permanently.
     pub(crate) async fn remember_refusal(&self, call: Option<&SignedCall>, error: &Error) {
         if !error.is_retryable() {
             self.remember_answer(call, || FirstAnswer::Refused(error.to_string())).await;

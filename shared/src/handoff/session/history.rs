@@ -1,6 +1,6 @@
-//! What agents know before a session begins: of its user's earlier sessions, and of the people in its transcript.
+//! What agents know before a session begins: from its user's earlier sessions, and about the people in its transcript.
 //!
-//! All of it only makes the opening better, so its failure fails nothing.
+//! All of it only improves the opening, so a failure here does not fail the start.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,10 +11,10 @@ use crate::model::message::{Author, HistoryItem};
 use crate::model::user::User;
 use crate::redacted::Redacted;
 
-/// How many people of a group chat are looked up by name.
+/// How many participants of a group chat are looked up by name.
 const MOST_NAMES: usize = 10;
 
-/// What agents know of a user, and what of a history they do not.
+/// What agents already know of a user, and the part of a history that they do not.
 #[derive(Clone, Debug)]
 pub(super) struct Known<'a> {
     marks: Vec<String>,
@@ -23,14 +23,14 @@ pub(super) struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    /// Agents can no longer read what they were told: all of `history` is new.
+    /// Agents can no longer read the earlier messages: all of `history` is new.
     pub(super) fn forget(&mut self, history: &'a [HistoryItem]) {
         *self = Self { marks: Vec::new(), news: history };
     }
 }
 
 impl Handoff {
-    /// What agents have read of a user so far: transcripts, and what the user said in the latest session.
+    /// Returns what agents have read of a user so far: transcripts, and the user's messages of the latest session.
     pub(super) async fn known_to_agents<'a>(&self, user: &User, history: &'a [HistoryItem]) -> Known<'a> {
         let Some(chat_id) = &user.chat_id else { return Known { marks: Vec::new(), news: history } };
         let told = async { Ok(self.table.told(&user.user_id, self.clock.now()).await?) };
@@ -46,7 +46,7 @@ impl Handoff {
         Known { marks, news }
     }
 
-    /// Fingerprints of what agents have of the user, from the receipts: reading the thread would be billed.
+    /// Returns fingerprints of the user's messages to agents, from the receipts: reading the thread would be billed.
     async fn said_in_latest_session(&self, chat_id: &ChatId) -> Result<Vec<String>> {
         Ok(match self.table.find_by_chat(chat_id).await? {
             Some(pointer) => self.table.said_to_agents(&pointer.session_id).await?,
@@ -54,12 +54,12 @@ impl Handoff {
         })
     }
 
-    /// Keeps in mind what agents know from now on.
+    /// Stores what agents know from now on.
     pub(super) async fn remember_told(&self, user_id: &UserId, known: Known<'_>) {
         self.remember(user_id, unread::with_news(user_id, known.marks, known.news)).await;
     }
 
-    /// The same of what was told in the middle of a session.
+    /// The same for messages that agents received in the middle of a session.
     pub(crate) async fn remember_told_in_session(&self, user_id: &UserId, known: Vec<String>, told: &[HistoryItem]) {
         self.remember(user_id, unread::with_news_in_thread(user_id, known, told)).await;
     }
@@ -71,7 +71,7 @@ impl Handoff {
         }
     }
 
-    /// What the people in a transcript are called.
+    /// Returns the names of the people in a transcript.
     pub(crate) async fn names(&self, user: &User, history: &[HistoryItem]) -> BTreeMap<UserId, Redacted> {
         let mut names = BTreeMap::from([(user.user_id.clone(), user.profile.name.clone())]);
         let authors: BTreeSet<_> = history

@@ -1,4 +1,4 @@
-//! The request for a session, as a bot platform makes it.
+//! The request for a session, as a bot platform sends it.
 
 use std::collections::BTreeMap;
 
@@ -21,45 +21,45 @@ use crate::redacted::Redacted;
 /// LiveChat's limit.
 const MOST_FIELDS: usize = 100;
 
-/// Longer names and values are cut: all fields together are a part of one item of the table (400 KB).
+/// Longer values are cut: all fields together are stored in one item of the table (400 KB).
 const MAX_FIELD_CHARS: usize = 500;
 
 /// The same for names.
 const MAX_FIELD_NAME_CHARS: usize = 100;
 
-/// What a bot platform asks for.
+/// A bot platform's request for a session.
 #[derive(Clone, Copy, Debug)]
 pub struct StartRequest<'a> {
-    /// Where the bot is that escalates.
+    /// The platform and bot that escalate.
     pub platform: &'a Platform,
-    /// The end user, by the platform's id.
+    /// The platform's id of the end user.
     pub user_id: &'a UserId,
-    /// The group wished for by the session or by the install, in this order.
+    /// The group requested by the session, else by the install.
     pub group_id: Option<GroupId>,
-    /// Heading for the agent.
+    /// A heading for the agent.
     pub title: Option<&'a str>,
-    /// Explanation for the agent.
+    /// An explanation for the agent.
     pub description: Option<&'a str>,
-    /// The code of the user's language, where it is known.
+    /// The code of the user's language, if known.
     pub language: Option<&'a str>,
     /// What was said before, oldest first.
     pub history: &'a [HistoryItem],
     /// LiveChat tags for the thread.
     pub tags: &'a [String],
-    /// What agents shall know of the customer besides, as name and value.
+    /// Further fields that agents see of the customer, as name and value.
     pub session_fields: &'a [(String, Redacted)],
-    /// What agents read first, where that was put into words before.
+    /// The opening text for agents, if it was composed before.
     pub prepared: Option<&'a Redacted>,
-    /// By what a repeat is known, where not everything that is asked for counts.
+    /// The key that identifies a repeat, if it is not the whole request.
     pub repeat_key: Option<&'a str>,
-    /// By what a replay of the call is known, where it was signed.
+    /// The signed call, by which a replay is recognised; `None` if it was not signed.
     pub call: Option<&'a SignedCall>,
-    /// When the call reached the stack: calls that were under way at the same time share an answer.
+    /// When the call reached the stack: calls that ran at the same time share an answer.
     pub asked_at: Timestamp,
 }
 
 impl StartRequest<'_> {
-    /// A fingerprint of everything asked for; the texts cannot be read from it.
+    /// Returns a fingerprint of the whole request; the texts cannot be recovered from it.
     pub(crate) fn digest(&self) -> String {
         if let Some(key) = self.repeat_key {
             return key.to_owned();
@@ -84,7 +84,7 @@ impl StartRequest<'_> {
         URL_SAFE_NO_PAD.encode(hash.finalize())
     }
 
-    /// What LiveChat is told of the user: who they are, where they come from, and what the bot's author adds.
+    /// Returns the user's data for LiveChat: profile, origin, and the fields that the bot's author adds.
     pub(super) fn introduction(&self, user: &User, wording: &Wording) -> Introduction {
         let own = match self.platform {
             Platform::Botpress(install) => [
@@ -103,7 +103,7 @@ impl StartRequest<'_> {
         Introduction { profile: user.profile.clone(), session_fields: fields.take(MOST_FIELDS).collect() }
     }
 
-    /// What agents read first, as far as it can be told without asking anybody.
+    /// Returns the opening text for agents, as far as it can be composed without a vendor call.
     pub(super) fn opening_text(&self, user: &User, wording: &Wording) -> Option<Redacted> {
         let names = BTreeMap::from([(user.user_id.clone(), user.profile.name.clone())]);
         let opening =
@@ -112,10 +112,10 @@ impl StartRequest<'_> {
     }
 }
 
-/// What a history says apart from the hand-off text, author and words, and how often it has that text.
+/// Returns the authors and texts of a history without the hand-off text, and how often it contains that text.
 ///
 /// The HITL plugin posts its hand-off text before it builds the history, so the last item is that text, and the second of two
-/// clicks finds it once more. The click itself may be a message that was sent twice.
+/// clicks finds it one more time. The click itself may be a message that was sent twice, so adjacent duplicates count once.
 pub(crate) fn spoken(history: &[HistoryItem]) -> (Vec<(&str, Redacted)>, usize) {
     let said = history.iter().filter_map(|item| match item {
         HistoryItem::Message { author, content } => {

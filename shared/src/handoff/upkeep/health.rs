@@ -1,37 +1,37 @@
-//! The stack's health as one number, which the sweep writes and the alarm of a lean stack watches.
+//! The stack's health as one number, which the sweep writes and a lean stack's alarm watches.
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::store::TurnedAway;
 
-/// How long a refused credential, or calls that are turned away, count after the last one: longer than the alarm takes to go off.
+/// How long a refused credential or rejected calls count after the last one: longer than the alarm takes to fire.
 const LATELY: Duration = Duration::from_secs(600);
 
 /// An item that has waited for longer than this is undelivered.
 const UNDELIVERED_AFTER: Duration = Duration::from_secs(300);
 
-/// What no sweep has been able to work on for this long is stuck.
+/// An entry that no sweep has been able to process for this long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(900);
 
-/// So many calls that are turned away are more than a stranger's try.
+/// From this number on, rejected calls are more than a stranger's attempt.
 const MOST_TURNED_AWAY: u64 = 10;
 
-/// What is wrong with the stack. The numbers are in the template's alarm and in docs/operations.md.
+/// What is wrong with the stack. The numbers also appear in the template's alarm and in docs/operations.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Health {
     Fine = 0,
-    /// Something is parked and waits for an operator.
+    /// An item is parked and waits for an operator.
     Parked = 1,
     CredentialsRefused = 2,
     Undelivered = 3,
-    /// A lane, timer or session cannot be worked on.
+    /// A lane, timer or session cannot be processed.
     Stuck = 4,
-    /// Calls in a vendor's name are turned away.
+    /// Calls in a vendor's name are rejected.
     TurnedAway = 5,
 }
 
-/// What the table has that tells of the stack's health.
+/// The signs of the stack's health in the table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Signs {
     pub is_parked: bool,
@@ -39,13 +39,13 @@ pub(super) struct Signs {
     pub refused_at: Option<Timestamp>,
     /// When the oldest item that still waits was written.
     pub oldest_waiting: Option<Timestamp>,
-    /// Since when each sweep has met something that it could not work on.
+    /// Since when every sweep has found an entry that it could not process.
     pub stuck_since: Option<Timestamp>,
     pub turned_away: Vec<TurnedAway>,
 }
 
 impl Signs {
-    /// What is wrong at `now`; of several things the one that explains the others.
+    /// Returns what is wrong at `now`; of several problems, the one that explains the others.
     pub(super) fn health(&self, now: Timestamp) -> Health {
         let is_older = |at: Option<Timestamp>, age| at.is_some_and(|at| now.since(at) >= age);
         let turned_away = |one: &TurnedAway| one.count >= MOST_TURNED_AWAY && now.since(one.at) < LATELY;

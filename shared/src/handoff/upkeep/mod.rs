@@ -1,4 +1,4 @@
-//! What is due although nobody calls.
+//! Work that is due without a call.
 
 pub(super) mod health;
 pub(super) mod reconcile;

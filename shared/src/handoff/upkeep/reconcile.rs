@@ -1,6 +1,6 @@
 //! Reconciliation: a thread that has been silent for a while is read as a whole.
 //!
-//! LiveChat repeats a webhook for about a minute only; this finds the events whose webhooks never arrived.
+//! LiveChat repeats a webhook for only about a minute; this recovers the events whose webhooks never arrived.
 
 use std::time::Duration;
 
@@ -15,14 +15,15 @@ use crate::store::{Due, KEPT_AGAIN_AFTER};
 /// The longest time between two readings of a thread that stays silent; each call is billed.
 const LONGEST_SILENCE: Duration = Duration::from_secs(960);
 
-/// A sweep that comes later than this after the one before follows an outage of ours.
+/// A longer gap between two sweeps means that the stack itself had an outage.
 const OUTAGE: Duration = Duration::from_secs(150);
 
-/// How many sessions are hastened after an outage; the rest is read when it is due.
+/// How many sessions are hastened after an outage; the rest are read when they are due.
 const MOST_HASTENED: i32 = 1_000;
 
 impl Handoff {
-    /// After an outage of ours every session is due at once: nobody knows what was missed. The sweep `last` ran then.
+    /// Makes every session due at once after an outage of the stack, since any of them may have missed events. `last` is the time of the
+    /// last sweep.
     pub(super) async fn hasten_after_outage(&self, last: Timestamp, now: Timestamp) -> Result<()> {
         if now.since(last) > OUTAGE {
             tracing::warn!(outage.seconds = now.since(last).as_secs(), "the sweep has not run for a while");
@@ -31,7 +32,7 @@ impl Handoff {
         Ok(())
     }
 
-    /// Makes every session due: nobody knows in which of them something has happened.
+    /// Makes every session due, since any of them may have missed events.
     pub(crate) async fn hasten_all(&self, now: Timestamp) -> Result<()> {
         for (_, session_id, due) in self.table.due(now + LONGEST_SILENCE, MOST_HASTENED).await? {
             if due == Due::Session {
@@ -41,15 +42,17 @@ impl Handoff {
         Ok(())
     }
 
-    /// Reads a silent session's thread and accepts what is new in it; tells whether it was this one's turn.
+    /// Reads a silent session's thread and accepts its new events. Returns whether this invocation claimed the reading.
     pub(crate) async fn reconcile(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
         let now = self.clock.now();
         let session_id = &session.session_id;
         let arrived_at = self.table.last_arrival(session_id, ToBot::LANE).await?;
         let speaks_until = arrived_at.map(|at| at + SILENCE).filter(|until| now < *until && !session.must_read);
         if let Some(speaks_until) = speaks_until {
+            // Events have just arrived, so webhooks evidently work: put the reading off and reset its pause.
             return Ok(self.table.take_read(session_id, now, speaks_until, 0, false).await?);
         }
+        // The pause doubles with each reading of a silent thread, since each one is billed.
         let pause = SILENCE.saturating_mul(2_u32.saturating_pow(session.silent_reads)).min(LONGEST_SILENCE);
         let reads = session.silent_reads.saturating_add(1);
         if !self.table.take_read(session_id, now, now + pause, reads, true).await? {
@@ -63,7 +66,7 @@ impl Handoff {
         Ok(true)
     }
 
-    /// Keeps the records of a session that has been open for long: what they have accepted would be new once they have expired.
+    /// Extends the expiry of a long-open session's records: without its receipts, items accepted before would count as new.
     async fn keep(&self, session: &Session) {
         let now = self.clock.now();
         if now.since(session.kept_at.unwrap_or(session.started_at)) < KEPT_AGAIN_AFTER {
@@ -74,7 +77,7 @@ impl Handoff {
         }
     }
 
-    /// Does what is due for a session; tells whether there was anything.
+    /// Does what is due for a session. Returns whether there was anything to do.
     pub(super) async fn look_after(&self, session: Session, deadline: Timestamp) -> Result<bool> {
         match session.state {
             State::Starting => self.resume_start(session, deadline).await,
@@ -82,7 +85,7 @@ impl Handoff {
                 Box::pin(self.keep(&session)).await;
                 self.reconcile(&session, deadline).await
             }
-            // Only the undoing of a start is due by itself; what is left of any other end waits in a lane.
+            // Only the undoing of a start is due by itself; the rest of any other end waits in a lane.
             State::Closing => self.close_from_bot(&session.session_id, deadline).await.map(|()| true),
             State::Closed => Ok(false),
         }

@@ -1,4 +1,4 @@
-//! What is due in a session even if nothing happens: its pause is renewed, or it is given up.
+//! Work that is due in a session even if no call arrives: renewing its pause, or giving it up.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::handoff::{Error, Handoff, Result};
 use crate::model::lane::{Position, Timer};
 use crate::model::session::{ResumeReason, Session, State};
 
-/// When a timer is looked at again while its session is still being started, or while what it led to is under way.
+/// When to check a timer again while its session is still starting, or while its action is in progress.
 const TIMER_RETRY: Duration = Duration::from_secs(30);
 
 impl Handoff {
-    /// Acts on a session's timer; tells whether it was this one's turn.
+    /// Acts on a session's timer. Returns whether this invocation claimed it.
     pub(super) async fn fire(&self, session: Session, timer: Timer, deadline: Timestamp) -> Result<bool> {
         let now = self.clock.now();
         match (session.state, timer) {
@@ -30,7 +30,7 @@ impl Handoff {
 
     async fn renew_pause(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
         let (now, renewed) = (self.clock.now(), Renewed::of(self, session));
-        // Not yet the next renewal's time: this one may still fail.
+        // Not the time of the next renewal yet, since this one may still fail.
         let next = if now < renewed.due_at { renewed.due_at } else { now + TIMER_RETRY };
         let taken = self.table.take_timer(&session.session_id, Timer::Pause, now, next).await?;
         if taken && Box::pin(self.is_abandoned(session)).await? {
@@ -43,14 +43,14 @@ impl Handoff {
         Ok(taken)
     }
 
-    /// Whether neither side has said anything for so long that the user is not waited for any more.
+    /// Returns whether neither side has said anything for so long that the session is given up.
     async fn is_abandoned(&self, session: &Session) -> Result<bool> {
         let last = self.table.last_words_at(&session.session_id).await?.unwrap_or(session.started_at);
         Ok(self.clock.now().since(last) >= self.config.botcopy.silence)
     }
 
-    /// The name of the renewal of a pause that began at `paused_at`: the same as long as it waits, another one once it has come to
-    /// nothing.
+    /// Returns the source id for renewing a pause that began at `paused_at`: the same id while that renewal waits, a new one once it has
+    /// left its lane and the pause is still the old one.
     async fn renewal_of(&self, session: &Session, paused_at: Timestamp) -> Result<String> {
         let (now, source_id) = (self.clock.now(), format!("renewal:{paused_at}"));
         let trail = self.table.trail(&session.session_id, ToBot::LANE, &source_id, now).await?;
@@ -74,7 +74,8 @@ impl Handoff {
         Ok(true)
     }
 
-    /// Whether a person has taken the session, also one of whom no webhook told or the bot could not be told yet; or it is over.
+    /// Returns whether a person has taken the session, or it is over. A person counts even if no webhook reported them, or if their
+    /// announcement to the bot still waits.
     async fn has_agent(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
         let is_announced = |session: &Session| session.announced_agent.is_some() || session.announcements > 0;
         if is_announced(session) {

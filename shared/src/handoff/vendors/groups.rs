@@ -1,4 +1,4 @@
-//! What LiveChat has told of groups of agents, kept for a while: each question is billed.
+//! LiveChat's answers about groups of agents, cached for a while, since each call is billed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,16 +11,16 @@ use crate::handoff::{Handoff, Result};
 use crate::ids::GroupId;
 use crate::livechat::{GroupStatus, WorkSchedule};
 
-/// How long a status counts for all callers of a process; an answer that did not come counts as long.
+/// How long a status is valid for all callers of a process. A missing answer is cached for as long.
 const STATUS_KEPT: Duration = Duration::from_secs(15);
 
-/// How long the working times of a group's agents count; that they could not be read counts as long.
+/// How long the working times of a group's agents are valid. A failure to read them is cached for as long.
 const WORKING_TIMES_KEPT: Duration = Duration::from_secs(3_600);
 
-/// How many groups a process remembers, far more than a licence has; then it begins anew.
+/// How many groups a process remembers, far more than a licence has; then it starts over.
 const MOST_GROUPS: usize = 1_000;
 
-/// What is known of each group. The status is none where LiveChat did not tell it, or has no such group.
+/// The cached answers for each group. The status is `None` if LiveChat did not report it, or has no such group.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     statuses: Latest<Option<GroupStatus>>,
@@ -28,7 +28,7 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// The status that counts now, else what `ask` tells.
+    /// Returns the cached status if it is valid, else the result of `ask`.
     pub(crate) async fn status(
         &self,
         group_id: GroupId,
@@ -38,7 +38,7 @@ impl Groups {
         self.statuses.get(group_id, (now, STATUS_KEPT), ask).await
     }
 
-    /// The working times that count now, else what `ask` tells.
+    /// Returns the cached working times if they are valid, else the result of `ask`.
     pub(crate) async fn schedules(
         &self,
         group_id: GroupId,
@@ -51,7 +51,7 @@ impl Groups {
 
 type Slot<T> = Arc<tokio::sync::Mutex<Option<(Timestamp, T)>>>;
 
-/// The latest answer for each group. Who asks LiveChat holds the group's lock, so that all others wait for that answer.
+/// The latest answer for each group. The caller that asks LiveChat holds the group's lock, so all others wait for that answer.
 #[derive(Debug)]
 struct Latest<T>(Mutex<HashMap<GroupId, Slot<T>>>);
 
@@ -62,14 +62,14 @@ impl<T> Default for Latest<T> {
 }
 
 impl<T: Clone + Default> Latest<T> {
-    /// The latest answer if it is younger than `kept`, else what `ask` tells.
+    /// Returns the latest answer if it is younger than `kept`, else the result of `ask`.
     async fn get(&self, group_id: GroupId, (now, kept): (Timestamp, Duration), ask: impl Future<Output = T>) -> T {
         let latest = self.of(group_id);
         let mut latest = latest.lock().await;
         if let Some((_, known)) = latest.as_ref().filter(|(at, _)| now.since(*at) < kept) {
             return known.clone();
         }
-        // Noted before LiveChat is asked: a caller whose time is up drops the rest, and the next one must not pay again.
+        // Stored before LiveChat is asked: a caller that runs out of time drops this future, and the next one must not pay again.
         *latest = Some((now, T::default()));
         let answer = ask.await;
         *latest = Some((now, answer.clone()));
@@ -86,16 +86,17 @@ impl<T: Clone + Default> Latest<T> {
 }
 
 impl Handoff {
-    /// The status of a group for a start that needs it.
+    /// Returns the status of a group for a start that needs it.
     ///
-    /// That agents were there within the last 15 s counts; that nobody was is asked again, since it refuses the start.
+    /// A cached answer that agents were online within the last 15 s is used. Any other is asked for again, since it would refuse the
+    /// start.
     pub(crate) async fn status_for_start(
         &self,
         group_id: GroupId,
         customer: &mut AsCustomer<'_>,
     ) -> Result<Option<GroupStatus>> {
         let latest = self.groups.statuses.of(group_id);
-        // Somebody else may be asking just now, and may wait longer than a start can.
+        // Another caller may be asking LiveChat now, and may wait longer than a start can.
         let known = latest.try_lock().ok().and_then(|latest| *latest);
         let fresh = known.filter(|(at, _)| self.clock.now().since(*at) < STATUS_KEPT).and_then(|(_, status)| status);
         if let Some(status @ (GroupStatus::Online | GroupStatus::OnlineForQueue)) = fresh {

@@ -1,4 +1,4 @@
-//! Agents as Botpress users of their own, with the name and picture they have at LiveChat.
+//! Agents as separate Botpress users, with their name and picture from LiveChat.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::redacted::Redacted;
 use crate::store::Agent;
 
 impl Handoff {
-    /// The Botpress user for an agent, made or brought up to date where needed; one that was deleted there is made again.
+    /// Returns the Botpress user for an agent, and creates or updates it if needed, also after it was deleted there.
     pub(crate) async fn agent_user(
         &self,
         session: &Session,
@@ -26,7 +26,7 @@ impl Handoff {
             Some(profile) => Some(profile.clone()),
             None => self.look_up_profile(session, agent_id).await,
         };
-        // An agent whose name cannot be learned goes unnamed rather than unheard.
+        // If the agent's name cannot be read, their messages are still delivered, without a name.
         let profile = found.or_else(|| known.as_ref().map(profile_of)).unwrap_or_default();
         let [name, picture_url] = [&profile.name, &profile.picture_url].map(|text| text.as_ref().map(Redacted::expose));
         let user = NewUser::new(tags(agent_id), name, picture_url);
@@ -39,7 +39,7 @@ impl Handoff {
         Ok(user.id)
     }
 
-    /// The Botpress user for a bot of the licence, which is never announced; it is asked about once.
+    /// Returns the Botpress user for a bot of the licence, which is never announced; its profile is read only once.
     pub(crate) async fn bot_user(&self, session: &Session, install: &Install, bot_id: &AgentId) -> Result<UserId> {
         match self.table.agent(&install.install_id, bot_id, self.clock.now()).await? {
             Some(known) => Ok(known.user_id),
@@ -52,7 +52,7 @@ fn profile_of(known: &Agent) -> AgentProfile {
     AgentProfile { name: known.name.clone(), picture_url: known.picture_url.clone() }
 }
 
-/// LiveChat's id of a human agent is their e-mail address; that of a bot is not.
+/// Returns the tags of an agent's user. LiveChat's id of a human agent is their e-mail address; that of a bot is not.
 fn tags(agent_id: &AgentId) -> BTreeMap<String, String> {
     let mut tags = BTreeMap::from([("id".to_owned(), format!("agent:{agent_id}"))]);
     if agent_id.as_str().contains('@') {
