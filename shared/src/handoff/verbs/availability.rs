@@ -1,4 +1,4 @@
-//! `checkAvailability`: whether agents are there, before a bot promises one.
+//! `checkAvailability`: whether agents are online, before a bot promises one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::handoff::{Error, Handoff, Result};
 use crate::ids::GroupId;
 use crate::livechat::{GroupStatus, WorkSchedule};
 
-/// How long LiveChat may take: a bot waits for this with its user before it.
+/// How long LiveChat may take: the bot and its user wait for the answer.
 const ANSWER_TIME: Duration = Duration::from_secs(4);
 
-/// What `checkAvailability` answers.
+/// The answer of `checkAvailability`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Availability {
@@ -25,11 +25,11 @@ pub struct Availability {
     /// The median time to assignment of the group's sessions of the last hour, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_wait_seconds: Option<u64>,
-    /// When the first agent of a group that is offline begins to work, where LiveChat has working times and the agent token the
+    /// When the first agent of an offline group begins to work, if LiveChat has working times and the agent token has the
     /// scope `agents--all:ro`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opens_at: Option<Timestamp>,
-    /// What the bot can say, in the user's language; empty where the stack has switched the sentence off.
+    /// A sentence for the bot to show, in the user's language; empty if the stack has switched it off.
     pub sentence: String,
 }
 
@@ -39,11 +39,11 @@ pub struct Availability {
 pub enum Status {
     /// An agent is free.
     Online,
-    /// Agents are there and busy.
+    /// Agents are online and busy.
     Queue,
-    /// No agent is there.
+    /// No agent is online.
     Offline,
-    /// LiveChat did not tell, or has no such group.
+    /// LiveChat did not report the status, or has no such group.
     Unknown,
 }
 
@@ -59,10 +59,10 @@ impl Status {
 }
 
 impl Handoff {
-    /// Whether agents of a group are there, how long a user is likely to wait, and when the first of them is back.
+    /// Returns whether agents of a group are online, how long a user is likely to wait, and when the first of them is back.
     ///
-    /// At most one billed call to LiveChat in 15 s for each group and process, and while a group is offline one more in an hour.
-    /// Whatever fails makes the status unknown.
+    /// It makes at most one billed call to LiveChat in 15 s for each group and process, and one more in an hour while a group is offline.
+    /// Any failure makes the status unknown.
     pub async fn check_availability(
         &self,
         group_id: Option<GroupId>,
@@ -83,7 +83,7 @@ impl Handoff {
         Availability { opens_at, ..self.availability(status, wait, group_id, language) }
     }
 
-    /// The answer where not even the question can be read.
+    /// Returns the answer to a request that cannot be read.
     pub fn unknown_availability(&self, language: Option<&str>) -> Availability {
         self.availability(Status::Unknown, None, self.config.group_id, language)
     }
@@ -128,7 +128,7 @@ impl Handoff {
             };
             match told {
                 Ok(schedules) => schedules.into(),
-                // The scope is a matter of choice.
+                // The scope is optional.
                 Err(Error::LiveChat(error)) if error.is_forbidden() => Arc::default(),
                 Err(error) => {
                     tracing::warn!(error = %error, "LiveChat did not tell when agents are at work");

@@ -1,4 +1,4 @@
-//! `createUser`: a Botpress user of our install for an end user, with a LiveChat customer ready to speak for them.
+//! `createUser`: a Botpress user of this install for an end user, with a LiveChat customer ready to write on their behalf.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,32 +19,32 @@ use crate::model::session::{Install, State};
 use crate::model::user::Profile;
 use crate::redacted::Redacted;
 
-/// What Botpress keeps of a name.
+/// Botpress's limit for a name.
 const MAX_NAME_CHARS: usize = 200;
 
-/// Longer ones are no address of a picture but the picture.
+/// A longer value is not the address of a picture but the picture itself.
 const MAX_URL_BYTES: usize = 2_048;
 
-/// A call with the same input within this time is a repeat of the first: longer than it takes a platform to call again after a
-/// failure, and too short for two people who share a mailbox to matter.
+/// A call with the same input within this time repeats the first: longer than a platform takes to call again after a failure, and
+/// too short for two people who share a mailbox to matter.
 const CALL_REPEAT_WINDOW: Duration = Duration::from_secs(5);
 
-/// Stands in the record of a call for the user whom the address identifies: the record holds no address.
+/// Represents the user whom the address identifies in the record of a call, which contains no address.
 const WHOEVER_HAS_THE_ADDRESS: &str = "address";
 
 impl Handoff {
-    /// Finds or makes the Botpress user for a user of the bot.
+    /// Finds or creates the Botpress user for a user of the bot.
     ///
-    /// The address that the plugin makes up stands for one user of the bot, so all calls with it give one user, also at the same
-    /// instant. A real address stands for a mailbox: only calls with equal input within seconds give one user, unless the bot's
-    /// author vouches for addresses. Without any address there is nothing to recognise a person by, and each call makes a user.
+    /// The address that the plugin makes up identifies one user of the bot, so all calls with it return one user, even at the same
+    /// instant. A real address identifies a mailbox: only calls with equal input within seconds return one user, unless the bot's
+    /// author vouches for addresses. Without an address a person cannot be recognised, and each call creates a user.
     ///
-    /// A replay of a signed `call` gives the user of the first. Without an address it makes another user, whom nobody uses: two calls
-    /// that say the same in the same millisecond may be of two people.
+    /// A replay of a signed `call` returns the user of the first. Without an address it creates another user, which stays unused: two
+    /// identical calls in the same millisecond may come from two people.
     ///
     /// # Errors
     ///
-    /// [`Error`](crate::handoff::Error) when Botpress or the table failed. That LiveChat failed is left for the start to say.
+    /// [`Error`](crate::handoff::Error) when Botpress or the table failed. The start reports a failure of LiveChat.
     pub async fn create_user(&self, install: &Install, profile: Profile, call: Option<&SignedCall>) -> Result<UserId> {
         let identity = identify(profile.email.as_ref().map(Redacted::expose));
         let call = call.filter(|_| identity != Identity::Unknown);
@@ -80,9 +80,9 @@ impl Handoff {
         Ok(user_id)
     }
 
-    /// Whose a real address is: one user for each call, apart from repeats; or the user whom the address stands
-    /// for, where the bot's author vouches for that, and the user is not with an agent at this moment. Tells whether one more
-    /// user of the bot is behind it, where several can be.
+    /// Returns the owner of a real address: a new user for each call except repeats; or the user whom the address identifies, if the
+    /// bot's author vouches for addresses and that user has no open session. Also returns whether one more user of the bot now shares
+    /// the Botpress user, where several can.
     async fn whose_mailbox(&self, install: &Install, address: &Redacted, profile: &Profile) -> Result<(String, bool)> {
         let address = address.expose().to_lowercase();
         let mut whose = fresh_holder();
@@ -92,6 +92,7 @@ impl Handoff {
                 whose = WHOEVER_HAS_THE_ADDRESS.to_owned();
             }
         }
+        // A repeat within the window gets the owner that the first call chose, even if both run at once.
         let asked = Utterance { heard_at: self.clock.now(), source_id: whose };
         let first =
             self.table.first_asked(&digest(install, &address, profile), asked.clone(), CALL_REPEAT_WINDOW).await?;
@@ -113,13 +114,13 @@ impl Handoff {
         let mut bot = self.as_install(install).await?;
         let made: Result<User> = call!(bot.get_or_create_user(&request, &["id"]));
         if let Err(error) = &made {
-            // A repeat of the call may come as somebody else, so that all calls count as one.
+            // A repeated call may act as another user, so the limit is attributed to the install and not to a user.
             self.note_limit(error, &UserId::new(install.install_id.as_str())).await;
         }
         Ok(made?.id)
     }
 
-    /// Takes the token's issue out of the start, where the user already waits; the start makes up for a failure.
+    /// Issues the customer token now, since the user already waits during the start; the start makes up for a failure.
     async fn prepare_customer(&self, user_id: &UserId) {
         let prepared = async {
             let known = self.table.user(user_id).await?.and_then(|user| user.customer);
@@ -131,7 +132,7 @@ impl Handoff {
     }
 }
 
-/// The tag of the user that `whose` stands for in the records of calls, which hold no address.
+/// Returns the tag of the user that `whose` represents in the records of calls, which contain no address.
 fn tag_of(whose: &str, identity: &Identity) -> String {
     match identity {
         Identity::Upstream(address) if whose == WHOEVER_HAS_THE_ADDRESS => tag(address.expose()),
@@ -140,12 +141,12 @@ fn tag_of(whose: &str, identity: &Identity) -> String {
     }
 }
 
-/// The tag by which Botpress finds a user of ours again.
+/// Returns the tag by which Botpress finds a user of the service again.
 fn tag(of: &str) -> String {
     format!("user:{of}")
 }
 
-/// A fingerprint of what a call asks for; the texts cannot be read from it.
+/// Returns a fingerprint of a call's input; the texts cannot be recovered from it.
 fn digest(install: &Install, address: &str, profile: &Profile) -> String {
     let picture = profile.picture_url.as_ref().map_or("", Redacted::expose);
     let mut hash = Sha256::new();

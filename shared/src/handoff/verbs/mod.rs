@@ -1,4 +1,4 @@
-//! What callers ask for, one file each.
+//! The operations that callers request, one file each.
 
 pub(super) mod availability;
 pub(super) mod botcopy;

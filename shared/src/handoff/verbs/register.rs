@@ -1,4 +1,4 @@
-//! `register` and `unregister`: everything a handoff will need is checked before the first user needs it.
+//! `register` and `unregister`: check everything that a handoff needs before the first user needs it.
 
 use std::collections::BTreeMap;
 
@@ -12,19 +12,19 @@ use crate::model::session::Install;
 use crate::model::user::Profile;
 use crate::redacted::Redacted;
 
-/// The customer that checks are made with, so that a check does not leave a new customer behind each time.
+/// The customer for checks, so that each check does not leave a new customer behind.
 const PROBE_USER: &str = "registration-check";
 
 impl Handoff {
-    /// Checks the LiveChat app, the agent token and the group, brings the webhooks in order, and asks Botpress to repeat
+    /// Checks the LiveChat app, the agent token and the group, repairs the webhooks, and asks Botpress to repeat
     /// all that daily.
     ///
-    /// `webhook_url` is where LiveChat shall send its events. Without the scope `webhooks.configuration:rw` the webhooks
-    /// are left to the operator, as docs/connect-livechat.md describes.
+    /// `webhook_url` is the target of LiveChat's events. Without the scope `webhooks.configuration:rw` the operator manages the
+    /// webhooks, as docs/connect-livechat.md describes.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] with a sentence that Botpress shows to whoever installs the integration.
+    /// [`Error::Refused`] with a sentence that Botpress shows to the person who installs the integration.
     pub async fn register(&self, install: &Install, group_id: Option<GroupId>, webhook_url: &str) -> Result<()> {
         self.check_app().await?;
         let group_id = group_id.unwrap_or(self.config.group_id);
@@ -45,11 +45,11 @@ impl Handoff {
             .map_err(|error| explained("Botpress refused the access key; check botpressToken in the secret", error))
     }
 
-    /// Forgets an install; the last one takes the webhooks along, unless Botcopy bots need them.
+    /// Removes an install, and with the last one the webhooks, unless Botcopy bots need them.
     ///
     /// # Errors
     ///
-    /// [`Error`] when the table or the secret failed; what LiveChat says is only logged, since nobody could act on it.
+    /// [`Error`] when the table or the secret failed; a failure of LiveChat is only logged, since the caller could not act on it.
     pub async fn unregister(&self, install: &Install, webhook_url: &str) -> Result<()> {
         let installs_left = self.table.remove_install(&install.install_id).await?;
         if installs_left > 0 || self.secrets.latest().await?.current.serves_botcopy() {
@@ -67,11 +67,11 @@ impl Handoff {
         Ok(())
     }
 
-    /// Issues a token to the customer that checks are made with: so client id, organization and redirect URI are right.
+    /// Issues a token to the customer for checks, which proves that client id, organization and redirect URI are right.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] with a sentence that names the settings; else what failed.
+    /// [`Error::Refused`] with a sentence that names the settings; else the failure.
     pub async fn check_app(&self) -> Result<()> {
         let probe = UserId::from(PROBE_USER);
         let issued = match self.table.user(&probe).await?.and_then(|user| user.customer) {
@@ -94,12 +94,12 @@ impl Handoff {
         })
     }
 
-    /// Whether a group can take chats now; none means that there is no such group. Needs what [`check_app`](Self::check_app)
-    /// has left.
+    /// Returns whether a group can take chats now; `None` if there is no such group. It needs the customer that
+    /// [`check_app`](Self::check_app) has left.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] with a sentence; else what failed.
+    /// [`Error::Refused`] with a sentence; else the failure.
     pub async fn group_status(&self, group_id: GroupId) -> Result<Option<GroupStatus>> {
         let probe = UserId::from(PROBE_USER);
         let known = self.table.user(&probe).await?.and_then(|user| user.customer);
@@ -110,11 +110,11 @@ impl Handoff {
         Ok(statuses.get(&group_id).copied())
     }
 
-    /// Whether the agent token is good for reading chats.
+    /// Checks that the agent token can read chats.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] with a sentence; else what failed.
+    /// [`Error::Refused`] with a sentence; else the failure.
     pub async fn check_agent_token(&self) -> Result<()> {
         let mut agent = self.as_agent().await?;
         let probed: Result<()> = call!(agent.list_chats_once());
@@ -127,14 +127,14 @@ impl Handoff {
         })
     }
 
-    /// Brings LiveChat's webhooks in order: all that a handoff needs, with the present secret, and turned on.
+    /// Repairs LiveChat's webhooks: all that a handoff needs, with the current secret, and enabled.
     ///
-    /// What replaces something is there before that is removed, so that nothing goes unreported; what both report is
+    /// A replacement is registered before the old webhook is removed, so that no event is missed; events that both report are
     /// recognised as one.
     ///
     /// # Errors
     ///
-    /// [`Error`]; without the scope `webhooks.configuration:rw` it is forbidden.
+    /// [`Error`]; LiveChat forbids the calls without the scope `webhooks.configuration:rw`.
     pub async fn repair_webhooks(&self, webhook_url: &str) -> Result<Repaired> {
         let secret = self.secrets.latest().await?.current.webhook_secret.clone();
         let order = webhooks::compare(&self.own_webhooks(webhook_url).await?, &secret, self.config.only_my_chats);
@@ -144,7 +144,7 @@ impl Handoff {
                 let Some(in_the_way) = order.superfluous.iter().find(|one| one.action == action) else {
                     return Err(error);
                 };
-                // LiveChat's limit leaves no room for two of ours beside those of others.
+                // LiveChat's limit leaves no room for the old and the new webhook beside those of others, so the old one is removed first.
                 self.unregister_webhook(&in_the_way.id).await?;
                 self.register_webhook(action, webhook_url, &secret).await?;
             }
@@ -156,14 +156,14 @@ impl Handoff {
         }
         let mut owner = self.as_owner().await?;
         match call!(owner.enable_license_webhooks()) {
-            // Enabling needs one more scope, and is only needed after somebody has disabled them.
+            // Enabling needs one more scope, and is only necessary if webhooks were disabled.
             Err(Error::LiveChat(error)) if error.is_forbidden() => {}
             enabled => enabled?,
         }
         Ok(repaired)
     }
 
-    /// The webhooks that lead to this stack.
+    /// Returns the webhooks that lead to this stack.
     async fn own_webhooks(&self, webhook_url: &str) -> Result<Vec<WebhookRegistration>> {
         let mut owner = self.as_owner().await?;
         let mut registrations: Vec<WebhookRegistration> = call!(owner.list_webhooks())?;
@@ -171,7 +171,7 @@ impl Handoff {
         Ok(registrations)
     }
 
-    /// Removes a webhook; one that is gone is fine.
+    /// Removes a webhook; succeeds if it no longer exists.
     async fn unregister_webhook(&self, id: &WebhookRegistrationId) -> Result<()> {
         let mut owner = self.as_owner().await?;
         match call!(owner.unregister_webhook(id)) {
@@ -200,16 +200,16 @@ impl Handoff {
     }
 }
 
-/// What [`Handoff::repair_webhooks`] has changed, by action.
+/// The changes made by [`Handoff::repair_webhooks`], by action.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repaired {
-    /// Those that were missing, carried another secret, or reported too little or too much.
+    /// Actions whose webhook was missing, had another secret, or reported too little or too much.
     pub registered: Vec<String>,
-    /// Those that others have replaced.
+    /// Actions of the removed webhooks, which others replace.
     pub removed: Vec<String>,
 }
 
-/// A vendor's refusal as a sentence that says what to look at; passing troubles stay what they are.
+/// Adds advice on what to check to a vendor's refusal; transient errors stay as they are.
 fn explained(advice: &str, error: Error) -> Error {
     match error.is_retryable() && !error.is_authentication() {
         true => error,

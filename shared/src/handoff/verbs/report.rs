@@ -1,4 +1,4 @@
-//! `getHandoffReport`: how a session went, for the bot that had it.
+//! `getHandoffReport`: the report of a session for the bot that had it.
 
 use std::time::Duration;
 
@@ -15,20 +15,20 @@ use crate::store::Record;
 /// How long the report waits for LiveChat's summary.
 const SUMMARY_TIME: Duration = Duration::from_secs(8);
 
-/// One sentence for a session that is unknown and for one of somebody else: a caller learns of neither.
+/// One sentence both for an unknown session and for another user's, so that a caller cannot tell them apart.
 const UNKNOWN: &str = "There is no handoff of this user to report. Pass the userId that createUser has answered with, and a sessionId or \
                        conversationId of this user's own, or neither for the last handoff";
 
-/// Which session a report is asked for.
+/// The session to report on.
 #[derive(Clone, Copy, Debug)]
 pub struct ReportRequest<'a> {
     /// The end user's mirror.
     pub user_id: &'a UserId,
-    /// The session; without it and `conversation_id`, the user's last one.
+    /// The session; without this and `conversation_id`, the user's last one.
     pub session_id: Option<&'a SessionId>,
-    /// The conversation that the start answered with.
+    /// The conversation that the start returned.
     pub conversation_id: Option<&'a ConversationId>,
-    /// Whether LiveChat's summary is asked for.
+    /// Whether LiveChat's summary is requested.
     pub with_summary: bool,
 }
 
@@ -37,7 +37,7 @@ pub struct ReportRequest<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     session_id: SessionId,
-    /// `open`, `ended`, or `unrecorded` for one that an earlier version has ended.
+    /// `open`, `ended`, or `unrecorded` for a session that an earlier version has ended.
     status: &'static str,
     started_at: Timestamp,
     group_id: u32,
@@ -49,7 +49,7 @@ pub struct Report {
     summary: Option<String>,
 }
 
-/// What is known once a session has ended.
+/// The part of a report that is known once a session has ended.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Ended {
@@ -93,11 +93,11 @@ impl From<Record> for Ended {
 }
 
 impl Handoff {
-    /// Reports how a session went to the install that had it; LiveChat's summary is an addition, whose failure fails nothing.
+    /// Reports a session to the install that had it. LiveChat's summary is optional, so its failure does not fail the report.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] where the user has no such session; else what the table says.
+    /// [`Error::Refused`] if the user has no such session; else the table's error.
     pub async fn report(&self, install: &Install, request: ReportRequest<'_>, deadline: Timestamp) -> Result<Report> {
         let session = self.session_to_report(install, request).await?;
         let record = match session.state {
@@ -125,7 +125,7 @@ impl Handoff {
         })
     }
 
-    /// The session that is asked for, if it is one of this user with this install.
+    /// Returns the requested session if it belongs to this user and this install.
     async fn session_to_report(&self, install: &Install, request: ReportRequest<'_>) -> Result<Session> {
         let session_id = match (request.session_id, request.conversation_id) {
             (Some(id), _) => Some(id.clone()),
@@ -164,9 +164,9 @@ impl Handoff {
         }
     }
 
-    /// LiveChat's summary of a thread; where there is none yet, it is requested, and comes later.
+    /// Returns LiveChat's summary of a thread. If there is none yet, requests it and returns `None`; a later report contains it.
     ///
-    /// It is handed on and never stored. See LiveChat Docs, "Request Thread Summary".
+    /// The summary is passed on and never stored. See LiveChat Docs, "Request Thread Summary".
     async fn summary_of(&self, thread: &Thread) -> Result<Option<Redacted>> {
         let read = self.read_thread(thread).await?.thread;
         if let Some(summary) = read.and_then(|read| read.summary) {

@@ -1,4 +1,4 @@
-//! `message_created`: a user's words, on their way to the agent.
+//! `message_created`: a user's message to the agent.
 
 use crate::botpress::{MessageCreated, UNREAD_SPEAKER};
 use crate::bridge::{ToAgent, to_livechat};
@@ -8,14 +8,14 @@ use crate::ids::UserId;
 use crate::redacted::Redacted;
 
 impl Handoff {
-    /// Accepts a message and delivers it, at once if possible.
+    /// Accepts a message and delivers it, immediately if possible.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] for a conversation that is not a session's; else only when the message could not be made
-    /// durable. A message for a session that is over is accepted and goes nowhere.
+    /// [`Error::Refused`] for a conversation that does not belong to a session; else only when the message could not be made
+    /// durable. A message for a session that is over is accepted and dropped.
     pub async fn send(&self, message: &MessageCreated, deadline: Timestamp) -> Result<()> {
-        // A guess, good enough to look for receipts: whose words these are, and in which language, shows only then.
+        // A guess that is good enough to look for receipts: the speaker and the language are only known after the look.
         let guess = to_livechat::items(message, None, self.words_for_agents(self.config.group_id));
         let source_ids: Vec<_> = guess.into_iter().map(|(position, _)| position.source_id).collect();
         let (pointer, around) = self
@@ -31,7 +31,7 @@ impl Handoff {
         Ok(())
     }
 
-    /// What the speaker is called, where that is somebody else than the session's user; empty where nobody knows.
+    /// Returns the speaker's name if the speaker is not the session's user; an empty name if it is unknown.
     async fn participant(&self, message: &MessageCreated, user_id: &UserId) -> Option<Redacted> {
         let speaker = message
             .on_behalf_of

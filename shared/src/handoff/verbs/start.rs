@@ -1,4 +1,4 @@
-//! `startHitl`: one chat and one conversation per escalation, however often and from however many sides it is asked for.
+//! `startHitl`: one chat and one conversation per escalation, however often and from however many callers it is requested.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::model::call::FirstAnswer;
 use crate::model::session::{Session, State};
 use crate::model::user::User;
 
-/// How often a start looks while it waits for the end of the session before; each look tries to bring that end about.
+/// How often a start checks while it waits for the previous session to end; each check tries to complete that end.
 const LOOK_AFTER_END: Duration = Duration::from_secs(1);
 
-/// Where the bot keeps its sessions, an equal request within this time is a repeat.
+/// On a platform whose starts outlive their caller (Botcopy), an equal request within this time is a repeat.
 const START_REPEAT_WINDOW: Duration = Duration::from_secs(120);
 
 impl Handoff {
@@ -23,8 +23,8 @@ impl Handoff {
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] with a sentence when nobody is there or the request cannot work; [`Error::Busy`] when another
-    /// call holds the start beyond `deadline`; else what failed. After an error nothing is left open.
+    /// [`Error::Refused`] with a sentence when no agent is online or the request cannot work; [`Error::Busy`] when another
+    /// call holds the start beyond `deadline`; else the failure. After an error nothing is left open.
     pub async fn start(&self, request: StartRequest<'_>, deadline: Timestamp) -> Result<ConversationId> {
         let digest = request.digest();
         let digest = &digest;
@@ -70,13 +70,14 @@ impl Handoff {
         let now = self.clock.now();
         let Some(session) = session else { return self.claim(request, digest, user, deadline).await };
         let is_same = session.request_digest == digest;
+        // This call waited for an equal start that failed, so it shares that failure instead of trying again.
         if is_same
             && waited_for.as_ref() == Some(&session.session_id)
             && let Some(failure) = session.failure
         {
             return Err(Error::Refused(failure));
         }
-        // Nobody can tell which of the people behind the address asks.
+        // Several people share this user, and the service cannot tell which of them asks.
         if user.upstream_users > 1 && matches!(session.state, State::Starting | State::Active) {
             return Err(Error::Refused(self.words_for_agents(session.group_id).already_with_agent()));
         }
@@ -94,7 +95,7 @@ impl Handoff {
                 Ok(Step::Wait(START_POLL))
             }
             (State::Starting, _) => self.take_over(request, user, session, deadline).await,
-            // The user of a bot that keeps its sessions goes on in the one there is.
+            // Botcopy: a second trigger continues the live session.
             (State::Active, _) if platform::outlives_caller(request.platform) => match &session.conversation_id {
                 Some(id) if is_same && now.since(session.started_at) < START_REPEAT_WINDOW => {
                     Ok(Step::Answer(id.clone()))
@@ -102,6 +103,8 @@ impl Handoff {
                 _ => Err(Error::Busy),
             },
             (State::Active, Some(conversation_id)) if is_same => {
+                // Two bot conversations with the same id would steal it from each other, so each id is given out once. An equal request
+                // shares the answer only if it overlaps the first start or is a second click in the same conversation.
                 let was_under_way = session.active_at.is_none_or(|active_at| request.asked_at <= active_at);
                 let is_second_click = spoken(request.history).1 > session.handoff_texts;
                 match is_second_click || was_under_way || waited_for.as_ref() == Some(&session.session_id) {
@@ -121,7 +124,7 @@ impl Handoff {
     }
 }
 
-/// How a start goes on after it has tried to end the session before: one that is not over yet is waited for.
+/// Returns the next step of a start after it has tried to end the previous session: waits if that session is not over yet.
 fn after_end(is_over: Result<bool>) -> Result<Step> {
     match is_over {
         Ok(true) => Ok(Step::LookAgain),

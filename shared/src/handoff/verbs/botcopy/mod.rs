@@ -1,7 +1,7 @@
-//! Botcopy's calls: a user whose bot asks for a person, and what such a user writes from then on.
+//! Botcopy's calls: a bot asks for a person for its user, and the user's messages from then on.
 //!
-//! Botcopy ignores an answer that takes longer than five seconds, so ours never waits for LiveChat to the end: once a call
-//! is durable the answer is a promise, kept by the sweep if need be. Whatever is not durable stays with the bot.
+//! Botcopy ignores an answer that takes longer than five seconds, so an answer does not wait for LiveChat indefinitely. Once a call
+//! is durable, the answer is a promise, which the sweep keeps if necessary. A call that is not durable stays with the bot.
 
 mod typing;
 
@@ -31,38 +31,38 @@ use crate::model::message::{HistoryItem, Utterance};
 use crate::model::session::{Platform, Session, State};
 use crate::store::LaneContext;
 
-/// How long a call may take before it is answered with what is durable by then. Half a second is left for the looks that
-/// this takes, and three for a cold start, the network, and Botcopy's own clock.
+/// How long a call may take before it is answered according to what is durable by then. That leaves half a second for the reads that
+/// this needs, and three for a cold start, the network, and Botcopy's own clock.
 const ANSWER_TIME: Duration = Duration::from_millis(1_500);
 
-/// How long the last look at what is durable may take.
+/// How long the last check of what is durable may take.
 const LOOK_TIME: Duration = Duration::from_millis(400);
 
 /// How much longer a lease lasts than the call that took it.
 const CALL_LEASE_MARGIN: Duration = Duration::from_secs(2);
 
-/// How long Botcopy waits for an answer: what comes later it has not received.
+/// How long Botcopy waits for an answer: it does not receive a later one.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The same words again within this time are a repeated call, if they are the last that were heard and have had no answer: longer
-/// than Botcopy waits for one.
+/// The same text again within this time is a repeated call, if it is the user's last message and has had no answer: longer than
+/// Botcopy waits for one.
 const WORDS_REPEAT_WINDOW: Duration = Duration::from_secs(10);
 
-/// How often a call looks at a user whose session changes under its hands.
+/// How often a call re-reads a user whose session changes meanwhile.
 const MOST_LOOKS: usize = 3;
 
 impl Handoff {
-    /// Until when a call of Botcopy that comes in now has to be taken, so that its answer is there within two seconds.
+    /// Returns the deadline for handling a call of Botcopy that arrives now, so that its answer is sent within two seconds.
     pub fn botcopy_deadline(&self) -> Timestamp {
         self.clock.now() + ANSWER_TIME
     }
 
-    /// Takes an authentic call of Botcopy; the answer is there soon after `deadline`, whatever LiveChat does, and true. There is none
-    /// where nothing was said, and nobody knows what is true.
+    /// Handles an authentic call of Botcopy. The answer comes soon after `deadline`, whatever LiveChat does, and it is true. Returns
+    /// `None` if the user said nothing and the true answer is unknown.
     pub async fn botcopy_call(&self, call: &Call, deadline: Timestamp) -> Option<Answer> {
         let answer = Box::pin(self.answer_call(call, deadline));
         match call.channel.user_id.as_str() {
-            // The operator's command tries the door.
+            // The operator's command tests authentication.
             NO_CHAT => answer.await,
             _ => self.let_in(BOTCOPY, answer).await,
         }
@@ -82,7 +82,7 @@ impl Handoff {
         }
     }
 
-    /// Takes what a user said.
+    /// Handles a user's message.
     async fn take(&self, user_id: &UserId, call: &Call, deadline: Timestamp) -> Answer {
         for _ in 0..MOST_LOOKS {
             let known = async {
@@ -109,8 +109,8 @@ impl Handoff {
         self.left_to_bot("the user's session kept changing", None)
     }
 
-    /// The session that a call is for. What is said in step two is recorded as heard meanwhile: if there is no session, that
-    /// does no harm, and if there is one, it has saved a trip to the table.
+    /// Returns the session that a call is for. At the same time, a message of step two is recorded as heard: without a session that
+    /// does no harm, and with one it saves a trip to the table.
     async fn resolve_session(
         &self,
         user_id: &UserId,
@@ -130,7 +130,7 @@ impl Handoff {
         Ok(self.table.dedup_utterance(user_id, &digest(said), heard, WORDS_REPEAT_WINDOW).await?)
     }
 
-    /// Notes that a call which came in at `begun` is being answered, if Botcopy still waits: the same words are said again from now on.
+    /// Records that a call that arrived at `begun` is being answered, if Botcopy still waits: the same text from now on is a new message.
     async fn note_answered(&self, user_id: &UserId, heard: &Utterance, begun: Timestamp) {
         let now = self.clock.now();
         if now.since(begun) >= PATIENCE {
@@ -142,7 +142,7 @@ impl Handoff {
         }
     }
 
-    /// Whether a call is the one that began the session, once more.
+    /// Returns whether a call repeats the one that began the session.
     async fn is_repeat(&self, session: &Session, call: &Call) -> Result<bool> {
         if !is_like_the_first(session, call, self.clock.now()) {
             return Ok(false);
@@ -151,7 +151,7 @@ impl Handoff {
         Ok(!said_since)
     }
 
-    /// Starts a session, or waits for the start that the same call began; nothing when somebody else's is in the way.
+    /// Starts a session, or waits for the start that the same call began. Returns `None` if another session is in the way.
     async fn begin(&self, user_id: &UserId, call: &Call, deadline: Timestamp) -> Option<Answer> {
         let history = from_botcopy::history(&call.history, user_id, &self.config.botcopy.resume_events);
         let repeat_key = digest(&call.said);
@@ -162,7 +162,7 @@ impl Handoff {
             group_id: None,
             language: call.language.as_deref(),
             title: None,
-            // Without a history the words that led here are all there is to tell.
+            // Without a history, the triggering message is all that agents can be shown.
             description: said.as_ref().map(|said| said.text().expose()).filter(|_| history.is_empty()),
             history: &history,
             tags: &[],
@@ -186,7 +186,7 @@ impl Handoff {
     }
 
     async fn begin_in_time(&self, request: StartRequest<'_>, deadline: Timestamp) -> Result<()> {
-        // What began is not cut short by its own deadline but by whoever waits for it.
+        // The caller's timeout cancels this future; the start gets a later deadline so that it never aborts itself.
         let conversation_id = self.start(request, deadline + DELIVERY_TIME).await?;
         match conversation_id.session() {
             Some(session_id) => self.deliver_what_waits(&session_id, self.clock.now() + DELIVERY_TIME).await,
@@ -194,7 +194,7 @@ impl Handoff {
         }
     }
 
-    /// What can be promised of a start that did not come to its end: what is durable is finished.
+    /// Returns the answer to a start that has not completed: a durable start is promised, since the sweep finishes it.
     async fn promised(&self, user_id: &UserId, call: &Call) -> Option<Answer> {
         let now = self.clock.now();
         match self.clock.within(now + LOOK_TIME, self.live_session(user_id)).await {
@@ -205,7 +205,7 @@ impl Handoff {
         }
     }
 
-    /// Takes what the user says in a session: durable first, then on its way to the agent.
+    /// Handles a user's message in a session: makes it durable, then delivers it to the agent.
     async fn relay_message(
         &self,
         (session, around): (&Session, LaneContext),
@@ -245,6 +245,7 @@ impl Handoff {
                 }
             }
         }
+        // Not known to be delivered in time: answer according to what the table now says.
         let known = said.as_ref().ok().cloned().flatten().or(heard);
         let note = async {
             if let Ok(Some(heard)) = &said {
@@ -259,7 +260,7 @@ impl Handoff {
         let tell = self.clock.within(look_until, self.gates.tell());
         let (look, (), _) = tokio::join!(self.clock.within(look_until, look), note, tell);
         match (look, said) {
-            // The session ended while this was on its way, perhaps by this very call: the bot is to have it.
+            // The session ended meanwhile, perhaps because of this call: the message belongs to the bot.
             (Some(Ok((Some(Receipt { outcome: Some(Outcome::Dropped), .. }), _))), _) => Answer::NOT_PAUSED,
             (Some(Ok((_, Some(now)))), _) if !is_live(&now) => Answer::NOT_PAUSED,
             (Some(Ok((Some(_), _))), _) | (_, Ok(Some(_))) => self.paused(),
@@ -267,7 +268,7 @@ impl Handoff {
         }
     }
 
-    /// What is known of the user's words; where it is not known how they were heard, that is looked up.
+    /// Returns the receipt of the user's message; its source id is looked up if it is not known.
     async fn trail_of(
         &self,
         session: &Session,
@@ -301,7 +302,7 @@ impl Handoff {
         Ok((heard, intake))
     }
 
-    /// What agents are shown of a call: what was said, or of a user who was back with the bot what was said there, which ends with that.
+    /// Returns what agents see of a call: the message, or if the user was back with the bot, the conversation there, which ends with it.
     fn news_for_agents(
         &self,
         session: &Session,
@@ -313,7 +314,7 @@ impl Handoff {
         opening.text().map(from_botcopy::Shown::Remark).or_else(|| from_botcopy::said(&call.said, words))
     }
 
-    /// What a user who was back with the bot said there, and heard, as far as agents do not know it.
+    /// Returns the conversation of a user who was back with the bot, as far as agents have not read it.
     async fn said_to_bot(&self, session: &Session, call: &Call) -> Result<Vec<HistoryItem>> {
         let (user_id, ours) = (&session.user_id, &self.config.botcopy.resume_events);
         match from_botcopy::since_last_agent(&call.history) {
@@ -326,8 +327,8 @@ impl Handoff {
         }
     }
 
-    /// Goes on with a session whose user was back with the bot: agents have been `told` what was said there, and the widget shows again
-    /// who answers.
+    /// Continues a session whose user was back with the bot: records that agents have been `told` the conversation there, and lets the
+    /// widget show again who answers.
     async fn continue_with(&self, session: &Session, told: &[HistoryItem], deadline: Timestamp) {
         let goes_on = async {
             let known = self.table.told(&session.user_id, self.clock.now()).await?;
@@ -354,6 +355,7 @@ impl Handoff {
         if session.state == State::Active {
             return self.drain_accepted(session, intake, lease, deadline + DELIVERY_TIME).await;
         }
+        // The session is still starting, so give the lease back, and take over the start if its claim has lapsed.
         let left = async {
             if intake.accepted.holds_lease() {
                 self.table.postpone(id, Lane::ToAgent, lease, self.clock.now(), None).await?;
@@ -377,14 +379,14 @@ impl Handoff {
     }
 }
 
-/// Whether a call says what the one said that began the session, shortly after it.
+/// Returns whether a call has the same content as the one that began the session, shortly after it.
 fn is_like_the_first(session: &Session, call: &Call, now: Timestamp) -> bool {
     call.is_trigger
         && session.request_digest == digest(&call.said)
         && now.since(session.started_at) < WORDS_REPEAT_WINDOW
 }
 
-/// A fingerprint of what was said.
+/// Returns a fingerprint of the user's input.
 fn digest(said: &Said) -> String {
     let mut hash = Sha256::new();
     match said {
