@@ -127,6 +127,7 @@ impl Closure {
         match now {
             _ if self.until <= now => Passage::Open,
             _ if next_trial <= now => Passage::Trial,
+            // A trial is in progress: wait briefly for its result rather than for the next trial.
             _ if self.since < self.tried_at && now < result_at => Passage::Closed(result_at.min(self.until)),
             _ => Passage::Closed(next_trial.min(self.until)),
         }
@@ -138,6 +139,7 @@ impl Limits {
     pub fn passage(&self, party: &str, now: Timestamp) -> Passage {
         let of_party = self.parties.get(party).and_then(|party| party.closed.as_ref());
         let passages = self.closed.iter().chain(of_party).map(|closure| closure.passage(now));
+        // The strictest closure wins, so a trial call needs every closure to allow one.
         passages.fold(Passage::Open, |one, other| match (one, other) {
             (Passage::Closed(one), Passage::Closed(other)) => Passage::Closed(one.max(other)),
             (Passage::Closed(until), _) | (_, Passage::Closed(until)) => Passage::Closed(until),
@@ -163,6 +165,7 @@ impl Limits {
         self.forget_past(now);
         let of_party = self.parties.entry(party.to_owned()).or_default();
         let other = of_party.refused.as_ref().is_some_and(|refused| refused.whose != whose);
+        // The vendor's latest time replaces an earlier one, even if it is sooner.
         match &mut of_party.closed {
             Some(closed) => closed.until = until,
             None if other => *of_party = Party { refused: None, closed: Some(Closure::new(now, until)) },

@@ -61,6 +61,7 @@ impl Table {
 
 fn moved(session: &Session, from: &ConversationId, to: &ConversationId, now: Timestamp) -> Result<Change> {
     Ok(Change {
+        // The bot has to announce the agent again in the new conversation.
         expression: "SET conversation_id = :to, active_at = :now, moves = :moves, left_conversations = :left \
                      REMOVE agent_told, earlier_agents",
         condition: "session_state = :active AND conversation_id = :from",

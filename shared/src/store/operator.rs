@@ -212,6 +212,7 @@ impl Table {
         let (event, message, part_of) = (format!("event:{id}"), format!("message:{id}"), format!("message:{id}#"));
         let (corrected, deleted, part_of_said) =
             (format!("corrected:{id}:"), format!("deleted:{id}"), format!("{id}#"));
+        // Lanes derive source ids from vendors' ids, so the id is also searched in each derived form.
         let fields = [
             Filter::Is("user_id", id),
             Filter::Is("conversation_id", id),

@@ -78,6 +78,7 @@ impl Table {
         };
         match error.as_service_error() {
             Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                // With this update's own mark in the item, an earlier try succeeded and only its answer was lost.
                 let mark = refused.item().and_then(|item| item.get(MARK));
                 Ok(Update::Done(mark.is_some() && mark == change.values.get(":mark")))
             }

@@ -184,10 +184,12 @@ const PASSING: [&str; 3] = ["TransactionConflict", "ThrottlingError", "Provision
 
 fn what_follows(codes: &[Option<&str>]) -> Verdict {
     let refused: Vec<bool> = codes.iter().map(|code| *code == Some(CONDITION_FAILED)).collect();
+    // A failed condition is an answer, even if another write of the transaction conflicted.
     if refused.contains(&true) {
         return Verdict::Refused(refused);
     }
     let mut reasons = codes.iter().flatten().filter(|code| **code != "None").peekable();
+    // Without any reason the cause is unknown, so a retry is not justified.
     match reasons.peek().is_some() && reasons.all(|code| PASSING.contains(code)) {
         true => Verdict::TryAgain,
         false => Verdict::Final,

@@ -19,7 +19,7 @@ use crate::secrets::{self, Versions};
 /// Why a call is rejected; none of it is disclosed to the caller.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejection {
-    /// The caller lacks a required secret.
+    /// The caller lacks a required secret, token or signature.
     #[error("the caller is not authentic: {0}")]
     Unauthentic(Lack),
     /// The caller is authentic but acts for another account or integration.
@@ -114,6 +114,7 @@ impl Handoff {
         proof: BotcopyProof<'_>,
         deadline: Timestamp,
     ) -> Result<botcopy::Call, Rejection> {
+        // Parsed before it is verified, since the bot id in it selects the keys.
         let unverified = UnverifiedCall::parse(proof.body).map_err(|_| Rejection::Malformed);
         let verify = |versions: &Versions, now: Timestamp| {
             if !versions.current.serves_botcopy() {
@@ -198,6 +199,7 @@ impl Handoff {
         let delivery = match verified {
             Ok(delivery) => delivery,
             Err(rejection) => {
+                // The operator's own check of this route does not count as a rejected call.
                 if !is_a_check {
                     self.turn_away(LIVECHAT, &rejection).await;
                 }

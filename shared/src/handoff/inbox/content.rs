@@ -198,7 +198,7 @@ pub(crate) enum Delay {
     Failed,
     /// The vendor has refused it because of a limit.
     Limited,
-    /// The same, and waiting is pointless: the vendor does not answer, or refuses the stack's credentials.
+    /// The vendor has failed on it, and waiting is pointless: it does not answer, or refuses the stack's credentials.
     FailedForLong,
 }
 

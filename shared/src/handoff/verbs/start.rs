@@ -95,7 +95,7 @@ impl Handoff {
                 Ok(Step::Wait(START_POLL))
             }
             (State::Starting, _) => self.take_over(request, user, session, deadline).await,
-            // Botcopy: a second trigger continues the live session.
+            // Botcopy: a second trigger continues the live session, so no other one is started.
             (State::Active, _) if platform::outlives_caller(request.platform) => match &session.conversation_id {
                 Some(id) if is_same && now.since(session.started_at) < START_REPEAT_WINDOW => {
                     Ok(Step::Answer(id.clone()))
