@@ -1,7 +1,7 @@
 //! Lanes: the durable, ordered mailboxes of a session.
 //!
 //! Acceptance is one transaction that also takes the lease if it is free. Completion is one transaction that gives the lease back
-//! only if nothing has arrived meanwhile. So every item has a holder that has seen it or will look again.
+//! only if nothing has arrived meanwhile. So no item is left behind: a holder has seen it, or a holder or the sweep will look again.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
