@@ -1,4 +1,4 @@
-//! What to change when LiveChat does not accept the app: client id, redirect URI or organization.
+//! Advice for when LiveChat does not accept the app: client id, redirect URI or organization.
 
 use shared::{handoff, livechat};
 
@@ -11,13 +11,13 @@ const ORGANIZATION: &str = "Compare LIVECHAT_ORGANIZATION_ID (parameter LiveChat
                             a licence that has expired is refused in the same way.";
 const PASSING: &str = "Try again; if it stays, ask LiveChat's status page.";
 
-/// The cure of a refusal, as far as LiveChat tells what it has refused.
+/// Returns the cure for a refusal, as far as LiveChat reports what it refused.
 pub(crate) fn cure(error: &livechat::Error) -> String {
     let Some(refusal) = error.refusal() else { return PASSING.to_owned() };
     of_refusal(refusal.code.as_deref(), &refusal.message.as_deref().unwrap_or_default().to_lowercase())
 }
 
-/// The same for what the functions' own check says.
+/// Returns the cure for an error of the functions' own check.
 pub(crate) fn cure_of_check(error: &handoff::Error) -> String {
     match error {
         handoff::Error::LiveChat(refused) => cure(refused),
@@ -28,7 +28,7 @@ pub(crate) fn cure_of_check(error: &handoff::Error) -> String {
     }
 }
 
-/// A client id and a redirect URI that are not known have the same code, and only the sentence, which is not documented, tells them apart.
+/// An unknown client id and an unknown redirect URI have the same code. Only the message, which is not documented, distinguishes them.
 fn of_refusal(code: Option<&str>, message: &str) -> String {
     let named = |word: &str| message.contains(word);
     match code {

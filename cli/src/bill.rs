@@ -1,4 +1,4 @@
-//! What a stack and its vendors charge: prices from a file, quantities from figures that tests measure.
+//! The bill of a stack and its vendors: prices from a file, quantities from figures that tests measure.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,13 +14,13 @@ const FIGURES: &str = include_str!("../../docs/figures.json");
 /// Sweeps in a month of 730 hours.
 const SWEEPS: f64 = 43_800.0;
 
-/// What one unit of something costs.
+/// The price of something, with its source.
 #[derive(Clone, Debug, Deserialize)]
 struct Price {
-    /// For so many units.
+    /// USD for `per` units.
     usd: f64,
     per: f64,
-    /// Other prices from so many units a month on, fewest first.
+    /// Tiers with another price above a number of units a month, lowest first.
     #[serde(default)]
     above: Vec<Tier>,
     source: String,
@@ -45,14 +45,14 @@ impl Price {
     }
 }
 
-/// Prices by name, as docs/prices.json has them.
+/// Prices by name, in the form of docs/prices.json.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Prices {
     prices: BTreeMap<String, Price>,
 }
 
 impl Prices {
-    /// The built-in prices, each replaced by the one of that name in `file`.
+    /// Returns the built-in prices, each replaced by the price of the same name in `file`.
     pub(crate) fn read(file: Option<&Path>) -> Result<Self, Failure> {
         let mut all: Self = parse(PRICES, "the built-in file of prices")?;
         if let Some(file) = file {
@@ -71,7 +71,7 @@ fn parse<T: for<'de> Deserialize<'de>>(text: &str, name: &str) -> Result<T, Fail
     })
 }
 
-/// What one of something takes.
+/// What one session, message, reading or sweep takes.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub(crate) struct Figure {
     pub livechat_calls: f64,
@@ -115,7 +115,7 @@ struct Measured {
     sweep: Figure,
 }
 
-/// When a thread is read that stays silent.
+/// How often a silent thread is read.
 #[derive(Debug, Deserialize)]
 struct Silence {
     first_readings: f64,
@@ -138,7 +138,7 @@ struct Standing {
     full: BTreeMap<String, f64>,
 }
 
-/// What docs/figures.json says.
+/// The content of docs/figures.json.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Figures {
     measured: Measured,
@@ -147,17 +147,17 @@ pub(crate) struct Figures {
     standing: Standing,
 }
 
-/// How much a stack has had to do.
+/// The work that a bill is for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Work {
     pub sessions: f64,
     pub from_user: f64,
     pub from_agents: f64,
     pub readings: f64,
-    /// What of a month the stack has stood.
+    /// How many months the stack has existed.
     pub months: f64,
     pub is_full: bool,
-    /// LiveChat's calls, where they were counted.
+    /// LiveChat's calls, if they were counted.
     pub livechat_calls: Option<f64>,
 }
 
@@ -166,12 +166,12 @@ impl Figures {
         parse(FIGURES, "the built-in file of figures")
     }
 
-    /// What these take by themselves, in calls of LiveChat.
+    /// Returns how many LiveChat calls the work takes according to the figures.
     pub(crate) fn livechat_calls(&self, work: Work) -> f64 {
         self.taken_by(work).livechat_calls
     }
 
-    /// How often a thread is read that stays silent for so many hours.
+    /// Returns how often a thread is read that stays silent for `hours`.
     pub(crate) fn readings_of(&self, hours: f64) -> f64 {
         let Silence { first_readings, by_minute, then_every_minutes } = &self.silence;
         let later = (hours * 60.0 - by_minute).max(0.0) / then_every_minutes;
@@ -221,7 +221,7 @@ struct Line {
     read: String,
 }
 
-/// Lines that are being put together.
+/// A bill under construction.
 #[derive(Debug)]
 pub(crate) struct Bill<'a> {
     lines: Vec<Line>,
@@ -245,7 +245,7 @@ impl Bill<'_> {
         Ok(())
     }
 
-    /// The bill with its sums; `about` says what was counted and what was not.
+    /// Returns the bill with its sums; `about` states what was counted and what was not.
     pub(crate) fn total(self, about: Vec<String>) -> Total {
         let mut sums = BTreeMap::new();
         for line in &self.lines {
@@ -261,7 +261,7 @@ impl Bill<'_> {
     }
 }
 
-/// A whole bill.
+/// A complete bill.
 #[derive(Debug, Serialize)]
 pub(crate) struct Total {
     lines: Vec<Line>,
@@ -294,7 +294,7 @@ impl fmt::Display for Total {
     }
 }
 
-/// A whole number with a comma before each three digits.
+/// Formats a number without decimals, with a comma before each three digits.
 fn grouped(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();

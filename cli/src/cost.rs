@@ -16,17 +16,17 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Days in a month of 730 hours.
 const MONTH_DAYS: f64 = 730.0 / 24.0;
 
-/// The sessions of some days.
+/// The sessions of some days, summed up.
 #[derive(Debug, Default)]
 struct Counted {
     sessions: u32,
     from_user: u64,
     from_agents: u64,
-    /// Calls of LiveChat that sessions have counted.
+    /// LiveChat calls that the sessions counted.
     livechat_calls: u64,
-    /// Sessions whose record has no calls.
+    /// Sessions whose record contains no calls.
     uncounted: u32,
-    /// What those said.
+    /// Messages of the users of those sessions.
     uncounted_from_user: u64,
     unreadable: usize,
 }
@@ -46,7 +46,7 @@ impl Counted {
     }
 }
 
-/// A count for sums of money.
+/// Converts a count for calculations with money.
 fn float(count: u64) -> f64 {
     u32::try_from(count).map_or(f64::MAX, f64::from)
 }

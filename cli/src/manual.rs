@@ -1,4 +1,4 @@
-//! The manual pages and completions that go with a release.
+//! The manual pages and completions of a release.
 
 use clap::Command;
 use clap_complete::Shell;
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::arguments::grammar;
 use crate::output::{Answer, Exit, Failure};
 
-/// What a shell reads to complete a command line.
+/// Returns the script with which a shell completes a command line.
 pub(crate) fn completions(shell: Shell) -> Answer {
     let mut written = Vec::new();
     clap_complete::generate(shell, &mut grammar(), "hitl", &mut written);
@@ -15,7 +15,7 @@ pub(crate) fn completions(shell: Shell) -> Answer {
     Answer { exit: Exit::Done, json: json!({ "completions": text }), text }
 }
 
-/// A page for the command and for each subcommand, each after a line `.\\" page NAME`.
+/// Returns a page for the command and for each subcommand, each after a line `.\\" page NAME`.
 pub(crate) fn pages() -> Result<Answer, Failure> {
     let mut text = String::new();
     add_pages(&grammar(), "hitl", &mut text)

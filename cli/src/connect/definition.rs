@@ -1,4 +1,4 @@
-//! The integration's definition: what `botpress/` says, completed by the interface that it implements.
+//! The integration's definition: the files in `botpress/`, completed by the interface that it implements.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,28 +8,28 @@ use shared::redacted::Redacted;
 
 use crate::output::Failure;
 
-/// The interface that the HITL plugin asks for, and the version whose schemas the functions know.
+/// The interface that the HITL plugin requires, and the version whose schemas the functions know.
 pub(crate) const INTERFACE: (&str, &str) = ("hitl", "2.1.0");
 
-/// The entity of the interface that an integration replaces by its own.
+/// The entity of the interface that an integration replaces with its own.
 const INTERFACE_ENTITY: &str = "hitlSession";
 
 const DEFINITION: &str = include_str!("../../../botpress/integration.json");
 const README: &str = include_str!("../../../botpress/readme.md");
 const ICON: &str = include_str!("../../../botpress/icon.svg");
 
-/// What `botpress/integration.json` says.
+/// Parses `botpress/integration.json`.
 pub(crate) fn base() -> Result<Map<String, Value>, Failure> {
     serde_json::from_str(DEFINITION)
         .map_err(|error| Failure::stopped(format!("botpress/integration.json is malformed: {error}")))
 }
 
-/// The version that the definition is deployed as.
+/// Returns the version under which the definition is deployed.
 pub(crate) fn version(base: &Map<String, Value>) -> String {
     base.get("version").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// The body of `createIntegration`, whole: the interface's actions, events and message schemas are copied from it.
+/// Returns the complete body of `createIntegration`: the actions, events and message schemas are copied from the interface.
 pub(crate) fn complete(
     base: &Map<String, Value>,
     interface: &Interface,
@@ -69,14 +69,13 @@ pub(crate) fn complete(
     Ok(Value::Object(body))
 }
 
-/// The same as a change of an integration that exists: which one is said by the path, so its name and version are left out, as
-/// Botpress demands.
+/// Returns the body as an update of an existing integration. The path identifies it, so name and version are left out, as Botpress demands.
 pub(crate) fn as_change(body: &Value) -> Value {
     let kept = body.as_object().into_iter().flatten().filter(|(key, _)| !["name", "version"].contains(&key.as_str()));
     Value::Object(kept.map(|(key, value)| (key.clone(), value.clone())).collect())
 }
 
-/// With references to the interface's entity replaced by our entity's schema.
+/// Replaces references to the interface's entity with the schema of the integration's own entity.
 fn resolved(value: &Value, entity: &Value) -> Result<Value, Failure> {
     Ok(match value {
         Value::Object(object) => match object.get("$ref").and_then(Value::as_str) {
@@ -96,7 +95,7 @@ fn resolved(value: &Value, entity: &Value) -> Result<Value, Failure> {
     })
 }
 
-/// `copied` with what `ours` adds or says otherwise.
+/// Merges `ours` into `copied`; where they differ, `ours` wins unless it is null.
 fn merged(copied: Value, ours: &Value) -> Value {
     match (copied, ours) {
         (Value::Object(mut copied), Value::Object(ours)) => {

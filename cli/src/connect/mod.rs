@@ -1,4 +1,4 @@
-//! `hitl connect`: from nothing to a connected stack, and the repair of one.
+//! `hitl connect`: connects a new stack, and repairs the connections of an existing one.
 
 pub(crate) mod botcopy;
 pub(crate) mod botpress;
@@ -13,25 +13,25 @@ use crate::Io;
 use crate::output::Failure;
 use crate::target::Target;
 
-/// Key of the secret: the integration that signing secret and access key belong to. The functions do not read it.
+/// Key of the secret: the integration to which the signing secret and the access key belong. The functions do not read it.
 pub(crate) const INTEGRATION_ID: &str = "botpressIntegrationId";
 
-/// Key of the secret: by what the access key can be withdrawn. The functions do not read it.
+/// Key of the secret: the id by which the access key can be withdrawn. The functions do not read it.
 pub(crate) const ACCESS_KEY_ID: &str = "botpressAccessKeyId";
 
-/// What an access key is called at Botpress.
+/// The note that marks the stack's access keys at Botpress.
 pub(crate) const NOTE: &str = "livechat-hitl";
 
-/// A secret from its variable, else from whoever can be asked.
+/// Returns a secret from its variable, otherwise from a prompt.
 pub(crate) fn ask(target: &Target, io: &mut Io<'_>, variable: &str, prompt: &str) -> Result<Option<Redacted>, Failure> {
-    // A sandbox that is to be connected names no credential: it is taken from where it would be for a stack.
+    // A sandbox to be connected names no credentials: they are read from where a stack's would be.
     match target.get(variable).or_else(|| (io.environment)(variable)) {
         Some(value) => Ok(Some(value.into())),
         None => io.secret(prompt),
     }
 }
 
-/// Stores changed values, once no caller needs the version that this drops; tells whether there was anything to store.
+/// Stores changed values once no caller needs the version that this drops. Returns whether there was anything to store.
 pub(crate) async fn store(
     vault: &Vault,
     contents: &Contents,
@@ -41,7 +41,7 @@ pub(crate) async fn store(
     store_version(vault, contents, &contents.current.clone().with(changes), io).await
 }
 
-/// Stores a version, once no caller needs the one that this drops; tells whether it differs from the present one.
+/// Stores a version once no caller needs the version that this drops. Returns whether it differs from the present one.
 pub(crate) async fn store_version(
     vault: &Vault,
     contents: &Contents,
@@ -58,7 +58,7 @@ pub(crate) async fn store_version(
     Ok(true)
 }
 
-/// A value that nobody can guess: 244 random bits in 64 characters that are safe in an address.
+/// Returns a value that cannot be guessed: 244 random bits in 64 characters that are safe in a URL.
 pub(crate) fn random_secret() -> Redacted {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()).into()
 }
@@ -69,7 +69,7 @@ pub(crate) struct Workspace {
     pub id: String,
 }
 
-/// Asks for what the admin API needs.
+/// Asks for the token and the workspace that the admin API needs.
 pub(crate) fn workspace(target: &Target, named: Option<&str>, io: &mut Io<'_>) -> Result<Workspace, Failure> {
     let id = match named {
         Some(id) => id.to_owned(),
@@ -85,7 +85,7 @@ pub(crate) fn workspace(target: &Target, named: Option<&str>, io: &mut Io<'_>) -
     Ok(Workspace { token, id })
 }
 
-/// Forgets which calls of a vendor were turned away: they are to show something else from now on.
+/// Forgets which calls of a vendor were turned away: its next calls will carry something else.
 pub(crate) async fn forget_turned_away(target: &Target, vendor: &str, io: &mut Io<'_>) {
     let forgotten = match target.table() {
         Ok(table) => table.forget_turned_away(vendor).await.is_ok(),

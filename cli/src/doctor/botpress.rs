@@ -9,7 +9,7 @@ use super::{NO_TABLE, Patient, Report};
 use crate::connect::INTEGRATION_ID;
 use crate::output::causes;
 
-/// A user that does not exist: asking for it shows whether the key is accepted.
+/// A user that does not exist: looking it up shows whether the key is accepted.
 const NO_USER: &str = "user_01HITLD0CT0R0000000000000";
 
 /// Tries the access key for every install that has registered.
@@ -70,7 +70,7 @@ pub(super) async fn look_at_installs(
     }
 }
 
-/// That there is no such user is the good answer.
+/// Judges the refusal; the good answer is that the user does not exist.
 fn read_refusal(name: &str, error: &Error, report: &mut Report) {
     let status = error.refusal().map(|refusal| refusal.status.as_u16());
     match status {

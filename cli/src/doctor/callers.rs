@@ -1,4 +1,4 @@
-//! Who is let in at the stack's routes, and who is turned away.
+//! Which callers the stack's routes let in, and which they turn away.
 
 use std::time::Duration;
 
@@ -8,13 +8,14 @@ use super::{Patient, Report};
 use crate::arguments::Vendor;
 use crate::output::causes;
 
-/// What was turned away longer ago is no finding: a caller that is served gives up long before.
+/// Calls turned away longer ago are no finding: a caller that the stack serves gives up long before.
 const RECENT: Duration = Duration::from_secs(86_400);
 
-/// So many calls in LiveChat's or Botpress's name may be a stranger's; of Botcopy's only those of the operator's own bot are noted.
+/// Up to this many calls in LiveChat's or Botpress's name may come from a stranger. For Botcopy, only calls of the operator's own bot are
+/// noted.
 const STRANGERS: u64 = 4;
 
-/// Reads what the functions have noted of each vendor's calls.
+/// Judges what the functions have noted about each vendor's calls.
 pub(super) async fn look_at_callers(patient: &Patient<'_>, report: &mut Report) {
     for vendor in Vendor::ALL {
         let name = check(vendor);
@@ -65,7 +66,7 @@ fn judge(patient: &Patient<'_>, vendor: Vendor, name: &'static str, door: &Door,
     }
 }
 
-/// What to do about calls that lack something.
+/// Returns what to do about calls that were turned away for this reason.
 fn cure(vendor: Vendor, because: &str) -> &'static str {
     match (vendor, because) {
         (Vendor::Livechat, "secret") => {

@@ -12,16 +12,16 @@ use crate::app::cure_of_check;
 use crate::connect::livechat::{groups_sentence, missing_scopes};
 use crate::output::{Failure, causes};
 
-/// What [`look_at_app`] looks at.
+/// The checks of [`look_at_app`].
 pub(super) const OF_APP: &[&str] = &["app", "group"];
 
-/// What [`look_at_token`] looks at.
+/// The checks of [`look_at_token`].
 pub(super) const OF_TOKEN: &[&str] = &["agent token", "region", "scopes", "webhooks", "webhooks are sent"];
 
-/// What hangs on the agent token.
+/// The checks that depend on the agent token.
 const BEHIND_TOKEN: &[&str] = &["region", "scopes", "webhooks", "webhooks are sent"];
 
-/// Client id, organization, redirect URI and group, through the functions' own checks.
+/// Checks client id, organization, redirect URI and group through the functions' own checks.
 pub(super) async fn look_at_app(patient: &Patient<'_>, secrets: &Secrets, report: &mut Report) -> Result<(), Failure> {
     let handoff = patient.target.handoff_with(secrets.clone())?;
     if let Err(error) = handoff.check_app().await {
@@ -52,7 +52,7 @@ pub(super) async fn look_at_app(patient: &Patient<'_>, secrets: &Secrets, report
     Ok(())
 }
 
-/// What a token with all scopes that are needed can do, and what one more would give.
+/// Returns what a token with all required scopes can do, and what one more scope would add.
 async fn scopes_sentence(owner: &Configuration<'_>, group_id: GroupId) -> &'static str {
     match owner.list_work_schedules(group_id).await {
         Err(error) if error.is_forbidden() => {
@@ -62,7 +62,7 @@ async fn scopes_sentence(owner: &Configuration<'_>, group_id: GroupId) -> &'stat
     }
 }
 
-/// The agent token, its scopes, the data centre and the webhooks.
+/// Checks the agent token, its scopes, the data centre and the webhooks.
 pub(super) async fn look_at_token(patient: &Patient<'_>, contents: &Contents, secrets: &Secrets, report: &mut Report) {
     if contents.current.text(secrets::AGENT_TOKEN).is_none() {
         report.finding("agent token", "there is none in the secret", "hitl connect livechat");

@@ -1,4 +1,4 @@
-//! What a rehearsal has shown.
+//! The result of a rehearsal.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::statements::{Id, STATEMENTS, Seen};
 
-/// What became of a part of the play.
+/// The outcome of a part of the play.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
@@ -21,12 +21,12 @@ pub(super) struct Step {
     pub name: &'static str,
     pub outcome: Outcome,
     pub says: String,
-    /// From the cause to its effect on the other side, as far as both have a time.
+    /// The time from the cause to its effect on the other side, if both have a time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<u128>,
 }
 
-/// What a statement turned out to be.
+/// Whether a statement holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Verdict {
@@ -45,7 +45,7 @@ pub(super) struct Judged {
     pub says: String,
 }
 
-/// A call of the rehearsal's own.
+/// A call that the rehearsal itself made.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Timed {
     pub call: String,
@@ -53,16 +53,16 @@ pub(super) struct Timed {
     pub took_ms: u128,
 }
 
-/// Everything that was seen, in the order in which it was.
+/// Everything that was seen, in order.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Report {
     pub group: u32,
     /// The rehearsal's user at Botpress, for `hitl erase`.
     pub user_id: Option<String>,
-    /// Why the play did not come to its end.
+    /// Why the play stopped before its end, if it did.
     pub stopped: Option<String>,
     pub steps: Vec<Step>,
-    /// How long each webhook was under way, as received less sent; clocks of two machines are compared.
+    /// How long each webhook took: the time of receipt minus the time of sending, by the clocks of two machines.
     pub webhook_delays_ms: Vec<u128>,
     pub calls: Vec<Timed>,
     pub statements: Vec<Judged>,
@@ -83,7 +83,7 @@ impl Report {
         self.steps.push(Step { name, outcome, says: says.into(), took_ms });
     }
 
-    /// Notes what a statement turned out to be; what was seen first counts.
+    /// Records the verdict on a statement; the first verdict counts.
     pub(crate) fn judge(&mut self, id: Id, verdict: Verdict, says: impl Into<String>) {
         let known = self.statements.iter().any(|judged| judged.id == id);
         let Some(statement) = STATEMENTS.iter().find(|statement| statement.id == id).filter(|_| !known) else { return };
@@ -91,7 +91,7 @@ impl Report {
         self.statements.push(Judged { id, vendor, verdict, statement: text, source, says: says.into() });
     }
 
-    /// Says of every statement that was not judged why it was not.
+    /// Records for every statement without a verdict why it has none.
     pub(crate) fn complete(&mut self) {
         for statement in STATEMENTS {
             let why = match statement.seen {
@@ -105,7 +105,7 @@ impl Report {
         self.statements.sort_by_key(|judged| place(judged.id));
     }
 
-    /// Whether the handoff went as it should, and nothing that was seen contradicts a statement.
+    /// Returns whether the handoff went as it should and nothing that was seen contradicts a statement.
     pub(crate) fn is_good(&self) -> bool {
         self.stopped.is_none()
             && self.left_open.is_empty()

@@ -9,7 +9,7 @@ fn stored(world: &World) -> Value {
     world.stack.secrets_manager.current(SECRET_ID).unwrap()
 }
 
-/// Connects both vendors and presses the button.
+/// Connects both vendors and installs the integration.
 async fn connected() -> World {
     let world = World::unconnected().await;
     let mut operator = Operator::new(&world);

@@ -1,4 +1,4 @@
-//! What a stack has cost, and what one would.
+//! What a stack has cost, and what one would cost.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tests::{ANNA, World};
 
 use crate::operator::Operator;
 
-/// The line of a bill with this name.
+/// Returns the line of a bill with this vendor and name.
 fn line<'a>(bill: &'a Value, vendor: &str, what: &str) -> &'a Value {
     let mut lines = bill["lines"].as_array().unwrap().iter();
     lines.find(|line| line["vendor"] == vendor && line["what"] == what).unwrap_or_else(|| panic!("{what}: {bill:#}"))
@@ -59,7 +59,7 @@ async fn an_estimate_has_all_three_vendors_and_the_readings_of_silent_chats() {
     let (busy, silent) = (estimate(&[]).await, estimate(&["--idle-chats", "50k"]).await);
     let calls = |bill: &Value| line(bill, "LiveChat", "calls")["units"].as_f64().unwrap();
     assert_eq!(calls(&busy), 10_000_000.0, "five of a session, and one for each message of a user");
-    // At 1, 2, 4, 8 and 16 minutes, then every 16 minutes of a day.
+    // Readings at 1, 2, 4, 8 and 16 minutes, then every 16 minutes of a day.
     assert_eq!(calls(&silent) - calls(&busy), 50_000.0 * 94.0);
     let sum: f64 = busy["sums"].as_object().unwrap().values().map(|usd| usd.as_f64().unwrap()).sum();
     assert!(busy["sums"].as_object().unwrap().len() == 3 && (busy["usd"].as_f64().unwrap() - sum).abs() < 0.001);

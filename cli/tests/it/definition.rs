@@ -12,7 +12,7 @@ fn keys(value: &Value) -> BTreeSet<String> {
     value.as_object().into_iter().flat_map(|object| object.keys().cloned()).collect()
 }
 
-/// The tags that were really written by one kind of call.
+/// Returns the tags that calls with these effects really wrote.
 fn written(world: &World, effects: &[&str]) -> BTreeSet<String> {
     let entries = effects.iter().flat_map(|effect| world.stack.journal.all(effect));
     entries.flat_map(|entry| keys(&entry.detail["tags"])).collect()
@@ -24,7 +24,7 @@ async fn what_is_declared_is_what_is_used() {
     let mut operator = Operator::new(&world);
     operator.does(&["connect", "livechat"]).await;
     operator.does(&["connect", "botpress"]).await;
-    // From here on the simulator takes the definition's tags and types alone, and checks each action's output.
+    // From here on the simulator accepts only the definition's tags and types, and checks each action's output.
     world.drive(world.stack.botpress.install_deployed()).await.unwrap();
     let user = world.user("Ann").await;
     let to_everybody = Escalation { hitl_session: Some(json!({ "groupId": 0 })), ..Escalation::default() };

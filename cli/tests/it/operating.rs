@@ -14,13 +14,13 @@ fn names(list: &Value, key: &str) -> Vec<String> {
     list.as_array().unwrap().iter().map(|one| one[key].as_str().unwrap_or_default().to_owned()).collect()
 }
 
-/// A user with an open session, in a moment of its own.
+/// Returns a user whose session opens 5 s after everything before it.
 async fn later(world: &World, name: &str) -> UpstreamUser {
     world.advance(Duration::from_secs(5));
     world.escalated_user(name).await
 }
 
-/// The agent's answer in the chat of a user, and all that follows.
+/// Sends an agent's message to a chat and lets everything that follows happen. Returns the event's id.
 async fn answered(world: &World, chat_id: &str, words: &str) -> String {
     let event_id = world.stack.livechat.agent_sends_text(chat_id, ANNA, words).unwrap();
     world.settle().await;
@@ -33,7 +33,7 @@ fn refusal() -> Fault {
     Fault::answer(422, json!({ "error": { "type": "validation", "message": "no" } }).to_string())
 }
 
-/// A session one of whose messages LiveChat will not have; the answer is the item's name.
+/// Lets LiveChat refuse one message of a session. Returns the id of the parked item.
 async fn with_parked_message(world: &World, user: &UpstreamUser, words: &str) -> String {
     world.stack.livechat.faults().next(1, "customer/action/send_event", refusal());
     world.says(user, words).await;
@@ -216,7 +216,7 @@ async fn a_parked_message_shows_its_age_its_cause_and_its_end() {
 async fn a_message_that_has_arrived_after_all_is_not_sent_again() {
     let world = World::in_process().await;
     let user = later(&world, "Ann").await;
-    // An answer that says nothing of what was done; then the item is refused and put aside.
+    // The first answer leaves the outcome unknown; then the item is refused and parked.
     world.stack.livechat.faults().next(1, "customer/action/send_event", Fault::answer(200, "<html></html>"));
     world.stack.livechat.faults().next(1, "customer/action/send_event", refusal());
     world.says(&user, "canary").await;
@@ -224,7 +224,7 @@ async fn a_message_that_has_arrived_after_all_is_not_sent_again() {
     let mut operator = Operator::new(&world);
     let listed = operator.does(&["parked"]).await.out;
     assert!(listed.contains("may have arrived"), "{listed}");
-    // What was on its way turns up.
+    // The message of the first call arrives after all.
     let (parked, session) = (world.items("parked").remove(0), world.items("session").remove(0));
     let person = world.items("user").into_iter().find(|one| one["user_id"] == session["user_id"]).unwrap();
     let event = json!({ "type": "message", "text": "canary", "custom_id": text(&parked, "source_id") });
@@ -239,7 +239,7 @@ async fn a_message_that_has_arrived_after_all_is_not_sent_again() {
     assert_eq!(world.sent_by_customers().iter().filter(|text| *text == "canary").count(), 1);
 }
 
-/// The bot was never told of the end of a session, because it refused to hear of it.
+/// The bot does not know of the end of a session, because it refused the event.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bot_that_does_not_know_of_an_end_is_told_by_hand() {
     let world = World::in_process().await;
@@ -261,7 +261,7 @@ async fn a_bot_that_does_not_know_of_an_end_is_told_by_hand() {
     assert_eq!(world.bot_events("hitlStopped").len(), 1);
 }
 
-/// An earlier version parked ends and closed the session all the same.
+/// An earlier version parked ends and closed the session anyway.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_parked_end_of_an_earlier_version_is_told_by_redrive_and_by_close() {
     for command in ["redrive", "close"] {
@@ -416,7 +416,7 @@ async fn erasing_a_user_leaves_nothing_of_them_and_everything_of_others() {
     world.escalate(&user).await.expect("the user may come back, as somebody new");
 }
 
-/// TTL deletes in no order: of an ended session all may have gone but what was parked.
+/// TTL deletes items in no particular order: a parked item may be all that is left of an ended session.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_parked_of_a_session_that_has_gone_is_erased() {
     let world = World::in_process().await;
@@ -432,7 +432,7 @@ async fn what_is_parked_of_a_session_that_has_gone_is_erased() {
     assert!(world.items("parked").is_empty());
 }
 
-/// Earlier versions did not note whose a parked item is.
+/// Earlier versions did not record to which user a parked item belongs.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_expired_is_erased_whosever_it_was() {
     let world = World::in_process().await;

@@ -86,7 +86,7 @@ async fn usage_settings_and_refusals_have_their_own_status() {
     assert_eq!((status, progress.contains("nobody")), (1, true), "{progress}");
 }
 
-/// A profile whose credentials a program prints, as at many companies, and whose region is its own.
+/// The profile names a program that prints the credentials, as at many companies, and sets its own region.
 #[tokio::test(flavor = "multi_thread")]
 async fn region_and_credentials_are_found_in_the_profile_as_the_aws_cli_finds_them() {
     let world = World::in_real_time().await;
@@ -119,17 +119,17 @@ async fn region_and_credentials_are_found_in_the_profile_as_the_aws_cli_finds_th
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
-/// The most memory that a process has had, in megabytes; looked at until it is gone.
+/// Returns a process's peak memory in megabytes, polled until the process has ended.
 fn peak_megabytes(process_id: u32) -> f64 {
     let mut peak = 0.0;
     while let Ok(status) = std::fs::read_to_string(format!("/proc/{process_id}/status")) {
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        // A process that has ended and was not waited for yet has no memory any more.
+        // A process that has ended and has not been waited for yet reports no memory.
         let Some(kilobytes) = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok()) else {
             break;
         };
         peak = f64::max(peak, kilobytes / 1_024.0);
-        // Another process has no clock of ours, and Linux reports its peak only while it lives.
+        // Another process does not use the test's clock, and Linux reports its peak only while it runs.
         std::thread::sleep(Duration::from_millis(2));
     }
     peak

@@ -1,4 +1,4 @@
-//! Rotation while calls go on: none fails, nothing is doubled.
+//! Rotation under load: no call fails, and nothing is delivered twice.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,29 +11,29 @@ use tests::{ANNA, SECRET_ID, World};
 
 use crate::operator::{Operator, Ran};
 
-/// Users who talk all at once.
+/// Users who talk at the same time.
 const USERS: usize = 4;
 
-/// Instances of each function; each keeps the secret in mind for itself.
+/// Instances of each function; each caches the secret for itself.
 const INSTANCES: usize = 3;
 
-/// How many rounds of talk there are at least before, and after, the command.
+/// The minimum number of rounds of talk before the command, and after it.
 const ROUNDS: usize = 3;
 
-/// At full size: fifty calls a second, of which a round has one for each user and one for each answer.
+/// At full size: fifty calls a second; a round has two for each user, the question and the answer.
 const BETWEEN_ROUNDS: Duration = Duration::from_millis(20 * 2 * USERS as u64);
 
-/// At full size: for so long at least, and until the command is done.
+/// At full size: the minimum duration of the talk, which lasts at least until the command is done.
 const LONG_ENOUGH: Duration = Duration::from_secs(120);
 
-/// At full size: for so long before the command.
+/// At full size: the duration of the talk before the command.
 const LEAD: Duration = Duration::from_secs(5);
 
 /// A connected world and users whose sessions are open.
 struct Busy {
     world: World,
     users: Vec<(UpstreamUser, String)>,
-    /// How many rounds of talk there were.
+    /// The number of rounds of talk so far.
     said: AtomicUsize,
 }
 
@@ -66,7 +66,7 @@ impl Busy {
         self.world.stack.secrets_manager.current(SECRET_ID).unwrap()
     }
 
-    /// Everybody writes at once and is answered, until `done`, then some more; while the command waits, once for each of its waits.
+    /// Runs rounds of talk until `done`, then some more; while the command waits, one round for each of its waits.
     async fn talk(&self, rounds: &AtomicUsize, done: &AtomicBool) {
         let mut left = ROUNDS;
         while left > 0 {
@@ -79,7 +79,7 @@ impl Busy {
         }
     }
 
-    /// Everybody writes and is answered, once.
+    /// Each user writes once and is answered once.
     async fn say(&self, round: usize) {
         for (user, chat_id) in &self.users {
             let (question, answer) = (format!("q{round} {chat_id}"), format!("a{round} {chat_id}"));
@@ -88,7 +88,7 @@ impl Busy {
         }
     }
 
-    /// Runs the command while everybody talks at full size, whether or not the round before has settled.
+    /// Runs the command while all users talk at full size, whether or not the previous round has settled.
     async fn at_full_size(&self, arguments: &[&str]) -> (Ran, Duration) {
         let (clock, done) = (self.world.clock(), AtomicBool::new(false));
         let begun = clock.now();
@@ -114,7 +114,7 @@ impl Busy {
         (ran, took)
     }
 
-    /// Somebody knows neither key nor secret: every instance has just looked for newer ones, and will not so soon again.
+    /// Calls with a wrong key and a wrong secret, so that every instance has just looked for newer ones and does not look again soon.
     async fn knock(&self) {
         let stack = &self.world.stack;
         for _ in 0..3 * INSTANCES {
@@ -126,7 +126,7 @@ impl Busy {
         }
     }
 
-    /// Runs the command while everybody talks.
+    /// Runs the command while all users talk.
     async fn while_talking(&self, arguments: &[&str]) -> Ran {
         let (rounds, done) = (AtomicUsize::new(self.said.load(Ordering::SeqCst)), AtomicBool::new(false));
         let begin_at = rounds.load(Ordering::SeqCst) + ROUNDS;
@@ -146,7 +146,7 @@ impl Busy {
         ran
     }
 
-    /// By the journal: every call was answered well at its first attempt, and every word arrived exactly once.
+    /// Asserts by the journal that every call succeeded at its first attempt, and that every message arrived exactly once.
     fn assert_flawless(&self) {
         let journal = &self.world.stack.journal;
         for effect in ["operation_called", "webhook_delivered"] {
@@ -203,7 +203,7 @@ async fn the_access_key_is_rotated_under_load_and_the_old_one_withdrawn() {
     assert_rotated("access-key", "botpressToken").await;
 }
 
-/// As the README says: 0 failed, 0 doubled; through compiled functions with `HITL_BINARIES`, and then in real time.
+/// As docs/testing.md states: 0 failed, 0 doubled; with `HITL_BINARIES` through compiled functions, and then in real time.
 async fn assert_rotated_at_full_size(what: &str, key: &str) {
     let busy = Busy::of(World::unconnected_at_full_size(INSTANCES).await).await;
     let before = busy.secret();
@@ -262,7 +262,7 @@ async fn an_interrupted_rotation_of_the_webhook_secret_is_finished_by_the_next()
     assert_eq!(ran.status, 1, "{}", ran.out);
     let stored = busy.secret();
     busy.world.stack.livechat.faults().clear();
-    // LiveChat's failure has told the functions nothing; theirs is another process.
+    // The functions do not know of LiveChat's failure: they run in another process.
     let ran = busy.while_talking(&["rotate", "webhook-secret", "--json"]).await;
     assert_eq!((ran.status, &ran.json()["finished_earlier"]), (0, &true.into()), "{}", ran.out);
     assert_eq!(busy.secret(), stored, "nothing was dropped that webhooks still carried");
@@ -286,12 +286,12 @@ async fn an_interrupted_rotation_of_the_path_key_is_finished_by_the_next() {
     busy.assert_flawless();
 }
 
-/// The statuses of a webhook and of a Botpress call that show what a secret holds.
+/// Returns the statuses of a webhook and of a Botpress call that carry a secret's values.
 async fn let_in(busy: &Busy, secret: &Value) -> (u16, u16) {
     let world = &busy.world;
     let mut webhook = world.envelope("chat_deactivated", json!({ "chat_id": "UNKNOWN001", "thread_id": "UNKNOWN002" }));
     webhook["secret_key"] = secret["webhookSecret"].clone();
-    // An end in a chat that nobody knows yet waits for a start that may be about to record it.
+    // An end in an unknown chat waits for a start that may be about to record the chat.
     let called = world.posted(&world.stack.webhook_url(), webhook.to_string());
     let by_livechat = world.drive(called).await.unwrap().0;
     let address = format!("{}/botpress/{}", world.stack.gateway.url(), secret["botpressPathKey"].as_str().unwrap());
@@ -327,7 +327,7 @@ async fn a_leaked_credential_is_cut_off_at_once() {
     let took = busy.world.now().since(begun);
     assert!(took < Duration::from_secs(5), "nothing is waited for, but it took {took:?}");
     assert_eq!(busy.world.count("access_key_withdrawn"), 1);
-    // Each instance reads the table with what it is sent, and learns it so.
+    // Each instance reads the table when it gets a call, and so learns of the rotation.
     busy.world.advance(Duration::from_secs(11));
     for round in 1..=INSTANCES {
         busy.say(round).await;
@@ -349,7 +349,7 @@ async fn of_two_operators_the_later_one_is_told_to_look_again() {
     let mut changed = secret.clone();
     changed["note"] = "by hand".into();
     let token = busy.world.stack.operator_environment()[TOKEN].clone();
-    // The command has read the secret before it asks.
+    // The command reads the secret before it asks.
     let secrets_manager = &busy.world.stack.secrets_manager;
     let mut operator =
         Operator::new(&busy.world).asked(TOKEN, &token).meanwhile(move || secrets_manager.rotate(SECRET_ID, changed));
@@ -371,7 +371,7 @@ async fn a_stack_that_this_command_has_not_connected_is_told_so() {
     }
 }
 
-/// Whose calls are noted as turned away.
+/// Returns the keys of the doors that have turned calls away.
 fn turned_away(busy: &Busy) -> Vec<String> {
     let doors = busy.world.items("door").into_iter().filter(|door| door.get("turned_away_count").is_some());
     doors.map(|door| door["sk"].as_str().unwrap_or_default().to_owned()).collect()
