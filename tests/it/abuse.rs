@@ -48,7 +48,7 @@ async fn a_body_that_is_too_large_is_refused_before_anything_is_done_with_it() {
         assert_eq!(world.post(&url, "x".repeat(10 * MEGABYTE + 1)).await.0, 413, "the gateway's own limit");
     }
     assert_eq!(stack.journal.len(), journal);
-    // That a call in Botpress's name was turned away is noted once: a look whether there is a note, and the note.
+    // A refused call in Botpress's name is noted once: one read to see whether there is a note, and one write.
     assert_eq!(calls() - calls_before, 2);
 }
 

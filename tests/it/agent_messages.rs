@@ -1,4 +1,4 @@
-//! What agents send, and what exactly Botpress is told of it.
+//! What agents send, and exactly what Botpress receives of it.
 
 use sandbox::botpress::Definition;
 use sandbox::journal::Entry;
@@ -7,12 +7,12 @@ use tests::{ANNA, World, http};
 
 use crate::events::{message, with};
 
-/// What Botpress was told in an agent's name.
+/// Returns the messages that Botpress received in an agent's name.
 fn posted(world: &World) -> Vec<Entry> {
     world.entries("message_created", "/direction", "incoming")
 }
 
-/// An event without text, of another type than a message.
+/// Returns an event without text whose type is not a message.
 fn other(changes: Value) -> Value {
     with(&json!({"text": null}), changes)
 }
@@ -25,7 +25,7 @@ fn rich(template_id: &str, elements: Value) -> Value {
     json!({"type": "rich_message", "text": null, "template_id": template_id, "elements": elements})
 }
 
-/// Every documented shape of what an agent can send, with the type and payload that Botpress gets.
+/// Every documented shape of an agent's event, with the type and payload that Botpress gets.
 fn shapes() -> Vec<(Value, &'static str, Value)> {
     let url = "https://cdn.example.com/f";
     let text = |text: &str| json!({ "text": text });
@@ -124,7 +124,7 @@ async fn nothing_private_is_shown_whatever_its_shape_not_even_changed_or_deleted
         ] {
             let report = message(&world, number, with(&changes, private));
             let event_id = report["event"]["id"].clone();
-            // LiveChat always says who may see a change; should it ever not, a note still is none of the user's business.
+            // LiveChat always reports who may see a change. Even if it does not, a note must not reach the user.
             let mut untold = report.clone();
             untold["event"] = with(&report["event"], json!({"visibility": null, "recipients": null}));
             let deletion = json!({"chat_id": chat_id, "thread_id": thread_id, "event_id": event_id});

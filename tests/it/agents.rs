@@ -1,4 +1,4 @@
-//! Agents, as the bot and its users get to know them.
+//! Agents, as the bot and its users see them.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use sandbox::livechat::{Assignment, Target};
 use serde_json::json;
 use tests::{ANNA, BEN, World};
 
-/// The Botpress users that stand for one agent, as they were made and changed.
+/// Returns the entries in which the Botpress users that stand for one agent were created or changed.
 fn faces(world: &World, effect: &str, agent_id: &str) -> Vec<Entry> {
     world.entries(effect, "/tags/id", &format!("agent:{agent_id}"))
 }
@@ -17,7 +17,7 @@ fn assignments(world: &World) -> usize {
     world.bot_events("hitlAssigned").len()
 }
 
-/// Nobody gets a chat unless the test says so.
+/// No agent gets a chat unless the test assigns it.
 fn assign_by_hand(world: &World) {
     world.stack.livechat.set_behaviour(|behaviour| behaviour.assignment = Assignment::Manual);
 }
@@ -52,7 +52,7 @@ async fn assigned_added_and_writing_for_the_first_time_are_one_assignment() {
     assert_eq!(world.entries("shown_to_user", "/text", "A human agent has joined the conversation.").len(), 1);
 }
 
-/// What one look at the table brings was not all read at the same instant.
+/// A batch does not read all its items at the same instant.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_is_not_announced_again_by_whoever_has_seen_the_session_as_it_was_before() {
     let world = World::of_instances(1, true).await;
@@ -76,7 +76,7 @@ async fn an_agent_is_not_announced_again_by_whoever_has_seen_the_session_as_it_w
     assert_eq!(world.shown_by_agents(), ["I pass you on", "Ben here"]);
 }
 
-/// Nor is a lane then as it was when the receipt beside it was written.
+/// A batch can also return a lane as it was before the receipt beside it was written.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_come_into_a_lane_that_seems_idle_is_delivered_by_whoever_hears_of_it_again() {
     let world = World::of_instances(1, true).await;
@@ -109,7 +109,7 @@ async fn each_further_agent_is_one_more_assignment() {
     world.escalated_user("Ann").await;
     let chat_id = world.chat_id();
     for (from, to, expected) in [(ANNA, BEN, 2), (BEN, BEN, 2), (BEN, "clara@example.com", 3)] {
-        // A transfer to whoever has the chat changes nothing.
+        // A transfer to the agent who already has the chat changes nothing.
         let _ = world.stack.livechat.agent_transfers(&chat_id, from, Target::Agent(to.to_owned()));
         world.settle().await;
         assert_eq!(assignments(&world), expected, "{from} to {to}");
@@ -218,7 +218,7 @@ async fn an_agent_without_name_and_picture_still_takes_over() {
 async fn two_agents_who_take_turns_are_two_announcements() {
     let world = World::start().await;
     world.escalated_user("Ann").await;
-    // A licence can have several agents in a chat whom the customer sees.
+    // A licence can allow several agents in one chat who are visible to the customer.
     let (chat_id, thread_id) = world.chat_and_thread();
     let turns = [(ANNA, "one"), (BEN, "two"), (ANNA, "three"), (BEN, "four"), (ANNA, "five")];
     for (number, (agent, text)) in turns.into_iter().enumerate() {

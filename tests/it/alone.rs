@@ -1,4 +1,4 @@
-//! One item on which a vendor always fails while it serves others is put aside in time; in an outage nothing is.
+//! An item on which a vendor always fails while it serves others is parked in time; in an outage nothing is parked.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tests::{ANNA, World, text, texts};
 
 const TICK: Duration = Duration::from_secs(60);
 
-/// How a vendor fails on one text.
+/// Ways in which a vendor fails on one text.
 fn failures() -> Vec<(&'static str, Fault)> {
     vec![
         ("an error", Fault::answer(500, "{}")),
@@ -31,14 +31,14 @@ async fn ticks(world: &World, count: u32) {
     }
 }
 
-/// What the customer of a chat has sent, the opening first.
+/// Returns what the customer of a chat has sent, the opening first.
 fn said(world: &World, chat_id: &str) -> Vec<String> {
     let mut sent = world.entries("event_sent", "/chat_id", chat_id);
     sent.retain(|one| one.text("/author_type") == "customer");
     texts(&sent)
 }
 
-/// Another user, and the chat they are in.
+/// Returns another user and their chat.
 async fn another(world: &World, name: &str) -> (UpstreamUser, String) {
     let known: Vec<_> = world.stack.livechat.open_chats().into_iter().map(|chat| chat.id).collect();
     let user = world.escalated_user(name).await;
@@ -104,7 +104,7 @@ async fn a_text_on_which_botpress_always_fails_is_parked_in_time_and_its_author_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_text_on_which_botcopy_always_fails_is_parked_in_time_and_its_author_told() {
     for (what, fault) in failures() {
-        // Botcopy's 403 is documented to mean the key.
+        // Botcopy documents that a 403 is about the key.
         if what == "a page that forbids" {
             continue;
         }
@@ -138,7 +138,7 @@ async fn one_bad_text_after_another_is_parked() {
     assert_eq!(said(&world, &chat_id)[1..], ["good words"]);
 }
 
-/// Fails on everything, also for a single user, then heals.
+/// The vendor fails on everything, for a single user as well, then recovers.
 #[tokio::test(flavor = "multi_thread")]
 async fn in_an_outage_nothing_is_parked_and_all_of_it_arrives_afterwards() {
     for fault in no_answers() {
@@ -184,7 +184,7 @@ async fn while_botcopy_is_down_nothing_is_parked() {
     assert_eq!(world.widget_shows(&user, "agent"), ["hello", "one", "two"]);
 }
 
-/// Messages fail for all who write, while LiveChat answers whatever is asked about a chat that does not exist.
+/// Messages fail for all users who write, while LiveChat answers every call about a chat that does not exist.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fails_for_others_as_well_is_not_parked() {
     let world = World::in_process().await;
@@ -230,7 +230,7 @@ async fn an_end_that_fails_alone_is_told_until_it_is_heard() {
     assert!(world.stack.livechat.open_chats().is_empty() && world.items("waiting").is_empty());
 }
 
-/// One text fails in a way that leaves open whether it has arrived; nobody has it, and it is tried again by hand.
+/// One text fails in a way that leaves open whether it has arrived.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_item_whose_outcome_is_unknown_stays_so_when_it_is_parked() {
     let world = World::in_process().await;

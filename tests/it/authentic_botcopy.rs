@@ -1,4 +1,4 @@
-//! Only Botcopy gets past the door of `/botcopy`.
+//! Only Botcopy is let in at `/botcopy`.
 
 use serde_json::{Value, json};
 use tests::{ANNA, SECRET_ID, World};

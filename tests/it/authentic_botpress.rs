@@ -1,4 +1,4 @@
-//! Only Botpress gets in: whoever else calls learns nothing, and nothing happens.
+//! Only Botpress is let in: other callers learn nothing, and nothing happens.
 
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ struct Call<'a> {
     body: &'a str,
 }
 
-/// A call that would make a user.
+/// A call that would create a user.
 const CREATE_USER: &str = r#"{"type":"createUser","input":{"name":"Ann","email":"ann@example.com"}}"#;
 
 impl Call<'_> {
-    /// The status and the body of the answer.
+    /// Sends the call. Returns the status and the body of the answer.
     async fn answer(&self, world: &World) -> (u16, String) {
         let install = &world.stack.botpress.options().install;
         let url = format!("{}/botpress/{}", world.stack.gateway.url(), self.key);
@@ -49,7 +49,7 @@ impl Call<'_> {
     }
 }
 
-/// The key in the integration's address.
+/// Returns the key in the integration's URL.
 fn path_key(world: &World) -> String {
     world.stack.integration_url().rsplit('/').next().unwrap().to_owned()
 }
@@ -150,13 +150,13 @@ async fn an_integration_that_is_not_on_the_list_is_turned_away() {
     assert_eq!(world.operate_with("ping", &json!({}), &listed).await.status, 200);
 }
 
-/// A call with a path key and a signing secret, as one of two versions of the secret has them.
+/// Calls with the path key and the signing secret of one version of the secret. Returns the status.
 async fn status_with(world: &World, key: &str, signing_secret: &str) -> u16 {
     let signature = sign(signing_secret, world.now(), b"{}").unwrap();
     Call { key, signature: Some(signature), operation: "message_updated", body: "{}" }.answer(world).await.0
 }
 
-/// LiveChat's webhook with a secret, sent directly.
+/// Sends a webhook of LiveChat with a secret directly. Returns the status.
 async fn webhook_status_with(world: &World, webhook_secret: &str) -> u16 {
     let body = json!({
         "webhook_id": "w",
@@ -174,7 +174,7 @@ async fn during_a_rotation_the_old_and_the_new_secrets_are_accepted_at_once() {
     let world = World::in_process().await;
     let (key, secret) = (path_key(&world), world.secret(&[]));
     let old_secret = secret["botpressSigningSecret"].as_str().unwrap();
-    // The credentials are in the caches of both functions, where they would stay for five minutes.
+    // Both functions cache the credentials, for five minutes.
     assert_eq!(status_with(&world, &key, old_secret).await, 200);
     assert_eq!(webhook_status_with(&world, world.stack.webhook_secret()).await, 200);
     rotate(&world, "new-key", OTHER_SIGNING_SECRET, "new-webhook-secret");
@@ -192,7 +192,7 @@ async fn during_a_rotation_the_old_and_the_new_secrets_are_accepted_at_once() {
     assert_eq!(webhook_status_with(&world, world.stack.webhook_secret()).await, 401);
 }
 
-/// Many wrong calls make one look in ten seconds, for both versions of the secret.
+/// Many wrong calls cause one look-up in ten seconds, for both versions of the secret.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_wrong_keys_asks_for_fresh_credentials_once() {
     let world = World::in_process().await;
@@ -219,7 +219,7 @@ async fn what_a_rotation_has_replaced_is_accepted_for_its_overlap_alone() {
     world.advance(minutes(5) - Duration::from_secs(10));
     assert_eq!(status_with(&world, &key, old_secret).await, 200);
     assert_eq!(webhook_status_with(&world, world.stack.webhook_secret()).await, 200);
-    // Whatever is looked at in between: no instance takes it for longer.
+    // No instance accepts the old key and the old webhook secret for longer, whatever it looks up in between.
     world.advance(Duration::from_secs(10));
     assert_eq!(status_with(&world, &key, old_secret).await, 401);
     assert_eq!(webhook_status_with(&world, world.stack.webhook_secret()).await, 401);
@@ -257,7 +257,7 @@ async fn without_a_signing_secret_the_key_counts_and_without_a_key_the_signature
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_malformed_secret_is_a_500_and_a_log_and_nothing_else() {
-    // Tests that run meanwhile are in it, too.
+    // Tests that run at the same time write to this log as well.
     let log = Log::default();
     log.subscriber("info").init();
     for (key, value) in [("webhookSecret", json!("")), ("agentToken", json!(7)), ("botpressPathKey", json!(" "))] {

@@ -1,11 +1,11 @@
-//! Who may report in LiveChat's name: the right secret, our organization, a whole envelope, and nobody else.
+//! Who may report in LiveChat's name: only callers with the right secret, the stack's organization and a complete envelope.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::World;
 
-/// A report that would end the session if it were believed.
+/// Returns a report that would end the session if it were accepted.
 fn closing(world: &World) -> Value {
     let (chat_id, thread_id) = world.chat_and_thread();
     world.envelope("chat_deactivated", json!({"chat_id": chat_id, "thread_id": thread_id}))
@@ -21,7 +21,7 @@ fn with(envelope: &Value, field: &str, value: Option<Value>) -> String {
     envelope.to_string()
 }
 
-/// Every way to be turned away, and the status for it.
+/// Returns every way to be turned away, with its status.
 fn forgeries(world: &World) -> Vec<(&'static str, u16, String)> {
     let envelope = closing(world);
     let secret = world.stack.webhook_secret();

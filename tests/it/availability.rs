@@ -15,7 +15,7 @@ async fn check(world: &World, input: Value) -> Value {
     answer.json()["output"].clone()
 }
 
-/// How often LiveChat was asked.
+/// Returns how often LiveChat was asked.
 fn asked(world: &World) -> usize {
     let calls = world.stack.journal.all("call_answered");
     calls.iter().filter(|entry| entry.text("/call").ends_with(STATUSES)).count()
@@ -93,7 +93,7 @@ async fn the_expected_wait_is_the_median_of_the_groups_last_hour() {
     assert_eq!(check(&world, json!({})).await.get("expectedWaitSeconds"), None);
 }
 
-/// How often LiveChat was asked for working times.
+/// Returns how often LiveChat was asked for working times.
 fn asked_for_schedules(world: &World) -> usize {
     let calls = world.stack.journal.all("call_answered");
     calls.iter().filter(|entry| entry.text("/call").ends_with("list_agents")).count()
@@ -103,7 +103,7 @@ fn asked_for_schedules(world: &World) -> usize {
 async fn a_bot_learns_when_agents_are_back_for_one_call_in_an_hour() {
     let world = World::in_process().await;
     let livechat = &world.stack.livechat;
-    // It is Monday, 11 May 2026, 9:41 in the simulators' world.
+    // It is Monday, 11 May 2026, 9:41 by the simulators' clock.
     let works = |day: &str, start: &str| json!({ "day": day, "enabled": true, "start": start, "end": "23:00" });
     livechat.set_work_schedule(
         tests::ANNA,
@@ -146,7 +146,7 @@ async fn a_bot_is_answered_at_once_although_working_times_cannot_be_read() {
             assert!(world.now().since(began) < Duration::from_secs(6), "{fault:?}");
         }
         assert!(asked_for_schedules(&world) <= 1, "{fault:?}");
-        // What was refused here is the scope of that call alone.
+        // The refusal is about the scope of that call alone.
         livechat.set_group_status(1, GroupStatus::Online);
         world.advance(Duration::from_secs(20));
         assert_eq!(check(&world, json!({})).await["status"], "online", "{fault:?}");

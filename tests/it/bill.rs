@@ -1,4 +1,4 @@
-//! What a stack costs that nobody uses: the template's resources, times what an idle sweep takes, times docs/prices.json.
+//! What an unused stack costs: the template's resources, times what an idle sweep takes, times docs/prices.json.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,18 @@ const TEMPLATE: &str = include_str!("../../template.yaml");
 
 const SWEEPS: f64 = 730.0 * 60.0;
 
-/// What docs/figures.json assumes of an idle sweep and its function: seconds, for seven calls of the table, two of them one after the
-/// other with the rest beside them; gigabytes of memory; and of logs, for the line of its metrics (280 bytes) and the platform's `start`
-/// and `report` (some 800), each with the 26 bytes that CloudWatch adds to an event.
+/// Returns what docs/figures.json assumes of an idle sweep and its function. Seconds: seven calls of the table, two of them in sequence and
+/// the rest beside them. Gigabytes of memory. Gigabytes of logs: the line of its metrics (280 bytes) and the platform's `start` and
+/// `report` (some 800), each with the 26 bytes that CloudWatch adds to an event.
 fn assumed(name: &str) -> f64 {
     let figures: Value = serde_json::from_str(include_str!("../../docs/figures.json")).unwrap();
     figures["assumed"][name].as_f64().unwrap()
 }
 
-/// What CloudWatch keeps of logs is compressed to about this part.
+/// CloudWatch stores logs compressed to about this part.
 const KEPT: f64 = 0.15;
 
-/// The table of a stack that nobody uses.
+/// The table of an unused stack.
 const TABLE_GIGABYTES: f64 = 0.001;
 
 /// What one sweep reads, writes and records.
@@ -33,7 +33,7 @@ struct Idle {
 
 async fn idle_sweep() -> Idle {
     let world = World::of_instances(1, true).await;
-    // The first one is the first in its process.
+    // The first sweep is the first in its process, so it is not measured.
     world.sweep().await;
     let proxy = world.stack.table_proxy.as_ref().unwrap();
     let (units, calls, recorded) = (proxy.units(), proxy.calls(), world.stack.metrics.recorded().len());
@@ -42,13 +42,13 @@ async fn idle_sweep() -> Idle {
         let count = |calls: &BTreeMap<String, usize>| calls.get(name).copied().unwrap_or_default();
         f64::from(u32::try_from(count(&proxy.calls()) - count(&calls)).unwrap())
     };
-    // Each written item has less than a kilobyte, and the index has none of them.
+    // Each written item is smaller than a kilobyte, and none of them is in the index.
     let write_units = made("UpdateItem") + made("PutItem");
     let metrics = world.stack.metrics.recorded().into_iter().skip(recorded).map(|one| one.metric).collect();
     Idle { read_units: proxy.units() - units - write_units, write_units, metrics }
 }
 
-/// The types of the resources, and of the functions' events, that a stack with this monitoring has.
+/// Returns the types of the resources, and of the functions' events, of a stack with this monitoring.
 fn types(monitoring: Monitoring) -> Vec<String> {
     let (_, rest) = TEMPLATE.split_once("\nResources:\n").unwrap();
     let (resources, _) = rest.split_once("\nOutputs:\n").unwrap();
@@ -74,7 +74,7 @@ fn types(monitoring: Monitoring) -> Vec<String> {
     blocks.iter().filter(is_there).flat_map(of_block).collect()
 }
 
-/// USD a month, by price.
+/// Returns USD a month, by price.
 fn bill(prices: &Value, monitoring: Monitoring, idle: &Idle) -> BTreeMap<String, f64> {
     let series = idle.metrics.iter().filter(|metric| metric.is_series(monitoring)).count();
     let quantity = |price: &str| match price {
@@ -87,7 +87,7 @@ fn bill(prices: &Value, monitoring: Monitoring, idle: &Idle) -> BTreeMap<String,
         "lambda_gb_second" => SWEEPS * assumed("sweep_seconds") * assumed("function_gb"),
         "logs_gb" => SWEEPS * assumed("sweep_log_gb"),
         "logs_storage_gb_month" => SWEEPS * assumed("sweep_log_gb") * KEPT,
-        // 319 stacks of an account take no more than is included for good.
+        // 319 stacks of an account stay within what is permanently free.
         "schedule_invocation" => 0.0,
         other => panic!("nobody has said how much of {other} an idle stack takes"),
     };

@@ -1,4 +1,4 @@
-//! Words of which nobody sees anything: no error, and no notice to anybody.
+//! Messages without visible text cause no error and no notice.
 
 use sandbox::botpress::Escalation;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::events::message;
 const BLANK: [&str; 6] =
     [" ", "\u{200b}", "\u{feff}\n\u{ad}", "\u{fe0f}", "\u{3164}\u{ffa0}", "\u{2800}\u{200d}\u{e0020}"];
 
-/// What came of it: words at either vendor, items in the table, refusals.
+/// Counts the effects: messages at either vendor, receipts in the table, refusals.
 fn traces(world: &World) -> (usize, usize, usize, usize) {
     let refused = world.stack.journal.all("call_answered").iter().filter(|one| one.detail["status"] != 200).count();
     let receipts = world.items("trail").len();

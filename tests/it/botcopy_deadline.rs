@@ -1,4 +1,4 @@
-//! Botcopy hears in time, and the truth, whatever LiveChat and the table do.
+//! Botcopy gets a true answer in time, whatever LiveChat and the table do.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use tests::{ANNA, ASK, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How long Botcopy has to wait at most.
+/// The longest time that Botcopy has to wait.
 const IN_TIME: Duration = Duration::from_secs(2);
 
-/// Says something and makes sure that the answer does not take long; tells whether the bot was paused by it.
+/// Sends a message and asserts that the answer comes in time. Returns whether the bot is paused afterwards.
 async fn says_in_time(world: &World, user: &str, text: &str) -> bool {
-    // People take their time, and what is said at one instant has no order.
+    // People pause between messages, and messages of one instant have no order.
     world.advance(Duration::from_millis(700));
     let before = world.now();
     world.drive(world.stack.botcopy.user_says(user, text)).await.unwrap();
@@ -131,7 +131,7 @@ async fn words_by_which_a_start_is_given_up_stay_with_the_bot() {
     let user = world.widget_user().await;
     world.stack.livechat.faults().always("", Fault::answer(503, "<html></html>"));
     assert!(says_in_time(&world, &user, ASK).await);
-    // No sweep comes in all the time for which a start is tried.
+    // No sweep comes during the whole time for which a start is tried.
     world.advance(Duration::from_secs(301));
     assert!(!says_in_time(&world, &user, "order 7").await, "nobody will ever read this");
     assert_eq!(world.widget_shows(&user, "bot").last().unwrap(), "bot: order 7");
@@ -185,7 +185,7 @@ async fn what_cannot_be_made_durable_stays_with_the_bot() {
 async fn a_secrets_manager_that_hangs_keeps_nobody_waiting() {
     let world = World::in_process().await;
     let user = world.handed_over_user().await;
-    // The credentials in hand are too old to be used without a look for others.
+    // The cached credentials are too old to be used without looking for others.
     world.advance(Duration::from_secs(301));
     world.stack.secrets_manager.faults().always("", Fault::Delay(MINUTE));
     for text in ["one", "two"] {
@@ -194,7 +194,7 @@ async fn a_secrets_manager_that_hangs_keeps_nobody_waiting() {
     assert_eq!(world.sent_by_customers().split_off(1), ["one", "two"]);
     assert_eq!(world.stack.secrets_manager.faults().spoiled().len(), 2, "asked once, for both versions");
 
-    // A new instance has none in hand: it can do nothing, and says so in time.
+    // A new instance has none cached: it can do nothing, and reports so in time.
     world.stack.restart_functions().unwrap();
     says_in_time(&world, &user, "three").await;
     assert_eq!(world.widget_shows(&user, "bot").last().unwrap(), "bot: three");
@@ -202,7 +202,7 @@ async fn a_secrets_manager_that_hangs_keeps_nobody_waiting() {
     assert_eq!(called.detail["status"], json!(500));
 }
 
-/// How many trips to the table a call makes, one after the other: each of them takes so long, and nothing else takes any time.
+/// Returns how many trips to the table a call makes in sequence: each takes `TRIP`, and nothing else takes time.
 async fn trips(world: &World, user: &str, text: &str) -> u128 {
     const TRIP: Duration = Duration::from_millis(10);
     let faults = world.stack.table_proxy.as_ref().unwrap().faults();
@@ -218,7 +218,7 @@ async fn trips(world: &World, user: &str, text: &str) -> u128 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_makes_few_trips_to_the_table() {
     let (mut fewest_of_start, mut fewest_of_message) = (u128::MAX, u128::MAX);
-    // On a busy machine time may pass while a call is being prepared: that only ever counts too many.
+    // On a busy machine time may pass while a call is being prepared, which can only raise the count.
     for _ in 0..4 {
         let world = World::with_table_proxy(&[]).await;
         let user = world.widget_user().await;

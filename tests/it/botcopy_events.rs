@@ -61,7 +61,7 @@ async fn agents_see_that_a_user_types_where_the_stack_is_set_to_it() {
     let user = world.handed_over_user().await;
     for _ in 0..4 {
         types(&world, &user).await;
-        // Every four seconds, whatever comes in between: here what Botcopy would not send.
+        // One every four seconds, whatever comes in between: here a call that Botcopy would not send.
         let body = world.stack.botcopy.typing_body(&user).unwrap();
         world.call_botcopy(&body, &[]).await;
         world.advance(Duration::from_secs(2));
@@ -162,7 +162,7 @@ async fn what_is_neither_words_nor_an_event_is_shown_as_something() {
     assert_eq!(world.sent_by_customers().split_off(1), ["[unreadable message]"]);
 }
 
-/// A Dialogflow session ends silently; where Botcopy then takes the user's words to the bot, the user may have to ask again.
+/// A Dialogflow session ends silently. Where Botcopy then sends the user's messages to the bot, the user may have to ask again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_who_was_taken_back_to_the_bot_goes_on_with_the_same_agent() {
     for (dialogflow, minutes) in [(Dialogflow::Es, 20), (Dialogflow::Cx, 30)] {
@@ -194,7 +194,7 @@ async fn a_user_who_was_taken_back_to_the_bot_goes_on_with_the_same_agent() {
         assert_eq!(world.sent_by_customers().split_off(3), ["at last"]);
         world.answers(ANNA, "here I am").await;
         assert_eq!(world.widget_shows(&user, "agent").last().unwrap(), "here I am");
-        // What was told once is not told again.
+        // Agents who have read a message once do not get it again.
         world.agent_closes(ANNA).await;
         world.widget_says(&user, &format!("again {ASK}")).await;
         let opening = world.sent_by_customers().pop().unwrap();

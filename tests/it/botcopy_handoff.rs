@@ -8,10 +8,10 @@ use sandbox::livechat::{GroupStatus, RoutingStatus, Target};
 use serde_json::json;
 use tests::{ANNA, ASK, BEN, World};
 
-/// The window in which the same words are a repeated call.
+/// The window in which the same words count as a repeated call.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// A little more or less of it.
+/// A margin before and after the window.
 const MOMENT: Duration = Duration::from_millis(900);
 
 /// Lets time pass until `time` after the user last wrote something.
@@ -130,7 +130,7 @@ async fn the_bot_resumes_with_the_configured_event() {
     assert_eq!(world.widget_shows(&user, "bot").last().unwrap(), "bot: event agent_left");
 }
 
-/// The other reasons stand in `botcopy_deadline` and in the operator's own tests.
+/// `botcopy_deadline` and the operator's own tests cover the other reasons.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bot_resumes_with_an_event_for_the_reason() {
     let events = "none,agent_closed=agent_left,nobody_came=nobody_came,given_up=sorry,user_side=stopped";
@@ -208,7 +208,7 @@ async fn words_that_come_after_the_agent_has_closed_go_to_the_bot() {
     world.stack.gateway_faults.always("POST /livechat", Fault::answer(503, ""));
     world.agent_closes(ANNA).await;
     for _ in 0..3 {
-        // LiveChat's repeats run out.
+        // LiveChat's retries run out.
         world.advance(Duration::from_secs(60));
         world.settle().await;
     }

@@ -49,7 +49,7 @@ fn es() -> Value {
     ])
 }
 
-/// The same for CX, with what only developers need in each answer.
+/// The same for CX, with the diagnostics that only developers need in each answer.
 fn cx() -> Value {
     let bot = |messages: Value| {
         json!({"_id": "1", "botPlatform": "dialogFlowCX", "direction": "out", "createdAt": "2026-05-11T09:40:00.000Z",
@@ -121,7 +121,7 @@ async fn an_es_bot_s_rich_answers_and_clicks_are_readable() {
     assert!(fields.to_string().contains(r#"{"size":"L"}"#) && !fields.to_string().contains("original"), "{fields}");
 }
 
-/// The history has far more of it than Lambda would pass on if a conversation were a little longer.
+/// The history contains so many diagnostics that Lambda would not accept a slightly longer conversation.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cx_bot_s_rich_answers_are_readable_and_diagnostics_weigh_nothing() {
     let mut history = cx();

@@ -1,4 +1,4 @@
-//! Users hear us in their language, agents in their group's, and those who wait hear how long.
+//! Users read the service's sentences in their language, agents in their group's, and users who wait learn how long.
 
 use std::time::Duration;
 

@@ -41,7 +41,7 @@ async fn a_pause_of_any_length_holds_with_a_sweep_a_minute() {
         let world = World::in_process_with(&[("BOTCOPY_PAUSE_MINUTES", &length.to_string())]).await;
         let (quiet, talking) = (world.handed_over_user().await, world.handed_over_user().await);
         for minute in 0..40 {
-            // Sweeps do not come to the second.
+            // Sweeps are not punctual to the second.
             world.advance(Duration::from_millis(500 * (minute % 5)));
             minutes(&world, 1).await;
             if minute % 7 == 0 {

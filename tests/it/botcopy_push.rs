@@ -1,4 +1,4 @@
-//! Pushes that fail: nothing is lost, nothing overtakes, and what may be shown twice is reported.
+//! Pushes that fail: nothing is lost or reordered, and what may be shown twice is reported.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -41,7 +41,7 @@ async fn words_wait_for_botcopy_and_arrive_once_in_order() {
 async fn a_push_whose_answer_is_lost_may_be_shown_twice() {
     let world = World::in_process().await;
     let user = world.handed_over_user().await;
-    // After this no push is left that announces her.
+    // After this, no push that announces her is left.
     world.answers(ANNA, "hello").await;
     world.stack.botcopy.faults().next(1, "push", Fault::LoseAnswer);
     world.answers(ANNA, "one").await;
@@ -100,7 +100,7 @@ async fn a_new_api_key_is_looked_up_when_the_old_one_is_refused() {
     assert_eq!(world.widget_shows(&user, "agent"), ["one", "two"]);
 }
 
-/// The table refuses what follows a push: the note that the pause has begun anew, or the push's own completion.
+/// The table refuses the write after a push: the note that the pause has begun anew, or the push's own completion.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_is_not_made_again_because_the_table_takes_no_note_of_it() {
     for (of, calls) in [("paused_at", ".UpdateItem"), ("\"Delete\"", ".TransactWriteItems")] {
@@ -110,7 +110,7 @@ async fn a_push_is_not_made_again_because_the_table_takes_no_note_of_it() {
         world.advance(Duration::from_secs(150));
         world.sweep().await;
         let (joined, table) = (world.widget_shows(&user, "notice").len(), world.stack.table_proxy.as_ref().unwrap());
-        // More often than the table's client tries by itself.
+        // More failures than the table's client retries by itself.
         table.faults().next_for(8, of, calls, throttled());
         world.answers(ANNA, "one").await;
         assert!(table.faults().spoiled().len() > 2, "{of}");

@@ -1,4 +1,4 @@
-//! Short words are heard as often as they are said, and a call that had no answer is taken up where it was left.
+//! Short messages are delivered as often as they are written, and a call without an answer is resumed where it stopped.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tests::{ANNA, ASK, World};
 
 const MOMENT: Duration = Duration::from_millis(700);
 
-/// What agents have read of the users' words since the opening.
+/// Returns the users' messages that agents have read since the opening.
 fn heard(world: &World) -> Vec<String> {
     world.sent_by_customers().split_off(1)
 }
@@ -74,7 +74,7 @@ async fn what_had_no_answer_is_completed_by_its_repeat() {
 async fn an_answer_that_came_too_late_for_botcopy_counts_for_nothing() {
     let world = World::with_table_proxy(&[]).await;
     let user = world.handed_over_user().await;
-    // The process is frozen between its last word to the table and the answer.
+    // The process is frozen between its last call to the table and the answer.
     let body = world.stack.botcopy.step_two_body(&user, "yes").unwrap();
     let proxy = world.stack.table_proxy.as_ref().unwrap();
     proxy.faults().always("", Fault::Delay(Duration::from_millis(600)));

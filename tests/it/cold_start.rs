@@ -33,7 +33,7 @@ async fn a_new_process_reaches_for_its_credentials_and_for_the_table_side_by_sid
     assert_eq!(world.shown_by_agents(), ["hello"]);
 }
 
-/// Lambda may start a process long before its first request; one that needs nobody is answered without anybody.
+/// Lambda may start a process long before its first request. A request that needs no other service is answered without calling one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_process_calls_nobody_before_it_has_to() {
     let world = World::start().await;

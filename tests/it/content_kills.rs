@@ -1,5 +1,5 @@
-//! The process dies at every place while a file, a correction and a deletion are on their way; the other flows die in the
-//! scenario `kills`.
+//! The process dies at every place while a file, a correction and a deletion are being delivered; the scenario `kills` covers the other
+//! flows.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ enum Flow {
 }
 
 impl Flow {
-    /// A killed invocation is an error for its caller, so errors count for nothing here.
+    /// A killed invocation is an error for its caller, so errors are ignored here.
     async fn act(self, world: &World, ann: &UpstreamUser) {
         match self {
             Self::UserShows => {
@@ -54,19 +54,19 @@ impl Flow {
     }
 }
 
-/// People take their time, and meanwhile the vendors repeat what was refused.
+/// People pause between messages, and meanwhile the vendors retry what was refused.
 async fn pause(world: &World) {
     world.advance(Duration::from_secs(10));
     world.settle().await;
 }
 
-/// The vendors repeat what they repeat, and the schedule ticks for some minutes.
+/// The vendors retry their calls, and the schedule ticks for some minutes.
 async fn recover(world: &World) {
     world.settle().await;
     for _ in 0..6 {
         world.advance(Duration::from_secs(60));
         world.settle().await;
-        // The one that dies may be the sweep; the next one comes in a minute.
+        // The sweep itself may die; the next one comes in a minute.
         drop(world.drive(world.stack.sweep()).await);
         world.settle().await;
     }
@@ -75,7 +75,7 @@ async fn recover(world: &World) {
 async fn judge(world: &World, flow: Flow, ann: &UpstreamUser, died: &str) {
     let (shown, mut owed) = (world.shown_by_agents(), flow.agents_said().to_vec());
     if shown.len() < owed.len() {
-        // A correction that comes to its turn after the message was deleted says nothing that is there any more.
+        // A correction whose turn comes after the message was deleted is obsolete.
         owed.retain(|text| *text != "Correction: agent 2");
     }
     assert_eq!(shown, owed, "{flow:?} {died}: what the user saw");
@@ -90,7 +90,7 @@ async fn judge(world: &World, flow: Flow, ann: &UpstreamUser, died: &str) {
     assert_eq!(is_open, is_escalated, "{flow:?} {died}: one side believes in a session, the other does not");
     assert!(world.items("waiting").is_empty() && world.items("parked").is_empty(), "{flow:?} {died}: items are left");
 
-    // Whatever happened, the user can be handed over and comes back.
+    // Whatever happened, the user can be handed over again and comes back.
     if !is_escalated {
         world.says(ann, "hello again").await;
         world.escalate(ann).await.unwrap_or_else(|error| panic!("{flow:?} {died}: no new start: {error}"));
@@ -106,8 +106,8 @@ async fn judge(world: &World, flow: Flow, ann: &UpstreamUser, died: &str) {
     );
 }
 
-/// A file is shown once, and uploaded once unless the death came between the upload and the note of it: LiveChat keeps no
-/// record of uploads that could be asked.
+/// A file is shown once. It is uploaded once unless the process died between the upload and its note: LiveChat has no record of uploads
+/// that can be looked up.
 fn judge_files(world: &World, flow: Flow, died: &str) {
     let shown = world.entries("event_sent", "/type", "file");
     assert_eq!(shown.len(), usize::from(flow == Flow::UserShows), "{flow:?} {died}: files shown");

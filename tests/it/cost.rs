@@ -1,4 +1,4 @@
-//! What a message costs: the calls that docs/operations.md reckons with.
+//! What a message costs: the calls on which docs/operations.md bases its sums.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -35,7 +35,7 @@ fn calls(table: &[(&str, usize)], invocations: usize) -> Count {
     Count { table: table.iter().map(|(name, calls)| ((*name).to_owned(), *calls)).collect(), invocations }
 }
 
-/// A change here is a change of what messages cost: docs/operations.md has the sum, and design.md the reasons.
+/// A change here changes what messages cost: docs/operations.md contains the sum, and design.md the reasons.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_and_a_sweep_take_the_calls_that_the_operator_is_told_of() {
     let world = World::of_instances(1, true).await;
@@ -72,14 +72,14 @@ async fn a_message_and_a_sweep_take_the_calls_that_the_operator_is_told_of() {
     assert_eq!(since(&before, &world), calls(&[("GetItem", 1), ("UpdateItem", 1), ("Query", 4)], 0));
 }
 
-/// LiveChat's calls in the order in which they were answered; each is billed.
+/// Returns LiveChat's calls in the order in which they were answered; each is billed.
 fn billed_since(world: &World, entries: usize) -> Vec<String> {
     let since = world.stack.journal.since(entries);
     let answered = since.iter().filter(|entry| entry.effect == "call_answered").map(|entry| entry.text("/call"));
     answered.filter(|call| call.contains('/')).map(str::to_owned).collect()
 }
 
-/// The same without an order, which calls that are made beside each other do not have.
+/// Returns the same sorted by name, since concurrent calls have no fixed order.
 async fn billed(world: &World, work: impl Future<Output = ()>) -> Vec<String> {
     let before = world.stack.journal.len();
     work.await;
@@ -93,7 +93,7 @@ async fn escalated(world: &World, user: &UpstreamUser) {
     world.escalate(user).await.unwrap();
 }
 
-/// Five messages each way, by which longer than a group's status counts passes.
+/// Sends five messages each way, which takes longer than a group's status stays valid.
 async fn ten_messages(world: &World, user: &UpstreamUser) {
     for word in ["one", "two", "three", "four", "five"] {
         world.says(user, word).await;
@@ -111,8 +111,8 @@ const SEND: &str = "customer/send_event";
 const READ: &str = "agent/get_chat";
 const CLOSE: &str = "agent/deactivate_chat";
 
-/// How often it is counted at most. On a busy machine time may pass while a call is being prepared, so that an event waits in vain for the
-/// start: that only ever counts too many.
+/// The maximum number of counts. On a busy machine time may pass while a call is being prepared, so that an event waits in vain for the
+/// start. That can only raise the count.
 const MOST_COUNTS: usize = 5;
 
 async fn counts<T: PartialEq + Debug, F: Future<Output = T>>(expected: T, count: impl Fn() -> F) {
@@ -126,24 +126,24 @@ async fn counts<T: PartialEq + Debug, F: Future<Output = T>>(expected: T, count:
     assert_eq!(counted, expected);
 }
 
-/// docs/operations.md says why each is needed, and reckons LiveChat's fee with these.
+/// docs/operations.md explains why each is needed, and calculates LiveChat's fee with these.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_of_ten_messages_makes_the_livechat_calls_that_the_operator_is_told_of() {
     let expected = [
         // A new user, who is introduced to the agents once.
         vec![TOKEN, STATUS, START, PROFILE],
-        // Ten messages, of which agents' words cost nothing.
+        // Ten messages; those of agents cost nothing.
         vec![SEND; 5],
         // The end by the agent.
         vec![READ],
         // The start of a user who comes back, and the end by the bot.
         vec![STATUS, RESUME],
         vec![CLOSE],
-        // Again: what the user has said to agents is not read at LiveChat, however they parted.
+        // Again: the user's messages to agents are not read at LiveChat, whoever ended the session.
         vec![STATUS, RESUME],
         // With a new token.
         vec![TOKEN, STATUS, RESUME],
-        // After a bot that has asked.
+        // After the bot has called `checkAvailability`.
         vec![RESUME],
     ];
     let expected = expected.map(|calls| calls.into_iter().map(str::to_owned).collect::<Vec<_>>());
@@ -156,7 +156,7 @@ async fn a_session_of_ten_messages_makes_the_livechat_calls_that_the_operator_is
         let back = billed(&world, escalated(&world, &ann)).await;
         ten_messages(&world, &ann).await;
         let mut end_by_bot = billed(&world, world.user_ends(&ann)).await;
-        // The user's command for it is a word like any other, if it is quicker than the end.
+        // The user's command to end is a message like any other if it is quicker than the end.
         end_by_bot.retain(|call| call != SEND);
         let again = billed(&world, escalated(&world, &ann)).await;
         world.agent_closes(ANNA).await;
@@ -227,7 +227,7 @@ async fn the_calls_of_a_session_are_counted_in_its_record_and_each_call_in_the_m
         "one reading in the silence, one at the end: {made:?}"
     );
     let record = world.items("record").remove(0);
-    // The token belongs to the user, who outlives the session.
+    // The call for the token is not in the record: the token belongs to the user, who outlives the session.
     assert_eq!(record["vendor_calls"]["livechat"], json!(made.len() - 1), "{record}");
     let since = world.stack.journal.since(entries);
     let answered = since.iter().filter(|entry| entry.effect == "call_answered");
@@ -247,14 +247,14 @@ async fn the_calls_of_a_session_are_counted_in_its_record_and_each_call_in_the_m
     assert_eq!(recorded.iter().filter(|one| is_named(one)).count(), 4, "one call, in four figures");
 }
 
-/// What one of something takes, as docs/figures.json names it.
+/// What one session, message, reading or sweep takes, by the names of docs/figures.json.
 #[derive(Clone, Copy, Debug, Default)]
 struct Taken([f64; 6]);
 
 const NAMES: [&str; 6] = ["livechat_calls", "webhooks", "botpress_messages", "requests", "read_units", "write_units"];
 
 impl Taken {
-    /// By everything so far.
+    /// Counts everything so far.
     fn by(world: &World) -> Self {
         let is_botpress_message = |call: &str| ["createMessage", "getOrCreateMessage", "createEvent"].contains(&call);
         let answered = world.stack.journal.all("call_answered");
@@ -293,11 +293,11 @@ async fn a_silent_thread_is_read_as_often_as_bills_are_reckoned_with() {
         }
     });
     let expected = silence("first_readings") + (120 - silence("by_minute")) / silence("then_every_minutes");
-    // A sweep comes a moment after a reading is due, and so does the next one.
+    // A sweep comes a moment after a reading is due, and so does the next one, so the count may be off by one.
     assert!((readings.await.len() as u64).abs_diff(expected) <= 1, "{expected}");
 }
 
-/// What one of each takes.
+/// Measures what one of each takes.
 async fn measured() -> [(&'static str, Taken); 5] {
     let world = World::of_instances(1, true).await;
     let ben = world.escalated_user("Ben").await;
@@ -329,7 +329,7 @@ async fn measured() -> [(&'static str, Taken); 5] {
     ]
 }
 
-/// `hitl cost` and `hitl estimate` reckon with these; a change here is a change of what everybody pays.
+/// `hitl cost` and `hitl estimate` calculate with these figures; a change here changes what every user pays.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_figures_that_bills_are_reckoned_with_are_those_that_are_measured() {
     let figures: Value = serde_json::from_str(include_str!("../../docs/figures.json")).unwrap();
@@ -338,7 +338,7 @@ async fn the_figures_that_bills_are_reckoned_with_are_those_that_are_measured() 
         for (name, taken) in measured().await {
             for (index, figure) in NAMES.into_iter().enumerate() {
                 let stated = figures["measured"][name][figure].as_f64().unwrap();
-                // Units depend on how long ids and times are, and on how often a start is looked at by those who wait for it.
+                // Units depend on the length of ids and times, and on how often callers that wait for a start look at it.
                 let slack = if index < 4 { 0.01 } else { 1.6 + stated / 5.0 };
                 if (taken.0[index] - stated).abs() > slack {
                     wrong.push(format!("{name}, {figure}: {} and not {stated}", taken.0[index]));

@@ -15,7 +15,7 @@ async fn create(world: &World, input: Value) -> String {
     answer.json()["output"]["userId"].as_str().unwrap().to_owned()
 }
 
-/// Longer than a call may be a repeat of another one.
+/// Longer than the time in which a call can count as a repeat of another one.
 const SOME_SECONDS: Duration = Duration::from_secs(6);
 
 #[tokio::test(flavor = "multi_thread")]

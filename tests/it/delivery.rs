@@ -1,4 +1,4 @@
-//! Nothing lost, nothing doubled, nothing out of order, whatever the vendors do meanwhile.
+//! Nothing is lost, delivered twice or out of order, whatever the vendors do meanwhile.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use sandbox::faults::{Fault, Faults};
 use serde_json::{Value, json};
 use tests::{ANNA, World, text};
 
-/// How long a vendor asks to be left alone, in the tests where it does.
+/// How long a vendor asks not to be called, in the tests where it does.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An agent's message in the only open chat, written `seconds` from now.
@@ -19,7 +19,7 @@ fn message(world: &World, text: &str, seconds: u64) -> Value {
     json!({"chat_id": chat_id, "thread_id": thread_id, "event": event})
 }
 
-/// A user's message, as Botpress brings it.
+/// A user's message, as Botpress sends it.
 fn created(world: &World, user: &UpstreamUser, text: &str) -> Value {
     let conversation_id = world.stack.botpress.downstream(&user.conversation_id).unwrap();
     let speaker = world.stack.botpress.downstream_user(&user.user_id);
@@ -35,7 +35,7 @@ fn asking_for_patience(header: &str) -> Fault {
     Fault::Answer { status: 429, headers, body: String::new() }
 }
 
-/// What can go wrong with one call, and whether the vendor names a time before which it wants no other.
+/// What can go wrong with one call, and whether the vendor names a time before which it wants no other call.
 fn troubles() -> Vec<(&'static str, Fault, bool)> {
     vec![
         ("an error", Fault::answer(500, "oops"), false),

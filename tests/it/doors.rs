@@ -1,4 +1,4 @@
-//! Who is let in and who is turned away leaves a note for the operator, whatever the flood.
+//! Calls that are let in or turned away leave a note for the operator, even in a flood.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use shared::metrics::{About, Metric};
 use tests::World;
 
-/// What is noted of a vendor.
+/// Returns the note on a vendor's calls.
 fn door(world: &World, vendor: &str) -> Value {
     let doors = world.items_under(&format!("DOOR#{vendor}"));
     doors.into_iter().next().unwrap_or_default()
 }
 
-/// How many calls were turned away because of this.
+/// Returns how many calls were turned away for this reason.
 fn counted(world: &World, caller: &str) -> usize {
     let about = About::Caller(caller.to_owned());
     world.stack.metrics.recorded().iter().filter(|one| one.metric == Metric::TurnedAway && one.about == about).count()
@@ -37,7 +37,7 @@ async fn a_flood_at_a_door_costs_one_write_a_minute_and_is_counted() {
     }
     assert_eq!(counted(&world, "LiveChat secret"), 60);
     let noted = door(&world, "LiveChat");
-    // Of the last twenty the first has noted those before.
+    // The first of the last twenty has noted itself and the earlier calls.
     assert_eq!((&noted["turned_away_count"], &noted["turned_away_because"]), (&json!(41), &json!("secret")), "{noted}");
 }
 

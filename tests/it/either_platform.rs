@@ -1,9 +1,9 @@
-//! The user of either bot platform, in the same words.
+//! A user of either bot platform, with the same methods.
 
 use sandbox::botpress::UpstreamUser;
 use tests::{ASK, World};
 
-/// One who is with an agent to begin with.
+/// A user who is with an agent at first.
 pub(crate) enum User {
     Bot(UpstreamUser),
     Widget(String),

@@ -1,4 +1,4 @@
-//! Endings on LiveChat's side, and the echoes of ours.
+//! Ends on LiveChat's side, and the echoes of the service's own ends.
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ async fn the_late_close_of_an_earlier_thread_does_not_end_the_next_session() {
     let ann = world.escalated_user("Ann").await;
     world.agent_closes(ANNA).await;
     world.says(&ann, "one more thing").await;
-    // Once while the second start is still on its way, and once when it is through.
+    // Once while the second start is still under way, and once after it.
     world.stack.livechat.faults().next(1, "customer/action/resume_chat", Fault::Delay(Duration::from_millis(500)));
     let escalate = world.stack.botpress.escalate(&ann.conversation_id, Escalation::default());
     world
@@ -97,14 +97,14 @@ async fn what_the_user_writes_into_a_closed_chat_is_taken_quietly_and_opens_noth
     let world = World::start().await;
     let ann = world.escalated_user("Ann").await;
     let conversation_id = world.stack.botpress.downstream(&ann.conversation_id).unwrap();
-    // The bot has not heard of the close yet: the webhook is lost.
+    // The bot does not know of the close yet: the webhook is lost.
     world.stack.gateway_faults.always("POST /livechat", Fault::answer(200, "swallowed"));
     world.agent_closes(ANNA).await;
     world.says(&ann, "are you there?").await;
     world.stack.gateway_faults.clear();
     assert!(world.stack.livechat.deliver_again("chat_deactivated"));
     world.settle().await;
-    // The bot has heard of it, and this message was on its way.
+    // The bot knows of it now, and this message was already under way.
     let late = json!({
         "type": "text", "payload": {"text": "hello?", "userId": world.stack.botpress.downstream_user(&ann.user_id)}, "conversation": {"id": conversation_id},
         "message": {"id": "msg_late", "createdAt": world.now().to_string(), "conversationId": conversation_id},
@@ -131,7 +131,7 @@ async fn the_echo_of_our_own_close_ends_nothing() {
     world.user_ends(&ann).await;
     assert_eq!(world.entries("webhook_delivered", "/action", "chat_deactivated").len(), 1);
     assert_eq!((stops(&world), world.count("dropped")), (0, 0));
-    // Not the next session either.
+    // The webhook does not end the next session either.
     world.says(&ann, "hello again").await;
     world.escalate(&ann).await.unwrap();
     assert!(world.stack.livechat.deliver_again("chat_deactivated"));

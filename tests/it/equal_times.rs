@@ -1,4 +1,4 @@
-//! Events of one time keep the order in which they were counted, or else arrived.
+//! Events of one time keep the order in which they were counted, or otherwise the order of arrival.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tests::{ANNA, World, message};
 
 const WORDS: usize = 12;
 
-/// A session whose events all have the time at which the clock stands.
+/// Returns a session whose events all have the present time of the clock.
 async fn at_one_time() -> (World, sandbox::botpress::UpstreamUser) {
     let world = World::in_process().await;
     let ann = world.escalated_user("Ann").await;
@@ -16,7 +16,7 @@ async fn at_one_time() -> (World, sandbox::botpress::UpstreamUser) {
     (world, ann)
 }
 
-/// The agent says so many words without any time passing.
+/// The agent sends `WORDS` messages without any time passing.
 fn says_all_at_once(world: &World) {
     let chat_id = world.chat_id();
     for number in 0..WORDS {
@@ -49,7 +49,7 @@ async fn words_of_one_instant_that_are_read_from_the_thread_are_shown_as_they_we
     world.stack.gateway_faults.always("POST /livechat", Fault::answer(200, "swallowed"));
     says_all_at_once(&world);
     world.settle().await;
-    // As many as fit into the answer's order by text: `_10` before `_2`.
+    // The answer orders the events by the text of their ids: `_10` before `_2`.
     let by_text = Fault::garble(|body| {
         let mut chat: serde_json::Value = serde_json::from_slice(&body).unwrap();
         let events = chat["thread"]["events"].as_array_mut().unwrap();

@@ -1,4 +1,4 @@
-//! What LiveChat reports: every documented shape of what matters is understood, and nothing else does anything.
+//! What LiveChat reports: every documented shape that matters is understood, and nothing else has an effect.
 
 use sandbox::livechat::{Assignment, Target};
 use serde_json::{Value, json};
@@ -194,7 +194,7 @@ async fn what_means_nothing_to_the_bot_is_taken_and_leaves_no_trace() {
         ("chat_deactivated", json!({"chat_id": chat_id, "thread_id": "EARLIER"})),
         ("chat_teleported", json!({"chat_id": chat_id, "thread_id": thread_id})),
     ]);
-    // What is odd has its thread read, and nothing else.
+    // An odd report causes its thread to be read, and nothing else.
     for (number, changes) in [json!({"author_id": null}), json!({"id": 7})].into_iter().enumerate() {
         assert_eq!(world.reports("incoming_event", message(&world, 60 + number, changes)).await, 200);
     }
@@ -261,7 +261,7 @@ async fn chats_that_no_bot_has_opened_leave_no_trace() {
     assert_inert(&world, reports).await;
 }
 
-/// Each report is answered 200, and neither the table nor any vendor notices more than a reading.
+/// Asserts that each report is answered with 200, changes nothing in the table and causes no vendor call but a reading.
 async fn assert_inert(world: &World, reports: Vec<(&str, Value)>) {
     // Each process notes by itself that LiveChat is let in.
     let (items, entries) = (world.items_besides_doors(), world.stack.journal.len());
@@ -269,7 +269,7 @@ async fn assert_inert(world: &World, reports: Vec<(&str, Value)>) {
         assert_eq!(world.reports(action, payload.clone()).await, 200, "{action} {payload}");
         assert!(world.items_besides_doors() == items, "something was written: {action} {payload}");
         let mut since = world.stack.journal.since(entries);
-        // What is odd has its thread read.
+        // An odd report causes its thread to be read.
         since.retain(|entry| entry.text("/call") != "agent/get_chat");
         assert!(since.is_empty(), "{action} {payload}: {since:?}");
     }

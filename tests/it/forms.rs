@@ -1,4 +1,4 @@
-//! What forms and expressions of a bot give is read as it was meant; what is wrong is said to the bot's author.
+//! Input from a bot's forms and expressions is read as it was meant; errors are reported to the bot's author.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

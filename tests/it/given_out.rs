@@ -1,4 +1,4 @@
-//! A conversation id is given out once: no two conversations of bots ever share an agent, and none is left handed over.
+//! A conversation id is given out once: no two conversations of bots ever share an agent, and none stays handed over.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use sandbox::faults::Fault;
 use serde_json::{Value, json};
 use tests::{ANNA, BEN, World};
 
-/// What comes at the same instant is under way at the same time; this is later.
+/// Calls at the same instant count as concurrent; this separates them.
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// Whether agents' words reach the conversation of a user.
+/// Returns the agents' messages that a user's conversation shows.
 fn heard_by(world: &World, user: &UpstreamUser) -> Vec<String> {
     let shown = world.entries("shown_to_user", "/conversation_id", &user.conversation_id);
     shown.iter().filter(|entry| entry.text("/from") == "agent").map(|entry| entry.text("/text").to_owned()).collect()
@@ -20,7 +20,7 @@ fn is_with_agents(world: &World, user: &UpstreamUser) -> bool {
     world.stack.botpress.is_escalated(&user.conversation_id)
 }
 
-/// Somebody whose bot fills in this address.
+/// Returns a user whose bot fills in this address.
 async fn visitor(world: &World, name: &str, email: &str) -> UpstreamUser {
     let user = world.stack.botpress.new_user(name, Some(email), None);
     world.says(&user, "I need help").await;
@@ -192,7 +192,7 @@ async fn words_whose_delivery_had_no_answer_before_a_move_are_not_shown_again_af
     assert!(!is_with_agents(&world, &first) && is_with_agents(&world, &second));
 }
 
-/// A user for whom nobody comes, in the second session of a conversation, where the plugin's own limit is dead.
+/// No agent comes for a user, in the second session of a conversation, where the plugin's own limit does not work.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_waits_for_ever_for_an_agent() {
     let world = World::in_process_with(&[("ASSIGN_TIMEOUT_SECONDS", "300")]).await;

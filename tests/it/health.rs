@@ -1,4 +1,4 @@
-//! The gauge that the sweep writes: what the alarm of a lean stack shows.
+//! The gauge that the sweep writes and that the alarm of a lean stack shows.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use tests::{ANNA, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What the last sweep wrote, and how often any did.
+/// Returns the gauge that the last sweep wrote, and how many sweeps wrote it.
 fn gauge(world: &World) -> (Option<f64>, usize) {
     let written: Vec<_> =
         world.stack.metrics.recorded().into_iter().filter(|one| one.metric == Metric::Health).collect();
     (written.last().map(|one| one.value), written.len())
 }
 
-/// The gauge after a sweep that comes in a minute.
+/// Runs a sweep in a minute. Returns the gauge after it.
 async fn next(world: &World) -> f64 {
     let (_, before) = gauge(world);
     world.sweep_after(MINUTE).await;
@@ -27,7 +27,7 @@ async fn next(world: &World) -> f64 {
     last.unwrap()
 }
 
-/// The table, as an operator reaches it.
+/// Returns the table, as an operator reaches it.
 fn table(world: &World) -> Table {
     let url = world.stack.table.url();
     let (dynamodb, _) = aws::stand_ins(&url, &url).unwrap();
@@ -95,7 +95,7 @@ async fn what_another_process_met_shows_as_well() {
     world.stack.livechat.set_agent_token_valid(false);
     world.user_ends(&ann).await;
     world.stack.livechat.set_agent_token_valid(true);
-    // The sweeps go round the processes.
+    // Each process gets one of the sweeps in turn.
     assert_eq!([next(&world).await, next(&world).await], [2.0, 2.0]);
 }
 
@@ -115,10 +115,10 @@ async fn words_that_wait_for_five_minutes_show_whatever_they_wait_for() {
         world.says(&ann, "hello").await;
         let mut shown = Vec::new();
         for _ in 0..7 {
-            // A sweep stays while a vendor fails, and looks when it begins.
+            // A sweep continues while a vendor fails, and it measures when it begins.
             let waited = (world.now() + MINUTE).since(said_at);
             let shows = next(&world).await;
-            // The words' own time is a moment after they were said.
+            // A message's own time is a moment after it was written.
             if waited.abs_diff(5 * MINUTE) > Duration::from_secs(5) {
                 assert_eq!(shows > 0.0, waited > 5 * MINUTE, "{shows} after {waited:?}");
             }

@@ -8,17 +8,17 @@ use tests::{ANNA, World};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// How many customers LiveChat has made, without the one that registration checks with.
+/// Returns how many customers LiveChat has created, without the one with which registration checks.
 fn customers(world: &World) -> usize {
     world.count("customer_created") - 1
 }
 
-/// How often a customer who existed got another token.
+/// Returns how often an existing customer got another token.
 fn renewals(world: &World) -> usize {
     world.stack.journal.all("token_issued").iter().filter(|entry| entry.detail["renewed"] == true).count()
 }
 
-/// What a customer's calls came to: `(call, status)`.
+/// Returns the statuses of the answers to a call.
 fn answers(world: &World, call: &str) -> Vec<u64> {
     world.entries("call_answered", "/call", call).iter().filter_map(|entry| entry.detail["status"].as_u64()).collect()
 }
@@ -155,7 +155,7 @@ async fn an_organization_in_the_other_region_is_found() {
 async fn an_agent_token_replaced_in_the_secret_is_used_at_once() {
     let world = World::in_process().await;
     let ann = world.escalated_user("Ann").await;
-    // The token in the secret is withdrawn, and cached as such.
+    // The token in the secret is a withdrawn one, and the functions cache it.
     world.rotate_secret("agentToken", "d2l0aGRyYXdu");
     world.advance(Duration::from_secs(301));
     world.says(&ann, "hello").await;

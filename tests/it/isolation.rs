@@ -1,4 +1,4 @@
-//! Nothing crosses between chats, and chats that are not ours are not touched.
+//! Nothing crosses between chats, and chats of others are not touched.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use shared::clock::Clock;
 use shared::store::Table;
 use tests::{ANNA, World, message, text};
 
-/// The open chat of the customer with this name.
+/// Returns the open chat of the customer with this name.
 fn chat_of(world: &World, name: &str) -> String {
     let customers = world.stack.livechat.customers();
     let customer = customers.iter().find(|customer| customer.name.as_deref() == Some(name)).unwrap();
@@ -73,7 +73,7 @@ async fn two_users_at_once_see_only_their_own_conversation() {
     assert!(world.stack.botpress.is_escalated(&bob.conversation_id));
 }
 
-/// A process remembers where a chat led, and a user's next session is in the same chat.
+/// A process remembers the session of a chat, and a user's next session is in the same chat.
 #[tokio::test(flavor = "multi_thread")]
 async fn words_of_a_new_session_are_shown_in_it_by_a_process_that_remembers_the_one_before() {
     let world = World::of_instances(1, false).await;
@@ -140,7 +140,7 @@ async fn a_webhook_of_an_old_thread_that_comes_again_during_a_start_is_shown_to_
     let (chat_id, thread_id) = world.chat_and_thread();
     world.answers(ANNA, "long ago").await;
     world.agent_closes(ANNA).await;
-    // A session between the two: what is old is more than what was just before.
+    // There is a session in between, so the old thread is not the one right before the start.
     world.says(&ann, "again").await;
     world.escalate(&ann).await.unwrap();
     world.agent_closes(ANNA).await;

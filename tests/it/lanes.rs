@@ -1,4 +1,4 @@
-//! The lanes as the table holds them: what is left behind, who may deliver, and since when.
+//! The lanes as the table stores them: what is left behind, who may deliver, and from when.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use sandbox::table_proxy::{
 use serde_json::{Value, json};
 use tests::{ANNA, World, text};
 
-/// The two lanes themselves, without what waits in them.
+/// Returns the two lanes themselves, without the items that wait in them.
 fn lanes(world: &World) -> Vec<Value> {
     let lanes = world.items_under("LANE#").into_iter();
     lanes.filter(|item| ["LANE#to_agent", "LANE#to_bot"].contains(&text(item, "sk"))).collect()
 }
 
-/// A session with one message of the agent that Botpress does not want before 20 seconds have passed.
+/// Opens a session with one message of the agent that Botpress does not accept before 20 seconds have passed.
 async fn with_a_waiting_message(world: &World) {
     world.escalated_user("Ann").await;
     let headers = [("retry-after".to_owned(), "20".to_owned())].into();
@@ -26,8 +26,7 @@ async fn with_a_waiting_message(world: &World) {
     assert_eq!((world.items("waiting").len(), world.shown_by_agents().len()), (1, 0));
 }
 
-/// A process that was frozen, or had to wait for the table, finds its deadline behind it, and so the time before which the vendor
-/// wanted no call.
+/// A process was frozen or had to wait for the table. Its deadline has passed, and so has the time before which the vendor wanted no call.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_comes_to_its_lane_after_its_deadline_leaves_it_to_the_sweep() {
     let world = World::with_table_proxy(&[]).await;
@@ -99,7 +98,7 @@ async fn what_the_agent_does_before_the_plugin_is_ready_is_held_and_not_dropped(
     };
     world.drive(async { tokio::join!(escalate, writes).0 }).await.unwrap();
     world.settle().await;
-    // What an invocation has no time left to hold, the sweep delivers.
+    // The sweep delivers what an invocation has no time left to hold.
     world.sweep_after(Duration::from_secs(10)).await;
     let started = world.stack.journal.all("hitl_started").remove(0);
     let written = world.entries("event_sent", "/text", "already here").remove(0);
@@ -159,7 +158,7 @@ async fn sweeps_at_the_same_time_share_the_work() {
     assert_eq!((world.shown_by_agents().len(), world.count("message_found")), (1, 0));
 }
 
-/// DynamoDB answers a part of a batch while it is throttled.
+/// DynamoDB returns only a part of a batch while it is throttled.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_left_out_of_a_batch_is_asked_for_alone() {
     let world = World::of_instances(1, true).await;
@@ -176,7 +175,8 @@ async fn what_is_left_out_of_a_batch_is_asked_for_alone() {
     assert_eq!((world.shown_by_agents(), faults.spoiled().len()), (vec!["hello".to_owned()], 1));
 }
 
-/// A transaction that is cancelled for want of throughput is waited out; one that would be cancelled again is not repeated.
+/// A transaction that is cancelled for lack of throughput is retried within the caller's time; one that would be cancelled again is not
+/// repeated.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_transaction_is_sent_again_only_where_that_can_help() {
     let world = World::of_instances(1, true).await;
@@ -184,7 +184,7 @@ async fn a_cancelled_transaction_is_sent_again_only_where_that_can_help() {
     world.advance(Duration::from_secs(10));
     let proxy = world.stack.table_proxy.as_ref().unwrap();
     for passing in [transaction_throttled(), transaction_over_throughput()] {
-        // More often than anything but time would have it tried.
+        // More failures than a limit on attempts would allow: only the caller's time limits the retries.
         proxy.faults().next(12, ".TransactWriteItems", passing);
     }
     world.says(&ann, "hello").await;
@@ -202,20 +202,20 @@ async fn a_cancelled_transaction_is_sent_again_only_where_that_can_help() {
     world.settle().await;
 }
 
-/// The SDK repeats an update whose answer was lost, and then its condition fails because of itself.
+/// The SDK repeats an update whose answer was lost; the condition then fails because the update itself has succeeded.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_whose_answer_is_lost_is_known_for_its_own() {
     let world = World::of_instances(1, true).await;
     with_a_waiting_message(&world).await;
     let faults = world.stack.table_proxy.as_ref().unwrap().faults();
     faults.next(1, ".UpdateItem", Fault::LoseAnswer);
-    // The sweep takes the lane's lease by an update.
+    // The sweep takes the lane's lease with an update.
     world.sweep_after(Duration::from_secs(21)).await;
     assert_eq!(faults.spoiled().len(), 1);
     assert_eq!(world.shown_by_agents(), ["one"], "the lease was taken, not left to whoever had it");
 }
 
-/// To look before something is put into a lane saves a trip, and is needed for nothing.
+/// Reading before something is put into a lane saves a trip and is not required.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stands_around_a_lane_is_not_needed_to_put_something_into_it() {
     let world = World::of_instances(1, true).await;

@@ -1,4 +1,4 @@
-//! The rooms of the house: each uses only those below it, by imports and by calls, and no crate has a circle of modules.
+//! The rooms of the code: each uses only those below it, by imports and by calls, and no crate has a circle of modules.
 //!
 //! The sources are read as text: `use` trees, paths that begin with `crate` or `super`, and calls of methods of `Handoff`.
 
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules of `shared`, lowest first; those of one line do not know one another.
+/// The modules of `shared`, lowest first; those of one line do not use one another.
 const SHARED: [&[&str]; 14] = [
     &["ids", "redacted", "text", "clock", "telemetry", "cause", "fail_point"],
     &["metrics", "aws"],
@@ -24,7 +24,7 @@ const SHARED: [&[&str]; 14] = [
     &["lib"],
 ];
 
-/// The rooms of `handoff`, lowest first. The object itself, in `handoff/mod.rs`, is what every room adds methods to.
+/// The rooms of `handoff`, lowest first. Every room adds methods to the object itself, which is in `handoff/mod.rs`.
 const HANDOFF: [&[&str]; 8] =
     [&["error"], &["vendors"], &["auth"], &["inbox"], &["delivery"], &["session"], &["upkeep"], &["verbs"]];
 
@@ -41,7 +41,7 @@ impl Source {
         Self { module: module.to_owned(), code: lines.collect::<Vec<_>>().join("\n") }
     }
 
-    /// The room of `rooms` that the module is in.
+    /// Returns the room below `parent` that the module is in.
     fn room<'a>(&'a self, parent: &str) -> Option<&'a str> {
         first(below(&self.module, parent)?)
     }
@@ -51,7 +51,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The modules of a crate; programs of their own (`src/bin`) and files of tests are none.
+/// Returns the modules of a crate, without separate programs (`src/bin`) and files of tests.
 fn sources(name: &str) -> Vec<Source> {
     let directory = root().join(name).join("src");
     let mut sources = Vec::new();
@@ -71,7 +71,7 @@ fn sources(name: &str) -> Vec<Source> {
     sources
 }
 
-/// What stands below `parent` in a path, if the path leads there.
+/// Returns the part of a path below `parent`, if the path leads there.
 fn below<'a>(path: &'a str, parent: &str) -> Option<&'a str> {
     match parent {
         "" => Some(path),
@@ -83,7 +83,7 @@ fn first(path: &str) -> Option<&str> {
     path.split("::").next().filter(|part| !part.is_empty())
 }
 
-/// All paths of a `use` tree.
+/// Returns all paths of a `use` tree.
 fn leaves(tree: &str) -> Vec<String> {
     let Some((stem, rest)) = tree.split_once('{') else {
         return vec![tree.split(" as ").next().unwrap().trim().to_owned()];
@@ -106,7 +106,7 @@ fn leaves(tree: &str) -> Vec<String> {
     branches.flat_map(leaves).map(|leaf| format!("{}{leaf}", stem.trim())).collect()
 }
 
-/// The paths of a module's imports and of whatever else it names from the top of its crate or from the module above.
+/// Returns the paths of a module's imports and of everything else that it names from the top of its crate or from the module above.
 fn paths(source: &Source) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
     let mut rest = String::new();
@@ -127,12 +127,12 @@ fn paths(source: &Source) -> BTreeSet<String> {
     paths.iter().filter_map(|path| absolute(&source.module, path)).collect()
 }
 
-/// Whether the text before a `use` is the end of something else, or a visibility.
+/// Returns whether the text before a `use` is the end of something else, or a visibility.
 fn ends_a_line(before: &str) -> bool {
     before.ends_with('\n') || before.ends_with("    ") || before.ends_with("pub ") || before.ends_with(") ")
 }
 
-/// A path from the top of the crate; none for what is of another crate.
+/// Returns a path from the top of the crate; none for a path into another crate.
 fn absolute(module: &str, path: &str) -> Option<String> {
     if let Some(path) = path.strip_prefix("crate::") {
         return Some(path.to_owned());
@@ -147,12 +147,12 @@ fn absolute(module: &str, path: &str) -> Option<String> {
     Some(if above.is_empty() { path.to_owned() } else { format!("{above}::{path}") })
 }
 
-/// The height of a room, and what its group has in common with others: nothing.
+/// Returns the height of a room: the position of its group.
 fn height(rooms: &[&[&str]], room: &str) -> Option<usize> {
     rooms.iter().position(|group| group.contains(&room))
 }
 
-/// What uses a room that is not below it, and rooms that have no place in the order.
+/// Returns every use of a room that is not below its user, and every room that has no place in the order.
 fn upward(sources: &[Source], parent: &str, rooms: &[&[&str]]) -> Vec<String> {
     let mut found = Vec::new();
     for source in sources {
@@ -171,7 +171,7 @@ fn upward(sources: &[Source], parent: &str, rooms: &[&[&str]]) -> Vec<String> {
     found
 }
 
-/// Where each method of `Handoff` is.
+/// Returns the module of each method of `Handoff`.
 fn methods(sources: &[Source]) -> BTreeMap<String, String> {
     let mut methods = BTreeMap::new();
     for source in sources {
@@ -193,7 +193,7 @@ fn methods(sources: &[Source]) -> BTreeMap<String, String> {
     methods
 }
 
-/// The names of the methods that a module calls on `Handoff`.
+/// Returns the names of the methods that a module calls on `Handoff`.
 fn calls(source: &Source) -> BTreeSet<String> {
     let mut calls = BTreeSet::new();
     let own = source.code.contains("impl Handoff {").then_some("self");
@@ -212,7 +212,7 @@ fn calls(source: &Source) -> BTreeSet<String> {
     calls
 }
 
-/// Which module calls which by a method of `Handoff`, and the method.
+/// Returns which module calls which by a method of `Handoff`, and the method.
 fn called(sources: &[Source]) -> BTreeMap<(String, String), String> {
     let methods = methods(sources);
     let mut called = BTreeMap::new();
@@ -227,7 +227,7 @@ fn called(sources: &[Source]) -> BTreeMap<(String, String), String> {
     called
 }
 
-/// Which module imports which; what is between a module and one inside it is their own affair.
+/// Returns which module imports which; imports between a module and one inside it do not count.
 fn imported(sources: &[Source]) -> BTreeMap<(String, String), String> {
     let modules: BTreeSet<_> = sources.iter().map(|source| source.module.as_str()).collect();
     let is_inside = |one: &str, other: &str| below(one, other).is_some() || below(other, one).is_some();
@@ -248,7 +248,7 @@ fn imported(sources: &[Source]) -> BTreeMap<(String, String), String> {
     imported
 }
 
-/// What is left once everything that leads out of all circles is taken away.
+/// Removes edges that cannot be part of a circle until none is found. Returns the rest.
 fn circles(mut edges: BTreeMap<(String, String), String>) -> BTreeMap<(String, String), String> {
     loop {
         let from: BTreeSet<_> = edges.keys().map(|(from, _)| from.clone()).collect();

@@ -1,4 +1,4 @@
-//! Addresses that let their readers in are not put before agents, nor into archives.
+//! URLs that grant access to their readers are neither shown to agents nor stored in archives.
 
 use sandbox::faults::Fault;
 use sandbox::journal::digest;
@@ -19,7 +19,7 @@ fn image(url: &str) -> Value {
     json!({"imageUrl": url, "title": "Cat"})
 }
 
-/// Everything that LiveChat was told, as one text.
+/// Returns everything that LiveChat received, as one text.
 fn told(world: &World) -> String {
     let events = world.stack.journal.all("event_sent").into_iter().chain(world.stack.journal.all("customer_updated"));
     events.map(|entry| entry.detail.to_string()).collect()

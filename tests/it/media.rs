@@ -1,4 +1,4 @@
-//! Files of users: the bytes that the platform served are the bytes that LiveChat stores, once; else agents get the link.
+//! Files of users: LiveChat stores the bytes that the platform served, once; otherwise agents get the link.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn stored(world: &World, name: &str, bytes: &[u8]) -> String {
     world.stack.botpress.stores_file(name, "image/png", bytes.to_vec())
 }
 
-/// The digests of the files that agents were shown.
+/// Returns the digests of the files that agents were shown.
 fn shown(world: &World) -> Vec<String> {
     let events = world.entries("event_sent", "/type", "file");
     events.iter().map(|entry| entry.text("/file/sha256").to_owned()).collect()
@@ -133,7 +133,7 @@ async fn a_host_that_stays_down_is_asked_three_times_and_an_upload_that_never_wo
 async fn an_uploaded_file_that_livechat_has_forgotten_meanwhile_is_a_link() {
     let world = World::in_process().await;
     let ann = world.escalated_user("Ann").await;
-    // On a machine that is busy with something else the agent's announcement can be left to the sweep.
+    // On a busy machine the agent's announcement can be left to the sweep.
     world.catch_up().await;
     let url = stored(&world, "cat.png", b"meow");
     let livechat = world.stack.livechat.faults();

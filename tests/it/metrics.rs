@@ -1,4 +1,4 @@
-//! What CloudWatch is told, and that the template watches what exists.
+//! What CloudWatch receives, and that the template watches what exists.
 
 use std::time::Duration;
 
@@ -119,7 +119,7 @@ async fn a_refused_start_and_a_refused_credential_are_counted() {
     assert_eq!(total(&world, Metric::CredentialsRefused, &About::Vendor("LiveChat")), 1.0);
 }
 
-/// What CloudWatch keeps as a series is in an alarm or on the dashboard; everything else is in a query of the logs.
+/// Every metric that CloudWatch keeps as a series is in an alarm or on the dashboard; every other is in a query of the logs.
 #[test]
 fn every_metric_is_shown_somewhere_and_none_is_paid_for_that_is_not() {
     let template = include_str!("../../template.yaml");
@@ -151,5 +151,5 @@ fn every_metric_that_the_template_watches_is_recorded_and_in_the_handbook() {
     }
 }
 
-/// What Lambda and API Gateway measure by themselves.
+/// The metrics that Lambda and API Gateway record by themselves.
 const AWS_METRICS: [&str; 5] = ["Errors", "Throttles", "5xx", "4xx", "Count"];

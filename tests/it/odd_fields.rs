@@ -1,4 +1,4 @@
-//! A field that is not as its vendor documents it costs at most that field; half an emoji costs half an emoji.
+//! A field that differs from its vendor's documentation costs at most that field; half an emoji costs half an emoji.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use tests::{ANNA, ASK, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What a field becomes; nothing at all for one that is left out.
+/// The values that replace a field; none leaves the field out.
 fn spoiled() -> [Option<Value>; 6] {
     [None, Some(json!(null)), Some(json!(7)), Some(json!(true)), Some(json!(["odd"])), Some(json!({"odd": 1}))]
 }
 
-/// Lets the sweep come for as long as the rarest reading of a thread takes.
+/// Runs sweeps until `number` messages are shown, at most for as long as the rarest reading of a thread takes.
 async fn until_shown(world: &World, number: usize) {
     for _ in 0..18 {
         if world.shown_by_agents().len() >= number {
@@ -102,7 +102,7 @@ async fn whatever_is_odd_in_the_report_of_an_end_or_an_agent_both_are_learned() 
     }
 }
 
-/// Nothing that LiveChat reports reaches us.
+/// No webhook of LiveChat reaches the service.
 fn deaf(world: &World) {
     world.stack.gateway_faults.always("POST /livechat", Fault::answer(503, ""));
 }
@@ -133,10 +133,10 @@ async fn whatever_is_odd_in_a_thread_that_is_read_it_is_read_all_the_same() {
     deaf(&world);
     let mut expected = Vec::new();
     for field in FIELDS {
-        // Each look takes minutes of the clock.
+        // Each reading takes minutes of the clock.
         for value in [None, Some(json!(7)), Some(json!({"odd": 1}))] {
             if field.ends_with("author_id") && value.is_none() {
-                // What has no author is LiveChat's own.
+                // An event without an author is LiveChat's own.
                 continue;
             }
             let text = format!("{field} {value:?}");
@@ -352,7 +352,7 @@ async fn half_an_emoji_is_a_replacement_character_at_every_door() {
         let half = |pointer: &str| Fault::half_emoji(pointer, escapes);
         let (livechat, botpress, botcopy) =
             (world.stack.livechat.faults(), world.stack.botpress.faults(), world.stack.botcopy.faults());
-        // A start: the card's title, and the body's signature is over what was sent.
+        // A start: the card's title; the body's signature covers what was sent.
         botpress.next(1, "sends action_triggered startHitl", half("/input/messageHistory/0/payload/text"));
         botpress.next(1, "sends action_triggered createUser", half("/input/name"));
         let ann = world.escalated_user("Ann").await;
@@ -367,7 +367,7 @@ async fn half_an_emoji_is_a_replacement_character_at_every_door() {
         world.answers(ANNA, "hey").await;
         assert_eq!(world.shown_by_agents(), [format!("hey{shown}")]);
 
-        // What is answered: the profile, the thread that is read, and the refusal that says what to do.
+        // Answers: the thread that is read, and the refusal that decides what to do.
         livechat.always("agent/action/get_chat", half("/thread/events/-/text"));
         world.stack.gateway_faults.always("POST /livechat", Fault::answer(503, ""));
         world.answers(ANNA, "read").await;
@@ -431,7 +431,7 @@ async fn what_ai_agents_and_their_skills_report_never_reaches_a_user() {
     let ann = world.escalated_user("Ann").await;
     let user = world.handed_over_user().await;
     let chats: Vec<_> = world.stack.livechat.open_chats().into_iter().map(|chat| chat.id).collect();
-    // As they are documented, and as they may be spoiled: without a type, and for everybody.
+    // As they are documented, and spoiled: without a type, and visible to everyone.
     let spoiled = [None, Some(("type", None)), Some(("visibility", Some(json!("all"))))];
     for (listens, spoil) in spoiled.iter().flat_map(|spoil| [(true, spoil), (false, spoil)]) {
         if let Some((field, value)) = spoil {
@@ -466,7 +466,7 @@ async fn what_ai_agents_and_their_skills_report_never_reaches_a_user() {
     world.settle().await;
     assert_eq!(world.shown_by_agents(), ["hello", "hello"], "people are shown");
     assert_eq!(world.widget_shows(&user, "agent"), ["hello"]);
-    // A second handoff of the same user tells agents nothing that a user has not read either.
+    // The second handoff of the same user shows agents nothing that the user has not read either.
     world.user_ends(&ann).await;
     world.escalate(&ann).await.unwrap();
     let openings = world.sent_by_customers();

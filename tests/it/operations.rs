@@ -1,4 +1,4 @@
-//! What each operation of Botpress is answered, to the letter.
+//! The exact answer to each operation of Botpress.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -176,7 +176,7 @@ async fn health_is_ok_and_other_paths_do_not_exist() {
     let url = |path: &str| format!("{}{path}", world.stack.gateway.url());
     let health = world.drive(http().get(url("/health")).send()).await.unwrap();
     assert_eq!(health.status(), 200);
-    // Compiled functions know their commit besides, which a test build does not.
+    // Compiled functions also know their commit, which a test build does not.
     let (said, version) = (health.text().await.unwrap(), shared::VERSION.split(' ').next().unwrap());
     let commit = said.strip_prefix(&format!("ok {version}")).unwrap();
     assert!(commit.is_empty() || (commit.starts_with(" (") && commit.ends_with(')')), "{said}");

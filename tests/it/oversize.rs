@@ -1,4 +1,4 @@
-//! A conversation of megabytes gets a person all the same: of what was said before, agents read the newest part.
+//! A conversation of megabytes reaches an agent as well: of what was said before, agents read the newest part.
 
 use serde_json::{Value, json};
 use tests::{ANNA, World};
@@ -8,7 +8,7 @@ const MEGABYTE: usize = 1024 * 1024;
 /// What agents read where earlier messages are left out.
 const CUT: &str = "(earlier messages left out)";
 
-/// A history of this size, of which the last item says `last`.
+/// Returns a history of this size that ends with `the last words`.
 fn history(bytes: usize, item: impl Fn(&str) -> Value) -> Vec<Value> {
     let text = "a long story ".repeat(20);
     let size = item(&text).to_string().len() + 1;

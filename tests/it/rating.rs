@@ -1,4 +1,4 @@
-//! `rateHandoff`: what the user thinks of a session stands in LiveChat, once.
+//! `rateHandoff`: LiveChat stores the user's rating of a session, once.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn rate(world: &World, input: Value) -> (u16, Value) {
     (answer.status, answer.json()["output"].clone())
 }
 
-/// The ratings that LiveChat has taken.
+/// Returns the ratings that LiveChat has accepted.
 fn taken(world: &World) -> Vec<Value> {
     world
         .stack

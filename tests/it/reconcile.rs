@@ -1,4 +1,4 @@
-//! What no webhook brought is read from the thread; what a vendor forbade for a while is not called.
+//! Events that no webhook has brought are read from the thread; calls that a vendor forbids for a while are not made.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tests::{ANNA, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Nothing of LiveChat's reaches us, and its repeats run out.
+/// No webhook of LiveChat reaches the service, and LiveChat's retries run out.
 async fn while_we_are_down(world: &World, happening: impl AsyncFnOnce()) {
     world.stack.gateway_faults.always("POST /livechat", Fault::answer(503, ""));
     happening().await;
@@ -187,7 +187,7 @@ async fn a_vendor_that_named_a_time_is_not_called_before_it() {
     assert_eq!(world.shown_by_agents(), ["hello", "later", "last"]);
 }
 
-/// Readings and what arrives meet in the same lane; what is known already is not written again.
+/// Readings and webhooks meet in the same lane; items that are already known are not written again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reading_of_what_is_known_makes_no_transaction() {
     let world = World::of_instances(1, true).await;

@@ -1,4 +1,4 @@
-//! Refused credentials are an outage: everything waits, the alarm is raised, and after the cure all of it follows by itself.
+//! Refused credentials are an outage: everything waits, the alarm is raised, and after the cure everything is delivered by itself.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tests::{ANNA, ASK, World, text};
 
 const TICK: Duration = Duration::from_secs(60);
 
-/// What takes our credentials away, and what brings them back.
+/// A name, and the function that withdraws or restores the stack's credentials.
 type Switch = (&'static str, fn(&World, bool));
 
 const LIVECHAT: [Switch; 3] = [
@@ -66,7 +66,7 @@ async fn talk(world: &World, ann: &UpstreamUser, agent_ends: bool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn words_and_ends_wait_for_the_credentials_and_follow_once_and_in_order() {
     for (what, switch) in LIVECHAT.into_iter().chain(BOTPRESS) {
-        // Words that wait cannot follow once the side that they are for has ended the session.
+        // Waiting messages cannot be delivered once the side that they are for has ended the session.
         let is_botpress = BOTPRESS.iter().any(|(name, _)| *name == what);
         let ends: &[bool] = match what {
             _ if is_botpress => &[true],
@@ -88,7 +88,7 @@ async fn words_and_ends_wait_for_the_credentials_and_follow_once_and_in_order() 
             assert!(alarms(&world) > 0.0, "{what}");
             switch(&world, false);
             ticks(&world, 2).await;
-            // What follows is the plugin's own remark of the end.
+            // After these comes the plugin's own remark on the end.
             assert_eq!(world.sent_by_customers()[1..3], ["one", "three"], "{what}");
             assert_eq!(world.shown_by_agents(), ["two", "four"], "{what}");
             assert!(!world.stack.botpress.is_escalated(&ann.conversation_id), "{what}");
@@ -119,7 +119,7 @@ async fn pushes_wait_for_the_key_and_the_bot_resumes_once() {
     assert_nothing_is_left(&world, "afterwards");
 }
 
-/// The bot is told once, although LiveChat refuses to close the thread for a while.
+/// The bot is notified once, although LiveChat refuses to close the thread for a while.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bot_that_was_told_of_an_end_is_not_told_again_while_livechat_refuses() {
     let world = World::in_process_with(&[("ASSIGN_TIMEOUT_SECONDS", "60")]).await;
@@ -159,7 +159,7 @@ async fn a_start_is_refused_clearly_and_what_it_opened_is_closed_after_the_cure(
     world.stack.botpress.faults().always("conversations/get-or-create", refused);
     world.stack.livechat.set_agent_token_valid(false);
     let error = world.escalate(&ann).await.unwrap_err();
-    // Botpress has called once more; then the first start was still to be undone.
+    // Botpress has called once more, when the first start had not been undone yet.
     assert!(error.contains("call again"), "{error}");
     let answers = world.entries("operation_called", "/operation", "action_triggered");
     assert!(answers.iter().any(|one| one.detail.to_string().contains("500")), "{answers:?}");
@@ -173,7 +173,7 @@ async fn a_start_is_refused_clearly_and_what_it_opened_is_closed_after_the_cure(
     world.escalate(&ann).await.unwrap_or_else(|error| panic!("{error}: {sessions:#?} {:#?}", world.items("waiting")));
 }
 
-/// What is refused for good has nobody left to hear of it; the user is free all the same.
+/// An end that Botpress refuses for good cannot be reported any more; the user is free anyway.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_that_is_refused_for_good_counts_as_done() {
     let world = World::in_process().await;
@@ -198,7 +198,7 @@ async fn an_end_that_is_refused_for_good_counts_as_done() {
     drop(ann);
 }
 
-/// A 403 of LiveChat's that is about one chat says nothing of our credentials.
+/// A 403 from LiveChat about one chat says nothing about the stack's credentials.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_in_one_chat_is_a_property_of_the_item() {
     let world = World::in_process().await;

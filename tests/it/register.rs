@@ -18,7 +18,7 @@ const ACTIONS: [&str; 7] = [
     "user_added_to_chat",
 ];
 
-/// What is registered at LiveChat now, by the journal.
+/// Returns what is registered at LiveChat now, by the journal.
 fn registrations(world: &World) -> Vec<Value> {
     let removed: BTreeSet<_> =
         world.stack.journal.all("webhook_unregistered").iter().map(|entry| entry.text("/id").to_owned()).collect();
@@ -96,7 +96,7 @@ async fn registering_moments_after_the_secret_was_replaced_registers_with_the_ne
     assert_eq!(world.count("webhook_registered"), 14, "each webhook is replaced by one with the new secret");
     assert_eq!(actions(&world, &world.stack.webhook_url()), ACTIONS);
 
-    // Longer than the secret before is accepted for.
+    // Longer than the previous secret is accepted.
     world.advance(Duration::from_secs(600));
     world.answers(ANNA, "still heard").await;
     assert_eq!(world.shown_by_agents(), ["still heard"]);

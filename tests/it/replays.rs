@@ -1,4 +1,4 @@
-//! A signed call that comes once more, byte for byte, has no effect and gets the first answer.
+//! A signed call that is repeated byte for byte has no effect and gets the first answer.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shared::clock::Timestamp;
 use tests::{World, http};
 
-/// A call as somebody has recorded it.
+/// A call that a third party has recorded.
 struct Recorded {
     body: String,
     signature: String,
@@ -23,7 +23,7 @@ impl Recorded {
         Self { body, signature, valid_until: world.now() + Duration::from_secs(300) }
     }
 
-    /// Status and body of the answer; the operation and the webhook's id are not signed.
+    /// Sends the call. Returns the status and the body of the answer. The operation and the webhook's id are not signed.
     async fn sent_as(&self, world: &World, operation: &str, webhook_id: &str) -> (u16, Value) {
         let install = &world.stack.botpress.options().install;
         let mut request = http().post(world.stack.integration_url()).body(self.body.clone());
@@ -56,7 +56,7 @@ fn create_user() -> Value {
     json!({"type": "createUser", "input": {"name": "Ann", "email": "ann@example.com"}})
 }
 
-/// Effects at both vendors, which a replay must not add to.
+/// Counts the effects at both vendors, to which a replay must not add.
 fn effects(world: &World) -> [usize; 4] {
     ["user_created", "conversation_created", "chat_started", "chat_deactivated"].map(|effect| world.count(effect))
 }
@@ -89,7 +89,7 @@ async fn a_replay_of_a_start_has_no_effect_while_its_signature_is_valid() {
     world.advance((start.valid_until + second).since(world.now()));
     assert_eq!(start.sent(&world).await.0, 401, "the signature is stale");
 
-    // The same words with a signature of their own are a new call.
+    // The same body with a signature of its own is a new call.
     let again = Recorded::new(&world, &body).sent(&world).await;
     assert_eq!(again.0, 200);
     assert_ne!(again, started);

@@ -1,4 +1,4 @@
-//! No address from input is ever asked for anything, but those of users' files, under their own rules.
+//! No URL from input is ever requested, except those of users' files, under their own rules.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +7,7 @@ use sandbox::server::Server;
 use serde_json::{Value, json};
 use tests::{ANNA, ASK, World};
 
-/// A server that nobody has a reason to call.
+/// A server that the service has no reason to call.
 struct Trap {
     server: Server,
     calls: Faults,
@@ -16,7 +16,7 @@ struct Trap {
 impl Trap {
     async fn set(world: &World) -> Self {
         let calls = Faults::default();
-        // Every call is a fault, and faults are remembered.
+        // Every call is a fault, and faults are recorded.
         calls.always("", Fault::answer(200, "{}"));
         let server = Server::start(0, axum::Router::new(), calls.clone(), world.clock()).await.unwrap();
         Self { server, calls }
@@ -31,7 +31,7 @@ impl Trap {
     }
 }
 
-/// Every text that could be an address leads into the trap.
+/// Replaces every text that could be a URL with one that leads into the trap.
 fn baited(value: &mut Value, bait: &str) {
     match value {
         Value::String(text) if text.contains("://") || text.contains("example") => *text = bait.to_owned(),

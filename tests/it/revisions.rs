@@ -1,4 +1,4 @@
-//! What agents change or delete after they have written it.
+//! Messages that agents change or delete after they have written them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::events::{message, with};
 
 const GONE: &str = "The agent has deleted an earlier message.";
 
-/// The agent writes in the only open chat; the answer is the event's id.
+/// The agent writes in the only open chat. Returns the event's id.
 async fn writes(world: &World, text: &str) -> String {
     let event_id = world.stack.livechat.agent_sends_text(&world.chat_id(), ANNA, text).unwrap();
     world.settle().await;
@@ -228,7 +228,7 @@ async fn an_earlier_version_that_is_reported_late_does_not_come_back() {
     let world = World::in_process().await;
     world.escalated_user("Ann").await;
     let event_id = writes(&world, "one").await;
-    // The report of the first change gets through only with a repeat, after the second one.
+    // The webhook of the first change gets through only with a retry, after the second change.
     world.stack.gateway_faults.next(1, "POST /livechat", Fault::answer(503, ""));
     world.stack.livechat.agent_edits(&world.chat_id(), &event_id, "two").unwrap();
     world.until(|world| !world.stack.gateway_faults.spoiled().is_empty()).await;

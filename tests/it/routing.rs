@@ -1,4 +1,4 @@
-//! What the bot's author can say about a handoff: group, tags and further fields; and who LiveChat takes the user for.
+//! What the bot's author can set for a handoff: group, tags and further fields; and as which customer LiveChat shows the user.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +12,7 @@ fn with_session(entity: Value) -> Escalation {
     Escalation { hitl_session: Some(entity), ..Escalation::default() }
 }
 
-/// Whoever is in the only open chat.
+/// Returns the customer in the only open chat.
 fn customer(world: &World) -> Customer {
     let chat = world.stack.livechat.open_chats().remove(0);
     let customers = world.stack.livechat.customers();

@@ -1,4 +1,4 @@
-//! A stack whose secret cannot protect it lets nobody in.
+//! A stack whose secret cannot protect it lets no caller in.
 
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use shared::metrics::Metrics;
 use shared::secrets::Error;
 use tests::{SECRET_ID, World};
 
-/// How a process that has just started turns callers away, at each of its three doors.
+/// Returns how a process that has just started turns callers away, at each of its three doors.
 async fn refusals(world: &World) -> [Rejection; 3] {
     let environment = world.stack.operator_environment();
     let secrets_url = world.stack.secrets_manager.url();
@@ -33,7 +33,7 @@ async fn refusals(world: &World) -> [Rejection; 3] {
     ]
 }
 
-/// Secrets with something empty or missing, and what has to be named.
+/// Returns secrets with an empty or missing value, and the key that has to be named.
 fn spoiled(complete: &Value) -> Vec<(&'static str, Value)> {
     let without = |keys: &[&str]| {
         let mut secret = complete.clone();

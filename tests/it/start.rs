@@ -15,20 +15,20 @@ use shared::fail_point::{Place, Side};
 use tests::{ANNA, ASK, World, http};
 use tokio::task::JoinSet;
 
-/// For how long the first items towards a new session are held, unless `SETTLE_MS` says something else.
+/// How long the first items towards a new session are held, unless `SETTLE_MS` sets another time.
 const SETTLE_TIME: Duration = Duration::from_secs(3);
 
-/// Longer than a start that has died keeps others off.
+/// Longer than a dead start keeps others waiting.
 const CLAIM_TIME: Duration = Duration::from_secs(30);
 
-/// A user as the plugin makes them; the answer is their id.
+/// Creates a user as the plugin does. Returns their id.
 async fn created_user(world: &World, name: &str) -> String {
     let email = format!("{}@example.com", name.to_lowercase());
     let answer = world.act("createUser", json!({ "name": name, "email": email })).await;
     answer.json()["output"]["userId"].as_str().unwrap().to_owned()
 }
 
-/// A request as the plugin makes it.
+/// Returns a request as the plugin makes it.
 fn request(user_id: &str) -> Value {
     let said = json!({
         "source": { "type": "user", "userId": user_id }, "type": "text", "payload": { "text": "hello" },
@@ -61,7 +61,7 @@ async fn drive_slowly<F: Future>(world: &World, work: F) -> F::Output {
     }
 }
 
-/// The same request from many sides at once.
+/// Sends the same request many times at once.
 async fn start_at_once(world: &Arc<World>, times: usize, input: &Value) -> Vec<OperationAnswer> {
     let body = json!({ "type": "startHitl", "input": input });
     let mut calls = JoinSet::new();
@@ -106,19 +106,19 @@ async fn the_same_request_again_is_the_same_thread_in_a_conversation_of_its_own(
         let answer = world.act("startHitl", request(&user_id)).await;
         assert!(given_out.insert(conversation_id(&answer)), "an id is given out once");
         world.settle().await;
-        // What comes at the same instant is under way at the same time.
+        // Calls at the same instant count as concurrent.
         world.advance(Duration::from_millis(1));
     }
     assert_eq!((world.count("chat_started"), world.count("conversation_created")), (1, 4));
     assert_eq!((world.count("chat_deactivated"), world.sent_by_customers().len()), (0, 1));
 }
 
-/// How a vendor call goes wrong; `refused` is the vendor's final no.
+/// Ways in which a vendor call fails; `refused` is the vendor's final refusal.
 fn faults_of(refused: &Fault) -> [Fault; 4] {
     [Fault::answer(500, ""), refused.clone(), Fault::Reset, Fault::LoseAnswer]
 }
 
-/// Starts with one spoiled call in every way, then cleans up, then starts again: see the assertions.
+/// Starts with one call spoiled in every way, then cleans up, then starts again: see the assertions.
 async fn assert_survives(faults: impl Fn(&World) -> &Faults, calls: &[&str], refused: &Fault, returning: bool) {
     let world = World::in_process().await;
     for (number, fault) in faults_of(refused).into_iter().enumerate() {
@@ -130,7 +130,7 @@ async fn assert_survives(faults: impl Fn(&World) -> &Faults, calls: &[&str], ref
                 world.user_ends(&user).await;
                 world.says(&user, "one more thing").await;
             }
-            // The last of several calls is the one in question; those before it lead there.
+            // The last of several calls is the one under test; those before it lead to it.
             for (index, call) in calls.iter().enumerate() {
                 let fault = if index + 1 < calls.len() { Fault::LoseAnswer } else { fault.clone() };
                 match times {
@@ -226,7 +226,7 @@ async fn a_start_whose_answer_was_lost_survives_trouble_with_looking_it_up() {
     let refused = json!({ "error": { "type": "validation", "message": "Wrong format of request" } }).to_string();
     for (look_up, refused) in [
         ("agent/action/get_chat", Fault::answer(422, refused)),
-        // A final no would leave nothing by which to find the chat.
+        // A final refusal would leave no way to find the chat.
         ("customer/action/list_chats", Fault::answer(503, "")),
     ] {
         let calls = ["customer/action/start_chat", look_up];
@@ -483,7 +483,7 @@ async fn a_start_that_hangs_is_taken_over_after_its_time_and_not_before() {
     assert_eq!(world.count("chat_started"), 0);
     let answer = world.drive(second).await.unwrap();
     assert_eq!(world.count("chat_started"), 1, "{answer:?}");
-    // The first one goes on where it hung, and finds that it is too late.
+    // The first start continues where it hung, and finds that it is too late.
     world.advance(Duration::from_secs(3_600));
     let late = world.drive(first).await.unwrap();
     assert!(late.status == 500 || conversation_id(&late) == conversation_id(&answer), "{}", late.body);
@@ -498,7 +498,7 @@ async fn until_waiting(world: &World) {
     }
 }
 
-/// LiveChat's router is quick: its webhooks can meet a chat of which nobody knows yet that it is ours.
+/// LiveChat's router is quick: its webhooks can arrive before the chat is recorded as the stack's own.
 fn let_webhooks_be_quicker_than_the_start(world: &World) {
     world.stack.livechat.faults().next(1, "customer/action/start_chat", Fault::Pace(Duration::from_millis(500)));
 }
@@ -519,7 +519,7 @@ async fn an_agent_who_has_the_chat_before_it_is_known_is_announced_once_the_bot_
 async fn an_agent_whom_a_slow_start_has_found_is_announced_once_the_bot_is_ready() {
     let world = World::in_process().await;
     let ann = world.user("Ann").await;
-    // The start has read the thread by now, and whoever is told of the agent as well meets a session that is not active yet.
+    // The start has read the thread by now. A webhook that also reports the agent finds a session that is not active yet.
     let conversation = "POST /v1/chat/conversations";
     world.stack.botpress.faults().next(1, conversation, Fault::Delay(Duration::from_millis(900)));
     world.escalate(&ann).await.unwrap();
@@ -556,7 +556,8 @@ async fn dies_before<F: Future>(world: &World, step: &'static str, start: F) {
     world.fail_points.clear();
 }
 
-/// A start dies with a thread that it has opened and not recorded, in which an agent has their say before anybody goes on.
+/// A start dies with a thread that it has opened and not recorded. An agent writes in the thread and closes it before another start
+/// continues.
 async fn dies_with_an_open_thread<F: Future>(world: &World, start: F) {
     dies_before(world, "table open_thread", start).await;
     world.answers(ANNA, "Hello from Anna").await;
@@ -625,7 +626,7 @@ async fn a_thread_from_before_the_start_is_not_taken_for_one_that_it_has_left_be
     let chat_id = world.chat_id();
     world.agent_closes(ANNA).await;
     world.sweep_after(SETTLE_TIME).await;
-    // Without us, and without the user.
+    // Neither the service nor the user does this.
     let resumed = json!({ "chat": { "id": chat_id, "access": { "group_ids": [1] } } });
     world.owner_calls("agent/action/resume_chat", &resumed).await;
     let closed = json!({ "id": chat_id, "ignore_requester_presence": true });

@@ -8,7 +8,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The names in a section of a manifest, with what stands behind them.
+/// Returns the names in a section of a manifest, with their values.
 fn section(manifest: &str, heading: &str) -> Vec<(String, String)> {
     let lines = manifest.lines().skip_while(|line| *line != heading).skip(1).take_while(|line| !line.starts_with('['));
     lines

@@ -1,4 +1,4 @@
-//! What the log says: one line for each outcome, in documented fields, and nothing of what people said or who they are.
+//! What the log contains: one line for each outcome, in documented fields, and nothing of what people wrote or who they are.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use tests::{ANNA, ASK, Log, World};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Takes down everything that this thread logs.
+/// Records everything that this thread logs.
 fn log_of_this_thread() -> (Log, impl Sized) {
     let log = Log::default();
     let guard = log.subscriber("info").set_default();
     (log, guard)
 }
 
-/// The functions' lines.
+/// Returns the functions' lines.
 fn lines(log: &Log) -> Vec<Value> {
     let text = log.text();
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -30,7 +30,7 @@ fn said<'a>(lines: &'a [Value], message: &str) -> Vec<&'a Value> {
     lines.iter().filter(|line| line["message"] == message).collect()
 }
 
-/// A day in the life of a stack. Everything runs on this thread, whose log is looked at.
+/// Plays a day in the life of a stack. Everything runs on this thread, whose log is examined.
 async fn play(world: &World) {
     let ann = world.escalated_user("Annabel").await;
     world.says(&ann, "canary-of-the-user").await;
@@ -40,7 +40,7 @@ async fn play(world: &World) {
     world.says(&ann, "canary-never").await;
     world.stack.livechat.faults().next(1, "customer/action/send_event", Fault::answer(503, ""));
     world.says(&ann, "canary-twice").await;
-    // What had no answer of LiveChat itself is not sent again before it can no longer arrive.
+    // A message that LiveChat itself did not answer is not sent again while it may still arrive.
     world.sweep_after(Duration::from_secs(20)).await;
     world.user_ends(&ann).await;
     let user = world.handed_over_user().await;

@@ -1,11 +1,11 @@
-//! What the template grants and limits, held against the code.
+//! What the template grants and limits, compared with the code.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 const TEMPLATE: &str = include_str!("../../template.yaml");
 
-/// The lines below the one that is `key`, as far as they are indented further.
+/// Returns the lines below the line `key`, as far as they are indented further.
 fn below<'a>(text: &'a str, key: &str) -> Vec<&'a str> {
     let mut lines = text.lines().skip_while(|line| line.trim() != key);
     let depth = |line: &str| line.len() - line.trim_start().len();
@@ -20,7 +20,7 @@ fn resource(name: &str) -> String {
     rest[..end].to_owned()
 }
 
-/// What the table's verbs call, apart from those that operators alone use.
+/// Returns what the table's verbs call, except those verbs that only operators use.
 fn called_by_the_code() -> BTreeSet<&'static str> {
     const CALLS: [(&str, &str); 8] = [
         (".batch_get_item()", "dynamodb:BatchGetItem"),
@@ -96,7 +96,7 @@ fn reserved_concurrency_is_a_parameter_that_is_off_by_default() {
     assert!(globals.contains(&reserved));
 }
 
-/// Two are always there; the others and the dashboard come with `full`, and so does what is charged for each of them.
+/// Two alarms always exist; the others and the dashboard come with `full`, and so do their charges.
 #[test]
 fn a_lean_stack_has_the_gauges_alarm_and_the_one_on_server_errors() {
     let alarms: Vec<_> = TEMPLATE.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix("Alarm:")).collect();
@@ -111,7 +111,7 @@ fn a_lean_stack_has_the_gauges_alarm_and_the_one_on_server_errors() {
     }
 }
 
-/// A key of the customer's own, and AWS's managed one for the table, cost for each use.
+/// A customer-managed key, and AWS's managed one for the table, cost money for each use.
 #[test]
 fn nothing_is_encrypted_with_a_key_that_costs() {
     for word in ["KmsKeyId", "KMSMasterKeyId", "SSESpecification", "AWS::KMS"] {

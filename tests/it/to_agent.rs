@@ -6,7 +6,7 @@ use sandbox::journal::{Entry, digest};
 use serde_json::{Value, json};
 use tests::{ANNA, World};
 
-/// What customers sent after the opening, as far as an agent can tell.
+/// Returns what customers sent after the opening, as far as an agent can see it.
 fn sent(world: &World) -> Vec<Value> {
     let said = |entry: &Entry| match entry.text("/type") {
         "file" => json!({"file": entry.detail["file"], "alternative_text": entry.detail["alternative_text"]}),
@@ -24,7 +24,7 @@ fn shown(name: &str, content_type: &str, bytes: &[u8], alternative_text: Option<
     json!({"file": file, "alternative_text": alternative_text})
 }
 
-/// A message as Botpress brings it, on a user's behalf or on nobody's.
+/// Returns a message as Botpress sends it, on behalf of a user or of no user.
 fn created(world: &World, user: &UpstreamUser, kind: &str, mut payload: Value, is_users: bool) -> Value {
     let conversation_id = world.stack.botpress.downstream(&user.conversation_id).unwrap();
     if let (true, Some(payload)) = (is_users, payload.as_object_mut()) {

@@ -1,4 +1,4 @@
-//! What agents read first: everything that was said to the bot, and of a returning user only what is new.
+//! What agents read first: the whole conversation with the bot, and for a returning user only what is new.
 
 use sandbox::livechat::Gone;
 use serde_json::json;
@@ -43,7 +43,7 @@ async fn a_returning_user_is_told_of_from_where_agents_left_off() {
     assert!(world.items("told").len() == 1 && !told.contains("order") && !told.contains("hello"), "{told}");
 }
 
-/// The plugin's hand-off text ends every history, so it tells nothing of what agents have read.
+/// The plugin's hand-off text ends every history, so it does not show what agents have read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_returning_user_in_another_conversation_is_told_of_whole() {
     let world = World::in_process().await;

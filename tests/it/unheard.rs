@@ -1,4 +1,4 @@
-//! Agents who write where nobody listens are told so, once, and the thread does not stay open.
+//! Agents who write in a thread without a session are notified once, and the thread does not stay open.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::events::with;
 const NOBODY: &str =
     "[Bot] The customer is back with the bot and does not see what is written here. This chat is closed.";
 
-/// A session of either platform that an agent has closed; the answer is its chat.
+/// Opens a session of either platform, which an agent closes. Returns its chat.
 async fn closed_session(world: &World, widget: bool) -> String {
     match widget {
         true => drop(world.handed_over_user().await),
@@ -196,7 +196,7 @@ async fn a_start_at_the_same_instant_ends_with_one_thread_in_which_both_are_hear
         world.says(&ann, "one more thing").await;
         resumes(&world, &chat_id);
         world.settle().await;
-        // Slow at different places, so that each can come before the other.
+        // The reading takes different times, so that either can come before the other.
         world.stack.livechat.faults().next(1, "agent/action/get_chat", Fault::Pace(Duration::from_millis(pace)));
         let escalate = world.stack.botpress.escalate(&ann.conversation_id, Escalation::default());
         let writes = async { writes(&world, &chat_id, "one more thing") };
@@ -213,7 +213,7 @@ async fn a_start_at_the_same_instant_ends_with_one_thread_in_which_both_are_hear
     }
 }
 
-/// The words of an agent that are in the chat from its opening on.
+/// The call that resumes the chat contains the agent's message.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_writes_with_the_opening_itself_is_told_as_well() {
     let world = World::in_process().await;

@@ -1,4 +1,4 @@
-//! A success that cannot be read says nothing of what was done: it is looked up, then repeated or taken as done.
+//! A success that cannot be read does not show what was done: the outcome is looked up, then the call is repeated or counts as done.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const PAGE: &str = "<!doctype html><title>Be right back</title>";
 const MEGABYTE: usize = 1 << 20;
 
-/// Every way in which a vendor says success and nothing else, and whether it has done what it was asked for.
+/// Every kind of answer that does not show what a vendor has done, and whether it has done what it was asked for.
 fn odd_successes() -> Vec<(&'static str, Fault, bool)> {
     let half = |body: Vec<u8>| body[..body.len() / 2].to_vec();
     let headers = [("location".to_owned(), "https://login.example.com/".to_owned())].into();
@@ -70,7 +70,7 @@ async fn an_agents_words_are_neither_lost_nor_doubled_by_an_odd_success() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_that_was_not_shown_is_repeated_and_one_that_was_is_not_lost() {
     for (what, fault, is_done) in odd_successes() {
-        // Where Botcopy answers 403 it means the key, whatever the body; and a list is as good an answer as any.
+        // A 403 from Botcopy is about the key, whatever the body; and a list is as good an answer as any.
         if ["a page that forbids", "a page that finds nothing", "another shape, not done"].contains(&what) {
             continue;
         }
@@ -108,7 +108,7 @@ async fn a_session_is_opened_once_whatever_call_of_its_start_is_answered_oddly()
             let (chats, opened) = (world.stack.livechat.chats().len(), world.sent_by_customers().len());
             let faults = if is_livechat { world.stack.livechat.faults() } else { world.stack.botpress.faults() };
             faults.next(1, call, fault);
-            // Botpress calls once more where that may help; then the user asks again.
+            // Botpress retries where that may help; then the user asks again.
             if world.escalate(&user).await.is_err() {
                 world.catch_up().await;
                 world.escalate(&user).await.unwrap_or_else(|error| panic!("{call}, {what}: {error}"));
@@ -202,7 +202,7 @@ async fn a_page_that_is_answered_for_ever_is_an_outage() {
     assert_nothing_is_left(&world, "afterwards");
 }
 
-/// An attempt is answered with a page, and the event turns up only after the item was put aside.
+/// An attempt that is answered with a page leaves the outcome unknown, even if a later attempt is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_known_of_a_parked_items_outcome_is_kept() {
     let world = World::in_process().await;
@@ -231,7 +231,7 @@ async fn what_an_update_leaves_of_a_deleted_item_counts_as_absent() {
     world.settle().await;
     let (chat_id, thread_id) = world.chat_and_thread();
     let conversation_id = world.stack.journal.all("conversation_created").remove(0).text("/conversation_id").to_owned();
-    // As when each had expired, and an update came late.
+    // As if each had expired and an update came late.
     for entity in ["user", "session", "conversation", "chat", "trail"] {
         let items = world.items(entity);
         assert!(!items.is_empty(), "{entity}");

@@ -1,4 +1,4 @@
-//! What we remember and a vendor has deleted: it is made again, or the session ends; no operator is needed.
+//! What the service remembers and a vendor has deleted: it is created again, or the session ends; no operator is needed.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::either_platform::User;
 const GONE: &str = "[Bot] The customer's conversation with the bot has been deleted. Nothing reaches the customer any more, and this chat \
     is closed.";
 
-/// How the accounts service may take cookies of a customer whom it no longer knows.
+/// How the accounts service may answer to cookies of a customer whom it no longer knows.
 const REFUSALS: [Option<&str>; 6] = [
     None,
     Some("invalid_grant"),
@@ -22,7 +22,7 @@ const REFUSALS: [Option<&str>; 6] = [
     Some("conflict"),
 ];
 
-/// Both sides talk to each other, and nothing is left of what went wrong.
+/// Asserts that both sides can talk to each other and that nothing is parked.
 async fn assert_all_is_well(world: &World, user: &User, what: &str) {
     assert_eq!(world.stack.livechat.open_chats().len(), 1, "{what}");
     user.says(world, "are you there?").await;
@@ -214,7 +214,7 @@ async fn a_thread_that_only_the_agent_token_may_not_see_is_not_gone() {
     assert_all_is_well(&world, &user, "it goes on").await;
 }
 
-/// The Botpress user under whom Anna appears.
+/// Returns the Botpress user that stands for Anna.
 fn anna_at_botpress(world: &World) -> String {
     let made = world.entries("user_created", "/tags/id", &format!("agent:{ANNA}"));
     made.last().unwrap().text("/user_id").to_owned()
@@ -232,7 +232,7 @@ async fn an_agent_whose_user_is_gone_at_botpress_goes_on_under_another() {
     let shown = world.entries("shown_to_user", "/from", "agent");
     assert!(shown.iter().all(|entry| entry.text("/name") == "Anna"), "{shown:?}");
     assert_eq!(world.entries("user_created", "/tags/id", &format!("agent:{ANNA}")).len(), 2, "made once");
-    // The announcement of the next session is theirs too.
+    // The announcement in the next session survives a deleted user as well.
     world.user_ends(&ann).await;
     world.stack.botpress.delete_user(&anna_at_botpress(&world));
     world.says(&ann, "hello again").await;

@@ -1,9 +1,9 @@
-//! Nobody speaks for another: no text of a user passes for somebody else's, or for a remark of ours.
+//! No text of a user passes for another person's, or for a remark of the service.
 
 use serde_json::{Value, json};
 use tests::{World, message, texts};
 
-/// Everything that agents read in the customers' name, the openings included.
+/// Returns everything that agents read in the customers' name, including the openings.
 fn read_by_agents(world: &World) -> Vec<String> {
     world.sent_by_customers()
 }
