@@ -180,7 +180,9 @@ async fn a_rating_that_meets_an_end_is_in_the_record() {
 async fn a_start_that_an_operator_closes_is_recorded_as_theirs() {
     let store = Store::new().await;
     let session = Session { closed_by_operator: true, ..session("s1", "ann") };
-    assert!(store.table.claim_start(&Session { closed_by_operator: false, ..session.clone() }, None, None).await.unwrap());
+    assert!(
+        store.table.claim_start(&Session { closed_by_operator: false, ..session.clone() }, None, None).await.unwrap()
+    );
     assert!(store.table.begin_undoing(&session, None, at(40)).await.unwrap());
     let stored = store.table.session(&session.session_id).await.unwrap().unwrap();
     let record = record(&stored);
@@ -283,9 +285,8 @@ async fn a_claim_holds_only_against_what_was_seen() {
     assert!(store.table.begin_closing(&second.session_id).await.unwrap());
     assert!(!store.table.begin_closing(&second.session_id).await.unwrap());
 
-    let close = async |session: &Session| {
-        store.table.close(session, record(session), None, LaneToAgent::Busy).await.unwrap()
-    };
+    let close =
+        async |session: &Session| store.table.close(session, record(session), None, LaneToAgent::Busy).await.unwrap();
     assert!(matches!(close(&stored).await, Closing::Done(_)));
     assert_eq!(close(&stored).await, Closing::WasOver, "it has left its record already");
     assert_eq!(store.table.records_of_day(stored.started_at, at(99)).await.unwrap().records, [record(&stored)]);
