@@ -59,10 +59,6 @@ pub async fn units() -> Vec<Charged> {
     world.stack.gateway_faults.clear();
     add("reading that finds one message, its delivery included", reading(&world).await);
     world.user_ends(&ann).await;
-    let dora = world.escalated_user("Dora").await;
-    world.says(&dora, "the session is known from here on").await;
-    world.advance(Duration::from_secs(10));
-    add("end by the user", spent(&world, world.user_ends(&dora)).await);
     let bob = world.escalated_user("Bob").await;
     world.says(&bob, "the session is known from here on").await;
     world.answers(ANNA, "the agent is known from here on").await;
