@@ -3,6 +3,7 @@
 mod person;
 mod play;
 mod report;
+mod scene;
 mod stage;
 pub(crate) mod statements;
 

@@ -7,8 +7,8 @@ use shared::ids::UserId;
 use shared::model::lane::Lane;
 use shared::store::LifeEvent;
 
-use super::play::{Scene, chat, send_file_back, write_to_agent};
 use super::report::Verdict;
+use super::scene::{Scene, chat, send_file_back, write_to_agent};
 use super::stage::Stage;
 use super::statements::Id;
 use crate::output::Failure;

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::botpress::NewMessage;
-use shared::ids::{ChatId, ConversationId, SessionId, ThreadId, UserId};
+use shared::ids::{ChatId, ConversationId, UserId};
 use shared::model::session::State;
 use shared::redacted::Redacted;
 
 use super::person;
+use super::scene::{Scene, chat, has_text, random, says, send_file_back, write_to_agent};
 use super::stage::{PATIENCE, Stage, described};
 use super::statements::Id;
 use crate::arguments::AnsweredBy;
@@ -23,14 +24,6 @@ const ASSIGNED_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the agent of the token writes.
 const TO_USER: &str = "hello from the agent";
-
-/// One session of the rehearsal.
-pub(super) struct Scene {
-    pub session_id: SessionId,
-    pub conversation_id: String,
-    pub chat_id: ChatId,
-    pub thread_id: ThreadId,
-}
 
 /// Plays everything; whoever calls closes what it leaves open.
 pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Failure> {
@@ -60,10 +53,6 @@ async fn answer(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Result<()
     whisper(stage, scene).await?;
     stage.not_seen("edit, delete", "agents can do it in LiveChat's agent app alone: its web APIs offer neither");
     Ok(())
-}
-
-fn random() -> String {
-    uuid::Uuid::new_v4().simple().to_string()
 }
 
 /// Makes a user who is nobody's.
@@ -107,15 +96,6 @@ async fn start(stage: &Stage<'_>, user_id: &UserId, name: &'static str) -> Resul
     let scene = Scene { session_id, conversation_id, chat_id: thread.chat_id, thread_id: thread.thread_id };
     look_for_transcript(stage, &scene, &mark).await?;
     Ok(scene)
-}
-
-pub(super) async fn chat(stage: &Stage<'_>, scene: &Scene) -> Result<Value, Failure> {
-    stage.agent_must("get_chat", &json!({"chat_id": scene.chat_id, "thread_id": scene.thread_id})).await
-}
-
-fn has_text(chat: &Value, text: &str) -> bool {
-    let events = chat.pointer("/thread/events").and_then(Value::as_array).into_iter().flatten();
-    events.into_iter().any(|event| event.get("text").and_then(Value::as_str).is_some_and(|one| one.contains(text)))
 }
 
 async fn look_for_transcript(stage: &Stage<'_>, scene: &Scene, mark: &str) -> Result<(), Failure> {
@@ -188,34 +168,6 @@ async fn hand_over(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The user says something; returns the message's id.
-async fn says(
-    stage: &Stage<'_>,
-    user_id: &UserId,
-    conversation_id: &str,
-    (kind, payload): (&str, Value),
-) -> Result<String, Failure> {
-    let (message_id, now) = (format!("msg_{}", random()), stage.clock.now());
-    let mut payload = payload;
-    if let Some(fields) = payload.as_object_mut() {
-        fields.insert("userId".to_owned(), json!(user_id));
-    }
-    let bot_id = &stage.install.bot_id;
-    let body = json!({
-        "type": kind, "payload": payload,
-        "conversation": {"id": conversation_id, "channel": "hitl", "integration": stage.install.alias, "tags": {}, "createdAt": now, "updatedAt": now},
-        "user": {"id": bot_id, "tags": {}, "createdAt": now, "updatedAt": now},
-        "message": {
-            "id": message_id, "conversationId": conversation_id, "userId": bot_id, "type": kind, "payload": payload,
-            "direction": "outgoing", "tags": {}, "createdAt": now, "updatedAt": now,
-        },
-    });
-    match stage.operate("message_created", &format!("message_created {kind}"), &body).await? {
-        (200, _) => Ok(message_id),
-        (status, _) => Err(Failure::refused(format!("the stack answered a message with {status}"))),
-    }
-}
-
 async fn agent_sends(stage: &Stage<'_>, scene: &Scene, event: Value) -> Result<String, Failure> {
     let sent = stage.agent_must("send_event", &json!({"chat_id": scene.chat_id, "event": event})).await?;
     Ok(sent.get("event_id").and_then(Value::as_str).unwrap_or_default().to_owned())
@@ -228,18 +180,6 @@ async fn talk(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Result<(), 
     let event_id = agent_sends(stage, scene, json!({"type": "message", "text": TO_USER})).await?;
     stage.delivered("text to the user", &scene.session_id, (&event_id, sent_at)).await?;
     post_again(stage, scene, &event_id).await
-}
-
-/// The user writes, and the agents have it.
-pub(super) async fn write_to_agent(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Result<(), Failure> {
-    let (mark, sent_at) = (random(), stage.clock.now());
-    let payload = ("text", json!({"text": format!("hello {mark}")}));
-    let message_id = says(stage, user_id, &scene.conversation_id, payload).await?;
-    stage.delivered("text to the agent", &scene.session_id, (&message_id, sent_at)).await?;
-    if !has_text(&chat(stage, scene).await?, &format!("hello {mark}")) {
-        stage.failed("text in LiveChat", "the thread does not have it");
-    }
-    Ok(())
 }
 
 /// Asks Botpress once more for what the stack has made there, by the same tags: that no repeat makes another one is what keeps a
@@ -289,22 +229,6 @@ async fn send_files(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Resul
     let event_id = agent_sends(stage, scene, json!({"type": "file", "url": url})).await?;
     stage.delivered("file to the user", &scene.session_id, (&event_id, began)).await?;
     send_file_back(stage, user_id, scene, url).await
-}
-
-/// Reads a file of an agent's as anybody could, and sends it as the user.
-pub(super) async fn send_file_back(
-    stage: &Stage<'_>,
-    user_id: &UserId,
-    scene: &Scene,
-    url: &str,
-) -> Result<(), Failure> {
-    let began = stage.clock.now();
-    let read = shared::operator::probe::Endpoint::new(url, stage.target.http.clone()).get("").await?;
-    stage.note("anybody: GET file".to_owned(), Some(read.status), began);
-    stage.judge(Id::Files, read.status == 200, &format!("Seen: {}.", read.status));
-    let payload = ("file", json!({"fileUrl": url, "title": "rehearsal.txt"}));
-    let message_id = says(stage, user_id, &scene.conversation_id, payload).await?;
-    stage.delivered("file to the agent", &scene.session_id, (&message_id, began)).await
 }
 
 /// What agents write to each other, and two statements that can be tried where no user sees it.

@@ -117,7 +117,7 @@ impl Handoff {
             let record = self.record_of(session, ending).await?;
             match self.table.close(session, record, ending.item.as_deref(), to_agent).await? {
                 Closing::Done(record) => {
-                    self.measure(&record);
+                    self.record_times(&record);
                     log(&record);
                     return Ok(true);
                 }
@@ -180,7 +180,7 @@ impl Handoff {
     }
 
     /// Records the times of a session as metrics.
-    fn measure(&self, record: &Record) {
+    fn record_times(&self, record: &Record) {
         let times = [
             (Metric::TimeToAssign, record.assigned_after_ms),
             (Metric::TimeToFirstAnswer, record.answered_after_ms),
