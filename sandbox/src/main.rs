@@ -96,7 +96,7 @@ impl Color {
 
 /// As wide as the terminal is; COLUMNS says another width, also where there is no terminal.
 fn layout() -> Layout {
-    let named = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let named = std::env::var_os("COLUMNS").and_then(|columns| columns.to_str()?.parse().ok());
     let columns = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
     named.or_else(columns).map(Layout::of).unwrap_or_default()
 }

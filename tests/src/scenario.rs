@@ -89,7 +89,7 @@ struct Kind {
 
 impl Kind {
     /// What is tried with every bot.
-    const EVERY: [Self; 24] = [
+    const EVERY: [Self; 25] = [
         Self {
             name: "duplicates-spread",
             shows: "10,000 agent messages, each delivered up to ten times and shuffled, are shown 10,000 times",

@@ -134,7 +134,7 @@ fn states(ran: &Ran) -> Vec<(String, String)> {
     ran.json()["tenants"].as_array().unwrap().iter().map(|row| (text(row, "stack"), text(row, "state"))).collect()
 }
 
-fn of<'a>(pairs: &'a [(String, String)]) -> Vec<(&'a str, &'a str)> {
+fn of(pairs: &[(String, String)]) -> Vec<(&str, &str)> {
     pairs.iter().map(|(stack, state)| (stack.as_str(), state.as_str())).collect()
 }
 
