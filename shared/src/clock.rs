@@ -11,20 +11,20 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::watch;
 
-/// A moment, in whole microseconds (the precision of LiveChat's event times).
+/// A point in time, in whole microseconds (the precision of LiveChat's event times).
 ///
-/// Shape: `2026-05-11T09:41:00.877000Z`, always UTC and always six decimals, so that text order is time order and the form
-/// serves as a sort key in the table.
+/// Shape: `2026-05-11T09:41:00.877000Z`, always UTC and always six decimals, so that it sorts as text in time order and serves as a sort
+/// key in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
     /// The beginning of the year 0.
     const EARLIEST: i64 = -62_167_219_200_000_000;
-    /// The end of the year 9999: a later time has no sortable form, and vendors' numbers can lead there.
+    /// The end of the year 9999: a later time has no sortable form, and vendors can send one.
     const LATEST: i64 = 253_402_300_799_999_999;
 
-    /// Makes a timestamp from microseconds since the Unix epoch; outside the years 0 to 9999, the nearest moment within them.
+    /// Makes a timestamp from microseconds since the Unix epoch; outside the years 0 to 9999, the nearest time within them.
     pub const fn from_unix_micros(micros: i64) -> Self {
         if micros < Self::EARLIEST {
             Self(Self::EARLIEST)
@@ -118,7 +118,7 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// The source of time, and of waiting for it to pass.
+/// The source of the current time, and of waits.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
@@ -155,7 +155,7 @@ impl Clock {
         self.sleep_until(self.now() + duration).await;
     }
 
-    /// Waits for work outside of this process; a manual clock counts these waits.
+    /// Awaits work outside this process; a manual clock counts these waits.
     pub async fn outside<F: Future>(&self, work: F) -> F::Output {
         match &self.0 {
             Source::System => work.await,
@@ -171,7 +171,7 @@ impl Clock {
         matches!(self.0, Source::System)
     }
 
-    /// The output of `work`, or `None` if `deadline` comes first: the work is then dropped where it is.
+    /// Returns the output of `work`, or `None` if `deadline` comes first: the work is then dropped unfinished.
     pub async fn within<F: Future>(&self, deadline: Timestamp, work: F) -> Option<F::Output> {
         tokio::select! {
             biased;
@@ -242,7 +242,7 @@ impl ManualClock {
         Self { now, sleepers: Arc::default(), deadlines: Arc::default(), outside: Arc::default(), ahead: self.ahead }
     }
 
-    /// The same clock as somebody reads it whose own is wrong by so many milliseconds: ahead, or behind if negative.
+    /// The same clock as seen by a machine that is wrong by this many milliseconds: ahead, or behind if negative.
     #[must_use]
     pub fn ahead_by_ms(&self, ms: i64) -> Self {
         Self { ahead: self.ahead.saturating_add(ms.saturating_mul(1_000)), ..self.clone() }
@@ -297,7 +297,7 @@ impl ManualClock {
 
     async fn reach(&self, time: Timestamp) {
         let mut now = self.now.subscribe();
-        // Fails only if the sender is gone, but `self` owns it.
+        // Fails only if the sender is dropped, but `self` owns it.
         let _ = now.wait_for(|now| *now >= time).await;
     }
 }
@@ -319,7 +319,7 @@ fn count_tasks<'a>(lists: impl IntoIterator<Item = &'a Arc<Mutex<Sleepers>>>) ->
     tasks.len() + without
 }
 
-/// Keeps a sleeper on the list while it exists.
+/// Keeps a sleeper on the list until it is dropped.
 struct Asleep<'a> {
     sleepers: &'a Mutex<Sleepers>,
     id: u64,

@@ -1,4 +1,4 @@
-//! What Botcopy's refusals mean to us.
+//! What Botcopy's refusals mean to the service.
 
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ impl Vendor for Botcopy {
 
 /// A push that did not succeed.
 ///
-/// The statuses of refusals are not documented, so they are taken as HTTP means them.
+/// Botcopy does not document the statuses of refusals, so they are read as HTTP defines them.
 pub type Error = CallError<Botcopy>;
 
 impl Error {
@@ -25,25 +25,25 @@ impl Error {
         Self::of_refusal(call, Refusal::new(answer, None, message, None))
     }
 
-    /// Whether the trouble is passing: the same push may succeed later.
+    /// Whether the failure is transient: the same push may succeed later.
     pub fn is_retryable(&self) -> bool {
-        // A page comes from a proxy in front of Botcopy, and says nothing about the push.
+        // An HTML page comes from a proxy in front of Botcopy and says nothing about the push.
         let may_pass =
             |refusal: &Refusal| refusal.has_transient_status() || refusal.status.is_redirection() || refusal.is_page;
         self.holds(may_pass, Failure::is_transient)
     }
 
-    /// Whether the user may have been shown the push although it failed; nobody can look.
+    /// Whether the widget may have shown the push although the call failed. Botcopy has no call that looks it up.
     pub fn outcome_unknown(&self) -> bool {
         self.holds(|refusal| refusal.status.is_server_error(), Failure::may_have_happened)
     }
 
-    /// Whether Botcopy takes no more calls for a while.
+    /// Whether Botcopy limits the rate of calls.
     pub fn is_rate_limited(&self) -> bool {
         self.refusal().is_some_and(|refusal| refusal.status.as_u16() == 429)
     }
 
-    /// Whether the API key is not accepted.
+    /// Whether Botcopy rejects the API key.
     pub fn is_authentication(&self) -> bool {
         self.refusal().is_some_and(|refusal| matches!(refusal.status.as_u16(), 401 | 403))
     }

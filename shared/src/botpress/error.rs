@@ -1,4 +1,4 @@
-//! What Botpress's refusals mean to us.
+//! What Botpress's refusals mean to the service.
 
 use serde_json::Value;
 
@@ -16,15 +16,15 @@ impl Vendor for Botpress {
 pub type Error = CallError<Botpress>;
 
 impl Error {
-    /// Reads `{"id","type","message"}`, or whatever of it is there.
+    /// Reads `{"id","type","message"}`, or the fields of it that are present.
     pub(super) fn refused(call: Call, answer: &Answer) -> Self {
         let body: Value = serde_json::from_slice(&repaired(&answer.body)).unwrap_or_default();
         let text = |name| body.get(name).and_then(Value::as_str);
         Self::of_refusal(call, Refusal::new(answer, text("type"), text("message"), text("id")))
     }
 
-    /// Whether the trouble is passing: the same call may succeed later. Look at [`outcome_unknown`](Self::outcome_unknown)
-    /// before repeating it.
+    /// Whether the failure is transient: the same call may succeed later. Check [`outcome_unknown`](Self::outcome_unknown) before
+    /// repeating it.
     pub fn is_retryable(&self) -> bool {
         const LATER: [&str; 3] = ["OperationTimeout", "RateLimited", "ResourceLockedConflict"];
         self.holds(|refusal| refusal.may_pass(&LATER), Failure::is_transient)
@@ -32,13 +32,13 @@ impl Error {
 
     /// Whether Botpress may have carried out a call that must not happen twice.
     ///
-    /// Always false for calls whose repetition changes nothing, which is all but creating an event. A refused connection,
-    /// a rate limit and a 502 are known outcomes: Botpress's own client repeats those whatever the call.
+    /// Always false for calls that are safe to repeat: all but creating an event. A refused connection, a rate limit and a 502 are known
+    /// outcomes: Botpress's own client repeats every call after those.
     pub fn outcome_unknown(&self) -> bool {
         !self.call().repeatable && self.may_have_happened()
     }
 
-    /// Whether the user may have been shown what was posted, or the bot told, although the call failed.
+    /// Whether the message may have reached the user, or the event the bot, although the call failed.
     pub fn may_have_been_shown(&self) -> bool {
         ["createEvent", "getOrCreateMessage"].contains(&self.call().name) && self.may_have_happened()
     }
@@ -48,38 +48,38 @@ impl Error {
         self.holds(broke_off, Failure::may_have_happened)
     }
 
-    /// Whether the token is not accepted.
+    /// Whether Botpress rejects the token.
     pub fn is_authentication(&self) -> bool {
         self.is("Unauthorized", 401)
     }
 
-    /// Whether nobody may call for this bot at present: its workspace has not paid or is at the end of a quota, or the integration
-    /// is not installed there any more.
+    /// Whether Botpress refuses every call for this bot at present: its workspace has not paid or has used up a quota, or the integration
+    /// is no longer installed there.
     pub fn is_account_refused(&self) -> bool {
         self.has_code(&["PaymentRequired", "QuotaExceeded"]) || self.is_forbidden()
     }
 
-    /// Whether the key is genuine and does not open this: mostly the whole bot, but Botpress may also mean one object.
+    /// Whether the key is valid but gives no access: usually to the whole bot, but Botpress may also mean one object.
     pub fn is_forbidden(&self) -> bool {
         self.has_code(&["Forbidden"])
     }
 
-    /// Whether Botpress takes no more calls for a while.
+    /// Whether Botpress limits the rate of calls.
     pub fn is_rate_limited(&self) -> bool {
         self.is("RateLimited", 429)
     }
 
-    /// Whether the message or tag is not one that the integration's definition declares.
+    /// Whether the integration's definition does not declare this message or tag.
     pub fn is_invalid_payload(&self) -> bool {
         self.is("InvalidPayload", 400)
     }
 
-    /// Whether Botpress itself says that something which the call names does not exist, be it in the path or in the body.
+    /// Whether Botpress itself reports that something named in the call, in its path or its body, does not exist.
     pub fn is_gone(&self) -> bool {
         self.has_code(&["ResourceNotFound", "ReferenceNotFound", "ResourceGone"])
     }
 
-    /// Whether the user, conversation or bot does not exist. A page with the status 404 does not say so.
+    /// Whether the user, conversation or bot does not exist. An HTML page with the status 404 does not count.
     pub fn is_not_found(&self) -> bool {
         self.has_code(&["ResourceNotFound"])
     }

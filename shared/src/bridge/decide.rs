@@ -1,4 +1,4 @@
-//! What an event of LiveChat means for the bot.
+//! What a LiveChat event means for the bot.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -20,9 +20,9 @@ pub struct Intention {
 }
 
 impl Intention {
-    /// The same intention in this session; `changes` says how often changes of each item have been looked into. A transfer to
-    /// an agent who was announced before, and followed by another agent, is a return and not a repeat. A change that follows
-    /// one already looked into is a change of its own, whatever it says.
+    /// The same intention in this session; `changes` counts, for each item, the changes that have been processed. A transfer to an agent
+    /// who was announced before, and followed by another agent, is a return and not a repeat. A change after one that has been processed
+    /// is a change of its own, even if its content is the same.
     pub fn seen_in(mut self, session: Option<&Session>, changes: &HashMap<String, u64>) -> Self {
         let count = match (&self.content, session) {
             (ToBot::Assigned { agent_id, is_transfer: true, .. }, Some(session))
@@ -39,16 +39,16 @@ impl Intention {
         self
     }
 
-    /// What goes into the lane, and where.
+    /// The item for the lane, with its position.
     pub fn into_item(self) -> (Position, ToBot) {
         (self.position, self.content)
     }
 }
 
-/// Everything that follows from `event` for the session of `pointer`; often nothing.
+/// All items that follow from `event` for the session of `pointer`; often none.
 ///
-/// Nothing follows from late events of an earlier thread, notes among agents, our own echoes and LiveChat's own remarks.
-/// `received_at` places events that have no time of their own.
+/// Late events of an earlier thread, notes among agents, echoes of the service's own calls and LiveChat's system messages yield nothing.
+/// `received_at` orders events that carry no time of their own.
 pub fn decide(event: &webhook::Event, pointer: &ChatPointer, received_at: Timestamp) -> Vec<Intention> {
     let about = About { pointer, received_at };
     match event {
@@ -67,13 +67,13 @@ pub fn decide(event: &webhook::Event, pointer: &ChatPointer, received_at: Timest
             about.joined(thread_id.as_ref(), user, None).into_iter().collect()
         }
         webhook::Event::ChatDeactivated { thread_id, .. } => about.ended(thread_id).into_iter().collect(),
-        // Reading the thread shows what could not be read here.
+        // The thread, read later, supplies the part that could not be parsed here.
         webhook::Event::Unclear { rest, .. } => decide(rest, pointer, received_at),
         webhook::Event::Other => Vec::new(),
     }
 }
 
-/// The number of an event in its thread: LiveChat counts up in the ids, `<thread>_<number>`.
+/// The number of an event in its thread: LiveChat numbers the ids upwards, `<thread>_<number>`.
 pub fn number_of_event(id: &str) -> Option<u64> {
     numbered(id).1
 }
@@ -83,8 +83,8 @@ pub fn number_of_source(source_id: &str) -> Option<u64> {
     number_of_event(source_id.strip_prefix("event:")?)
 }
 
-/// The ids by which repeats of an event are recognised, as far as the event itself shows them; they may be more or fewer than
-/// its intentions.
+/// The ids by which repeats of an event are recognised, as far as the event alone determines them. There may be more or fewer of them
+/// than intentions.
 pub fn source_ids(event: &webhook::Event) -> Vec<String> {
     match event {
         webhook::Event::IncomingEvent { event, .. } => vec![source_of(&event.id)],
@@ -105,7 +105,7 @@ pub fn source_ids(event: &webhook::Event) -> Vec<String> {
     }
 }
 
-/// The thread in which a person of the licence has said something to the customer of this chat.
+/// The thread in which an agent of the licence, not a bot, has written to the customer of this chat.
 pub fn spoken_in(event: &webhook::Event, pointer: &ChatPointer) -> Option<ThreadId> {
     let is_spoken = |event: &Event| {
         let author = event.author_id.as_ref().filter(|author| **author != pointer.customer_id);
@@ -122,7 +122,7 @@ pub fn spoken_in(event: &webhook::Event, pointer: &ChatPointer) -> Option<Thread
     }
 }
 
-/// Whether LiveChat reports that the session's thread was rated, or that a rating was taken back; the score is in the thread alone.
+/// Whether LiveChat reports that the session's thread was rated, or that a rating was withdrawn. Only the thread contains the score.
 ///
 /// See LiveChat Docs, "System messages".
 pub fn reports_rating(event: &webhook::Event, pointer: &ChatPointer) -> bool {
@@ -132,8 +132,8 @@ pub fn reports_rating(event: &webhook::Event, pointer: &ChatPointer) -> bool {
     is_rating && *thread_id == pointer.thread_id
 }
 
-/// Whether an event tells of something that a session would miss whose thread is not recorded yet: who answers, what an agent says, a
-/// place in the queue, or the end.
+/// Whether a session whose thread is not recorded yet would miss this event: an assignment, an agent's message, a place in the queue, or
+/// the end.
 pub fn may_be_missed(event: &webhook::Event) -> bool {
     let is_spoken = |event: &Event| {
         let is_persons = event.author_id.as_ref().is_some_and(|author| author.to_agent_id().is_person());
@@ -154,7 +154,7 @@ pub fn may_be_missed(event: &webhook::Event) -> bool {
     }
 }
 
-/// What a complete thread shows to have happened: the same intentions as from its webhooks.
+/// What happened according to a complete thread: the same intentions as from its webhooks.
 ///
 /// Corrections are left out: an event does not show that it was changed.
 pub fn decide_from_thread(
@@ -178,8 +178,8 @@ pub fn decide_from_thread(
     intentions
 }
 
-/// The number up to which a thread shows every event, given that it did so up to `before` already; `None` if even the first
-/// event is missing. Missing numbers may still come.
+/// The number up to which a thread shows every event, given that it already did up to `before`; `None` if even the first event is
+/// missing. Missing events may still appear.
 pub fn read_up_to(thread: &Thread, before: Option<u64>) -> Option<u64> {
     let numbers: BTreeSet<_> = thread.events.iter().filter_map(|event| number_of_event(event.id.as_str())).collect();
     let after = before.unwrap_or(0);
@@ -187,7 +187,7 @@ pub fn read_up_to(thread: &Thread, before: Option<u64>) -> Option<u64> {
     complete.last().map(|(number, _)| *number).or(before)
 }
 
-/// How an agent has come to have a chat.
+/// How an agent got a chat.
 struct Taken {
     profile: Option<AgentProfile>,
     is_transfer: bool,
@@ -207,7 +207,7 @@ struct About<'a> {
 }
 
 impl About<'_> {
-    /// The agents in the chat; `since` says from when on LiveChat shows each there.
+    /// The agents in the chat; `since` returns the time from which LiveChat lists each of them.
     fn opened(
         &self,
         thread: Option<&Thread>,
@@ -226,14 +226,14 @@ impl About<'_> {
         })
     }
 
-    /// A change yields a correction, and the message itself in case that has not come yet.
+    /// A change yields a correction, and the message itself in case it has not arrived yet.
     fn changed(&self, thread_id: &ThreadId, event: &Event) -> Vec<Intention> {
         let Some((agent_id, content)) = self.shown(thread_id, event) else { return Vec::new() };
-        // Without an explicit "public" the change could be that of a note: it only corrects what was public before.
+        // Without an explicit "public" the changed event could be a note: then it only corrects a message that was public before.
         let itself = self.written(thread_id, event).filter(|_| event.visibility_told);
         let correction = Intention {
             position: Position {
-                // Behind the message, whatever the two clocks say.
+                // After the message, even if the two clocks disagree.
                 at: self.received_at.max(event.created_at + Duration::from_micros(1)),
                 source_id: correction_of(&event.id, &content),
             },
@@ -242,8 +242,8 @@ impl About<'_> {
         itself.into_iter().chain([correction]).collect()
     }
 
-    /// A deletion takes the message's place in case that has not come yet; users are told only of deletions of what they were
-    /// shown.
+    /// A deletion takes the message's place in case it has not arrived yet. Users are told only about deletions of messages that they
+    /// have seen.
     fn deleted(&self, thread_id: &ThreadId, event_id: &EventId) -> Vec<Intention> {
         if !self.concerns(Some(thread_id)) {
             return Vec::new();
@@ -280,7 +280,7 @@ impl About<'_> {
         agent_id: Option<&AgentId>,
         Taken { profile, is_transfer, since }: Taken,
     ) -> Option<Intention> {
-        // The licence's bots are never announced to the user.
+        // The licence's own bots are never announced to the user.
         let agent_id = agent_id.filter(|agent_id| agent_id.is_person() && self.concerns(thread_id))?;
         let thread = thread_id.unwrap_or(&self.pointer.thread_id);
         Some(Intention {
@@ -297,14 +297,13 @@ impl About<'_> {
         })
     }
 
-    /// Whether a thread is the session's own; an event without a thread is about the present one.
+    /// Whether a thread is the session's own; an event without a thread concerns the current one.
     fn concerns(&self, thread_id: Option<&ThreadId>) -> bool {
         thread_id.is_none_or(|thread_id| *thread_id == self.pointer.thread_id)
     }
 }
 
-/// The present content of the message that the lane knows as `source_id`, according to a thread; `None` if the customer may
-/// not see it any more.
+/// The current content, according to a thread, of the message with the lane's `source_id`; `None` if the customer may no longer see it.
 ///
 /// # Errors
 ///
@@ -344,13 +343,13 @@ pub fn end_of(thread_id: &ThreadId) -> String {
     format!("ended:{thread_id}")
 }
 
-/// How a thread ended: its tags, its rating, and who closed it according to the vendor's last message about that.
+/// How a thread ended: its tags, its rating, and who closed it according to LiveChat's last system message on it.
 pub fn disposition(thread: &Thread) -> Disposition {
     let ended_by = thread.events.iter().rev().find_map(Event::closed_by);
     Disposition { tags: thread.tags.clone(), rating: thread.rating, ended_by }
 }
 
-/// A source's id for the log. An assignment's ends with the agent's id, an e-mail address, which is left out.
+/// A source id for the log, without the agent's id (an e-mail address) at the end of an assignment's.
 pub fn without_agent(source_id: &str) -> String {
     match source_id.split_once("assigned:") {
         Some((before, of)) => format!("{before}assigned:{}", of.split(':').next().unwrap_or_default()),

@@ -1,4 +1,4 @@
-//! Pure decisions: what an event means, and how one side's words read on the other. No I/O.
+//! Pure decisions: what an event means, and how messages of one side are worded for the other. No I/O.
 
 mod content;
 pub mod decide;
@@ -41,34 +41,34 @@ pub enum ToAgent {
     },
     /// The user sent a picture, a recording, a video or a document.
     Media(Media),
-    /// A remark of the bot platform itself, for instance that the user has left.
+    /// A note from the bot platform itself, for instance that the user has left.
     Note {
         /// The text.
         text: Redacted,
     },
-    /// An agent writes in a thread without a listener: the agent is told so, and the thread is closed.
+    /// An agent writes in a thread that no session serves: the agent gets a notice, and the thread is closed.
     Unheard {
-        /// The thread, which may be another than the session's.
+        /// The thread, which may differ from the session's.
         thread: Thread,
     },
     /// The bot side has ended the session.
     Close,
 }
 
-/// A file of the user, and how far it has got on its way to LiveChat.
+/// A file of the user, and its progress on the way to LiveChat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Media {
     /// `image`, `audio`, `video` or `file`.
     pub media_type: String,
-    /// The address at the bot platform.
+    /// The URL at the bot platform.
     pub url: Redacted,
-    /// Its name.
+    /// The file's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<Redacted>,
-    /// How many downloads have failed in a way that may succeed later.
+    /// How many downloads have failed with a transient error.
     #[serde(default)]
     pub failed_downloads: u32,
-    /// The address at LiveChat, once it is uploaded there.
+    /// The URL at LiveChat, once it is uploaded there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uploaded_url: Option<Redacted>,
 }
@@ -93,7 +93,7 @@ pub enum ToBot {
         agent_id: AgentId,
         /// The source id of the message.
         of: String,
-        /// Its present content.
+        /// The current content.
         content: MessageContent,
     },
     /// An agent's message was deleted.
@@ -113,22 +113,22 @@ pub enum ToBot {
         /// Whether the chat was transferred to them, so that an agent who was announced before takes part again.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_transfer: bool,
-        /// LiveChat's own time at which they had it already, where it gives one.
+        /// A time at which, according to LiveChat, they already had the chat, if LiveChat gives one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since: Option<Timestamp>,
     },
-    /// The service itself has something to say to the user.
+    /// A notice of the service itself to the user.
     Notice {
         /// The text.
         text: Redacted,
     },
-    /// The bot's pause would lapse soon.
+    /// The bot's pause is about to lapse.
     Renewal,
     /// The session has moved to a fresh conversation: the bot of this one resumes.
     Left {
-        /// The conversation that was left.
+        /// The conversation that the session has left.
         conversation_id: ConversationId,
-        /// When the bot is certain to process it.
+        /// The time from which the bot is certain to process the end.
         ready_at: Timestamp,
     },
     /// LiveChat has ended the session.
@@ -139,9 +139,9 @@ pub enum ToBot {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         by_operator: bool,
     },
-    /// The user was back with the bot, and has asked for a person again.
+    /// The user was back with the bot and has asked for an agent again.
     Continued,
-    /// The service has given the session up: the bot resumes, and whatever is open at LiveChat is closed.
+    /// The service has given the session up: the bot resumes, and any thread open at LiveChat is closed.
     GivenUp {
         /// The reason.
         #[serde(default)]
@@ -155,7 +155,7 @@ pub struct AgentProfile {
     /// Display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Redacted>,
-    /// Address of a picture.
+    /// URL of a picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture_url: Option<Redacted>,
 }

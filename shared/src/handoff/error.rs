@@ -12,18 +12,18 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Final: a whole sentence for the bot's author, who alone can change something.
+    /// Final: a whole sentence for the bot's author, who alone can fix it.
     #[error("{0}")]
     Refused(String),
-    /// Final as well: a vendor's refusal with what to look at. The vendor's sentence is shown by `{:#}` alone.
+    /// Also final: a vendor's refusal with advice on what to check. Only `{:#}` shows the vendor's own sentence.
     #[error(fmt = explain)]
     Explained {
-        /// What to look at.
+        /// What to check.
         advice: String,
         /// The refusal.
         cause: Box<Error>,
     },
-    /// Another invocation is at the same work and did not finish in time.
+    /// Another invocation does the same work and did not finish in time.
     #[error("another call is at work on this session; call again")]
     Busy,
     /// A vendor has asked not to be called for a while.
@@ -31,15 +31,15 @@ pub enum Error {
     Waiting {
         /// Which.
         vendor: &'static str,
-        /// For how long from now, until a call is let through that tries.
+        /// How long from now until a trial call is let through.
         wait: Duration,
-        /// For how long it asked, counted from now.
+        /// How long the vendor asked to wait, counted from now.
         asked_for: Duration,
     },
-    /// The files of other messages take all of the memory that there is for files.
+    /// The files of other messages use up the memory for files.
     #[error("too many files are under way; call again")]
     Crowded {
-        /// For how long from now.
+        /// How long to wait from now.
         wait: Duration,
     },
     /// A vendor has refused a call because of a limit.
@@ -47,30 +47,30 @@ pub enum Error {
     Limited {
         /// Which.
         vendor: &'static str,
-        /// On whose behalf it was made.
+        /// The party that the limit applies to.
         party: String,
         /// How long the vendor asked to wait.
         wait: Duration,
         /// The refusal.
         cause: Box<Error>,
     },
-    /// A vendor did not answer while somebody was waiting who could not wait for longer.
+    /// A vendor did not answer within the time that the caller could wait.
     #[error("{vendor} does not answer")]
     Hanging {
         /// Which.
         vendor: &'static str,
-        /// Which of its calls.
+        /// The name of the call.
         call: &'static str,
         /// When it was called.
         called_at: Timestamp,
     },
-    /// LiveChat has not answered a call that must happen once, and may still be at work on it.
+    /// LiveChat has not answered a call that must happen once, and may still carry it out.
     #[error("whether LiveChat has carried out a call is not known yet; call again later")]
     InDoubt {
-        /// Until then at the latest.
+        /// The end of the doubt.
         until: Timestamp,
     },
-    /// The lane was held for so long that a call could outlast the lease: its next holder goes on.
+    /// The lease was held for so long that a call could outlast it: the lane's next holder continues.
     #[error("the lane's next holder goes on")]
     LeaseOver,
     /// LiveChat answered a renewal with another customer, so the stored chat is out of reach.
@@ -101,13 +101,13 @@ pub enum Error {
 
 fn explain(advice: &str, cause: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "{advice}. (")?;
-    // Not by `write!`, which would forget whether the alternate form is wanted.
+    // Not `write!`, which would lose the alternate flag.
     fmt::Display::fmt(cause, f)?;
     f.write_str(")")
 }
 
 impl Error {
-    /// Whether the same call may succeed later. A refused credential says nothing of the call: it is an outage.
+    /// Whether the same call may succeed later. A refused credential says nothing about the call: it is an outage.
     pub fn is_retryable(&self) -> bool {
         self.is_authentication() || self.is_passing()
     }
@@ -137,7 +137,7 @@ impl Error {
         }
     }
 
-    /// Whether the other side may have what was sent although the call failed; also where a repetition would do no harm.
+    /// Whether the message may have arrived although the call failed; also true for calls that are safe to repeat.
     pub fn may_have_arrived(&self) -> bool {
         match self {
             Self::Botpress(error) => error.may_have_been_shown(),
@@ -145,7 +145,7 @@ impl Error {
         }
     }
 
-    /// Whether a vendor has refused our credential, or everything that we ask for.
+    /// Whether a vendor has refused the service's credential, or all of its calls.
     pub fn is_authentication(&self) -> bool {
         match self {
             Self::LiveChat(error) => error.is_authentication() || error.is_account_refused(),
@@ -155,7 +155,7 @@ impl Error {
         }
     }
 
-    /// How long the vendor asked us to wait.
+    /// How long the vendor asked to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Waiting { wait, .. } | Self::Crowded { wait } | Self::Limited { wait, .. } => Some(*wait),

@@ -1,17 +1,18 @@
-//! The handoff itself: the outcome of each call of a bot platform or of LiveChat.
+//! The handoff itself: the handling of each call from a bot platform or LiveChat.
 //!
-//! The rooms, each of which uses only those before it:
+//! The modules, each of which uses only those before it:
 //!
 //! - `vendors`: how a vendor is called, with which credential, and when it must not be called.
-//! - `auth`: who is calling us.
-//! - `inbox`: an item becomes durable in its lane.
-//! - `delivery`: whoever holds a lane's lease sends what waits there; one module for each bot platform.
+//! - `auth`: checks who the caller is.
+//! - `inbox`: makes an item durable in its lane.
+//! - `delivery`: the holder of a lane's lease delivers its items; one module for each bot platform.
 //! - `session`: how a session begins and ends.
-//! - `upkeep`: what is due although nobody calls: the sweep, timers, reconciliation.
-//! - `verbs`: what callers ask for, one file each.
+//! - `upkeep`: work that is due without a call: the sweep, timers, reconciliation.
+//! - `verbs`: the callers' operations, one file each.
 //!
-//! `Box::pin` stands where a room calls a large one. Without it, a verb's future contains the futures of everything that it can lead to,
-//! some twenty deep: the compiler gives up on proving that it is `Send`, and its size counts once for each caller on the stack.
+//! `Box::pin` stands where a module awaits a large future of another. Without it, a verb's future contains the futures of everything that
+//! it can lead to, some twenty deep: the compiler fails to prove that it is `Send`, and its size counts once for each caller on the
+//! stack.
 //!
 //! One place decides what an event means ([`decide`](crate::bridge::decide)), one place delivers (`delivery::drain`).
 
@@ -53,31 +54,31 @@ use crate::odd::{OddFields, Reporter};
 use crate::store::Table;
 use crate::{aws, botpress, livechat, secrets};
 
-/// How long a vendor may take for one call that can be repeated without a question.
+/// How long a vendor may take for one call that is safe to repeat.
 const VENDOR_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a vendor may take for a call that must happen once, as far as its caller's deadline allows: LiveChat works on a call for up
-/// to 15 s, and an answer leaves no question of what became of it.
+/// to 15 s, and an answer leaves no doubt about its outcome.
 const LONGEST_CALL: Duration = Duration::from_secs(15);
 
-/// What the note of an answer takes.
+/// Time to record an answer.
 const NOTE_TIME: Duration = Duration::from_millis(500);
 
-/// What a delivery may need: a call that times out, and the note of it. Together with the settle time it has to stay
-/// below the ten seconds that LiveChat waits, or every first message of an agent would be left to the sweep.
+/// Time that a delivery may need: a call that times out, and its record. Together with the settle time it must stay below the ten seconds
+/// that LiveChat waits, or every first message of an agent would be left to the sweep.
 const DELIVERY_TIME: Duration = Duration::from_millis(5_500);
 
 /// How much longer a lease lasts than its holder's deadline: a delivery that began in time may make four calls.
 const LEASE_MARGIN: Duration = Duration::from_secs(20);
 
-/// How much longer than the retention what belongs to an open session is kept from the time when it is written; within this time
-/// it is kept again. So the retention counts from the session's end, and a session that ends on its first day takes no write for it.
+/// How much longer than the retention an open session's records are kept after they are written; within this time they are extended. So
+/// the retention counts from the session's end, and a session that ends on its first day needs no write for it.
 const KEEPING: Duration = Duration::from_secs(86_400);
 
 /// Everything a verb needs, built once per process.
 #[derive(Debug)]
 pub struct Handoff {
-    /// What the environment says.
+    /// The settings from the environment.
     pub config: Config,
     /// The time.
     pub clock: Clock,
@@ -99,7 +100,7 @@ pub struct Handoff {
 }
 
 impl Handoff {
-    /// Builds the clients from what Lambda gives a function; makes no network call.
+    /// Builds the clients from a Lambda function's environment; makes no network call.
     ///
     /// # Errors
     ///
@@ -111,8 +112,7 @@ impl Handoff {
         Self::with_parts(config, clock, dynamodb, secrets_manager, metrics, media)
     }
 
-    /// Builds the vendor clients around given AWS clients and a given idea of where files may come from, for instance such
-    /// that reach a sandbox.
+    /// Builds the vendor clients around the given AWS clients and the given policy for file sources, for instance those of a sandbox.
     ///
     /// # Errors
     ///
@@ -150,7 +150,7 @@ impl Handoff {
         })
     }
 
-    /// Reports fields of a call that are not as its vendor documents them; `operation` is what was called.
+    /// Reports fields of a call that differ from its vendor's documentation; `operation` names the call.
     pub fn report_odd(&self, vendor: &'static str, operation: &str, odd: &OddFields) {
         self.reporter.report(vendor, operation, odd);
     }
@@ -169,12 +169,12 @@ impl Handoff {
         self.config.wording.of(None, group_id)
     }
 
-    /// Until when what is put aside at `now` is kept with its text.
+    /// Until when an item parked at `now` is kept with its text.
     fn retained_until(&self, now: Timestamp) -> Timestamp {
         now + self.config.retention
     }
 
-    /// Until when what is written at `now` about a session or its user is kept.
+    /// Until when a record of a session or its user that is written at `now` is kept.
     fn kept_until(&self, now: Timestamp) -> Timestamp {
         self.retained_until(now) + KEEPING
     }
@@ -191,7 +191,7 @@ pub enum StartError {
     Http(#[from] crate::http::BuildError),
 }
 
-/// A value that nobody else has: it proves who holds a claim or a lease.
+/// A unique value that identifies the holder of a claim or a lease.
 fn fresh_holder() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }

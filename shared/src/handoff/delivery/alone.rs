@@ -1,8 +1,8 @@
-//! One item on which a vendor always fails while it serves others: told from an outage, and only then given up.
+//! One item that always fails at a vendor that serves others: distinguished from an outage before it is parked.
 //!
-//! An item is judged at each failure, once it has failed for a while. It fails alone where the same direction of other sessions shows
-//! it: most of those that have said anything since were served, and the vendor has just answered a call of the same kind that has
-//! nothing of the item in it. Seen twice, some time apart, that is no outage, nor the end of one.
+//! An item is judged at each failure, once it has failed for a while. It fails alone if, in the same direction, most of the other
+//! sessions with traffic since were served, and the vendor has just answered a call of the same kind that contains nothing of the item.
+//! If both are seen twice, some time apart, this is neither an outage nor the end of one.
 
 use std::time::Duration;
 
@@ -18,32 +18,32 @@ use crate::model::session::Session;
 use crate::model::user::User;
 use crate::redacted::Redacted;
 
-/// For how long an item fails before it is judged, and how often at least.
+/// How long, and at least how often, an item must fail before it is judged.
 const FAILS_FOR: Duration = Duration::from_secs(30);
 const FEWEST_TRIES: u32 = 4;
 
-/// How long after it was first seen to fail alone it has to be seen again. A try without an answer is followed by the next one when it
-/// can no longer be in doubt, so that this one counts: two minutes are to be enough at any pace of the sweep.
+/// How long after the first sight of it failing alone a second one counts. The next try follows an unanswered one as soon as that is no
+/// longer in doubt, and must count as the second sight: two minutes suffice at any pace of the sweep.
 const SEEN_AGAIN_AFTER: Duration = Duration::from_secs(15);
 
-/// A lane that was left failing within this time fails now: it is tried again sooner.
+/// A lane that was left failing within this time counts as failing now: a failing lane is retried sooner than that.
 const NOW: Duration = Duration::from_secs(60);
 
-/// For each session that fails, more than so many have to be served.
+/// For each session that fails, more than this many must be served.
 const SERVED_FOR_EACH_FAILING: usize = 2;
 
-/// A chat, and a message in it, that nobody has.
+/// A chat, and a message in it, that do not exist.
 const NOWHERE: &str = "NOSUCHCHAT";
 const NOTHING: &str = "hitl-probe";
 
-/// What follows from one more failure.
+/// The verdict on one more failure.
 pub(crate) struct Judged {
     pub(crate) failing: Failing,
-    /// Whether the item fails alone, and has been seen to before.
+    /// Whether the item fails alone now, and was seen to do so before.
     pub(crate) is_to_be_parked: bool,
 }
 
-/// How other sessions fare with the same vendor, in the same direction.
+/// How many other sessions the same vendor serves and fails, in the same direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Others {
     served: usize,
@@ -62,13 +62,13 @@ impl Others {
         Self { served, failing }
     }
 
-    /// Whether they leave it possible that one item fails alone. Where nobody has said anything, nothing speaks against it.
+    /// Whether the others allow that one item fails alone. Without any traffic nothing contradicts it.
     const fn permit(self) -> bool {
         self.failing == 0 || self.served > SERVED_FOR_EACH_FAILING * self.failing
     }
 }
 
-/// Whether an error can be one item's own: only where a call of the same kind can be made without it.
+/// Whether one item can be the cause of an error: only if a call of the same kind can be made without the item.
 fn can_be_of_one_item(error: &Error, now: Timestamp) -> bool {
     match error {
         Error::LiveChat(error) => {
@@ -76,12 +76,12 @@ fn can_be_of_one_item(error: &Error, now: Timestamp) -> bool {
         }
         Error::Botpress(error) => {
             const CALLS: [&str; 3] = ["getOrCreateMessage", "getOrCreateUser", "listMessages"];
-            // A key that does not open one object is refused like one that does not open the bot.
+            // Botpress refuses a key without access to one object in the same way as one without access to the bot.
             let fails = error.is_retryable() || error.is_forbidden();
             CALLS.contains(&error.call().name) && fails && !error.is_rate_limited()
         }
         Error::Botcopy(error) => error.is_retryable() && !error.is_rate_limited(),
-        // Whoever was in a hurry has not waited for long enough to tell.
+        // A hurried call that did not wait for the full timeout proves nothing.
         Error::Hanging { call, called_at, .. } => {
             ["send_event", "push"].contains(call) && *called_at + VENDOR_TIMEOUT <= now
         }
@@ -89,7 +89,7 @@ fn can_be_of_one_item(error: &Error, now: Timestamp) -> bool {
     }
 }
 
-/// Whether it is the call by which others' words are sent, so that their delivery says something of it.
+/// Whether it is the call that sends messages, so that the deliveries of other sessions prove something about it.
 fn is_of_speaking(error: &Error) -> bool {
     match error {
         Error::LiveChat(error) => error.call().name == "send_event",
@@ -98,7 +98,7 @@ fn is_of_speaking(error: &Error) -> bool {
     }
 }
 
-/// Whether a vendor has answered a call that asks for nothing; it may have refused it.
+/// Whether a vendor has answered a probe; a refusal counts.
 fn is_answer(answer: Result<()>) -> bool {
     match answer {
         Ok(()) => true,
@@ -108,7 +108,7 @@ fn is_answer(answer: Result<()>) -> bool {
 }
 
 impl Handoff {
-    /// Judges an item at one more failure.
+    /// Judges an item after one more failure.
     pub(super) async fn judge<C: Content>(
         &self,
         session: &Session,
@@ -154,9 +154,9 @@ impl Handoff {
         Ok(others.permit() && Box::pin(self.answers_others(session, user, error)).await)
     }
 
-    /// Whether the vendor answers a call of the kind that has failed, which changes nothing and has nothing of the item in it.
+    /// Whether the vendor answers a call of the same kind that changes nothing and contains nothing of the item.
     ///
-    /// Mostly the good answer is a refusal: there is no such chat, conversation or user.
+    /// The expected answer is mostly a refusal: no such chat, conversation or user.
     async fn answers_others(&self, session: &Session, user: Option<&User>, error: &Error) -> bool {
         let answer = match error {
             Error::LiveChat(error) if error.call().name == "send_event" => {
@@ -169,7 +169,7 @@ impl Handoff {
         answer.is_some_and(is_answer)
     }
 
-    /// Whether a vendor that has named a limit to this session serves somebody else, so that the limit is the session's own.
+    /// Whether a vendor that limits this session serves others, so that the limit is this session's own.
     pub(super) async fn serves_others(&self, session: &Session, error: &Error) -> bool {
         let Error::Limited { cause, .. } = error else { return false };
         let answer = match cause.as_ref() {

@@ -1,4 +1,4 @@
-//! The end of a session: its thread is closed, both sides know, and the session leaves its record.
+//! The end of a session: its thread is closed, both sides are told, and the session's record is written.
 
 use std::time::Duration;
 
@@ -17,23 +17,23 @@ use crate::model::session::{Session, State, Thread};
 use crate::store::{Closing, Ending, LaneToAgent, Record};
 use crate::telemetry;
 
-/// What each side has answered to being told that a session is over.
+/// Each side's answer to the news that a session is over.
 #[derive(Debug)]
 pub(crate) struct Told {
     pub(crate) bot: Result<()>,
     pub(crate) livechat: Result<()>,
 }
 
-/// What is said of a side that could not be told of an end for so long.
+/// The advice logged when one side could not be told of an end in all that time.
 const GIVEN_UP: &str = "It was tried for as long as the session's records are kept";
 
-/// How long an end waits for words that are on their way to the agents: longer than somebody who waits for an answer does.
+/// How long an end waits for messages that are on their way to the agents: longer than a caller waits for its answer.
 const WORDS_ON_THEIR_WAY: Duration = Duration::from_secs(2);
 
-/// How often they are looked at.
+/// How often the lane is looked at meanwhile.
 const LOOK_AT_WORDS: Duration = Duration::from_millis(250);
 
-/// Whether a side knows; a refusal for good is final, and whatever may pass is an error.
+/// Whether a side has been told. A permanent refusal is final; a transient failure is returned as an error.
 fn knows(session: &Session, side: &'static str, told: Result<()>) -> Result<bool> {
     match told {
         Ok(()) => Ok(true),
@@ -46,12 +46,12 @@ fn knows(session: &Session, side: &'static str, told: Result<()>) -> Result<bool
     }
 }
 
-/// By what an end is recognised in the lane through which it goes.
+/// The id by which an end is recognised in the lane that delivers it.
 pub(super) fn end_item<T>(lane: Lane, item: &Waiting<T>) -> String {
     format!("{lane}:{}", item.position.source_id)
 }
 
-/// Logs a record: once, and again with the same values where a process has died or failed at that moment.
+/// Logs a record: once, and again with the same values if a process died or failed at that moment.
 fn log(record: &Record) {
     let handed_back = record.handed_back_because.and_then(|reason| serde_json::to_value(reason).ok());
     tracing::info!(session.id = %record.session_id, record.platform = record.platform_name,
@@ -70,7 +70,7 @@ fn log(record: &Record) {
 }
 
 impl Handoff {
-    /// Marks a session as over once both sides know, or can never be told: its user must be free to start another.
+    /// Marks a session as over once both sides have been told, or can never be: its user must be free to start another.
     pub(crate) async fn end(
         &self,
         session: &mut Session,
@@ -95,7 +95,7 @@ impl Handoff {
         Ok(Delivered::without_id())
     }
 
-    /// What each side has answered; for a side that could not be told for as long as what is said is kept, that is final.
+    /// Each side's answer. A transient failure becomes final once the item has waited for as long as messages are kept.
     pub(super) fn as_far_as_it_can<T>(&self, item: &Waiting<T>, told: Told) -> Told {
         let final_if_late = |told: Result<()>| match told {
             Err(error) if error.is_retryable() && self.has_waited_in_vain(item) => {
@@ -106,12 +106,12 @@ impl Handoff {
         Told { bot: final_if_late(told.bot), livechat: final_if_late(told.livechat) }
     }
 
-    /// Whether an item has waited for as long as what is said in a session is kept after its end.
+    /// Whether an item has waited for as long as a session's messages are kept after its end.
     pub(super) fn has_waited_in_vain<T>(&self, item: &Waiting<T>) -> bool {
         self.kept_until(item.position.at) <= self.clock.now()
     }
 
-    /// Marks a session as over, with its record; tells whether it was not over before.
+    /// Marks a session as over, with its record. Returns whether it was not over before.
     async fn close(&self, session: &Session, ending: &Ending, mut to_agent: LaneToAgent) -> Result<bool> {
         loop {
             let record = self.record_of(session, ending).await?;
@@ -130,8 +130,8 @@ impl Handoff {
         }
     }
 
-    /// What the user has said, and LiveChat has not answered, may reach their chat later: the thread that comes next is not opened
-    /// before that can be no more.
+    /// A user's message that LiveChat has not answered may still reach their chat. The next thread is not opened before that becomes
+    /// impossible.
     async fn expect_words_on_their_way(&self, session: &Session) -> Result<()> {
         let id = &session.session_id;
         let until = self.clock.now() + WORDS_ON_THEIR_WAY;
@@ -154,8 +154,7 @@ impl Handoff {
         }
     }
 
-    /// The same for a start with nothing open, which no lane's item ends. Nobody comes back to it once it is closed, so its line is
-    /// logged first.
+    /// Closes a start with nothing open, which no lane item ends. Nothing returns to it once it is closed, so its record is logged first.
     pub(crate) async fn close_unopened(&self, session: &Session) -> Result<()> {
         let record = self.record_of(session, &Ending::of_start()).await?;
         log(&record);
@@ -168,8 +167,8 @@ impl Handoff {
         Ok(Record::of(session, ending, (said, calls_so_far()), now, self.kept_until(now)))
     }
 
-    /// Logs the record of a session that `item` has ended, should the process have died before it did: an item that is still in its
-    /// lane is the only sign.
+    /// Logs the record of a session that `item` has ended, in case the process died before it did. The only sign of that is an item that
+    /// is still in its lane.
     pub(super) async fn log_record_again(&self, session: &Session, item: &str) -> Result<()> {
         if session.end_item.as_deref() == Some(item)
             && let Some(record) = Box::pin(self.table.record(session, self.clock.now())).await?
@@ -202,13 +201,13 @@ impl Handoff {
         }
     }
 
-    /// The same, and waits until no earlier call of the kind can close the thread that comes next.
+    /// Closes what a session has open, and requires that no earlier call of the kind can still close the user's next thread.
     pub(super) async fn close_for_good<T: Sync>(&self, session: &Session, item: &Waiting<T>) -> Result<()> {
         self.close_thread_of(session).await?;
         self.require_certainty(item)
     }
 
-    /// Closes a user's thread; what the agent token may not do, the customer may, as long as they are in the chat.
+    /// Closes a user's thread; where the agent token is forbidden to, the customer may, as long as they are in the chat.
     pub(super) async fn close_thread(&self, user_id: &UserId, thread: &Thread) -> Result<()> {
         let refused = match self.deactivate(&thread.chat_id).await {
             Err(Error::LiveChat(error)) if error.is_forbidden() => error,
@@ -231,7 +230,7 @@ impl Handoff {
         }
     }
 
-    /// A start whose answer was lost may have opened a thread that nobody knows: the customer's only chat tells.
+    /// A start whose answer was lost may have opened an unrecorded thread: the customer's only chat shows it.
     async fn close_whatever_was_opened(&self, session: &Session) -> Result<()> {
         let Some(user) = self.table.user(&session.user_id).await? else { return Ok(()) };
         let Some(customer) = user.customer else { return Ok(()) };
@@ -239,7 +238,7 @@ impl Handoff {
         let in_doubt_until = session.in_doubt_until.unwrap_or_else(|| session.doubt_of_claim());
         let looked_at = self.clock.now();
         let chats: Vec<ChatOverview> = match call!(customer.list_chats()) {
-            // Whom LiveChat no longer knows has nothing open.
+            // A customer whom LiveChat no longer knows has nothing open.
             Err(Error::CustomerLost) => Vec::new(),
             listed => listed?,
         };
@@ -250,15 +249,15 @@ impl Handoff {
         }
     }
 
-    /// Closes a thread that no session waits for; a start of the same user waits until the call can hit nothing else.
-    /// An earlier call of the kind may be at work until `in_doubt_until`.
+    /// Closes a thread that no session waits for; a start of the same user waits until the call can no longer close a newer thread. An
+    /// earlier call of the kind may still take effect until `in_doubt_until`.
     pub(crate) async fn close_beside_starts(
         &self,
         user_id: &UserId,
         thread: &Thread,
         in_doubt_until: Option<Timestamp>,
     ) -> Result<()> {
-        // Before the call, for whoever comes after this process if it dies.
+        // Before the call: if this process dies, the user's next start must know of it.
         self.table.put_closing_until(user_id, self.clock.now() + LONGEST_CALL + AT_WORK).await?;
         self.close_thread(user_id, thread).await?;
         let closing_until = in_doubt_until.unwrap_or_else(|| self.clock.now());

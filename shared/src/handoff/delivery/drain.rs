@@ -1,4 +1,4 @@
-//! Delivery: whoever holds a lane's lease sends what waits, oldest first.
+//! Delivery: the holder of a lane's lease delivers the waiting items, oldest first.
 
 use std::time::Duration;
 
@@ -23,61 +23,61 @@ use crate::store::lane::Contents;
 use crate::store::{LaneContext, LaneQuery};
 use crate::telemetry;
 
-/// For how long a failure is taken for a blip by somebody who waits for an answer: most are gone half a second later.
+/// How long a drain with a waiting caller treats a failure as a blip: most are over half a second later.
 const BLIP: Duration = Duration::from_secs(1);
 
-/// How long an end waits for words of the same lane that a vendor refuses to this session alone because of a limit, counted from the
-/// first refusal: a stack that has stood still meanwhile has not waited for the vendor.
+/// How long an end waits for messages of the same lane that a vendor refuses to this session alone because of a limit. It counts from the
+/// first refusal: a stack that was down before it has not waited for the vendor.
 const END_WAITS: Duration = Duration::from_secs(60);
 
-/// What a drain does when the next item may only be delivered later.
+/// What a drain does when the next item cannot be delivered yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Patience {
-    /// It waits for what is due soon and for a blip, as long as its deadline allows, and not for a vendor that is down: somebody is in
-    /// the middle of a conversation.
+    /// It waits for items that are due soon and for a blip to pass, as long as its deadline allows, but not for a vendor that is down:
+    /// the user or the agent is in the middle of a conversation.
     Wait,
-    /// It leaves the lane: others are due as well.
+    /// It leaves the lane: other lanes are due as well.
     Leave,
 }
 
 /// How a drain left its lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Drained {
-    /// Nothing is left to do, or somebody else does it.
+    /// Nothing is left to do, or another holder does it.
     Finished,
-    /// The same, and all that waited has been dealt with here; nothing was dropped.
+    /// Nothing is left to do, and every waiting item was handled here; none was dropped.
     Delivered,
-    /// Nothing is left to do here, and what was put aside has left a word in the other lane.
+    /// Nothing is left to do here, and a parked item has left a notice in the other lane.
     Parked,
     /// The lane is due again at this time.
     Postponed(Timestamp),
 }
 
-/// What a drain has seen so far.
+/// What a drain has observed so far.
 #[derive(Debug, Default)]
 struct Seen {
-    /// Whether something was dropped.
+    /// Whether an item was dropped.
     has_dropped: bool,
-    /// Whether something was put aside.
+    /// Whether an item was parked.
     has_parked: bool,
     /// Whether items arrive while others are delivered.
     is_lively: bool,
-    /// Whether earlier words may be on their way.
+    /// Whether earlier messages may still be on their way.
     gathering: Gathering,
-    /// The vendor calls since something last left the lane.
+    /// The vendor calls since the last item left the lane.
     calls: VendorCalls,
-    /// Until when failures are a blip, since the first of them.
+    /// The end of the blip, counted from the first failure.
     blip_ends: Option<Timestamp>,
 }
 
 impl Seen {
-    /// Whether something that is delayed by a failure comes too late for somebody who waits.
+    /// Whether an item delayed by a failure comes too late for the caller who waits.
     fn is_no_blip(&mut self, now: Timestamp, tried_again_at: Timestamp) -> bool {
         tried_again_at > *self.blip_ends.get_or_insert(now + BLIP)
     }
 }
 
-/// How far a pass over a lane came.
+/// How a pass over a lane ended.
 enum Pass {
     Released,
     LeaseLost,
@@ -86,8 +86,8 @@ enum Pass {
 }
 
 impl Handoff {
-    /// Delivers everything in a lane, and leaves what can only be delivered later; nothing where nothing waits, or somebody else
-    /// is at it.
+    /// Delivers everything in a lane, and leaves items that cannot be delivered yet. Returns `None` if nothing waits, or another holder
+    /// has the lease.
     pub(crate) async fn drain_if_free<C: Content>(
         &self,
         session_id: &SessionId,
@@ -100,8 +100,8 @@ impl Handoff {
         Box::pin(self.drain::<C>(None, session_id.into(), &lease, deadline, Patience::Leave)).await.map(Some)
     }
 
-    /// Delivers everything in a lane whose lease is held, and gives the lease back; `view` is what the first look would bring,
-    /// where that is known.
+    /// Delivers everything in a lane whose lease the caller holds, and gives the lease back. `view` is the result of the first read, if
+    /// it is known already.
     pub(crate) async fn drain<C: Content>(
         &self,
         mut view: Option<View<C>>,
@@ -132,14 +132,14 @@ impl Handoff {
             }
             if contents.waiting.is_empty() {
                 let released = self.table.release(session_id, C::LANE, lease, contents.arrivals).await?;
-                // Empty, nothing new, and still not ours to give back: somebody else has taken the lane.
+                // The lane is empty, without new arrivals, and the lease still cannot be given back: another holder has taken it.
                 if released || seen_empty_at == Some(contents.arrivals) {
                     return Ok(if seen.has_parked { Drained::Parked } else { Drained::Finished });
                 }
                 seen_empty_at = Some(contents.arrivals);
                 continue;
             }
-            // Before anything else: once the lease is given back, nobody knows any more that its holder died.
+            // First of all: once the lease is given back, nothing shows any more that its earlier holder died.
             if contents.was_interrupted {
                 let in_doubt_until = contents.interrupted_until.map(|at| at + AT_WORK);
                 self.table.note_interruption(session_id, C::LANE, &contents.waiting, in_doubt_until).await?;
@@ -186,8 +186,8 @@ impl Handoff {
         }
     }
 
-    /// Forgets what has come for a session that is forgotten: it has expired, or its user was erased. What there is no time for is left
-    /// to the next one.
+    /// Deletes the items of a session that no longer exists: it has expired, or its user was erased. What the deadline leaves undone is
+    /// left to the next drain.
     async fn bury<C: Content>(&self, session_id: &SessionId, lease: &Lease) -> Result<Drained> {
         tracing::warn!(session.id = %session_id, "something has come for a session that is forgotten");
         match self.table.bury(session_id, lease.deadline).await? {
@@ -213,7 +213,7 @@ impl Handoff {
         let attempts = f64::from(done.item.attempts) + 1.0;
         let values = [(outcome, 1.0), (Metric::Attempts, attempts), (Metric::DeliveryDelay, delay)];
         self.record(&about::<C>(), &values);
-        // Why an item is parked was said where that was decided.
+        // The reason for parking was logged where it was decided.
         if done.outcome != Outcome::Parked {
             tracing::info!(session.id = %done.session_id, lane = %done.lane,
                 source.id = telemetry::id(&without_agent(&done.item.position.source_id)), outcome = ?done.outcome,
@@ -233,7 +233,7 @@ impl Handoff {
         Ok(Drained::Postponed(not_before))
     }
 
-    /// Delivers what was seen in a lane, oldest first, until something new may belong before the next item.
+    /// Delivers the items seen in a lane, oldest first, until a new one may belong before the next.
     async fn pass<C: Content>(
         &self,
         (session, user): (&mut Session, Option<&User>),
@@ -250,8 +250,8 @@ impl Handoff {
             let planned_at = item.content.ready_at(self, session).max(follows_at.unwrap_or(now));
             let ready_at = not_before.take().map_or(planned_at, |at| at.max(planned_at));
             if ready_at > now || now + DELIVERY_TIME > deadline {
-                // What was postponed by much more than it had to wait anyway was postponed by a failure. While the session is still
-                // being started nothing has been tried, and the start itself says from when on the bot can take what it has found.
+                // A delay much longer than the planned one is the result of a failure. While the session is still starting nothing has
+                // been tried; then the start itself sets the time from which the bot can take items.
                 let is_postponed = session.state != State::Starting && ready_at > planned_at + BLIP;
                 let delay = if is_postponed { Delay::FailedBefore } else { Delay::Early };
                 return Ok(Pass::WaitUntil(ready_at.max(now), delay));
@@ -317,7 +317,7 @@ impl Handoff {
             Err(error) => error,
         };
         let now = self.clock.now();
-        // Nobody waits for it any more, nor is anything else kept for so long.
+        // No user or agent waits for it any more, and nothing else is kept for so long.
         if error.is_retryable() && !item.content.is_end() && has_end && self.has_waited_in_vain(item) {
             tracing::warn!(error = %error, session.id = %session.session_id, lane = %C::LANE, "what waited before an end for too long is dropped");
             return Ok(Attempt::Done(Delivered::dropped()));
@@ -326,7 +326,7 @@ impl Handoff {
             Error::Waiting { wait, .. } | Error::Crowded { wait } => {
                 return Ok(Attempt::Later(now + wait, Delay::FailedBefore));
             }
-            // There is nothing to look for after an end.
+            // An end leaves nothing to look up at the vendor.
             Error::InDoubt { until } if item.content.is_end() => {
                 return Ok(Attempt::Later(until, Delay::FailedBefore));
             }
@@ -361,7 +361,7 @@ impl Handoff {
         Ok(Attempt::Later(self.clock.now() + pause_for(&error, item.attempts), delay))
     }
 
-    /// A call of something that is put aside may have its effect yet: not in the thread that comes next.
+    /// The call of a parked item may still take effect; the next thread waits until it no longer can.
     async fn expect_effect_of(&self, session: &Session, error: &Error) -> Result<()> {
         match error.in_doubt_until(self.clock.now()) {
             Some(until) => Ok(self.table.put_closing_until(&session.user_id, until).await?),
@@ -369,7 +369,7 @@ impl Handoff {
         }
     }
 
-    /// Delivers what was accepted, unless somebody else is at it; what fails here is left to the sweep.
+    /// Delivers what was accepted, unless another holder does; the sweep retries what fails here.
     pub(crate) async fn drain_accepted<C: Content>(
         &self,
         whose: impl Into<LaneKey<'_>>,
@@ -383,7 +383,7 @@ impl Handoff {
             let holds_lease = match accepted {
                 Accepted::Alone | Accepted::WithLease => true,
                 Accepted::WithoutLease => false,
-                // The first acceptance may have died before it delivered.
+                // The process that accepted it first may have died before it delivered.
                 Accepted::Duplicate => self.take_if_left::<C>(session_id, found, lease).await?,
             };
             match holds_lease {
@@ -397,7 +397,7 @@ impl Handoff {
         })
     }
 
-    /// Takes the lease of a lane in which something waits that nobody delivers.
+    /// Takes the lease of a lane with waiting items and no live holder.
     async fn take_if_left<C: Content>(
         &self,
         session_id: &SessionId,
@@ -415,13 +415,13 @@ impl Handoff {
         Ok(self.table.take_lease(session_id, C::LANE, lease, now).await?)
     }
 
-    /// Delivers what the user has written while their session was still being started.
+    /// Delivers the messages that the user has written while their session was starting.
     pub(crate) async fn deliver_what_waits(&self, session_id: &SessionId, deadline: Timestamp) -> Result<()> {
         self.drain_if_free::<ToAgent>(session_id, deadline).await.map(drop)
     }
 
-    /// Tells the user of a session that is ending what they have not been told yet, such as that it was given up: once it is
-    /// over nobody does. Answers whether nothing is left to tell.
+    /// Delivers the notices that the user of an ending session has not seen yet, such as that it was given up: once the session is over
+    /// nothing delivers them. Returns whether none is left.
     pub(crate) async fn tell_all(&self, session_id: &SessionId, deadline: Timestamp) -> Result<bool> {
         Ok(match self.drain_if_free::<ToBot>(session_id, deadline).await? {
             Some(drained) => !matches!(drained, Drained::Postponed(_)),
@@ -430,7 +430,7 @@ impl Handoff {
     }
 }
 
-/// Since when an end waits in a lane for words that a vendor refuses because of a limit.
+/// The time since which an end waits in a lane for messages that a vendor refuses because of a limit.
 fn end_held_up_since<C: Content>(contents: &Contents<C>) -> Option<Timestamp> {
     let ends = contents.waiting.iter().filter(|item| item.content.is_end());
     let end_since = ends.map(|item| item.position.at).min()?;

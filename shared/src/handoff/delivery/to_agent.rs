@@ -19,7 +19,7 @@ use crate::model::session::{Session, State};
 use crate::model::user::User;
 use crate::store::{Ending, LaneToAgent};
 
-/// How often a start that is still running is looked at.
+/// The pause between two looks at a start that is still running.
 pub(super) const STARTING_PAUSE: Duration = Duration::from_millis(500);
 
 /// The number of the first part of a message that was split.
@@ -114,7 +114,7 @@ impl Content for ToAgent {
             return Err(error);
         }
         let deadline = handoff.clock.now() + DELIVERY_TIME * 2;
-        // Boxed as what it is to its caller alone: the other lane's delivery within this one is too deep for the compiler.
+        // Boxed as a plain future: the other lane's delivery nested in this one is too deep for the compiler.
         handoff.end_out_of_reach(session, &error, deadline).boxed().await?;
         Ok(Delivered::dropped().into())
     }
@@ -130,7 +130,7 @@ impl Content for ToAgent {
         item: &Waiting<Self>,
         may_have_arrived: bool,
     ) -> Result<()> {
-        // Without an agent there is nobody in whose place the user could be told anything.
+        // Without an agent there is no one in whose name the user could be told.
         let (Self::Message { .. } | Self::Media(_), Some(agent)) = (&item.content, &session.announced_agent) else {
             return Ok(());
         };

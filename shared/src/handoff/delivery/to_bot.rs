@@ -1,4 +1,4 @@
-//! Delivery to the bot, whichever platform it lives on.
+//! Delivery to the bot, on any platform.
 
 use std::time::Duration;
 
@@ -17,20 +17,20 @@ use crate::model::session::{Disposition, ResumeReason, Session, State};
 use crate::model::user::User;
 use crate::store::{Ending, LaneToAgent};
 
-/// How often an end waits for the thread to be readable.
+/// How many failed reads of the thread an end waits for.
 const READINGS_BEFORE_END: u32 = 3;
 
-/// For how long an end waits where LiveChat has named a time: about as long as readings that fail hold it up. It may name an hour.
+/// How long an end waits at most for a time that LiveChat has named: about as long as failed reads delay it. LiveChat may name an hour.
 const WAIT_BEFORE_END: Duration = Duration::from_secs(60);
 
-/// How often a change waits for the thread to be readable.
+/// How many failed reads of the thread a change waits for.
 const READINGS_BEFORE_CHANGE: u32 = 3;
 
 impl Content for ToBot {
     const LANE: Lane = Lane::ToBot;
-    // What users say gets numbers of the same thread.
+    // Users' messages take numbers of the same thread.
     const BESIDE: Option<Lane> = Some(Lane::ToAgent);
-    // The thread is read as well, for an agent's name or the last words.
+    // LiveChat too: delivery reads the thread for an agent's name or the last messages.
     const VENDORS: &'static [&'static str] = &[LIVECHAT, BOTPRESS, BOTCOPY];
 
     fn number(item: &Waiting<Self>, _: Option<&str>) -> Option<u64> {
@@ -50,7 +50,7 @@ impl Content for ToBot {
     }
 
     fn is_said(item: &Waiting<Self>) -> bool {
-        // What the service itself says in an agent's place is no event of the thread.
+        // A notice that the service shows in an agent's name is no event of the thread.
         matches!(item.content, Self::Message { .. }) && item.position.source_id.starts_with("event:")
     }
 
@@ -60,7 +60,7 @@ impl Content for ToBot {
 
     fn earliest(&self, handoff: &Handoff, session: &Session, last_finished_at: Timestamp) -> Timestamp {
         match self {
-            // Botpress may handle a message and an event side by side: last words must not come after the end.
+            // Botpress may handle a message and an event concurrently: the last message must not come after the end.
             Self::Left { .. } | Self::Stopped | Self::Superseded { .. } | Self::GivenUp { .. } => {
                 last_finished_at + platform::pause(handoff, session)
             }
@@ -99,7 +99,7 @@ impl Content for ToBot {
         item: &Waiting<Self>,
     ) -> Result<Attempt> {
         match (&item.content, session.state) {
-            // However the session has ended, or goes on: this conversation is no longer a part of it.
+            // In every state: this conversation is no longer part of the session.
             (Self::Left { .. }, _) => Box::pin(handoff.carry_out(session, item)).await.map(Attempt::Done),
             (content, State::Closed) => {
                 if content.is_end() {
@@ -156,11 +156,11 @@ impl Content for ToBot {
     }
 }
 
-/// Waits of this time give the expected one.
+/// The expected wait is computed from the waits of this last period.
 pub(crate) const WAITS_OF: Duration = Duration::from_secs(3_600);
 
 impl Handoff {
-    /// Shows or does what an item of an active session says, whichever platform it is for.
+    /// Carries out an item of an active session, on any platform.
     async fn carry_out(&self, session: &mut Session, item: &Waiting<ToBot>) -> Result<Delivered> {
         match &item.content {
             ToBot::Message { agent_id, content, revised: false } => {
@@ -190,9 +190,9 @@ impl Handoff {
         }
     }
 
-    /// Whether the bot is to be told of an agent: once, and again when the chat has come back to them from another one.
+    /// Whether an agent is to be announced to the bot: once, and again when the chat has returned to them from another agent.
     ///
-    /// A transfer has neither an id nor a time, so one that was reported late is told from a return by who is in the chat.
+    /// A transfer has neither an id nor a time, so who is in the chat now distinguishes a return from a transfer that was reported late.
     async fn takes_part_anew(&self, session: &Session, agent_id: &AgentId, is_transfer: bool) -> Result<bool> {
         let has_it_now = session.announced_agent.as_ref().is_some_and(|told| told.agent_id == *agent_id);
         match session.announced(agent_id) {
@@ -202,7 +202,7 @@ impl Handoff {
         }
     }
 
-    /// Gives the bot of a conversation that the session has left its turn back; a conversation that is gone needs nothing.
+    /// Resumes the bot of a conversation that the session has left; a conversation that no longer exists needs nothing.
     async fn leave(&self, session: &Session, conversation_id: &ConversationId) -> Result<Delivered> {
         match platform::leave(self, session, conversation_id).await {
             Err(Error::Botpress(error)) if error.is_gone() => Ok(Delivered::dropped()),
@@ -222,17 +222,17 @@ impl Handoff {
             return Ok(Delivered::dropped());
         };
         let shown = platform::show(self, session, agent_id, &content, item).await?;
-        // What was there already is shown as it was, and its correction still has to follow.
+        // A message that was already there is shown in its earlier version, and its correction must still follow.
         if shown.is_new {
             self.note_shown(session, source_id, &content).await?;
         }
         Ok(shown.into())
     }
 
-    /// What a message says now; nothing where there is nothing to show any more.
+    /// The current content of a message; `None` if it is not to be shown any more.
     ///
-    /// LiveChat gives a change neither a number nor a time, and may report an earlier one late: only the thread tells which is the
-    /// last. Where it cannot be read soon, what was reported counts; so it does where the thread does not show the message.
+    /// LiveChat gives a change neither a number nor a time, and may report an earlier one late: only the thread shows which is the last.
+    /// The reported content counts if the thread cannot be read soon, or does not show the message.
     async fn as_it_is_now(
         &self,
         session: &Session,
@@ -241,7 +241,7 @@ impl Handoff {
     ) -> Result<Option<MessageContent>> {
         let Some(thread) = &session.thread else { return Ok(Some(reported.clone())) };
         let read = match self.read_thread(thread).await {
-            // A time that LiveChat has named may be long, and holds up no word of the agents.
+            // A wait that LiveChat has named may be long, and must not delay the agents' messages.
             Err(error @ Error::Waiting { .. }) => Err(error),
             Err(error) if error.is_retryable() && item.attempts < READINGS_BEFORE_CHANGE => return Err(error),
             read => read,
@@ -254,7 +254,7 @@ impl Handoff {
         Ok(now.unwrap_or_else(|NotThere| Some(reported.clone())))
     }
 
-    /// Shows what a message says now, unless that is what was shown last, or nothing was.
+    /// Shows the current content of a message, unless it is what was shown last, or the message was never shown.
     async fn correct(
         &self,
         session: &mut Session,
@@ -266,19 +266,19 @@ impl Handoff {
         else {
             return Ok(Delivered::dropped());
         };
-        // Before the thread is read: what is changed after that is reported as another change.
+        // Before the thread is read: a later change is then accepted as another one.
         self.table.count_change(&session.session_id, ToBot::LANE, of).await?;
         let Some(now) = self.as_it_is_now(session, item, (of, content)).await? else {
             return Ok(Delivered::dropped());
         };
         let in_words = match trail.outcome {
-            // The message itself was refused; what it says now may be taken.
+            // The vendor refused the message itself; it may take the current content.
             Some(Outcome::Parked) => Some(now.clone()),
             _ if trail.revision.as_ref() == Some(&now.revision()) => None,
             _ => now.corrected(self.words_for_user(session)),
         };
         let Some(in_words) = in_words else { return Ok(Delivered::dropped()) };
-        // Another version is another message: one that an earlier attempt has shown is not overwritten.
+        // Another version is another message: it must not be taken for the version that an earlier attempt has shown.
         let source_id = match now == *content {
             true => item.position.source_id.clone(),
             false => format!("{}:{}", item.position.source_id, now.revision()),
@@ -289,7 +289,7 @@ impl Handoff {
         Ok(shown.into())
     }
 
-    /// Says that a message is gone, if it was shown; in the name of the present agent, since nobody knows who did it.
+    /// Reports a deletion if the message was shown, in the name of the current agent: LiveChat does not say who deleted it.
     async fn tell_deletion(&self, session: &mut Session, item: &Waiting<ToBot>, of: &str) -> Result<Delivered> {
         let trail = self.table.trail(&session.session_id, ToBot::LANE, of, self.clock.now()).await?;
         let was_shown = trail.is_some_and(|trail| trail.outcome == Some(Outcome::Delivered));
@@ -302,12 +302,12 @@ impl Handoff {
         Ok(platform::show(self, session, &agent_id, &sentence, item).await?.into())
     }
 
-    /// Notes which version of a message the user has seen.
+    /// Records which version of a message the user has seen.
     async fn note_shown(&self, session: &Session, source_id: &str, content: &MessageContent) -> Result<()> {
         Ok(self.table.note_revision(&session.session_id, ToBot::LANE, source_id, &content.revision()).await?)
     }
 
-    /// Ends a session that LiveChat has ended, once all that was said there is shown.
+    /// Ends a session that LiveChat has ended, once all its messages are shown.
     async fn end_from_livechat(&self, session: &mut Session, item: &Waiting<ToBot>) -> Result<Attempt> {
         let (has_more, disposition) = self.found_last_words(session, item.attempts).await?;
         if has_more {
@@ -320,7 +320,7 @@ impl Handoff {
         Box::pin(self.end(session, told, &ending, LaneToAgent::Idle)).await.map(Attempt::Done)
     }
 
-    /// Ends a session although LiveChat has not: the bot resumes, and whatever is open at LiveChat is closed.
+    /// Ends a session although LiveChat has not: the bot resumes, and any thread open at LiveChat is closed.
     async fn end_from_here(
         &self,
         session: &mut Session,
@@ -329,7 +329,7 @@ impl Handoff {
         reason: &'static str,
     ) -> Result<Attempt> {
         let bot = match session.bot_told {
-            // An earlier attempt has told it; some platforms would show a repeat.
+            // An earlier attempt has resumed it; some platforms would show a repeat.
             Some(true) => Ok(()),
             _ => Box::pin(platform::resume(self, session, resumes)).await,
         };
@@ -342,8 +342,8 @@ impl Handoff {
         Box::pin(self.end(session, told, &ending, LaneToAgent::Idle)).await.map(Attempt::Done)
     }
 
-    /// Ends a session whose conversation is gone, so that nothing of the agents reaches its user: they are told so, and the thread is
-    /// closed behind it.
+    /// Ends a session whose conversation no longer exists, so that no agent's message reaches its user: the agents get a notice, and then
+    /// the thread is closed.
     async fn end_without_conversation(&self, session: &Session) -> Result<()> {
         tracing::warn!(session.id = %session.session_id, "a session's conversation is gone, and it ends");
         if let Err(error) = platform::resume(self, session, ResumeReason::UserSide).await {
@@ -360,10 +360,10 @@ impl Handoff {
         Ok(())
     }
 
-    /// Whether anything was said that the user has not been shown yet, which comes before the end; and what the thread tells of it.
+    /// Whether messages that the user has not seen yet must come before the end; and the end according to the thread.
     ///
-    /// What no webhook has brought is read from the thread, and what one brings meanwhile is in the lane by then. An end
-    /// is not held up for long by a thread that cannot be read.
+    /// Messages that no webhook has brought are read from the thread; those that one brings meanwhile are in the lane by then. A thread
+    /// that cannot be read does not delay the end for long.
     async fn found_last_words(&self, session: &Session, attempts: u32) -> Result<(bool, Option<Disposition>)> {
         let read = match self.accept_missed(session).await {
             Err(error) if is_worth_waiting(&error) && attempts < READINGS_BEFORE_END => return Err(error),
@@ -378,7 +378,7 @@ impl Handoff {
         Ok((contents.waiting.iter().any(|item| !item.content.is_end()), read))
     }
 
-    /// Notes how long a session has waited for its first agent.
+    /// Records how long a session has waited for its first agent.
     pub(super) async fn note_wait(&self, session: &Session) {
         let now = self.clock.now();
         let waited = session.assigned_at.unwrap_or(now).since(session.started_at);
@@ -388,24 +388,24 @@ impl Handoff {
     }
 }
 
-/// When a person has taken the chat, as this item shows it: by LiveChat's own time where there is one, else when it was reported.
+/// When a person took the chat, according to this item: LiveChat's own time if there is one, else the time of the report.
 ///
-/// The item may have waited for the bot to be ready, which is no wait for an agent.
+/// The item may have waited for the bot to be ready, which does not count as a wait for an agent.
 fn taken_at(session: &Session, item: &Waiting<ToBot>) -> Option<Timestamp> {
     let at = match &item.content {
         ToBot::Assigned { since, .. } => since.unwrap_or(item.position.at),
         ToBot::Message { agent_id, .. } if agent_id.is_person() => item.position.at,
         _ => return None,
     };
-    // LiveChat's clock may be behind ours.
+    // LiveChat's clock may be behind the service's.
     Some(at.max(session.started_at))
 }
 
-/// Whether an end waits until its thread can be read after this error. Nobody knows when refused credentials are cured; the user is
-/// given back to the bot meanwhile.
+/// Whether an end waits for a readable thread after this error. It does not wait for refused credentials, which may take any time to be
+/// replaced; the bot gets the user back first.
 fn is_worth_waiting(error: &Error) -> bool {
     let asked_for = match error {
-        // One call a minute is let through whatever time was named.
+        // A gate lets one call a minute through, even before the named time.
         Error::Waiting { asked_for, .. } => Some(*asked_for),
         error => error.retry_after(),
     };

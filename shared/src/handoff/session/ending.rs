@@ -12,9 +12,9 @@ use crate::model::session::{Session, State};
 /// Whether a start may have opened something at LiveChat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MayBeOpen {
-    /// It has, or nobody can know.
+    /// It has, or this cannot be ruled out.
     Yes,
-    /// It was refused before.
+    /// The start was refused before it opened anything.
     No,
 }
 
@@ -38,8 +38,8 @@ impl Handoff {
         }
     }
 
-    /// Ends a session that was never active, unless somebody else has taken the start over; whatever is open at LiveChat
-    /// is closed through the lane.
+    /// Ends a session that was never active, unless another invocation has taken the start over. A thread open at LiveChat is closed
+    /// through the lane.
     pub(crate) async fn undo(
         &self,
         session: &Session,
@@ -47,7 +47,7 @@ impl Handoff {
         may_be_open: MayBeOpen,
         deadline: Timestamp,
     ) -> Result<()> {
-        // Marked first: a close in the lane of a start that others may still take over would end what they have begun.
+        // Marked first: a close in the lane of a start that another invocation may still take over would end that one's work.
         let in_doubt_until = session.in_doubt_until.unwrap_or_else(|| self.clock.now());
         if !self.table.begin_undoing(session, failure, in_doubt_until).await? {
             return Ok(());
@@ -58,19 +58,19 @@ impl Handoff {
         }
     }
 
-    /// Brings a session that is ending to its end, so that the user can start another; answers whether it is over.
+    /// Completes the end of a session, so that the user can start another. Returns whether it is over.
     pub(crate) async fn finish_closing(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
         self.close_from_bot(&session.session_id, deadline).await?;
         self.is_over::<ToAgent>(&session.session_id).await
     }
 
-    /// Ends a session whose user has started another: a customer has only one chat, and the earlier bot must resume. Answers
-    /// whether it is over.
+    /// Ends a session whose user has started another: a customer has only one chat, and the earlier bot must resume. Returns whether it
+    /// is over.
     pub(crate) async fn supersede(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
         self.end_both_sides(session, "superseded", false, deadline).await
     }
 
-    /// The same for an operator, who closes it.
+    /// Ends a session on behalf of an operator. Returns whether it is over.
     pub(crate) async fn close_for_operator(&self, session: &Session, deadline: Timestamp) -> Result<bool> {
         self.end_both_sides(session, "operator", true, deadline).await
     }
@@ -90,13 +90,13 @@ impl Handoff {
         self.is_over::<ToBot>(&session.session_id).await
     }
 
-    /// Whether a session is over; not yet where another call is at work on the lane of its end, which takes a moment more.
+    /// Whether a session is over. It is not while another invocation drains the lane of its end.
     ///
     /// # Errors
     ///
-    /// [`Error::Busy`] when nobody is: a vendor could not be told, and the sweep goes on.
+    /// [`Error::Busy`] when none does: a vendor could not be told, and the sweep continues.
     async fn is_over<C: Content>(&self, session_id: &SessionId) -> Result<bool> {
-        // In this order: what is let go of between the two reads is over.
+        // In this order: a lease given back between the two reads then shows as a session that is over.
         let occupancy = self.load_context::<C>(session_id.into()).await.occupancy;
         let is_held = matches!(occupancy, Occupancy::Held { until } if self.clock.now() < until);
         match self.table.session(session_id).await? {

@@ -1,8 +1,8 @@
-//! A start that asks for what was given out already: its session moves to a fresh conversation.
+//! A start whose conversation was given out already: its session moves to a fresh one.
 //!
-//! A conversation id is given out once. Whoever asks again after the answer is another conversation of the same user at the
-//! bot, or the first one whose answer was lost; nobody can tell which. The newest asker gets the agent, in a conversation of its
-//! own, and the bot of the conversation before resumes; the HITL plugin ignores that where the answer never arrived.
+//! A conversation id is given out once. A later request comes from another conversation of the same user at the bot, or from the first
+//! one whose answer was lost; the two cannot be told apart. The newest caller gets the agent, in a conversation of its own, and the bot
+//! of the earlier conversation resumes; the HITL plugin ignores that if the answer never arrived.
 
 use super::starting::Step;
 use crate::bridge::ToBot;
@@ -16,7 +16,7 @@ use crate::model::session::{AnnouncedAgent, Session};
 use crate::telemetry;
 
 impl Handoff {
-    /// Gives an active session a fresh conversation, and lets the one before hear its end.
+    /// Gives an active session a fresh conversation, and ends the earlier one.
     pub(crate) async fn move_to_fresh_conversation(
         &self,
         session: Session,
@@ -27,12 +27,12 @@ impl Handoff {
         let to = platform::open_another(self, &session).await?;
         let lease = lease_until(deadline);
         let position = Position { at: self.clock.now(), source_id: format!("left:{from}") };
-        // The plugin ignores an end that reaches it before it has taken the conversation over.
+        // The plugin ignores an end that arrives before it has taken the conversation over.
         let ready_at = session.active_at.unwrap_or(session.started_at) + platform::settle(self, &session);
         let farewell = ToBot::Left { conversation_id: from, ready_at };
         let arrival = self.arrival(&session.session_id, position, &farewell);
         let Some(accepted) = self.table.move_session(&session, &to, &arrival, &lease).await? else {
-            // Another call has moved it at the same time, and this one shares its answer; or the session has ended.
+            // Either another call has moved it concurrently, and this one shares its answer, or the session has ended.
             *waited_for = Some(session.session_id);
             return Ok(Step::LookAgain);
         };
@@ -42,7 +42,7 @@ impl Handoff {
             self.announce_in(&session, &to, agent).await;
         }
         if accepted == Accepted::WithLease {
-            // Without a wait: what is for the new conversation comes after its settle time, by the sweep if need be.
+            // Without a wait: items for the new conversation follow after its settle time, by the sweep if necessary.
             let drained =
                 self.drain::<ToBot>(None, (&session.session_id).into(), &lease, deadline, Patience::Leave).await;
             if let Err(error) = drained {
@@ -52,7 +52,7 @@ impl Handoff {
         Ok(Step::Answer(to))
     }
 
-    /// Has the present agent announced in the fresh conversation; without that their next message presents them.
+    /// Announces the current agent in the fresh conversation. If that fails, their next message presents them.
     async fn announce_in(&self, session: &Session, to: &ConversationId, agent: &AnnouncedAgent) {
         let now = self.clock.now();
         let position = Position { at: now, source_id: format!("moved:{to}") };

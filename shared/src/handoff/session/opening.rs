@@ -17,30 +17,30 @@ use crate::model::user::{Introduction, User};
 use crate::redacted::Redacted;
 use crate::text::is_blank;
 
-/// What the custom id of a session's first event begins with.
+/// Prefix of the custom id of a session's first event.
 pub(super) const OPENING: &str = "opening:";
 
-/// Each costs a call, and the start waits for all.
+/// Limit on tags: each costs a call, and the start waits for all of them.
 const MOST_TAGS: usize = 10;
 
 /// The thread that a session has at its start.
 #[derive(Clone, Debug)]
 pub(super) struct Opened {
     pub(super) thread: Thread,
-    /// Whether it was opened just now: nothing has happened there before but what webhooks have tried to tell.
+    /// Whether it was opened just now: then webhooks have been sent for everything that has happened in it.
     pub(super) is_new: bool,
 }
 
 impl Opened {
-    /// A thread that was there before.
+    /// A thread that existed before.
     pub(super) const fn found(thread: Thread) -> Self {
         Self { thread, is_new: false }
     }
 }
 
 impl Handoff {
-    /// Tells LiveChat who the customer is, and learns whether anybody of the group is there to meet them; answers whether what
-    /// LiveChat has been told is news, and still has to be noted.
+    /// Sends the customer's profile to LiveChat, and checks whether an agent of the group is online. Returns whether the profile was new
+    /// to LiveChat and must still be recorded.
     pub(super) async fn introduce(
         &self,
         user: &User,
@@ -71,7 +71,7 @@ impl Handoff {
         }
         let full = profile(told);
         match call!(customer.update_customer(&full)) {
-            // The rest need not suffer for an address or a picture that LiveChat does not like.
+            // An e-mail address or picture that LiveChat refuses must not cost the rest of the profile.
             Err(Error::LiveChat(error)) if !error.is_retryable() && (full.email.is_some() || full.avatar.is_some()) => {
                 let plain = livechat::CustomerProfile { email: None, avatar: None, ..full };
                 call!(customer.update_customer(&plain))?;
@@ -81,14 +81,14 @@ impl Handoff {
         Ok(true)
     }
 
-    /// Notes what LiveChat has been told; without the note it is told again by the next start.
+    /// Records the profile that LiveChat has been sent; without the record the next start sends it again.
     pub(super) async fn note_introduction(&self, user: &User, told: &Introduction) {
         if let Err(error) = self.table.put_profile_sent(&user.user_id, told).await {
             tracing::warn!(error = %error, "LiveChat will be told the customer's profile again");
         }
     }
 
-    /// Tags a new thread; a tag that LiveChat does not take costs the start nothing.
+    /// Tags a new thread; a tag that LiveChat refuses does not fail the start.
     pub(super) async fn tag_thread(&self, thread: &Thread, tags: &[String]) {
         for tag in tags.iter().take(MOST_TAGS) {
             let tagged = async {
@@ -101,11 +101,12 @@ impl Handoff {
         }
     }
 
-    /// The thread that a start opened before it died, if it is closed by now: what was said in it, and its end, have to be told
-    /// like those of any other.
+    /// The thread that a start opened before it died, if it is closed by now: its messages and its end must be delivered like those of
+    /// any other.
     ///
-    /// One that is still open is found when another cannot be opened beside it. It is known by what the start has written into it; one of
-    /// a start that had nothing to write, by what nobody else has written. No clock is asked: the vendor's is not ours.
+    /// One that is still open is found when another cannot be opened beside it. It is recognised by the opening that the start has
+    /// written into it; if the start had none, by the absence of any other start's opening and of a notice. Times are not compared: the
+    /// vendor's clock may differ.
     pub(super) async fn find_left_behind(
         &self,
         request: &StartRequest<'_>,
@@ -129,7 +130,7 @@ impl Handoff {
         Ok(read.filter(|read| is_left_behind(read, session, has_opening)).map(|_| thread))
     }
 
-    /// Starts the customer's chat, or resumes it; where LiveChat says that it is open, or says nothing, looks first.
+    /// Starts the customer's chat, or resumes it; where LiveChat reports it open, or does not answer, looks first.
     pub(super) async fn open_thread<'a>(
         &self,
         request: &StartRequest<'a>,
@@ -138,14 +139,14 @@ impl Handoff {
         known: &mut Known<'a>,
         deadline: Timestamp,
     ) -> Result<Opened> {
-        // Another customer has another chat, in which agents cannot read what they were told before.
+        // Another customer has another chat, in which agents cannot read what was sent before.
         if !is_still(user, customer) {
             known.forget(request.history);
         }
         let may_wait = self.config.when_offline == WhenOffline::LeaveMessage;
         let mut new_chat = NewChat {
             group_id: session.group_id,
-            // A customer without a web page would otherwise risk being taken for one who has left it.
+            // Otherwise LiveChat may treat a customer without a web page as one who has left.
             continuous: true,
             events: self.opening(request, user, session, known).await.into_iter().collect(),
             left_message: may_wait.then_some(session.nobody_online),
@@ -174,7 +175,7 @@ impl Handoff {
         }
     }
 
-    /// Opens a thread in the user's chat; in another one where LiveChat no longer has it.
+    /// Opens a thread in the user's chat, or in a new one if LiveChat no longer has it.
     async fn open_known_chat<'a>(
         &self,
         (request, new_chat, known): (&StartRequest<'a>, &mut NewChat, &mut Known<'a>),
@@ -187,7 +188,7 @@ impl Handoff {
         match self.open_chat(known_chat, new_chat, customer).await {
             Err(Error::LiveChat(error)) if known_chat.is_some() && error.is_gone() => {
                 tracing::warn!(error = %error, "LiveChat no longer has a user's chat; another one is started");
-                // Nor can agents read there what they were told.
+                // In the new chat agents cannot read what was sent before.
                 known.forget(request.history);
                 new_chat.events = self.opening(request, user, session, known).await.into_iter().collect();
                 self.open_chat(None, new_chat, customer).await
@@ -196,7 +197,8 @@ impl Handoff {
         }
     }
 
-    /// Opens a thread where LiveChat has said that one is open, or has said nothing; not before it can no longer be at work on that.
+    /// Opens a thread after LiveChat has reported that one is open, or has not answered; not before an unanswered call can no longer take
+    /// effect.
     async fn look_and_open(
         &self,
         (user, session): (&User, &mut Session),
@@ -221,7 +223,7 @@ impl Handoff {
             let error = match opened {
                 Err(doubtful) if matches!(doubtful, Error::InDoubt { .. }) => doubtful,
                 Err(doubtful) if doubtful.in_doubt_until(self.clock.now()).is_some() => doubtful,
-                // A customer has one chat for life, and this one's is not there any more.
+                // A customer has one chat for life, and this one's no longer exists.
                 Err(Error::LiveChat(error)) if error.is_gone() => return Err(Error::CustomerLost),
                 opened => return opened,
             };
@@ -235,7 +237,7 @@ impl Handoff {
         }
     }
 
-    /// Takes a thread that is already open for this session; its opening words are added unless they are in it.
+    /// Adopts a thread that is already open for this session, and adds the opening unless the thread contains it.
     async fn adopt(&self, thread: Thread, user: &User, new_chat: &NewChat, doubt: Option<Timestamp>) -> Result<Thread> {
         for event in &new_chat.events {
             match (self.find_event(&thread, event.custom_id()).await?, doubt) {
@@ -247,7 +249,7 @@ impl Handoff {
         Ok(thread)
     }
 
-    /// The first event of the session, recognisable later by its custom id.
+    /// The session's first event, recognised later by its custom id.
     async fn opening(
         &self,
         request: &StartRequest<'_>,
@@ -291,7 +293,7 @@ impl Handoff {
         match chat.last_thread_id.filter(|_| chat.active) {
             Some(thread_id) if Some(&thread_id) != user.thread_id.as_ref() => {
                 let thread = Thread { chat_id: chat.id, thread_id };
-                // Its agent has been told that nobody listens there, and it is being closed.
+                // Its agent has been told that no session serves it, and it is being closed.
                 if self.find_event(&thread, &remark_in(&thread.thread_id)).await?.is_some() {
                     self.deactivate(&thread.chat_id).await?;
                     return Ok(Found::Closed(thread.chat_id));
@@ -319,22 +321,22 @@ fn is_left_behind(thread: &livechat::Thread, session: &Session, has_opening: boo
     }
 }
 
-/// By what a session's first event is recognised.
+/// The custom id of a session's first event.
 fn opening_of(session: &Session) -> String {
     format!("{OPENING}{}", session.session_id)
 }
 
-/// Whether LiveChat refuses to open a thread because one is open, or because there is a chat.
+/// Whether LiveChat refuses to open a thread because one is open, or because the chat exists.
 fn is_open_already(error: &Error) -> bool {
     matches!(error, Error::LiveChat(error) if error.is_chat_already_active_or_exists())
 }
 
-/// Whether the customer is the one that the user's chat and profile were recorded with.
+/// Whether the customer is the one with whom the user's chat and profile were recorded.
 fn is_still(user: &User, customer: &AsCustomer<'_>) -> bool {
     user.customer.as_ref().is_none_or(|known| known.customer_id == customer.customer.customer_id)
 }
 
-/// An introduction as LiveChat takes it.
+/// An introduction in LiveChat's form.
 fn profile(told: &Introduction) -> livechat::CustomerProfile {
     let Introduction { profile, session_fields } = told;
     let plain = |text: &Redacted| Some(text.expose().to_owned()).filter(|text| !is_blank(text));
@@ -347,7 +349,7 @@ fn profile(told: &Introduction) -> livechat::CustomerProfile {
     }
 }
 
-/// What a look at the customer's chat shows.
+/// The result of a look at the customer's chat.
 enum Found {
     Open(Thread),
     Closed(ChatId),

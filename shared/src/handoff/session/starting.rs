@@ -1,4 +1,4 @@
-//! The work of a start: claimed by one invocation, built at LiveChat and at the bot, finished by the sweep where nobody waits.
+//! The work of a start: claimed by one invocation, built at LiveChat and at the bot, finished by the sweep if no caller waits.
 
 use std::time::Duration;
 
@@ -21,15 +21,15 @@ use crate::model::user::{Introduction, User};
 use crate::model::vendor_calls::VendorCalls;
 use crate::telemetry;
 
-/// How often somebody who waits for a start looks how far it has come.
+/// The pause between two looks of a caller who waits for a start.
 pub(crate) const START_POLL: Duration = Duration::from_millis(200);
 
-/// How long an unattended start is tried; it is far from over when the pause of the bot lapses by itself.
+/// How long an unattended start is retried; the bot's own pause lasts far longer.
 const UNATTENDED_TIME: Duration = Duration::from_secs(300);
 
-/// What a look at the user's present session leads to.
+/// What follows from a look at the user's current session.
 pub(crate) enum Step {
-    /// The answer, which is noted for replays together with what was opened.
+    /// The answer, which is recorded for replays together with what was opened.
     Opened(ConversationId),
     Answer(ConversationId),
     LookAgain,
@@ -109,7 +109,7 @@ impl Handoff {
         Box::pin(self.build(request, user, session, deadline)).await.map(Step::Opened)
     }
 
-    /// Does the work of a claimed start; undoes it when a step fails.
+    /// Carries out a claimed start; undoes it when a step fails.
     async fn build(
         &self,
         request: &StartRequest<'_>,
@@ -126,7 +126,7 @@ impl Handoff {
         match built {
             Ok(conversation_id) => Ok(conversation_id),
             Err(Error::Busy) => Err(Error::Busy),
-            // Tried again by the sweep, so that it can be promised now.
+            // The sweep retries it, so that the caller can be promised the handoff now.
             Err(error) if error.is_retryable() && platform::outlives_caller(&session.platform) => Err(error),
             Err(error) => {
                 session.raise_doubt(&error, self.clock.now());
@@ -169,7 +169,7 @@ impl Handoff {
         opened
     }
 
-    /// Opens the thread at LiveChat, then whatever the bot's platform needs; `known` is what agents know of the user already.
+    /// Opens the thread at LiveChat, then what the bot's platform needs; `known` is what the agents have been sent of the user already.
     async fn open_both_sides<'a>(
         &self,
         request: &StartRequest<'a>,
@@ -192,7 +192,7 @@ impl Handoff {
                 }
             }
         };
-        // Where nobody waits for the start, the bot is told who answers before it is told once more to be silent.
+        // If no caller waits for the start, the agent is announced to the bot before the bot's pause is renewed.
         let is_new = is_new && request.prepared.is_none();
         session.thread = Some(thread.clone());
         let pointer = ChatPointer::to(session, &customer.customer.customer_id, &thread);
@@ -205,11 +205,11 @@ impl Handoff {
             Box::pin(self.tag_thread(&thread, request.tags))
         );
         let conversation_id = opened?;
-        // Nothing may take long from here on: the platform's settle time has begun before the caller has its answer.
+        // Nothing may take long from here on: the settle time begins before the caller has its answer.
         let now = self.clock.now();
         session.start_calls = calls_so_far();
         let activate = self.table.activate(session, &conversation_id, now, now + SILENCE, request.call);
-        // Only now: a start that fails is told again by the next one.
+        // Only now: what a failed start has sent is sent again by the next one.
         let remember = Box::pin(self.remember_told(&user.user_id, known));
         let (activated, ()) = tokio::join!(activate, remember);
         match activated? {
@@ -224,7 +224,7 @@ impl Handoff {
         }
     }
 
-    /// Finishes a claimed start that nobody waits for; gives it up when it is refused, or fails for too long.
+    /// Finishes a claimed start that no caller waits for; gives it up when it is refused, or fails for too long.
     pub(super) async fn finish_start(&self, mut session: Session, deadline: Timestamp) -> Result<()> {
         let platform = session.platform.clone();
         let (user_id, opening) = (session.user_id.clone(), session.opening.clone());
@@ -251,7 +251,7 @@ impl Handoff {
         }
         match built {
             Ok(_) => {
-                // Whatever was answered when the start was asked for, from here on the bot has to be silent.
+                // The bot must be silent from here on, whatever the caller of the start was answered.
                 let position = Position { at: self.clock.now(), source_id: "late_start".to_owned() };
                 self.tell_bot(&session, position, &ToBot::Renewal, deadline).await?;
                 self.deliver_what_waits(&session.session_id, deadline).await
@@ -268,7 +268,7 @@ impl Handoff {
         }
     }
 
-    /// Opens the thread as a customer whom LiveChat has to be told of first.
+    /// Opens the thread as a new customer, whose profile LiveChat must get first.
     async fn open_as_another<'a>(
         &self,
         request: &StartRequest<'a>,
@@ -284,8 +284,8 @@ impl Handoff {
         self.open_thread(request, (user, session), customer, known, deadline).await
     }
 
-    /// The customer once LiveChat knows who they are, with what it has been told just now; a thread that is open already was not
-    /// opened by a stranger.
+    /// The customer after their profile was sent to LiveChat, with the profile if it was new. A session that has a thread has sent it
+    /// before.
     async fn introduced<'a>(
         &'a self,
         request: &StartRequest<'_>,
@@ -307,8 +307,8 @@ impl Handoff {
         Ok((customer, Some(introduction).filter(|_| is_news)))
     }
 
-    /// Takes over a start whose claimant has gone: finishes it where somebody was promised that, else undoes it, since
-    /// nobody waits for its answer any more.
+    /// Takes over a start whose claimant has died: finishes it if its caller was promised the handoff, else undoes it, since no caller
+    /// waits for the answer any more.
     pub(crate) async fn resume_start(&self, mut session: Session, deadline: Timestamp) -> Result<bool> {
         if self.clock.now() < session.claim.until {
             return Ok(false);
@@ -327,8 +327,8 @@ impl Handoff {
     }
 }
 
-/// Whether somebody began the start before, and may have opened something: a start's first claimant has read the user before
-/// they claimed it.
+/// Whether another invocation began the start before, and may have opened something: the first claimant of a start reads the user before
+/// it claims.
 fn is_taken_up_again(user: &User, session: &Session) -> bool {
     user.session_id.as_ref() == Some(&session.session_id)
 }

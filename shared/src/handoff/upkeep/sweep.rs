@@ -1,4 +1,4 @@
-//! The sweep: each minute, what no invocation has finished.
+//! The sweep: each minute it finishes what no invocation has.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,32 +19,31 @@ use crate::metrics::{About, Metric};
 use crate::model::lane::{Lane, Timer};
 use crate::store::{Due, Sweeps};
 
-/// How much one look at the index brings: far more than is ever due, and a hundred bytes each.
+/// The most entries that one look at the index reads: far more than are ever due, and a hundred bytes each.
 const MOST_LISTED: i32 = 100_000;
 
-/// How many of one queue are worked on at once: one that hangs for the whole time of a vendor call holds up no other.
+/// How many entries of one queue are handled at once: one that hangs for a whole vendor timeout delays no other.
 const AT_ONCE: usize = 16;
 
-/// How many of a queue are tried in one look although their vendor fails; the others wait for what comes of it.
+/// How many entries of a queue are tried in one look although their vendor fails; the others wait for the result.
 const TRIED_IN_VAIN: usize = AT_ONCE;
 
-/// How long a look begins anything new: what has become due meanwhile comes with the next one.
+/// How long a look begins new work: entries that have become due meanwhile come with the next look.
 const LONGEST_LOOK: Duration = Duration::from_secs(15);
 
-/// When something is due again that could not be worked on: nothing stays at the head of the index.
+/// When an entry that could not be handled is due again, so that none stays at the head of the index.
 const LOOK_LATER: Duration = Duration::from_secs(30);
 
-/// How many entries of the index are looked through for lanes that wait for a named time.
+/// How many entries of the index are searched for lanes that wait for a time that a vendor has named.
 const MOST_MEASURED: i32 = 1_000;
 
 /// How soon a run looks again while a vendor fails.
 const LOOK_WHILE_FAILING: Duration = Duration::from_secs(5);
 
-/// A lane that is due within this time has been left for a later try: one that somebody is at is due when their lease
-/// ends, which is further off.
+/// A lane due within this time was left for a later try: a lane with a holder is due when its lease ends, which is later.
 const OUTLOOK: Duration = Duration::from_secs(15);
 
-/// Every lane in which something waits is due within this time, unless a vendor has named a later one.
+/// Every lane with waiting items is due within this time, unless a vendor has named a later one.
 const LANES_ARE_DUE_WITHIN: Duration = Duration::from_secs(60);
 
 /// What a run did.
@@ -52,44 +51,44 @@ const LANES_ARE_DUE_WITHIN: Duration = Duration::from_secs(60);
 pub struct Swept {
     /// Lanes and sessions that were due.
     pub due: usize,
-    /// Those that this run worked on; somebody else had the others.
+    /// Those that this run handled; another invocation had the others.
     pub done: usize,
-    /// Those that it could not work on, and left to the next one.
+    /// Those that it could not handle, and left to the next run.
     pub stuck: usize,
     /// Those that it had no time to look at.
     pub unseen: usize,
 }
 
-/// What came of one lane or session that was due.
+/// The result of one lane or session that was due.
 enum Work {
-    /// Somebody else has it.
+    /// Another invocation has it.
     None,
     /// It failed.
     Stuck,
     Done,
-    /// It was worked on, and is due again at this time.
+    /// It was handled, and is due again at this time.
     DueAgain(Timestamp),
     /// It was not looked at, and may be from this time on.
     Left(Timestamp),
     /// It is left to the next sweep.
     LeftForLong,
-    /// There was no time to look at it until now.
+    /// There was no time for it until now.
     Unseen(Timestamp),
 }
 
-/// An entry of the index: when it was due, whose it is, and what.
+/// An entry of the index: when it is due, its session, and its kind.
 type Entry = (Timestamp, SessionId, Due);
 
-/// What is due, apart by what can hold it up: one of these has no part in another one's turns.
+/// Due entries, separated by what can delay them: no queue takes a turn of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Queue {
-    /// Lanes that lead to this vendor; to which, is not known of a few.
+    /// Lanes that lead to this vendor; `None` if the vendor is not known.
     Lanes(Option<&'static str>),
     Sessions,
     Timers(Timer),
 }
 
-/// What came of everything that one look at the index has brought.
+/// The result of one look at the index.
 struct Look {
     due: usize,
     done: usize,
@@ -127,15 +126,15 @@ impl Look {
 }
 
 impl Handoff {
-    /// Delivers from every lane that is due, finishes or undoes starts that died, acts on timers, and reads threads that
-    /// have gone silent. A run that finds another at work leaves it the work, and ends.
+    /// Delivers from every lane that is due, finishes or undoes starts that died, acts on timers, and reads threads that have gone
+    /// silent. A run that finds another one active ends and leaves the work to it.
     ///
-    /// A run goes on as long as there is something to do before its deadline, also when a vendor that has failed is to be
-    /// tried again before: so what an outage has held up follows soon after it, and an idle run is short.
+    /// A run continues as long as there is work before its deadline, including a retry of a vendor that has failed. So the items that an
+    /// outage has delayed follow soon after it, and an idle run is short.
     ///
     /// # Errors
     ///
-    /// [`Error`](crate::handoff::Error) when it could not be listed what is due.
+    /// [`Error`](crate::handoff::Error) when the due entries could not be listed.
     pub async fn sweep(&self, deadline: Timestamp) -> Result<Swept> {
         let last = match self.last_sweep().await {
             Ok(Some(last)) if last.lease_until.is_some_and(|until| self.clock.now() < until) => {
@@ -178,13 +177,13 @@ impl Handoff {
         if !is_idle && let Err(error) = self.table.end_sweep(&holder, stuck_since, unseen).await {
             tracing::warn!(error = %error, "the next sweep may take this one to be at work");
         }
-        // As it was found: what this run has delivered since then does not age.
+        // The state at the start of the run: items that it has delivered since then do not age.
         let health = signs.map(|signs| Signs { refused_at, stuck_since, ..signs }.health(now));
         self.record_health(health, swept.is_ok());
         swept
     }
 
-    /// The last run. Where it is long ago, every session is made due before it is noted that this one runs: a run that dies here leaves the
+    /// The last run. If it is long ago, every session is made due before this run is recorded: a run that dies here then leaves the
     /// outage to the next one.
     async fn last_sweep(&self) -> Result<Option<Sweeps>> {
         let now = self.clock.now();
@@ -197,14 +196,14 @@ impl Handoff {
         Ok(last)
     }
 
-    /// What is due, and all lanes in which something waits.
+    /// The due entries, and all lanes with waiting items.
     async fn look_ahead(&self) -> Result<Vec<Entry>> {
         let now = self.clock.now();
         let opens_at = self.gates.last_to_open(now).unwrap_or(now);
         Ok(self.table.due((opens_at + OUTLOOK).max(now + LANES_ARE_DUE_WITHIN), MOST_MEASURED).await?)
     }
 
-    /// What the table has that tells of the stack's health; records on the way how long lanes have waited.
+    /// The signs of the stack's health in the table; also records how long lanes have waited.
     async fn signs(&self, listed: Result<Vec<Entry>>) -> Result<Signs> {
         let now = self.clock.now();
         let oldest_waiting = self.measure_what_waits(listed?, now).await;
@@ -212,7 +211,7 @@ impl Handoff {
         Ok(Signs { is_parked, oldest_waiting, turned_away, ..Signs::default() })
     }
 
-    /// A run that has failed, or does not know how the stack is, writes nothing, and the alarm counts that as bad.
+    /// A run that has failed, or cannot determine the stack's health, records no health, which the alarm counts as bad.
     fn record_health(&self, health: Result<Health>, has_run: bool) {
         match health {
             _ if !has_run => {}
@@ -232,12 +231,12 @@ impl Handoff {
             swept.due += look.due;
             swept.done += look.done;
             swept.stuck += look.stuck;
-            // What one look has had no time for comes first in the next one.
+            // Entries that one look had no time for come first in the next.
             swept.unseen = look.unseen;
             let now = self.clock.now();
             due_again_at = due_again_at.into_iter().filter(|at| now < *at).chain(look.due_again_at).min();
             if self.gates.any_is_failing() {
-                // Callers leave to the sweep what they have for such a vendor.
+                // Callers leave their items for such a vendor to the sweep.
                 due_again_at = due_again_at.map(|at| at.min(now + LOOK_WHILE_FAILING));
             }
             match due_again_at {
@@ -258,12 +257,12 @@ impl Handoff {
         Ok(worked_off.await.into_iter().fold(soon, Look::and))
     }
 
-    /// What is due, in queues of its own for each kind and vendor, longest due first.
+    /// The due entries, in a queue for each kind and vendor, longest due first.
     async fn queues(&self, due: Vec<Entry>) -> Vec<(Queue, Vec<Entry>)> {
         let to_bot =
             due.iter().filter(|(.., what)| *what == Due::Lane(Lane::ToBot)).map(|(_, session_id, _)| session_id);
         let to_bot: Vec<_> = to_bot.cloned().collect();
-        // Of a few it does not matter: all are tried at once.
+        // With few entries the vendor does not matter: all are tried at once.
         let vendors = if to_bot.len() > AT_ONCE { self.bot_vendors(&to_bot).await } else { HashMap::new() };
         let mut queues: Vec<(Queue, Vec<Entry>)> = Vec::new();
         for entry in due {
@@ -281,7 +280,7 @@ impl Handoff {
         queues
     }
 
-    /// On which platform the bot of each session lives, as far as that can be learned.
+    /// The vendor of each session's bot, as far as it can be read.
     async fn bot_vendors(&self, ids: &[SessionId]) -> HashMap<SessionId, &'static str> {
         let platforms = self.table.platforms(ids).await.unwrap_or_else(|error| {
             tracing::warn!(error = %error, "lanes of all platforms wait for each other");
@@ -290,13 +289,13 @@ impl Handoff {
         platforms.into_iter().map(|(session_id, platform)| (session_id, platform::vendor(&platform))).collect()
     }
 
-    /// Works on all of a queue, as long as the look may last and its vendor takes anything.
+    /// Handles a whole queue, as long as the look may last and the vendor takes calls.
     async fn work_off(&self, queue: Queue, due: Vec<Entry>, deadline: Timestamp) -> Look {
         let until = self.clock.now() + LONGEST_LOOK;
         let look = Look { due: due.len(), done: 0, stuck: 0, unseen: 0, due_again_at: None };
         let works = stream::iter(due).enumerate().map(|(place, entry)| async move {
             let now = self.clock.now();
-            // Not asked before it counts: the first who asks of a doubtful vendor is the one to try.
+            // Asked only if it counts: the first to ask about a doubtful vendor becomes the one that tries it.
             let left = (place >= TRIED_IN_VAIN).then(|| self.left_alone(queue)).flatten();
             match left {
                 _ if now + DELIVERY_TIME > deadline || now >= until => Work::Unseen(now),
@@ -307,7 +306,7 @@ impl Handoff {
         works.buffer_unordered(AT_ONCE).fold(look, async |look, work| look.after(work)).await
     }
 
-    /// What becomes of a queue's lanes where their vendor takes nothing at the moment, as far as that is known without a call.
+    /// What happens to a queue's lanes while their vendor takes no calls, as far as that is known without a call.
     fn left_alone(&self, queue: Queue) -> Option<Work> {
         let Queue::Lanes(Some(vendor)) = queue else { return None };
         let gate = self.gates.of(vendor)?;
@@ -351,14 +350,14 @@ impl Handoff {
         }
     }
 
-    /// How old the oldest item of a lane is, in seconds.
+    /// The age of a lane's oldest item, in seconds.
     async fn age(&self, session_id: &SessionId, lane: Lane) -> Result<Option<f64>> {
         let oldest = self.table.oldest_waiting(session_id, lane).await?;
         Ok(oldest.map(|at| self.clock.now().since(at).as_secs_f64()))
     }
 
-    /// When the oldest item of these lanes was written. Of lanes that are not due before the time that a vendor has named it is recorded how
-    /// long they have waited: no drain will say it.
+    /// When the oldest item of these lanes was written. Also records the age of lanes that are not due before a time that a vendor has
+    /// named: no drain does it for them.
     async fn measure_what_waits(&self, listed: Vec<Entry>, now: Timestamp) -> Option<Timestamp> {
         let waits_for_vendor = self.gates.last_to_open(now).is_some();
         let lanes = listed.into_iter().filter_map(|(due_at, session_id, due)| match due {
@@ -366,7 +365,7 @@ impl Handoff {
             _ => None,
         });
         let oldest = stream::iter(lanes).map(|(lane, is_left, session_id)| async move {
-            // A lane that cannot be read is stuck, which is a sign of its own.
+            // A lane that cannot be read counts as stuck, which is a separate sign.
             (lane, is_left, self.table.oldest_waiting(&session_id, lane).await.ok().flatten())
         });
         let oldest: Vec<_> = oldest.buffer_unordered(AT_ONCE).collect().await;
@@ -384,7 +383,7 @@ impl Handoff {
         Ok(match self.drain_if_free::<C>(session_id, deadline).await? {
             None => Work::None,
             Some(Drained::Finished | Drained::Delivered) => Work::Done,
-            // Its author is told by the other lane, which this look has not seen.
+            // The notice to its author waits in the other lane, which this look has not read.
             Some(Drained::Parked) => Work::DueAgain(self.clock.now()),
             Some(Drained::Postponed(due_again_at)) => Work::DueAgain(due_again_at),
         })

@@ -9,11 +9,10 @@ use crate::redacted::Redacted;
 use crate::secrets::Versions;
 use crate::{botcopy, botpress, livechat};
 
-/// Makes a vendor call, not before the time the vendor named; when the credential is refused, gets a new one and calls
-/// once more.
+/// Makes a vendor call, not before a time that the vendor has named; when the credential is refused, gets a new one and calls once more.
 ///
-/// `call!(customer.list_chats())` calls `customer.api().list_chats()`. `call!(once customer.send_event(..))` is for what must happen once:
-/// the answer is waited for as long as the caller can wait.
+/// `call!(customer.list_chats())` calls `customer.api().list_chats()`. `call!(once customer.send_event(..))` is for calls that must
+/// happen once: it waits for the answer for as long as the caller can.
 macro_rules! call {
     (once $credential:ident.$name:ident($($argument:tt)*)) => {
         call!(@ Once, $credential.$name($($argument)*))
@@ -41,10 +40,10 @@ macro_rules! call {
 }
 pub(crate) use call;
 
-/// Whoever made the agent token has a limit of LiveChat of their own.
+/// The owner of the agent token has a LiveChat limit of their own.
 const AGENT_TOKEN: &str = "agent token";
 
-/// Where a platform's key was taken away, sessions are left: without a key the platform refuses, and that is noted.
+/// Sessions may outlast their platform's key. Without a key the platform refuses the call, and the refusal is recorded.
 const NONE: &Redacted = &Redacted::new(String::new());
 
 /// The agent token's owner, at the Agent Chat API.
@@ -83,7 +82,7 @@ impl<'a> AsOwner<'a> {
     }
 }
 
-/// An install of our integration, at Botpress.
+/// An install of the service's integration, at Botpress.
 #[derive(Debug)]
 pub(crate) struct AsInstall<'a> {
     install: &'a Install,
@@ -128,7 +127,7 @@ impl<'a> AsChannel<'a> {
     }
 }
 
-/// A credential that an operator may rotate under our feet.
+/// A credential that an operator may rotate at any time.
 #[derive(Debug)]
 struct FromSecret<'a> {
     handoff: &'a Handoff,

@@ -10,13 +10,13 @@ use crate::livechat::{self, ChatOverview};
 use crate::model::session::Session;
 use crate::model::user::{Cookies, Customer, User};
 
-/// A token is renewed when less than this part of its lifetime is left.
+/// A token is renewed when less than this fraction of its lifetime is left.
 const RENEW_BELOW: u32 = 10;
 
-/// Those who share a limit of LiveChat's accounts service.
+/// The party that shares a limit of LiveChat's accounts service.
 const ACCOUNTS: &str = "accounts";
 
-/// LiveChat's customers, who each have a token, share a limit.
+/// All customers share a limit, although each has a token.
 const CUSTOMERS: &str = "customers";
 
 /// A LiveChat customer, on behalf of an end user.
@@ -47,7 +47,7 @@ impl<'a> AsCustomer<'a> {
 }
 
 impl Handoff {
-    /// The customer who speaks for a user, with a token that is good for a while; minted at the first need.
+    /// The customer who represents a user, with a token that is valid for a while; created when first needed.
     pub(crate) async fn ensure_customer(&self, user_id: &UserId, known: Option<Customer>) -> Result<Customer> {
         let Some(known) = known else { return self.mint(user_id, None).await };
         let lifetime = known.expires_at.since(known.issued_at);
@@ -64,14 +64,14 @@ impl Handoff {
         }
     }
 
-    /// Whether a session can no longer be served as `error` came from LiveChat: its customer is lost, or its chat is gone.
+    /// Whether `error` from LiveChat means that a session can no longer be served: its customer is lost, or its chat no longer exists.
     ///
-    /// Several codes of LiveChat's can mean that and something else, so the customer is asked what chat they have.
+    /// Several LiveChat codes can mean that or something else, so the customer's chats are listed.
     pub(crate) async fn is_out_of_reach(&self, session: &Session, error: &Error) -> Result<bool> {
         match error {
             Error::CustomerLost => Ok(true),
             Error::LiveChat(error) if error.is_gone() => Ok(!self.has_open_thread(session).await?),
-            // It may be of these cookies or of all that we ask for: whether somebody new gets a token tells.
+            // LiveChat may refuse these cookies or every request: a token for a new customer shows which.
             Error::LiveChat(error) if error.is_refused_token() => Ok(self.issue_token(None).await.is_ok()),
             _ => Ok(false),
         }
@@ -96,7 +96,7 @@ impl Handoff {
         }
     }
 
-    /// A new token for the same customer; of several at once, one is stored and all use that.
+    /// A new token for the same customer; of several concurrent ones, one is stored and all callers use it.
     pub(crate) async fn renew(&self, user_id: &UserId, known: &Customer) -> Result<Customer> {
         let issued = match self.issue_token(Some(&known.cookies)).await {
             Err(Error::LiveChat(error)) if error.is_lost_customer() => return Err(Error::CustomerLost),
@@ -109,7 +109,7 @@ impl Handoff {
         Ok(self.table.put_customer(user_id, Some(known), self.customer_of(issued, cookies)).await?)
     }
 
-    /// A customer that nobody has been before; `lost` is the one it replaces.
+    /// A new customer; `lost` is the one it replaces.
     pub(crate) async fn mint(&self, user_id: &UserId, lost: Option<&Customer>) -> Result<Customer> {
         let issued = self.issue_token(None).await?;
         let cookies = issued.cookies.clone().ok_or_else(|| {
@@ -141,7 +141,7 @@ impl Handoff {
         AsCustomer { handoff: self, user_id, customer, renewed: false }
     }
 
-    /// The customer who speaks for a user; a new one where LiveChat no longer knows the old one.
+    /// The customer who represents a user; a new one if LiveChat no longer knows the old one.
     pub(crate) async fn customer_for<'a>(&'a self, user: &'a User) -> Result<AsCustomer<'a>> {
         let customer = match self.ensure_customer(&user.user_id, user.customer.clone()).await {
             Err(error) if user.customer.is_some() && may_be_lost(&error) => {
@@ -152,8 +152,8 @@ impl Handoff {
         Ok(self.as_customer(&user.user_id, customer))
     }
 
-    /// A new customer where `error` says that LiveChat no longer knows the old one, or may say so: if it is not that, the new one is
-    /// refused likewise.
+    /// A new customer if `error` says, or may say, that LiveChat no longer knows the old one. If it means something else, LiveChat
+    /// refuses the new one too.
     pub(crate) async fn replaced<'a>(
         &'a self,
         user: &'a User,
@@ -169,7 +169,7 @@ impl Handoff {
     }
 }
 
-/// Whether LiveChat may no longer know the customer of whom it refused a token.
+/// Whether LiveChat may no longer know the customer whose token it refused.
 pub(crate) fn may_be_lost(error: &Error) -> bool {
     match error {
         Error::CustomerLost => true,

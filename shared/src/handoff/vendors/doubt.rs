@@ -1,4 +1,4 @@
-//! Doubt: what a call without an answer may still bring about.
+//! Doubt: the effect that an unanswered call may still have.
 //!
 //! LiveChat works on a call for up to 15 seconds, whether or not the caller still waits. Until then a look that finds nothing proves
 //! nothing: a call that must happen once is not repeated, and no thread is opened that a late call could close.
@@ -10,21 +10,21 @@ use crate::handoff::{Error, Handoff, Result};
 use crate::model::lane::Waiting;
 use crate::model::session::Session;
 
-/// How long LiveChat may be at work on a call: 15 s by its documentation, and one for the way there.
+/// How long LiveChat may still carry out a call: 15 s by its documentation, and 1 s for transmission.
 pub(crate) const AT_WORK: Duration = Duration::from_secs(16);
 
 /// How soon a first look is repeated.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// When to look again for the effect of a call that is in doubt until then: each pause is as long as the doubt has lasted, so that
-/// six looks are enough.
+/// When to look again for the effect of a call that is in doubt until `until`: each pause is as long as the doubt has lasted, so that six
+/// looks are enough.
 pub(crate) fn next_look(until: Timestamp, now: Timestamp) -> Timestamp {
     let lasted = AT_WORK.saturating_sub(until.since(now));
     until.min(now + lasted.max(FIRST_PAUSE))
 }
 
 impl Error {
-    /// Until when LiveChat may be at work on the call that has failed just now, and may yet carry it out.
+    /// Until when LiveChat may still carry out the call that has just failed.
     pub(crate) fn in_doubt_until(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Hanging { vendor, called_at, .. } if *vendor == super::limits::LIVECHAT => Some(*called_at + AT_WORK),
@@ -40,7 +40,7 @@ impl Session {
         self.claim.until + AT_WORK
     }
 
-    /// Takes note that a call of the start may have opened or closed a thread, or may still do so.
+    /// Notes in the session that a call of the start may have opened or closed a thread, or may still do so.
     pub(crate) fn raise_doubt(&mut self, error: &Error, now: Timestamp) {
         if let Some(until) = error.in_doubt_until(now) {
             self.in_doubt_until = self.in_doubt_until.max(Some(until));
@@ -51,11 +51,11 @@ impl Session {
 }
 
 impl Handoff {
-    /// Lets an item pass on which no vendor can be at work any more.
+    /// Passes an item whose earlier calls can no longer take effect.
     ///
     /// # Errors
     ///
-    /// [`Error::InDoubt`] as long as one may be.
+    /// [`Error::InDoubt`] as long as one can.
     pub(crate) fn require_certainty<T>(&self, item: &Waiting<T>) -> Result<()> {
         match item.in_doubt_until {
             Some(until) if self.clock.now() < until => Err(Error::InDoubt { until }),

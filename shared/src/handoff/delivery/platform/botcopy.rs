@@ -1,7 +1,7 @@
-//! Sessions of Botcopy bots: pushes to the user's widget, and a pause that has to be kept from lapsing.
+//! Sessions of Botcopy bots: pushes to the user's widget, and a pause that must not lapse.
 //!
-//! Nobody can look a push up, so one whose outcome is unknown is made again and may be shown twice. One that was made is not made again
-//! because the table could not take a note of it.
+//! A push cannot be looked up, so one with an unknown outcome is repeated and may be shown twice. A push that succeeded is not repeated
+//! only because the table could not record it.
 
 use std::time::Duration;
 
@@ -18,18 +18,18 @@ use crate::model::session::{AnnouncedAgent, Channel, ResumeReason, Session};
 use crate::redacted::Redacted;
 use crate::store;
 
-/// A pause is renewed as late as is safe, since the widget may show each renewal: with this much of it left, or half of it where
-/// that is less. The sweep comes each minute, and one that dies keeps the lane for more than another: this is time for two deaths.
+/// A pause is renewed as late as is safe, since the widget may show each renewal: with this much of it left, or half of it where that is
+/// less. The sweep runs each minute, and one that dies keeps the lane's lease for more than another minute: this leaves time for two
+/// deaths.
 const LEFT_AT_MOST: Duration = Duration::from_secs(300);
 
-/// Time for one sweep, with a try that fails, is left in any case.
+/// At least this much is left: time for one sweep with a try that fails.
 const LEFT_AT_LEAST: Duration = Duration::from_secs(90);
 
-/// A pause that is too short for that is not renewed before this part of it is over: it has begun with a push.
+/// A pause too short for that is not renewed before this fraction of it is over: it has begun with a push.
 const NOT_BEFORE: u32 = 4;
 
-/// The record of a pause's beginning is brought up to date when it is older than this part of the pause, so that not
-/// every push costs a write.
+/// The recorded start of a pause is updated once it is older than this fraction of the pause, so that not every push costs a write.
 const NOTE_AFTER: u32 = 8;
 
 /// The widget shows only text: files become links, rich messages Markdown.
@@ -72,7 +72,7 @@ pub(super) async fn continue_session(handoff: &Handoff, session: &mut Session, c
     Ok(Delivered::without_id())
 }
 
-/// Tells the widget who answers.
+/// Shows in the widget which agent answers.
 pub(super) async fn announce(
     handoff: &Handoff,
     session: &mut Session,
@@ -95,7 +95,7 @@ pub(super) async fn announce(
     Ok(())
 }
 
-/// What comes of a note about a push that was made.
+/// Logs a failure to record a push that was made.
 fn note(session: &Session, noted: store::Result<()>) {
     if let Err(error) = noted {
         tracing::warn!(error = %error, session.id = %session.session_id, "what a widget shows could not be noted");
@@ -107,20 +107,20 @@ pub(super) async fn resume(handoff: &Handoff, channel: &Channel, reason: ResumeR
     call!(once widget.push(&Push::Left(reason)))
 }
 
-/// Lets the bot resume for a user whom it does not have, which nobody sees.
+/// Resumes the bot for a user who does not exist, which no user sees.
 pub(super) async fn push_to_nobody(handoff: &Handoff, channel: &Channel) -> Result<()> {
     let nobody = Channel { user_id: BotcopyUserId::from("hitl-probe"), ..channel.clone() };
     resume(handoff, &nobody, ResumeReason::UserSide).await
 }
 
-/// There is nothing to open in a widget; what can lapse is timed from here on.
+/// A widget has nothing to open; the timer of the pause is set here.
 pub(super) async fn open(handoff: &Handoff, session: &Session) -> Result<ConversationId> {
     let id = &session.session_id;
     handoff.table.set_timer(id, Timer::Pause, Renewed::of(handoff, session).due_at).await?;
     Ok(ConversationId::of_session(id))
 }
 
-/// When a session's pause began anew, as far as that is known, and when it has to be renewed.
+/// When a session's pause last began, as far as known, and when it must be renewed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Renewed {
     pub(crate) at: Timestamp,

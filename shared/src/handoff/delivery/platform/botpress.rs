@@ -21,7 +21,7 @@ use crate::redacted::Redacted;
 /// The channel of the HITL interface.
 const CHANNEL: &str = "hitl";
 
-/// The tag of the user in whose name we say something ourselves; agents' and users' tags begin with `agent:` and `user:`.
+/// The tag of the user in whose name the service itself speaks; agents' and users' tags begin with `agent:` and `user:`.
 const SERVICE_USER: &str = "service";
 
 pub(super) async fn show(
@@ -80,7 +80,7 @@ async fn post_best(
     shown
 }
 
-/// A user for an agent whose own was deleted at Botpress; the session remembers the new one.
+/// Creates a user for an agent whose user was deleted at Botpress, and records it in the session.
 async fn speaker_anew(
     handoff: &Handoff,
     session: &mut Session,
@@ -95,14 +95,14 @@ async fn speaker_anew(
     if session.announced_agent.is_some()
         && !handoff.table.put_announced(session, session.announced_agent.as_ref()).await?
     {
-        // The session was read before somebody else announced an agent: it has to be read again.
+        // Another invocation has announced an agent since the session was read: it must be read again.
         return Err(Error::Busy);
     }
     Ok(user_id)
 }
 
-/// A message that an earlier attempt has posted, without our knowing, into a conversation which the session has left since: it is
-/// not shown again in the new one.
+/// A message that an earlier attempt, whose answer was lost, posted into a conversation that the session has left since. It is not shown
+/// again in the new one.
 async fn shown_before_move(
     handoff: &Handoff,
     session: &Session,
@@ -123,7 +123,7 @@ async fn shown_before_move(
     Ok(None)
 }
 
-/// The Botpress user under whom an agent's words appear, announced before if that has not happened yet.
+/// The Botpress user under whom an agent's messages appear; the agent is announced first if that has not happened yet.
 async fn speaker(handoff: &Handoff, session: &mut Session, install: &Install, agent_id: &AgentId) -> Result<UserId> {
     if !agent_id.is_person() {
         return handoff.bot_user(session, install, agent_id).await;
@@ -133,7 +133,7 @@ async fn speaker(handoff: &Handoff, session: &mut Session, install: &Install, ag
         Some(user_id) => user_id,
         None => announce(handoff, session, install, agent_id, None).await?,
     };
-    // Botpress may handle an event and a message side by side: the words must not overtake the announcement.
+    // Botpress may handle an event and a message concurrently: the message must not overtake the announcement.
     let announced_at = session.announced(agent_id).and_then(|told| told.announced_at);
     if let Some(announced_at) = announced_at {
         handoff.clock.sleep_until(announced_at + handoff.config.order_pause).await;
@@ -141,7 +141,7 @@ async fn speaker(handoff: &Handoff, session: &mut Session, install: &Install, ag
     Ok(user_id)
 }
 
-/// Shows something of our own, as a user who is neither the customer nor an agent.
+/// Shows a notice of the service, as a user who is neither the customer nor an agent.
 pub(super) async fn tell(
     handoff: &Handoff,
     session: &Session,
@@ -167,7 +167,7 @@ pub(super) async fn tell(
     }
 }
 
-/// The user in whose name we say something ourselves.
+/// The user in whose name the service itself speaks.
 async fn service_user(handoff: &Handoff, session: &Session, install: &Install) -> Result<botpress::User> {
     let name = handoff.words_for_user(session).bot_name();
     let service = NewUser::new(BTreeMap::from([("id".to_owned(), SERVICE_USER.to_owned())]), Some(&name), None);
@@ -175,7 +175,7 @@ async fn service_user(handoff: &Handoff, session: &Session, install: &Install) -
     call!(bot.get_or_create_user(&service, &["id"]))
 }
 
-/// A message of the session's that an attempt has posted without our knowing.
+/// A message that an attempt whose answer was lost has posted in the session's conversation.
 pub(super) async fn find_shown(
     handoff: &Handoff,
     session: &Session,
@@ -187,7 +187,7 @@ pub(super) async fn find_shown(
     Ok(call!(bot.find_message(&conversation_id, source_id))?.map(Delivered::as_vendor_id))
 }
 
-/// Makes a call of this kind that changes nothing: about a conversation that does not exist, or the user that stands for us.
+/// Makes a call of this kind that changes nothing: about a conversation that does not exist, or the service's own user.
 pub(super) async fn ask(handoff: &Handoff, session: &Session, install: &Install, call: Call) -> Result<()> {
     let nowhere = ConversationId::from("conv_01HITLPR0BE0000000000000");
     let mut bot = handoff.as_install(install).await?;
@@ -208,7 +208,7 @@ pub(super) async fn ask(handoff: &Handoff, session: &Session, install: &Install,
     }
 }
 
-/// An active session has one.
+/// The session's conversation; every active session has one.
 fn conversation_of(session: &Session) -> Result<ConversationId> {
     let missing = || Error::Refused("The session has no conversation at Botpress.".to_owned());
     session.conversation_id.clone().ok_or_else(missing)
@@ -216,13 +216,13 @@ fn conversation_of(session: &Session) -> Result<ConversationId> {
 
 pub(super) async fn resume(handoff: &Handoff, install: &Install, conversation_id: &ConversationId) -> Result<()> {
     match handoff.emit(install, "hitlStopped", json!({ "conversationId": conversation_id })).await {
-        // A conversation that is gone has no bot that waits.
+        // No bot waits in a conversation that no longer exists.
         Err(Error::Botpress(error)) if error.is_gone() => Ok(()),
         told => told,
     }
 }
 
-/// The conversation of a thread, or the one that takes its place after so many moves; each is made once.
+/// The conversation of a thread, or the one that replaces it after this many moves; each is created once.
 pub(super) async fn open(handoff: &Handoff, install: &Install, thread: &Thread, moves: u32) -> Result<ConversationId> {
     let id = match moves {
         0 => thread.thread_id.to_string(),
@@ -234,7 +234,7 @@ pub(super) async fn open(handoff: &Handoff, install: &Install, thread: &Thread, 
     Ok(conversation.id)
 }
 
-/// A user that was made before this stack is asked for at Botpress.
+/// Reads a user from Botpress who was created before this stack.
 pub(super) async fn new_user(handoff: &Handoff, install: &Install, user_id: &UserId) -> Result<User> {
     let mut bot = handoff.as_install(install).await?;
     let found: Result<botpress::User> = call!(bot.get_user(user_id));
@@ -253,7 +253,7 @@ pub(super) async fn new_user(handoff: &Handoff, install: &Install, user_id: &Use
     handoff.table.user(user_id).await?.ok_or(Error::Busy)
 }
 
-/// Tells the bot of an agent; answers with the Botpress user who stands for them.
+/// Announces an agent to the bot. Returns the Botpress user who represents them.
 pub(super) async fn announce(
     handoff: &Handoff,
     session: &mut Session,
@@ -271,10 +271,10 @@ pub(super) async fn announce(
         picture_url: None,
         announced_at: Some(handoff.clock.now()),
     });
-    // Noted first: the plugin repeats its announcement with every event, and nobody can look an event up. After a
-    // crash or a lost answer the agent's next message presents them all the same.
+    // Recorded first: the plugin repeats its announcement with every event, and an event cannot be looked up. After a crash or a lost
+    // answer the agent's next message still presents them.
     if !handoff.table.put_announced(session, before.announced_agent.as_ref()).await? {
-        // The session was read before somebody else announced an agent: it has to be read again.
+        // Another invocation has announced an agent since the session was read: it must be read again.
         return Err(Error::Busy);
     }
     let payload = json!({ "conversationId": &conversation_id, "userId": user_id });
@@ -292,11 +292,11 @@ pub(super) async fn announce(
 }
 
 impl Handoff {
-    /// Looks for the conversation where Botpress says that something is not there: its refusal does not tell what that is.
+    /// Looks the conversation up after Botpress has reported that something does not exist: the refusal does not name it.
     ///
     /// # Errors
     ///
-    /// [`Error::ConversationLost`] where it is the conversation.
+    /// [`Error::ConversationLost`] if it is the conversation.
     async fn require_conversation(&self, install: &Install, id: &ConversationId) -> Result<()> {
         let mut bot = self.as_install(install).await?;
         let found: Result<botpress::Conversation> = call!(bot.get_conversation(id));

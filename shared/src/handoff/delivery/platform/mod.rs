@@ -1,6 +1,6 @@
-//! Bot platforms: the one place where it matters on which of them a session's bot lives.
+//! Bot platforms: the only module that depends on which of them a session's bot runs on.
 //!
-//! Lanes, claims, sweep and reconciliation know nothing of platforms; they come here with what a platform alone can do.
+//! Lanes, claims, sweep and reconciliation know nothing of platforms; they call this module for what depends on the platform.
 
 mod agents;
 mod botcopy;
@@ -20,10 +20,10 @@ use crate::model::session::{Platform, ResumeReason, Session, Thread};
 use crate::model::user::User;
 use crate::redacted::Redacted;
 
-/// A message that the user has before them.
+/// A message that the user sees.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
-    /// What the platform calls it, if it calls it anything.
+    /// The platform's id of it, if it has one.
     pub(crate) vendor_id: Option<String>,
     /// Whether it was shown just now, and not by an earlier attempt.
     pub(crate) is_new: bool,
@@ -35,7 +35,7 @@ impl From<Shown> for Delivered {
     }
 }
 
-/// Shows a message of an agent, who is presented first if need be; safe to call again after any failure.
+/// Shows an agent's message, and announces the agent first if necessary. Safe to call again after any failure.
 pub(crate) async fn show(
     handoff: &Handoff,
     session: &mut Session,
@@ -49,7 +49,7 @@ pub(crate) async fn show(
     }
 }
 
-/// Presents an agent who takes part now, whether the bot was told of them before or not.
+/// Announces an agent who takes part now, whether or not they were announced before.
 pub(crate) async fn announce(
     handoff: &Handoff,
     session: &mut Session,
@@ -64,7 +64,7 @@ pub(crate) async fn announce(
     }
 }
 
-/// Says something of our own to the user; safe to call again where the platform recognises repeats by `source_id`.
+/// Shows a notice of the service to the user; safe to call again where the platform recognises repeats by `source_id`.
 pub(crate) async fn tell(
     handoff: &Handoff,
     session: &mut Session,
@@ -85,7 +85,7 @@ pub(crate) const fn tells_notices(session: &Session) -> bool {
     }
 }
 
-/// Keeps the bot silent for longer, where that has to be said again and again.
+/// Keeps the bot silent for longer, on platforms whose pause lapses.
 pub(crate) async fn renew(handoff: &Handoff, session: &mut Session) -> Result<Delivered> {
     match session.platform.clone() {
         Platform::Botpress(_) => Ok(Delivered::dropped()),
@@ -101,7 +101,7 @@ pub(crate) async fn continue_session(handoff: &Handoff, session: &mut Session) -
     }
 }
 
-/// Gives the bot its turn back; safe to call again.
+/// Resumes the bot; safe to call again.
 pub(crate) async fn resume(handoff: &Handoff, session: &Session, reason: ResumeReason) -> Result<()> {
     match (&session.platform, &session.conversation_id) {
         (Platform::Botpress(install), Some(conversation_id)) => {
@@ -112,7 +112,7 @@ pub(crate) async fn resume(handoff: &Handoff, session: &Session, reason: ResumeR
     }
 }
 
-/// Gives the bot of a conversation that the session has left its turn back; only where conversations are made by us.
+/// Resumes the bot of a conversation that the session has left; only on platforms where the service creates conversations.
 pub(crate) async fn leave(handoff: &Handoff, session: &Session, conversation_id: &ConversationId) -> Result<()> {
     match &session.platform {
         Platform::Botpress(install) => botpress::resume(handoff, install, conversation_id).await,
@@ -120,7 +120,7 @@ pub(crate) async fn leave(handoff: &Handoff, session: &Session, conversation_id:
     }
 }
 
-/// Another conversation for a session that has one; only where conversations are made by us.
+/// Opens another conversation for a session that has one; only on platforms where the service creates conversations.
 pub(crate) async fn open_another(handoff: &Handoff, session: &Session) -> Result<ConversationId> {
     match (&session.platform, &session.thread) {
         (Platform::Botpress(install), Some(thread)) => {
@@ -130,7 +130,7 @@ pub(crate) async fn open_another(handoff: &Handoff, session: &Session) -> Result
     }
 }
 
-/// The bot's side of a session whose thread is open: from then on the user can be spoken to.
+/// Opens the bot's side of a session whose thread is open: from then on messages can reach the user.
 pub(crate) async fn open(handoff: &Handoff, session: &Session, thread: &Thread) -> Result<ConversationId> {
     let opened = async {
         match &session.platform {
@@ -150,26 +150,26 @@ pub(crate) async fn open(handoff: &Handoff, session: &Session, thread: &Thread) 
     tokio::try_join!(opened, timed).map(|(conversation_id, ())| conversation_id)
 }
 
-/// How far apart two things are that the platform must not take up in the other order: an announcement and the words after it,
-/// last words and the end.
+/// The least time between two deliveries that the platform must not handle in reverse order: an announcement and the message after it,
+/// the last message and the end.
 pub(crate) fn pause(handoff: &Handoff, session: &Session) -> Duration {
     match &session.platform {
         Platform::Botpress(_) => handoff.config.order_pause,
-        // Each push is answered when it is shown.
+        // Botcopy answers a push once it is shown.
         Platform::Botcopy(_) => Duration::ZERO,
     }
 }
 
-/// How long a session has to be active before the platform takes what it is told.
+/// How long a session must be active before the platform takes messages and events for it.
 pub(crate) fn settle(handoff: &Handoff, session: &Session) -> Duration {
     match &session.platform {
-        // The HITL plugin discards whatever arrives before it has activated the session.
+        // The HITL plugin discards everything that arrives before it has activated the session.
         Platform::Botpress(_) => handoff.config.settle,
         Platform::Botcopy(_) => Duration::ZERO,
     }
 }
 
-/// What stands before the vendor that takes the deliveries.
+/// The gate of the vendor that takes the deliveries.
 pub(crate) const fn gate<'a>(handoff: &'a Handoff, session: &Session) -> &'a Gate {
     match &session.platform {
         Platform::Botpress(_) => &handoff.gates.botpress,
@@ -185,8 +185,8 @@ pub(crate) const fn vendor(platform: &Platform) -> &'static str {
     }
 }
 
-/// Makes a call of the kind that has failed with `error`, which changes nothing and has nothing of the session in it; none where
-/// the platform takes no such call.
+/// Makes a call of the kind that failed with `error`, which changes nothing and contains nothing of the session. Returns `None` if the
+/// platform has no such call.
 pub(crate) async fn probe(handoff: &Handoff, session: &Session, error: &Error) -> Option<Result<()>> {
     match (error, &session.platform) {
         (Error::Botpress(error), Platform::Botpress(install)) => {
@@ -199,7 +199,7 @@ pub(crate) async fn probe(handoff: &Handoff, session: &Session, error: &Error) -
     }
 }
 
-/// Looks whether a message is shown already.
+/// Checks whether a message is shown already.
 pub(crate) async fn find_shown(handoff: &Handoff, session: &Session, source_id: &str) -> Result<Look> {
     match &session.platform {
         Platform::Botpress(install) => botpress::find_shown(handoff, session, install, source_id).await.map(Look::from),
@@ -207,7 +207,7 @@ pub(crate) async fn find_shown(handoff: &Handoff, session: &Session, source_id: 
     }
 }
 
-/// A user of whom the table knows nothing.
+/// A user whom the table does not contain.
 pub(crate) async fn new_user(handoff: &Handoff, platform: &Platform, user_id: &UserId) -> Result<User> {
     match platform {
         Platform::Botpress(install) => botpress::new_user(handoff, install, user_id).await,
@@ -215,8 +215,7 @@ pub(crate) async fn new_user(handoff: &Handoff, platform: &Platform, user_id: &U
     }
 }
 
-/// Whether a start is finished by the sweep when its caller could not wait, and not undone: the caller has been told
-/// that the user is in good hands.
+/// Whether the sweep finishes a start whose caller could not wait, instead of undoing it: the caller was told that the handoff goes on.
 pub(crate) const fn outlives_caller(platform: &Platform) -> bool {
     match platform {
         Platform::Botpress(_) => false,
