@@ -1,7 +1,6 @@
-//! The way out to the vendors: one HTTP client, and what can go wrong on the way.
+//! Outgoing calls to the vendors: one HTTP client, and its failures.
 //!
-//! The vendor modules build a request and read an answer; everything about connections, time limits and sizes is
-//! here.
+//! The vendor modules build requests and read answers; connections, time limits and sizes are handled here.
 
 mod call_error;
 mod decode;
@@ -45,7 +44,7 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_ANSWER_BYTES: usize = 4 << 20;
 
 tokio::task_local! {
-    /// How long a request of this task may take, where that is not the client's own timeout.
+    /// How long a request of this task may take, if not the client's own timeout.
     static LONGEST: Duration;
 }
 
@@ -86,7 +85,7 @@ impl Http {
         Self::with_tls(timeout, tls()?)
     }
 
-    /// The same with what [`tls`] has built, so that it is built once.
+    /// Builds the client with the result of [`tls`], so that it is built once.
     pub(crate) fn with_tls(timeout: Duration, tls: ClientConfig) -> Result<Self, BuildError> {
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
@@ -101,12 +100,12 @@ impl Http {
         Ok(Self { client, reporter: None })
     }
 
-    /// The same, which reports fields of answers that are not as documented.
+    /// Returns the client with a reporter for fields of answers that are not as documented.
     pub(crate) fn reporting(self, reporter: Reporter) -> Self {
         Self { reporter: Some(reporter), ..self }
     }
 
-    /// Reads an answer to `call` field by field, and reports what is odd in it.
+    /// Reads an answer to `call` field by field, and reports odd fields.
     pub(crate) fn read<T>(
         &self,
         (vendor, call): (&'static str, Call),
@@ -120,7 +119,7 @@ impl Http {
         value.ok_or_else(|| Failure::Unreadable(DecodeError::unreadable(&odd)))
     }
 
-    /// Sends `request` and reads the whole answer, whatever its status.
+    /// Sends `request` and reads the whole answer, with any status.
     pub(crate) async fn send(&self, request: Request) -> Result<Answer, Failure> {
         let Request { method, url, headers, body } = request;
         let outgoing = self.client.request(method, url).headers(headers);
@@ -172,7 +171,7 @@ async fn read_body(response: &mut reqwest::Response) -> Result<Vec<u8>, Failure>
     Ok(body)
 }
 
-/// What is sent; cheap to clone, for the rare second attempt.
+/// A request to send; cheap to clone, for the rare second attempt.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub method: Method,
@@ -235,7 +234,7 @@ pub(crate) fn sensitive(value: &Redacted) -> Result<HeaderValue, Failure> {
     Ok(value)
 }
 
-/// What came back.
+/// A vendor's answer.
 pub(crate) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
@@ -243,7 +242,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Reads an object. A list is none, although it would pass for one that has our fields in their order.
+    /// Reads an object. Rejects a list, which the decoder would accept as an object with the fields in order.
     pub(crate) fn decode<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         match self.body.trim_ascii_start().first() {
             Some(b'[') => Err(Failure::Unreadable(DecodeError::unexpected("a list"))),
@@ -251,8 +250,7 @@ impl Answer {
         }
     }
 
-    /// Reads a success whose content does not matter: no body at all, or any JSON object. A page does not say that anything
-    /// was done.
+    /// Reads a success whose content does not matter: no body at all, or any JSON object. An HTML page does not confirm anything.
     pub(crate) fn acknowledged(&self) -> Result<(), Failure> {
         match self.body.trim_ascii().is_empty() {
             true => Ok(()),
@@ -260,7 +258,7 @@ impl Answer {
         }
     }
 
-    /// Reads a success of a vendor that does not say what it answers: anything but a page or the beginning of a JSON value.
+    /// Reads a success of a vendor that does not document its answer: anything but an HTML page or an incomplete JSON value.
     pub(crate) fn acknowledged_somehow(&self) -> Result<(), Failure> {
         match self.body.trim_ascii().first() {
             Some(b'<') => Err(Failure::Unreadable(DecodeError::unexpected("a page"))),
@@ -303,22 +301,22 @@ impl std::fmt::Display for Call {
 /// Why there is no usable answer.
 #[derive(Debug, Error)]
 pub enum Failure {
-    /// A setting, header or body is not fit for HTTP; nothing was sent.
+    /// A setting, header or body is not valid in HTTP; nothing was sent.
     #[error("the request cannot be built")]
     NotSendable(#[source] Box<dyn StdError + Send + Sync>),
     /// No connection was made; nothing was sent.
     #[error("no connection could be made")]
     NotConnected(#[source] reqwest::Error),
-    /// The time was up before the answer was complete; the request may have been carried out.
+    /// The timeout ended before the answer was complete; the request may have been carried out.
     #[error("no complete answer came in time")]
     TimedOut(#[source] reqwest::Error),
     /// The connection broke before the answer was complete; the request may have been carried out.
     #[error("the connection broke before the answer was complete")]
     Lost(#[source] reqwest::Error),
-    /// The answer says success and does not end.
+    /// The status is a success, but the body exceeds the limit.
     #[error("the answer exceeds {MAX_ANSWER_BYTES} bytes")]
     TooLarge,
-    /// The answer says success and is not what the vendor documents.
+    /// The status is a success, but the body is not as documented.
     #[error("the answer is not as documented: {0}")]
     Unreadable(#[source] DecodeError),
 }
@@ -330,7 +328,7 @@ impl Failure {
 
     fn of(error: reqwest::Error) -> Self {
         let error = error.without_url();
-        // A connection attempt that takes too long is both; what counts is that nothing was sent.
+        // A connection attempt that times out is both errors; what counts is that nothing was sent.
         if error.is_connect() {
             Self::NotConnected(error)
         } else if error.is_builder() {
@@ -342,12 +340,12 @@ impl Failure {
         }
     }
 
-    /// Whether the same request may succeed later: a success that cannot be read is not the vendor's last word.
+    /// Whether the same request may succeed later: a success that cannot be read may be readable next time.
     pub const fn is_transient(&self) -> bool {
         !matches!(self, Self::NotSendable(_))
     }
 
-    /// Whether the vendor may still be at work on the request; what has been answered, however badly, is done with.
+    /// Whether the vendor may still carry out the request. Once it has answered, even unreadably, it is done.
     pub const fn may_be_unfinished(&self) -> bool {
         matches!(self, Self::TimedOut(_) | Self::Lost(_))
     }

@@ -1,4 +1,4 @@
-//! The code that both functions share: vendor clients, the table, secrets, and the handoff itself. Nothing here knows Lambda.
+//! The code that both functions share: vendor clients, the table, secrets, and the handoff itself. Nothing here depends on Lambda.
 //!
 //! # One message through the rooms
 //!
@@ -18,8 +18,8 @@
 //!
 //! # Order of the modules
 //!
-//! Each module imports only modules before it; those of one line do not know one another. `tests/it/layers.rs` holds that, also for
-//! the rooms inside [`handoff`].
+//! Each module imports only modules before it; those of one line do not import one another. `tests/it/layers.rs` enforces this, also for
+//! the modules inside [`handoff`].
 //!
 //! 1. [`ids`], [`redacted`], [`text`], [`clock`], [`telemetry`]; then [`metrics`], [`aws`]
 //! 2. [`model`]: plain types
@@ -29,7 +29,7 @@
 //! 6. [`api`], [`operator`]
 //! 7. [`handoff`]: joins all of it
 
-/// Passes a named place at which a test may kill the process; nothing at all in other builds.
+/// Marks a named place at which a test may kill the process; compiles to nothing in other builds.
 macro_rules! fail_point {
     ($side:ident, $step:expr) => {
         #[cfg(feature = "fail-points")]
@@ -39,7 +39,7 @@ macro_rules! fail_point {
 
 use std::sync::LazyLock;
 
-/// This build: its version, and the commit where the build was told of it (`HITL_COMMIT`), such as `0.1.0 (0123456789ab)`.
+/// This build: its version, and the commit if the build was given it (`HITL_COMMIT`), such as `0.1.0 (0123456789ab)`.
 pub static VERSION: LazyLock<String> = LazyLock::new(|| {
     let version = env!("CARGO_PKG_VERSION");
     match option_env!("HITL_COMMIT") {

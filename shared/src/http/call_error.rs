@@ -1,4 +1,4 @@
-//! A call to a vendor that did not succeed: the one shape that the errors of all vendors have.
+//! A call to a vendor that did not succeed: the common type of all vendors' errors.
 
 use std::error::Error;
 use std::fmt;
@@ -15,8 +15,8 @@ pub trait Vendor: fmt::Debug {
 
 /// A call to the vendor `V` that did not succeed.
 ///
-/// What the vendor's codes mean is answered in each vendor's own module, by methods of its `Error`. The plain form, `{}`, is for the log:
-/// the vendor's sentence may quote what people wrote, so only `{:#}` contains it.
+/// Each vendor's module interprets the vendor's codes, in methods of its `Error`. The plain form, `{}`, is for the log: the vendor's
+/// sentence may quote what people wrote, so only `{:#}` contains it.
 #[derive(Debug)]
 pub struct CallError<V> {
     call: Call,

@@ -1,4 +1,4 @@
-//! What a vendor says when it says no.
+//! A vendor's refusal.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use time::format_description::well_known::Rfc2822;
 
 use super::Answer;
 
-/// Vendors quote the caller's input in their messages; a short piece is enough to see what they mean.
+/// Vendors quote the caller's input in their messages; a short part is enough to understand them.
 const MAX_MESSAGE_CHARS: usize = 200;
 const MAX_CODE_CHARS: usize = 64;
-/// A vendor that asks for more patience than this is asked again anyway.
+/// A vendor that asks for a longer wait than this is called again anyway.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// How long to wait for a vendor that limits the rate and names no time.
@@ -20,7 +20,7 @@ const UNNAMED_WAIT: Duration = Duration::from_secs(2);
 
 /// A vendor's answer that is not a success.
 ///
-/// Its plain form, `{}`, is for the log: the vendor's sentence may quote what people wrote, so only `{:#}` has it.
+/// Its plain form, `{}`, is for the log: the vendor's sentence may quote what people wrote, so only `{:#}` contains it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The HTTP status.
@@ -31,11 +31,11 @@ pub struct Refusal {
     pub message: Option<String>,
     /// The vendor's handle for its support.
     pub debug_id: Option<String>,
-    /// Whether the body is a page, which no vendor's interface answers.
+    /// Whether the body is an HTML page, which no vendor's API returns.
     pub is_page: bool,
-    /// Where the vendor says to ask instead, in its own words.
+    /// Where to call instead, as the vendor names it.
     pub elsewhere: Option<String>,
-    /// How long the vendor asks to wait, at most one hour; 2 s where it limits the rate and names no time.
+    /// How long the vendor asks to wait, at most one hour; 2 s if it limits the rate and names no time.
     pub retry_after: Option<Duration>,
 }
 
@@ -62,8 +62,8 @@ impl Refusal {
         self.has_code(later) || self.has_transient_status() || self.is_of_a_stranger()
     }
 
-    /// Whether somebody who stands before the vendor has answered: a redirect, or a refusal without a reason of the vendor's own.
-    /// It says nothing of the call, which may succeed later. What concerns the credential or the size is taken from anybody.
+    /// Whether a proxy in front of the vendor has answered: a redirect, or a refusal without the vendor's own reason. It says nothing
+    /// about the call, which may succeed later. A refusal of the credential or of the size counts from any source.
     pub(crate) fn is_of_a_stranger(&self) -> bool {
         const FROM_ANYBODY: [StatusCode; 4] = [
             StatusCode::UNAUTHORIZED,
@@ -75,7 +75,7 @@ impl Refusal {
         self.code.is_none() && refuses && !FROM_ANYBODY.contains(&self.status)
     }
 
-    /// Whether the status alone says "later".
+    /// Whether the status alone means that the call may succeed later.
     pub(crate) fn has_transient_status(&self) -> bool {
         let later = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
         self.status.is_server_error() || later.contains(&self.status)
@@ -98,7 +98,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Whether a text can be a code or an id of a vendor, and is no sentence.
+/// Whether a text can be a vendor's code or id, and not a sentence.
 fn is_identifier(text: &str) -> bool {
     let is_part = |char: char| char.is_ascii_alphanumeric() || "_-.:".contains(char);
     !text.is_empty() && text.len() <= MAX_CODE_CHARS && text.chars().all(is_part)
@@ -115,7 +115,7 @@ pub(crate) fn cap(text: &str, max: usize) -> String {
 /// The wait a vendor asks for. Only three answers ask for one: a 429, a 503 with `Retry-After`, and another refusal that may pass, or
 /// a 403, with `Remaining: 0`.
 ///
-/// With any other answer the rate headers say when a window ends, and nobody has to wait for that.
+/// With any other answer the rate headers give the end of a window, which requires no wait.
 fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     const RESETS: [HeaderName; 2] =
         [HeaderName::from_static("ratelimit-reset"), HeaderName::from_static("x-ratelimit-reset")];
@@ -133,18 +133,18 @@ fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     Some(wait?.min(MAX_RETRY_AFTER))
 }
 
-/// The headers that say how many calls are left.
+/// The headers with the number of calls left.
 const REMAINING: [HeaderName; 2] =
     [HeaderName::from_static("ratelimit-remaining"), HeaderName::from_static("x-ratelimit-remaining")];
 
-/// Reads a wait in any of its forms: seconds, milliseconds, an HTTP date, or a Unix time in seconds or milliseconds. A number is
-/// whichever of them it can plausibly be.
+/// Reads a wait in any of its forms: seconds, milliseconds, an HTTP date, or a Unix time in seconds or milliseconds. The size of a number
+/// decides which of them it is.
 ///
-/// A moment counts from the answer's own date, so that a wrong clock on either side does not matter.
+/// A time is compared with the answer's own date, so that a wrong clock on either side does not matter.
 fn wait(value: &HeaderValue, headers: &HeaderMap) -> Option<Duration> {
     /// No wait in seconds is longer: a larger number is one of milliseconds.
     const LONGEST_IN_SECONDS: f64 = 86_400.0;
-    /// Numbers from here on are moments (1973 in seconds, three years in milliseconds).
+    /// Numbers from here on are Unix times (1973 in seconds; as a wait, 28 hours in milliseconds).
     const EARLIEST_MOMENT: f64 = 1e8;
     /// And from here on (5138 in seconds, 1973 in milliseconds) they are in milliseconds.
     const EARLIEST_IN_MILLIS: f64 = 1e11;
@@ -158,7 +158,7 @@ fn wait(value: &HeaderValue, headers: &HeaderMap) -> Option<Duration> {
         Err(_) => date(value)?,
     };
     let wait = moment.checked_sub(date(headers.get(header::DATE)?.to_str().ok()?)?)?;
-    // Clocks that are days apart say nothing of each other.
+    // A date days away from the answer's own proves nothing.
     Some(wait).filter(|wait| wait.as_secs_f64() <= LONGEST_IN_SECONDS)
 }
 

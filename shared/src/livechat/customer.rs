@@ -27,7 +27,7 @@ pub struct Customer<'a> {
 /// The content of a new thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewChat {
-    /// The group whose agents get it; LiveChat forgets the group between threads, so each start sends it.
+    /// The group whose agents get it; LiveChat does not keep the group between threads, so each start sends it.
     pub group_id: GroupId,
     /// Whether the chat may wait while no agent is online; otherwise a group that is offline refuses it.
     pub continuous: bool,

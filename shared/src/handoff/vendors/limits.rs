@@ -1,4 +1,4 @@
-//! What stands before each vendor: the limits that it has named, and whether it answers at all.
+//! The gate before each vendor: the limits that it has named, and whether it answers at all.
 
 use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,57 +18,57 @@ use crate::model::vendor_calls::VendorCalls;
 use crate::secrets::Recall;
 use crate::store::{Limits, Passage, TRIAL_EVERY, Table, Trouble, VendorState};
 
-/// The vendors, as gates and metrics name them.
+/// The vendors' names in gates and metrics.
 pub(crate) const LIVECHAT: &str = "LiveChat";
 pub(crate) const BOTPRESS: &str = "Botpress";
 pub(crate) const BOTCOPY: &str = "Botcopy";
 
-/// So many failures in a row are more than a blip.
+/// This many failures in a row are more than a blip.
 const FAILURES_IN_A_ROW: u32 = 3;
 
-/// How much a call without an answer counts: two of them are more than a blip.
+/// How many failures an unanswered call counts for: two such calls are more than a blip.
 const HANG_COUNTS: u32 = 2;
 
-/// For how long after such a failure nobody waits for the vendor; then one who is in a hurry may try again.
+/// How long after such a failure no hurried caller waits for the vendor; then one may try again.
 const FAILING_FOR: Duration = Duration::from_secs(5);
 
-/// The same for a vendor whose calls cannot be looked up: a try that is given up may be shown twice, so that it is left to the sweep.
+/// The same for a vendor whose calls cannot be looked up: an abandoned try may be shown twice, so retries are left to the sweep.
 const FAILING_FOR_WITHOUT_LOOK: Duration = Duration::from_secs(30);
 
-/// How long somebody who is in a hurry waits for the answer to one call. Longer than nearly all take, since what is given up has to be
-/// looked for; together with what comes before and after it stays below two seconds.
+/// How long a hurried caller waits for the answer to one call. Longer than nearly all calls take, since an abandoned one must be looked
+/// up; together with the work before and after it stays below two seconds.
 pub(super) const HURRY: Duration = Duration::from_millis(1_200);
 
-/// The same where a call of the last minute has had no answer.
+/// The same if a call of the last minute has had no answer.
 const HURRY_IN_DOUBT: Duration = Duration::from_millis(400);
 
-/// For how long a call without an answer raises doubts about the next one.
+/// How long an unanswered call raises doubts about the next one.
 const DOUBT: Duration = Duration::from_secs(60);
 
-/// A call that was dropped after this time had no answer for too long.
+/// A call that is dropped unanswered after this time counts as hanging.
 const HANGS_AFTER: Duration = Duration::from_secs(1);
 
-/// A process tells the others of failures no more often than this.
+/// A process reports failures to the others no more often than this.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
-/// How often a process notes that a credential is refused.
+/// A process records that a credential is refused no more often than this.
 const REFUSAL_NOTED_EVERY: Duration = Duration::from_secs(60);
 
-/// How often a change of limits is tried that meets another one.
+/// How often a change of limits is tried that conflicts with another one.
 const MOST_CHANGES: usize = 5;
 
 tokio::task_local! {
-    /// Whether somebody waits for this task who cannot wait for long.
+    /// Whether this task's caller cannot wait for long.
     static IN_A_HURRY: bool;
-    /// When the lease ends under which this task delivers.
+    /// When the lease under which this task delivers ends.
     static LEASE_UNTIL: Timestamp;
     /// Until when the caller of this task waits.
     static CALLER_UNTIL: Timestamp;
-    /// The vendor calls of this task's present piece of work.
+    /// The vendor calls of this task's current piece of work.
     static CALLS: Cell<VendorCalls>;
 }
 
-/// Does `work`, and counts the vendor calls that it makes itself: not those of a piece of work within it that is counted by itself.
+/// Does `work`, and counts its vendor calls, without those of a nested piece of work that is counted separately.
 pub(crate) async fn counted<F: Future>(work: F) -> (F::Output, VendorCalls) {
     CALLS
         .scope(Cell::default(), async {
@@ -78,42 +78,42 @@ pub(crate) async fn counted<F: Future>(work: F) -> (F::Output, VendorCalls) {
         .await
 }
 
-/// The vendor calls of the piece of work that is being counted.
+/// The vendor calls so far of the piece of work being counted.
 pub(crate) fn calls_so_far() -> VendorCalls {
     CALLS.try_with(Cell::get).unwrap_or_default()
 }
 
 fn count_call(vendor: &str) {
-    // Outside of what is counted nobody asks.
+    // Fails only outside `counted`, where no one reads the count.
     let _ = CALLS.try_with(|calls| calls.set(calls.get().and_one(vendor)));
 }
 
-/// Does `work` of a lane under its lease: no call is made that could outlast it, and none that must happen once is given up sooner than
-/// the holder's deadline demands.
+/// Does a lane's `work` under its lease: no call is made that could outlast the lease, and no call that must happen once is abandoned
+/// before the holder's deadline demands it.
 pub(crate) async fn while_held<F: Future>(lease: &Lease, work: F) -> F::Output {
     LEASE_UNTIL.scope(lease.until, before(lease.deadline, work)).await
 }
 
-/// Does `work` for somebody who waits until `deadline`: as long may a call take that must happen once.
+/// Does `work` for a caller who waits until `deadline`, which bounds a call that must happen once.
 pub(crate) async fn before<F: Future>(deadline: Timestamp, work: F) -> F::Output {
     CALLER_UNTIL.scope(deadline, work).await
 }
 
-/// What a repetition of a call does.
+/// The effect of repeating a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Nothing more: it is given up soon.
+    /// None: the call may be abandoned soon.
     Repeatable,
-    /// It could have its effect twice: whoever gives it up has to find out what became of it.
+    /// It could take effect twice: a caller who abandons it must find out its outcome.
     Once,
 }
 
-/// Does `work` for somebody who cannot wait for a vendor that hangs.
+/// Does `work` for a caller who cannot wait for a hanging vendor.
 pub(crate) async fn hurried<F: Future>(work: F) -> F::Output {
     IN_A_HURRY.scope(true, work).await
 }
 
-/// Does a part of it that takes as long as it takes.
+/// Does a part of hurried work that may take its full time.
 pub(crate) async fn patiently<F: Future>(work: F) -> F::Output {
     IN_A_HURRY.scope(false, work).await
 }
@@ -145,19 +145,19 @@ impl Gates {
         [&self.livechat, &self.botpress, &self.botcopy]
     }
 
-    /// The gate before a vendor, by its name.
+    /// The gate of the vendor with this name.
     pub(crate) fn of(&self, vendor: &str) -> Option<&Gate> {
         self.all().into_iter().find(|gate| gate.vendor == vendor)
     }
 
-    /// Learns what other invocations know, and tells when a vendor last refused our credential; costs one read.
+    /// Reads what other invocations have recorded, and returns when a vendor last refused the service's credential; costs one read.
     pub(crate) async fn refresh(&self) -> Result<Option<Timestamp>> {
         let states = self.table.vendor_states().await?;
         self.learn(&states);
         Ok(states.iter().filter_map(|state| state.refused_at).max())
     }
 
-    /// When the last closure ends that a vendor has asked for.
+    /// When the last wait that a vendor has asked for ends.
     pub(crate) fn last_to_open(&self, now: Timestamp) -> Option<Timestamp> {
         let ends = |gate: &Gate| gate.seen().limits.closures(now).into_iter().map(|(_, one)| one.until).max();
         self.all().into_iter().filter_map(ends).max()
@@ -168,7 +168,7 @@ impl Gates {
         self.all().into_iter().any(Gate::is_failing)
     }
 
-    /// Learns what others know.
+    /// Takes over what other invocations have recorded.
     pub(crate) fn learn(&self, states: &[VendorState]) {
         for state in states {
             state.secret_since.into_iter().for_each(|since| self.recall.learn(since));
@@ -176,7 +176,7 @@ impl Gates {
         }
     }
 
-    /// Tells the other processes what they have to know of failures.
+    /// Reports failures to the other processes.
     pub(crate) async fn tell(&self) {
         for gate in self.all() {
             gate.tell().await;
@@ -184,7 +184,7 @@ impl Gates {
     }
 }
 
-/// What a process knows of a vendor.
+/// What a process knows about a vendor.
 #[derive(Debug)]
 pub(crate) struct Gate {
     vendor: &'static str,
@@ -199,29 +199,30 @@ struct Seen {
     limits: Limits,
     version: u64,
     trouble: Trouble,
-    /// What the table says, as far as that is known.
+    /// The trouble that the table contains, as far as known.
     told: Trouble,
-    /// When this process last noted that our credential is refused.
+    /// When this process last recorded that the service's credential is refused.
     refusal_noted_at: Option<Timestamp>,
 }
 
 impl Gate {
-    /// The way to the vendor for a party: those who share a credential, or a bot.
+    /// The door to the vendor for a party: those who share a credential, or a bot.
     pub(crate) const fn door<'a>(&'a self, party: &'a str) -> Door<'a> {
         Door { gate: self, party }
     }
 
-    /// Whether the vendor has asked everybody to wait, and no call is due that tries.
+    /// Whether the vendor has asked all parties to wait, and no trial call is due.
     pub(crate) fn is_closed_to_all(&self) -> bool {
         self.seen().limits.is_closed_to_all(self.clock.now())
     }
 
-    /// Whether the vendor has failed again and again until just now: somebody who waits for it waits in vain.
+    /// Whether the vendor has failed repeatedly until just now: waiting for it is useless.
     pub(crate) fn is_failing(&self) -> bool {
         self.fails(&self.seen().trouble)
     }
 
-    /// The same; once that has become doubtful, the first who asks is to find out, and the others are told that it fails.
+    /// Returns whether the vendor is failing, and once that has become doubtful lets the first caller try it: the others still get
+    /// `true`.
     pub(crate) fn is_left_alone(&self) -> bool {
         let mut seen = self.seen();
         let fails = self.fails(&seen.trouble);
@@ -233,11 +234,11 @@ impl Gate {
 
     fn fails(&self, trouble: &Trouble) -> bool {
         let (now, failing_for) = (self.clock.now(), self.failing_for());
-        // What another process has noted by a clock that is far ahead says nothing of this moment.
+        // A record of another process whose clock is far ahead proves nothing about now.
         trouble.failures >= FAILURES_IN_A_ROW && now < trouble.at + failing_for && trouble.at < now + failing_for
     }
 
-    /// Whether the vendor has failed within the last minute, and not served since: who waits for it has no time to lose.
+    /// Whether the vendor has failed within the last minute, and not served since.
     pub(crate) fn is_doubtful(&self) -> bool {
         let trouble = self.seen().trouble;
         trouble.failures > 0 && self.clock.now() < trouble.at + DOUBT
@@ -247,12 +248,12 @@ impl Gate {
         if self.can_look_up() { FAILING_FOR } else { FAILING_FOR_WITHOUT_LOOK }
     }
 
-    /// Whether it can be found out what became of a call without an answer.
+    /// Whether the outcome of an unanswered call can be looked up.
     fn can_look_up(&self) -> bool {
         self.vendor != BOTCOPY
     }
 
-    /// How long somebody in a hurry waits for an answer.
+    /// How long a hurried caller waits for an answer.
     fn patience(&self) -> Duration {
         if self.hangs() { HURRY_IN_DOUBT } else { HURRY }
     }
@@ -266,8 +267,7 @@ impl Gate {
         }
     }
 
-    /// How long a call may take that must happen once: in an outage nothing is gained by waiting, unless its outcome can never be
-    /// found out.
+    /// How long a call that must happen once may take: in an outage waiting gains nothing, unless its outcome can never be looked up.
     pub(crate) fn longest_once(&self) -> Duration {
         if self.hangs() {
             return VENDOR_TIMEOUT;
@@ -276,7 +276,7 @@ impl Gate {
         left.clamp(VENDOR_TIMEOUT, LONGEST_CALL)
     }
 
-    /// Whether a vendor that can be asked what became of a call has not answered one within the last minute.
+    /// Whether a vendor whose calls can be looked up has left one unanswered within the last minute.
     fn hangs(&self) -> bool {
         let trouble = self.seen().trouble;
         (trouble.hung || trouble.failures >= FAILURES_IN_A_ROW)
@@ -298,7 +298,7 @@ impl Gate {
         }
     }
 
-    /// Records a call, with what is known of its answer.
+    /// Records a call in the metrics, with its outcome as far as known.
     fn measure(&self, call: &'static str, called_at: Timestamp, error: Option<&Error>) {
         let took = self.clock.now().since(called_at).as_secs_f64() * 1_000.0;
         let failed = f64::from(u8::from(error.is_some_and(Error::is_retryable)));
@@ -325,7 +325,7 @@ impl Gate {
         seen.trouble = Trouble { at: now, failures, hung: hung || seen.trouble.hung };
     }
 
-    /// Tells the other processes that the vendor fails, or that it does no longer.
+    /// Reports to the other processes that the vendor fails, or that it has recovered.
     async fn tell(&self) {
         let trouble = {
             let mut seen = self.seen();
@@ -348,7 +348,7 @@ impl Gate {
         }
     }
 
-    /// Notes for the sweep that our credential is refused.
+    /// Records for the sweep that the service's credential is refused.
     async fn note_refusal(&self) {
         let now = self.clock.now();
         {
@@ -363,9 +363,9 @@ impl Gate {
         }
     }
 
-    /// Changes the limits for all processes, if `change` says that it has changed anything.
+    /// Changes the limits for all processes, if `change` returns that it changed anything.
     ///
-    /// Where the table cannot be reached, this process keeps to them alone.
+    /// If the table cannot be reached, only this process keeps to them.
     async fn change_limits(&self, change: impl Fn(&mut Limits) -> bool) -> Result<bool> {
         for _ in 0..MOST_CHANGES {
             let state = self.table.vendor_state(self.vendor).await?;
@@ -382,7 +382,7 @@ impl Gate {
         Ok(false)
     }
 
-    /// Takes note that the vendor has asked one of a party to wait.
+    /// Records that the vendor has asked one of a party to wait.
     async fn limit(&self, party: &str, whose: &str, wait: Duration) {
         let now = self.clock.now();
         let refuse = |limits: &mut Limits| {
@@ -400,7 +400,7 @@ impl Gate {
     }
 }
 
-/// A party's way to a vendor.
+/// A party's access to a vendor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Door<'a> {
     gate: &'a Gate,
@@ -408,9 +408,9 @@ pub(crate) struct Door<'a> {
 }
 
 impl<'a> Door<'a> {
-    /// Lets the call of this name through, or tells how long to wait.
+    /// Lets the call of this name through, or returns how long to wait.
     ///
-    /// Whatever time was named, one call a minute is let through: the vendor has to confirm it.
+    /// One call a minute is let through whatever wait the vendor has named, so that the vendor confirms it.
     pub(crate) async fn pass(self, call: &'static str, kind: Kind) -> Result<Passed<'a>> {
         let Self { gate, party } = self;
         let (now, longest) = (gate.clock.now(), gate.longest_call(kind));
@@ -423,7 +423,7 @@ impl<'a> Door<'a> {
             Passage::Closed(until) => Some(until),
             Passage::Trial => match gate.change_limits(|limits| limits.take_trial(party, now)).await {
                 Ok(true) => None,
-                // Somebody else tries; or there is nothing to wait for any more.
+                // Another invocation makes the trial call, or the wait is over.
                 Ok(false) => match gate.seen().limits.passage(party, now) {
                     Passage::Open => None,
                     Passage::Trial => Some(now + TRIAL_EVERY),
@@ -457,14 +457,13 @@ pub(crate) struct Passed<'a> {
 }
 
 impl Passed<'_> {
-    /// Waits for the answer to `call`; somebody in a hurry not for ever, and whoever has called what must happen once until their
-    /// caller is gone.
+    /// Waits for the answer to `call`: a hurried caller for a short time, a call that must happen once until the caller's deadline.
     pub(crate) async fn answer<F: Future>(&mut self, call: F) -> Result<F::Output> {
         let gate = self.door.gate;
         let (call, longest) = (gate.clock.outside(call), gate.longest_call(self.kind));
         let answer = match (IN_A_HURRY.try_get(), self.kind) {
             (Ok(true), _) => gate.clock.within(self.called_at + longest, call).await,
-            // The connection is given up later than the call: what counts is one clock.
+            // The connection times out later than the call, so that one clock alone decides.
             (_, Kind::Once) => gate.clock.within(self.called_at + longest, with_timeout(longest * 2, call)).await,
             (_, Kind::Repeatable) => Some(call.await),
         };
@@ -482,7 +481,7 @@ impl Passed<'_> {
         Err(error)
     }
 
-    /// Takes note of the answer: who is refused, who is served, who fails.
+    /// Records the answer: a refusal, a success or a failure.
     pub(crate) async fn note<T, E: Into<Error>>(mut self, answer: Result<T, E>) -> Result<T> {
         let Door { gate, party } = self.door;
         let answer = answer.map_err(Into::into);
@@ -533,11 +532,11 @@ impl Passed<'_> {
     }
 }
 
-/// A call that is dropped before its answer has come, because nobody waits any longer, may have hung.
+/// A call that is dropped before its answer, because its caller stopped waiting, may have hung.
 impl Drop for Passed<'_> {
     fn drop(&mut self) {
         let gate = self.door.gate;
-        // Its answer led to another call, or nobody waits for it any longer: the vendor may bill it all the same.
+        // Its answer led to another call, or its caller stopped waiting: the vendor may still bill it.
         if !self.is_measured {
             let about = About::Call { vendor: gate.vendor, call: self.call };
             gate.metrics.record(&gate.clock, &about, &[(Metric::VendorCalls, 1.0)]);
@@ -549,14 +548,14 @@ impl Drop for Passed<'_> {
 }
 
 impl Handoff {
-    /// Whether `error` is a limit that, for all that is known, is on one session alone.
+    /// Whether `error` is a limit that, as far as known, applies to one session alone.
     pub(crate) fn is_limited_alone(&self, error: &Error) -> bool {
         let Error::Limited { vendor, party, .. } = error else { return false };
         let gate = self.gates.of(vendor);
         gate.is_some_and(|gate| gate.seen().limits.passage(party, gate.clock.now()) == Passage::Open)
     }
 
-    /// Takes note of a limit that a vendor has named to somebody, if `error` is one.
+    /// Records a limit that a vendor has named for a user, if `error` is one.
     pub(crate) async fn note_limit(&self, error: &Error, user_id: &UserId) {
         let Error::Limited { vendor, party, wait, .. } = error else { return };
         if let Some(gate) = self.gates.of(vendor) {
@@ -565,7 +564,7 @@ impl Handoff {
     }
 }
 
-/// By what a user is told from another one in a record that outlives them.
+/// Distinguishes users in a record that outlives them.
 fn fingerprint(user_id: &UserId) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(user_id.as_str())).chars().take(12).collect()
 }

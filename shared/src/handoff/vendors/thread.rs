@@ -19,7 +19,7 @@ impl Handoff {
         Ok(users.iter().any(|user| user.id == *agent_id && user.present != Some(false)))
     }
 
-    /// What LiveChat shows of an agent in this chat.
+    /// An agent's profile according to LiveChat, in this chat.
     pub(crate) async fn look_up_profile(&self, session: &Session, agent_id: &AgentId) -> Option<AgentProfile> {
         match self.read_thread(session.thread.as_ref()?).await {
             Ok(chat) => chat.users.iter().find(|user| user.id == *agent_id).map(AgentProfile::of),
@@ -30,7 +30,7 @@ impl Handoff {
         }
     }
 
-    /// A chat with one of its threads, as agents see it; events of one time stand as LiveChat counts them.
+    /// A chat with one of its threads, as agents see it; events of the same time are sorted by LiveChat's numbers.
     pub(crate) async fn read_thread(&self, thread: &Thread) -> Result<Chat> {
         let mut agent = self.as_agent().await?;
         let mut chat: Chat = call!(agent.get_chat(&thread.chat_id, Some(&thread.thread_id)))?;
@@ -46,14 +46,14 @@ impl Handoff {
         call!(once customer.send_event(chat_id, event))
     }
 
-    /// Whether a thread has an event of ours: the only way to learn what became of a call without an answer.
+    /// Looks for an event of the service in a thread: the only way to find out the outcome of an unanswered call.
     pub(crate) async fn find_event(&self, thread: &Thread, custom_id: &str) -> Result<Option<EventId>> {
         let events = self.read_thread(thread).await?.thread.map(|thread| thread.events).unwrap_or_default();
         let found = events.into_iter().find(|event| event.custom_id.as_deref() == Some(custom_id));
         Ok(found.map(|event| event.id))
     }
 
-    /// Closes the open thread of a chat; one that is closed or gone is fine.
+    /// Closes the open thread of a chat; succeeds if it is closed already or no longer exists.
     pub(crate) async fn deactivate(&self, chat_id: &ChatId) -> Result<()> {
         let mut agent = self.as_agent().await?;
         match call!(once agent.deactivate_chat(chat_id)) {

@@ -1,4 +1,4 @@
-//! What an operator does by hand: deliver again, end a session.
+//! An operator's actions: redrive a parked item, end a session.
 
 use crate::bridge::{ToAgent, ToBot};
 use crate::clock::Timestamp;
@@ -10,51 +10,51 @@ use crate::model::lane::{Lane, Outcome};
 use crate::model::session::{ResumeReason, Session, State};
 use crate::store::Parked;
 
-/// What came of trying a parked item again.
+/// The result of redriving a parked item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Redriven {
-    /// The other side has it.
+    /// The other side has received it.
     Delivered,
     /// There was nothing left to do.
     Dropped,
-    /// It is refused as before.
+    /// The vendor refused it again.
     ParkedAgain,
-    /// It is back in its lane, and the sweep goes on with it.
+    /// It is back in its lane, and the sweep continues.
     Waiting,
-    /// Its session is over, so it has nowhere to go; it stays parked.
+    /// Its session is over, so it cannot be delivered; it stays parked.
     SessionOver,
     /// It is the end of a session that is over, and that side could not be told of it now; it stays parked.
     NotTold,
-    /// It was not parked any more.
+    /// It was no longer parked.
     Gone,
 }
 
-/// What came of ending a session.
+/// The result of ending a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Closed {
-    /// Both sides know.
+    /// Both sides have been told.
     Closed,
-    /// A side could not be told yet, and the sweep goes on.
+    /// A side could not be told yet, and the sweep continues.
     Closing,
     /// It was over before.
     WasOver,
-    /// It was over before; its bot does not know, and could not be told now.
+    /// It was over before; its bot has not been told, and could not be told now.
     BotNotTold,
     /// There is no such session.
     Unknown,
 }
 
 impl Handoff {
-    /// Puts a parked item back into its lane and delivers what waits there.
+    /// Puts a parked item back into its lane and delivers the lane.
     ///
     /// # Errors
     ///
-    /// [`Error`] when the table failed; what a vendor says is in the answer.
+    /// [`Error`] when the table failed; a vendor's failure is part of the result.
     pub async fn redrive(&self, parked: &Parked, deadline: Timestamp) -> Result<Redriven> {
         match self.table.session(&parked.session_id).await? {
-            // A farewell to a conversation that the session has left is none of its own end.
+            // The end of a conversation that the session has left is not the session's own end.
             Some(session) if session.state == State::Closed && parked.kind != "left" => {
                 return Box::pin(self.redrive_after_end(&session, parked)).await;
             }
@@ -114,7 +114,7 @@ impl Handoff {
         })
     }
 
-    /// What can still be done about an item of a session that is over: each side hears of the end that has not.
+    /// Does what is still possible for an item of a session that is over: tells each side that has not been told of the end.
     async fn redrive_after_end(&self, session: &Session, parked: &Parked) -> Result<Redriven> {
         let told = match parked.kind.as_str() {
             "close" => self.close_if_open(session).await.and(self.tell_end_if_missing(session).await),
@@ -133,11 +133,11 @@ impl Handoff {
         }
     }
 
-    /// Tells the bot that a session is over, where it does not know; tells whether it did not.
+    /// Tells the bot that a session is over, unless it has been told. Returns whether it had not.
     async fn tell_end_if_missing(&self, session: &Session) -> Result<bool> {
         let parked = self.table.parked_of(&session.session_id).await?;
         let ends: Vec<_> = parked.into_iter().filter(|item| item.lane == Lane::ToBot && is_end(item)).collect();
-        // Earlier versions did not note it, and parked what they could not tell.
+        // Earlier versions did not record it, and parked an end that they could not deliver.
         let is_missing = session.bot_told.map_or(!ends.is_empty(), |told| !told);
         if !is_missing || self.has_later_session(session).await? {
             return Ok(false);
@@ -150,7 +150,7 @@ impl Handoff {
         Ok(true)
     }
 
-    /// Whether the user is in another session by now, whose bot must not resume because of this one's end.
+    /// Whether the user has another session by now, whose bot must not resume because of this one's end.
     async fn has_later_session(&self, session: &Session) -> Result<bool> {
         let user = self.table.user(&session.user_id).await?;
         let Some(later) = user.and_then(|user| user.session_id).filter(|id| *id != session.session_id) else {
@@ -160,7 +160,7 @@ impl Handoff {
         Ok(platform::outlives_caller(&session.platform) && later.is_some_and(|later| later.state != State::Closed))
     }
 
-    /// Closes the thread of a session that is over, if it is open still; never that of a later session in the same chat.
+    /// Closes the thread of a session that is over, if it is still open; never that of a later session in the same chat.
     async fn close_if_open(&self, session: &Session) -> Result<()> {
         let Some(thread) = &session.thread else { return Ok(()) };
         let is_open = self.read_thread(thread).await?.thread.is_some_and(|thread| thread.active);

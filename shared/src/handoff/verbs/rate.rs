@@ -1,4 +1,4 @@
-//! `rateHandoff`: the user's opinion of a session, in LiveChat's own reports.
+//! `rateHandoff`: the user's rating of a session, for LiveChat's own reports.
 
 use serde::Serialize;
 
@@ -13,48 +13,48 @@ use crate::redacted::Redacted;
 /// Longer comments are cut: LiveChat documents no limit, and this is far more than a user writes.
 const MAX_COMMENT_CHARS: usize = 2_000;
 
-/// What `rateHandoff` answers.
+/// The answer of `rateHandoff`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Rated {
     /// Whether LiveChat has the rating.
     pub rated: bool,
-    /// What the bot can say, in the user's language; empty where the stack has switched the sentence off.
+    /// A sentence for the bot to show, in the user's language; empty if the stack has switched it off.
     pub sentence: String,
 }
 
-/// What the user thinks, and of which session.
+/// The rating, and the session that it is for.
 #[derive(Debug)]
 pub struct RateRequest<'a> {
-    /// The conversation of the session; any that the session has had.
+    /// A conversation of the session, the current or an earlier one.
     pub conversation_id: Option<&'a ConversationId>,
-    /// The user, whose latest session is meant where no conversation is named.
+    /// The user, whose latest session is rated if no conversation is given.
     pub user_id: Option<&'a UserId>,
-    /// Whether it was good.
+    /// Whether the rating is good.
     pub is_good: bool,
-    /// Why.
+    /// The user's comment.
     pub comment: Option<&'a Redacted>,
 }
 
 impl Handoff {
-    /// Rates a session as its customer: once, also after its end. A repeat changes nothing.
+    /// Rates a session as its customer, once, even after its end. A repeat changes nothing.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] where the install has no such session; [`Error::Busy`] while another call is at work on it, or LiveChat may
-    /// be; else what failed. What LiveChat refuses is no error, and is said by the sentence.
+    /// [`Error::Refused`] if the install has no such session; [`Error::Busy`] while another call rates it, or LiveChat may still carry
+    /// one out; else the failure. A refusal by LiveChat is no error, and is reported by the sentence.
     pub async fn rate(&self, install: &Install, request: &RateRequest<'_>) -> Result<Rated> {
         let (session, thread) = self.session_to_rate(install, request).await?;
         let id = &session.session_id;
         let (rating, now) = (self.table.rating(id).await?, self.clock.now());
         if rating.rated_at.is_some() {
-            // The call that has rated may have died before its record had it.
+            // The call that rated may have died before the rating was in the record.
             self.bring_into_record(&session, rating.rating_score).await?;
             return Ok(self.rated(&session, true));
         }
         if !self.table.take_rating(id, now, now + AT_WORK).await? {
             return Err(Error::Busy);
         }
-        // An earlier call has left no outcome: LiveChat would tell its agents of the same rating again.
+        // An earlier call has left no outcome: a repeat would show the agents the same rating again.
         let taken = match rating.rating_until {
             Some(_) => self.rating_at_livechat(&session, &thread).await?,
             None => None,
@@ -81,7 +81,7 @@ impl Handoff {
         }
     }
 
-    /// The session that is meant, if it is one of the install's, and belongs to the user where one is named.
+    /// The session to rate, if it belongs to the install, and to the user if one is given.
     async fn session_to_rate(&self, install: &Install, request: &RateRequest<'_>) -> Result<(Session, Thread)> {
         let session_id = match (request.conversation_id, request.user_id) {
             (Some(id), _) => self.table.find_by_conversation(id, self.clock.now()).await?.map(|found| found.session_id),
@@ -104,20 +104,19 @@ impl Handoff {
         found.ok_or_else(|| Error::Refused("There is no handoff of this user that could be rated.".to_owned()))
     }
 
-    /// Brings a rating into the record of a session that has left one without it, and logs that. What comes before the end is in the
-    /// record from the beginning: the end looks for it.
+    /// Adds a rating to a session's record that was written without it, and logs that. The end itself records a rating that precedes it.
     async fn bring_into_record(&self, session: &Session, score: Option<u64>) -> Result<()> {
         let record = self.table.record(session, self.clock.now()).await?;
         if record.is_none_or(|record| record.rating == score) {
             return Ok(());
         }
-        // Logged first: a process that dies in between is followed by one that finds the record as it was.
+        // Logged first: if the process dies in between, the next one finds the record unchanged and logs again.
         tracing::info!(session.id = %session.session_id, record.rating = score, "a session's record has another rating");
         Ok(self.table.put_rating_in_record(session, score).await?)
     }
 
-    /// Takes note of what LiveChat reports of the rating of a session's thread, which is read for it; what a call of ours has just brought
-    /// about is known, and not read.
+    /// Records a rating that LiveChat has reported, after reading it from the session's thread. A rating that a call of the service has
+    /// just caused is known already, and not read.
     pub(crate) async fn take_reported_rating(&self, id: &SessionId) -> Result<()> {
         let (rating, now) = (self.table.rating(id).await?, self.clock.now());
         let is_ours = rating.rating_until.is_some_and(|until| now < until);

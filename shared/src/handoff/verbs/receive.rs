@@ -1,4 +1,4 @@
-//! LiveChat's events: judged, accepted into the lane towards the bot, and delivered from there.
+//! LiveChat's events: checked, accepted into the lane towards the bot, and delivered from there.
 
 use std::time::Duration;
 
@@ -22,30 +22,30 @@ use crate::store::LaneContext;
 /// How long an event may arrive before the start that opened its thread has recorded the thread.
 const START_HEAD_START: Duration = Duration::from_secs(1);
 
-/// How long a transfer waits for the event that says of the same agent what they are called: to look that up is billed.
+/// How long a transfer waits for the event with the same agent's name: a call to look the name up is billed.
 const NAME_HEAD_START: Duration = Duration::from_secs(1);
 
-/// What became of an event; for the log, since LiveChat hears 200 in every case.
+/// The result of an event; for the log, since LiveChat gets 200 in every case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// It is about a chat of the licence that no bot has opened.
+    /// Its chat was not opened by a bot.
     NotOurs,
     /// It means nothing to the bot.
     Ignored,
-    /// It is in the lane, or was before.
+    /// It is in the lane, or has been.
     Accepted,
 }
 
 impl Handoff {
-    /// Takes an authentic event of LiveChat.
+    /// Handles an authenticated event of LiveChat.
     ///
     /// # Errors
     ///
-    /// [`Error`](crate::handoff::Error) only when the event could not be made durable: LiveChat shall send it again.
+    /// [`Error`](crate::handoff::Error) only when the event could not be made durable: LiveChat must send it again.
     pub async fn receive(&self, event: &Event, deadline: Timestamp) -> Result<Received> {
         let received = Box::pin(self.receive_any(event, deadline));
         match event.chat_id() {
-            // The operator's command tries the door.
+            // The operator's command only tests the endpoint.
             Some(chat_id) if chat_id.as_str() == NO_CHAT => received.await,
             _ => self.let_in(LIVECHAT, received).await,
         }
@@ -60,7 +60,7 @@ impl Handoff {
                 };
                 let rest = Box::pin(self.receive_clear(rest, deadline)).await?;
                 if chat_id.is_none() && rest == Received::NotOurs {
-                    // Nobody knows where it belongs.
+                    // Its session cannot be determined, so every session's thread is read soon.
                     self.hasten_all(self.clock.now()).await?;
                 }
                 Ok(if rest == Received::NotOurs { read } else { rest })
@@ -69,7 +69,7 @@ impl Handoff {
         }
     }
 
-    /// Reads the thread of an event that is not as documented: it shows what the event should have said.
+    /// Reads the thread of an event that is not as documented: the thread contains what the event should have reported.
     async fn read_instead(&self, chat_id: &ChatId, deadline: Timestamp) -> Result<Received> {
         let Some((pointer, _)) = self.find_chat(chat_id, &[]).await? else {
             if self.config.only_my_chats {
@@ -96,7 +96,7 @@ impl Handoff {
             return Ok(Received::NotOurs);
         };
         if decide::reports_rating(event, &pointer) {
-            // Boxed, since it is rare, and large in the stack of all that comes.
+            // Boxed because it is rare, and would enlarge the future of every event.
             Box::pin(self.take_reported_rating(&pointer.session_id)).await?;
             return Ok(Received::Accepted);
         }
@@ -139,7 +139,7 @@ impl Handoff {
         Ok(Received::Accepted)
     }
 
-    /// Waits for a while until what a transfer says is known from an event that says more.
+    /// Waits for a short time until an event with the agent's name has been accepted in place of a transfer.
     async fn let_name_go_first(&self, whose: LaneKey<'_>, mut around: LaneContext) -> LaneContext {
         let patience_end = self.clock.now() + NAME_HEAD_START;
         let is_known =
@@ -160,14 +160,14 @@ impl Handoff {
     ) -> Result<Received> {
         let Some(chat_id) = event.chat_id().cloned() else { return Ok(Received::Ignored) };
         let thread = Thread { chat_id, thread_id };
-        // Boxed as what it is to its caller alone, since all that follows nests deeper than the compiler cares to follow.
+        // Boxed as a plain future: the futures behind it nest too deep for the compiler.
         Ok(match self.receive_unheard(pointer, thread, deadline).boxed().await? {
             true => Received::Accepted,
             false => Received::Ignored,
         })
     }
 
-    /// Delivers what the start has found in its thread, or finds there before it is over: its caller cannot wait for that.
+    /// Delivers what the start has found in its thread, or finds before it ends: the start's caller cannot wait for that.
     async fn bring_what_the_start_finds(&self, whose: LaneKey<'_>, mut around: LaneContext, deadline: Timestamp) {
         while let (Occupancy::Idle { .. }, Some(session)) = (around.occupancy, &around.session)
             && session.state == State::Starting
@@ -207,15 +207,15 @@ impl Handoff {
         self.find_chat(chat_id, source_ids).await
     }
 
-    /// Whether a thread that no session has recorded may be one that a start has opened: that comes after the end of the session before.
+    /// Whether a start may have opened a thread that no session has recorded: a start comes after the end of the earlier session.
     async fn may_be_a_starts(&self, known: Option<&(ChatPointer, Option<LaneContext>)>) -> Result<bool> {
         let Some((pointer, _)) = known else { return Ok(self.config.only_my_chats) };
         let session = self.table.session(&pointer.session_id).await?;
         Ok(session.is_none_or(|session| matches!(session.state, State::Closing | State::Closed)))
     }
 
-    /// Notes that a start has missed something, for which it reads the thread; once a minute for each chat, since a start under way
-    /// finds the note that is there.
+    /// Notes that a start has missed an event, for which it then reads the thread; once a minute for each chat, since a running start
+    /// finds the existing note.
     async fn note_early(&self, chat_id: &ChatId) -> Result<()> {
         let now = self.clock.now();
         if !self.memory.has_early(chat_id, now) {
@@ -225,14 +225,14 @@ impl Handoff {
         Ok(())
     }
 
-    /// Whether a start may be about to record where this event belongs; `known` is the chat's pointer so far.
+    /// Whether a start may be about to record this event's session; `known` is the chat's current pointer.
     fn is_expected(&self, event: &Event, known: Option<&ChatPointer>) -> bool {
         match (known, event) {
-            // A returning user's pointer names the thread before until the start has recorded the new one.
+            // A returning user's pointer names the earlier thread until the start has recorded the new one.
             (Some(known), _) => event.thread_id().is_some_and(|thread_id| *thread_id != known.thread_id),
             (None, _) if event.chat_id().is_some_and(|chat_id| chat_id.as_str() == NO_CHAT) => false,
             (None, Event::IncomingChat { chat }) => self.is_our_chat(chat),
-            // Where LiveChat reports every chat of the licence, most of those that nobody knows are no start's.
+            // Where LiveChat reports every chat of the licence, most unknown ones do not belong to a start.
             (None, event) => self.config.only_my_chats && decide::may_be_missed(event),
         }
     }
@@ -241,7 +241,7 @@ impl Handoff {
         chat.source_client_id.as_ref() == Some(&self.config.livechat.client_id)
     }
 
-    /// The place in the queue that comes with a session's thread.
+    /// The place in the queue that the event of a session's new thread contains.
     fn place_at_start(&self, event: &Event, pointer: &ChatPointer, around: &LaneContext) -> Option<(Position, ToBot)> {
         let (Event::IncomingChat { chat }, Some(session)) = (event, &around.session) else { return None };
         let is_present = chat.thread.as_ref().is_some_and(|thread| thread.id == pointer.thread_id);
@@ -250,7 +250,7 @@ impl Handoff {
     }
 }
 
-/// Whether a session is over, or long forgotten, as far as that was looked at.
+/// Whether a session is over, or no longer stored, according to this read.
 fn is_over(around: &LaneContext) -> bool {
     match &around.session {
         Some(session) => session.state == State::Closed,

@@ -1,4 +1,4 @@
-//! A user who types: Botcopy is told the truth, and the agent, where the stack is set to it, that there is more to come.
+//! A user who types: Botcopy gets the bot's current state, and the agent sees the user typing if the stack is set to show it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,18 +13,18 @@ use crate::ids::UserId;
 use crate::model::session::{Session, State};
 use crate::store::LaneContext;
 
-/// Botcopy tells of it no more often than this; nor does LiveChat, which charges for each time, hear of it.
+/// Botcopy reports typing no more often than this; LiveChat, which charges for each call, gets it no more often either.
 const AT_MOST_EVERY: Duration = Duration::from_secs(4);
 
-/// How many users a process remembers; then it begins anew.
+/// How many users a process remembers; at this number it forgets all of them.
 const MOST_REMEMBERED: usize = 1_000;
 
-/// When agents were last shown that a user types.
+/// When each user was last shown to agents as typing.
 #[derive(Debug, Default)]
 pub(crate) struct Peeks(Mutex<HashMap<UserId, Timestamp>>);
 
 impl Peeks {
-    /// Whether agents may be shown it again; then they are taken to be shown it `now`.
+    /// Whether a user may be shown as typing again; if so, records `now` as the last time.
     fn take_turn(&self, user_id: &UserId, now: Timestamp) -> bool {
         let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if shown.get(user_id).is_some_and(|at| now < *at + AT_MOST_EVERY) {
@@ -39,7 +39,7 @@ impl Peeks {
 }
 
 impl Handoff {
-    /// Answers a call that tells that the user types; nothing is written, and no pause becomes longer by it.
+    /// Answers a call that reports that the user types; writes nothing, and extends no pause.
     pub(crate) async fn types(&self, user_id: &UserId, deadline: Timestamp) -> Option<Answer> {
         let (answer, found) = self.whether_paused(user_id, deadline).await?;
         if let Some((session, around)) = found.filter(|_| self.config.botcopy.shows_typing)
@@ -50,7 +50,7 @@ impl Handoff {
         Some(answer)
     }
 
-    /// What is true of a user's bot, and the session for which it is paused; nothing where the table does not answer.
+    /// The state of a user's bot, and the session for which it is paused; `None` if the table does not answer.
     pub(crate) async fn whether_paused(
         &self,
         user_id: &UserId,
@@ -67,7 +67,7 @@ impl Handoff {
         }
     }
 
-    /// Shows the agent who is there that the user types, by a token that is at hand: it is worth no other call.
+    /// Shows the current agent that the user types, if a valid token is stored: it is not worth another call.
     async fn show_typing(&self, session: &Session, around: LaneContext) -> Result<()> {
         let now = self.clock.now();
         let customer = around.user.and_then(|user| user.customer).filter(|customer| now < customer.expires_at);
