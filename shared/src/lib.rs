@@ -1,6 +1,6 @@
 //! The code that both functions share: vendor clients, the table, secrets, and the handoff itself. Nothing here depends on Lambda.
 //!
-//! # One message through the rooms
+//! # One message through the modules
 //!
 //! An agent writes "hello" in LiveChat, and LiveChat calls the webhooks function.
 //!

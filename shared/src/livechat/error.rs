@@ -1,4 +1,4 @@
-//! What LiveChat's refusals mean to us.
+//! What LiveChat's refusals mean to the service.
 
 use serde_json::Value;
 
@@ -18,12 +18,12 @@ impl Vendor for LiveChat {
 
 /// A call to LiveChat that did not succeed.
 ///
-/// Ask it questions rather than matching codes: LiveChat documents the codes (`error.type`) but not their statuses, and
-/// several business failures share the code `validation`.
+/// Use its methods rather than matching codes: LiveChat documents the codes (`error.type`) but not their statuses, and several business
+/// failures share the code `validation`.
 pub type Error = CallError<LiveChat>;
 
 impl Error {
-    /// Reads `{"error":{"type","message","data":{"region"}}}`, or whatever of it is there.
+    /// Reads `{"error":{"type","message","data":{"region"}}}`, or the fields of it that are present.
     pub(super) fn refused(call: Call, answer: &Answer) -> Self {
         let body: Value = serde_json::from_slice(&repaired(&answer.body)).unwrap_or_default();
         let text = |pointer| body.pointer(pointer).and_then(Value::as_str);
@@ -41,8 +41,8 @@ impl Error {
         Self::of_refusal(call, refusal)
     }
 
-    /// Whether the trouble is passing: the same call may succeed later. Look at [`outcome_unknown`](Self::outcome_unknown)
-    /// before repeating it.
+    /// Whether the failure is transient: the same call may succeed later. Check [`outcome_unknown`](Self::outcome_unknown) before
+    /// repeating it.
     pub fn is_retryable(&self) -> bool {
         const LATER: [&str; 6] = [
             "internal",
@@ -55,19 +55,18 @@ impl Error {
         self.holds(|refusal| refusal.may_pass(&LATER), Failure::is_transient)
     }
 
-    /// Whether LiveChat may still be at work on a call that opens, fills or closes a thread: its answer is missing, or somebody before
-    /// it has answered. What LiveChat itself has answered it has done with.
+    /// Whether LiveChat may still carry out a call that opens, fills or closes a thread: its answer is missing, or a proxy in front of it
+    /// has answered. A call that LiveChat itself has answered is finished.
     pub fn may_be_at_work(&self) -> bool {
         let matters = !self.call().repeatable || self.call().name == "deactivate_chat";
         let is_of_a_proxy = |refusal: &Refusal| refusal.code.is_none() && refusal.status.is_server_error();
         matters && self.holds(is_of_a_proxy, Failure::may_be_unfinished)
     }
 
-    /// Whether LiveChat may have carried out a call that must not happen twice, so that the chat has to be read before
-    /// anything is sent again.
+    /// Whether LiveChat may have carried out a call that must not happen twice, so that the chat must be read before anything is sent
+    /// again.
     ///
-    /// Always false for calls whose repetition changes nothing. A refused connection and a rate limit are known outcomes:
-    /// nothing happened.
+    /// Always false for calls that are safe to repeat. A refused connection and a rate limit are known outcomes: nothing happened.
     pub fn outcome_unknown(&self) -> bool {
         let broke_off = |refusal: &Refusal| {
             let rate_limited = refusal.has_code(&["too_many_requests", "misdirected_request"]);
@@ -82,10 +81,10 @@ impl Error {
         self.is("authentication", 401)
     }
 
-    /// Whether nobody of the account may call at present, or none of our calls is taken: the licence, the app, or the version.
+    /// Whether LiveChat refuses every call of the account at present, or of the service: because of the licence, the app, or the version.
     ///
-    /// Whatever the accounts service refuses is about our client id, redirect URI or organization, unless it says that it is about
-    /// one customer's cookies (`invalid_grant`).
+    /// A refusal of the accounts service concerns the service's client id, redirect URI or organization, unless its code names one
+    /// customer's cookies (`invalid_grant`).
     pub fn is_account_refused(&self) -> bool {
         const BY_THE_APIS: [&str; 4] =
             ["license_expired", "license_not_found", "unsupported_version", "wrong_product_version"];
@@ -95,44 +94,44 @@ impl Error {
         is_named || is_of_us || self.misdirected_region().is_some()
     }
 
-    /// Whether LiveChat takes no more calls for a while.
+    /// Whether LiveChat limits the rate of calls.
     pub fn is_rate_limited(&self) -> bool {
         self.is("too_many_requests", 429)
     }
 
-    /// Whether the chat or other resource does not exist. A page with the status 404 does not say so.
+    /// Whether the chat or other resource does not exist. An HTML page with the status 404 does not count.
     pub fn is_not_found(&self) -> bool {
         self.has_code(&["not_found"])
     }
 
-    /// Whether the credential is genuine but may not do this: a scope, a role or a group is missing.
+    /// Whether the credential is valid but lacks a scope, a role or a group for this call.
     pub fn is_forbidden(&self) -> bool {
         self.has_code(&["authorization", "missing_access"])
     }
 
-    /// Whether what the call names is said not to be there any more, or not for its caller: deleted, anonymized, or out of a group's
-    /// reach. None of the codes tells which, so it is a reason to look and no proof.
+    /// Whether LiveChat reports that the object of the call no longer exists, or not for its caller: deleted, anonymized, or out of a
+    /// group's reach. No code says which, so it is a reason to check and no proof.
     pub fn is_gone(&self) -> bool {
         self.has_code(&["chat_anonymized", "not_found", "missing_access", "authorization"])
             || self.says(&["not found", "does not exist", "anonymized"])
     }
 
-    /// Whether the accounts service refused a token; in whatever words, as it documents hardly any.
+    /// Whether the accounts service refused a token, with any code, since it documents hardly any.
     pub fn is_refused_token(&self) -> bool {
         self.refusal().is_some() && self.call().name == TOKEN_CALL && !self.is_retryable()
     }
 
-    /// Whether the accounts service says that the customer of the cookies is none of its any more.
+    /// Whether the accounts service reports that it no longer knows the customer of the cookies.
     pub fn is_lost_customer(&self) -> bool {
         self.is_refused_token() && self.has_code(&["invalid_grant", "resource_not_found"])
     }
 
-    /// Whether LiveChat did not like a parameter.
+    /// Whether LiveChat rejected a parameter.
     pub fn is_invalid(&self) -> bool {
         self.has_code(&["validation"])
     }
 
-    /// Whether there are as many of something as LiveChat allows.
+    /// Whether a limit on the number of objects is reached.
     pub fn is_limit_reached(&self) -> bool {
         self.has_code(&["limit_reached"])
     }
@@ -142,15 +141,15 @@ impl Error {
         self.has_code(&["group_not_found"])
     }
 
-    /// Whether nobody in the group can take a chat now.
+    /// Whether no agent of the group can take a chat now.
     pub fn is_group_unavailable(&self) -> bool {
         self.has_code(&["groups_offline", "group_offline", "group_unavailable"])
     }
 
     /// Whether the chat has no open thread. For a call that closes the chat, this is a success.
     ///
-    /// The code is `chat_inactive`; two older sentences are accepted beside it, because it is not documented that they
-    /// always come with that code.
+    /// The code is `chat_inactive`. Older sentences are accepted as well, because it is not documented that they always come with that
+    /// code.
     pub fn is_chat_inactive(&self) -> bool {
         self.has_code(&["chat_inactive"])
             || self.says(&["chat not active", "chat is not active", "no active chat thread", "chat is inactive"])
@@ -158,9 +157,9 @@ impl Error {
 
     /// Whether a start or resume failed because the customer already has a chat, or the chat already has an open thread.
     ///
-    /// LiveChat documents this for its browser SDK only (`CHAT_LIMIT_REACHED`, `CHAT_ALREADY_ACTIVE`), not the codes of the
-    /// Web API. Accepted are those names in lower case, `limit_reached`, `already_exists`, and `validation` with a
-    /// sentence that says so. A wrong "yes" costs one `list_chats`, whose answer then decides.
+    /// LiveChat documents this for its browser SDK only (`CHAT_LIMIT_REACHED`, `CHAT_ALREADY_ACTIVE`), not the codes of the Web API. This
+    /// accepts those names in lower case, `limit_reached`, `already_exists`, and `validation` with a matching sentence. A wrong "yes"
+    /// costs one `list_chats`, whose answer then decides.
     pub fn is_chat_already_active_or_exists(&self) -> bool {
         let opens_a_thread = ["start_chat", "resume_chat"].contains(&self.call().name);
         opens_a_thread
@@ -168,13 +167,13 @@ impl Error {
                 || self.says(&["already active", "already exists", "already has", "limit reached", "chat is active"]))
     }
 
-    /// The data centre that LiveChat told us to ask instead.
+    /// The data centre that LiveChat named to call instead.
     pub fn misdirected_region(&self) -> Option<Region> {
         let elsewhere = self.refusal()?.elsewhere.as_deref();
         elsewhere.filter(|_| self.has_code(&["misdirected_request"])).and_then(Region::parse)
     }
 
-    /// Whether the refusal is of the vague kind and its sentence contains one of `phrases`.
+    /// Whether the refusal has no code, or `validation`, and its sentence contains one of `phrases`.
     fn says(&self, phrases: &[&str]) -> bool {
         self.refusal().is_some_and(|refusal| {
             let vague = refusal.code.as_deref().is_none_or(|code| code == "validation");

@@ -1,7 +1,7 @@
 //! The parts of LiveChat's objects that the service uses: chats, threads, events, users.
 //!
-//! Unknown fields are ignored, and unknown values are kept as `Other`. A field that is not as documented costs that field
-//! alone: the rest is read, and a message that a reader would miss becomes [`Content::Unreadable`].
+//! Unknown fields are ignored, and unknown values are kept as `Other`. A field that is not as documented is lost alone: the rest is read,
+//! and a message whose content cannot be read becomes [`Content::Unreadable`].
 //!
 //! See LiveChat Docs, "Data structures".
 
@@ -88,7 +88,7 @@ impl Chat {
         let thread = chat.get("thread");
         let thread =
             Some(&thread).filter(|thread| !thread.is_absent()).and_then(|thread| Thread::read(thread, asked.1));
-        // An unrelated document proves nothing about the thread, least of all that something is missing from it.
+        // An unrelated document proves nothing about the thread, and especially not that an event is missing from it.
         if thread.is_none() && (id.id::<ChatId>().is_none() || asked.1.is_some()) {
             return None;
         }
@@ -115,9 +115,9 @@ pub struct Thread {
     pub id: ThreadId,
     /// When it was opened.
     pub created_at: Option<Timestamp>,
-    /// Whether it is open; so is one of which that cannot be read.
+    /// Whether it is open; true if the field cannot be read.
     pub active: bool,
-    /// Its place in the queue, while no agent has it.
+    /// The place in the queue, while no agent has the thread.
     pub queue: Option<Queue>,
     /// Its tags.
     pub tags: Vec<String>,
@@ -172,7 +172,7 @@ fn numbered(event_id: &EventId) -> Option<(&str, u64)> {
     Some((thread, number.parse().ok()?))
 }
 
-/// The id of an event without one: ids count up within a thread, so the neighbours show it.
+/// The id of an event without one: ids count up within a thread, so the neighbours determine it.
 fn between(ids: &[Option<EventId>], number: usize) -> Option<EventId> {
     let at = |index: Option<usize>| numbered(ids.get(index?)?.as_ref()?);
     let (before, after) = (at(number.checked_sub(1)), at(number.checked_add(1)));
@@ -185,7 +185,7 @@ fn between(ids: &[Option<EventId>], number: usize) -> Option<EventId> {
     Some(format!("{thread}_{own}").into())
 }
 
-/// Replaces the id of an event that shows none: the same for the same event, and the text cannot be read from it.
+/// Replaces the id of an event without one: the same for the same event, without revealing its text.
 fn fingerprint(event: &Field<'_>) -> EventId {
     const BYTES: usize = 12;
     let hash = Sha256::new().chain_update("livechat-hitl event\n").chain_update(event.value().to_string()).finalize();
@@ -268,7 +268,7 @@ pub enum UserKind {
 /// Who sees an event or a user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Visibility {
-    /// Everyone; the default if LiveChat says nothing.
+    /// Everyone; the default if the field is absent.
     #[default]
     All,
     /// Agents only: never to be shown to the customer.
@@ -305,9 +305,9 @@ pub struct Event {
     pub author_id: Option<ParticipantId>,
     /// Who sees it.
     pub visibility: Visibility,
-    /// Whether LiveChat stated the visibility, so that it is not merely the default.
+    /// Whether the event contained its visibility, so that it is not merely the default.
     pub visibility_told: bool,
-    /// Whether it was deleted; it may have lost its content then.
+    /// Whether it was deleted; then it may lack its content.
     pub deleted: bool,
     /// Its content.
     pub content: Content,
@@ -339,17 +339,17 @@ pub enum Content {
         /// The cards.
         elements: Vec<RichElement>,
     },
-    /// `system_message`: a report of LiveChat in the licence's language; the type is what counts.
+    /// `system_message`: a report of LiveChat in the licence's language; only its type is used.
     SystemMessage {
         /// Such as `manual_archived_agent` or `routing.archived_inactive`.
         system_message_type: String,
     },
-    /// A message without a readable text, or a file without an address.
+    /// A message without a readable text, or a file without a URL.
     Unreadable {
         /// The event's type, if known: `message` or `file`.
         kind: String,
     },
-    /// Any other type, and an event whose content is gone.
+    /// Any other type, and a deleted event without content.
     Other {
         /// The event's type.
         kind: String,
@@ -391,7 +391,7 @@ pub struct RichButton {
 const UNREAD_AUTHOR: &str = "unread";
 
 impl Event {
-    /// Who closed the thread, if this is the message that says so: `agent`, `customer` or `livechat`.
+    /// Who closed the thread, if this event reports it: `agent`, `customer` or `livechat`.
     ///
     /// See LiveChat Docs, "System messages".
     pub fn closed_by(&self) -> Option<&'static str> {
@@ -435,7 +435,7 @@ fn author(event: &Field<'_>, content: &Content, custom_id: Option<&str>) -> Opti
         return known;
     }
     let known = author.needed(known);
-    // An event of ours has a custom id with a colon, and its author is the customer.
+    // An event of the service has a custom id with a colon, and its author is the customer.
     let is_ours = custom_id.is_some_and(|id| id.contains(':'));
     known.or_else(|| (!is_ours && !author.is_absent()).then(|| UNREAD_AUTHOR.into()))
 }
@@ -447,7 +447,7 @@ impl Content {
         if !named.is_absent() && !named.value().is_string() {
             named.note();
         }
-        // It is unknown whether this was said by a person at all.
+        // It is unknown whether a person wrote this at all.
         let Some(kind) = kind else { return Self::Other { kind: "unread".to_owned() } };
         let redacted = |name| event.get(name).text().map(Redacted::from);
         let (text, url) = (event.get("text"), event.get("url"));

@@ -100,25 +100,25 @@ pub struct Session {
     /// The agents who were announced before that one, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier_agents: Vec<AnnouncedAgent>,
-    /// When the first of them had the chat: by LiveChat's own time where it gives one, else when that was reported.
+    /// When the first of them had the chat: LiveChat's own time if it gives one, else the time of the report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assigned_at: Option<Timestamp>,
     /// How many announcements there were: distinguishes a second transfer to an agent from a repeat of the first.
     #[serde(default)]
     pub announcements: u32,
-    /// What the agents read first, while the start may have to be finished without its caller.
+    /// The opening for the agents, while the start may have to be finished without its caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opening: Option<Redacted>,
     /// When the bot's pause last began anew, as far as known, if the platform pauses bots for a limited time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_at: Option<Timestamp>,
-    /// How many readings of the thread in a row found nothing but what webhooks had brought.
+    /// How many successive reads of the thread found only what webhooks had brought.
     #[serde(default)]
     pub silent_reads: u32,
-    /// A reading has put the thread's events up to this number into the lane.
+    /// The number up to which a read has put the thread's events into the lane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_up_to: Option<u64>,
-    /// Whether the thread must be read whatever has arrived recently: after an outage of ours.
+    /// Whether the thread must be read even if items have arrived recently: after an outage of the service.
     #[serde(default)]
     pub must_read: bool,
     /// How often the thread was read because it was silent.
@@ -127,13 +127,13 @@ pub struct Session {
     /// The vendor calls of the start.
     #[serde(default)]
     pub start_calls: VendorCalls,
-    /// Whether the bot knows that the session is over, once it is; unknown for sessions that an earlier version ended.
+    /// Whether the bot has been told that the session is over, once it is; unknown for sessions that an earlier version ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bot_told: Option<bool>,
     /// When the expiry of the session's records was last extended; not set before the end of its first day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_at: Option<Timestamp>,
-    /// Whether LiveChat has said that no agent of the group is online; each start asks again, so it is not stored.
+    /// Whether LiveChat reports that no agent of the group is online; each start checks again, so it is not stored.
     #[serde(skip)]
     pub nobody_online: bool,
     /// The sentence with which the start failed, for the callers that waited for it.
@@ -142,7 +142,7 @@ pub struct Session {
     /// Whether an operator has closed it before it was active.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed_by_operator: bool,
-    /// The user's rating, where LiveChat has told or taken it outside of the end's own reading: 0 (bad) or 1 (good); stored as
+    /// The user's rating, if LiveChat has reported or accepted it apart from the thread read at the end: 0 (bad) or 1 (good); stored as
     /// `rating_score`.
     #[serde(rename = "rating_score", default, skip_serializing_if = "Option::is_none")]
     pub rating: Option<u64>,
@@ -178,7 +178,7 @@ pub struct AnnouncedAgent {
     /// Display name, if the platform needs it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Redacted>,
-    /// Address of a picture, likewise.
+    /// URL of a picture, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub picture_url: Option<Redacted>,
     /// When the bot was told.
@@ -190,11 +190,11 @@ pub struct AnnouncedAgent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Claimed; chat and conversation are being made.
+    /// Claimed; chat and conversation are being created.
     Starting,
     /// Messages flow.
     Active,
-    /// Ended by one side; the other does not know yet.
+    /// Ended by one side; the other has not been told yet.
     Closing,
     /// Over on both sides.
     Closed,
@@ -237,7 +237,7 @@ impl ConversationPointer {
     }
 }
 
-/// Leads from a LiveChat chat to its latest session, with the data that it takes to judge an event.
+/// Leads from a LiveChat chat to its latest session, with the data that the decision on an event needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChatPointer {
     /// The latest session.
@@ -246,7 +246,7 @@ pub struct ChatPointer {
     pub user_id: UserId,
     /// The customer whose chat it is.
     pub customer_id: CustomerId,
-    /// The session's thread; events of any other are ignored, however late or early they come.
+    /// The session's thread; events of any other are ignored, even if they arrive late or early.
     pub thread_id: ThreadId,
 }
 
@@ -262,12 +262,12 @@ impl ChatPointer {
     }
 }
 
-/// One install of our integration on one bot: the origin of inbound calls, and the target of outbound ones.
+/// One install of the service's integration on one bot: the origin of inbound calls, and the target of outbound ones.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Install {
     /// The bot.
     pub bot_id: BotId,
-    /// The version of our integration.
+    /// The version of the integration.
     pub integration_id: IntegrationId,
     /// The integration's name on the bot.
     pub alias: IntegrationAlias,
@@ -298,12 +298,12 @@ pub struct Channel {
 pub enum ResumeReason {
     /// An agent, or LiveChat's router, has closed the chat.
     AgentClosed,
-    /// No agent has come in time, or none was online after all.
+    /// No agent took the chat in time, or none was online after all.
     NobodyCame,
     /// LiveChat could not be reached.
     #[default]
     GivenUp,
-    /// Neither side has said anything for a long time.
+    /// Neither side has written for a long time.
     Abandoned,
     /// The session was ended from the user's side of the stack: by its operator, or by another start.
     UserSide,
@@ -316,6 +316,6 @@ pub struct Disposition {
     pub tags: Vec<String>,
     /// The user's rating: 0 or 1.
     pub rating: Option<u64>,
-    /// `agent`, `customer` or `livechat`, if the thread says so.
+    /// `agent`, `customer` or `livechat`, if the thread shows it.
     pub ended_by: Option<&'static str>,
 }

@@ -1,4 +1,4 @@
-//! What the sweep looks for: the sparse index `due`.
+//! The sweep's work list: the sparse index `due`.
 
 use std::collections::HashMap;
 
@@ -12,21 +12,21 @@ use crate::ids::SessionId;
 use crate::model::lane::{Lane, Timer};
 use crate::model::session::{Platform, Session};
 
-/// Something that may have been left undone.
+/// Work that may have been left undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
     /// A lane with waiting items.
     Lane(Lane),
     /// A timer of a session.
     Timer(Timer),
-    /// A session: a start that was claimed and not finished, or a thread that nothing has come from for a while.
+    /// A session: a start that was claimed and not finished, or a thread without events for a while.
     Session,
 }
 
 impl Table {
-    /// What should have been looked at by the time `by`, longest due first, with the time when it was or will be due.
+    /// The entries that are due by `by`, longest due first, each with the time when it is due.
     ///
-    /// The index is only eventually right; whoever acts on it makes sure by a conditional write.
+    /// The index is eventually consistent; a caller that acts on it must use a conditional write.
     pub async fn due(&self, by: Timestamp, limit: i32) -> Result<Vec<(Timestamp, SessionId, Due)>> {
         let request = self.client.query().table_name(&self.name).index_name("due").limit(limit);
         let mut pages = request
@@ -36,7 +36,7 @@ impl Table {
             .into_paginator()
             .send();
         let (mut due, most) = (Vec::new(), usize::try_from(limit).unwrap_or_default());
-        // A page may end early: only one that leads no further is the last.
+        // A page may end early: only one without a continuation is the last.
         while due.len() < most
             && let Some(page) = pages.next().await
         {
@@ -48,7 +48,7 @@ impl Table {
 }
 
 impl Table {
-    /// Whether anything is parked, as far as the index knows; what a version without this look has parked is not in it.
+    /// Whether any item is parked, according to the index. It does not contain items that were parked by versions without this check.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ impl Due {
 }
 
 impl Table {
-    /// Makes something due at `then` that was due at `seen`, unless somebody has moved it meanwhile.
+    /// Makes an entry due at `then` that was due at `seen`, unless another invocation has moved it meanwhile.
     pub async fn look_later(&self, id: &SessionId, what: Due, seen: Timestamp, then: Timestamp) -> Result<()> {
         let change = Change {
             expression: "SET due_at = :then",
@@ -92,7 +92,7 @@ impl Table {
         self.update("table look_later", &what.key(id), change).await.map(drop)
     }
 
-    /// On which platform the bots of these sessions live; a session that is gone, or cannot be read, is left out.
+    /// The platforms of these sessions' bots; a session that no longer exists, or cannot be read, is left out.
     pub async fn platforms(&self, ids: &[SessionId]) -> Result<HashMap<SessionId, Platform>> {
         let sessions = self.sessions(ids).await?.into_iter();
         let read = sessions.filter_map(|item| serde_dynamo::from_item::<_, OnPlatform>(item).ok());
@@ -121,24 +121,24 @@ impl Table {
 /// The runs of the sweep.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Sweeps {
-    /// When one last began.
+    /// When a run last began.
     pub ran_at: Timestamp,
-    /// Until when one is at work, unless it ends before.
+    /// Until when a run is active, unless it ends before.
     #[serde(default)]
     pub lease_until: Option<Timestamp>,
-    /// Since when each run has met something that it could not work on.
+    /// Since when each run has found work that it could not do.
     #[serde(default)]
     pub stuck_since: Option<Timestamp>,
-    /// How much that was due the last run had no time to look at.
+    /// How many due entries the last run had no time for.
     #[serde(default)]
     pub unseen: u64,
 }
 
-/// That no run of the sweep is at work.
+/// The condition that no run of the sweep is active.
 const NOBODY_IS_AT_WORK: &str = "attribute_not_exists(lease_until) OR lease_until <= :now";
 
 impl Table {
-    /// Begins a run of the sweep, unless another one is at work; `until` is when this one has ended even if it dies.
+    /// Begins a run of the sweep, unless another one is active; at `until` this one counts as ended even if it has died.
     pub async fn begin_sweep(&self, holder: &str, now: Timestamp, until: Timestamp) -> Result<bool> {
         let change = Change {
             expression: "SET ran_at = :now, lease_holder = :holder, lease_until = :until",
@@ -148,8 +148,7 @@ impl Table {
         self.update("table begin_sweep", &Key::sweep(), change).await
     }
 
-    /// Notes a run of the sweep that has nothing to do, unless another one is at work: one write in place of the two of a beginning and
-    /// an end.
+    /// Records a run of the sweep without work, unless another one is active: one write instead of two for its beginning and end.
     pub async fn note_idle_sweep(&self, now: Timestamp) -> Result<bool> {
         let change = Change {
             expression: "SET ran_at = :now REMOVE stuck_since, unseen",

@@ -1,4 +1,4 @@
-//! How long records live: those of an open session are kept, and those of a session that is forgotten go.
+//! How long records are kept: those of an open session are extended, and those of a session that no longer exists are deleted.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::model::session::Session;
 /// How many records are written at once.
 const AT_ONCE: usize = 16;
 
-/// How long after a session's records were written, or kept, they are kept again.
+/// How long after a session's records were written, or last extended, their expiry is extended again.
 pub const KEPT_AGAIN_AFTER: Duration = Duration::from_secs(20 * 3_600);
 
 impl Table {
-    /// Lets nothing that belongs to an open session expire before `until`.
+    /// Extends the expiry of all records of an open session to at least `until`.
     ///
     /// Safe to repeat.
     pub async fn keep(&self, session: &Session, now: Timestamp, until: Timestamp) -> Result<()> {
@@ -41,12 +41,12 @@ impl Table {
         self.update("table keep", &Key::session(&session.session_id), noted).await.map(drop)
     }
 
-    /// Removes whatever is left or has arrived in the partition of a session that is no longer there; what makes it due goes last.
+    /// Deletes everything in the partition of a session that no longer exists; the lanes' records, which make it due, go last.
     ///
-    /// The partition is read until it is empty: what somebody else accepts meanwhile is left to the lease's holder, and the lane's
-    /// record, which would make it due, is removed here.
+    /// The partition is read until it is empty: another invocation that accepts an item meanwhile leaves it to the lease's holder, and
+    /// the lane's record, which would make it due, is deleted here.
     ///
-    /// What is left at `deadline` stays; tells whether nothing is.
+    /// Stops at `deadline`. Returns whether nothing is left.
     ///
     /// Safe to repeat.
     pub async fn bury(&self, id: &SessionId, deadline: Timestamp) -> Result<bool> {

@@ -1,8 +1,8 @@
 //! The table: verbs of the domain over one DynamoDB table.
 //!
-//! There is one implementation, on `aws-sdk-dynamodb`; the sandbox and the tests run it against an embedded engine that
-//! speaks the same protocol. SDK types do not leave this module. Time is always an argument; the clock is there for pauses, and for
-//! how long a write that met another one is tried again.
+//! There is one implementation, on `aws-sdk-dynamodb`; the sandbox and the tests run it against an embedded engine that speaks the same
+//! protocol. SDK types do not leave this module. Time is always an argument; the clock serves for pauses, and for how long a write that
+//! conflicts with another one is retried.
 
 mod agents;
 mod calls;
@@ -56,7 +56,7 @@ use transaction::built;
 
 use crate::clock::{Clock, Timestamp};
 
-/// Why the table could not do what was asked.
+/// Why an operation on the table failed.
 ///
 /// A condition that does not hold is never an error: the verbs return it as one of their outcomes.
 #[derive(thiserror::Error)]
@@ -74,7 +74,7 @@ pub enum Error {
     Malformed(#[source] Box<serde_dynamo::Error>),
 }
 
-/// Says no more than the error itself: whoever logs this form of it, as Lambda's runtime does, would show the service's sentence.
+/// Contains no more than the plain form: Lambda's runtime logs this form, and DynamoDB's sentence must not reach the log.
 impl std::fmt::Debug for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -93,7 +93,7 @@ where
 {
     fn from(error: SdkError<E, R>) -> Self {
         let reason = match error.code() {
-            // The service's sentence stays with the source: it may quote a value.
+            // DynamoDB's sentence stays with the source: it may quote a value.
             Some(code) => code.to_owned(),
             None => error.to_string(),
         };
@@ -112,7 +112,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type Item = HashMap<String, AttributeValue>;
 
-/// How many items one call brings at most.
+/// The most items that one call reads.
 const MOST_READ_AT_ONCE: usize = 100;
 
 /// The stack's only table.
@@ -155,7 +155,7 @@ impl Table {
         let wanted = built(wanted.set_keys(Some(keys.iter().map(Key::attributes).collect())).build())?;
         let answer = self.client.batch_get_item().request_items(&self.name, wanted).send().await?;
         let mut items: Vec<_> = answer.responses.into_iter().flatten().flat_map(|(_, items)| items).collect();
-        // Under throttling DynamoDB answers a part; the rest is asked for one by one, which the client repeats as needed.
+        // Under throttling DynamoDB returns a part; the rest is read one by one, with the client's retries.
         let left_out = answer.unprocessed_keys.into_iter().flatten();
         for key in left_out.flat_map(|(_, left_out)| left_out.keys) {
             let request = self.client.get_item().table_name(&self.name).set_key(Some(key));
@@ -182,7 +182,7 @@ impl Table {
     }
 }
 
-/// The stored form of `record`: its own attributes, its key, and its entity's name for whoever reads the raw table.
+/// The stored form of `record`: its own attributes, its key, and its entity's name for readers of the raw table.
 fn item<T: Serialize>(key: &Key, entity: &str, record: &T) -> Result<Item> {
     let mut item: Item = serde_dynamo::to_item(record)?;
     item.extend(key.attributes());
@@ -190,8 +190,8 @@ fn item<T: Serialize>(key: &Key, entity: &str, record: &T) -> Result<Item> {
     Ok(item)
 }
 
-/// Whether an item is what an update has left of one that was deleted before, by its expiry or an erasure: it does not even say
-/// what it is of. It counts as absent.
+/// Whether an item is a ghost: an update that came after the item's expiry or erasure has created it anew, without even its own id. It
+/// counts as absent.
 fn is_ghost(item: &Item) -> bool {
     let sk = item.get("sk").and_then(|sk| sk.as_s().ok()).map(String::as_str).unwrap_or_default();
     let own_id = match sk.split_once('#').map_or(sk, |(entity, _)| entity) {

@@ -1,4 +1,4 @@
-//! Whether a session has been rated, noted in the session's own item, and brought into the record that it may have left.
+//! A session's rating, stored in the session's own item, and added to its record if there is one already.
 
 use serde::Deserialize;
 
@@ -9,27 +9,27 @@ use crate::clock::Timestamp;
 use crate::ids::SessionId;
 use crate::model::session::Session;
 
-/// How far the rating of a session is.
+/// The progress of a session's rating.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Rating {
-    /// Until when a call may be at work on it, or LiveChat on that call.
+    /// Until when a call may be rating, or LiveChat may still carry that call out.
     #[serde(default)]
     pub rating_until: Option<Timestamp>,
-    /// When LiveChat has taken it.
+    /// When LiveChat accepted it.
     #[serde(default)]
     pub rated_at: Option<Timestamp>,
-    /// What LiveChat has: 0 (bad) or 1 (good).
+    /// The score at LiveChat: 0 (bad) or 1 (good).
     #[serde(default)]
     pub rating_score: Option<u64>,
 }
 
 impl Table {
-    /// How far the rating of a session is.
+    /// The progress of a session's rating.
     pub async fn rating(&self, id: &SessionId) -> Result<Rating> {
         Ok(self.get(&Key::session(id)).await?.unwrap_or_default())
     }
 
-    /// Takes the rating of a session for one call; `false` means that it is rated, gone, or another call has it.
+    /// Reserves the rating of a session for one call; `false` means that it is rated, no longer exists, or another call has it.
     pub async fn take_rating(&self, id: &SessionId, now: Timestamp, until: Timestamp) -> Result<bool> {
         let change = Change {
             expression: "SET rating_until = :until",
@@ -40,7 +40,7 @@ impl Table {
         self.update("table take_rating", &Key::session(id), change).await
     }
 
-    /// Notes what LiveChat has as a session's rating.
+    /// Records a session's rating at LiveChat.
     pub async fn note_rated(&self, id: &SessionId, score: u64, now: Timestamp) -> Result<()> {
         let change = Change {
             expression: "SET rated_at = :now, rating_score = :score",
@@ -50,7 +50,7 @@ impl Table {
         self.update("table note_rated", &Key::session(id), change).await.map(drop)
     }
 
-    /// Notes that LiveChat has no rating of a session any more.
+    /// Records that LiveChat no longer has a rating of a session.
     pub async fn note_unrated(&self, id: &SessionId) -> Result<()> {
         let change = Change {
             expression: "REMOVE rated_at, rating_until, rating_score",
@@ -60,7 +60,7 @@ impl Table {
         self.update("table note_rated", &Key::session(id), change).await.map(drop)
     }
 
-    /// Brings a rating, or that there is none, into the record that a session has left; a record that has gone stays gone.
+    /// Writes a rating, or its absence, into a session's record; does not recreate a deleted record.
     pub async fn put_rating_in_record(&self, session: &Session, score: Option<u64>) -> Result<()> {
         let change = Change {
             expression: "SET rating = :score",
@@ -71,7 +71,7 @@ impl Table {
         self.update("table put_rating_in_record", &key, change).await.map(drop)
     }
 
-    /// Gives a session's rating back: LiveChat has not taken it.
+    /// Releases a session's rating: LiveChat has not accepted it.
     pub async fn give_rating_back(&self, id: &SessionId) -> Result<()> {
         let change =
             Change { expression: "REMOVE rating_until", condition: "attribute_exists(pk)", values: Vec::new() };

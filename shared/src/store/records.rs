@@ -1,4 +1,4 @@
-//! Records of sessions: what stays for statistics once a session is over, without any text.
+//! Records of sessions: the data kept for statistics once a session is over, without any text.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -11,55 +11,55 @@ use crate::model::lane::{Lane, Tally};
 use crate::model::session::{Disposition, ResumeReason, Session};
 use crate::model::vendor_calls::VendorCalls;
 
-/// What a session leaves at its end; a session has one.
+/// The record that a session leaves at its end; each session has one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The session.
     pub session_id: SessionId,
-    /// Its user, by which an erasure finds the record; neither the log line nor statistics show it.
+    /// Its user, by which an erasure finds the record; neither the log line nor the statistics contain it.
     pub user_id: UserId,
     /// `botpress` or `botcopy`.
     pub platform_name: String,
     /// The bot, by its platform's id.
     pub bot_id: String,
-    /// The install, where the platform has such.
+    /// The install, if the platform has installs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub install_id: Option<InstallId>,
-    /// The group that was asked for.
+    /// The requested group.
     pub group_number: u32,
-    /// The agents that the bot was told of, each once, as [`hashed`] ids; the last one last.
+    /// The agents who were announced to the bot, each once, as [`hashed`] ids; the last one last.
     #[serde(default)]
     pub agents: Vec<String>,
     /// Why it ended: `livechat`, `bot`, `superseded`, `operator`, `given_up`, or `not_started` for one that was never active.
     pub ended_because: String,
     /// Who ended it: `agent`, `customer`, `livechat` (its router), `bot`, `operator`, `stack` (this service).
     pub ended_by: String,
-    /// What the bot was told as the reason for its turn, where it was told from here.
+    /// The reason that the bot was given when it resumed, if this service resumed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handed_back_because: Option<ResumeReason>,
     /// When the escalation was claimed.
     pub started_at: Timestamp,
     /// When the session was over on both sides.
     pub ended_at: Timestamp,
-    /// Milliseconds from the start until the first agent of whom the bot was told had the chat: by LiveChat's own time where it gives one
-    /// (the thread's opening with the agent in it, the agent's first event), else when that was reported. The settle time is no part.
+    /// Milliseconds from the start until the first announced agent had the chat: LiveChat's own time if it gives one (the thread's
+    /// opening with the agent in it, the agent's first event), else the time of the report. The settle time does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assigned_after_ms: Option<u64>,
-    /// Milliseconds from the start until the user was shown the first words of an agent.
+    /// Milliseconds from the start until the user saw the first message of an agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_after_ms: Option<u64>,
     /// Milliseconds from that assignment to the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handled_ms: Option<u64>,
-    /// Messages of the user that agents have.
+    /// Messages of the user that reached the agents.
     pub from_user: u64,
-    /// Messages of agents that the user was shown.
+    /// Messages of agents that the user saw.
     pub from_agents: u64,
-    /// Vendor calls from the start to the end, readings of the thread included; those of attempts that failed and were left to the
-    /// sweep, and of verbs that belong to no session, are not counted. Not known of sessions that an earlier version has ended.
+    /// Vendor calls from the start to the end, including reads of the thread, but without those of failed attempts that were left to the
+    /// sweep and of verbs that belong to no session. Unknown for sessions that an earlier version has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor_calls: Option<VendorCalls>,
-    /// The thread's tags when it ended; empty as well where the end did not read the thread.
+    /// The thread's tags when it ended; also empty if the end did not read the thread.
     #[serde(default)]
     pub thread_tags: Vec<String>,
     /// The user's rating: 0 (bad) or 1 (good); one that comes after the end is added.
@@ -76,16 +76,16 @@ pub struct Record {
 pub struct Ending {
     /// As in the metric `SessionsEnded`: `livechat`, `bot`, `superseded`, `operator` or `given_up`.
     pub reason: &'static str,
-    /// What the bot is told, where it is told from here.
+    /// The reason that the bot is given, if this service resumes it.
     pub hand_back: Option<ResumeReason>,
-    /// What the thread tells, where the end has read it.
+    /// The disposition of the thread, if the end has read it.
     pub disposition: Option<Disposition>,
     /// The lane's item that ends it, `<lane>:<source id>`; none for a start that has opened nothing.
     pub item: Option<String>,
 }
 
 impl Ending {
-    /// An end that has read nothing.
+    /// An end that has not read the thread.
     pub const fn unread(reason: &'static str, hand_back: Option<ResumeReason>, item: String) -> Self {
         Self { reason, hand_back, disposition: None, item: Some(item) }
     }
@@ -105,7 +105,7 @@ impl Ending {
     }
 }
 
-/// How often each side has said something, and when it first did.
+/// How many messages each side has sent, and when the first was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Said {
     /// The user.
@@ -114,9 +114,9 @@ pub struct Said {
     pub by_agents: Tally,
 }
 
-/// An agent's id as records have it: the first 16 hexadecimal digits of its SHA-256, in lower case.
+/// An agent's id in records: the first 16 hexadecimal digits of its SHA-256, in lower case.
 ///
-/// Ids of agents are e-mail addresses, and records leave the table by the log. Who has an address can recognise its hash.
+/// Ids of agents are e-mail addresses, and records leave the table through the log. A reader who has an address can recognise its hash.
 pub fn hashed(agent: &AgentId) -> String {
     let hash =
         Sha256::new().chain_update("livechat-hitl agent\n").chain_update(agent.as_str().to_lowercase()).finalize();
@@ -124,7 +124,7 @@ pub fn hashed(agent: &AgentId) -> String {
 }
 
 impl Record {
-    /// The record of `session`, which ends at `ended_at` and is kept until `expires_at`; its end has taken `end_calls`.
+    /// The record of `session`, which ends at `ended_at` and is kept until `expires_at`; its end has made `end_calls`.
     pub fn of(
         session: &Session,
         ending: &Ending,
@@ -168,7 +168,7 @@ impl Record {
     }
 }
 
-/// What a session has taken besides its lanes.
+/// The vendor calls of a session apart from its lanes.
 const fn calls_of(session: &Session) -> VendorCalls {
     session.start_calls.plus(VendorCalls { livechat: session.readings, botpress: 0, botcopy: 0 })
 }
@@ -177,19 +177,19 @@ fn milliseconds(at: Timestamp, earlier: Timestamp) -> u64 {
     u64::try_from(at.since(earlier).as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The records of one day, and what reading them has cost.
+/// The records of one day, and the cost of reading them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DayOfRecords {
     /// Oldest start first.
     pub records: Vec<Record>,
     /// Records in a form that this version cannot read.
     pub unreadable: usize,
-    /// The read units that DynamoDB has counted; 0 where it does not say.
+    /// The read units that DynamoDB has counted; 0 if it does not report them.
     pub read_units: f64,
 }
 
 impl Table {
-    /// How often each side of a session has said something.
+    /// How many messages each side of a session has sent.
     pub async fn said(&self, id: &SessionId) -> Result<Said> {
         let (to_agent, to_bot) = (Key::lane(id, Lane::ToAgent), Key::lane(id, Lane::ToBot));
         let mut said = Said::default();
@@ -231,7 +231,7 @@ impl Table {
     }
 }
 
-/// As much of a lane's record as tells how much was said there.
+/// The part of a lane's record that counts its messages.
 #[derive(Deserialize)]
 struct LaneSaid {
     #[serde(default)]

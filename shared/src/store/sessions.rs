@@ -43,13 +43,13 @@ impl Table {
         self.get_unexpired(&Key::conversation(id), now).await
     }
 
-    /// Finds the latest session of a LiveChat chat; none means that the chat is not ours.
+    /// Finds the latest session of a LiveChat chat; `None` means that the service did not open the chat.
     pub async fn find_by_chat(&self, id: &ChatId) -> Result<Option<ChatPointer>> {
         self.get(&Key::chat(id)).await
     }
 
-    /// Makes `session` the user's session, unless the user is no longer in the one named `previous`, or calls are in doubt for longer
-    /// than until `closing_until`, which the claimant has seen.
+    /// Makes `session` the user's session, unless the user is no longer in `previous`, or calls are in doubt beyond `closing_until`, the
+    /// value that the claimant has read.
     pub async fn claim_start(
         &self,
         session: &Session,
@@ -66,7 +66,7 @@ impl Table {
                 "session_id = :previous AND (attribute_not_exists(closing_until) OR closing_until <= :closing)"
             }
         };
-        // Nothing of a user in a session expires.
+        // The record of a user in a session does not expire.
         let expression = "SET user_id = :id, entity = :entity, session_id = :session REMOVE expires_at";
         let transaction = self
             .transaction()
@@ -78,7 +78,7 @@ impl Table {
                 Attempt::Through(outcome) => return Ok(outcome.is_done()),
                 Attempt::Met(error) => tries.pause(error).await?,
             }
-            // Most likely it met another claim, and that one has been granted.
+            // Most likely it conflicted with another claim, which was granted.
             let user = self.user(&session.user_id).await?;
             if user.and_then(|user| user.session_id).as_ref() != previous {
                 return Ok(false);
@@ -102,7 +102,7 @@ impl Table {
         self.update("table take_over_start", &key, change).await
     }
 
-    /// Records the session's thread, from when on LiveChat's webhooks find the session.
+    /// Records the session's thread; from then on LiveChat's webhooks find the session.
     ///
     /// `false` means that the claim was lost.
     pub async fn open_thread(&self, session: &Session, thread: &Thread, pointer: &ChatPointer) -> Result<bool> {
@@ -170,8 +170,8 @@ impl Table {
         Ok(transaction.commit("table activate", self.tries_until(session.claim.until)).await?.is_done())
     }
 
-    /// Takes the turn to look after an active session's thread, unless somebody else has; `next` is when it is due again, and
-    /// `reads` whether the thread is read now.
+    /// Takes the turn to check an active session's thread, unless another invocation has; `next` is when it is due again, and `reads`
+    /// whether the thread is read now.
     pub async fn take_read(
         &self,
         id: &SessionId,
@@ -194,7 +194,7 @@ impl Table {
         self.update("table take_read", &Key::session(id), change).await
     }
 
-    /// Makes an active session's thread due to be read at `due_at`, whatever will have arrived lately.
+    /// Makes an active session's thread due to be read at `due_at`, even if items arrive before that.
     pub async fn hasten_read(&self, id: &SessionId, due_at: Timestamp) -> Result<()> {
         let change = Change {
             expression: "SET due_at = :then, must_read = :yes",
@@ -205,7 +205,7 @@ impl Table {
         Ok(())
     }
 
-    /// Notes up to which number a reading has seen to the events of a session's thread.
+    /// Records the number up to which a read has handled the events of a session's thread.
     pub async fn note_read(&self, id: &SessionId, up_to: u64) -> Result<()> {
         let change = Change {
             expression: "SET read_up_to = :number",
@@ -215,9 +215,9 @@ impl Table {
         self.update("table note_read", &Key::session(id), change).await.map(drop)
     }
 
-    /// Records which agents the bot of `session` has been told of; `before` is the one it was told of last before that.
+    /// Records the agents announced to the bot of `session`; `before` is the one who was announced last until now.
     ///
-    /// `false` means that the bot has been told of another one meanwhile.
+    /// `false` means that another one has been announced meanwhile.
     pub async fn put_announced(&self, session: &Session, before: Option<&AnnouncedAgent>) -> Result<bool> {
         let mut values = vec![
             (":agent", value(&session.announced_agent)?),
@@ -238,7 +238,7 @@ impl Table {
         self.update("table put_announced", &Key::session(&session.session_id), change).await
     }
 
-    /// Records when the bot's pause began anew.
+    /// Records when the bot's pause last began.
     pub async fn put_paused_at(&self, id: &SessionId, paused_at: Timestamp) -> Result<()> {
         let change = Change {
             expression: "SET paused_at = :at",
@@ -265,10 +265,10 @@ impl Table {
         self.update("table begin_closing", &Key::session(id), change).await
     }
 
-    /// Marks a start that has failed, so that nobody can take it over any more; `failure` is the sentence for those who
+    /// Marks a start that has failed, so that no invocation can take it over any more; `failure` is the sentence for the callers that
     /// wait for it. It stays due for the sweep until it is closed.
     ///
-    /// `false` means that the claim was lost: the start is somebody else's.
+    /// `false` means that the claim was lost: another invocation has the start.
     pub async fn begin_undoing(
         &self,
         session: &Session,
@@ -294,7 +294,7 @@ impl Table {
         self.update("table begin_undoing", &Key::session(&session.session_id), change).await
     }
 
-    /// Notes that the bot knows of a session's end.
+    /// Records that the bot has been told of a session's end.
     pub async fn note_bot_told(&self, id: &SessionId) -> Result<()> {
         let change = Change {
             expression: "SET bot_told = :told",
@@ -304,11 +304,11 @@ impl Table {
         self.update("table note_bot_told", &Key::session(id), change).await.map(drop)
     }
 
-    /// Marks a session as over on both sides; what is left of it disappears with its record, and so does its user, unless they come
-    /// back. It leaves the record in the same write, with a rating that has come meanwhile; `item` is what has ended it. A session that
-    /// was erased stays erased.
+    /// Marks a session as over on both sides; its other records expire together with its record, and so does its user, unless they come
+    /// back. The same write creates the record, with a rating that has arrived meanwhile; `item` is the item that ended it. A session
+    /// that was erased stays erased.
     ///
-    /// Returns the record as it was written; none where the session was over before, or is forgotten, and nothing was written.
+    /// Returns the record as it was written. Nothing is written if the session was over before, or no longer exists.
     pub async fn close(
         &self,
         session: &Session,
@@ -326,7 +326,7 @@ impl Table {
         for left in &session.left_conversations {
             self.update("table close", &Key::conversation(left), expiry("attribute_exists(pk)")).await?;
         }
-        // Whoever puts something there, or is at work on it, looks at the session again before they go on.
+        // Raising `arrivals` makes the lane's holder, or an invocation that accepts an item, read the session again before it continues.
         let looked_at_again = |condition| Change {
             expression: "SET expires_at = :expires ADD arrivals :one",
             condition,
@@ -374,7 +374,7 @@ impl Table {
             if outcome.refused(TO_AGENT_WRITE) {
                 return Ok(Closing::LaneBusy);
             }
-            // What does not lead to this session any more has a life of its own.
+            // A pointer or user that no longer leads to this session keeps its own expiry.
             let refused = |index: usize| outcome.refused(index + OWN_WRITES);
             leading =
                 leading.into_iter().enumerate().filter(|(index, _)| !refused(*index)).map(|(_, one)| one).collect();
@@ -382,14 +382,14 @@ impl Table {
     }
 }
 
-/// How the lane to the agents is when a session is closed.
+/// The state of the lane to the agents when a session is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LaneToAgent {
-    /// It is its holder who closes the session.
+    /// Its holder closes the session.
     Ours,
-    /// Nothing waits in it, or else nothing is written.
+    /// It must be idle, or else nothing is written.
     Idle,
-    /// Something may wait in it, or be on its way.
+    /// Items may wait in it, or be on their way.
     Busy,
 }
 
@@ -398,20 +398,20 @@ pub enum LaneToAgent {
 pub enum Closing {
     /// The session is over; its record as it was written.
     Done(Box<Record>),
-    /// It was over before, or is forgotten.
+    /// It was over before, or no longer exists.
     WasOver,
-    /// It is not over: the lane to the agents was to be idle, and is not.
+    /// It is not over: the lane to the agents had to be idle, and is not.
     LaneBusy,
 }
 
-/// Before anything that can be in doubt.
+/// A time before any doubt.
 const NEVER: Timestamp = Timestamp::from_unix_millis(0);
 
-/// How many writes of [`Table::close`] are of the session itself.
+/// How many writes of [`Table::close`] concern the session itself.
 const OWN_WRITES: usize = 4;
 
-/// Which of them is of the lane to the agents.
+/// The index of the write to the lane to the agents.
 const TO_AGENT_WRITE: usize = 1;
 
-/// What leads to a user's latest session.
+/// The condition that a record leads to this session.
 const OF_SESSION: &str = "session_id = :session";

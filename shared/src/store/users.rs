@@ -1,4 +1,4 @@
-//! End users: who they are for us, and which LiveChat customer speaks for them.
+//! End users: their profiles, and the LiveChat customers who represent them.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ impl Table {
         self.get(&Key::user(id)).await
     }
 
-    /// Records how agents shall see the user, creating the user if need be; one who is in no session goes at `expires_at`.
+    /// Records the user's profile for the agents, and creates the user if necessary. A user without a session expires at `expires_at`.
     pub async fn put_profile(&self, id: &UserId, profile: &Profile, expires_at: Timestamp) -> Result<()> {
         let expires = (":expires", number(expires_at.unix_seconds()));
         loop {
@@ -36,7 +36,7 @@ impl Table {
         }
     }
 
-    /// Gives a user a life whose session is over: earlier versions gave them none.
+    /// Sets the expiry of a user whose session is over: earlier versions set none.
     async fn let_go_if_over(&self, id: &UserId, expires: (&'static str, AttributeValue)) -> Result<()> {
         let Some(session_id) = self.user(id).await?.and_then(|user| user.session_id) else { return Ok(()) };
         if self.session(&session_id).await?.is_some_and(|session| session.state != State::Closed) {
@@ -50,15 +50,15 @@ impl Table {
         self.update("table let_go_if_over", &Key::user(id), change).await.map(drop)
     }
 
-    /// Counts one more user of the bot behind this one.
+    /// Counts one more user of the bot who is bound to this one.
     pub async fn count_upstream_user(&self, id: &UserId) -> Result<()> {
         let expression = "SET user_id = :id, entity = :entity ADD upstream_users :new";
         self.change_user(id, expression, "", number(1), None).await?;
         Ok(())
     }
 
-    /// Records who was made for a call of `createUser`, unless one with the same input came less than `window` before: then
-    /// that counts.
+    /// Records the user created for a call of `createUser`, unless a call with the same input came less than `window` before: then
+    /// returns that one's.
     pub async fn first_asked(&self, digest: &str, asked: Utterance, window: Duration) -> Result<Utterance> {
         let key = Key::asked(digest);
         loop {
@@ -76,7 +76,7 @@ impl Table {
             if self.update("table first_asked", &key, change).await? {
                 return Ok(asked);
             }
-            // Gone only if it has expired between the two.
+            // Absent only if it has expired between the two calls.
             if let Some(before) = self.get(&key).await? {
                 return Ok(before);
             }
@@ -90,15 +90,15 @@ impl Table {
         Ok(())
     }
 
-    /// Records what LiveChat has been told about the user.
+    /// Records the profile that LiveChat has been sent of the user.
     pub async fn put_profile_sent(&self, id: &UserId, told: &Introduction) -> Result<()> {
         let expression = "SET user_id = :id, entity = :entity, profile_sent = :new";
         self.change_user(id, expression, "attribute_exists(pk)", value(told)?, None).await?;
         Ok(())
     }
 
-    /// Stores a new or renewed customer unless somebody else has replaced `known` meanwhile; tells which one counts. What belonged to
-    /// another customer is forgotten with them: their chat, and what LiveChat was told of them. A user who was erased stays erased.
+    /// Stores a new or renewed customer unless another invocation has replaced `known` meanwhile, and returns the stored one. Data of a
+    /// replaced customer is removed: their chat, and the profile that LiveChat was sent. A user who was erased stays erased.
     pub async fn put_customer(&self, id: &UserId, known: Option<&Customer>, new: Customer) -> Result<Customer> {
         let condition = match known {
             None => "attribute_exists(pk) AND attribute_not_exists(customer)",
