@@ -365,6 +365,7 @@ impl Table {
                 return Ok(Closing::Done(Box::new(record)));
             }
             if outcome.refused(0) {
+                // The session is over or erased, or a rating has arrived since it was read: the record takes that one.
                 let rated = self.session(id).await?.filter(|now| now.state != State::Closed && now.rating != rating);
                 let Some(rated) = rated else { return Ok(Closing::WasOver) };
                 rating = rated.rating;

@@ -23,6 +23,7 @@ impl Table {
     pub async fn put_profile(&self, id: &UserId, profile: &Profile, expires_at: Timestamp) -> Result<()> {
         let expires = (":expires", number(expires_at.unix_seconds()));
         loop {
+            // The user's session may begin or end between the two writes; then neither condition holds, and both are tried again.
             let alone = "attribute_not_exists(session_id) OR attribute_exists(expires_at)";
             let expression = "SET user_id = :id, entity = :entity, profile = :new, expires_at = :expires";
             if self.change_user(id, expression, alone, value(profile)?, Some(expires.clone())).await? {
@@ -50,7 +51,7 @@ impl Table {
         self.update("table let_go_if_over", &Key::user(id), change).await.map(drop)
     }
 
-    /// Counts one more user of the bot who is bound to this one.
+    /// Counts one more user of the bot whom this one represents.
     pub async fn count_upstream_user(&self, id: &UserId) -> Result<()> {
         let expression = "SET user_id = :id, entity = :entity ADD upstream_users :new";
         self.change_user(id, expression, "", number(1), None).await?;

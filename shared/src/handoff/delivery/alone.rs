@@ -149,6 +149,7 @@ impl Handoff {
         let fares = Box::pin(self.table.how_others_fare(&session.session_id, C::LANE, now)).await?;
         let mut others = Others::of(&fares, C::vendor(session), since, now);
         if !is_of_speaking(error) {
+            // Other sessions' deliveries do not use this call, so they prove nothing: one failing session among them suggests an outage.
             others.served = 0;
         }
         Ok(others.permit() && Box::pin(self.answers_others(session, user, error)).await)

@@ -80,6 +80,7 @@ impl Handoff {
     ) -> Result<Delivered> {
         let bot_told = knows(session, "bot", told.bot)?;
         if let Err(error) = knows(session, "livechat", told.livechat) {
+            // Recorded before the end is retried, so that the bot is not resumed twice.
             if bot_told && session.bot_told.is_none() {
                 Box::pin(self.table.note_bot_told(&session.session_id)).await?;
             }
@@ -123,6 +124,7 @@ impl Handoff {
                 }
                 Closing::WasOver => return Ok(false),
                 Closing::LaneBusy => {
+                    // A message is on its way to the agents: the end waits for it for a short time, and then happens in any case.
                     Box::pin(self.expect_words_on_their_way(session)).await?;
                     to_agent = LaneToAgent::Busy;
                 }

@@ -136,6 +136,7 @@ impl Handoff {
                 if released || seen_empty_at == Some(contents.arrivals) {
                     return Ok(if seen.has_parked { Drained::Parked } else { Drained::Finished });
                 }
+                // An item may have arrived since the lane was read, so it is read once more.
                 seen_empty_at = Some(contents.arrivals);
                 continue;
             }
@@ -148,6 +149,7 @@ impl Handoff {
             if patience == Patience::Wait && C::gate(self, &session).is_left_alone() {
                 return self.postpone::<C>(session_id, lease, self.clock.now(), None).await;
             }
+            // An end comes last, even if a message for the same lane arrives after it was accepted.
             contents.waiting.sort_by_key(|item| item.content.is_end());
             C::apply_changes(&mut contents.waiting);
             if patience == Patience::Wait
@@ -248,6 +250,7 @@ impl Handoff {
             let now = self.clock.now();
             let follows_at = last_finished_at.map(|at| item.content.earliest(self, session, at));
             let planned_at = item.content.ready_at(self, session).max(follows_at.unwrap_or(now));
+            // `not_before` holds back the next item alone; the others follow that one.
             let ready_at = not_before.take().map_or(planned_at, |at| at.max(planned_at));
             if ready_at > now || now + DELIVERY_TIME > deadline {
                 // A delay much longer than the planned one is the result of a failure. While the session is still starting nothing has
@@ -335,6 +338,8 @@ impl Handoff {
             _ => {}
         }
         self.note_limit(&error, &session.user_id).await;
+        // A limit on this session alone must not hold up its end for ever; a limit on every session would be an outage, which an end
+        // waits for.
         let is_in_the_way = self.is_limited_alone(&error)
             && !item.content.is_end()
             && end_held_up_since.is_some_and(|since| since + END_WAITS <= self.clock.now())

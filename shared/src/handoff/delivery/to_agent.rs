@@ -110,6 +110,7 @@ impl Content for ToAgent {
             Ok(delivered) => return Ok(delivered.into()),
             Err(error) => error,
         };
+        // If the customer or the chat is lost, no later message can be delivered either, so the session ends.
         if item.content.is_end() || !Box::pin(handoff.is_out_of_reach(session, &error)).await? {
             return Err(error);
         }

@@ -212,9 +212,11 @@ impl Handoff {
             self.keep_claim(session, deadline).await?;
             let opened = match (found, doubt) {
                 (Ok(Found::Open(thread)), _) => self.adopt(thread, user, new_chat, doubt).await.map(Opened::found),
+                // The unanswered call may still open a thread.
                 (Ok(Found::Closed(_) | Found::Nothing), Some(until)) => Err(Error::InDoubt { until }),
                 (Ok(Found::Closed(chat_id)), None) => self.open_chat(Some(&chat_id), new_chat, customer).await,
                 (Ok(Found::Nothing), None) => match self.open_chat(None, new_chat, customer).await {
+                    // LiveChat has a chat of this customer that it does not list, so it is out of reach.
                     Err(error) if is_open_already(&error) => Err(Error::CustomerLost),
                     opened => opened,
                 },

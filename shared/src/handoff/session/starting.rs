@@ -104,6 +104,7 @@ impl Handoff {
         if !self.table.take_over_start(&session, &claim).await? {
             return Ok(Step::LookAgain);
         }
+        // Until then a call of the silent claimant may still open a thread.
         session.in_doubt_until = Some(session.doubt_of_claim());
         session.claim = claim;
         Box::pin(self.build(request, user, session, deadline)).await.map(Step::Opened)
@@ -125,6 +126,7 @@ impl Handoff {
         }
         match built {
             Ok(conversation_id) => Ok(conversation_id),
+            // Another invocation has the start, so nothing is undone here.
             Err(Error::Busy) => Err(Error::Busy),
             // The sweep retries it, so that the caller can be promised the handoff now.
             Err(error) if error.is_retryable() && platform::outlives_caller(&session.platform) => Err(error),
@@ -149,6 +151,7 @@ impl Handoff {
         deadline: Timestamp,
     ) -> Result<ConversationId> {
         let mut customer = self.customer_for(&user).await?;
+        // The earlier claimant may have died after it opened a thread and before it recorded it.
         if is_taken_up_again(&user, session) && session.thread.is_none() {
             match self.find_left_behind(request, &user, session, &mut customer).await {
                 Ok(left_behind) => session.thread = left_behind,

@@ -157,6 +157,7 @@ impl Handoff {
         match begun {
             Ok(true) => {}
             Ok(false) => return Ok(Swept::default()),
+            // The run continues unrecorded: leases keep it apart from a concurrent one.
             Err(error) => tracing::warn!(error = %error, "the next sweep may take this one for one that never ran"),
         }
         let signs = self.signs(listed).await;

@@ -317,6 +317,7 @@ impl Gate {
         let hung = now.since(called_at) >= HANGS_AFTER;
         let counts = match hung {
             true if self.can_look_up() => HANG_COUNTS,
+            // A call that cannot be looked up may be shown twice if it is repeated, so one that hangs is enough.
             true => FAILURES_IN_A_ROW,
             false => 1,
         };
@@ -474,6 +475,7 @@ impl Passed<'_> {
             }
             None => Error::Hanging { vendor: gate.vendor, call: self.call, called_at: self.called_at },
         };
+        // Its failure is recorded here, so `drop` must not record it again.
         self.is_answered = true;
         self.measure(Some(&error));
         gate.fail(self.called_at);
@@ -521,6 +523,7 @@ impl Passed<'_> {
             if is_better {
                 seen.trouble = Trouble { at: gate.clock.now().max(seen.trouble.at), failures: 0, hung: false };
             }
+            // Tried on a copy: most answers change no limit, and need no write.
             (is_better, seen.limits.clone().serve(party, self.called_at))
         };
         if is_better {

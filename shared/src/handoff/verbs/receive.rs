@@ -28,7 +28,7 @@ const NAME_HEAD_START: Duration = Duration::from_secs(1);
 /// The result of an event; for the log, since LiveChat gets 200 in every case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// Its chat was not opened by a bot.
+    /// Its chat belongs to the licence, but was not opened by a bot.
     NotOurs,
     /// It means nothing to the bot.
     Ignored,
@@ -122,6 +122,7 @@ impl Handoff {
         };
         let place = self.place_at_start(event, &pointer, &around);
         let was_heard = source_ids.iter().any(|id| around.has_accepted(id, self.clock.now()));
+        // The session is over, so the message reaches no user, unless this is a repeat of an event accepted before.
         if let Some(thread_id) = spoken_in.filter(|_| is_over(&around) && !was_heard) {
             return self.may_be_unheard(event, &pointer, thread_id, deadline).await;
         }
