@@ -22,8 +22,8 @@ use crate::redacted::Redacted;
 const FAILS_FOR: Duration = Duration::from_secs(30);
 const FEWEST_TRIES: u32 = 4;
 
-/// How long after the first sight of it failing alone a second one counts. The next try follows an unanswered one as soon as that is no
-/// longer in doubt, and must count as the second sight: two minutes suffice at any pace of the sweep.
+/// How long after an item was first seen to fail alone a second sight counts. After an unanswered try the next one comes as soon as the
+/// doubt is over, and must count: two minutes suffice at any pace of the sweep.
 const SEEN_AGAIN_AFTER: Duration = Duration::from_secs(15);
 
 /// A lane that was left failing within this time counts as failing now: a failing lane is retried sooner than that.

@@ -24,7 +24,7 @@ use crate::telemetry;
 /// The pause between two looks of a caller who waits for a start.
 pub(crate) const START_POLL: Duration = Duration::from_millis(200);
 
-/// How long an unattended start is retried; the bot's own pause lasts far longer.
+/// How long an unattended start is retried: half of the bot's default pause of ten minutes, so that it ends well before the pause lapses.
 const UNATTENDED_TIME: Duration = Duration::from_secs(300);
 
 /// What follows from a look at the user's current session.

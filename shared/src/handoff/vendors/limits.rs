@@ -238,7 +238,7 @@ impl Gate {
         trouble.failures >= FAILURES_IN_A_ROW && now < trouble.at + failing_for && trouble.at < now + failing_for
     }
 
-    /// Whether the vendor has failed within the last minute, and not served since.
+    /// Whether the vendor has failed within the last minute, and not served since: a caller who waits for it has no time to spare.
     pub(crate) fn is_doubtful(&self) -> bool {
         let trouble = self.seen().trouble;
         trouble.failures > 0 && self.clock.now() < trouble.at + DOUBT
