@@ -1,4 +1,4 @@
-//! The command line. Its help is what an operator learns the command from.
+//! The command line. Operators learn the command from its help.
 
 use std::path::PathBuf;
 
@@ -6,11 +6,11 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::deploy::TAG;
 
-/// Connects a livechat-hitl stack to LiveChat and Botpress, and shows, explains and repairs what it does.
+/// Connects a livechat-hitl stack to LiveChat and Botpress, and shows, explains and repairs its work.
 #[derive(Debug, Parser)]
 #[command(name = "hitl", version = shared::VERSION.as_str(), after_long_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// Answer in one JSON document on standard output; an error, wrong usage included, is `{"error":"…"}`.
+    /// Print one JSON document on standard output; an error, wrong usage included, is `{"error":"…"}`.
     #[arg(long, global = true)]
     pub json: bool,
 
@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     pub command: Command,
 }
 
-/// Each paragraph is one line: it is wrapped where the terminal ends.
+/// Each paragraph is one line: the terminal's width wraps it.
 const AFTER_HELP: &str = "\
 Where it points:
   hitl --stack NAME …    a deployed stack: asks the AWS CLI for its outputs and parameters. HITL_STACK=NAME does the same
@@ -40,14 +40,14 @@ Exit status:
   1  it is not: findings, nothing found, or a vendor refused
   2  the command could not do its work: wrong usage, missing settings, or an AWS service that does not answer";
 
-/// The heading of what says where the command points.
+/// The heading of the options that select a stack.
 const WHERE: &str = "Where it points";
 
 /// Which stack.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = WHERE)]
 pub(crate) struct TargetArguments {
-    /// A CloudFormation stack, whose outputs and parameters the AWS CLI is asked for [variable: HITL_STACK].
+    /// A CloudFormation stack; its outputs and parameters are read through the AWS CLI [variable: HITL_STACK].
     #[arg(long, global = true, value_name = "NAME", conflicts_with_all = ["stack_file", "sandbox"])]
     pub stack: Option<String>,
 
@@ -59,22 +59,22 @@ pub(crate) struct TargetArguments {
     #[arg(long, global = true, value_name = "URL|FILE")]
     pub sandbox: Option<String>,
 
-    /// The DynamoDB table, over everything else [variable: TABLE_NAME].
+    /// The DynamoDB table; overrides everything else [variable: TABLE_NAME].
     #[arg(long, global = true, value_name = "NAME")]
     pub table: Option<String>,
 
-    /// Name or ARN of the secret, over everything else [variable: SECRET_ID].
+    /// Name or ARN of the secret; overrides everything else [variable: SECRET_ID].
     #[arg(long, global = true, value_name = "ID")]
     pub secret: Option<String>,
 
-    /// The stack's address, without a path, over everything else [variable: HITL_URL].
+    /// The stack's address, without a path; overrides everything else [variable: HITL_URL].
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
 }
 
 /// The command line's grammar.
 ///
-/// What says where the command points is explained once, in its own help, and not again in that of each subcommand.
+/// The help of the whole command explains the options that select a stack; the help of the subcommands does not repeat them.
 pub(crate) fn grammar() -> clap::Command {
     let mut grammar = Arguments::command();
     grammar.build();
@@ -95,19 +95,20 @@ fn without_target(command: clap::Command) -> clap::Command {
 pub(crate) enum Command {
     /// Create or update a stack from the files of a release, and connect it to LiveChat.
     ///
-    /// Asks for client id, organization and redirect URI of a stack that does not have them yet, checks them against LiveChat before
-    /// anything is created, puts the packages into a bucket, shows what each resource is at, and ends with `hitl connect livechat`
-    /// and `hitl doctor`. Everything at AWS is done through the AWS CLI. Safe to repeat: parameters that are not named keep their values.
+    /// Asks for client id, organization and redirect URI of a stack that lacks them, checks them against LiveChat before
+    /// anything is created, puts the packages into a bucket, shows the progress of each resource, and ends with `hitl connect livechat`
+    /// and `hitl doctor`. Reaches AWS through the AWS CLI. Safe to repeat: parameters that are not named keep their values.
     ///
-    /// Exit status 0 means that the stack is up and the doctor has found nothing, 1 that something failed or is left to do.
+    /// Exit status 0 means that the stack is up and the doctor has no findings, 1 that something failed or is left to do.
     Deploy(DeployOptions),
 
-    /// Work on many stacks: those with the tag that `hitl deploy` gives them, or those of a file.
+    /// Work on many stacks: those with the tag that `hitl deploy` sets, or those of a file.
     ///
-    /// Prints a table of the tenants with what is wrong first. What fails at one stack is a row of the table and the exit status; the
-    /// others go on. The file of --tenants is JSON: {"tenants":[{"stack":"acme","region":"eu-west-1","parameters":{"LiveChatClientId":"…"},
-    /// "answers":{"LIVECHAT_AGENT_TOKEN":"…"}}]}. `answers` are the variables in which a single stack's command would look for a credential; a
-    /// file that has any must be readable by its owner alone.
+    /// Prints a table of the tenants, problems first. A failure at one stack becomes a row of the table and the exit status; the
+    /// others continue. The file of --tenants is JSON:
+    /// {"tenants":[{"stack":"acme","region":"eu-west-1","parameters":{"LiveChatClientId":"…"},
+    /// "answers":{"LIVECHAT_AGENT_TOKEN":"…"}}]}. `answers` are the variables from which the command for a single stack takes
+    /// credentials; a file that has any must be readable by its owner alone.
     Fleet(FleetOptions),
 
     /// Connect the stack to a vendor: check everything, store the credentials, set the vendor up.
@@ -116,84 +117,84 @@ pub(crate) enum Command {
         what: Connect,
     },
 
-    /// Look at everything between both vendors and the table; each finding comes with its cure.
+    /// Check everything between both vendors and the table; each finding comes with its cure.
     ///
-    /// Changes nothing, and is safe on production at any time; the only trace it leaves is a renewed token of its own test
-    /// customer at LiveChat. Exit status 0 means that all is in order, 1 that there are findings.
+    /// Changes nothing and is safe in production at any time; the only trace it leaves is a renewed token of its own test
+    /// customer at LiveChat. Exit status 0 means that everything is in order, 1 that there are findings.
     Doctor {
-        /// Look at what the vendors have changed instead: the webhooks that LiveChat offers, the stage of its API version, and the
+        /// Check for changes at the vendors instead: the webhooks that LiveChat offers, the stage of its API version, and the
         /// published version of Botpress's interface.
         ///
-        /// Exit status 1 means that something differs from what this version was made for.
+        /// Exit status 1 means that something differs from what this version was built for.
         #[arg(long)]
         drift: bool,
     },
 
-    /// Play one handoff against the real vendors, and check what the project takes for granted about them.
+    /// Run one handoff against the real vendors, and check the project's assumptions about them.
     ///
-    /// Plays the bot's side through the stack's own address, and an agent's with the stored agent token (or with that of the variable
+    /// Acts as the bot through the stack's own address, and as an agent with the stored agent token (or with that of the variable
     /// LIVECHAT_REHEARSAL_TOKEN): start, transcript, text and files both ways, note, transfer, close, a second session, a message
-    /// after the end. The customer is made for it. Everything is closed again, also after a failure and after Ctrl-C. Prints before
-    /// it starts how many requests LiveChat may bill. The rehearsal's chat is rated as good by its customer, which counts in reports.
+    /// after the end. Creates a customer for it. Closes everything again, also after a failure and after Ctrl-C. Prints before
+    /// the start how many requests LiveChat may bill. The customer rates the rehearsal's chat as good, which counts in reports.
     ///
-    /// With `--answered-by person` a person answers in LiveChat's agent app, who is told each step and waited for: that shows edits and
-    /// deletions as well, which LiveChat's web API does not offer.
+    /// With `--answered-by person` a person answers in LiveChat's agent app; the command prints each step and waits for it. That also
+    /// covers edits and deletions, which LiveChat's web API does not offer.
     ///
-    /// Exit status 0 means that the handoff went well and no statement was found wrong, 1 that one was, that something failed or was
+    /// Exit status 0 means that the handoff went well and no statement proved wrong, 1 that one did, that something failed or was
     /// left open, or that the group has open chats, 2 that the rehearsal could not begin. docs/contract.md lists the statements.
     Rehearse(RehearseOptions),
 
-    /// List the sessions that are open, oldest first.
+    /// List open sessions, oldest first.
     ///
-    /// Reads the whole table; it costs what reading the table costs.
+    /// Reads the whole table, at the price of a full scan.
     Sessions {
-        /// How many at most.
+        /// The maximum number of sessions.
         #[arg(long, default_value_t = 50, value_name = "NUMBER")]
         limit: usize,
     },
 
-    /// Show every five seconds how the stack is doing: the sweep, open sessions, what waits and when it is tried again, vendors that fail.
+    /// Show the stack's state every five seconds: the sweep, open sessions, waiting items and their next attempts, failing vendors.
     ///
     /// Reads by key and by the index, never the whole table; `--json` prints one line each time. Ctrl-C ends it.
     Watch,
 
     /// Show how sessions went: how many a day, why they ended, and their times, by group, bot and agent.
     ///
-    /// Reads the records that sessions leave, by one query for each day; the answer names the read units. Agents
-    /// are shown by the hashes that records have of them.
+    /// Reads the records that sessions leave, with one query for each day; the answer names the read units. Agents
+    /// appear as the hashes that the records contain.
     Stats(StatsOptions),
 
-    /// Show what the stack and its vendors have cost: calls, requests and table units, times prices.
+    /// Show the cost of the stack and its vendors: calls, requests and table units, times prices.
     ///
-    /// Reads the records that sessions leave, by one query for each day. LiveChat's calls are those that the sessions have counted; requests,
-    /// table units and Botpress's messages are reckoned from sessions and messages. Not counted: sessions that are open, tokens of new
-    /// users, checkAvailability, files, traffic, free tiers. AWS's own bill is the exact one; a query for LiveChat's calls by name is
+    /// Reads the records that sessions leave, with one query for each day. The sessions have counted their LiveChat calls; requests,
+    /// table units and Botpress's messages are estimated from sessions and messages. Not counted: open sessions, tokens of new
+    /// users, checkAvailability, files, traffic, free tiers. AWS's own bill is exact; a query for LiveChat's calls by name is
     /// in docs/operations.md.
     Cost(CostOptions),
 
-    /// Estimate what a month would cost at AWS, LiveChat and Botpress together; needs no stack.
+    /// Estimate the cost of a month at AWS, LiveChat and Botpress together; needs no stack.
     ///
-    /// Reckons with what the tests have measured for one session and one message, and with list prices.
+    /// Uses the figures that the tests measure for one session and one message, and list prices.
     Estimate(EstimateOptions),
 
-    /// Print the history of a message or a session, without its text: when it came, what was tried, what became of it.
+    /// Print the history of a message or a session, without its text: when it came, the attempts, the outcome.
     ///
     /// Takes any id: of a session, a Botpress message, conversation or user, a LiveChat event, chat or thread, as logs, vendors
-    /// and the other commands show them. Reads the whole table unless it is a session's.
+    /// and the other commands show them. Reads the whole table unless the id is a session's.
     Trace {
         /// Any id.
         id: String,
     },
 
-    /// List what could never be delivered and waits for a decision: `hitl redrive` or `hitl discard`.
+    /// List items that can never be delivered and wait for a decision: `hitl redrive` or `hitl discard`.
     ///
-    /// Each is printed with its age, its cause and whether the other side may have received it. An item that is neither redriven nor
+    /// Prints each with its age, its cause and whether the other side may have received it. An item that is neither redriven nor
     /// discarded is deleted with its text after RETENTION_DAYS.
     Parked,
 
-    /// Try to deliver parked items again, once what was in their way is gone.
+    /// Try to deliver parked items again, once the obstacle is removed.
     ///
-    /// An item is delivered once, however often this runs: Botpress recognises its tag, and at LiveChat the thread is read
+    /// Delivers an item once, however often this runs: Botpress recognises its tag, and at LiveChat the thread is read
     /// first. Botcopy cannot be asked, so a message that may have arrived there may be shown twice. An item of a closed session
     /// stays parked (see `hitl discard`), except for its end: it is still sent to a side that has not received it.
     #[command(arg_required_else_help = true)]
@@ -201,7 +202,7 @@ pub(crate) enum Command {
         /// An item, as `hitl parked` shows it.
         #[arg(required_unless_present = "all", conflicts_with = "all")]
         id: Option<String>,
-        /// All that are parked.
+        /// All parked items.
         #[arg(long)]
         all: bool,
     },
@@ -214,7 +215,7 @@ pub(crate) enum Command {
         sure: Sure,
     },
 
-    /// End a session: its bot resumes, and its chat is closed at LiveChat; asks first. The bot of a session that is over is told if
+    /// End a session: its bot resumes, and its chat is closed at LiveChat; asks first. The bot of a session that is over is notified if
     /// it does not know.
     Close {
         /// The session, as `hitl sessions` and the logs show it.
@@ -223,19 +224,19 @@ pub(crate) enum Command {
         sure: Sure,
     },
 
-    /// Lift the limits that a vendor has named, for all processes: the next call is made at once.
+    /// Lift the limits that a vendor has named, for all processes: they make the next call at once.
     ///
-    /// Use it when the vendor says that it serves you again, or has named a time that cannot be right. One call a minute is tried
-    /// without it. Should the vendor refuse again, it is closed again.
+    /// Use it when the vendor reports that it serves you again, or has named a time that cannot be right. Without it, one call a
+    /// minute is tried. If the vendor refuses again, its limit applies again.
     Reopen {
-        /// Which.
+        /// The vendor.
         vendor: Vendor,
     },
 
-    /// Remove everything that the table holds of an end user: texts, name, e-mail, tokens, sessions and their trails.
+    /// Delete everything that the table contains of an end user: texts, name, e-mail, tokens, sessions and their receipts.
     ///
-    /// Asks first. An open session is ended before. Then the whole table is read to prove that nothing is left. What LiveChat and Botpress hold
-    /// of the user stays there; the answer names it. The table's point-in-time backups age out in 35 days.
+    /// Asks first. Ends an open session before. Then reads the whole table to prove that nothing is left. What LiveChat and Botpress
+    /// store of the user stays there; the answer names it. The table's point-in-time backups expire after 35 days.
     Erase {
         /// The user, by Botpress's id, as `hitl sessions` and `hitl trace` show it.
         user: String,
@@ -243,20 +244,20 @@ pub(crate) enum Command {
         sure: Sure,
     },
 
-    /// Replace a credential while calls go on, so that none of them fails.
+    /// Replace a credential while calls go on, without failing any of them.
     ///
-    /// Each takes the steps in the order that keeps both the old and the new one good for as long as anybody may show either, and
-    /// says what it waits for. Interrupted, it is finished by being run again. Those that Botpress has a part in need
+    /// Each takes the steps in the order that keeps both the old and the new one valid for as long as any caller may show either, and
+    /// reports what it waits for. After an interruption, run it again to finish. Those that involve Botpress need
     /// a personal access token, as `hitl connect botpress` does.
     Rotate {
-        /// Which.
+        /// The credential.
         what: What,
 
         /// Cut the present one off at once, because it has leaked.
         ///
-        /// Nothing is waited for, and calls with the old one are refused. Running functions drop it with the next call in which they
-        /// read the table, and all within five minutes. What it costs: LiveChat's webhooks are refused until it knows the new secret, up to two
-        /// minutes, and what they report comes later, when the thread is read; calls of Botpress that are under way with the old path key
+        /// Waits for nothing; calls with the old one are refused. Running functions drop it with the next call in which they
+        /// read the table, and all within five minutes. The cost: LiveChat's webhooks are refused until LiveChat knows the new secret, up
+        /// to two minutes, and their events arrive later, when the thread is read; calls of Botpress in progress with the old path key
         /// fail, and Botpress does not repeat them. A new signing secret and a new access key cost nothing.
         #[arg(long)]
         now: bool,
@@ -264,7 +265,7 @@ pub(crate) enum Command {
 
     /// Print the completions of a shell.
     Completions {
-        /// Which.
+        /// The shell.
         shell: clap_complete::Shell,
     },
 
@@ -273,7 +274,7 @@ pub(crate) enum Command {
     Man,
 }
 
-/// Whether the question that precedes what cannot be undone has been answered.
+/// Whether the question before an irreversible step has been answered.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Sure {
     /// Do not ask.
@@ -281,14 +282,14 @@ pub(crate) struct Sure {
     pub yes: bool,
 }
 
-/// Which stacks, and what to do with them.
+/// The stacks to work on, and the command for them.
 #[derive(Args, Debug)]
 pub(crate) struct FleetOptions {
     /// Find stacks by the key of a tag.
     #[arg(long, default_value = TAG.0, value_name = "KEY", conflicts_with = "tenants")]
     pub tag: String,
 
-    /// Where to look for them; may be given several times [default: as the AWS CLI finds it].
+    /// Where to look for them; may be given several times [default: the AWS CLI's own region].
     #[arg(long = "region", value_name = "REGION", conflicts_with = "tenants")]
     pub regions: Vec<String>,
 
@@ -300,7 +301,7 @@ pub(crate) struct FleetOptions {
     #[arg(long, global = true, value_name = "NAME")]
     pub only: Vec<String>,
 
-    /// How many stacks are worked on at once.
+    /// How many stacks to work on at once.
     #[arg(long, global = true, default_value_t = 8, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=32))]
     pub at_once: u8,
 
@@ -308,24 +309,24 @@ pub(crate) struct FleetOptions {
     pub what: FleetCommand,
 }
 
-/// What to do with each stack.
+/// The command for each stack.
 #[derive(Debug, Subcommand)]
 pub(crate) enum FleetCommand {
     /// Run all checks of `hitl doctor`.
     Doctor,
 
-    /// Bring all stacks to a release: its packages go up once for each region, and each stack gets a change set of its own.
+    /// Bring all stacks to a release: uploads its packages once for each region, and creates a change set for each stack.
     ///
     /// A share of the stacks comes first, and its alarms are watched before the others follow. An update that fails, or an alarm that
-    /// goes off, ends the upgrade: stacks that were not begun stay as they are. Run it again to go on; what is at the release
-    /// already is skipped. A stack that has one of the alarms of its own rollback on is left out.
+    /// goes off, ends the upgrade: stacks that were not begun stay as they are. Run it again to continue; it skips stacks that have
+    /// the release. It leaves out a stack whose own rollback alarm is on.
     Upgrade(UpgradeOptions),
 
     /// Replace a credential of each stack, as `hitl rotate` does.
     ///
-    /// Those that Botpress has a part in need its personal access token and workspace among the answers of --tenants.
+    /// Those that involve Botpress need its personal access token and workspace among the answers of --tenants.
     Rotate {
-        /// Which.
+        /// The credential.
         what: What,
 
         /// Cut the present one off at once, because it has leaked: see `hitl rotate --help`.
@@ -333,7 +334,7 @@ pub(crate) enum FleetCommand {
         now: bool,
     },
 
-    /// Print what each stack has cost, and all together.
+    /// Print the cost of each stack, and the total.
     Cost(CostOptions),
 
     /// Print how sessions went at each stack.
@@ -343,14 +344,14 @@ pub(crate) enum FleetCommand {
         days: u32,
     },
 
-    /// Connect tenants from the file of --tenants, which has their answers; a stack that is not there is created with --from.
+    /// Connect tenants from the file of --tenants, which has their answers; creates a missing stack with --from.
     ///
     /// Connects LiveChat, Botpress if there is a BOTPRESS_PERSONAL_ACCESS_TOKEN, and Botcopy if there is a BOTCOPY_API_KEY, and runs the
     /// checks of `hitl doctor`. Safe to repeat.
     Connect(FleetConnectOptions),
 }
 
-/// How an upgrade goes through the fleet.
+/// The options of an upgrade.
 #[derive(Args, Debug)]
 pub(crate) struct UpgradeOptions {
     /// The release: the folder into which livechat-hitl-VERSION-PROCESSOR.zip was unpacked.
@@ -361,20 +362,20 @@ pub(crate) struct UpgradeOptions {
     #[arg(long, value_name = "NAME")]
     pub bucket: Option<String>,
 
-    /// The share of the stacks that comes first, in percent; at least one.
+    /// The share of the stacks to upgrade first, in percent; at least one.
     #[arg(long, default_value_t = 10, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub canary: u8,
 
-    /// For how many minutes their alarms are watched before the others follow.
+    /// How many minutes to watch their alarms before the others follow.
     #[arg(long, default_value_t = 10, value_name = "MINUTES", value_parser = clap::value_parser!(u16).range(0..=1440))]
     pub watch: u16,
 
-    /// Print what would change at each stack. The packages are put into the bucket; nothing else is.
+    /// Print what would change at each stack. Puts the packages into the bucket; changes nothing else.
     #[arg(long)]
     pub dry_run: bool,
 }
 
-/// What new tenants are made from.
+/// The options for creating and connecting tenants.
 #[derive(Args, Debug)]
 pub(crate) struct FleetConnectOptions {
     /// The release that stacks are created from, or brought to.
@@ -386,7 +387,7 @@ pub(crate) struct FleetConnectOptions {
     pub bucket: Option<String>,
 }
 
-/// What a stack is made from.
+/// The options of a deployment.
 #[derive(Args, Debug)]
 pub(crate) struct DeployOptions {
     /// The release: the folder into which livechat-hitl-VERSION-PROCESSOR.zip was unpacked.
@@ -397,11 +398,11 @@ pub(crate) struct DeployOptions {
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     pub parameters: Vec<(String, String)>,
 
-    /// The bucket that the packages go to, in the stack's region; made if it is not there [default: livechat-hitl-ACCOUNT-REGION].
+    /// The bucket that the packages go to, in the stack's region; created if missing [default: livechat-hitl-ACCOUNT-REGION].
     #[arg(long, value_name = "NAME")]
     pub bucket: Option<String>,
 
-    /// Show what would change. The packages are put into the bucket; nothing else is.
+    /// Show what would change. Puts the packages into the bucket; changes nothing else.
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -411,7 +412,7 @@ fn parameter(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// Whose bill.
+/// The period and prices of a bill.
 #[derive(Args, Debug)]
 pub(crate) struct CostOptions {
     /// How many days back, today (UTC) included: `30d`.
@@ -422,7 +423,7 @@ pub(crate) struct CostOptions {
     pub prices: PriceOptions,
 }
 
-/// How much there would be to do.
+/// The work to estimate.
 #[derive(Args, Debug)]
 pub(crate) struct EstimateOptions {
     /// Messages a month, half of them each way: `10M`.
@@ -433,11 +434,11 @@ pub(crate) struct EstimateOptions {
     #[arg(long, value_name = "NUMBER", value_parser = amount)]
     pub sessions: f64,
 
-    /// Chats a month that stay open and silent, whose threads are read all the same: `50k`.
+    /// Chats a month that stay open and silent; their threads are still read: `50k`.
     #[arg(long, default_value = "0", value_name = "NUMBER", value_parser = amount)]
     pub idle_chats: f64,
 
-    /// For how many hours each of those stays open.
+    /// How many hours each of those stays open.
     #[arg(long, default_value = "24", value_name = "HOURS", value_parser = amount)]
     pub idle_hours: f64,
 
@@ -445,7 +446,7 @@ pub(crate) struct EstimateOptions {
     pub prices: PriceOptions,
 }
 
-/// What is multiplied.
+/// The prices to multiply by.
 #[derive(Args, Debug)]
 pub(crate) struct PriceOptions {
     /// Prices of your own, in the form of docs/prices.json; one that is missing keeps its built-in value.
@@ -457,7 +458,7 @@ pub(crate) struct PriceOptions {
     pub monitoring: Monitoring,
 }
 
-/// How much of a stack is watched.
+/// How much of a stack is monitored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Monitoring {
     /// One metric and two alarms.
@@ -482,7 +483,7 @@ fn amount(text: &str) -> Result<f64, String> {
     amount.map(|number| number * factor).ok_or_else(|| "it has to be a number such as 1500, 50k or 10M".to_owned())
 }
 
-/// Which statistics.
+/// The statistics to print.
 #[derive(Args, Debug)]
 pub(crate) struct StatsOptions {
     /// How many days back, today (UTC) included.
@@ -497,46 +498,46 @@ pub(crate) struct StatsOptions {
 /// A vendor.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Connect {
-    /// Check client id, organization, redirect URI, agent token, scopes and group; store the token; set the webhooks up.
+    /// Check client id, organization, redirect URI, agent token, scopes and group; store the token; set up the webhooks.
     ///
     /// Asks for the personal access token in the base64 form that LiveChat's console shows (variable LIVECHAT_AGENT_TOKEN); an
-    /// empty answer keeps the stored one. Safe to repeat: what is in order stays as it is.
+    /// empty answer keeps the stored one. Safe to repeat: settings that are in order stay as they are.
     Livechat,
 
-    /// Make or update the private integration, and store its signing secret, access key and path key.
+    /// Create or update the private integration, and store its signing secret, access key and path key.
     ///
-    /// Asks for a personal access token of yours (variable BOTPRESS_PERSONAL_ACCESS_TOKEN); it is not stored. Safe to repeat: it
+    /// Asks for a personal access token of yours (variable BOTPRESS_PERSONAL_ACCESS_TOKEN) and does not store it. Safe to repeat: it
     /// updates the definition, and keeps credentials that belong to the integration.
     Botpress(BotpressOptions),
 
-    /// Try the keys of Botcopy, store them, and say what to enter in its portal.
+    /// Try the keys of Botcopy, store them, and print what to enter in its portal.
     ///
     /// Asks for the API key (variable BOTCOPY_API_KEY) and for the access token (variable BOTCOPY_ACCESS_TOKEN); an empty answer
-    /// keeps what is stored, and an access token that there is none of yet is generated. The API key is tried by a push for a user who
-    /// does not exist; nothing is stored if Botcopy refuses it.
+    /// keeps the stored one, and generates an access token if none is stored. Tries the API key with a push for a user who
+    /// does not exist; stores nothing if Botcopy refuses it.
     Botcopy(BotcopyOptions),
 }
 
-/// What is known of the bot beside its keys.
+/// The bot's properties beside its keys.
 #[derive(Args, Debug, Default)]
 pub(crate) struct BotcopyOptions {
-    /// The bot's id, from its page in the portal: the API key is tried for it, now and by the doctor [variable: BOTCOPY_BOT_ID].
+    /// The bot's id, from its page in the portal: this command and the doctor try the API key for it [variable: BOTCOPY_BOT_ID].
     #[arg(long, value_name = "ID")]
     pub bot: Option<String>,
 
-    /// The bot has an API key, access token and header of its own: they are stored for it alone, beside those of all other bots.
+    /// Store an API key, access token and header for this bot alone, beside those of all other bots.
     ///
     /// A bot that has keys of its own keeps them without this option.
     #[arg(long, requires = "bot")]
     pub own_keys: bool,
 
-    /// The name of the custom header that is entered in the portal, if there is one; its value is asked for (variable
+    /// The name of the custom header that is entered in the portal, if there is one; asks for its value (variable
     /// BOTCOPY_HEADER_VALUE) [variable: BOTCOPY_HEADER_NAME].
     #[arg(long, value_name = "NAME")]
     pub header: Option<String>,
 }
 
-/// Where the integration is made.
+/// Where to create the integration.
 #[derive(Args, Debug)]
 pub(crate) struct BotpressOptions {
     /// The workspace's id, from its settings [variable: BOTPRESS_WORKSPACE_ID].
@@ -552,12 +553,12 @@ pub(crate) struct BotpressOptions {
     #[arg(long, default_value = INTEGRATION, value_name = "NAME")]
     pub name: String,
 
-    /// Only ask Botpress whether it would take the definition; nothing is changed, here or there.
+    /// Only ask Botpress whether it would accept the definition; change nothing, here or there.
     #[arg(long)]
     pub dry_run: bool,
 }
 
-/// What the integration is called after the workspace's handle, unless the operator names it otherwise.
+/// The integration's default name after the workspace's handle.
 const INTEGRATION: &str = "livechat-hitl";
 
 impl Default for BotpressOptions {
@@ -566,10 +567,10 @@ impl Default for BotpressOptions {
     }
 }
 
-/// Where a rehearsal is played.
+/// The options of a rehearsal.
 #[derive(Args, Debug)]
 pub(crate) struct RehearseOptions {
-    /// The LiveChat group, by its number; one in which nobody waits.
+    /// The LiveChat group, by its number; one in which no customer waits.
     #[arg(long, value_name = "NUMBER")]
     pub group: u32,
 
@@ -577,11 +578,11 @@ pub(crate) struct RehearseOptions {
     #[arg(long)]
     pub busy: bool,
 
-    /// The agent that the token belongs to, by e-mail address; found out if the token has the scope agents--all:ro.
+    /// The agent that the token belongs to, by e-mail address; looked up if the token has the scope agents--all:ro.
     #[arg(long, value_name = "E-MAIL")]
     pub agent: Option<String>,
 
-    /// The bot, where several have registered.
+    /// The bot, if several have registered.
     #[arg(long, value_name = "ID")]
     pub bot: Option<String>,
 
@@ -589,7 +590,7 @@ pub(crate) struct RehearseOptions {
     #[arg(long, value_enum, default_value_t = AnsweredBy::Token)]
     pub answered_by: AnsweredBy,
 
-    /// How long a person has for each step; then the rehearsal stops, and closes what is open.
+    /// How many seconds a person has for each step; then the rehearsal stops, and closes what is open.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(10..=3_600), value_name = "SECONDS")]
     pub wait: u64,
 }
@@ -599,11 +600,11 @@ pub(crate) struct RehearseOptions {
 pub(crate) enum AnsweredBy {
     /// The agent of the token, by itself.
     Token,
-    /// A person in LiveChat's agent app, who is told what to do.
+    /// A person in LiveChat's agent app, who follows printed instructions.
     Person,
 }
 
-/// A vendor: one that can be reopened, and whose calls are noted.
+/// A vendor that can be reopened and whose calls are noted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Vendor {
     /// LiveChat.
@@ -615,10 +616,10 @@ pub(crate) enum Vendor {
 }
 
 impl Vendor {
-    /// All of them.
+    /// All vendors.
     pub(crate) const ALL: [Self; 3] = [Self::Livechat, Self::Botpress, Self::Botcopy];
 
-    /// The vendor as the table names it.
+    /// Returns the vendor's name in the table.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Livechat => "LiveChat",
@@ -631,13 +632,13 @@ impl Vendor {
 /// A credential that can be rotated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum What {
-    /// What LiveChat puts into each webhook.
+    /// The secret that LiveChat puts into each webhook.
     WebhookSecret,
     /// The last part of the address that Botpress calls.
     PathKey,
-    /// What Botpress signs its calls with.
+    /// The secret that Botpress signs its calls with.
     SigningSecret,
-    /// What the stack calls Botpress with.
+    /// The key that the stack calls Botpress with.
     AccessKey,
 }
 
@@ -645,7 +646,7 @@ pub(crate) enum What {
 mod tests {
     use super::*;
 
-    /// Help as a terminal of this width shows it.
+    /// Returns the help that a terminal of this width shows.
     fn help(words: &[&str], width: usize) -> String {
         let words = ["hitl"].iter().chain(words).chain(&["--help"]);
         grammar().term_width(width).try_get_matches_from(words).unwrap_err().render().to_string()

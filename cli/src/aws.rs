@@ -1,42 +1,42 @@
-//! The AWS CLI, by which the command reaches everything at AWS but the table and the secret.
+//! The AWS CLI, through which the command reaches everything at AWS but the table and the secret.
 
 use std::sync::Arc;
 
-/// Runs one command of the AWS CLI: what it prints, or what it says instead.
+/// Runs one command of the AWS CLI and returns its output, or its error text.
 pub type Cli = dyn Fn(&[&str]) -> Result<String, String> + Send + Sync;
 
-/// How long the AWS CLI may wait for a connection, in seconds; its own 60 would hold a fleet up at a region that does not answer.
+/// How long the AWS CLI may wait for a connection, in seconds; its default of 60 would block a fleet at a region that does not answer.
 const CONNECT_SECONDS: &str = "10";
 
-/// How AWS is reached.
+/// The way to reach AWS.
 #[derive(Clone)]
 pub struct Aws {
     cli: Arc<Cli>,
     /// The addresses of stand-ins for DynamoDB and Secrets Manager.
     pub(crate) stand_ins: Option<(String, String)>,
-    /// Nothing leaves it to the AWS CLI's own settings.
+    /// Without a value, the AWS CLI's own settings decide.
     pub(crate) region: Option<String>,
 }
 
 impl Aws {
-    /// By the AWS CLI that is installed on this machine.
+    /// Uses the AWS CLI that is installed on this machine.
     pub fn installed() -> Self {
         Self { cli: Arc::new(run), stand_ins: None, region: None }
     }
 
-    /// By a stand-in for the AWS CLI, and by the addresses of stand-ins for DynamoDB and Secrets Manager.
+    /// Uses a stand-in for the AWS CLI, and the addresses of stand-ins for DynamoDB and Secrets Manager.
     pub fn simulated(cli: Arc<Cli>, dynamodb_url: &str, secrets_manager_url: &str) -> Self {
         let stand_ins = Some((dynamodb_url.to_owned(), secrets_manager_url.to_owned()));
         Self { cli, stand_ins, region: None }
     }
 
-    /// The same account in a region.
+    /// Returns the same account in a region.
     pub(crate) fn in_region(&self, region: Option<&str>) -> Self {
         let region = region.map(str::to_owned).or_else(|| self.region.clone());
         Self { region, ..self.clone() }
     }
 
-    /// What the AWS CLI answers, as JSON, or what it says instead; other work goes on meanwhile.
+    /// Returns the AWS CLI's answer as JSON, or its error text; does not block other work.
     pub(crate) async fn ask(&self, command: &[&str]) -> Result<String, String> {
         let mut words: Vec<_> = command.iter().map(|word| (*word).to_owned()).collect();
         words.extend(["--output", "json"].map(str::to_owned));

@@ -1,7 +1,7 @@
-//! The operator's command: connects a stack to its vendors, and shows, explains and repairs what it does.
+//! The operator's command: connects a stack to its vendors, and shows, explains and repairs its work.
 //!
-//! [`run`] is the whole command with everything that it takes from the outside as arguments, so that tests run it in their own
-//! process; `main` only hands it the process's own.
+//! [`run`] is the whole command and takes its surroundings as arguments, so that tests run it in their own
+//! process; `main` only passes the process's own.
 
 mod app;
 mod arguments;
@@ -35,13 +35,13 @@ pub use crate::aws::{Aws, Cli};
 use crate::arguments::{Arguments, Command, Connect};
 use crate::output::{Answer, Exit, Failure};
 
-/// What the command needs of its surroundings.
+/// The command's surroundings.
 pub struct Io<'a> {
     /// Takes the answer.
     pub out: &'a mut (dyn Write + Send),
     /// Takes progress and errors.
     pub progress: &'a mut (dyn Write + Send),
-    /// Asks a person or a script for one line; an empty answer is none.
+    /// Asks a person or a script for one line; an empty answer means none.
     pub ask: &'a mut (dyn FnMut(&str, Echo) -> io::Result<String> + Send),
     /// Whether findings are coloured.
     pub colour: bool,
@@ -51,43 +51,43 @@ pub struct Io<'a> {
     pub clock: Clock,
     /// How AWS is reached.
     pub aws: Aws,
-    /// Ends when the person at the terminal wants the command to.
+    /// Completes when the operator interrupts the command.
     pub interrupt: Pin<&'a mut (dyn Future<Output = ()> + Send)>,
 }
 
-/// Whether an answer shows while it is typed.
+/// Whether an answer is visible while it is typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Echo {
-    /// As a secret must not.
+    /// For a secret.
     Hidden,
-    /// As anything else.
+    /// For anything else.
     Shown,
 }
 
 impl Io<'_> {
-    /// Says what is being done; nobody depends on it being read.
+    /// Prints progress; failing to write it does not matter.
     fn say(&mut self, progress: &str) {
         let _ = writeln!(self.progress, "{progress}");
     }
 
-    /// Says how far a command of several steps has come: `2 of 4: checking the group`.
+    /// Prints the progress of a command of several steps: `2 of 4: checking the group`.
     fn step(&mut self, number: usize, of: usize, what: &str) {
         self.say(&format!("{number} of {of}: {what}"));
     }
 
-    /// Asks for a secret; an empty answer is none.
+    /// Asks for a secret; an empty answer means none.
     fn secret(&mut self, prompt: &str) -> Result<Option<Redacted>, Failure> {
         Ok(self.answer(prompt, Echo::Hidden)?.map(Redacted::from))
     }
 
-    /// Asks for one line; an empty answer is none.
+    /// Asks for one line; an empty answer means none.
     fn answer(&mut self, prompt: &str, echo: Echo) -> Result<Option<String>, Failure> {
         let answer = (self.ask)(prompt, echo)
             .map_err(|error| Failure::stopped(format!("nothing can be asked here: {error}")))?;
         Ok(Some(answer.trim().to_owned()).filter(|answer| !answer.is_empty()))
     }
 
-    /// Asks before something that cannot be undone, unless `yes` answers that already.
+    /// Asks before an irreversible step, unless `yes` answers that already.
     fn confirm(&mut self, what: &str, yes: bool) -> Result<(), Failure> {
         if yes {
             return Ok(());
@@ -100,7 +100,7 @@ impl Io<'_> {
         }
     }
 
-    /// Waits, and says so now and then.
+    /// Waits, and prints that now and then.
     async fn wait_until(&mut self, time: Timestamp, why: &str) {
         const BETWEEN: std::time::Duration = std::time::Duration::from_secs(60);
         loop {
@@ -114,10 +114,10 @@ impl Io<'_> {
     }
 }
 
-/// Runs the command; the answer is its exit status.
+/// Runs the command and returns its exit status.
 ///
-/// 0: done, or everything is in order. 1: it is not, or a vendor refused. 2: the command could not do its work: wrong
-/// usage, settings that are missing, or an AWS service that does not answer.
+/// 0: done, or everything is in order. 1: something is not in order, or a vendor refused. 2: the command could not do its work: wrong
+/// usage, missing settings, or an AWS service that does not answer.
 pub async fn run(arguments: impl IntoIterator<Item = OsString>, io: &mut Io<'_>) -> u8 {
     let line: Vec<_> = arguments.into_iter().collect();
     let matches = arguments::grammar().try_get_matches_from(&line);
@@ -132,7 +132,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, io: &mut Io<'_>)
         Err(failure) => failure.exit,
     };
     let written = match outcome {
-        // What was to be said stands there already.
+        // The command has printed everything already.
         Ok(answer) if answer.text.is_empty() => Ok(()),
         Ok(answer) if json => writeln!(io.out, "{}", answer.json),
         Ok(answer) if io.colour => writeln!(io.out, "{}", output::coloured(answer.text.trim_end())),
@@ -191,7 +191,7 @@ async fn perform(arguments: Arguments, io: &mut Io<'_>) -> Result<Answer, Failur
         Command::Erase { user, sure } => operate::erase(&target, &user, sure.yes, io).await,
         Command::Watch => watch::run(&target, json, io).await,
         Command::Rotate { what, now } => rotate::run(&target, what, now, io).await,
-        // Those that need no stack that is there.
+        // These need no existing stack.
         Command::Deploy(_) | Command::Fleet(_) | Command::Completions { .. } | Command::Estimate(_) | Command::Man => {
             Err(Failure::stopped("this was done before"))
         }

@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
     ExitCode::from(cli::run(std::env::args_os(), &mut io).await)
 }
 
-/// Ctrl-C; from the first look on it no longer ends the process by itself.
+/// Completes on Ctrl-C; from the first poll on, Ctrl-C no longer ends the process by itself.
 async fn interrupt() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending().await
@@ -36,13 +36,13 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// What <https://no-color.org> asks for.
+/// Decides on colour as <https://no-color.org> asks.
 fn wants_colour(environment: &dyn Fn(&str) -> Option<String>) -> bool {
     let no = environment("NO_COLOR").is_some_and(|value| !value.is_empty());
     !no && environment("TERM").is_none_or(|terminal| terminal != "dumb")
 }
 
-/// Asks for one line: at a terminal with a prompt, where a secret does not show; else from standard input.
+/// Asks for one line: at a terminal with a prompt that hides a secret; otherwise from standard input.
 fn ask(prompt: &str, echo: Echo) -> io::Result<String> {
     if io::stdin().is_terminal() {
         if echo == Echo::Hidden {

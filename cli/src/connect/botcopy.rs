@@ -24,7 +24,7 @@ const HEADER: &str = "botcopyHeader";
 /// Key of the secret: the bot that the API key belongs to. The functions do not read it.
 pub(crate) const BOT_ID: &str = "botcopyBotId";
 
-/// A user, and a bot, that do not exist.
+/// The id of a user, and of a bot, that do not exist.
 const NOBODY: &str = "hitl-doctor";
 
 /// What is stored, and what to enter where.
@@ -33,7 +33,7 @@ struct Connected {
     endpoint_url: String,
     api_key_accepted_for: Option<String>,
     custom_header: Option<String>,
-    /// Whether the keys are those of this bot alone.
+    /// Whether the keys belong to this bot alone.
     has_own_keys: bool,
     secret_changed: bool,
     access_token_generated: bool,
@@ -68,7 +68,7 @@ impl fmt::Display for Connected {
 }
 
 impl Connected {
-    /// Where the secret has the access token.
+    /// Returns where the secret contains the access token.
     fn token_at(&self) -> String {
         match &self.api_key_accepted_for {
             Some(bot_id) if self.has_own_keys => format!("{BOTCOPY_BOTS} → {bot_id} → accessToken"),
@@ -77,7 +77,7 @@ impl Connected {
     }
 }
 
-/// How many steps there are.
+/// The number of steps.
 const STEPS: usize = 2;
 
 /// The custom header of Botcopy's calls.
@@ -86,10 +86,10 @@ struct Header {
     value: Redacted,
 }
 
-/// The keys of a bot as they are stored: its own, or those of all bots.
+/// The stored keys of a bot: its own, or those of all bots.
 struct Stored<'a> {
     version: &'a Version,
-    /// The bot, where it has keys of its own.
+    /// The bot, if it has keys of its own.
     own: Option<&'a str>,
 }
 
@@ -98,7 +98,7 @@ impl Stored<'_> {
         self.version.json(BOTCOPY_BOTS)?.get(self.own?)
     }
 
-    /// A key by its two names: among those of all bots, and in a bot's own.
+    /// Returns a key by its two names: among those of all bots, and in a bot's own.
     fn key(&self, names: (&str, &str)) -> Option<Redacted> {
         match self.own {
             None => self.version.text(names.0),
@@ -117,7 +117,7 @@ impl Stored<'_> {
     }
 }
 
-/// Tries the keys, and stores them with whatever else is known of the bot.
+/// Tries the keys, and stores them with the bot's other properties.
 pub(crate) async fn run(target: &Target, options: &BotcopyOptions, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let (vault, url) = (target.vault()?, target.require_url()?);
     let contents = vault.read().await?;
@@ -162,7 +162,7 @@ pub(crate) async fn run(target: &Target, options: &BotcopyOptions, io: &mut Io<'
     }))
 }
 
-/// The secret with the keys of one bot.
+/// Returns the secret with the keys of one bot.
 fn with_own_keys(
     stored: &Stored<'_>,
     bot_id: &str,
@@ -180,7 +180,7 @@ fn with_own_keys(
     stored.version.clone().with_json(BOTCOPY_BOTS, Value::Object(bots))
 }
 
-/// The secret as it is to be stored.
+/// Returns the secret to store.
 fn changed(current: &Version, keys: &[(&str, Redacted)], bot_id: Option<&str>, header: Option<Header>) -> Version {
     let mut version = current.clone().with(keys);
     if let Some(bot_id) = bot_id {
@@ -192,7 +192,7 @@ fn changed(current: &Version, keys: &[(&str, Redacted)], bot_id: Option<&str>, h
     }
 }
 
-/// The custom header that is to be stored, if one was named.
+/// Returns the custom header to store, if one was named.
 fn header(
     target: &Target,
     options: &BotcopyOptions,
@@ -216,8 +216,8 @@ fn header(
     }
 }
 
-/// Lets the bot resume for a user whom it does not have, which changes nothing: only a wrong key is refused as such. The access token
-/// is the portal's word for us, so there is nobody to try it with; but it is not the API key.
+/// Asks Botcopy to resume a user that the bot does not have, which changes nothing: Botcopy refuses only a wrong key as such. The
+/// access token authenticates the portal to the stack, so no vendor call can try it; but it must differ from the API key.
 async fn try_keys(
     target: &Target,
     bot_id: Option<&str>,

@@ -17,10 +17,10 @@ use crate::arguments::BotpressOptions;
 use crate::output::{Answer, Failure};
 use crate::target::Target;
 
-/// How many steps there are, unless nothing is to be changed.
+/// The number of steps, unless nothing is to be changed.
 const STEPS: usize = 4;
 
-/// What has become of the integration.
+/// The outcome for the integration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Done {
@@ -69,7 +69,7 @@ impl fmt::Display for Connected {
     }
 }
 
-/// Makes or updates the integration and stores its credentials.
+/// Creates or updates the integration and stores its credentials.
 pub(crate) async fn run(target: &Target, options: &BotpressOptions, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let (vault, url) = (target.vault()?, target.require_url()?);
     let handle = match &options.handle {
@@ -130,10 +130,10 @@ async fn deploy(
     }
 }
 
-/// Signing secret and access key that the stack lacks for this integration.
+/// Returns the signing secret and access key that the stack lacks for this integration.
 ///
-/// Botpress shows a signing secret only when it is new, so one that is not stored has to be replaced; the one before stays good
-/// for a day.
+/// Botpress shows a signing secret only when it is new, so a secret that is not stored has to be replaced; the previous one stays
+/// valid for a day.
 async fn credentials(
     admin: &Admin<'_>,
     integration: &Integration,
@@ -165,7 +165,7 @@ fn new_values(contents: &Contents, changes: &[(&str, Redacted)]) -> Vec<String> 
     changed.map(|(key, _)| (*key).to_owned()).collect()
 }
 
-/// What an operator can do about Botpress's refusals.
+/// Explains to an operator how to handle Botpress's refusals.
 pub(crate) fn explained(error: Error) -> Failure {
     let code = error.refusal().and_then(|refusal| refusal.code.as_deref()).unwrap_or_default();
     let advice = match code {

@@ -15,10 +15,10 @@ use crate::app::cure_of_check;
 use crate::output::{Answer, Failure};
 use crate::target::Target;
 
-/// How many steps there are.
+/// The number of steps.
 const STEPS: usize = 4;
 
-/// What was checked and changed.
+/// The results of the checks and changes.
 #[derive(Debug, Serialize)]
 struct Connected {
     group_id: u32,
@@ -49,7 +49,7 @@ impl fmt::Display for Connected {
     }
 }
 
-/// Checks, stores, and sets the webhooks up.
+/// Checks, stores, and sets up the webhooks.
 pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let (config, vault, url) = (target.config()?, target.vault()?, target.require_url()?);
     let contents = vault.read().await?;
@@ -102,7 +102,7 @@ pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Fail
     }))
 }
 
-/// The console shows a token in several forms; only one of them is a whole credential.
+/// Checks the token's form: the console shows it in several, and only one of them is a complete credential.
 fn check_form(token: &Redacted) -> Result<(), Failure> {
     let decoded = STANDARD.decode(token.expose()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     match decoded.as_deref().and_then(|text| text.split_once(':')) {
@@ -135,7 +135,7 @@ async fn check_token(client: &Client, token: &Redacted) -> Result<(), Failure> {
     }
 }
 
-/// The scopes that a token turns out not to have; each is tried by a call that changes nothing.
+/// Returns the scopes that a token lacks; tries each with a call that changes nothing.
 pub(crate) async fn missing_scopes(
     client: &Client,
     token: &Redacted,
@@ -155,7 +155,7 @@ pub(crate) async fn missing_scopes(
             Err(error) => return Err(error),
         }
     }
-    // Whoever may change chats may read them, in groups that they have access to.
+    // A token that may change chats may read them, in groups that it has access to.
     match agent.list_chats_once().await {
         Err(error) if error.is_forbidden() && missing.is_empty() => missing.push("chats--all:ro or chats--access:ro"),
         Err(error) if !error.is_forbidden() => return Err(error),
@@ -164,7 +164,7 @@ pub(crate) async fn missing_scopes(
     Ok(missing)
 }
 
-/// The groups there are, as a sentence; nothing when the token may not list them.
+/// Returns the groups as a sentence; an empty one if the token may not list them.
 pub(crate) async fn groups_sentence(owner: &Configuration<'_>) -> String {
     match owner.list_groups().await {
         Ok(groups) if !groups.is_empty() => {

@@ -1,4 +1,4 @@
-//! What CloudFormation answers through the AWS CLI, and what follows from it; no calls.
+//! CloudFormation's answers through the AWS CLI, and what follows from them; no calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::output::Failure;
 
-/// The parameter by which the template learns that a text has changed.
+/// The parameter that reports a changed text to the template.
 const REVISION: &str = "Revision";
 
-/// The parameters that become variables of the functions and that are too long to stand in a version's description.
+/// The parameters that become variables of the functions and that are too long for a version's description.
 const TEXTS: [&str; 10] = [
     "BotcopyResumeEvent",
     "BotpressIntegrationIds",
@@ -25,10 +25,10 @@ const TEXTS: [&str; 10] = [
     "Wording",
 ];
 
-/// The tag by which `hitl fleet` finds a stack. Its value never changes: CloudFormation hands a stack's tags on to each resource.
+/// The tag by which `hitl fleet` finds a stack. Its value never changes: CloudFormation propagates a stack's tags to each resource.
 pub(crate) const TAG: (&str, &str) = ("livechat-hitl", "tenant");
 
-/// A stack that is there.
+/// An existing stack.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Existing {
     pub parameters: BTreeMap<String, String>,
@@ -51,7 +51,7 @@ impl Existing {
         }
     }
 
-    /// The tags to give to a change set, which has to name those of the operator as well: it replaces all but AWS's own.
+    /// Returns the tags for a change set. They include the operator's, because a change set replaces all tags but AWS's own.
     pub(crate) fn tags(&self) -> Value {
         let mut tags = self.tags.clone();
         tags.retain(|key, _| !key.starts_with("aws:"));
@@ -59,12 +59,12 @@ impl Existing {
         tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect()
     }
 
-    /// Whether the stack is only the place of a change set that has never been executed.
+    /// Returns whether the stack only exists for a change set that has never been executed.
     pub(crate) fn is_empty(&self) -> bool {
         self.status == "REVIEW_IN_PROGRESS"
     }
 
-    /// Why nothing can be changed now.
+    /// Returns why nothing can be changed now.
     pub(crate) fn obstacle(&self, name: &str) -> Option<Failure> {
         match progress(&self.status) {
             Progress::Going if !self.is_empty() => Some(Failure::refused(format!(
@@ -83,7 +83,7 @@ impl Existing {
     }
 }
 
-/// How far a stack is with what was asked of it.
+/// The progress of a stack's operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
     Going,
@@ -99,7 +99,7 @@ pub(crate) fn progress(status: &str) -> Progress {
     }
 }
 
-/// What `create-change-set` takes: values that are given, and the stack's own for all others that the template still has.
+/// Returns the input of `create-change-set`: the given values, and the stack's own for all others that the template still has.
 pub(crate) fn parameters(
     template: &BTreeSet<String>,
     given: &BTreeMap<String, String>,
@@ -118,7 +118,7 @@ pub(crate) fn parameters(
     Ok(template.iter().filter_map(entry).collect())
 }
 
-/// The given values, and a revision that is another one where a text is: only then do the functions get the new text.
+/// Returns the given values with a revision that changes with the texts: only then do the functions get the new text.
 pub(crate) fn revised(
     mut given: BTreeMap<String, String>,
     existing: &BTreeMap<String, String>,
@@ -128,7 +128,7 @@ pub(crate) fn revised(
         return given;
     }
     let value = |name: &str| given.get(name).or_else(|| existing.get(name)).map_or("", String::as_str);
-    // A stack that is there has its defaults, one that is new has not.
+    // An existing stack lists its default values; a new one does not.
     let own = TEXTS.iter().map(|name| (name, value(name))).filter(|(_, value)| !matches!(*value, "" | "default"));
     let digest = own.fold(Sha256::new(), |digest, (name, value)| digest.chain_update(format!("{name}={value}\n")));
     let revision = digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
@@ -143,12 +143,12 @@ pub(crate) struct Change {
     pub resource: String,
     #[serde(rename = "type")]
     pub kind: String,
-    /// Whether the resource is made anew: `True`, `False`, `Conditional`; nothing for new ones.
+    /// Whether the resource is replaced: `True`, `False`, `Conditional`; absent for new ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replacement: Option<String>,
 }
 
-/// What has become of a change set.
+/// The state of a change set.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ChangeSet {
     Pending,
@@ -185,7 +185,7 @@ fn change(one: &Value) -> Option<Change> {
     })
 }
 
-/// Something that has happened to a resource.
+/// An event of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Event {
     pub id: String,
@@ -196,7 +196,7 @@ pub(super) struct Event {
 }
 
 impl Event {
-    /// What has happened since the event with this id, oldest first; everything that is listed, if it is not among it.
+    /// Returns the events since the one with this id, oldest first; all that are listed, if that one is not among them.
     pub(crate) fn since(described: &str, last: Option<&str>) -> Vec<Self> {
         let described: Value = serde_json::from_str(described).unwrap_or_default();
         let read = |one: &Value| {
@@ -222,7 +222,7 @@ impl Event {
         self.status.ends_with("_COMPLETE")
     }
 
-    /// Why it failed, if it is not only taken along by the failure of another.
+    /// Returns why the resource failed, unless it only failed along with another.
     pub(crate) fn failure(&self) -> Option<String> {
         let reason = self.reason.clone().unwrap_or_default();
         let taken_along = reason.contains("cancelled") || reason.contains("The following resource(s) failed");
@@ -231,7 +231,7 @@ impl Event {
     }
 }
 
-/// The physical names of a stack's alarms, by their names in the template, as `list-stack-resources` answers.
+/// Returns the physical names of a stack's alarms by their names in the template, from the answer of `list-stack-resources`.
 pub(crate) fn alarms(listed: &str) -> BTreeMap<String, String> {
     let listed: Value = serde_json::from_str(listed).unwrap_or_default();
     let alarms = list(&listed, "StackResourceSummaries")
@@ -283,7 +283,7 @@ mod tests {
         assert!(!without.contains_key(REVISION), "the template of an earlier release");
     }
 
-    /// What is in neither would not reach the functions before their code changes.
+    /// A variable that is in neither would not reach the functions before their code changes.
     #[test]
     fn every_variable_of_the_functions_is_in_the_versions_description_or_in_the_revision() {
         const TEMPLATE: &str = include_str!("../../../template.yaml");

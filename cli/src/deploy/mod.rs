@@ -1,4 +1,4 @@
-//! `hitl deploy`: from the files of a release to a stack that agents answer on. All that it does at AWS goes through the AWS CLI, with
+//! `hitl deploy`: from the files of a release to a stack that agents answer on. It reaches AWS through the AWS CLI, with
 //! which the same can be done by hand (docs/deploy.md).
 
 pub(crate) mod answers;
@@ -23,7 +23,7 @@ use crate::output::{Answer, Exit, Failure, causes};
 use crate::target::{NO_REGION, Target, VENDOR_TIMEOUT, stack_name};
 use crate::{Echo, Io, app, connect, doctor};
 
-/// What a tenant has to know: the parameter, the variable that names it as well, and what it is called.
+/// The settings that a tenant must provide: the parameter, its variable, and its name in prose.
 const REQUIRED: [(&str, &str, &str); 3] = [
     (
         "LiveChatClientId",
@@ -40,16 +40,16 @@ const REQUIRED: [(&str, &str, &str); 3] = [
 
 const STEPS: usize = 6;
 
-/// How often CloudFormation is asked.
+/// How often CloudFormation is polled.
 const POLL: Duration = Duration::from_secs(2);
 
-/// A stack of ours is up after two or three minutes.
+/// A stack of this template is up after two or three minutes.
 const PATIENCE: Duration = Duration::from_secs(1_800);
 
 /// The schedule's first tick comes within a minute of its creation; a function that has never run takes a moment more.
 const FIRST_SWEEP: Duration = Duration::from_secs(150);
 
-/// Puts the release into the account, and connects it.
+/// Deploys the release into the account, and connects it.
 pub(crate) async fn run(
     arguments: &TargetArguments,
     options: &DeployOptions,
@@ -93,7 +93,7 @@ pub(crate) async fn run(
     connected(arguments, &cloud.stack, is_new, &changes.unwrap_or_default(), io).await
 }
 
-/// The parameters to set: those of the command line, and the three without which nothing works, wherever they are to be had.
+/// Returns the parameters to set: those of the command line, and the three required ones from wherever they can be found.
 fn required(
     options: &DeployOptions,
     own: &BTreeMap<String, String>,
@@ -118,7 +118,7 @@ fn required(
     Ok(given)
 }
 
-/// Lets LiveChat issue a customer's token for the app, which costs nothing and leaves a customer without a chat.
+/// Has LiveChat issue a customer's token for the app, which costs nothing and leaves a customer without a chat.
 async fn check_app(
     own: &BTreeMap<String, String>,
     given: &BTreeMap<String, String>,
@@ -126,7 +126,7 @@ async fn check_app(
 ) -> Result<(), Failure> {
     let parameter = |name: &str| given.get(name).or_else(|| own.get(name)).cloned();
     let lookup = |variable: &str| match variable {
-        // What the check has no use for.
+        // The check does not use them.
         "TABLE_NAME" | "SECRET_ID" => Some("-".to_owned()),
         "LIVECHAT_REGION" => parameter("LiveChatRegion"),
         "LIVECHAT_API_URL" | "LIVECHAT_ACCOUNTS_URL" => (io.environment)(variable),
@@ -162,7 +162,7 @@ fn row(change: &Change) -> String {
     format!("{action:<8} {kind:<34} {resource}{replaced}")
 }
 
-/// Connects the stack to LiveChat, and looks at all of it.
+/// Connects the stack to LiveChat, and runs the doctor.
 async fn connected(
     arguments: &TargetArguments,
     stack: &str,
@@ -184,7 +184,7 @@ async fn connected(
     Ok(Answer { exit: report.exit, json, text })
 }
 
-/// Until the schedule has run once, or should have.
+/// Waits until the schedule has run once, or should have.
 async fn wait_for_sweep(target: &Target, io: &mut Io<'_>) -> Result<(), Failure> {
     let (table, end) = (target.table()?, io.clock.now() + FIRST_SWEEP);
     io.say("waiting for the first sweep, which comes within a minute");
@@ -194,7 +194,7 @@ async fn wait_for_sweep(target: &Target, io: &mut Io<'_>) -> Result<(), Failure>
     Ok(())
 }
 
-/// A folder of this run, gone when it is over.
+/// A temporary folder of this run; dropping it deletes it.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
@@ -216,20 +216,20 @@ impl Drop for Scratch {
     }
 }
 
-/// The folder in the bucket. One for all stacks: a package's name there is the hash of its content.
+/// The folder in the bucket, shared by all stacks: a package's name there is the hash of its content.
 const PREFIX: &str = "livechat-hitl";
 
-/// What a stack is to be.
+/// The desired state of a stack.
 pub(crate) struct Wanted {
     pub is_new: bool,
-    /// What `create-change-set` takes as `--parameters` and `--tags`.
+    /// The values of `--parameters` and `--tags` for `create-change-set`.
     pub parameters: Value,
     pub tags: Value,
     /// The packaged template.
     pub template: PathBuf,
 }
 
-/// The account, as the AWS CLI reaches it.
+/// The account, through the AWS CLI.
 #[derive(Clone)]
 pub(crate) struct Cloud {
     pub stack: String,
@@ -240,7 +240,7 @@ pub(crate) struct Cloud {
 }
 
 impl Cloud {
-    /// Finds region and account out.
+    /// Finds the region and the account.
     pub(crate) async fn find(stack: String, bucket: Option<&str>, io: &Io<'_>) -> Result<Self, Failure> {
         let set = |variable: &str| (io.environment)(variable).filter(|value| !value.trim().is_empty());
         let named = io.aws.region.clone().or_else(|| set("AWS_REGION")).or_else(|| set("AWS_DEFAULT_REGION"));
@@ -262,12 +262,12 @@ impl Cloud {
         Ok(Self { stack: String::new(), aws, account, bucket, change_set: String::new() }.of_stack(stack))
     }
 
-    /// The same account and bucket for another stack, with a change set of its own.
+    /// Returns the same account and bucket for another stack, with a change set of its own.
     pub(crate) fn of_stack(&self, stack: String) -> Self {
         Self { stack, change_set: format!("hitl-{}", Uuid::new_v4().simple()), ..self.clone() }
     }
 
-    /// What the AWS CLI answers to a command in the stack's region.
+    /// Returns the AWS CLI's answer to a command in the stack's region.
     async fn ask(&self, command: &[&str]) -> Result<String, Failure> {
         self.aws.ask(command).await.map_err(|said| {
             let called: Vec<_> = command.iter().take(2).copied().collect();
@@ -283,7 +283,7 @@ impl Cloud {
         }
     }
 
-    /// Puts both packages into the bucket, and leaves a template that refers to them there.
+    /// Puts both packages into the bucket, and writes a template that refers to them to `packaged`.
     pub(crate) async fn package(&self, release: &Release, packaged: &Path) -> Result<(), Failure> {
         let head = ["s3api", "head-bucket", "--bucket", &self.bucket, "--expected-bucket-owner", &self.account];
         match self.aws.ask(&head).await {
@@ -306,7 +306,7 @@ impl Cloud {
         self.ask(&[&command, bucket.as_slice()].concat()).await.map(drop)
     }
 
-    /// What would change; nothing is none.
+    /// Returns what would change; none if nothing would.
     pub(crate) async fn change_set(&self, wanted: &Wanted, io: &Io<'_>) -> Result<Option<Vec<Change>>, Failure> {
         let folder = Scratch::new()?;
         let file = folder.file("parameters.json");
@@ -339,7 +339,7 @@ impl Cloud {
         ["cloudformation", call, "--stack-name", &self.stack, "--change-set-name", &self.change_set]
     }
 
-    /// Leaves no trace of a change set that is not wanted; with it goes the empty stack that was made for it.
+    /// Deletes a change set that is not executed, and the empty stack that was created for it.
     pub(crate) async fn forget(&self, stack_is_ours: bool, is_there: bool) -> Result<(), Failure> {
         if is_there {
             self.ask(&self.of_change_set("delete-change-set")).await?;
@@ -350,14 +350,14 @@ impl Cloud {
         Ok(())
     }
 
-    /// Makes the changes, and tells of each resource.
+    /// Executes the changes, and prints the progress of each resource.
     pub(crate) async fn execute(&self, changes: &[Change], io: &mut Io<'_>) -> Result<(), Failure> {
         let mut last = self.events(None).await?.last().map(|event| event.id.clone());
         self.ask(&self.of_change_set("execute-change-set")).await?;
         let (mut finished, mut failures) = (0, Vec::new());
         let end = io.clock.now() + PATIENCE;
         while io.clock.now() < end {
-            // The stack's own events, since for a moment its status is still that of the time before.
+            // Uses the stack's own events, because its status is outdated for a moment.
             let mut status = "CREATE_IN_PROGRESS".to_owned();
             for event in self.events(last.as_deref()).await? {
                 finished += usize::from(event.is_over() && !event.is_of_stack());
@@ -394,7 +394,7 @@ impl Cloud {
         Ok(Event::since(&self.ask(&command).await?, last))
     }
 
-    /// The stack's alarms that are on, by their names in the template.
+    /// Returns the stack's alarms that are on, by their names in the template.
     pub(crate) async fn alarms(&self) -> Result<BTreeSet<String>, Failure> {
         let listed = self.ask(&["cloudformation", "list-stack-resources", "--stack-name", &self.stack]).await?;
         let names = alarms(&listed);

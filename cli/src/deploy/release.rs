@@ -1,4 +1,4 @@
-//! The files of a release, as they were unpacked.
+//! The unpacked files of a release.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -8,10 +8,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::output::Failure;
 
-/// Without these there is nothing to deploy.
+/// The files that a deployment requires.
 const NEEDED: [&str; 3] = ["template.yaml", "actions.zip", "webhooks.zip"];
 
-/// A folder whose files are what was released.
+/// A folder whose files match their checksums.
 #[derive(Debug)]
 pub(crate) struct Release {
     folder: PathBuf,

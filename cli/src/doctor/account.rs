@@ -7,10 +7,10 @@ use crate::Io;
 
 const NAME: &str = "concurrency";
 
-/// A new account may have no more than ten, which one burst of messages uses up; docs/performance.md says what a tenant needs.
+/// A new account may have no more than ten, which one burst of messages exhausts; docs/performance.md states what a tenant needs.
 const LEAST: u64 = 50;
 
-/// Asks the AWS CLI, where that has told of the stack as well; elsewhere there is nothing to say.
+/// Asks the AWS CLI if it has described the stack as well; otherwise reports nothing.
 pub(super) async fn look_at_concurrency(patient: &Patient<'_>, report: &mut Report, io: &mut Io<'_>) {
     let Some(aws) = &patient.target.aws else { return };
     io.say("asking the AWS CLI about the account");

@@ -1,4 +1,4 @@
-//! Botcopy, where its keys are stored: the endpoint that its calls reach, and the API key for pushes.
+//! Botcopy, if its keys are stored: the endpoint that its calls reach, and the API key for pushes.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +14,10 @@ use crate::connect::botcopy::BOT_ID;
 use crate::operate::progress;
 use crate::output::causes;
 
-/// A user, and a bot, that do not exist.
+/// The id of a user, and of a bot, that do not exist.
 const NOBODY: &str = "hitl-doctor";
 
-/// Runs what can be run; nothing at all in a stack without Botcopy.
+/// Runs the checks that can run; none in a stack without Botcopy.
 pub(super) async fn look_at_keys(
     patient: &Patient<'_>,
     answers: Answers,
@@ -26,7 +26,7 @@ pub(super) async fn look_at_keys(
     report: &mut Report,
     io: &mut Io<'_>,
 ) {
-    // Half of it is a finding about the secret.
+    // A half of the pair is a finding about the secret.
     let all_others = secrets.botcopy_keys(NOBODY);
     if !secrets.serves_botcopy() {
         return;
@@ -49,7 +49,7 @@ pub(super) async fn look_at_keys(
     }
     match patient.table.botcopy_bots(&mut progress(io)).await {
         Ok(bots) => {
-            // Right after connecting no session has told of a bot yet.
+            // Right after connecting, no session has named a bot yet.
             let connected = contents.current.plain(BOT_ID).map(BotcopyBotId::new);
             let with_own_keys = secrets.botcopy_bots.keys().map(|bot_id| BotcopyBotId::from(bot_id.as_str()));
             look_at_api_keys(
@@ -67,7 +67,7 @@ pub(super) async fn look_at_keys(
     }
 }
 
-/// Calls the endpoint as Botcopy does: for a user who is not in a session, which changes nothing.
+/// Calls the endpoint as Botcopy does: for a user without a session, which changes nothing.
 async fn look_at_route(patient: &Patient<'_>, bot_id: Option<&str>, keys: BotcopyKeys<'_>, report: &mut Report) {
     const NAME: &str = "Botcopy access token";
     let of_bot = bot_id.map(|bot_id| format!(" of bot {bot_id}")).unwrap_or_default();
@@ -97,7 +97,7 @@ async fn look_at_route(patient: &Patient<'_>, bot_id: Option<&str>, keys: Botcop
     }
 }
 
-/// Lets the bots resume for a user whom they do not have: only a wrong key is refused as such.
+/// Asks Botcopy to resume users that the bots do not have: it refuses only a wrong key as such.
 async fn look_at_api_keys(
     patient: &Patient<'_>,
     secrets: &Secrets,
@@ -129,12 +129,12 @@ async fn look_at_api_keys(
     }
 }
 
-/// That there is no such user is the good answer.
+/// The expected answer is that there is no such user.
 fn read_refusal(name: &'static str, bot: &str, is_known: bool, error: &Error, report: &mut Report) {
     const CURE: &str =
         "Generate a new one in Botcopy's portal (the bot's live chat settings) and run hitl connect botcopy.";
     if error.is_authentication() {
-        // What Botcopy says of a bot that is not there is not documented.
+        // Botcopy does not document its answer for a bot that does not exist.
         let hint = if is_known { "" } else { " If the key is right, this ends with the first handover." };
         report.finding(name, format!("Botcopy refuses it for {bot} ({error:#})"), format!("{CURE}{hint}"));
     } else if error.is_retryable() || error.failure().is_some() {

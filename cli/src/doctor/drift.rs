@@ -1,4 +1,4 @@
-//! `hitl doctor --drift`: what the vendors publish about themselves, compared with what this version was made for.
+//! `hitl doctor --drift`: what the vendors publish about themselves, compared with what this version was built for.
 
 use serde_json::{Value, json};
 use shared::bridge::webhooks;
@@ -14,7 +14,7 @@ use crate::target::Target;
 const CURE: &str =
     "Compare docs/contract.md with the vendor's changelog, and look for a newer version of livechat-hitl.";
 
-/// Looks at all of it; changes nothing.
+/// Checks everything; changes nothing.
 pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let mut report = Report::default();
     io.step(1, 2, "asking LiveChat what it offers");
@@ -28,7 +28,7 @@ async fn look_at_livechat(target: &Target, report: &mut Report) -> Result<(), Fa
     let token: Redacted = target.vault()?.read().await?.current.incomplete()?.agent_token;
     let config = target.config()?;
     let client = target.livechat(&config);
-    // It needs no credential of its own; a token shows the data centre.
+    // The call needs no credential of its own; a token selects the data centre.
     match client.probe(Caller::Owner(&token), "list_webhook_names", &json!({})).await {
         Ok(answer) => {
             look_at_stage(&answer, report);
@@ -62,7 +62,7 @@ fn look_at_webhooks(answer: &Probed, only_my_chats: bool, report: &mut Report) {
     }
 }
 
-/// What is not offered of a webhook: itself, or a filter that it is registered with.
+/// Returns what the vendor does not offer of a webhook: the webhook itself, or a filter that it is registered with.
 fn lacks(offered: &[Value], action: &str, only_my_chats: bool) -> Option<String> {
     let Some(entry) = offered.iter().find(|one| one.get("action").and_then(Value::as_str) == Some(action)) else {
         return Some(action.to_owned());

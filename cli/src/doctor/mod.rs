@@ -24,10 +24,10 @@ use crate::Io;
 use crate::output::{Answer, Exit, FINDING, Failure, SKIPPED};
 use crate::target::Target;
 
-/// Why checks are skipped that need the table.
+/// Why checks that need the table are skipped.
 const NO_TABLE: &str = "the table does not answer";
 
-/// What a look at one thing has shown.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
@@ -38,7 +38,7 @@ enum Verdict {
 
 #[derive(Debug, Serialize)]
 struct Check {
-    /// By which scripts know it: the name in lower case, with hyphens. docs/operations.md lists them.
+    /// The name for scripts: in lower case, with hyphens. docs/operations.md lists them.
     id: String,
     name: &'static str,
     verdict: Verdict,
@@ -47,7 +47,7 @@ struct Check {
     cure: Option<String>,
 }
 
-/// Everything that was looked at.
+/// The results of all checks.
 #[derive(Debug, Default, Serialize)]
 struct Report {
     findings: usize,
@@ -70,7 +70,7 @@ impl Report {
         self.note(name, Verdict::Skipped, says.into(), None);
     }
 
-    /// Checks that cannot be made, all for one reason.
+    /// Adds checks that cannot be made, all for one reason.
     fn all_skipped(&mut self, names: &[&'static str], says: &str) {
         names.iter().for_each(|name| self.skipped(name, says));
     }
@@ -111,10 +111,10 @@ impl fmt::Display for Report {
     }
 }
 
-/// How many steps there are; those about vendors are left out without the secret, the last one without the table.
+/// The number of steps; those about vendors are left out without the secret, the last one without the table.
 const STEPS: usize = 5;
 
-/// What the checks look at.
+/// The subject of the checks.
 struct Patient<'a> {
     target: &'a Target,
     config: Config,
@@ -122,14 +122,14 @@ struct Patient<'a> {
     now: Timestamp,
 }
 
-/// What other checks hang on.
+/// What other checks depend on.
 #[derive(Clone, Copy, Debug)]
 struct Answers {
     table: bool,
     address: bool,
 }
 
-/// Runs every check that can be run.
+/// Runs every check that can run.
 pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let patient = Patient { target, config: target.config()?, table: target.table()?, now: io.clock.now() };
     let mut report = Report::default();

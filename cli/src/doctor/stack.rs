@@ -13,10 +13,10 @@ use crate::Io;
 use crate::operate::progress;
 use crate::output::causes;
 
-/// The sweep comes each minute; two that did not come are no accident.
+/// The sweep runs each minute; two missing ones are no accident.
 const SWEEP_LATE: Duration = Duration::from_secs(150);
 
-/// What has been due for longer than this has been tried in vain for as long.
+/// An entry that has been due for longer than this has been tried without success for as long.
 const OVERDUE: Duration = Duration::from_secs(300);
 
 /// Every live session is due for something within this time.
@@ -25,7 +25,7 @@ const OUTLOOK: Duration = Duration::from_secs(960);
 /// A path key with fewer characters could be guessed.
 const SHORTEST_PATH_KEY: usize = 32;
 
-/// Whether the table answers at all.
+/// Checks whether the table answers at all.
 pub(super) async fn look_at_table(patient: &Patient<'_>, report: &mut Report) -> bool {
     let name = &patient.config.table_name;
     let (read, listed) = (patient.table.sweeps().await, patient.table.due(patient.now, 1).await);
@@ -72,9 +72,9 @@ pub(super) async fn look_at_table(patient: &Patient<'_>, report: &mut Report) ->
     true
 }
 
-/// Which vendors have asked not to be called, or fail.
+/// Reports which vendors have asked not to be called, or fail.
 async fn look_at_vendor_states(patient: &Patient<'_>, report: &mut Report) {
-    /// For how long a failure that nothing has followed says anything.
+    /// How long a failure counts that no other call has followed.
     const LATELY: Duration = Duration::from_secs(120);
     let states = match patient.table.vendor_states().await {
         Ok(states) => states,
@@ -102,12 +102,12 @@ async fn look_at_vendor_states(patient: &Patient<'_>, report: &mut Report) {
     }
 }
 
-/// A vendor, and for whom it is closed if not for all.
+/// Names a vendor, and the party that it is closed for unless it is closed for all.
 pub(crate) fn named(vendor: &str, party: Option<&str>) -> String {
     party.map_or_else(|| vendor.to_owned(), |party| format!("{vendor} (for {party})"))
 }
 
-/// Reads the secret, and says what it lacks.
+/// Reads the secret, and reports what it lacks.
 pub(super) async fn look_at_secret(patient: &Patient<'_>, report: &mut Report) -> Option<Contents> {
     let id = &patient.config.secret_id;
     let vault = match patient.target.vault() {
@@ -167,9 +167,9 @@ fn cure_of_incomplete(contents: &Contents, error: &secrets::Error) -> &'static s
     }
 }
 
-/// Whether the stack answers at its address, and as its callers need it; tells whether anything answers there.
+/// Checks whether the stack answers at its address, and as its callers need it; returns whether anything answers there.
 pub(super) async fn look_at_address(patient: &Patient<'_>, contents: Option<&Contents>, report: &mut Report) -> bool {
-    /// What hangs on the address.
+    /// The checks that depend on the address.
     const BEHIND: &[&str] = &["version", "path key", "webhook route"];
     let Some(endpoint) = patient.target.endpoint() else {
         report.skipped("address", "HITL_URL is not known; --url or --stack gives it");
@@ -203,7 +203,7 @@ pub(super) async fn look_at_address(patient: &Patient<'_>, contents: Option<&Con
     true
 }
 
-/// Whether the functions were built from what this command was built from; `0.1.0 (0123456789ab)` where the build knew its commit.
+/// Compares the functions' build with the command's; `0.1.0 (0123456789ab)` if the build knew its commit.
 fn read_version(health: &str, own: &str, report: &mut Report) {
     const NAME: &str = "version";
     const CURE: &str = "Command and functions belong together: install the command of the stack's release, or deploy the release of this \
@@ -281,8 +281,8 @@ fn read_report(status: u16, report: &mut Report) {
     }
 }
 
-/// Items that have waited for long, and whether this version can read the lanes that they wait in: a lane is due anew after each try,
-/// so that what is due does not tell.
+/// Reports items that have waited for long, and whether this version can read their lanes. The due time does not show them,
+/// because each attempt makes a lane due anew.
 async fn look_at_what_waits(patient: &Patient<'_>, report: &mut Report, io: &mut Io<'_>) {
     const NAME: &str = "waiting";
     let mut waiting = match patient.table.waiting_since(&mut progress(io)).await {
@@ -314,7 +314,7 @@ async fn look_at_what_waits(patient: &Patient<'_>, report: &mut Report, io: &mut
     }
 }
 
-/// Sessions that this version cannot read: the sweep comes back to them again and again, so that they are never overdue.
+/// Reports sessions that this version cannot read: the sweep returns to them again and again, so they are never overdue.
 async fn look_at_sessions(patient: &Patient<'_>, report: &mut Report) {
     const MOST: i32 = 10_000;
     let unreadable = async {
@@ -334,7 +334,7 @@ async fn look_at_sessions(patient: &Patient<'_>, report: &mut Report) {
     }
 }
 
-/// What waits for too long, and what was given up.
+/// Reports what has waited for too long, and what is parked.
 pub(super) async fn look_at_backlog(patient: &Patient<'_>, report: &mut Report, io: &mut Io<'_>) {
     const MOST: i32 = 1_000;
     match patient.table.due(patient.now - OVERDUE, MOST).await {

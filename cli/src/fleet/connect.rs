@@ -7,7 +7,7 @@ use crate::output::{Answer, Failure};
 use crate::target::Target;
 use crate::{connect, deploy, doctor};
 
-/// Creates the stack if there is a release to create it from, connects what there are answers for, and looks at all of it.
+/// Creates the stack if there is a release to create it from, connects the vendors that have answers, and runs the doctor.
 pub(crate) async fn run(tenant: &Tenant, options: &FleetConnectOptions, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let stack = TargetArguments { stack: Some(tenant.name.clone()), ..TargetArguments::default() };
     let target = match &options.from {
@@ -18,7 +18,7 @@ pub(crate) async fn run(tenant: &Tenant, options: &FleetConnectOptions, io: &mut
                 bucket: options.bucket.clone(),
                 dry_run: false,
             };
-            // Connects LiveChat as well.
+            // This connects LiveChat as well.
             Box::pin(deploy::run(&stack, &release, io)).await?;
             Target::resolve(&stack, io).await?
         }

@@ -13,12 +13,12 @@ use super::rows::Row;
 use super::tenants::{Tenant, not_begun};
 use crate::Io;
 
-/// How many stacks are worked on at once, and how far the work is.
+/// How many stacks are worked on at once, and the progress of the work.
 pub(crate) struct Crew {
     pub at_once: usize,
     pub total: usize,
     begun: Cell<usize>,
-    /// Whether what is done at each stack is said, line by line.
+    /// Whether to print the progress at each stack, line by line.
     pub is_told: bool,
     interrupted: Cell<bool>,
 }
@@ -28,12 +28,12 @@ impl Crew {
         Self { at_once: at_once.into(), total, begun: Cell::new(0), is_told, interrupted: Cell::new(false) }
     }
 
-    /// Whether the person at the terminal has ended the work.
+    /// Returns whether the operator has interrupted the work.
     pub(crate) fn is_interrupted(&self) -> bool {
         self.interrupted.get()
     }
 
-    /// Lets time pass, unless the person at the terminal ends the work.
+    /// Sleeps, unless the operator interrupts the work.
     pub(crate) async fn pause(&self, duration: Duration, io: &mut Io<'_>) {
         let clock = io.clock.clone();
         tokio::select! {
@@ -42,8 +42,8 @@ impl Crew {
         }
     }
 
-    /// Does the work at each stack; each gets an `Io` of its own, with its own environment and region and nobody to ask. An interruption
-    /// leaves what is not done as it is.
+    /// Does the work at each stack. Each gets an `Io` of its own, with its own environment and region, that asks no questions. An
+    /// interruption leaves the rest as it is.
     pub(crate) async fn each<'t>(
         &self,
         tenants: &'t [Tenant],
@@ -92,7 +92,7 @@ impl Crew {
         let _ = writeln!(progress, "{} of {} {} …", self.begun.get(), self.total, tenant.name);
     }
 
-    /// The rows in the order of the tenants; those that an interruption has left out say so.
+    /// Returns the rows in the order of the tenants, with a row for each stack that an interruption has left out.
     fn with_interrupted(&self, tenants: &[Tenant], done: Vec<(usize, Row)>) -> Vec<Row> {
         let left = tenants
             .iter()
@@ -109,7 +109,7 @@ impl Crew {
 
 type Shared<'a> = Mutex<&'a mut (dyn Write + Send)>;
 
-/// Progress of one stack among that of others: whole lines, each after the stack's name.
+/// The progress of one stack among the others: whole lines, each after the stack's name.
 struct Lines<'a, 'io> {
     name: &'a str,
     begun: Vec<u8>,

@@ -1,4 +1,4 @@
-//! `hitl fleet`: the commands for one stack, at many.
+//! `hitl fleet`: the commands for one stack, run on many.
 
 mod connect;
 mod crew;
@@ -15,7 +15,7 @@ use crate::arguments::{FleetCommand, FleetOptions, StatsOptions, TargetArguments
 use crate::output::{Answer, Failure};
 use crate::{Io, cost, doctor, rotate, stats};
 
-/// Works on all stacks of the fleet, and answers with a table of them.
+/// Works on all stacks of the fleet, and returns a table of them.
 pub(crate) async fn run(
     arguments: &TargetArguments,
     options: &FleetOptions,
@@ -43,7 +43,7 @@ pub(crate) async fn run(
     Ok(table.answer())
 }
 
-/// What points at one stack would be ignored, or would point all tenants at one table.
+/// Refuses options for one stack: they would be ignored, or would point all tenants at one table.
 fn refuse_other_targets(arguments: &TargetArguments) -> Result<(), Failure> {
     let TargetArguments { stack, stack_file, sandbox, table, secret, url } = arguments;
     let one = [stack, sandbox, table, secret, url].into_iter().any(Option::is_some) || stack_file.is_some();
@@ -89,7 +89,7 @@ async fn work(what: &FleetCommand, tenants: &[Tenant], crew: &Crew, io: &mut Io<
     })
 }
 
-/// The findings of a doctor's report, one below the other.
+/// Returns the findings of a doctor's report, one a line.
 fn findings(report: &Value) -> (String, Vec<String>) {
     let checks = report.get("checks").and_then(Value::as_array).into_iter().flatten();
     let found = checks.filter(|check| text(check, "verdict") == "finding");
@@ -110,7 +110,7 @@ fn rotated(answer: &Value) -> (String, Vec<String>) {
     (format!("the {} is a new one{until}", text(answer, "what")), Vec::new())
 }
 
-/// A bill in one line.
+/// Formats a bill in one line.
 fn costs(bill: &Value) -> (String, Vec<String>) {
     let sums = bill.get("sums").and_then(Value::as_object).into_iter().flatten();
     let sums: Vec<_> = sums.map(|(vendor, usd)| format!("{vendor} {:.2}", number(usd))).collect();
@@ -128,7 +128,7 @@ fn usd(bill: &Value) -> f64 {
     bill.get("usd").map(number).unwrap_or_default()
 }
 
-/// The figures of all sessions of a stack in one line.
+/// Formats the figures of all sessions of a stack in one line.
 fn figures(stats: &Value) -> (String, Vec<String>) {
     let all = stats.pointer("/figures/0").cloned().unwrap_or_default();
     let sessions = all.get("sessions").and_then(Value::as_u64).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The table of tenants: what is wrong first.
+//! The table of tenants, problems first.
 
 use std::fmt;
 
@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 use super::tenants::Tenant;
 use crate::output::{Answer, Exit, FAILED, FINDING, Failure, SKIPPED};
 
-/// How the work at a stack has ended; what is wrong comes first.
+/// The outcome of the work at a stack; problems sort first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
-    /// It could not be done.
+    /// The work failed.
     Failed,
-    /// It was done, and something is not in order.
+    /// The work was done, and something is not in order.
     Finding,
-    /// It was not begun.
+    /// The work was not begun.
     Skipped,
     Ok,
 }
@@ -42,7 +42,7 @@ pub(crate) struct Row {
     /// Lines below the row.
     #[serde(skip)]
     pub notes: Vec<String>,
-    /// What the command for one stack answers with `--json`.
+    /// The `--json` answer of the command for one stack.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub answer: Value,
     #[serde(skip)]
@@ -63,7 +63,7 @@ impl Row {
         Self { exit: failure.exit, ..Self::new(tenant, State::Failed, failure.to_string()) }
     }
 
-    /// What came of a command for one stack; `says` makes a line of its answer, and lines below that.
+    /// Returns the row of a command for one stack; `says` makes a line of its answer, and lines below that.
     pub(crate) fn of(
         tenant: &Tenant,
         outcome: Result<Answer, Failure>,
@@ -80,7 +80,7 @@ impl Row {
     }
 }
 
-/// All of them, and what was learned of all together.
+/// All rows, and a result about all of them together.
 #[derive(Debug)]
 pub(crate) struct Table {
     rows: Vec<Row>,
@@ -104,7 +104,7 @@ impl Table {
         self.rows.iter().filter(|row| row.state == state).count()
     }
 
-    /// The worst of the rows is the exit status of all.
+    /// Uses the worst exit status of the rows for the whole.
     pub(crate) fn answer(&self) -> Answer {
         let worst = self.rows.iter().map(|row| row.exit).max_by_key(|exit| *exit as u8);
         let mut json = json!({

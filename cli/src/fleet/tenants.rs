@@ -1,4 +1,4 @@
-//! Which stacks there are: those with a tag, or those of a file.
+//! The stacks of a fleet: those with a tag, or those of a file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::arguments::FleetOptions;
 use crate::output::Failure;
 use crate::target::{Target, region_of};
 
-/// What the answers of a tenant may be.
+/// The variables that a tenant's answers may contain.
 const ANSWERS: [&str; 10] = [
     "LIVECHAT_AGENT_TOKEN",
     "BOTPRESS_WORKSPACE_ID",
@@ -30,7 +30,7 @@ const ANSWERS: [&str; 10] = [
 /// The vendors' addresses: the only variables that are the same for all tenants.
 const ADDRESSES: [&str; 4] = ["LIVECHAT_API_URL", "LIVECHAT_ACCOUNTS_URL", "BOTPRESS_API_URL", "BOTCOPY_API_URL"];
 
-/// One stack, and what its operator has to say.
+/// One stack, and its operator's answers.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Tenant {
@@ -42,7 +42,7 @@ pub(crate) struct Tenant {
     pub parameters: BTreeMap<String, String>,
     #[serde(default)]
     answers: BTreeMap<String, Redacted>,
-    /// The stack as it was listed: an answer of `describe-stacks` with it alone.
+    /// The stack's description: an answer of `describe-stacks` with this stack alone.
     #[serde(skip)]
     described: Option<String>,
 }
@@ -59,7 +59,7 @@ impl Tenant {
         Self { name: name.to_owned(), region, parameters: BTreeMap::new(), answers: BTreeMap::new(), described: None }
     }
 
-    /// A variable as the command for this stack alone would find it. The operator's own environment is not the tenant's.
+    /// Returns a variable as the command for this stack alone would find it. The operator's own environment is not the tenant's.
     pub(crate) fn variable(&self, name: &str, environment: &dyn Fn(&str) -> Option<String>) -> Option<String> {
         let own = self.answers.get(name).map(|answer| answer.expose().to_owned());
         own.or_else(|| ADDRESSES.contains(&name).then(|| environment(name)).flatten())
@@ -69,7 +69,7 @@ impl Tenant {
         self.answers.contains_key(answer)
     }
 
-    /// The stack as the commands for one reach it.
+    /// Returns the stack as the commands for one reach it.
     pub(crate) async fn target(&self, io: &Io<'_>) -> Result<Target, Failure> {
         match &self.described {
             Some(described) => Target::of_stack(described, io).await,
@@ -83,7 +83,7 @@ impl Tenant {
     }
 }
 
-/// The stacks that are to be worked on, and a row for each region that could not be looked at.
+/// Returns the stacks to work on, and a row for each region that could not be listed.
 pub(crate) async fn find(options: &FleetOptions, io: &mut Io<'_>) -> Result<(Vec<Tenant>, Vec<Row>), Failure> {
     let (mut tenants, unknown) = match &options.tenants {
         Some(file) => (read(file)?, Vec::new()),
@@ -100,10 +100,10 @@ pub(crate) async fn find(options: &FleetOptions, io: &mut Io<'_>) -> Result<(Vec
     Ok((tenants, unknown))
 }
 
-/// In place of a stack's name, where no stack could be listed.
+/// Replaces a stack's name if no stack could be listed.
 const ANY: &str = "*";
 
-/// Lists the stacks of each region; the AWS CLI follows the pages to the last.
+/// Lists the stacks of each region; the AWS CLI follows all pages.
 async fn look(options: &FleetOptions, io: &mut Io<'_>) -> (Vec<Tenant>, Vec<Row>) {
     let (mut tenants, mut unknown) = (Vec::new(), Vec::new());
     let regions: BTreeSet<_> = options.regions.iter().map(|region| Some(region.as_str())).collect();
@@ -125,7 +125,7 @@ async fn look(options: &FleetOptions, io: &mut Io<'_>) -> (Vec<Tenant>, Vec<Row>
     (tenants, unknown)
 }
 
-/// Those of the listed stacks that have the tag, by name.
+/// Returns the listed stacks that have the tag, by name.
 fn tagged(listed: &str, key: &str) -> Vec<Tenant> {
     let listed: Value = serde_json::from_str(listed).unwrap_or_default();
     let stacks = listed.get("Stacks").and_then(Value::as_array).into_iter().flatten();
@@ -144,7 +144,7 @@ fn tagged(listed: &str, key: &str) -> Vec<Tenant> {
     tenants
 }
 
-/// The tenants of a file. What is wrong with it is said without quoting it, for it may hold secrets.
+/// Reads the tenants of a file. Errors do not quote the file, because it may contain secrets.
 fn read(file: &Path) -> Result<Vec<Tenant>, Failure> {
     let name = file.display();
     let text = std::fs::read_to_string(file);
@@ -193,7 +193,7 @@ fn only_its_owner_reads(_: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The row of a stack that nobody has begun with.
+/// Returns the row of a stack whose work was not begun.
 pub(crate) fn not_begun(tenant: &Tenant, why: &str) -> Row {
     Row::new(tenant, State::Skipped, why)
 }

@@ -16,13 +16,13 @@ use crate::deploy::release::Release;
 use crate::deploy::{Cloud, Scratch, Wanted};
 use crate::output::Failure;
 
-/// The alarms for which CodeDeploy takes a new version back; one that is on before would stop the upgrade half-way.
+/// The alarms that make CodeDeploy roll a new version back; one that is on before would stop the upgrade half-way.
 const ROLLBACK: [&str; 4] = ["HealthAlarm", "ApiErrorsAlarm", "ActionsErrorsAlarm", "WebhooksErrorsAlarm"];
 
-/// How often the alarms of the first stacks are looked at.
+/// How often the alarms of the first stacks are read.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// Which stacks come next: a share of them first, by as many upgrades as it has stacks, then all others.
+/// The order of the stacks: a share of them first, until that many have been upgraded, then all others.
 #[derive(Debug)]
 struct Order {
     share: usize,
@@ -30,7 +30,7 @@ struct Order {
 }
 
 impl Order {
-    /// The share is in percent.
+    /// `share` is in percent.
     fn new(stacks: usize, share: u8) -> Self {
         Self { share: (stacks * usize::from(share)).div_ceil(100).max(1), upgraded: 0 }
     }
@@ -39,7 +39,7 @@ impl Order {
         self.upgraded < self.share
     }
 
-    /// How many are next, of those that wait; a stack that needed no upgrade has shown nothing, so another one takes its place in the share.
+    /// Returns how many waiting stacks are next. A stack that needed no upgrade proves nothing, so another one takes its place.
     fn next(&self, waiting: usize, at_once: usize) -> usize {
         let wanted = if self.is_canary() { self.share - self.upgraded } else { waiting };
         wanted.min(at_once).min(waiting)
@@ -90,7 +90,7 @@ impl<'a> Depot<'a> {
         Ok(cloud)
     }
 
-    /// Brings one stack to the release; tells whether that took a change.
+    /// Brings one stack to the release; the row records whether that took a change.
     async fn upgrade(&self, tenant: &Tenant, io: &mut Io<'_>) -> Row {
         match self.try_to_upgrade(tenant, io).await {
             Ok(row) => row,
@@ -129,12 +129,12 @@ impl<'a> Depot<'a> {
         Ok(Row { answer: json!({ "upgraded": true, "changes": changes, "alarms_before": on }), ..row })
     }
 
-    /// The row of a stack that was upgraded, or what its alarms say against that.
+    /// Returns the row of an upgraded stack, replaced by a failure if an alarm has gone off since.
     async fn look(&self, tenant: &Tenant, row: Row) -> Row {
         let cloud = self.regions.get(&tenant.region).and_then(|place| place.as_ref().ok());
         let Some((cloud, _)) = cloud.filter(|_| is_upgraded(&row)) else { return row };
         match cloud.of_stack(tenant.name.clone()).alarms().await {
-            // They are looked at again, and nothing is known against the stack.
+            // The next look reads them again; the stack counts as healthy until then.
             Err(failure) => Row { notes: vec![format!("its alarms could not be read: {failure}")], ..row },
             Ok(on) => match on.iter().find(|alarm| !was_on(&row, alarm)) {
                 Some(alarm) => {
@@ -163,7 +163,7 @@ fn was_on(row: &Row, alarm: &str) -> bool {
     before.is_some_and(|before| before.iter().any(|one| one.as_str() == Some(alarm)))
 }
 
-/// Upgrades the tenants, until one of them speaks against it.
+/// Upgrades the tenants until one of them fails.
 pub(crate) async fn run(
     tenants: &[Tenant],
     options: &UpgradeOptions,
@@ -209,7 +209,7 @@ async fn look_at_all(depot: &Depot<'_>, tenants: &[Tenant], rows: Vec<Row>) -> V
     seen
 }
 
-/// Looks at the alarms of the first stacks until the time is over or one of them goes off.
+/// Watches the alarms of the first stacks until the time is over or one of them goes off.
 async fn watch(depot: &Depot<'_>, tenants: &[Tenant], mut rows: Vec<Row>, crew: &Crew, io: &mut Io<'_>) -> Vec<Row> {
     let end = io.clock.now() + Duration::from_secs(60 * u64::from(depot.options.watch));
     while io.clock.now() < end && !crew.is_interrupted() && rows.iter().all(|row| row.state != State::Failed) {
