@@ -1,4 +1,4 @@
-//! Looking at sessions and messages, and acting on them by hand.
+//! Views of sessions and messages, and manual operations on them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -20,19 +20,19 @@ use crate::doctor::named;
 use crate::output::{Answer, Exit, Failure};
 use crate::target::Target;
 
-/// How long a delivery by hand may go on; what is left then is the sweep's.
+/// How long a manual delivery may go on; the sweep does the rest.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A scan says where it is after each so many items.
+/// A scan prints its progress every so many items.
 const SAY_EVERY: usize = 10_000;
 
-/// How often an erasure looks for what was written while it ran.
+/// How often an erasure searches for items that were written while it ran.
 const ERASURES: usize = 3;
 
-/// How many steps each of these looks takes.
+/// The number of steps of each search.
 const STEPS_OF_ERASURE: usize = 3;
 
-/// Says how far a look over the whole table has come, when it takes a while.
+/// Prints the progress of a scan of the whole table, if it takes a while.
 pub(crate) fn progress<'a>(io: &'a mut Io<'_>) -> impl FnMut(usize) + Send + 'a {
     let mut said = 0;
     let progress = &mut *io.progress;
@@ -130,7 +130,7 @@ pub(crate) async fn sessions(target: &Target, limit: usize, io: &mut Io<'_>) -> 
 /// One item of a session's life.
 #[derive(Debug, Serialize)]
 struct Step {
-    /// Whether this is what was asked about.
+    /// Whether the caller asked about this item.
     asked: bool,
     #[serde(flatten)]
     event: LifeEvent,
@@ -239,7 +239,7 @@ fn step(event: LifeEvent, id: &str) -> Step {
 #[derive(Debug, Serialize)]
 struct ParkedRow {
     id: String,
-    /// How long ago it was put aside.
+    /// How long ago it was parked.
     parked_for_seconds: u64,
     /// When it is deleted with its text.
     deleted_at: Option<Timestamp>,
@@ -319,7 +319,7 @@ impl fmt::Display for RedrivenList {
     }
 }
 
-/// `hitl redrive`; without an id, all.
+/// `hitl redrive`; without an id, redrives all.
 pub(crate) async fn redrive(target: &Target, id: Option<&str>, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let handoff = target.handoff()?;
     let mut redriven = Vec::new();
@@ -399,7 +399,7 @@ struct Erasure {
     user_id: String,
     #[serde(flatten)]
     erased: Erased,
-    /// What a look over the whole table has still found.
+    /// What a scan of the whole table still found.
     kept: Vec<Kept>,
 }
 
@@ -471,7 +471,7 @@ pub(crate) async fn erase(target: &Target, user: &str, yes: bool, io: &mut Io<'_
     Ok(Answer::new(exit, &Erasure { user_id: user.to_owned(), erased, kept }))
 }
 
-/// By what a user can be recognised in the table.
+/// Returns the words by which a user can be recognised in the table.
 fn words_about(user: &User) -> Vec<String> {
     let customer = user.customer.as_ref();
     let of_customer = customer.map(|customer| {

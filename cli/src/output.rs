@@ -1,4 +1,4 @@
-//! What the command says: an answer in two forms, or a failure with its cure.
+//! The command's output: an answer in two forms, or a failure with its cure.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -13,13 +13,13 @@ use shared::{botpress, config, handoff, http, livechat, secrets, store};
 pub(crate) enum Exit {
     /// Done, or all in order.
     Done = 0,
-    /// Not in order, not found, or refused by a vendor.
+    /// Something is not in order, not found, or refused by a vendor.
     Finding = 1,
     /// The command could not do its work.
     Stopped = 2,
 }
 
-/// What a command answers.
+/// The answer of a command.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub exit: Exit,
@@ -38,7 +38,7 @@ impl Answer {
     }
 }
 
-/// Why there is no answer: a sentence that says what is wrong and what to do.
+/// Why there is no answer: a sentence that states the problem and its cure.
 #[derive(Debug, thiserror::Error)]
 #[error("{sentence}")]
 pub(crate) struct Failure {
@@ -51,7 +51,7 @@ impl Failure {
         Self { exit: Exit::Finding, sentence: sentence.into() }
     }
 
-    /// The same with one sentence more.
+    /// Returns the failure with one more sentence.
     pub(crate) fn and(self, more: &str) -> Self {
         Self { sentence: format!("{} {more}", self.sentence), ..self }
     }
@@ -61,7 +61,7 @@ impl Failure {
     }
 }
 
-/// The text with the lines of findings and skipped checks in colour.
+/// Returns the text with the lines of findings and skipped checks in colour.
 pub(crate) fn coloured(text: &str) -> String {
     let line = |line: &str| match line.split_whitespace().next() {
         Some(FINDING | FAILED) => format!("\x1b[31m{line}\x1b[0m"),
@@ -71,7 +71,7 @@ pub(crate) fn coloured(text: &str) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// An error with everything that caused it, for errors whose first line says too little.
+/// Returns an error with all its causes, for errors whose own message is not enough.
 pub(crate) fn causes(error: &dyn StdError) -> String {
     let mut text = format!("{error:#}");
     let mut next = error.source();
@@ -85,7 +85,7 @@ pub(crate) fn causes(error: &dyn StdError) -> String {
     text
 }
 
-/// What brings a session back whose credentials are no longer good.
+/// How to renew a session whose credentials have expired.
 const RENEW: &str = "`aws sso login` or `aws login` renews an expired session";
 
 impl From<config::Error> for Failure {
@@ -157,13 +157,13 @@ impl From<handoff::Error> for Failure {
     }
 }
 
-/// How a report begins the line of a check that is not in order.
+/// The start of a report's line for a check that is not in order.
 pub(crate) const FINDING: &str = "FINDING";
 
-/// How the table of a fleet begins the row of a stack at which the work could not be done.
+/// The start of a fleet table's row for a stack at which the work failed.
 pub(crate) const FAILED: &str = "FAILED";
 
-/// The same for one that was not made.
+/// The start of the line or row of a check or a stack that was skipped.
 pub(crate) const SKIPPED: &str = "skipped";
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! `hitl rotate`: another credential while calls go on.
+//! `hitl rotate`: replaces a credential while calls go on.
 //!
-//! The functions accept from callers what the secret's present version says and, for an overlap, what the one before said, and look again at
-//! most every [`REFRESH_COOLDOWN`] when a call does not fit. So whatever a caller shows has to be stored first, and
-//! nothing may be stored that drops a value which callers still show: [`store`] waits for that. A credential that has leaked
-//! is cut off without any of these waits.
+//! The functions accept from callers the value of the secret's present version and, for an overlap, that of the version before. They
+//! read the secret again at most every [`REFRESH_COOLDOWN`] when a call does not match. So a value must be stored before any caller
+//! shows it, and no write may drop a value that callers still show: [`store`] waits for that. A leaked credential is cut off without
+//! any of these waits.
 
 use std::fmt;
 use std::time::Duration;
@@ -31,15 +31,15 @@ use crate::target::Target;
 /// Secrets Manager shows a new version everywhere within seconds.
 const PROPAGATION: Duration = Duration::from_secs(5);
 
-/// What was done.
+/// The result of a rotation.
 #[derive(Debug, Serialize)]
 struct Rotated {
     what: &'static str,
-    /// Whether an earlier run had been interrupted, and this one has done the rest of it.
+    /// Whether this run has finished an interrupted earlier one.
     finished_earlier: bool,
-    /// Until when callers may show the one before; none where they may not.
+    /// Until when callers may show the previous value; none if they may not.
     previous_accepted_until: Option<Timestamp>,
-    /// Whether the one before was cut off.
+    /// Whether the previous value was cut off.
     cut_off: bool,
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for Rotated {
 }
 
 impl Rotated {
-    /// What cutting it off costs.
+    /// Returns the cost of cutting it off.
     fn cost(&self) -> &'static str {
         match self.what {
             WEBHOOK_SECRET_NAME => {
@@ -84,7 +84,7 @@ const PATH_KEY_NAME: &str = "path key";
 const SIGNING_SECRET_NAME: &str = "signing secret";
 const ACCESS_KEY_NAME: &str = "access key";
 
-/// Rotates one credential, or finishes an interrupted rotation of it; `at_once` where the present one has leaked.
+/// Rotates one credential, or finishes an interrupted rotation of it; `at_once` if the present one has leaked.
 pub(crate) async fn run(target: &Target, what: What, at_once: bool, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let rotation = Rotation { target, vault: target.vault()?, at_once };
     let contents = rotation.vault.read().await?;
@@ -114,7 +114,7 @@ pub(crate) async fn run(target: &Target, what: What, at_once: bool, io: &mut Io<
     }
 }
 
-/// Who shows the credential in calls to the stack.
+/// Returns the vendor that shows the credential in calls to the stack.
 const fn shown_by(what: What) -> Option<&'static str> {
     match what {
         What::WebhookSecret => Some("LiveChat"),
@@ -123,7 +123,7 @@ const fn shown_by(what: What) -> Option<&'static str> {
     }
 }
 
-/// Until when some instance may hold an older version and not look again although a call does not fit.
+/// Returns until when some instance may have an older version and not read again although a call does not match.
 fn known_everywhere(stored_at: Timestamp) -> Timestamp {
     stored_at + REFRESH_COOLDOWN + PROPAGATION
 }
@@ -132,12 +132,12 @@ fn known_everywhere(stored_at: Timestamp) -> Timestamp {
 struct Rotation<'a> {
     target: &'a Target,
     vault: Vault,
-    /// Whether the present credential has leaked: nothing is waited for then, and it is not accepted any longer.
+    /// Whether the present credential has leaked: then no step waits, and the credential is no longer accepted.
     at_once: bool,
 }
 
 impl Rotation<'_> {
-    /// Stores new values; answers with the secret as it is then.
+    /// Stores new values; returns the secret as it is then.
     async fn store(
         &self,
         contents: &Contents,
@@ -168,7 +168,7 @@ impl Rotation<'_> {
         }
     }
 
-    /// Stores a new secret, then lets LiveChat use it: new webhooks beside the old ones, then the old ones go.
+    /// Stores a new secret, then has LiveChat use it: registers new webhooks beside the old ones, then deletes the old ones.
     async fn webhook_secret(&self, contents: Contents, io: &mut Io<'_>) -> Result<bool, Failure> {
         let webhook_url = format!("{}/livechat", self.target.require_url()?);
         // Webhooks that carry another secret than the stored one are left from an interrupted rotation.
@@ -202,7 +202,7 @@ impl Rotation<'_> {
             Some(name) => admin.find_integration(name, &at.version).await.map_err(explained)?.and_then(|one| one.url),
             None => None,
         };
-        // Botpress may still show the key before: then that one must not be dropped, and this rotation is the end of the last.
+        // Botpress may still show the previous key: then that key must not be dropped, and this run finishes the interrupted rotation.
         let has_changed = contents.has_changed(BOTPRESS_PATH_KEY) && !self.at_once;
         let finished = has_changed && known.as_ref().is_some_and(|known| *known != present);
         if has_changed && known.is_none() {
@@ -223,10 +223,10 @@ impl Rotation<'_> {
         Ok(finished)
     }
 
-    /// Lets Botpress make a new secret, and stores it at once: until then the one before, valid for a day, proves its calls.
+    /// Has Botpress create a new secret, and stores it at once: until then the previous one, valid for a day, proves its calls.
     async fn signing_secret(&self, contents: Contents, io: &mut Io<'_>) -> Result<bool, Failure> {
         let at = integration(self.target, &contents, io).await?;
-        // Nothing may stand between the two steps below.
+        // No wait may come between the two steps below.
         if let Some(settles_at) = contents.settles_at().filter(|_| !self.at_once) {
             io.wait_until(settles_at, "callers may still use what the last change replaced").await;
         }
@@ -244,7 +244,7 @@ impl Rotation<'_> {
         Ok(false)
     }
 
-    /// Stores a new key, then withdraws the one before once no function can still use it.
+    /// Stores a new key, then withdraws the previous one once no function can still use it.
     async fn access_key(&self, contents: Contents, io: &mut Io<'_>) -> Result<bool, Failure> {
         let at = integration(self.target, &contents, io).await?;
         let client = self.target.botpress();
@@ -288,10 +288,10 @@ async fn in_order(target: &Target, contents: &Contents, webhook_url: &str) -> Re
     Ok(!registered.iter().any(carries_other))
 }
 
-/// The integration at Botpress, and who may change it.
+/// The integration at Botpress, and the workspace that may change it.
 struct Deployed {
     id: IntegrationId,
-    /// Its full name, where the workspace's handle is known.
+    /// Its full name, if the workspace's handle is known.
     name: Option<String>,
     version: String,
     workspace: Workspace,

@@ -22,7 +22,7 @@ struct Times {
 }
 
 impl Times {
-    /// By the nearest rank; nothing where nothing was measured.
+    /// Uses the nearest rank; none if nothing was measured.
     fn of(mut ms: Vec<u64>) -> Option<Self> {
         ms.sort_unstable();
         let rank = |percent: usize| ms.get((ms.len() * percent).div_ceil(100).saturating_sub(1)).copied();
@@ -87,7 +87,7 @@ struct Stats {
     read_units: f64,
 }
 
-/// A bar for each value, the highest as high as it gets; a blank where nothing was measured.
+/// Returns a bar for each value, scaled to the highest; a blank if nothing was measured.
 fn sparkline(values: &[Option<f64>]) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let highest = values.iter().flatten().copied().fold(0.0_f64, f64::max);
@@ -157,7 +157,7 @@ impl Stats {
     }
 }
 
-/// The figures of everything that `names` gives a record, in order of the names.
+/// Returns the figures of the records under each name that `names` gives them, ordered by name.
 fn grouped(by: &'static str, records: &[Record], names: impl Fn(&Record) -> Vec<String>) -> Vec<Figures> {
     let mut groups: BTreeMap<String, Vec<&Record>> = BTreeMap::new();
     for record in records {

@@ -1,4 +1,4 @@
-//! Which stack the command works on, and everything that reaches it.
+//! The stack that the command works on, and the clients that reach it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,7 +24,7 @@ use crate::arguments::TargetArguments;
 use crate::aws::Aws;
 use crate::output::{Failure, causes};
 
-/// LiveChat itself gives up after this.
+/// LiveChat itself gives up after this time.
 pub(crate) const VENDOR_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Outputs of `template.yaml`, and the variables they stand for.
@@ -55,21 +55,21 @@ const PARAMETERS: [(&str, &str); 20] = [
     ("Language", "LANGUAGE"),
 ];
 
-/// A stack, and who reaches it.
+/// A stack, and the clients that reach it.
 pub(crate) struct Target {
-    /// Named by the stack, the sandbox or an argument; these come before the environment.
+    /// Settings from the stack, the sandbox or an argument; they take precedence over the environment.
     named: BTreeMap<String, String>,
-    /// Values that the environment has, for those not named; a sandbox leaves the environment alone.
+    /// Values of the environment for settings that are not named; a sandbox ignores the environment.
     inherited: BTreeMap<String, String>,
     dynamodb: DynamoDb,
     secrets_manager: SecretsManager,
     pub http: Http,
     pub clock: Clock,
-    /// The stack's account and region, where the AWS CLI knows the stack.
+    /// The stack's account and region, if the AWS CLI knows the stack.
     pub aws: Option<Aws>,
 }
 
-/// Everything that is looked up in the environment.
+/// Every variable that is looked up in the environment.
 const VARIABLES: [&str; 37] = [
     "TABLE_NAME",
     "SECRET_ID",
@@ -111,7 +111,7 @@ const VARIABLES: [&str; 37] = [
 ];
 
 impl Target {
-    /// Finds out where the arguments point; calls nobody but the AWS CLI or the sandbox, where they were named.
+    /// Finds the stack that the arguments name; calls only the AWS CLI or the sandbox, if they were named.
     pub(crate) async fn resolve(arguments: &TargetArguments, io: &mut Io<'_>) -> Result<Self, Failure> {
         let http = Http::new(VENDOR_TIMEOUT).map_err(|error| Failure::stopped(causes(&error)))?;
         let stack = stack_name(arguments, io);
@@ -135,7 +135,7 @@ impl Target {
         Self::reached(named, region, arguments.sandbox.is_some(), aws, io).await
     }
 
-    /// The stack that the AWS CLI has described, or was described before: an answer of `describe-stacks` that lists it alone.
+    /// Returns the stack of an answer of `describe-stacks` that lists it alone, whether fresh or from a file.
     pub(crate) async fn of_stack(described: &str, io: &Io<'_>) -> Result<Self, Failure> {
         let region = region_of(described);
         let aws = Some(io.aws.in_region(region.as_deref()));
@@ -151,7 +151,7 @@ impl Target {
     ) -> Result<Self, Failure> {
         let http = Http::new(VENDOR_TIMEOUT).map_err(|error| Failure::stopped(causes(&error)))?;
         let found = VARIABLES.iter().filter_map(|name| Some(((*name).to_owned(), (io.environment)(name)?)));
-        // A variable that is meant for production has no business in the sandbox.
+        // A variable that is meant for production must not reach the sandbox.
         let inherited = if is_sandbox { BTreeMap::new() } else { found.collect() };
         let url = |name: &str| named.get(name).cloned().unwrap_or_default();
         let stand_ins = match is_sandbox {
@@ -164,7 +164,7 @@ impl Target {
             }
             None => {
                 let aws = aws::load(region).await.map_err(|error| Failure::stopped(causes(&error)))?;
-                // Without a table there is more missing than the region, and the functions' own words say what.
+                // Without a table, more than the region is missing, and the functions' own error states it.
                 if aws.region().is_none() && (named.contains_key("TABLE_NAME") || inherited.contains_key("TABLE_NAME"))
                 {
                     return Err(Failure::stopped(NO_REGION));
@@ -175,18 +175,18 @@ impl Target {
         Ok(Self { named, inherited, dynamodb, secrets_manager, http, clock: io.clock.clone(), aws })
     }
 
-    /// A setting; an empty one counts as absent.
+    /// Returns a setting; an empty one counts as absent.
     pub(crate) fn get(&self, variable: &str) -> Option<String> {
         let value = self.named.get(variable).or_else(|| self.inherited.get(variable));
         value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
-    /// A setting without which a command cannot work.
+    /// Returns a setting that a command requires.
     pub(crate) fn require(&self, variable: &str, how: &str) -> Result<String, Failure> {
         self.get(variable).ok_or_else(|| Failure::stopped(format!("{variable} is not known: {how}.")))
     }
 
-    /// What the functions are configured with.
+    /// Returns the functions' configuration.
     pub(crate) fn config(&self) -> Result<Config, Failure> {
         Ok(Config::from_lookup(|key| self.get(key))?)
     }
@@ -207,7 +207,7 @@ impl Target {
         Ok(Vault::new(self.secrets_manager.clone(), self.secret_id()?))
     }
 
-    /// The stack's address without a path.
+    /// Returns the stack's address without a path.
     pub(crate) fn url(&self) -> Option<String> {
         let url = self.get("HITL_URL")?;
         Some(url.trim_end_matches('/').trim_end_matches("/livechat").trim_end_matches('/').to_owned())
@@ -219,7 +219,7 @@ impl Target {
         })
     }
 
-    /// Where LiveChat's webhooks go.
+    /// Returns the address of LiveChat's webhooks.
     pub(crate) fn webhook_url(&self) -> Option<String> {
         self.url().map(|url| format!("{url}/livechat"))
     }
@@ -237,17 +237,17 @@ impl Target {
         botpress::Client::new(botpress::Settings { api_url }, self.http.clone())
     }
 
-    /// The functions' own innards, with the secret as it is stored.
+    /// Returns the functions' own handoff, with the secret as it is stored.
     pub(crate) fn handoff(&self) -> Result<Handoff, Failure> {
         let (dynamodb, secrets_manager) = (self.dynamodb.clone(), self.secrets_manager.clone());
         let config = self.config()?;
         let media = Policy::new(config.media_hosts.clone());
-        // Metrics are the functions' business: theirs go to a log that nobody reads here.
+        // Only the functions report metrics: here they go to a log that is not read.
         let metrics = Metrics::kept();
         Ok(Handoff::with_parts(config, self.clock.clone(), dynamodb, secrets_manager, metrics, media)?)
     }
 
-    /// The same with credentials that may not be stored yet.
+    /// Returns the functions' own handoff, with credentials that may not be stored yet.
     pub(crate) fn handoff_with(&self, secrets: Secrets) -> Result<Handoff, Failure> {
         let mut handoff = self.handoff()?;
         let cache = secrets::Cache::new(self.secrets_manager.clone(), self.secret_id()?, self.clock.clone());
@@ -256,24 +256,24 @@ impl Target {
     }
 }
 
-/// What is missing where neither the stack nor the AWS CLI's own settings name a region.
+/// The error if neither the stack nor the AWS CLI's own settings name a region.
 pub(crate) const NO_REGION: &str = "no AWS region is known: name the stack with --stack, set AWS_REGION, or give your profile one (aws configure set region REGION).";
 
-/// The stack that the arguments or the variable HITL_STACK name.
+/// Returns the stack that the arguments or the variable HITL_STACK name.
 pub(crate) fn stack_name(arguments: &TargetArguments, io: &Io<'_>) -> Option<String> {
     let elsewhere = arguments.sandbox.is_some() || arguments.stack_file.is_some();
     let variable = || (io.environment)("HITL_STACK").filter(|name| !name.is_empty() && !elsewhere);
     arguments.stack.clone().or_else(variable)
 }
 
-/// The region that a described stack is in, by its ARN.
+/// Returns the region of a described stack, by its ARN.
 pub(crate) fn region_of(described: &str) -> Option<String> {
     let described: Value = serde_json::from_str(described).ok()?;
     let arn = described.pointer("/Stacks/0/StackId")?.as_str()?;
     arn.split(':').nth(3).filter(|region| !region.is_empty()).map(str::to_owned)
 }
 
-/// What the sandbox tells an operator, from its own mouth or from the line that it has printed.
+/// Returns the sandbox's settings for an operator, from its address or from the line that it has printed.
 async fn sandbox_environment(sandbox: &str, http: &Http) -> Result<BTreeMap<String, String>, Failure> {
     let described = if sandbox.starts_with("http://") || sandbox.starts_with("https://") {
         let answer = Endpoint::new(sandbox, http.clone()).get("stack").await.map_err(|error| {
@@ -311,7 +311,7 @@ fn read(file: &Path) -> Result<String, Failure> {
     text.map_err(|error| Failure::stopped(format!("the file {} cannot be read: {error}", file.display())))
 }
 
-/// The variables that a stack's outputs and parameters stand for.
+/// Returns the variables that a stack's outputs and parameters stand for.
 fn stack_environment(described: &str) -> Result<BTreeMap<String, String>, Failure> {
     let described: Value = serde_json::from_str(described).unwrap_or_default();
     let stack = described.pointer("/Stacks/0").ok_or_else(|| {
@@ -357,7 +357,7 @@ mod tests {
         assert!(stack_environment("{}").is_err());
     }
 
-    /// The template is the other end of these names.
+    /// The template defines these names.
     #[test]
     fn the_template_has_the_outputs_and_parameters_that_are_read() {
         let template = include_str!("../../template.yaml");
@@ -366,7 +366,7 @@ mod tests {
         }
     }
 
-    /// What the functions know, the command has to know: it does their work.
+    /// The command must know every setting of the functions, because it does their work.
     #[test]
     fn every_parameter_that_becomes_a_variable_is_read() {
         let template = include_str!("../../template.yaml");
@@ -376,7 +376,7 @@ mod tests {
             let parameter = value.split("!Ref ").nth(1)?.split([',', ']']).next()?;
             Some((parameter, variable))
         });
-        // The log, metrics and resources are the stack's own.
+        // The stack sets its log, metrics and resources itself.
         const OWN: [&str; 5] = ["STACK_NAME", "RUST_LOG", "MONITORING", "TABLE_NAME", "SECRET_ID"];
         let is_own = |(_, variable): &(&str, &str)| OWN.contains(variable);
         let read: Vec<_> = variables.filter(|one| !is_own(one)).collect();

@@ -1,4 +1,4 @@
-//! `hitl watch`: how a stack is doing, every five seconds on one screen.
+//! `hitl watch`: the state of a stack, every five seconds on one screen.
 //!
 //! Reads by key and by the index of what is due, never the whole table.
 
@@ -23,45 +23,45 @@ use crate::operate::for_people;
 use crate::output::{Answer, Exit, Failure, causes};
 use crate::target::Target;
 
-/// How often the table is asked.
+/// How often the table is read.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Every live session is due for something within this time.
 const OUTLOOK: Duration = Duration::from_secs(960);
 
-/// How much of the index is read at a time.
+/// How many entries of the index to read at a time.
 const MOST_DUE: i32 = 1_000;
 
-/// How many lanes, and sessions with parked items, are looked into at a time; each costs one query.
+/// How many lanes, and sessions with parked items, to read at a time; each costs one query.
 const MOST_LOOKED_INTO: usize = 20;
 
-/// A sweep that is older than this is late: it comes each minute.
+/// A sweep that is older than this is late: it runs each minute.
 const SWEEP_LATE_S: u64 = 150;
 
-/// A failure, or a caller turned away, is shown for so long.
+/// How long a failure, or a caller turned away, is shown.
 const LATELY: Duration = Duration::from_secs(300);
 
-/// Begins the screen anew.
+/// Clears the screen.
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
-/// What one look has found; a line of `--json` is this.
+/// The result of one look; each line of `--json` is one.
 #[derive(Debug, Serialize)]
 struct Tick {
     at: Timestamp,
-    /// None if it has never run.
+    /// None if the sweep has never run.
     sweep_age_s: Option<u64>,
-    /// Sessions that are due for something soon, which every open one is.
+    /// Sessions that are due for something soon, as every open one is.
     sessions: usize,
-    /// Whether there are more sessions or lanes than were looked into.
+    /// Whether there are more sessions or lanes than were read.
     more: bool,
-    /// Lanes in which something waits, oldest item first.
+    /// Lanes with waiting items, oldest item first.
     lanes: Vec<Waits>,
-    /// How many items are parked in the sessions that were looked into.
+    /// How many items are parked in the sessions that were read.
     parked: usize,
     vendors: Vec<Trouble>,
-    /// Vendors that have refused the stack's credential of late.
+    /// Vendors that have refused the stack's credential lately.
     credentials_refused: Vec<Unaccepted>,
-    /// Calls that were turned away of late, by vendor.
+    /// Calls that were turned away lately, by vendor.
     turned_away: Vec<Refused>,
 }
 
@@ -97,7 +97,7 @@ struct Trouble {
     not_before: Option<Timestamp>,
 }
 
-/// Looks at the stack again and again, until it is interrupted or its output is closed.
+/// Reads the stack's state again and again, until it is interrupted or its output is closed.
 pub(crate) async fn run(target: &Target, in_json: bool, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let table = target.table()?;
     let clears = !in_json && std::io::stdout().is_terminal();
@@ -114,7 +114,7 @@ pub(crate) async fn run(target: &Target, in_json: bool, io: &mut Io<'_>) -> Resu
         }
         match look(&table, io.clock.now()).await {
             Ok(tick) => seen = tick,
-            // The table may come back; what was seen before stays on the screen with its time.
+            // The table may recover; the last state stays on the screen with its time.
             Err(error) if in_json => drop(writeln!(io.out, "{}", json!({ "error": causes(&error) }))),
             Err(error) => io.say(&format!("error: {}", causes(&error))),
         }
@@ -158,7 +158,7 @@ async fn look(table: &Table, now: Timestamp) -> Result<Tick, store::Error> {
     })
 }
 
-/// Who was turned away of late.
+/// Returns the calls that were turned away lately.
 async fn refused(table: &Table, now: Timestamp) -> store::Result<Vec<Refused>> {
     let mut refused = Vec::new();
     for vendor in Vendor::ALL.map(Vendor::name) {
@@ -180,7 +180,7 @@ const fn lane_of(due: Due) -> Option<Lane> {
     }
 }
 
-/// What waits in a lane; nothing if it has been delivered since the index was read.
+/// Returns what waits in a lane; none if it has been delivered since the index was read.
 async fn waits(
     table: &Table,
     id: &SessionId,

@@ -1,4 +1,4 @@
-//! `hitl rehearse`: one handoff against the real vendors, and what it shows of the statements that are in doubt.
+//! `hitl rehearse`: one handoff against the real vendors, and what it shows of the doubtful statements.
 
 mod person;
 mod play;
@@ -25,19 +25,19 @@ use crate::arguments::RehearseOptions;
 use crate::output::{Answer, Exit, Failure};
 use crate::target::Target;
 
-/// The most requests to LiveChat, the stack's own among them, that a rehearsal makes.
+/// The most requests to LiveChat that a rehearsal makes, the stack's own included.
 const BILLED_CALLS: usize = 54;
 
-/// What LiveChat asks for a thousand of them, in US cents.
+/// LiveChat's price for a thousand requests, in US cents.
 const CENTS_PER_THOUSAND: usize = 27;
 
-/// How long what is open is closed again and again.
+/// How long to retry closing what is open.
 const CLEARING: Duration = Duration::from_secs(90);
 
-/// For how long a start that was interrupted may still bring a session about.
+/// How long an interrupted start may still create a session.
 const STARTING: Duration = Duration::from_secs(20);
 
-/// Rehearses, and closes everything whatever happens.
+/// Rehearses, and closes everything in any case.
 pub(crate) async fn run(target: &Target, options: &RehearseOptions, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let stage = set_up(target, options, &io.clock, &mut *io.progress).await?;
     stage.say(&format!(
@@ -50,7 +50,7 @@ pub(crate) async fn run(target: &Target, options: &RehearseOptions, io: &mut Io<
         played = Box::pin(play::play(&stage)) => played.map_err(|failure| failure.to_string()),
         () = &mut io.interrupt => Err("it was interrupted".to_owned()),
     };
-    // The last one, also after a failure.
+    // The last step runs after a failure too.
     stage.say(&format!("{STEPS} of {STEPS}: closing what is open"));
     let left_open = Box::pin(clear_up(&stage)).await;
     let mut report = stage.report().clone();
@@ -72,7 +72,7 @@ async fn set_up<'a>(
     let install = choose(table.installs().await?, options.bot.as_deref())?;
     let base = target.require_url()?;
     let livechat = target.livechat(&config);
-    // A token of another agent's, should there be one; it also shows the data centre.
+    // The token of another agent, if set; it also selects the data centre.
     let token = target.get("LIVECHAT_REHEARSAL_TOKEN").map_or_else(|| secrets.agent_token.clone(), Redacted::from);
     livechat.agent(&token).list_chats_once().await?;
     let agent = match &options.agent {
@@ -110,7 +110,7 @@ fn choose(installs: Vec<Install>, bot: Option<&str>) -> Result<Install, Failure>
     })
 }
 
-/// Real chats are not disturbed unless the operator says so.
+/// Refuses to disturb real chats unless the operator allows it.
 async fn refuse_busy_group(
     livechat: &shared::livechat::Client,
     token: &Redacted,
@@ -146,7 +146,7 @@ async fn clear_up(stage: &Stage<'_>) -> Vec<String> {
     }
 }
 
-/// A start that was cut off goes on in the stack.
+/// Waits for an interrupted start, which continues in the stack.
 async fn await_start(stage: &Stage<'_>) {
     let (user_id, starting) = {
         let opened = stage.opened();

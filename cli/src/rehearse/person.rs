@@ -1,4 +1,4 @@
-//! A person in LiveChat's agent app answers: they are told each step, and waited for.
+//! A person in LiveChat's agent app answers: the command prints each step and waits for it.
 
 use std::collections::BTreeSet;
 
@@ -13,16 +13,16 @@ use super::stage::Stage;
 use super::statements::Id;
 use crate::output::Failure;
 
-/// What only the agent of the token can try.
+/// The statements that only the agent of the token can try.
 const BY_TOKEN: [Id; 5] =
     [Id::CustomIds, Id::TextLimit, Id::RepeatedMessage, Id::CreatedFlag, Id::RepeatedConversation];
 
-/// Prints what the person shall do now.
+/// Prints what the person should do now.
 pub(super) fn ask(stage: &Stage<'_>, what: &str) {
     stage.say(&format!("In LiveChat's agent app, within {} s: {what}.", stage.wait.as_secs()));
 }
 
-/// The person takes the chat, and does what the agent of the token cannot.
+/// Has the person take the chat and do what the agent of the token cannot.
 pub(super) async fn answer(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Result<(), Failure> {
     take(stage, scene).await?;
     write_to_agent(stage, user_id, scene).await?;
@@ -57,7 +57,7 @@ async fn take(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whoever answers, and what of theirs has been seen.
+/// The person who answers, and which of their events have been seen.
 struct Person<'a, 's> {
     stage: &'a Stage<'s>,
     scene: &'a Scene,
@@ -65,8 +65,8 @@ struct Person<'a, 's> {
 }
 
 impl Person<'_, '_> {
-    /// Asks for something, and waits until the stack has dealt with it: the next of the kind that `source` begins with. Returns its id
-    /// at LiveChat.
+    /// Asks for an action, and waits until the stack has processed its event: the next one whose source begins with `source`. Returns
+    /// the event's id at LiveChat.
     async fn does(&mut self, name: &'static str, what: &str, source: &str) -> Result<String, Failure> {
         let Self { stage, scene, seen } = self;
         ask(stage, what);
@@ -95,13 +95,13 @@ fn field<'a>(event: &'a Value, name: &str) -> &'a str {
     event.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The address of a file that the person has sent.
+/// Returns the address of a file that the person has sent.
 fn url_of(chat: &Value, event_id: &str) -> Option<String> {
     let mut files = events(chat).filter(|event| field(event, "type") == "file" && field(event, "id") == event_id);
     files.next().map(|file| field(file, "url").to_owned())
 }
 
-/// Whether the person has written a note, and the user was not shown it.
+/// Checks that the person has written a note, and that the user did not see it.
 async fn look_for_note(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
     let chat = chat(stage, scene).await?;
     let is_note = |event: &&Value| field(event, "visibility") == "agents" && field(event, "type") == "message";

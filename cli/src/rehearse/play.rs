@@ -16,13 +16,13 @@ use super::statements::Id;
 use crate::arguments::AnsweredBy;
 use crate::output::Failure;
 
-/// The longest text that LiveChat is taken to accept, in bytes.
+/// The longest text that LiveChat is expected to accept, in bytes.
 const LONGEST_TEXT: usize = 16_384;
 
-/// How long LiveChat and the stack have for the agent whom LiveChat assigns by itself.
+/// How long LiveChat and the stack have to announce the agent that LiveChat assigns on its own.
 const ASSIGNED_WITHIN: Duration = Duration::from_secs(5);
 
-/// What the agent of the token writes.
+/// The text that the agent of the token writes.
 const TO_USER: &str = "hello from the agent";
 
 /// Plays everything; whoever calls closes what it leaves open.
@@ -133,10 +133,10 @@ async fn look_at_opening(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure
     Ok(())
 }
 
-/// Gives the chat to the agent who plays, who may be signed out.
+/// Gives the chat to the rehearsal's agent, who may be signed out.
 async fn hand_over(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
     stage.step("giving the chat to the agent of the token");
-    // LiveChat's own assignment may be on its way: the webhooks of two agents at one instant come in any order.
+    // LiveChat's own assignment may be in progress: webhooks of two agents at the same instant arrive in any order.
     stage.clock.sleep(ASSIGNED_WITHIN).await;
     let began = stage.clock.now();
     let target = json!({"type": "agent", "ids": [stage.agent]});
@@ -241,7 +241,7 @@ async fn whisper(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
     let long = json!({"type": "message", "text": "x".repeat(LONGEST_TEXT), "visibility": "agents"});
     let answer = stage.agent("send_event", &json!({"chat_id": scene.chat_id, "event": long})).await?;
     stage.judge(Id::TextLimit, answer.is_success(), &format!("Seen: {}.", described(&answer)));
-    // What comes later has overtaken the note, should that have been on its way.
+    // If the note were being delivered, it would arrive before a later text.
     let sent_at = stage.clock.now();
     let event_id = agent_sends(stage, scene, json!({"type": "message", "text": "after the note"})).await?;
     stage.delivered("text after a note", &scene.session_id, (&event_id, sent_at)).await?;
@@ -253,10 +253,10 @@ async fn whisper(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What only a customer can try, and what is tried in the open chat.
+/// Tries what only a customer can try, and what needs an open chat.
 async fn open_twice(stage: &Stage<'_>, scene: &Scene, token: &Redacted) -> Result<(), Failure> {
     const REFUSALS: [&str; 2] = ["validation", "limit_reached"];
-    // A person may have closed it already, and then it would open.
+    // A person may have closed the chat already, and then the call would open it.
     if stage.session(&scene.session_id).await?.state != State::Active {
         return Ok(());
     }
@@ -352,7 +352,7 @@ async fn speak_late(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Resul
     Ok(())
 }
 
-/// Tries the cookies last: a new secret of theirs would not be the stack's.
+/// Tries the cookies last: the stack would not know a new secret of theirs.
 async fn renew(stage: &Stage<'_>, user_id: &UserId) -> Result<(), Failure> {
     let Some(customer) = stage.user(user_id).await?.customer else { return Ok(()) };
     let began = stage.clock.now();

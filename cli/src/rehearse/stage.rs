@@ -1,4 +1,4 @@
-//! What the play is played with: the bot's side of the stack, the agent's and the customer's side of LiveChat, and the table.
+//! The means of the play: the bot's side of the stack, the agent's and the customer's side of LiveChat, and the table.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,26 +25,26 @@ use crate::arguments::AnsweredBy;
 use crate::output::{Failure, causes};
 use crate::target::Target;
 
-/// How long an effect is waited for.
+/// How long to wait for an effect.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How often it is looked for; reads of the table cost next to nothing.
+/// How often to check for it; reads of the table cost next to nothing.
 const BETWEEN: Duration = Duration::from_millis(250);
 
-/// How many steps a rehearsal has.
+/// The number of steps of a rehearsal.
 pub(super) const STEPS: usize = 12;
 
-/// What has to be closed whatever happens.
+/// What must be closed in any case.
 #[derive(Debug, Default)]
 pub(super) struct Opened {
     pub user_id: Option<UserId>,
-    /// Whether a start is under way whose session is not known yet, and the session before it.
+    /// Set while a start is in progress whose session is not known yet: the session before it.
     pub starting: Option<Option<SessionId>>,
-    /// Chats that should not have come to be.
+    /// Chats that should not have been created.
     pub chats: Vec<ChatId>,
 }
 
-/// Everything that a scene needs.
+/// The surroundings of every scene.
 pub(super) struct Stage<'a> {
     pub target: &'a Target,
     pub livechat: Client,
@@ -54,18 +54,18 @@ pub(super) struct Stage<'a> {
     pub secrets: Secrets,
     /// Acts for the agent.
     pub token: Redacted,
-    /// The agent whom it acts for, by e-mail address.
+    /// The e-mail address of that agent.
     pub agent: String,
     pub client_id: String,
     pub group: u32,
     pub answered_by: AnsweredBy,
-    /// How long a person is waited for.
+    /// How long to wait for a person.
     pub wait: Duration,
     pub clock: Clock,
     pub report: Mutex<Report>,
     pub opened: Mutex<Opened>,
     pub progress: Mutex<&'a mut (dyn Write + Send)>,
-    /// How many steps have begun.
+    /// The number of steps that have begun.
     pub steps: AtomicUsize,
 }
 
@@ -82,7 +82,7 @@ impl Stage<'_> {
         lock(&self.opened)
     }
 
-    /// Says how far the rehearsal has come.
+    /// Prints the progress of the rehearsal.
     pub(crate) fn step(&self, what: &str) {
         let number = self.steps.fetch_add(1, Ordering::Relaxed) + 1;
         self.say(&format!("{number} of {STEPS}: {what}"));
@@ -104,13 +104,13 @@ impl Stage<'_> {
         self.report().step(name, Outcome::Failed, why, None);
     }
 
-    /// Notes whether a statement holds; `says` is what was seen instead.
+    /// Records whether a statement holds; `says` is what was seen instead.
     pub(crate) fn judge(&self, id: Id, holds: bool, says: &str) {
         let (verdict, says) = if holds { (Verdict::Holds, "") } else { (Verdict::DoesNotHold, says) };
         self.report().judge(id, verdict, says);
     }
 
-    /// Notes whether LiveChat refuses as it is taken to.
+    /// Records whether LiveChat refuses as expected.
     pub(crate) fn judge_refusal(&self, id: Id, answer: &Probed, expected: &[&str]) {
         let holds = !answer.is_success() && answer.error_type().is_some_and(|kind| expected.contains(&kind));
         self.judge(id, holds, &format!("Seen: {}.", described(answer)));
@@ -128,7 +128,7 @@ impl Stage<'_> {
         }
     }
 
-    /// Calls an operation of the stack as Botpress does; `name` is what the report calls it.
+    /// Calls an operation of the stack as Botpress does; `name` is its name in the report.
     pub(crate) async fn operate(&self, operation: &str, name: &str, body: &Value) -> Result<(u16, Value), Failure> {
         let keys = (self.secrets.botpress_path_key.as_ref(), self.secrets.botpress_signing_secret.as_ref());
         let began = self.clock.now();
@@ -143,7 +143,7 @@ impl Stage<'_> {
         self.probe("agent", Caller::Agent(&self.token), action, body).await
     }
 
-    /// The same, and a refusal ends the play.
+    /// Acts as the agent; a refusal ends the play.
     pub(crate) async fn agent_must(&self, action: &'static str, body: &Value) -> Result<Value, Failure> {
         let answer = self.agent(action, body).await?;
         match answer.is_success() {
@@ -180,7 +180,7 @@ impl Stage<'_> {
         self.report().calls.push(Timed { call, status, took_ms });
     }
 
-    /// Looks until there is something to see; none when it takes too long.
+    /// Polls until `look` returns something; none after [`PATIENCE`].
     pub(crate) async fn until<T>(
         &self,
         look: impl AsyncFnMut() -> Result<Option<T>, Failure>,
@@ -188,7 +188,7 @@ impl Stage<'_> {
         self.until_within(PATIENCE, look).await
     }
 
-    /// The same with another limit.
+    /// Polls until `look` returns something; none after `limit`.
     pub(crate) async fn until_within<T>(
         &self,
         limit: Duration,
@@ -216,13 +216,13 @@ impl Stage<'_> {
         session.ok_or_else(|| Failure::refused("the table does not have the rehearsal's session any more"))
     }
 
-    /// What became of a message or an event, once it is known.
+    /// Returns the outcome of a message or an event, once it is known.
     pub(crate) async fn fate(&self, session: &SessionId, id: &str) -> Result<Option<LifeEvent>, Failure> {
         let life = self.table.life(session).await?;
         Ok(life.into_iter().find(|event| is_of(event, id) && event.outcome.is_some()))
     }
 
-    /// Waits until a message or an event is on the other side, and notes the step.
+    /// Waits until a message or an event is on the other side, and records the step.
     pub(crate) async fn delivered(
         &self,
         name: &'static str,
@@ -237,7 +237,7 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Notes the step of something that has left its lane, and how long its webhook was under way.
+    /// Records the step of an item that has left its lane, and how long its webhook took.
     pub(crate) fn arrived(&self, name: &'static str, event: &LifeEvent, sent_at: Timestamp) {
         if event.source_id.starts_with("event:")
             && let Some(received_at) = event.received_at
@@ -274,7 +274,7 @@ fn is_of(event: &LifeEvent, id: &str) -> bool {
     event.source_id.split(':').any(|part| part.split('#').next() == Some(id))
 }
 
-/// What an answer was, without the vendor's own words.
+/// Describes an answer without the vendor's own words.
 pub(super) fn described(answer: &Probed) -> String {
     match answer.error_type() {
         Some(kind) => format!("{} {kind}", answer.status),
@@ -282,7 +282,7 @@ pub(super) fn described(answer: &Probed) -> String {
     }
 }
 
-/// Finds out whom a personal access token acts for, by the account id in front of it.
+/// Returns the agent that a personal access token belongs to, by the account id in front of it.
 pub(super) async fn owner_of(livechat: &Client, token: &Redacted) -> Result<String, Failure> {
     const CURE: &str = "Name the agent that the token belongs to: --agent E-MAIL.";
     let decoded = STANDARD_PAD_INDIFFERENT.decode(token.expose()).ok().and_then(|bytes| String::from_utf8(bytes).ok());

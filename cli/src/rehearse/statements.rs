@@ -1,4 +1,4 @@
-//! What the contracts suppose of the vendors without being sure, as data; `docs/contract.md` prints it.
+//! The unconfirmed assumptions of the contracts about the vendors, as data; `docs/contract.md` prints them.
 
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ pub(crate) struct Statement {
     pub id: Id,
     pub vendor: &'static str,
     pub says: &'static str,
-    /// The vendor's document, and how sure it makes: documented, seen in the field, inferred, or open.
+    /// The vendor's document, and how certain it makes the statement: documented, seen in the field, inferred, or open.
     pub source: &'static str,
     pub seen: Seen,
 }
@@ -68,7 +68,7 @@ pub(crate) enum Id {
 }
 
 impl Id {
-    /// As reports and documents print it.
+    /// Returns the name that reports and documents print.
     pub(crate) fn name(self) -> String {
         serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
     }

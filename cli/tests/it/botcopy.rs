@@ -1,4 +1,4 @@
-//! Botcopy bots: their keys examined, their sessions looked at, ended and erased.
+//! Botcopy bots: their keys checked, their sessions shown, ended and erased.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn with_botcopy() -> World {
     world
 }
 
-/// What the doctor says of Botcopy: name, verdict and words of each check.
+/// Returns the doctor's checks of Botcopy: name, verdict and words of each.
 async fn said_of_botcopy(operator: &mut Operator<'_>) -> Vec<(String, String, String)> {
     let report = operator.run(&["doctor", "--json"]).await.json();
     let checks = report["checks"].as_array().unwrap().iter();
@@ -28,7 +28,7 @@ async fn said_of_botcopy(operator: &mut Operator<'_>) -> Vec<(String, String, St
     checks.map(parts).filter(|[name, ..]| name.contains("Botcopy")).map(Into::into).collect()
 }
 
-/// The only session, as the table has it.
+/// Returns the only session in the table.
 fn session(world: &World) -> Value {
     world.items("session").remove(0)
 }
@@ -121,7 +121,7 @@ async fn a_token_that_is_not_the_portal_s_is_named_by_the_calls_that_were_turned
     assert!(!world.stack.botcopy.is_paused(&user));
     assert_found(&mut operator, "Botcopy calls", "1 call turned away since 2026-05-11T09:41", "hitl connect botcopy")
         .await;
-    // Whoever calls in another bot's name leaves no trace, nor does whoever shows two tokens.
+    // A call in another bot's name leaves no trace, nor does a call with two tokens.
     let before = world.items("door");
     world.advance(Duration::from_secs(1_200));
     for (change, header) in [(json!({"botId": "another"}), None), (json!({}), Some("a second token"))] {
@@ -339,7 +339,7 @@ async fn a_second_bot_gets_keys_of_its_own_and_the_first_keeps_the_others() {
     let world = with_botcopy().await;
     let mut secret = world.stack.secrets_manager.current(SECRET_ID).unwrap();
     let before = secret.clone();
-    // The keys of all bots are another bot's.
+    // The keys of all bots belong to another bot.
     secret["botcopyApiKey"] = json!("the key of all others");
     secret["botcopyAccessToken"] = json!("the token of all others");
     world.stack.secrets_manager.put(SECRET_ID, secret.clone());

@@ -11,18 +11,18 @@ use crate::operator::Operator;
 
 const OTHER_ORGANIZATION: &str = "00000000-0000-4000-8000-000000000000";
 
-/// The ids of a report's checks with this verdict.
+/// Returns the ids of a report's checks with this verdict.
 fn ids(report: &Value, verdict: &str) -> Vec<String> {
     let checks = report["checks"].as_array().unwrap().iter().filter(|one| one["verdict"] == verdict);
     checks.map(|one| one["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// A connected world in which everything is in order.
+/// Returns a connected world in which everything is in order.
 pub(crate) async fn healthy() -> World {
     connected(World::unconnected().await).await
 }
 
-/// A stack after all that `connect` and an install do.
+/// Runs everything that `connect` and an install do.
 pub(crate) async fn connected(world: World) -> World {
     let mut operator = Operator::new(&world);
     operator.does(&["connect", "livechat"]).await;
@@ -33,7 +33,7 @@ pub(crate) async fn connected(world: World) -> World {
     world
 }
 
-/// The findings, and that there is one with this name, words and cure.
+/// Asserts that there is a finding with this name, words and cure.
 pub(crate) async fn assert_found(operator: &mut Operator<'_>, name: &str, says: &str, cure: &str) {
     let ran = operator.run(&["doctor", "--json"]).await;
     let report = ran.json();
@@ -113,7 +113,7 @@ async fn a_webhook_that_was_removed_and_one_with_another_secret_are_found_and_re
     operator.does(&["connect", "livechat"]).await;
     operator.does(&["doctor"]).await;
 
-    // As the version before registered them.
+    // As the previous version registered them.
     let url = world.stack.webhook_url();
     let before = json!({"action": "event_deleted", "url": url, "secret_key": "x", "type": "license",
                         "description": "", "owner_client_id": client_id});
@@ -162,7 +162,7 @@ async fn a_secret_that_is_gone_and_a_path_key_that_the_function_does_not_know_ar
     assert_found(&mut operator, "secret", "no such secret", "restore-secret").await;
 
     let world = healthy().await;
-    // The functions go on with what they have cached: they have another secret than the operator.
+    // The functions continue with what they have cached: their secret differs from the operator's.
     let other = world.stack.secrets_manager.put("other", world.stack.secrets_manager.current(SECRET_ID).unwrap());
     world.advance(Duration::from_secs(11));
     let mut secret = world.stack.secrets_manager.current(SECRET_ID).unwrap();
@@ -296,7 +296,7 @@ async fn a_malformed_header_of_botcopy_is_named_and_hides_nothing_else() {
     }
 }
 
-/// Scripts go by them.
+/// Scripts rely on them.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_check_has_an_id_that_stands_in_the_documents() {
     let documented = include_str!("../../../docs/operations.md");

@@ -1,4 +1,4 @@
-//! What README, docs and SECURITY.md name exists: files, headings, commands, parameters, variables.
+//! Everything that README, docs and SECURITY.md name exists: files, headings, commands, parameters, variables.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Every document that a reader is sent to, with its text.
+/// Returns every document for readers, with its text.
 fn documents() -> Vec<(PathBuf, String)> {
     let mut paths: Vec<_> = ["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "botpress/readme.md"]
         .map(|name| root().join(name))
@@ -25,7 +25,7 @@ fn documents() -> Vec<(PathBuf, String)> {
     paths.into_iter().map(|path| (path.clone(), std::fs::read_to_string(&path).unwrap())).collect()
 }
 
-/// The anchors that GitHub makes of a document's headings.
+/// Returns the anchors that GitHub makes of a document's headings.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
     let kept = |character: char| match character {
@@ -58,7 +58,7 @@ fn every_link_leads_somewhere() {
     assert!(count > 30, "only {count} links were found");
 }
 
-/// What `hitl` prints for these arguments, if it accepts them.
+/// Returns the help of `hitl` for these arguments, if it accepts them.
 async fn help(arguments: &[&str]) -> Option<String> {
     let (mut out, mut progress) = (Vec::new(), Vec::new());
     let mut io = Io {
@@ -149,7 +149,7 @@ fn the_readme_has_the_two_commands_that_the_gate_runs() {
     }
 }
 
-/// `sam build` calls this build method a preview and stops when its question is answered by pressing Enter.
+/// `sam build` calls this build method a preview, and stops if its question is answered by pressing Enter.
 #[test]
 fn what_sam_build_would_ask_is_answered() {
     let settings = include_str!("../../../samconfig.toml");
@@ -159,7 +159,7 @@ fn what_sam_build_would_ask_is_answered() {
     assert!(own.lines().any(|line| line == "beta_features = true"), "{own}");
 }
 
-/// What `just` calls is what the gate calls, or what a document tells people to.
+/// `just` calls the commands that the gate calls, or that a document recommends.
 #[test]
 fn the_commands_of_the_justfile_are_those_of_the_gate() {
     let justfile = include_str!("../../../justfile");

@@ -15,7 +15,7 @@ use crate::operator::Ran;
 
 const HERE: &str = Account::REGION;
 
-/// Somebody who runs `hitl fleet` in an account.
+/// An operator who runs `hitl fleet` in an account.
 struct Fleet<'a> {
     world: &'a World,
     account: Account,
@@ -29,7 +29,7 @@ impl<'a> Fleet<'a> {
         Self { world, account: Account::default(), folder }
     }
 
-    /// A stack whose functions are the world's.
+    /// Returns a stack whose functions are the world's.
     fn stack(&self) -> Stack {
         let own = self.world.stack.operator_environment();
         let parameters = [
@@ -56,7 +56,7 @@ impl<'a> Fleet<'a> {
         names.iter().for_each(|name| self.account.add(HERE, name, self.stack()));
     }
 
-    /// A release that differs from every other by `what`.
+    /// Creates a release that differs from every other by `what`.
     fn release(&self, what: &str) -> String {
         let folder = self.folder.join(what);
         std::fs::create_dir(&folder).unwrap();
@@ -75,7 +75,7 @@ impl<'a> Fleet<'a> {
         folder.to_str().unwrap().to_owned()
     }
 
-    /// A file of tenants for its owner alone.
+    /// Writes a file of tenants that only its owner can read.
     fn tenants(&self, tenants: &Value) -> String {
         let file = self.folder.join(format!("tenants-{:08x}.json", fastrand::u32(..)));
         std::fs::write(&file, json!({ "tenants": tenants }).to_string()).unwrap();
@@ -90,7 +90,7 @@ impl<'a> Fleet<'a> {
             &own["AWS_ENDPOINT_URL_DYNAMODB"],
             &own["AWS_ENDPOINT_URL_SECRETS_MANAGER"],
         );
-        // What the operator has for a stack of their own is no tenant's.
+        // The operator's settings for a stack of their own do not apply to tenants.
         let environment: BTreeMap<_, _> =
             own.into_iter().chain([("HITL_STACK".to_owned(), "mine".to_owned())]).collect();
         let (mut out, mut progress) = (Vec::new(), Vec::new());
@@ -128,7 +128,7 @@ fn allow(file: &Path, mode: u32) {
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Each stack's state, in the order of the table.
+/// Returns each stack's state, in the order of the table.
 fn states(ran: &Ran) -> Vec<(String, String)> {
     let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
     ran.json()["tenants"].as_array().unwrap().iter().map(|row| (text(row, "stack"), text(row, "state"))).collect()
@@ -138,7 +138,7 @@ fn of(pairs: &[(String, String)]) -> Vec<(&str, &str)> {
     pairs.iter().map(|(stack, state)| (stack.as_str(), state.as_str())).collect()
 }
 
-/// As an operator finds it: one is gone, one may not be seen, one is throttled, a region does not answer.
+/// One stack is missing, one denies access, one is throttled, a region does not answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fails_at_one_stack_is_a_row_and_the_others_are_looked_at() {
     let world = World::in_process().await;
@@ -198,7 +198,7 @@ async fn stacks_are_found_by_their_tag_in_every_region_that_answers() {
     assert_eq!(pointed.status, 2, "one table is not all tenants': {}", pointed.progress);
 }
 
-/// What has changed since so many entries of the journal; what happens at once has no order.
+/// Returns what changed since so many entries of the journal; simultaneous changes have no order.
 fn since(fleet: &Fleet<'_>, entries: usize) -> Vec<String> {
     let mut since: Vec<_> = fleet.account.journal().into_iter().skip(entries).collect();
     since.sort();
@@ -230,7 +230,7 @@ async fn a_share_is_upgraded_and_watched_first_and_its_alarm_ends_the_upgrade() 
     assert_eq!(stopped.iter().filter(|(_, state)| state == "skipped").count(), 8, "{}", ran.out);
     assert_eq!(since(&fleet, 11), ["packaged us-east-1", "updated a", "updated b"]);
 
-    // The next run goes on with what is left; it does not touch what is done, and leaves out who has an alarm.
+    // The next run continues with the rest; it does not touch what is done, and leaves out stacks with an alarm.
     fleet.account.trouble("b", None);
     fleet.account.ring(HERE, "c", "HealthAlarm", true);
     fleet.account.ring(HERE, "d", "ParkedAlarm", true);
@@ -313,7 +313,7 @@ async fn a_new_tenant_is_connected_from_a_file_that_nobody_else_can_read() {
     world.sweep().await;
     fleet.account.give_new_stacks(fleet.stack().outputs);
     let release = fleet.release("new");
-    // The operator's own variables are no tenant's.
+    // The operator's own variables do not apply to tenants.
     let bare = fleet.tenants(&json!([{ "stack": "acme" }]));
     let refused = fleet.run(&["--tenants", &bare, "connect", "--from", &release]).await;
     assert!(refused.status == 2 && refused.out.contains("LiveChatClientId is needed"), "{}", refused.out);

@@ -1,4 +1,4 @@
-//! Somebody who runs the command against a world.
+//! An operator who runs the command against a world.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
@@ -9,7 +9,7 @@ use cli::{Aws, Echo, Io};
 use serde_json::{Value, json};
 use tests::World;
 
-/// What the command did.
+/// The result of a command.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub status: u8,
@@ -18,13 +18,13 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// The answer to `--json`.
+    /// Parses the answer to `--json`.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {} {}", self.out, self.progress))
     }
 }
 
-/// A person with the sandbox's description in a file, and answers to what the command asks.
+/// An operator with the sandbox's description in a file, and answers to the command's questions.
 pub(crate) struct Operator<'a> {
     world: &'a World,
     environment: BTreeMap<String, String>,
@@ -42,44 +42,44 @@ impl<'a> Operator<'a> {
         Self { world, environment: world.stack.operator_environment(), answers, meanwhile: None, interrupt, file }
     }
 
-    /// With another value for one variable.
+    /// Sets another value for one variable.
     pub(crate) fn with(mut self, variable: &str, value: &str) -> Self {
         self.environment.insert(variable.to_owned(), value.to_owned());
         self
     }
 
-    /// Without a variable, so that it is asked for; `answer` is what is typed then.
+    /// Removes a variable, so that the command asks for it; `answer` is typed then.
     pub(crate) fn asked(mut self, variable: &str, answer: &str) -> Self {
         self.environment.remove(variable);
         self.answers.push_back(answer.to_owned());
         self
     }
 
-    /// What happens while the command waits for an answer.
+    /// Sets what happens while the command waits for an answer.
     pub(crate) fn meanwhile(mut self, happens: impl FnOnce() + Send + 'a) -> Self {
         self.meanwhile = Some(Box::new(happens));
         self
     }
 
-    /// Who presses Ctrl-C when this has come to its end.
+    /// Presses Ctrl-C when `ends` completes.
     pub(crate) fn interrupted_by(mut self, ends: impl Future<Output = ()> + Send + 'a) -> Self {
         self.interrupt = Box::pin(ends);
         self
     }
 
-    /// The file that tells the command where the sandbox is.
+    /// Writes the file that describes the sandbox to the command.
     pub(crate) fn file(&self) -> &PathBuf {
         std::fs::write(&self.file, json!({ "environment": self.environment }).to_string()).unwrap();
         &self.file
     }
 
-    /// Runs `hitl --sandbox FILE …` in this process, while time passes as it has to.
+    /// Runs `hitl --sandbox FILE …` in this process, and advances the time as it requires.
     pub(crate) async fn run(&mut self, arguments: &[&str]) -> Ran {
         let world = self.world;
         world.drive(self.undriven(arguments)).await
     }
 
-    /// The same, for whoever lets time pass.
+    /// Runs the same; the caller advances the time.
     pub(crate) async fn undriven(&mut self, arguments: &[&str]) -> Ran {
         let file = self.file().clone();
         let mut line: Vec<OsString> = vec!["hitl".into(), "--sandbox".into(), file.into()];
@@ -108,7 +108,7 @@ impl<'a> Operator<'a> {
         Ran { status, out: text(out), progress: text(progress) }
     }
 
-    /// The same, and it must be done.
+    /// Runs it and asserts that it succeeds.
     pub(crate) async fn does(&mut self, arguments: &[&str]) -> Ran {
         let ran = self.run(arguments).await;
         assert_eq!(ran.status, 0, "{arguments:?}: {}{}", ran.out, ran.progress);

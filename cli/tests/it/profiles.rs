@@ -1,4 +1,4 @@
-//! Profiles as the AWS CLI writes them, with everything behind them on loopback: what is asked, and with which key the table is read then.
+//! Profiles in the AWS CLI's form, with every service on loopback: which services are asked, and which key then reads the table.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,18 +21,18 @@ const SESSION: &str = "the-session";
 /// SHA-1 of `company`, which names the file of that SSO session.
 const SSO_FILE: &str = "71b21161ffa1e6516bcc072aaf5ef38cbe85b511";
 
-/// Who has signed in with `aws login`.
+/// The identity that has signed in with `aws login`.
 const LOGIN: &str = "arn:aws:iam::111122223333:user/Ann";
 
 /// Secrets that neither an answer nor an error may show.
 const SECRETS: [&str; 5] = ["renew-me", "renewed", "client-secret", "secret-of-the-key", SESSION];
 
-/// AWS on loopback: SSO's portal and its OIDC service, AWS Sign-In, and a table that takes one key only.
+/// AWS on loopback: SSO's portal and its OIDC service, AWS Sign-In, and a table that accepts one key only.
 struct Aws {
     url: String,
-    /// What was asked, in order; the table's calls are one.
+    /// The services that were asked, in order; successive calls of one count once.
     asked: Arc<Mutex<Vec<&'static str>>>,
-    /// Home of the person whose profile it is.
+    /// The home of the profile's owner.
     home: PathBuf,
 }
 
@@ -54,7 +54,7 @@ impl Aws {
         std::fs::write(self.home.join(".aws").join(file), text).unwrap();
     }
 
-    /// Runs `hitl parked`, which reads the table, with the profile `desk`; what it prints has no secret in it.
+    /// Runs `hitl parked`, which reads the table, with the profile `desk`; asserts that it prints no secret.
     async fn parked(&self, profile: &str) -> (i32, String) {
         self.write("config", profile);
         self.asked.lock().unwrap().clear();
@@ -108,7 +108,7 @@ async fn answer(State((url, asked)): Shared, method: Method, uri: Uri, headers: 
     }
     match answer {
         Some(answer) => axum::Json(answer).into_response(),
-        // Whatever is not as it has to be; never repeated.
+        // Refuses any call that is not exactly as expected, in a way that clients do not retry.
         None => (StatusCode::BAD_REQUEST, axum::Json(json!({ "__type": "AccessDeniedException" }))).into_response(),
     }
 }
@@ -127,7 +127,7 @@ fn role_credentials() -> Value {
     }})
 }
 
-/// The proof names the call that it is for (RFC 9449).
+/// Returns the renewed login. The proof must name the call that it is for (RFC 9449).
 fn renewed_login(body: &Value, proof: &str, address: &str) -> Option<Value> {
     let part = |number: usize| -> Option<Value> {
         let decoded = URL_SAFE_NO_PAD.decode(proof.split('.').nth(number)?).ok()?;
@@ -147,7 +147,7 @@ fn renewed_login(body: &Value, proof: &str, address: &str) -> Option<Value> {
     })
 }
 
-/// A private key of the curve P-256 in the form of RFC 5915, without its public part.
+/// Returns a private key of the curve P-256 in the form of RFC 5915, without its public part.
 fn private_key() -> String {
     let mut der = vec![0x30, 0x31, 0x02, 0x01, 0x01, 0x04, 0x20];
     der.extend([7; 32]);
@@ -178,7 +178,7 @@ async fn an_sso_profile_renews_its_session_and_takes_the_role_s_credentials() {
     let (status, said) = aws.parked(&profile).await;
     assert_eq!((status, aws.asked()), (0, vec!["OIDC", "SSO", "table"]), "{said}");
 
-    // As `aws sso login` has written it just now.
+    // As if `aws sso login` had just written it.
     session["accessToken"] = "renewed".into();
     session["expiresAt"] = "2099-01-01T00:00:00Z".into();
     aws.write(&file, session.to_string());

@@ -1,4 +1,4 @@
-//! Every command of several steps says at which of how many it is.
+//! Every command of several steps prints the number of each step.
 
 use sandbox::faults::Fault;
 use serde_json::json;
@@ -6,7 +6,7 @@ use tests::{World, text};
 
 use crate::operator::{Operator, Ran};
 
-/// The steps that were said: number, and of how many.
+/// Returns the printed steps: number, and of how many.
 fn said(ran: &Ran) -> Vec<(usize, usize)> {
     let step = |line: &str| {
         let (number, rest) = line.split_once(" of ")?;
@@ -15,7 +15,7 @@ fn said(ran: &Ran) -> Vec<(usize, usize)> {
     ran.progress.lines().filter_map(step).collect()
 }
 
-/// All of `of` steps were said, each once and in order.
+/// Asserts that all of `of` steps were printed, each once and in order.
 pub(crate) fn assert_steps(ran: &Ran, of: usize) {
     let expected: Vec<_> = (1..=of).map(|number| (number, of)).collect();
     assert_eq!(said(ran), expected, "{}", ran.progress);

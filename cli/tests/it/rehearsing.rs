@@ -1,4 +1,4 @@
-//! `hitl rehearse` and `hitl doctor --drift`: against a sandbox as the contracts suppose it, and against one that is otherwise.
+//! `hitl rehearse` and `hitl doctor --drift`: against a sandbox that matches the contracts, and against one that differs.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::progress::assert_steps;
 
 const REHEARSE: [&str; 4] = ["rehearse", "--group", "1", "--json"];
 
-/// Each statement that a rehearsal can see, and how the sandbox turns it round.
+/// Each statement that a rehearsal can see, and how to reverse it in the sandbox.
 const SEEN: [(&str, Turned); 14] = [
     ("second-start", Turned::SecondStart),
     ("active-resume", Turned::ActiveResume),
@@ -32,7 +32,7 @@ const SEEN: [(&str, Turned); 14] = [
     ("handing", Turned::Handing),
 ];
 
-/// The same of Botpress.
+/// The same for Botpress.
 const SEEN_AT_BOTPRESS: [(&str, botpress::Turned); 3] = [
     ("repeated-message", botpress::Turned::RepeatedMessage),
     ("created-flag", botpress::Turned::CreatedFlag),
@@ -43,7 +43,7 @@ fn turn(world: &World, turned: Option<Turned>) {
     world.stack.livechat.set_behaviour(|behaviour| behaviour.turned = turned.into_iter().collect());
 }
 
-/// The statements with this verdict.
+/// Returns the statements with this verdict.
 fn judged(report: &Value, verdict: &str) -> Vec<String> {
     let statements = report["statements"].as_array().unwrap().iter().filter(|one| one["verdict"] == verdict);
     statements.map(|one| one["id"].as_str().unwrap().to_owned()).collect()
@@ -53,7 +53,7 @@ fn failed_steps(report: &Value) -> Vec<&Value> {
     report["steps"].as_array().unwrap().iter().filter(|step| step["outcome"] == "failed").collect()
 }
 
-/// Nothing of the rehearsal is open, at either side.
+/// Asserts that nothing of the rehearsal is open, at either side.
 fn assert_closed(world: &World, ran: &Ran) {
     assert!(world.stack.livechat.open_chats().is_empty(), "{}{}", ran.out, ran.progress);
     for session in world.items("session") {
@@ -87,7 +87,7 @@ async fn a_rehearsal_plays_a_handoff_judges_every_statement_it_can_see_and_leave
 async fn a_statement_that_is_turned_round_is_named_and_no_other_one() {
     for (id, turned) in SEEN {
         let world = match turned {
-            // Of a chat without the property a stack that asks for its own chats alone hears nothing at all.
+            // A stack that asks for its own chats alone receives no event of a chat without the property.
             Turned::SourceClient => connected(World::unconnected_in(&[("ONLY_MY_CHATS", "no")]).await).await,
             _ => healthy().await,
         };
@@ -116,7 +116,7 @@ async fn a_statement_about_botpress_that_is_turned_round_is_named_and_no_other_o
 
 const BY_PERSON: [&str; 6] = ["rehearse", "--group", "1", "--json", "--answered-by", "person"];
 
-/// What Anna does in the agent app, as she is told.
+/// Does what the printed steps ask of Anna in the agent app.
 async fn answer_in_the_agent_app(world: &World) {
     let livechat = &world.stack.livechat;
     let pause = || world.sleep(Duration::from_secs(20));
@@ -135,7 +135,7 @@ async fn answer_in_the_agent_app(world: &World) {
     let second = livechat.agent_sends_text(&chat_id, tests::ANNA, "one more thing").unwrap();
     pause().await;
     livechat.agent_deletes(&chat_id, tests::ANNA, &second).unwrap();
-    // The rehearsal has tried what it tries in the open chat.
+    // The rehearsal has finished its attempts in the open chat.
     let has_tried = || {
         let calls = world.stack.journal.all("call_answered");
         calls.iter().any(|entry| entry.text("/call").ends_with("update_chat_properties"))

@@ -8,14 +8,14 @@ use tests::World;
 
 use crate::operator::{Operator, Ran};
 
-/// What a watch prints until it is interrupted after `seconds`.
+/// Returns what a watch prints until it is interrupted after `seconds`.
 async fn watched(world: &World, arguments: &[&str], seconds: u64) -> Ran {
     let clock = world.clock();
     let end = clock.now() + Duration::from_secs(seconds);
     Operator::new(world).interrupted_by(async move { clock.sleep_until(end).await }).does(arguments).await
 }
 
-/// A world in which two users' words wait, as LiveChat wants no calls for two minutes.
+/// Returns a world in which messages of two users wait, because LiveChat wants no calls for two minutes.
 async fn waiting() -> World {
     let world = World::of_instances(1, true).await;
     world.sweep().await;
