@@ -1,5 +1,5 @@
-//! An AWS account as the AWS CLI shows it: stacks in regions, their change sets and alarms. It keeps what it is told, and journals what
-//! changes; no functions run in it.
+//! An AWS account as the AWS CLI shows it: stacks in regions, their change sets and alarms. It stores what commands write, and journals
+//! the changes; no functions run in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,11 +15,11 @@ pub enum Trouble {
     Throttled,
     /// An update of it fails and is rolled back.
     UpdateFails,
-    /// This alarm of the template goes off once it was updated.
+    /// This alarm of the template goes off once the stack is updated.
     RingsAfterUpdate(&'static str),
 }
 
-/// A stack, as its template and its parameters have made it.
+/// A stack, as its template and parameters define it.
 #[derive(Clone, Debug, Default)]
 pub struct Stack {
     /// By name.
@@ -34,9 +34,9 @@ pub struct Stack {
     pub ringing: BTreeSet<String>,
     /// CloudFormation's `StackStatus`; [`Account::add`] sets it.
     pub status: String,
-    /// What each change set would make of it, by name.
+    /// The stack that each change set would produce, by name.
     pub change_sets: BTreeMap<String, Box<Stack>>,
-    /// As `describe-stack-events` lists them, oldest first.
+    /// The events of `describe-stack-events`, oldest first.
     pub events: Vec<Value>,
 }
 
@@ -54,32 +54,32 @@ struct State {
     events: usize,
 }
 
-/// The account; copies are the same one.
+/// The account; copies share it.
 #[derive(Clone, Debug, Default)]
 pub struct Account(Arc<Mutex<State>>);
 
 impl Account {
-    /// The region of whoever names none.
+    /// The region of calls that name none.
     pub const REGION: &str = "us-east-1";
 
-    /// What a command calls in place of the AWS CLI.
+    /// Returns the stand-in for the AWS CLI.
     pub fn cli(&self) -> Arc<cli::Cli> {
         let account = self.clone();
         Arc::new(move |command: &[&str]| account.run(command))
     }
 
-    /// Puts a stack there, as if it had been created.
+    /// Adds a stack, as if it had been created.
     pub fn add(&self, region: &str, name: &str, stack: Stack) {
         let stack = Stack { status: "CREATE_COMPLETE".to_owned(), ..stack };
         self.with(|state| state.stacks.insert((region.to_owned(), name.to_owned()), stack));
     }
 
-    /// The stack as it is.
+    /// Returns the stack in its present state.
     pub fn stack(&self, region: &str, name: &str) -> Option<Stack> {
         self.with(|state| state.stacks.get(&(region.to_owned(), name.to_owned())).cloned())
     }
 
-    /// Lets something go wrong with each stack of this name from now on; nothing cures it.
+    /// Sets what goes wrong with each stack of this name from now on; none ends it.
     pub fn trouble(&self, name: &str, trouble: Option<Trouble>) {
         self.with(|state| match trouble {
             Some(trouble) => state.troubles.insert(name.to_owned(), trouble),
@@ -87,7 +87,7 @@ impl Account {
         });
     }
 
-    /// What each stack that is created from now on has as its outputs.
+    /// Sets the outputs of each stack that is created from now on.
     pub fn give_new_stacks(&self, outputs: BTreeMap<String, String>) {
         self.with(|state| state.outputs = outputs);
     }
@@ -100,12 +100,12 @@ impl Account {
         });
     }
 
-    /// Nothing answers in this region from now on.
+    /// Cuts off a region: no call there is answered from now on.
     pub fn cut_off(&self, region: &str) {
         self.with(|state| state.unreachable.insert(region.to_owned()));
     }
 
-    /// What was changed, in order: `packaged REGION`, `created NAME`, `updated NAME`, `failed NAME`.
+    /// Returns the changes, in order: `packaged REGION`, `created NAME`, `updated NAME`, `failed NAME`.
     pub fn journal(&self) -> Vec<String> {
         self.with(|state| state.journal.clone())
     }
@@ -171,7 +171,7 @@ impl<'a> Call<'a> {
         self.refusal("ValidationError", &format!("Stack with id {} does not exist", self.option("--stack-name")))
     }
 
-    /// The content of a file that an option names, with or without `file://`.
+    /// Returns the content of a file that an option names, with or without `file://`.
     fn file(&self, option: &str) -> Result<String, String> {
         let path = self.option(option);
         let read = std::fs::read_to_string(path.strip_prefix("file://").unwrap_or(path));

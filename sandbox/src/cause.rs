@@ -1,7 +1,7 @@
 //! Causality: each inbound call has an id, which the journal records with every effect of that call.
 //!
 //! Simulators send it along as a header; functions in this process repeat it to the vendors. Compiled functions do not: each of their
-//! processes has ports of its own at the simulators, which know what it works on ([`Work`]).
+//! processes has its own ports at the simulators, and the simulators know what the process works on ([`Work`]).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,28 +52,28 @@ fn call() -> Option<Call> {
     CALL.try_with(Clone::clone).ok().flatten()
 }
 
-/// The same as a header's value.
+/// The cause on whose behalf this code runs, as a header's value.
 pub(crate) fn current_header() -> Option<HeaderValue> {
     current().and_then(|cause| HeaderValue::from_str(&cause).ok())
 }
 
-/// On whose behalf an event is handled: what its header names, or whoever invokes.
+/// The cause on whose behalf an event is handled: the one in its header, or that of the invoking code.
 pub(crate) fn of_event(event: &Value) -> Option<Cause> {
     let header = event.get("headers").and_then(|headers| headers.get(HEADER.as_str())).and_then(Value::as_str);
     header.map(Into::into).or_else(current)
 }
 
-/// The inbound call that a process works on, which does not name it itself; copies share it.
+/// The inbound call that a process works on, if the process does not name the call itself; copies share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Work(Arc<Mutex<Option<Cause>>>);
 
 impl Work {
-    /// From now on the process works on this one.
+    /// Sets the call that the process works on from now on.
     pub(crate) fn begin(&self, cause: Option<Cause>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = cause;
     }
 
-    /// What it works on, or has worked on last.
+    /// The cause that the process works on, or has worked on last.
     pub(crate) fn cause(&self) -> Option<Cause> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

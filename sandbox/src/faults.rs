@@ -40,7 +40,7 @@ pub enum Fault {
     LoseAnswer,
     /// The connection breaks after a while, and the call takes effect later, after its caller has disconnected.
     Late {
-        /// How long the caller waits in vain, by the sandbox's clock.
+        /// How long the caller waits without an answer, by the sandbox's clock.
         breaks_after: Duration,
         /// How long after the call it takes effect.
         takes_effect_after: Duration,
@@ -72,7 +72,7 @@ impl Fault {
         Self::Garble(Garble(Arc::new(spoil)))
     }
 
-    /// No answer for as long as anybody waits for a call that can be repeated, which is five seconds.
+    /// A hang for as long as any caller waits for a call that can be repeated, which is five seconds.
     pub const fn hang() -> Self {
         Self::Hang(Duration::from_secs(5))
     }
@@ -426,7 +426,7 @@ impl Faults {
         Some(fault)
     }
 
-    /// What is sent instead of `body`, which a line such as `incoming_event` describes.
+    /// Returns what is sent instead of `body`, which a line such as `incoming_event` describes.
     pub(crate) fn spoil(&self, line: &str, body: Vec<u8>, now: Timestamp) -> Vec<u8> {
         match self.take_for(&Request::line(&format!("{SENDS}{line}")), now, |rule| rule.calls.starts_with(SENDS)) {
             Some(Fault::Garble(garble)) => garble.apply(body),

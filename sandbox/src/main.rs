@@ -94,7 +94,7 @@ impl Color {
     }
 }
 
-/// As wide as the terminal is; COLUMNS says another width, also where there is no terminal.
+/// Returns the layout of the terminal's width; COLUMNS overrides it, also without a terminal.
 fn layout() -> Layout {
     let named = std::env::var_os("COLUMNS").and_then(|columns| columns.to_str()?.parse().ok());
     let columns = || terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));

@@ -36,7 +36,7 @@ pub struct Server {
     accepting: JoinHandle<()>,
 }
 
-/// What answers behind a port, and behind each further one; copies are the same.
+/// The server behind a port, and behind each further one; copies share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Inside {
     router: Router,
@@ -54,7 +54,7 @@ impl Server {
         Self::open(port, Inside { router, faults, clock }, Work::default()).await
     }
 
-    /// Opens a port; a call that names no cause is made on behalf of what `work` says.
+    /// Opens a port; a call that names no cause belongs to the call that `work` names.
     async fn open(port: u16, inside: Inside, work: Work) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
@@ -62,7 +62,7 @@ impl Server {
         Ok(Self { address, inside, accepting })
     }
 
-    /// What answers here.
+    /// The server behind this port.
     pub(crate) fn inside(&self) -> Inside {
         self.inside.clone()
     }
@@ -74,7 +74,7 @@ impl Server {
 }
 
 impl Inside {
-    /// A further port, for a process that works on what `work` says.
+    /// Opens a further port, for a process whose present call `work` names.
     pub(crate) async fn open_for(self, work: Work) -> io::Result<Server> {
         Server::open(0, self, work).await
     }
@@ -101,7 +101,7 @@ pub fn client() -> io::Result<reqwest::Client> {
     client_builder()?.build().map_err(io::Error::other)
 }
 
-/// The same, with a vendor's timeout in real time.
+/// A client for the loopback interface with a vendor's timeout in real time.
 pub(crate) fn vendor_client(timeout: Duration, clock: &Clock) -> io::Result<reqwest::Client> {
     client_builder()?.timeout(timeout * patience(clock)).build().map_err(io::Error::other)
 }

@@ -71,8 +71,8 @@ const CUSTOM_HEADER: [&str; 2] = ["X-Sandbox", "sandbox-header-value"];
 pub enum Runtime<'a> {
     /// In this process, on the stack's clock.
     InProcess,
-    /// As compiled binaries named `actions` and `webhooks` in this folder, on the machine's clock; a list of folders, in the form of `PATH`,
-    /// is several builds, which the processes run in turns.
+    /// As compiled binaries named `actions` and `webhooks` in this folder, on the machine's clock; a list of folders, in the form of
+    /// `PATH`, means several builds, which the processes run in turns.
     Processes(&'a Path),
     /// As deployed to an AWS emulator, with its table and its secret.
     Deployed(&'a Deployed),
@@ -94,7 +94,7 @@ pub struct Options<'a> {
     pub clock: Clock,
     /// The clock of functions in this process.
     pub functions_clock: Clock,
-    /// The time for the function `webhooks` in this process, where its clock is another one.
+    /// The clock of the function `webhooks` in this process, if it differs.
     pub webhooks_clock: Option<Clock>,
     /// Where the functions run.
     pub runtime: Runtime<'a>,
@@ -471,7 +471,7 @@ impl Stack {
         printed
     }
 
-    /// Hands an event directly to a function, bypassing the gateway, as no caller could; returns the function's own answer.
+    /// Passes an event directly to a function, bypassing the gateway, as no caller could; returns the function's own answer.
     ///
     /// # Errors
     ///

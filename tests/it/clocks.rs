@@ -1,4 +1,4 @@
-//! Clocks that disagree by ten minutes: what vendors date is put in order by it, and nothing is judged by it.
+//! Clocks that disagree by ten minutes: they order what vendors date, and decide nothing else.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tests::{ANNA, ASK, World};
 const MINUTE: Duration = Duration::from_secs(60);
 const TEN_MINUTES_MS: i64 = 600_000;
 
-/// Worlds in which one vendor's clock, or each of both, is ahead of ours or behind.
+/// Returns worlds in which the clock of one vendor, or of each, is ahead of the functions' or behind.
 async fn worlds() -> Vec<(String, World)> {
     let mut worlds = Vec::new();
     for (livechat, botpress) in [(-1, 0), (1, 0), (0, -1), (0, 1), (-1, 1), (1, -1)] {
@@ -23,7 +23,7 @@ async fn worlds() -> Vec<(String, World)> {
     worlds
 }
 
-/// The same, and worlds in which the sweep, and whoever answers LiveChat, have a clock of their own. Botcopy names no time at all.
+/// Adds worlds in which the function `webhooks`, and so the sweep, has a clock of its own. Botcopy names no time at all.
 async fn worlds_of_processes() -> Vec<(String, World)> {
     let mut worlds = worlds().await;
     for webhooks in [-1, 1] {
@@ -32,8 +32,8 @@ async fn worlds_of_processes() -> Vec<(String, World)> {
     worlds
 }
 
-/// Time passes with its sweeps, so much that whoever is ten minutes behind has seen all of it; and TTL deletes by a clock that is as far
-/// ahead as any.
+/// Advances the time with its sweeps, far enough for a clock that is ten minutes behind; TTL deletes by a clock that is ten minutes
+/// ahead.
 async fn pass(world: &World, minutes: u32) {
     for _ in 0..minutes {
         world.sweep_after(MINUTE).await;
@@ -75,7 +75,7 @@ async fn an_agent_who_writes_where_nobody_listens_is_told_so_by_any_clock() {
     }
 }
 
-/// A closed thread shows itself that nobody has to be told anything there.
+/// A closed thread itself shows that nothing needs to be sent there.
 #[tokio::test(flavor = "multi_thread")]
 async fn late_word_of_an_earlier_thread_is_no_reason_to_say_anything() {
     for (what, world) in worlds().await {
@@ -117,7 +117,7 @@ async fn a_session_runs_its_course_by_any_clock() {
     }
 }
 
-/// A vendor fails, so that the sweep brings what was said; and each process takes the lanes of the other.
+/// A vendor fails, so that the sweep delivers the messages; and each process takes over the lanes of the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_process_leaves_the_other_delivers_by_any_clock() {
     for (what, world) in worlds_of_processes().await {

@@ -1,5 +1,4 @@
-//! The places at which a process can be killed: all of them are passed, in one flow or another; the killing itself is a
-//! scenario.
+//! The places at which a process can be killed: some flow passes each of them. A scenario does the killing.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,26 +6,26 @@ use std::path::Path;
 use sandbox::demo::Bot;
 use tests::scenario::{Flow, places};
 
-/// What stands in the source before the name of a step, and what comes before that name in a place.
+/// The text before a step's name in the source, and the text before that name in a place.
 const NAMES: [(&str, &str); 3] = [("\"table ", "table "), ("fail_point!(Before, \"", ""), ("call!(", "vendor ")];
 
 /// Calls and writes that no flow passes, since they need what no flow has.
 const NOT_PASSED: [&str; 36] = [
     // A bot asks when agents are back; nothing is written.
     "vendor list_work_schedules",
-    // Nothing hangs on a note of who was turned away.
+    // Nothing depends on a note of a refused caller.
     "table note_turned_away",
     "table forget_turned_away",
-    // Ratings die everywhere in `record_kills`.
+    // `record_kills` kills ratings at every place.
     "table take_rating",
     "table note_rated",
     "table give_rating_back",
     "table put_rating_in_record",
     "vendor rate",
     "vendor rating",
-    // A report leaves nothing behind at which a death could matter.
+    // A report leaves nothing behind, so a death does not matter there.
     "vendor request_thread_summary",
-    // Files, corrections and deletions die in `content_kills`.
+    // `content_kills` kills files, corrections and deletions.
     "media fetch",
     "vendor upload_file",
     "table note_progress",
@@ -34,7 +33,7 @@ const NOT_PASSED: [&str; 36] = [
     "table count_change",
     // A user of an earlier integration.
     "vendor get_user",
-    // Something that Botpress has deleted.
+    // An object that Botpress has deleted.
     "vendor get_conversation",
     // Two deaths, and the time between them.
     "table take_over_start",
@@ -42,27 +41,27 @@ const NOT_PASSED: [&str; 36] = [
     "table hasten_read",
     "table release",
     "vendor list_chats",
-    // A session that has been open for a day, or has gone; whoever dies there is followed by the next sweep.
+    // A session that has been open for a day, or is deleted; the next sweep continues after a death there.
     "table keep",
     "table bury",
     "table expire_lane",
-    // Something that the sweep cannot work on; the next one finds it at the same place.
+    // An entry that the sweep cannot process; the next sweep finds it at the same place.
     "table look_later",
-    // A reading that found something and has written it; the next one finds it known.
+    // A reading that found an event and has written it; the next reading knows the event.
     "table note_read",
-    // A user of an earlier version; whoever dies before is followed by the next `createUser`.
+    // A user of an earlier version; the next `createUser` continues after a death there.
     "table let_go_if_over",
-    // What operators do.
+    // An operator's actions.
     "table recall_secrets",
     // A move between two attempts.
     "vendor find_message",
-    // LiveChat cannot be told of an end of which the bot knows; whoever dies before the note tells the bot again.
+    // LiveChat cannot be informed of an end that the bot knows; after a death before the note, the bot is informed again.
     "table note_bot_told",
     // A credential that is refused; the next call notes it.
     "table note_refused",
-    // A damaged item; whoever takes the lane next finds it there again.
+    // A damaged item; the next holder of the lane finds it there again.
     "table park_unread",
-    // An operator's process: each is one write, and the command is run again.
+    // An operator's process: each is one write, and the operator repeats the command.
     "table unpark",
     "table discard",
     "table erase",

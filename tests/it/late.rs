@@ -1,4 +1,4 @@
-//! What LiveChat carries out after its caller has gone: sent once, opened once, and nothing that comes after it is closed.
+//! Calls that LiveChat carries out after its caller has disconnected: sent once, opened once, and no later thread is closed.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const START: &str = "customer/action/start_chat";
 const RESUME: &str = "customer/action/resume_chat";
 const CLOSE: &str = "agent/action/deactivate_chat";
 
-/// How long LiveChat works on a call at most.
+/// The longest time that LiveChat works on a call.
 const LONGEST: Duration = Duration::from_secs(15);
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -24,12 +24,12 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// The call takes effect this much later, and its caller waits for five seconds.
+/// Returns a fault in which the call takes effect this much later, and its caller waits for five seconds.
 fn hanging(takes_effect_after: Duration) -> Fault {
     Fault::Late { breaks_after: seconds(5), takes_effect_after }
 }
 
-/// Time passes, with everything that is due on the way but the sweep.
+/// Advances the time, with everything that is due on the way but the sweep.
 async fn pass(world: &World, time: Duration) {
     let until = world.now() + time;
     while let Some(next) = world.next_wake().filter(|next| *next <= until) {
@@ -40,7 +40,7 @@ async fn pass(world: &World, time: Duration) {
     world.settle().await;
 }
 
-/// Three minutes, with their sweeps.
+/// Advances the time by three minutes, with their sweeps.
 pub(crate) async fn catch_up(world: &World) {
     for _ in 0..3 {
         world.sweep().await;
@@ -48,7 +48,7 @@ pub(crate) async fn catch_up(world: &World) {
     }
 }
 
-/// What reached LiveChat of what begins like this.
+/// Returns the texts that reached LiveChat with this prefix.
 fn sent(world: &World, prefix: &str) -> Vec<String> {
     world.sent_by_customers().into_iter().filter(|text| text.starts_with(prefix)).collect()
 }
@@ -101,7 +101,7 @@ async fn the_next_holder_of_a_short_lease_does_not_repeat_what_the_one_before_ma
     drop(world.drive(world.stack.botcopy.user_says(&widget, "said")).await);
     assert!(world.fail_points.has_killed());
     world.fail_points.clear();
-    // Four seconds later the lease is over.
+    // Four seconds later the lease expires.
     pass(&world, seconds(4)).await;
     world.sweep().await;
     catch_up(&world).await;
@@ -139,7 +139,7 @@ async fn a_thread_that_livechat_opens_late_is_the_starts_own() {
         world.says(&ann, "hello again").await;
         world.stack.livechat.faults().next(1, RESUME, late.clone());
         world.escalate(&ann).await.unwrap();
-        // Whatever was to be opened for this session is open by now, and closed with it.
+        // Any thread that was to be opened for this session is open by now, and is closed with it.
         world.user_ends(&ann).await;
         catch_up(&world).await;
         assert_eq!((world.count("chat_resumed"), world.stack.livechat.open_chats().len()), (1, 0), "{late:?}");
@@ -151,7 +151,7 @@ async fn a_start_that_cannot_wait_for_certainty_leaves_no_thread_behind() {
     let world = World::in_process().await;
     let ann = world.user("Ann").await;
     world.stack.livechat.faults().next(2, START, Fault::late(LONGEST));
-    // The first is carried out while the second waits; so both are the customer's only chat.
+    // LiveChat carries the first one out while the second waits; so both are the customer's only chat.
     let _ = world.escalate(&ann).await;
     world.stack.livechat.faults().clear();
     let escalated = world.stack.botpress.is_escalated(&ann.conversation_id);
@@ -245,7 +245,7 @@ async fn a_remark_that_livechat_takes_late_is_made_once() {
     world.stack.livechat.agent_resumes(&chat_id, ANNA).unwrap();
     let faults = world.stack.livechat.faults();
     faults.next(1, SEND, Fault::late(seconds(12)));
-    // Once the thread is closed nothing could be seen of it.
+    // In a closed thread the message could not be seen.
     faults.always(CLOSE, Fault::answer(503, "down"));
     world.stack.livechat.agent_sends_text(&chat_id, ANNA, "one more thing").unwrap();
     world.settle().await;
@@ -264,7 +264,7 @@ async fn nobody_sends_whose_lease_has_ended_while_they_looked() {
     faults.always(SEND, Fault::answer(500, r#"{"error":{"type":"internal","message":"Internal server error"}}"#));
     world.says(&ann, "said").await;
     faults.clear();
-    // The first sweep looks for the message, and sees that it is not there; by then another one has sent it.
+    // The first sweep looks for the message and does not find it; by then another sweep has sent it.
     faults.next(1, "agent/action/get_chat", Fault::Pace(seconds(110)));
     let next = async {
         world.sleep(seconds(82)).await;
@@ -294,7 +294,7 @@ async fn an_end_does_not_wait_for_the_time_that_livechat_has_named() {
     }
 }
 
-/// Of a message that LiveChat has not answered, nothing reaches the thread that comes next: there it would be read twice.
+/// A message that LiveChat has not answered does not go to the next thread: agents would read it twice there.
 #[tokio::test(flavor = "multi_thread")]
 async fn words_in_doubt_are_not_said_in_the_thread_that_comes_next() {
     for late in [Fault::late(seconds(4)), Fault::late(seconds(12)), Fault::late(LONGEST)] {
@@ -316,7 +316,7 @@ async fn words_in_doubt_are_not_said_in_the_thread_that_comes_next() {
     }
 }
 
-/// The same while the call is under way that LiveChat carries out late.
+/// The same while the call that LiveChat carries out late is still in progress.
 #[tokio::test(flavor = "multi_thread")]
 async fn words_on_their_way_are_not_said_in_the_thread_that_comes_next() {
     let world = World::in_process().await;
@@ -338,7 +338,7 @@ async fn words_on_their_way_are_not_said_in_the_thread_that_comes_next() {
     assert_eq!((world.stack.livechat.open_chats().len(), openings(&world)), (1, 2));
 }
 
-/// Where nothing is in doubt a start waits for nothing.
+/// A start does not wait if nothing is in doubt.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_after_a_quiet_end_does_not_wait() {
     let world = World::in_process().await;
@@ -351,17 +351,17 @@ async fn a_start_after_a_quiet_end_does_not_wait() {
     assert!(world.now().since(asked_at) < seconds(5), "{:?}", world.now().since(asked_at));
 }
 
-/// A call that must happen once is waited for as long as its caller waits: whoever has the answer need not ask what became of it.
+/// A call that must happen once waits for its answer as long as its caller does: with the answer, no lookup is needed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_answer_to_what_must_happen_once_is_waited_for() {
-    // A start: one call, and no look at the customer's chats.
+    // A start: one call, and no lookup of the customer's chats.
     let world = World::in_process().await;
     world.stack.livechat.faults().next(1, START, Fault::Pace(seconds(13)));
     world.escalated_user("Ann").await;
     let looks = world.entries("call_answered", "/call", "customer/list_chats").len();
     assert_eq!((world.count("chat_started"), looks), (1, 0));
 
-    // The sweep's pushes, which nobody could look up.
+    // The sweep's pushes, which cannot be looked up.
     let world = World::in_process().await;
     let user = world.handed_over_user().await;
     world.answers(ANNA, "zero").await;
@@ -374,7 +374,7 @@ async fn a_slow_answer_to_what_must_happen_once_is_waited_for() {
     assert!(world.items("waiting").is_empty());
 }
 
-/// A vendor that does not answer at all is given up as before: whoever waits does not wait for it any longer.
+/// A call to a vendor that does not answer at all is given up as before: its caller waits no longer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_hangs_is_given_up_when_livechat_can_no_longer_be_at_work_on_it() {
     let world = World::in_process().await;

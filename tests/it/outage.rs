@@ -1,4 +1,4 @@
-//! While a vendor is down: nobody waits for it in vain, nobody calls it too early, and what is held up follows soon.
+//! While a vendor is down: no caller waits for it needlessly, no call comes too early, and delayed items follow soon.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const SEND: &str = "customer/action/send_event";
 const LONGEST_ANSWER: Duration = Duration::from_millis(250);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// An agent's message in one of the open chats, written `seconds` from now.
+/// Returns the webhook for an agent's message in one of the open chats, written `seconds` from now.
 fn written(world: &World, chat: usize, text: &str, seconds: u64) -> String {
     let chat_id = &world.stack.livechat.open_chats()[chat].id;
     let thread_id = world.stack.livechat.thread(chat_id).unwrap().id;
@@ -31,7 +31,7 @@ fn written(world: &World, chat: usize, text: &str, seconds: u64) -> String {
     world.envelope("incoming_event", payload).to_string()
 }
 
-/// Delivers such a message as LiveChat does; tells how long LiveChat waited for the answer.
+/// Delivers such a message as LiveChat does; returns how long LiveChat waited for the answer.
 async fn report(world: &World, chat: usize, text: &str) -> Duration {
     let (url, asked_at) = (world.stack.webhook_url(), world.now());
     assert_eq!(world.drive(world.post(&url, written(world, chat, text, 0))).await.0, 200);
@@ -116,7 +116,7 @@ async fn a_time_that_one_function_was_told_binds_the_other() {
     assert_eq!(said(&world), 3);
 }
 
-/// How much of what users say has reached LiveChat.
+/// Returns how many of the users' texts have reached LiveChat.
 fn said(world: &World) -> usize {
     world.sent_by_customers().iter().filter(|text| text.starts_with("told")).count()
 }
@@ -148,7 +148,7 @@ async fn a_user_who_is_limited_harms_nobody_else_and_can_go() {
     assert_eq!(said(&world), 6);
 }
 
-/// The stack itself may have stood still for as long as an end waits for words at most.
+/// The stack itself may have stood still for the longest time that an end waits for messages.
 #[tokio::test(flavor = "multi_thread")]
 async fn words_before_an_end_are_not_given_up_at_the_first_limit_after_a_standstill() {
     let world = World::in_process().await;
@@ -171,7 +171,7 @@ async fn words_before_an_end_are_not_given_up_at_the_first_limit_after_a_standst
     assert_eq!(world.stack.livechat.open_chats().len(), 1, "Ann's chat is closed");
 }
 
-/// An end whose thread cannot be read at once because of a limit still brings the words that no webhook has brought.
+/// An end whose thread cannot be read at once because of a limit still delivers the messages that no webhook has reported.
 #[tokio::test(flavor = "multi_thread")]
 async fn last_words_are_waited_for_as_long_as_a_limit_asks_for() {
     for seconds in [1, 10, 45, 60] {
@@ -185,7 +185,7 @@ async fn last_words_are_waited_for_as_long_as_a_limit_asks_for() {
         }
         world.settle().await;
         world.stack.gateway_faults.clear();
-        // Two who are refused keep out the third as well.
+        // Two refused parties block the third as well.
         world.stack.livechat.faults().next(2, "get_chat", Fault::limited("retry-after", seconds));
         for chat in &chats {
             world.stack.livechat.agent_closes(&chat.id, ANNA).unwrap();
@@ -206,7 +206,7 @@ async fn a_limit_on_one_is_kept_to_and_lifted_for_agents_words_as_well() {
     world.escalated_user("Ann").await;
     let bob = world.escalated_user("Bob").await;
     world.sweep_after(Duration::from_secs(10)).await;
-    // Words wait for a moment after the announcement of their agent, which may have been left to this sweep.
+    // Messages wait for a moment after the announcement of their agent, which may have been left to this sweep.
     world.advance(Duration::from_secs(1));
     let conversations = world.stack.journal.all("conversation_created");
     let anns = conversations[conversations.len() - 2].text("/conversation_id").to_owned();
@@ -236,7 +236,7 @@ async fn whatever_was_named_one_call_a_minute_finds_out_for_all_processes() {
     let faults = world.stack.livechat.faults();
     let unix = |seconds: u64| (seconds * 1_000).to_string();
     let mut headers = BTreeMap::from([("date".to_owned(), "Wed, 21 Oct 2026 07:28:00 GMT".to_owned())]);
-    // In an hour, by the vendor's own clock, which is far from ours.
+    // In an hour, by the vendor's own clock, which is far from the functions'.
     headers.insert("x-ratelimit-reset".to_owned(), unix(1_792_567_680 + 3_600));
     faults.always(SEND, Fault::Answer { status: 429, headers, body: String::new() });
     for user in &users {
@@ -327,7 +327,7 @@ async fn what_arrives_while_a_delivery_is_under_way_is_put_before_later_words_th
     assert_eq!(world.shown_by_agents(), ["second", "third", "fourth"]);
 }
 
-/// What a dead process had delivered is looked for before it is delivered again, also where an outage came between.
+/// A message that a dead process had delivered is looked up before it is delivered again, even after an outage in between.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lane_whose_holder_died_is_still_doubted_after_an_outage() {
     let world = World::in_process().await;
@@ -354,7 +354,7 @@ async fn a_lane_whose_holder_died_is_still_doubted_after_an_outage() {
     }
 }
 
-/// They are due before a delivery that needs no LiveChat, which has its turn in the same sweep all the same; and what had none is counted.
+/// The starts are due before a delivery that does not need LiveChat. It has its turn in the same sweep, and the rest is counted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_failed_starts_keep_no_delivery_from_its_turn() {
     const STARTS: u64 = 1_000;

@@ -1,5 +1,5 @@
-//! The process dies at every place while a session ends, or is rated: it leaves one record with the right figures and at least one line
-//! of it, and LiveChat has one rating.
+//! The process dies at every place while a session ends or is rated: the session leaves one record with the right figures and at least
+//! one log line of it, and LiveChat has one rating.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use shared::media::Policy;
 use shared::metrics::Metrics;
 use tests::{ANNA, Log, World, text};
 
-/// How a session ends.
+/// The way in which a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     AgentCloses,
@@ -30,7 +30,7 @@ enum End {
 }
 
 impl End {
-    /// Why and by whom it ends, and how much is said both ways before.
+    /// Returns the reason and author of the end, and the number of messages from the user and from agents before it.
     fn expected(self) -> (&'static str, &'static str, u64, u64) {
         match self {
             Self::AgentCloses | Self::Untold => ("livechat", "agent", 1, 1),
@@ -46,7 +46,7 @@ impl End {
         matches!(self, Self::StartFails | Self::StartIsRefused)
     }
 
-    /// A world in which it can end so.
+    /// Returns a world in which it can end so.
     async fn begin(self) -> (World, UpstreamUser) {
         let world = World::in_process_with(&[("ASSIGN_TIMEOUT_SECONDS", "90")]).await;
         if self == Self::NobodyComes {
@@ -63,7 +63,7 @@ impl End {
         (world, ann)
     }
 
-    /// A killed invocation is an error for its caller, so errors count for nothing here.
+    /// Ends the session. A killed invocation is an error for its caller, so errors do not count here.
     async fn act(self, world: &World, ann: &UpstreamUser) {
         match self {
             Self::AgentCloses => world.agent_closes(ANNA).await,
@@ -96,7 +96,7 @@ impl End {
     }
 }
 
-/// What `hitl close` does, in a process of its own, which may die as any other.
+/// Does what `hitl close` does, in a process of its own, which may die like any other.
 async fn operator_closes(world: &World) {
     let environment = world.stack.operator_environment();
     let (table, secrets) = aws::stand_ins(&world.stack.table.url(), &world.stack.secrets_manager.url()).unwrap();
@@ -113,13 +113,13 @@ async fn sweeps(world: &World, count: usize) {
     for _ in 0..count {
         world.advance(Duration::from_secs(60));
         world.settle().await;
-        // The one that dies may be the sweep; the next one comes in a minute.
+        // The sweep may be the one that dies; the next one runs in a minute.
         drop(world.drive(world.stack.sweep()).await);
         world.settle().await;
     }
 }
 
-/// The lines of records in the log, by session.
+/// Returns the log lines of a session's record.
 fn lines(log: &Log, session_id: &str) -> Vec<Value> {
     let lines = log.text();
     let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -132,7 +132,7 @@ fn lines(log: &Log, session_id: &str) -> Vec<Value> {
     records.map(fields).collect()
 }
 
-/// Every closed session has one record, with a line that says the same.
+/// Asserts that every closed session has one record, with a matching log line.
 fn judge(world: &World, log: &Log, died: &str) {
     let (sessions, records) = (world.items("session"), world.items("record"));
     let closed: Vec<_> = sessions.iter().filter(|session| session["session_state"] == "closed").collect();
@@ -151,7 +151,7 @@ fn judge(world: &World, log: &Log, died: &str) {
     }
 }
 
-/// The record of the first session is as it has to be; returns whether it had ended by itself.
+/// Asserts that the record of the first session is correct; returns whether the session had ended by itself.
 async fn conclude(world: &World, end: End, log: &Log, died: &str) -> bool {
     world.stack.gateway_faults.clear();
     sweeps(world, 5).await;
@@ -208,7 +208,7 @@ async fn die_everywhere(end: End) {
 macro_rules! ends {
     ($($test:ident = $end:ident;)+) => {
         $(
-            // On one thread, whose log is looked at.
+            // Runs on one thread, whose log is read.
             #[tokio::test]
             async fn $test() {
                 die_everywhere(End::$end).await;
@@ -228,7 +228,7 @@ ends! {
     a_refused_start_leaves_one_record_wherever_the_process_dies = StartIsRefused;
 }
 
-/// A session that is over, and its conversation.
+/// Returns a world with a session that is over, and its conversation.
 async fn over() -> (World, String) {
     let world = World::in_process().await;
     world.escalated_user("Ann").await;

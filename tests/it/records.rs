@@ -1,4 +1,4 @@
-//! What a session leaves at its end, and what a bot is told of it.
+//! What a session leaves at its end, and what the bot learns of it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn seconds(world: &World, metric: Metric) -> Vec<f64> {
     recorded.filter(|one| one.metric == metric).map(|one| one.value).collect()
 }
 
-/// The mirror of the user of the only session.
+/// Returns the mirror of the user of the only session.
 fn mirror(world: &World) -> String {
     text(&world.items("session")[0], "user_id").to_owned()
 }
@@ -211,7 +211,7 @@ async fn a_report_waits_for_no_slow_vendor_and_a_table_that_fails_is_an_error_to
     assert_eq!((status, &answer["output"]["status"]), (200, &json!("ended")), "{answer}");
 }
 
-/// How often each kind of call was made of LiveChat.
+/// Returns how often LiveChat was called with this kind of call.
 fn calls(world: &World, name: &str) -> usize {
     world.stack.journal.all("call_answered").iter().filter(|entry| entry.text("/call").ends_with(name)).count()
 }
@@ -317,7 +317,7 @@ async fn a_rating_after_the_end_comes_into_the_record_and_is_logged_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rating_by_livechats_own_survey_comes_into_the_record_where_livechat_reports_it() {
     let world = World::in_process().await;
-    // Webhooks that were made by hand have no filters, so that they bring system messages as well.
+    // Webhooks that were registered by hand have no filters, so they report system messages as well.
     let livechat = &world.stack.livechat;
     livechat.register_webhooks(&world.stack.webhook_url(), world.stack.webhook_secret(), &["incoming_event"]).unwrap();
     world.escalated_user("Ann").await;

@@ -1,4 +1,4 @@
-//! What the table has of sessions and users lives as long as it is needed, whenever TTL deletes.
+//! The table's data of sessions and users lives as long as it is needed, whenever TTL deletes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use tests::{ANNA, World, message, text};
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// TTL deletes everything that has expired by its clock, which is ten minutes ahead.
+/// Lets TTL delete everything that has expired by its clock, which is ten minutes ahead.
 fn ttl(world: &World) -> usize {
     world.stack.table.delete_expired(world.now() + Duration::from_secs(600), |_| true).unwrap()
 }
 
-/// Time passes with a sweep every twelve hours, and TTL deletes as early as it may.
+/// Advances the time with a sweep every twelve hours; TTL deletes as early as it may.
 async fn pass(world: &World, time: Duration) {
     let ends_at = world.now() + time;
     while world.now() < ends_at {
@@ -29,7 +29,7 @@ async fn pass(world: &World, time: Duration) {
     }
 }
 
-/// What the table has of sessions and their users.
+/// Returns the table's items of sessions and their users.
 fn left(world: &World) -> Vec<Value> {
     let of_sessions = ["session", "trail", "waiting", "parked", "timer", "told", "chat", "conversation"];
     let mut items = world.stack.table.items().unwrap();
@@ -40,7 +40,7 @@ fn left(world: &World) -> Vec<Value> {
     items
 }
 
-/// What outlives every session and its user.
+/// Returns whether an item outlives every session and its user.
 fn is_lasting(item: &Value) -> bool {
     ["gate", "sweep", "door", "install"].contains(&text(item, "entity"))
         || ["GATES", "SWEEP"].contains(&text(item, "pk"))
@@ -109,7 +109,7 @@ async fn a_user_lives_from_their_last_session_and_comes_back_as_somebody_new() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_for_something_expired_is_answered_and_forgotten() {
-    // TTL deletes in any order: the session goes, what leads to it stays.
+    // TTL deletes in any order: here the session, but not the items that lead to it.
     let world = World::in_process().await;
     let ann = world.escalated_user("Ann").await;
     world.answers(ANNA, "one").await;
@@ -166,7 +166,7 @@ async fn a_botcopy_session_in_which_nobody_says_anything_comes_to_an_end() {
     assert!(world.stack.botcopy.is_paused(&abandoned), "the user can ask again");
 }
 
-/// Somebody who has read a session before its user was erased may still put something there.
+/// A process that has read a session before its user was erased may still store an item there.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_accepted_into_an_erased_session_is_gone_with_the_next_sweep() {
     let world = World::in_process().await;
@@ -201,7 +201,7 @@ async fn what_is_accepted_into_an_erased_session_is_gone_with_the_next_sweep() {
     );
 }
 
-/// A vendor that can never be told again, such as one whose app is gone, keeps no ended session for ever, nor what was said in it.
+/// A vendor that can never be notified again, such as one whose app was removed, does not keep an ended session or its texts for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_that_can_be_told_to_nobody_is_an_end_once_the_retention_is_over() {
     const SEND: &str = "customer/action/send_event";
@@ -241,7 +241,7 @@ async fn an_end_that_can_be_told_to_nobody_is_an_end_once_the_retention_is_over(
     }
 }
 
-/// A start that can never be undone, since LiveChat never tells what it has opened.
+/// A start that can never be undone, because LiveChat never reports what it has opened.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_can_never_be_undone_is_over_once_the_retention_is() {
     let world = World::in_process_with(&[("RETENTION_DAYS", "1")]).await;

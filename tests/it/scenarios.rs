@@ -21,7 +21,7 @@ macro_rules! scenarios {
             }
         )+
 
-        /// Those that have a test here.
+        /// The scenarios that have a test here.
         const TESTED: &[&str] = &[$($name),+];
     };
 }
@@ -85,7 +85,7 @@ scenarios! {
     nothing_that_people_wrote_and_no_secret_is_logged = "canaries", 0.004;
 }
 
-/// These need time that passes by itself, and are left to the command.
+/// These need time that passes by itself, so only the command runs them.
 const IN_REAL_TIME: [&str; 2] = ["botcopy-latency", "botcopy-hanging"];
 
 #[test]

@@ -24,10 +24,10 @@ use shared::store::lane::Contents;
 use shared::store::{Closing, Due, Ending, LaneQuery, LaneToAgent, Limits, Record, Said, Table, Trouble};
 use tokio::task::JoinSet;
 
-/// How many do the same at once.
+/// How many rivals do the same at once.
 const RIVALS: usize = 8;
 
-/// A table that nobody else uses.
+/// A table for one test alone.
 struct Store {
     table: Table,
     _embedded: Option<EmbeddedTable>,
@@ -50,7 +50,7 @@ impl Store {
         Self { table: Table::new(dynamodb, name, Clock::system()), _embedded: embedded }
     }
 
-    /// Everything of a lane, as its holder reads it.
+    /// Returns the whole content of a lane, as its holder reads it.
     async fn contents(&self, session_id: &SessionId) -> Contents<String> {
         self.table.lane(session_id, LANE).await.unwrap()
     }
@@ -80,7 +80,7 @@ fn endpoint() -> Option<String> {
     std::env::var("DYNAMODB_ENDPOINT").ok()
 }
 
-/// As CloudFormation does it.
+/// Creates the table as CloudFormation does.
 async fn create(url: &str, name: &str) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let request = reqwest::Client::new().post(url).body(definition(name).to_string());
@@ -95,7 +95,7 @@ async fn create(url: &str, name: &str) {
 
 const LANE: Lane = Lane::ToAgent;
 
-/// So many seconds after the beginning.
+/// Returns the time so many seconds after the beginning.
 const fn at(seconds: u64) -> Timestamp {
     Timestamp::from_unix_millis(1_778_492_460_000 + 1_000 * seconds.cast_signed())
 }
@@ -104,7 +104,7 @@ fn lease(holder: &str, until: u64) -> Lease {
     Lease { holder: holder.to_owned(), until: at(until), deadline: at(until) }
 }
 
-/// An item named after its own time in seconds: `message:7`.
+/// Returns an item named after its own time in seconds: `message:7`.
 fn arrival<'a>(session_id: &'a SessionId, item: &str, content: &'a String, received: u64) -> Arrival<'a, String> {
     let seconds = item.rsplit(':').next().unwrap().parse().unwrap();
     Arrival {
@@ -122,7 +122,7 @@ async fn accept(table: &Table, session_id: &SessionId, item: &str, received: u64
     table.accept(&arrival(session_id, item, &item.to_owned(), received), lease, Occupancy::Busy).await.unwrap()
 }
 
-/// Whose session every lane is here.
+/// The user of every lane here.
 static USER: LazyLock<UserId> = LazyLock::new(|| UserId::from("user"));
 
 fn done<'a>(session_id: &'a SessionId, item: &'a Waiting<String>, outcome: Outcome) -> Done<'a, String> {
@@ -151,7 +151,7 @@ fn known(arrivals: u64, is_last: bool) -> Known {
     Known { arrivals, is_last, is_lively: false, last_number: None, said: Tally::default() }
 }
 
-/// The record that a session leaves by an end that read nothing.
+/// Returns the record that a session leaves by an end that read nothing.
 fn record(session: &Session) -> Record {
     let ending = Ending::unread("bot", None, "to_agent:close".to_owned());
     Record::of(session, &ending, (Said::default(), VendorCalls::default()), at(90), at(100))
@@ -189,7 +189,7 @@ async fn a_start_that_an_operator_closes_is_recorded_as_theirs() {
     assert_eq!((record.ended_because.as_str(), record.ended_by.as_str()), ("not_started", "operator"));
 }
 
-/// A start that has just been claimed.
+/// Returns a start that has just been claimed.
 pub(crate) fn session(id: &str, user: &str) -> Session {
     let channel = Channel { bot_id: "bot".into(), user_id: user.into() };
     Session {
@@ -231,7 +231,7 @@ pub(crate) fn session(id: &str, user: &str) -> Session {
     }
 }
 
-/// What becomes of the same thing when everybody does it at once.
+/// Returns the results of the same work by all rivals at once.
 async fn all_at_once<T: Send + 'static, F: Future<Output = T> + Send + 'static>(work: impl Fn(usize) -> F) -> Vec<T> {
     let rivals: JoinSet<T> = (0..RIVALS).map(work).collect();
     rivals.join_all().await
@@ -350,7 +350,7 @@ async fn of_many_equal_arrivals_one_counts_and_of_many_different_ones_all() {
 async fn a_lane_is_read_in_the_order_of_its_sources_over_all_pages() {
     let store = Store::new().await;
     let id = SessionId::from("s");
-    // Six times 300 KB are two pages of DynamoDB's at least.
+    // Six times 300 KB take at least two pages in DynamoDB.
     let content = "x".repeat(300_000);
     for second in [5, 1, 6, 2, 4, 3] {
         let item = format!("message:{second}");
@@ -565,7 +565,7 @@ async fn a_pointer_and_where_it_is_taken_to_lead_are_read_in_one_call() {
     assert_eq!(by_conversation(100).await.0, None, "it should have been deleted by then");
 }
 
-/// Whoever put something into an idle lane knows all that waits there, so the lane has to be as it was found.
+/// The writer of an item to an idle lane knows everything that waits there, so the lane must be unchanged since it was read.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_item_is_alone_only_in_a_lane_that_is_as_it_was_found() {
     let store = Store::new().await;
@@ -596,7 +596,7 @@ async fn an_item_is_alone_only_in_a_lane_that_is_as_it_was_found() {
     assert_eq!(found().await, Occupancy::Held { until: at(10) }, "somebody holds it, and something waits");
     assert_eq!(put("message:1", "a", new).await, Accepted::Duplicate);
 
-    // Emptied and given back, it is idle again, and has been counted: what was found before is not so any more.
+    // Emptied and released, the lane is idle again, and the items have been counted: the earlier read is outdated.
     let holder = lease(&winner, 10);
     let contents = store.contents(&id).await;
     assert!(!contents.was_interrupted);
@@ -695,7 +695,7 @@ async fn a_scan_finds_everything_of_a_user_on_every_page_and_erases_it() {
     assert_eq!(bob.waiting.len(), 4);
 }
 
-/// What was erased, or has expired, is brought back by no update.
+/// No update restores an item that was erased or has expired.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_of_what_is_gone_makes_nothing() {
     let store = Store::new().await;
@@ -790,7 +790,7 @@ async fn pages_that_end_early_hide_nothing() {
     assert!(proxy.pages().ended_early() > 50, "{}", proxy.pages().ended_early());
 }
 
-/// What the user has said may be on its way to the agents when LiveChat ends their session.
+/// A user's message may be in delivery to the agents when LiveChat ends the session.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_closed_over_an_idle_lane_or_knowing_that_it_is_not() {
     let store = Store::new().await;
@@ -804,11 +804,11 @@ async fn a_session_is_closed_over_an_idle_lane_or_knowing_that_it_is_not() {
     assert_eq!(store.table.session(id).await.unwrap().unwrap().state, State::Starting, "nothing was written");
     let contents = store.contents(id).await;
     assert!(matches!(close(LaneToAgent::Busy).await, Closing::Done(_)));
-    // Its holder has read the session before, and looks again before anything else is sent.
+    // The holder has read the session before, and reads it again before it sends anything else.
     let item = contents.waiting.first().unwrap();
     assert_eq!(store.complete(id, item, &ours, (contents.arrivals, true)).await, Completed::SomethingArrived);
 
-    // Nor is anything put into a lane whose session was closed since it was looked at.
+    // Nor is an item accepted as alone into a lane whose session was closed since the lane was read.
     let other = self::session("s2", "bob");
     store.table.claim_start(&other, None, None).await.unwrap();
     assert_eq!(found, Occupancy::Idle { arrivals: 0 });
@@ -819,7 +819,7 @@ async fn a_session_is_closed_over_an_idle_lane_or_knowing_that_it_is_not() {
     assert_eq!(accepted, Accepted::WithLease, "it looks at the session before it delivers");
 }
 
-/// Who has read a user before a doubt was raised reads them again.
+/// A start that has read the user before a doubt was recorded reads the user again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_is_claimed_only_by_who_knows_of_calls_in_doubt() {
     let store = Store::new().await;
@@ -847,7 +847,7 @@ async fn a_burial_ends_with_its_time_and_goes_on_later() {
     assert_eq!(store.due(u64::from(u32::MAX), 10).await, []);
 }
 
-/// Earlier versions gave users no life.
+/// Earlier versions set no expiry for users.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_whose_session_is_gone_has_a_life_again_with_the_next_touch() {
     let store = Store::new().await;
@@ -865,7 +865,7 @@ async fn a_user_whose_session_is_gone_has_a_life_again_with_the_next_touch() {
     assert_eq!(life().await, Some(at(100).unix_seconds()));
 }
 
-/// Whatever a sweep could not work on goes to the end of what is due, unless somebody else has moved it.
+/// An entry that a sweep could not process goes to the end of the due ones, unless another process has moved it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_looked_at_in_vain_is_due_later() {
     let store = Store::new().await;

@@ -1,4 +1,4 @@
-//! Actions that are called with what nobody should call them with: each answers as its interface promises, and changes nothing.
+//! Actions with inputs that no caller should send: each answers as its interface promises, and changes nothing.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ async fn act(world: &World, action: &str, input: Value) -> (u16, Value) {
     (answer.status, answer.json())
 }
 
-/// Inputs of no form that anybody has documented.
+/// Returns inputs in no documented form.
 fn odd() -> Vec<Value> {
     let long = "ü".repeat(100_000);
     vec![

@@ -43,7 +43,7 @@ const PATIENCE: Duration = Duration::from_millis(3);
 /// simulator holds a call back: they may be waiting for it.
 const LOOKS: u32 = 100;
 
-/// The same while no call is held back: they are then still working, on a busy machine.
+/// The limit while no call is held back: the invocations are then still working, on a busy machine.
 const LOOKS_AT_WORK: u32 = 5_000;
 
 /// A stack with the integration installed, and its clock.
@@ -229,7 +229,7 @@ impl World {
         }
     }
 
-    /// From now on an invocation whose call is held back counts as waiting; valid only if each makes one call at a time.
+    /// Makes an invocation whose call is held back count as waiting from now on; valid only if each makes one call at a time.
     pub(crate) fn held_calls_sleep(&self) {
         if let Some(clock) = &self.clock {
             clock.held_calls_sleep.store(true, Ordering::Relaxed);
@@ -418,8 +418,8 @@ fn owned(environment: &[(&str, &str)]) -> Vec<(String, String)> {
     environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// The folder of compiled functions, or several in the form of `PATH`. Cargo runs tests in their own package's folder; a relative path is the
-/// workspace's.
+/// The folder of compiled functions, or several in the form of `PATH`. Cargo runs tests in their own package's folder; a relative path
+/// is relative to the workspace.
 #[expect(clippy::disallowed_methods, reason = "a switch of the test run, not a setting of the product")]
 pub fn binaries() -> Option<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

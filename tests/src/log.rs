@@ -19,10 +19,10 @@ impl Log {
         telemetry::subscriber(EnvFilter::new(wanted), move || log.clone())
     }
 
-    /// Takes down what this thread logs until the answer is dropped.
+    /// Captures what this thread logs until the returned value is dropped.
     ///
-    /// A place in the source that another thread logs from first would count as of no interest while there is one subscriber alone, so
-    /// there are two.
+    /// With a single subscriber, a place in the source that another thread logs from first would be cached as uninteresting, so there are
+    /// two.
     #[must_use]
     pub fn listen(&self, wanted: &str) -> impl Sized + use<> {
         let second = Dispatch::new(Self::default().subscriber(wanted));

@@ -49,7 +49,7 @@ impl Size {
     }
 }
 
-/// A random one of `choices`, each as often as its weight says; none if there are no choices.
+/// A random one of `choices`, in proportion to its weight; none if there are no choices.
 fn by_weight<T: Copy>(random: &mut fastrand::Rng, choices: &[(T, u32)]) -> Option<T> {
     let total = choices.iter().map(|(_, weight)| weight).sum::<u32>();
     let mut left = random.u32(..total.max(1));
@@ -79,7 +79,7 @@ pub struct Scenario {
     kind: &'static Kind,
 }
 
-/// What is tested, whatever the bot's platform.
+/// The kind of test, for any platform of the bot.
 #[derive(Debug)]
 struct Kind {
     name: &'static str,
@@ -231,7 +231,7 @@ impl Kind {
         },
     ];
 
-    /// What only Botpress does, or may do.
+    /// The test of behaviour that only Botpress has, or may have.
     const BOTPRESS: [Self; 1] = [Self {
         name: "side-by-side",
         shows: "2,000 sessions at a Botpress that handles things side by side: in order with the pause, and not without",
@@ -286,7 +286,7 @@ impl Scenario {
         }
     }
 
-    /// What it shows, in one line.
+    /// Its subject, in one line.
     pub const fn shows(&self) -> &'static str {
         self.kind.shows
     }

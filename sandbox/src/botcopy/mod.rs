@@ -157,12 +157,12 @@ impl Simulator {
         self.server.url()
     }
 
-    /// What answers at its port.
+    /// The server behind its port.
     pub(crate) fn inside(&self) -> Inside {
         self.server.inside()
     }
 
-    /// What goes wrong on the server's side.
+    /// The faults on the server's side.
     pub const fn faults(&self) -> &Faults {
         &self.faults
     }

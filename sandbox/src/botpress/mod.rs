@@ -184,14 +184,14 @@ impl Options {
     }
 }
 
-/// A doubtful statement about Botpress, turned round: how the vendor would be if it were wrong.
+/// An uncertain statement about Botpress, inverted: the vendor's behaviour if the statement were wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turned {
-    /// A message with the tag of one that is there is another one.
+    /// A message with the tag of an existing one is created again.
     RepeatedMessage,
-    /// It is not said whether a message was posted or found.
+    /// An answer does not state whether the message was created or found.
     CreatedFlag,
-    /// A conversation with the tag of one that is there is another one.
+    /// A conversation with the tag of an existing one is created again.
     RepeatedConversation,
 }
 
@@ -243,27 +243,27 @@ impl Simulator {
         self.server.url()
     }
 
-    /// What answers at its port.
+    /// The server behind its port.
     pub(crate) fn inside(&self) -> Inside {
         self.server.inside()
     }
 
-    /// What goes wrong on the server's side.
+    /// The faults on the server's side.
     pub const fn faults(&self) -> &Faults {
         &self.faults
     }
 
-    /// Sets how far the clock that dates entities runs ahead of all others (or behind), from now on.
+    /// Sets how far the clock that dates entities runs ahead of all others from now on; behind, if negative.
     pub fn set_clock_ahead_ms(&self, ahead_ms: i64) {
         self.platform.world().ahead_ms = ahead_ms;
     }
 
-    /// Turns a statement of the contracts round from now on, or none.
+    /// Inverts a statement of the contracts from now on, or none.
     pub fn turn(&self, turned: Option<Turned>) {
         *lock(&self.platform.turned) = turned;
     }
 
-    /// How the workspace looks.
+    /// The workspace's configuration.
     pub fn options(&self) -> &Options {
         &self.platform.options
     }

@@ -1,4 +1,4 @@
-//! What people, the bot and its author do.
+//! The actions of people, the bot and its author.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -17,14 +17,14 @@ pub struct UpstreamUser {
     pub conversation_id: String,
 }
 
-/// What the bot knows of a user.
+/// The bot's data about a user.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Profile {
-    /// The name shown; none for a visitor who has given none.
+    /// The name shown; none for a visitor who gave none.
     pub name: Option<String>,
     /// The address: a tag of the webchat, which the plugin is not shown.
     pub email: Option<String>,
-    /// Where the picture is.
+    /// The address of the picture.
     pub picture: Option<String>,
 }
 
@@ -84,7 +84,7 @@ impl Simulator {
         user.id.clone()
     }
 
-    /// The user changes what the bot knows of them; what is absent stays, and what is empty goes.
+    /// The user changes the bot's data about them; an absent field stays, and an empty one is removed.
     ///
     /// # Errors
     ///
@@ -111,7 +111,7 @@ impl Simulator {
         Ok(())
     }
 
-    /// What the bot knows of the user of a conversation; nothing where there is none.
+    /// Returns the bot's data about the user of a conversation; empty if there is none.
     pub fn profile(&self, conversation_id: &str) -> Profile {
         let owner = self.owner(conversation_id);
         let world = self.platform.world();

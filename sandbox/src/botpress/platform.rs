@@ -39,7 +39,7 @@ pub(super) struct Platform {
     pub install_status: Mutex<InstallStatus>,
     /// The time of the last signature, in Unix milliseconds.
     pub signed_at: AtomicI64,
-    /// What is not as the contracts suppose.
+    /// The assumption of the contracts that does not hold, if any.
     pub turned: Mutex<Option<Turned>>,
     world: Mutex<World>,
 }
@@ -154,7 +154,7 @@ impl Platform {
         self.pending.sleep_until(&self.options.clock, due).await;
     }
 
-    /// Hands a new message on the channel `hitl` to its addressee.
+    /// Passes a new message on the channel `hitl` to its addressee.
     pub(crate) fn dispatch(self: &Arc<Self>, message_id: &str) {
         let mut world = self.world();
         let Some(message) = world.messages.get(message_id) else { return };

@@ -1,4 +1,4 @@
-//! What waits, session by session: how much of what, since when, when it is tried again, and why not now.
+//! Waiting items, session by session: their number and kind, since when they wait, their next attempt, and why not now.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use shared::clock::Timestamp;
 
 use crate::stack::Stack;
 
-/// Lanes in which something waits, those of one session side by side, and how many items are parked.
+/// Lanes with waiting items, those of one session side by side, and how many items are parked.
 pub(super) fn waiting(stack: &Stack) -> (Vec<Value>, usize) {
     let items = stack.table.items().unwrap_or_default();
     (described(&items, stack.now()), items.iter().filter(|item| text(item, "/sk").starts_with("PARKED#")).count())
@@ -20,7 +20,7 @@ fn described(items: &[Value], now: Timestamp) -> Vec<Value> {
     lanes
 }
 
-/// A lane by its record; none if this is no lane, or nothing waits in it.
+/// Describes a lane by its record; none if the record is no lane's, or nothing waits in the lane.
 fn lane(record: &Value, items: &[Value], now: Timestamp) -> Option<Value> {
     let (partition, sk) = (text(record, "/pk"), text(record, "/sk"));
     let lane = sk.strip_prefix("LANE#").filter(|lane| !lane.contains('#'))?;
@@ -49,9 +49,9 @@ fn lane(record: &Value, items: &[Value], now: Timestamp) -> Option<Value> {
     }))
 }
 
-/// Why what waits is not delivered now, as the lane's record says it (`store/lane.rs` lists its attributes).
+/// Returns why waiting items are not delivered now, according to the lane's record (`store/lane.rs` lists its attributes).
 fn why(record: &Value, session: Option<&Value>, now: Timestamp) -> String {
-    // Times have a fixed width: as texts they compare as times do.
+    // Times have a fixed width, so comparing them as texts is correct.
     let is_later = |name: &str| text(record, name) > now.to_string().as_str();
     let vendor = text(record, "/failed_by");
     if is_later("/lease_until") {

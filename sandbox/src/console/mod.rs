@@ -40,7 +40,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 #[derive(Debug)]
 pub(crate) struct Console {
     pub stack: Arc<Stack>,
-    /// The steps at which functions in this process are to die.
+    /// The steps at which functions in this process die.
     pub plan: Plan,
     /// The clock, if people may move it.
     pub manual: Option<ManualClock>,

@@ -286,15 +286,15 @@ async fn credentials_functions_and_deliveries_are_routes_too() {
     assert_eq!(sandbox.call("POST", "/clock", json!({"advance_s": 1})).await.0, 409);
 }
 
-/// How often the state is asked for, and a note written, by each of a few at once.
+/// How many tasks read the state, or write notes, at once; and how often each does.
 const AT_ONCE: usize = 4;
 const LOOKS: usize = 60;
 
-/// Simulators journal while they hold their own state, and the state is told from both.
+/// Simulators journal while they lock their own state, and the state is read from both.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_state_is_told_while_the_simulators_are_at_work() {
     let (done, watched) = std::sync::mpsc::channel::<()>();
-    // Threads that wait for one another are ended by nobody, and a runtime waits for its own: the process ends with them.
+    // Nothing ends threads that wait for each other, and a runtime waits for its threads: so this ends the process with them.
     std::thread::spawn(move || {
         if watched.recv_timeout(PATIENCE * 4) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
             eprintln!("GET /state and a simulator wait for each other");

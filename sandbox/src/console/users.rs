@@ -1,4 +1,4 @@
-//! What users and bots do, and what users see.
+//! The actions of users and bots, and the screens of users.
 
 use std::sync::Arc;
 

@@ -105,7 +105,7 @@ fn newest<T>(mut all: Vec<T>) -> Vec<T> {
     all.split_off(all.len().saturating_sub(NEWEST))
 }
 
-/// The user's counterpart: the bot, nobody yet, or an agent by name.
+/// The user's counterpart: the bot, no agent yet, or an agent by name.
 fn with(is_handed_over: bool, chat: Option<&Chat>, agents: &[Agent]) -> Value {
     if !is_handed_over {
         return json!({ "kind": "bot" });

@@ -1,25 +1,25 @@
-//! Where on a line each side of the story stands.
+//! The columns of each side of the story.
 
-/// The least width that is used, and the one where nothing is known of a terminal.
+/// The least width, and the width if the terminal's is unknown.
 const LEAST: usize = 80;
 
-/// How much a call takes with its indentation.
+/// The width of a call with its indentation.
 const CALL_WIDTH: usize = 68;
 
-/// From here on calls have a column of their own, and the rest is as wide as a whole line elsewhere.
+/// From this width on, calls have a column of their own, and the rest is as wide as a whole line of a narrow terminal.
 const WIDE: usize = LEAST + CALL_WIDTH;
 
-/// How a line is divided.
+/// The columns of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// How wide a line may be.
+    /// The maximum width of a line.
     pub(super) width: usize,
-    /// Up to where the user's side goes.
+    /// The end of the user's side.
     user_width: usize,
-    /// Where the agents' side begins, and how wide it is with its bar.
+    /// The start of the agents' side, and its width with its bar.
     agent_column: usize,
     agent_width: usize,
-    /// Where calls begin.
+    /// The start of calls.
     pub(super) call_column: usize,
 }
 
@@ -30,7 +30,7 @@ impl Default for Layout {
 }
 
 impl Layout {
-    /// For a terminal of so many columns: two sides with the calls between their lines, or three columns where there is room for them.
+    /// Returns the layout for a terminal of so many columns: two sides with the calls between their lines, or three columns if they fit.
     pub fn of(columns: usize) -> Self {
         let width = columns.max(LEAST);
         match width < WIDE {
@@ -60,7 +60,7 @@ impl Layout {
     }
 }
 
-/// The text in lines of at most `width` characters, broken at spaces; a longer word stands alone.
+/// Returns the text in lines of at most `width` characters, broken at spaces; a longer word gets its own line.
 pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.lines() {

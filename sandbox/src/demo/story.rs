@@ -217,7 +217,7 @@ fn shown(entry: &Entry) -> String {
     }
 }
 
-/// What was said, or what stands for what was shown.
+/// The text of an entry, or a placeholder for content without text.
 fn words(entry: &Entry) -> String {
     match (entry.text("/text"), entry.text("/file/name")) {
         ("", "") if entry.text("/type") == "rich_message" => format!("(card) {}", entry.text("/elements/0/title")),

@@ -318,7 +318,7 @@ impl Simulator {
         self.server.url()
     }
 
-    /// What answers at its port.
+    /// The server behind its port.
     pub(crate) fn inside(&self) -> Inside {
         self.server.inside()
     }

@@ -1,4 +1,4 @@
-//! What people do in the agent app, and what the vendor does by itself.
+//! The actions of people in the agent app, and those of the vendor itself.
 
 use serde_json::{Value, json};
 
@@ -201,11 +201,11 @@ impl Simulator {
         self.inner.act(Source::System, |state, step| state.add_system_event(step, chat_id, author, kind, details))
     }
 
-    /// The customer rates a thread by a survey of LiveChat's own, or takes their rating back.
+    /// The customer rates a thread through LiveChat's own survey, or withdraws the rating.
     ///
     /// # Errors
     ///
-    /// As `update_thread_properties`, and `not_found` where the chat has no customer.
+    /// As `update_thread_properties`, and `not_found` if the chat has no customer.
     pub fn customer_rates(&self, chat_id: &str, thread_id: &str, score: Option<u64>) -> Result<(), Error> {
         self.inner.act(Source::Unnamed, |state, step| {
             let customer = state.chat(chat_id).and_then(|chat| chat.customer_id.clone());
@@ -225,7 +225,7 @@ impl Simulator {
         })
     }
 
-    /// Every customer token there is expires now.
+    /// Every existing customer token expires now.
     pub fn expire_customer_tokens(&self) {
         let now = self.inner.clock.now();
         self.inner.state().tokens.values_mut().for_each(|token| token.expires_at = now);

@@ -28,7 +28,7 @@ pub(super) struct Invocation {
     pub answer: Answer,
     /// The trace id for the runtime; a new id if absent.
     pub trace_id: Option<String>,
-    /// On whose behalf the function is invoked.
+    /// The call on whose behalf the function is invoked.
     pub cause: Option<Cause>,
 }
 
@@ -91,7 +91,7 @@ struct Slot {
 pub(super) struct Status {
     /// When it polled for the first time.
     pub first_poll: Option<Instant>,
-    /// What it reported through `init/error`.
+    /// The error that it reported through `init/error`.
     pub init_error: Option<String>,
     /// The deadline of its current invocation.
     busy_until: Option<Instant>,
@@ -115,7 +115,7 @@ impl Desk {
         }
     }
 
-    /// What the instance works on.
+    /// Returns what the instance works on.
     pub(super) fn work(&self) -> Work {
         self.work.clone()
     }

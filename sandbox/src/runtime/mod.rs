@@ -30,7 +30,7 @@ pub struct Bootstrap(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     settings: Settings,
-    /// What the instances run, in turns.
+    /// The programs of the instances, in turns.
     programs: Vec<PathBuf>,
     queue: api::Queue,
     logs: Logs,
@@ -41,7 +41,7 @@ struct Shared {
     instances: Mutex<Vec<Instance>>,
 }
 
-/// What an instance of a function is started with.
+/// The start settings of a function's instances.
 #[derive(Clone, Debug)]
 struct Settings {
     program: PathBuf,
@@ -52,12 +52,12 @@ struct Settings {
     instances: usize,
 }
 
-/// A vendor at which each process has a port of its own, so that the vendor knows on whose behalf it is called.
+/// A vendor at which each process has its own port, so that the vendor knows on whose behalf it is called.
 #[derive(Clone, Debug)]
 pub(crate) struct Vendor {
-    /// Its address, in whose place each process is given its own.
+    /// The vendor's address; each process gets its own instead.
     pub url: String,
-    /// What answers there.
+    /// The server behind that address.
     pub inside: Inside,
 }
 
@@ -110,7 +110,7 @@ impl Bootstrap {
         Self::start_all(Vec::new(), &[program.to_owned()], name, environment, timeout, instances).await
     }
 
-    /// The same among these vendors and with several builds of the function, which the instances run in turns, as while one replaces the
+    /// Starts a function among these vendors, with several builds that the instances run in turns, as while one build replaces the
     /// other.
     pub(crate) async fn start_all(
         vendors: Vec<Vendor>,
@@ -392,7 +392,7 @@ mod tests {
             })
             .await
         };
-        // Both processes at once, and again whichever is free.
+        // Both processes at once, then the one that is free.
         let (first, second) = tokio::join!(call(), call());
         let third = call().await;
         let named = json!({ "do": "call", "headers": { cause::HEADER.as_str(): "call-of-a-vendor" } });

@@ -1,5 +1,5 @@
-//! What the table charges: units of a message, of a reading of its thread and of an end, those of cancelled transactions and failed
-//! conditions included.
+//! The table's charges: units of a message, of a reading of its thread and of an end, including those of cancelled transactions and
+//! failed conditions.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ const MANY: usize = 100;
 /// Longer than a thread may be silent before it is read.
 const SILENCE: Duration = Duration::from_secs(61);
 
-/// How many messages are sent while writes meet, and what part of all writes does.
+/// How many messages are sent while writes conflict, and the share of writes that do.
 const MET: u32 = 50;
 const SHARE_MET: f64 = 0.5;
 
-/// However often it was silent before, it is read within so many of these.
+/// However often the thread was silent before, it is read within so many ticks.
 const MOST_TICKS: usize = 20;
 
 /// Capacity units, reads and writes together.

@@ -1,7 +1,7 @@
-//! Two versions of the functions beside one another on one table, as while a canary deployment is under way.
+//! Two versions of the functions side by side on one table, as during a canary deployment.
 //!
-//! Each invocation goes to whichever process is free, so what one version has stored is read and delivered by either. While the vendors do
-//! not answer, everything stays in the table, and the sweeps that follow are run by either as well.
+//! Each invocation goes to any free process, so either version reads and delivers what the other has stored. While the vendors do
+//! not answer, everything stays in the table, and either version runs the sweeps that follow.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use super::stage::Stage;
 use super::{Report, Size};
 use crate::checker::{Direction, Expectations, Finding, Words};
 
-/// Of each function; half of them are of either version where `HITL_BINARIES` names two folders.
+/// The processes of each function; half of them run either version if `HITL_BINARIES` names two folders.
 const PROCESSES: usize = 4;
 
 /// How many rounds each session lasts; in every third the vendors fail at first.
 const ROUNDS: usize = 9;
 
-/// How long what waits is waited for, in real time: a vendor that has failed is tried at least once a minute.
+/// How often, and at which interval, to check whether anything still waits, in real time: a failed vendor is tried at least once a minute.
 const LOOKS: usize = 120;
 const BETWEEN: Duration = Duration::from_secs(1);
 
@@ -57,7 +57,7 @@ pub(super) async fn beside(size: Size, bot: Bot) -> Report {
     judged(&stage, &versions, words, sessions.len(), refused)
 }
 
-/// Until nothing waits any more. Where time passes by itself, what waits for its next try has to be waited for.
+/// Waits until nothing waits any more. Where time passes by itself, this includes the wait for an item's next attempt.
 async fn drain(stage: &Stage) {
     for _ in 0..LOOKS {
         stage.drain().await;
@@ -68,7 +68,7 @@ async fn drain(stage: &Stage) {
     }
 }
 
-/// While it lasts no vendor is reached.
+/// Makes every vendor fail, or work again.
 fn set_outage(stage: &Stage, is_on: bool) {
     for faults in [stage.world.stack.livechat.faults(), stage.side.faults()] {
         faults.clear();
@@ -78,7 +78,7 @@ fn set_outage(stage: &Stage, is_on: bool) {
     }
 }
 
-/// Which builds answer.
+/// Returns the builds that answer.
 async fn versions(stage: &Stage) -> BTreeSet<String> {
     let mut probes = JoinSet::new();
     for _ in 0..PROBES {

@@ -203,7 +203,7 @@ impl Life {
         Some(format!("{} of {} is left", crate::text(&left, "sk"), crate::text(&left, "pk")))
     }
 
-    /// A session that is over without the record that it should have left, or a record of one that is not.
+    /// Returns a session that is over but has no record, or a record of a session that is not over.
     fn unrecorded(&self) -> Option<String> {
         let ids = |items: Vec<Value>| items.iter().map(|item| crate::text(item, "session_id").to_owned()).collect();
         let mut sessions = self.world.items("session");
@@ -213,7 +213,7 @@ impl Life {
         Some(format!("session {wrong} is over or has a record, and not both"))
     }
 
-    /// Whether the session that an item belongs to has ended.
+    /// Returns whether the session that an item belongs to has ended.
     fn is_over(&self, item: &Value) -> bool {
         let sessions = self.world.items("session");
         let session = sessions.iter().find(|one| crate::text(one, "pk") == crate::text(item, "pk"));

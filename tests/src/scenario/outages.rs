@@ -75,11 +75,11 @@ impl Trouble {
     }
 }
 
-/// Calls that must happen once: whoever is in no hurry waits for their answer longer than for that of others.
+/// Calls that must happen once: a caller without a tight deadline waits longer for their answer than for that of others.
 const CALLED_ONCE: [&str; 6] =
     ["handover/push", "send_event", "start_chat", "resume_chat", "deactivate_chat", "POST /v1/chat/events"];
 
-/// How long.
+/// The longest wait for such a call.
 const LONGEST_CALL: Duration = Duration::from_secs(15);
 
 fn limited(header: &str, left: Duration, body: &serde_json::Value) -> Fault {

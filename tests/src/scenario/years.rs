@@ -22,13 +22,13 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// The interval of the simulated ticks of the schedule; nothing that falls due between two of them is urgent.
 const TICK: Duration = Duration::from_secs(43_200);
 
-/// The same for a bot whose pause lasts no longer than a day: the second one renews it a minute before it lapses.
+/// The interval for a bot whose pause lasts no longer than a day: the second tick renews the pause a minute before it lapses.
 const TICK_OF_PAUSES: Duration = Duration::from_secs(43_080);
 
-/// After so many days something is said in any session: one in which nobody says anything for thirty is over at Botcopy.
+/// After at most so many days a message is sent in every session: at Botcopy, a session is over after thirty days of silence.
 const LONGEST_SILENCE: usize = 20;
 
-/// How many sessions stay open for all of the time.
+/// How many sessions stay open all the time.
 const NEVER_ENDING: usize = 2;
 
 /// The average number of sessions per user.
@@ -52,13 +52,13 @@ struct Open {
     person: String,
     chat_id: String,
     agent: String,
-    /// When something was last said in it.
+    /// The day of the last message.
     spoke_on: usize,
     /// The day on which an agent closes it, if one does.
     ends_on: Option<usize>,
 }
 
-/// One stack, and what has happened there.
+/// One stack, and its history.
 struct Years {
     world: Arc<World>,
     bot: BotSide,
@@ -77,7 +77,7 @@ struct Years {
     findings: Vec<String>,
 }
 
-/// Three stacks of all users, which differ in their retention and in what TTL does.
+/// Runs three stacks of all users, which differ in their retention and in TTL's behaviour.
 pub(super) async fn lived(size: Size, bot: Bot) -> Report {
     let (users, days) = (size.of(1_000, 4), size.of(730, 16));
     let (mut figures, mut findings) = (Vec::new(), Vec::new());
@@ -132,7 +132,7 @@ impl Years {
         }
     }
 
-    /// What happens on a day.
+    /// Plays one day.
     async fn day(&mut self, day: usize) {
         let starts = self.people.len() * SESSIONS_EACH;
         // The remainder of the division is distributed at random.
@@ -204,7 +204,7 @@ impl Years {
         self.by_users.insert(by_user);
     }
 
-    /// In sessions that last something is said now and then.
+    /// Sends messages now and then in sessions that last.
     async fn talk(&mut self, day: usize) {
         for index in 0..self.open.len() {
             let Some(open) = self.open.get_mut(index) else { return };
@@ -295,7 +295,7 @@ impl Years {
         }
     }
 
-    /// What is wrong with an item.
+    /// Returns what is wrong with an item.
     fn judge(&self, item: &Value, open: &BTreeSet<String>, now: Timestamp) -> Option<&'static str> {
         let session_id = text(item, "pk").strip_prefix("SESSION#").unwrap_or_else(|| text(item, "session_id"));
         let is_open = open.contains(session_id);

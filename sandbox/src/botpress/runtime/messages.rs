@@ -141,7 +141,7 @@ fn add(platform: &Platform, world: &mut World, body: &Map<String, Value>) -> (St
     (message.id.clone(), message.json())
 }
 
-/// Hands a new message to the plugin or to the integration, now or when it is due.
+/// Passes a new message to the plugin or to the integration, now or when it is due.
 fn hand_on(platform: &Arc<Platform>, id: String, due: Option<Timestamp>) {
     match due {
         None => platform.dispatch(&id),

@@ -7,7 +7,7 @@ use crate::livechat::Turned;
 use crate::livechat::errors::{Error, Kind};
 use crate::livechat::params::Params;
 
-/// What a property is attached to.
+/// The kind of object that a property belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Location {
     Chat,
