@@ -27,7 +27,7 @@ serve *options:
 
 # The files of a release, for this machine's processor or those that are named
 release *processors:
-    .ci/release {{processors}}
+    .ci/release.py {{processors}}
 
 # A stack from the files of a release: `just deploy acme`
 deploy stack:

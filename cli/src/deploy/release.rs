@@ -65,7 +65,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The names below `Parameters:`; the template is our own, in the form that `.ci/release` writes.
+/// The names below `Parameters:`; the template is our own, in the form that `.ci/release.py` writes.
 fn parameters(template: &str) -> BTreeSet<String> {
     let section = template.lines().skip_while(|line| *line != "Parameters:").skip(1);
     let section = section.take_while(|line| line.is_empty() || line.starts_with([' ', '#']));

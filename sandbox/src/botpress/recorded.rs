@@ -1,4 +1,4 @@
-//! Records every request body of the API, to be checked against the vendor's description: `.ci/conformance/described`.
+//! Records every request body of the API, to be checked against the vendor's description: `.ci/conformance/described.sh`.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;

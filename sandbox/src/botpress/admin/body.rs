@@ -1,6 +1,6 @@
 //! The closed bodies of `createIntegration` and `updateIntegration`.
 //!
-//! Source: the description of the API, `@botpress/api` 1.70.2; `.ci/conformance/described` checks what is sent against the original.
+//! Source: the description of the API, `@botpress/api` 1.70.2; `.ci/conformance/described.sh` checks what is sent against the original.
 
 use serde_json::{Map, Value};
 

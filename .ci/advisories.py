@@ -64,7 +64,7 @@ def main():
         # OSV itself says 400 to what it cannot understand, and that would be ours to mend.
         if arguments.answer or isinstance(error, urllib.error.HTTPError) and error.code == 400:
             raise
-        print(f"NOT CHECKED: OSV cannot be reached from here ({error}). Where it can: python3 .ci/advisories")
+        print(f"NOT CHECKED: OSV cannot be reached from here ({error}). Where it can: python3 .ci/advisories.py")
         return
     wrong = advisories(packages, answer)
     print(f"{len(packages)} third-party packages, {len(wrong)} with known advisories")

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Makes the files of a release in target/release-files, the same from the same commit and toolchain (.ci/reproducible):
+"""Makes the files of a release in target/release-files, the same from the same commit and toolchain (.ci/reproducible.sh):
 
     livechat-hitl-VERSION-PROCESSOR.zip      a template and the packages of both functions: what a stack is deployed from
     hitl-VERSION-linux-PROCESSOR.tar.gz      the command, linked statically, with its manual pages and completions
     NOTES.md, SHA256SUMS
 
-`.ci/release` makes them for this machine's processor, and for the other where rustc's target and GCC's cross compiler are installed
-(Debian: gcc-aarch64-linux-gnu); `.ci/release x86_64 arm64` fails where they are not. Needs cargo-lambda on the path.
+`.ci/release.py` makes them for this machine's processor, and for the other where rustc's target and GCC's cross compiler are installed
+(Debian: gcc-aarch64-linux-gnu); `.ci/release.py x86_64 arm64` fails where they are not. Needs cargo-lambda on the path.
 """
 
 import gzip
@@ -44,8 +44,8 @@ def commit():
 
 def build_functions(processor):
     """Both packages, checked as those that are deployed."""
-    subprocess.run([ROOT / ".ci/functions", processor], check=True)
-    subprocess.run([sys.executable, ROOT / ".ci/package", "--for", processor], check=True)
+    subprocess.run([ROOT / ".ci/functions.sh", processor], check=True)
+    subprocess.run([sys.executable, ROOT / ".ci/package.py", "--for", processor], check=True)
 
 
 def build_command(processor):

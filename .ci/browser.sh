@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Plays the stories of the console in a real browser: `.ci/browser`. `.ci/browser pictures` also makes the pictures of the README anew,
-# `.ci/browser WORD` plays those whose name contains the word.
+# Plays the stories of the console in a real browser: `.ci/browser.sh`. `.ci/browser.sh pictures` also makes the pictures of the README anew,
+# `.ci/browser.sh WORD` plays those whose name contains the word.
 #
 # Needs Node 20 with npm. Takes the machine's Chromium ($CHROMIUM, or one in the path), else the one that an npm package brings along,
 # which needs little but glibc on x86_64. Where that one cannot run either, it says so and plays nothing; else no story is skipped.

@@ -2,7 +2,7 @@
 """`hitl fleet` with ten stacks on an AWS emulator that lists three on a page: an upgrade that stops at a stack that may not be described, goes
 on in the next run and leaves out a stack with an alarm; a doctor among whose stacks one is gone, one denied and one throttled; bills.
 
-The functions are deployed and not called: .ci/deployed does that. Needs the packages of .ci/functions, the command as `cargo test` leaves it
+The functions are deployed and not called: .ci/deployed.py does that. Needs the packages of .ci/functions.sh, the command as `cargo test` leaves it
 in target/debug, the AWS CLI in target/ci/aws and the tools of .ci/requirements-deployed.txt.
 """
 

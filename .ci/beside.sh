@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The version before and the present one beside one another, as during a canary: the scenario `beside`, with two processes of either version
-# for each function, on one table. `.ci/beside [COMMIT]`, from any folder; .ci/previous names the commit of the version before.
+# for each function, on one table. `.ci/beside.sh [COMMIT]`, from any folder; .ci/previous names the commit of the version before.
 #
 # Builds both pairs of functions without the slow link of a release. The version before is built from its commit's files in target/ci/beside.
 set -euo pipefail

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the files of a release of the last commit in two temporary folders, each with a CARGO_HOME of its own, and fails unless both have the
 # same bytes. Needs what .ci/run has installed; takes about as long as two release builds, so it is not part of the gate. Arguments are the
-# processors, as .ci/release takes them.
+# processors, as .ci/release.py takes them.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
@@ -20,7 +20,7 @@ build() {
     # What has been downloaded is the same for both; the paths to it are not.
     ln -s "$registry" "$folder/$1/cargo/registry"
     git archive HEAD | tar --extract --directory "$source"
-    CARGO_HOME=$folder/$1/cargo "$source/.ci/release" "${@:2}" >&2
+    CARGO_HOME=$folder/$1/cargo "$source/.ci/release.py" "${@:2}" >&2
     cat "$source/target/release-files/SHA256SUMS"
     rm -rf -- "${folder:?}/$1"
 }

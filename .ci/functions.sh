@@ -4,8 +4,8 @@
 # target/*-unknown-linux-gnu/release/{actions,webhooks}. Needs cargo-lambda on the path, and for the other processor rustc's target and
 # GCC's cross compiler.
 #
-# cargo-lambda links with zig unless told otherwise; here the C compiler does, and .ci/package checks what zig would be there for.
-# The folders of this build do not get into the binaries, so that it can be repeated elsewhere (.ci/reproducible).
+# cargo-lambda links with zig unless told otherwise; here the C compiler does, and .ci/package.py checks what zig would be there for.
+# The folders of this build do not get into the binaries, so that it can be repeated elsewhere (.ci/reproducible.sh).
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 

@@ -38,8 +38,8 @@ def main():
     if not can_be_built(processor) or not emulator:
         print(f"nothing is built for {processor}: rustc's target, {cross_compiler(processor)} or {name} is missing")
         return
-    subprocess.run([ROOT / ".ci/functions", processor], check=True)
-    subprocess.run([sys.executable, ROOT / ".ci/package", "--for", processor], check=True)
+    subprocess.run([ROOT / ".ci/functions.sh", processor], check=True)
+    subprocess.run([sys.executable, ROOT / ".ci/package.py", "--for", processor], check=True)
     for binary in FUNCTIONS.values():
         emulated(binary, processor, emulator)
     subprocess.run(["cargo", "run", "--quiet", "--", "--binaries", FOLDER], cwd=ROOT, check=True)

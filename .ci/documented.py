@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs each command that a block of README, CONTRIBUTING or docs gives and that can run here, and fails on one of which nothing is known.
 
-A command runs here, or in another step of .ci/run or .ci/run_release, which has to be there, or it cannot run here for a reason that
+A command runs here, or in another step of .ci/run or .ci/run_release.sh, which has to be there, or it cannot run here for a reason that
 stands below.
 """
 
@@ -16,25 +16,25 @@ DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.
 # What runs here. The profile that makes long scenarios fast is left out: these are short, and its build takes longer than they do.
 HERE = ("cargo run -p tests --profile scenarios -- list", "cargo run -p tests --profile scenarios -- fail-points")
 
-# What begins like this runs in the step of .ci/run or .ci/run_release that contains these words.
+# What begins like this runs in the step of .ci/run or .ci/run_release.sh that contains these words.
 ELSEWHERE = {
     "cargo run": "cargo run\n",
     "cargo test": "cargo test --workspace",
     "bash .ci/run": "step",
-    "cargo build --release -p actions -p webhooks": ".ci/functions",
-    "sha256sum": ".ci/deployed hitl",
-    "tar": ".ci/deployed hitl",
-    "unzip": ".ci/deployed hitl",
-    "hitl --stack NAME deploy": ".ci/deployed hitl",
-    "hitl --stack NAME": ".ci/deployed hitl",
-    "aws s3 mb": ".ci/deployed release",
-    "aws cloudformation": ".ci/deployed release",
+    "cargo build --release -p actions -p webhooks": ".ci/functions.sh",
+    "sha256sum": ".ci/deployed.py hitl",
+    "tar": ".ci/deployed.py hitl",
+    "unzip": ".ci/deployed.py hitl",
+    "hitl --stack NAME deploy": ".ci/deployed.py hitl",
+    "hitl --stack NAME": ".ci/deployed.py hitl",
+    "aws s3 mb": ".ci/deployed.py release",
+    "aws cloudformation": ".ci/deployed.py release",
 }
 
 # What begins like this cannot run here.
 NOWHERE = {
-    "sam ": "needs SAM and an account; .ci/template translates and checks the template as SAM does",
-    "cargo install --path cli": "installs on this machine; .ci/release builds the same command",
+    "sam ": "needs SAM and an account; .ci/template.py translates and checks the template as SAM does",
+    "cargo install --path cli": "installs on this machine; .ci/release.py builds the same command",
     "cargo build --release -p actions --example": "minutes of building for a measurement",
     "cargo bench": "a measurement",
     "cargo run -p tests --profile scenarios": "minutes to hours; the scenarios are played small by the tests",
@@ -42,7 +42,7 @@ NOWHERE = {
     "hitl --sandbox": "needs a sandbox that somebody has started; the command's tests play the same against one of their own",
     "curl http://127.0.0.1:": "the same; the console's tests call its routes",
     "curl -X POST http://127.0.0.1:": "the same; the console's tests call its routes",
-    "HITL_BINARIES=": "the gate runs the same flows with the binaries of .ci/functions",
+    "HITL_BINARIES=": "the gate runs the same flows with the binaries of .ci/functions.sh",
     "tests/fuzz/run": "needs a nightly compiler; minutes for each target",
 }
 
@@ -70,7 +70,7 @@ def run(command):
 
 
 def main():
-    gate = "".join((ROOT / name).read_text() for name in (".ci/run", ".ci/run_release"))
+    gate = "".join((ROOT / name).read_text() for name in (".ci/run", ".ci/run_release.sh"))
     unknown, seen = [], set()
     for document, command in commands():
         elsewhere, nowhere = longest(command, ELSEWHERE), longest(command, NOWHERE)

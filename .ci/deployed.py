@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Deploys template.yaml to an AWS emulator that runs the compiled bootstraps, and plays a whole handoff through them:
 that of a Botpress bot, or with the argument `botcopy` that of a Botcopy bot. With the argument `release` it deploys the files of a
-release instead, unchanged, by the commands that docs/deploy.md gives for the AWS CLI. With the argument `hitl` it goes from what .ci/release
+release instead, unchanged, by the commands that docs/deploy.md gives for the AWS CLI. With the argument `hitl` it goes from what .ci/release.py
 has made to a doctor without findings, in a root that has a shell and the AWS CLI and nothing else. There AWS and the vendors have names, which
 a name server of the test knows, unless the machine does not let it have port 53.
 
 The emulator (ministack) provides CloudFormation, Lambda with versions and aliases, DynamoDB, Secrets Manager and S3. CodeDeploy it only
-takes note of: what the canary is made of, .ci/template checks. It makes the HTTP API without its
+takes note of: what the canary is made of, .ci/template.py checks. It makes the HTTP API without its
 routes, so calls go through the sandbox's gateway, which speaks API Gateway's format, and from there to the emulator's Lambda;
-that the template's routes are the code's routes is a check of its own, .ci/routes. Then the stack is deleted, and a new one takes
-its table and its secret over. Needs the packages of .ci/functions
+that the template's routes are the code's routes is a check of its own, .ci/routes.py. Then the stack is deleted, and a new one takes
+its table and its secret over. Needs the packages of .ci/functions.sh
 and the tools of .ci/requirements-deployed.txt.
 """
 

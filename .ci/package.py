@@ -4,8 +4,8 @@
 `provided.al2023` is Amazon Linux 2023 with glibc 2.34; a symbol of a later version keeps a bootstrap from starting. The
 versions are read with readelf, of the binutils that a C compiler brings.
 
-Without arguments it checks the packages of .ci/functions for this machine's processor, with `--for arm64` those for that one.
-`.ci/package FILE…` checks others, which have to be for the processor that the template names: what `sam build` has made
+Without arguments it checks the packages of .ci/functions.sh for this machine's processor, with `--for arm64` those for that one.
+`.ci/package.py FILE…` checks others, which have to be for the processor that the template names: what `sam build` has made
 (.aws-sam/build/Actions/bootstrap, a bare file) or zips.
 """
 
