@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
-use crate::deploy::TAG;
+/// The tag by which `hitl fleet` finds a stack. Its value never changes: CloudFormation propagates a stack's tags to each resource.
+pub(crate) const TAG: (&str, &str) = ("livechat-hitl", "tenant");
 
 /// Connects a livechat-hitl stack to LiveChat and Botpress, and shows, explains and repairs its work.
 #[derive(Debug, Parser)]

@@ -253,6 +253,20 @@ impl World {
             .unwrap_or_default()
     }
 
+    /// Everything in a small table, in DynamoDB's own notation.
+    pub async fn dump(&self) -> Vec<Value> {
+        let mut found = self.call_table("Scan", &json!({ "TableName": self.stack.table.name() })).await;
+        assert!(found.get("LastEvaluatedKey").is_none(), "the table has more than one page");
+        found.get_mut("Items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Puts what was [dumped](Self::dump) into the table.
+    pub async fn load(&self, items: &[Value]) {
+        for item in items {
+            self.call_table("PutItem", &json!({ "TableName": self.stack.table.name(), "Item": item })).await;
+        }
+    }
+
     async fn call_table(&self, operation: &str, call: &Value) -> Value {
         let request =
             http().post(self.stack.table.url()).header("x-amz-target", format!("DynamoDB_20120810.{operation}"));

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::arguments::TAG;
 use crate::output::Failure;
 
 /// The parameter that reports a changed text to the template.
@@ -24,9 +25,6 @@ const TEXTS: [&str; 10] = [
     "MediaHosts",
     "Wording",
 ];
-
-/// The tag by which `hitl fleet` finds a stack. Its value never changes: CloudFormation propagates a stack's tags to each resource.
-pub(crate) const TAG: (&str, &str) = ("livechat-hitl", "tenant");
 
 /// An existing stack.
 #[derive(Clone, Debug, Default)]

@@ -14,7 +14,6 @@ use shared::http::Http;
 use shared::livechat;
 use uuid::Uuid;
 
-pub(crate) use self::answers::TAG;
 use self::answers::{Change, ChangeSet, Event, Existing, Progress, alarms, parameters, progress, revised};
 use self::release::Release;
 use crate::arguments::{DeployOptions, TargetArguments};

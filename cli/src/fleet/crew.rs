@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
 use super::rows::Row;
-use super::tenants::{Tenant, not_begun};
+use super::tenants::Tenant;
 use crate::Io;
 
 /// How many stacks are worked on at once, and the progress of the work.
@@ -96,7 +96,7 @@ impl Crew {
     fn with_interrupted(&self, tenants: &[Tenant], done: Vec<(usize, Row)>) -> Vec<Row> {
         let left = tenants
             .iter()
-            .map(|tenant| not_begun(tenant, "interrupted: run it again. What CloudFormation has begun goes on"));
+            .map(|tenant| Row::not_begun(tenant, "interrupted: run it again. What CloudFormation has begun goes on"));
         let mut rows: Vec<_> = left.collect();
         for (number, row) in done {
             if let Some(place) = rows.get_mut(number) {

@@ -63,6 +63,11 @@ impl Row {
         Self { exit: failure.exit, ..Self::new(tenant, State::Failed, failure.to_string()) }
     }
 
+    /// Returns the row of a stack whose work was not begun.
+    pub(crate) fn not_begun(tenant: &Tenant, why: &str) -> Self {
+        Self::new(tenant, State::Skipped, why)
+    }
+
     /// Returns the row of a command for one stack; `says` makes a line of its answer, and lines below that.
     pub(crate) fn of(
         tenant: &Tenant,

@@ -7,7 +7,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::redacted::Redacted;
 
-use super::rows::{Row, State};
 use crate::Io;
 use crate::arguments::FleetOptions;
 use crate::output::Failure;
@@ -191,9 +190,4 @@ fn only_its_owner_reads(file: &Path) -> Result<(), Failure> {
 #[cfg(not(unix))]
 fn only_its_owner_reads(_: &Path) -> Result<(), Failure> {
     Ok(())
-}
-
-/// Returns the row of a stack whose work was not begun.
-pub(crate) fn not_begun(tenant: &Tenant, why: &str) -> Row {
-    Row::new(tenant, State::Skipped, why)
 }

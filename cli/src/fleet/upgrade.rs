@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::crew::Crew;
 use super::rows::{Row, State};
-use super::tenants::{Tenant, not_begun};
+use super::tenants::Tenant;
 use crate::Io;
 use crate::arguments::UpgradeOptions;
 use crate::deploy::answers::{parameters, revised};
@@ -195,7 +195,7 @@ pub(crate) async fn run(
             None if crew.is_interrupted() => "not begun: interrupted".to_owned(),
             None => continue,
         };
-        rows.extend(waiting.iter().map(|tenant| not_begun(tenant, &why)));
+        rows.extend(waiting.iter().map(|tenant| Row::not_begun(tenant, &why)));
         break;
     }
     Ok(rows)

@@ -15,6 +15,7 @@ mod documents;
 mod fleet;
 mod operating;
 mod operator;
+mod previous;
 mod process;
 mod profiles;
 mod progress;

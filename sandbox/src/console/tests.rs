@@ -301,7 +301,7 @@ async fn the_state_is_told_while_the_simulators_are_at_work() {
             std::process::exit(101);
         }
     });
-    let sandbox = Sandbox::start(None, true).await;
+    let sandbox = Sandbox::start(None, false).await;
     let (_, chat) = sandbox.handed_over().await;
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..AT_ONCE {
