@@ -36,7 +36,8 @@ pub(crate) async fn run(
     let is_told = !matches!(options.what, FleetCommand::Doctor | FleetCommand::Cost(_) | FleetCommand::Stats { .. });
     let crew = Crew::new(options.at_once, tenants.len(), is_told);
     let rows = work(&options.what, &tenants, &crew, io).await?;
-    let mut table = Table::new([unknown, rows].concat());
+    let unknown = unknown.iter().map(|(tenant, failure)| Row::failed(tenant, failure));
+    let mut table = Table::new(unknown.chain(rows).collect());
     if let FleetCommand::Cost(_) = options.what {
         table.together = Some(sum(table.rows()));
     }

@@ -82,8 +82,11 @@ impl Tenant {
     }
 }
 
-/// Returns the stacks to work on, and a row for each region that could not be listed.
-pub(crate) async fn find(options: &FleetOptions, io: &mut Io<'_>) -> Result<(Vec<Tenant>, Vec<Row>), Failure> {
+/// Stacks that could not be listed, as one of their region, and why.
+pub(crate) type Unlisted = Vec<(Tenant, Failure)>;
+
+/// Returns the stacks to work on, and the regions that could not be listed.
+pub(crate) async fn find(options: &FleetOptions, io: &mut Io<'_>) -> Result<(Vec<Tenant>, Unlisted), Failure> {
     let (mut tenants, unknown) = match &options.tenants {
         Some(file) => (read(file)?, Vec::new()),
         None => look(options, io).await,
@@ -103,7 +106,7 @@ pub(crate) async fn find(options: &FleetOptions, io: &mut Io<'_>) -> Result<(Vec
 const ANY: &str = "*";
 
 /// Lists the stacks of each region; the AWS CLI follows all pages.
-async fn look(options: &FleetOptions, io: &mut Io<'_>) -> (Vec<Tenant>, Vec<Row>) {
+async fn look(options: &FleetOptions, io: &mut Io<'_>) -> (Vec<Tenant>, Unlisted) {
     let (mut tenants, mut unknown) = (Vec::new(), Vec::new());
     let regions: BTreeSet<_> = options.regions.iter().map(|region| Some(region.as_str())).collect();
     let regions = if regions.is_empty() { BTreeSet::from([None]) } else { regions };
@@ -117,7 +120,7 @@ async fn look(options: &FleetOptions, io: &mut Io<'_>) -> (Vec<Tenant>, Vec<Row>
             Ok(listed) => tenants.extend(tagged(&listed, &options.tag)),
             Err(said) => {
                 let failure = Failure::stopped(format!("aws cloudformation describe-stacks failed: {said}"));
-                unknown.push(Row::failed(&Tenant::named(ANY, region), &failure));
+                unknown.push((Tenant::named(ANY, region), failure));
             }
         }
     }
