@@ -1,7 +1,7 @@
 //! Causality: each inbound call has an id, which the journal records with every effect of that call.
 //!
 //! Simulators send it along as a header; functions in this process repeat it to the vendors. Compiled functions do not: each of their
-//! processes has its own ports at the simulators, and the simulators know what the process works on ([`Work`]).
+//! processes has its own ports at the simulators, and the simulators know what the process works on (`Work`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
