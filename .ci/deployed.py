@@ -21,8 +21,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
-import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -30,7 +28,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import bare_root
 import name_server
-from emulator_tools import REGION, client, emulator, free_port
+from emulator_tools import REGION, client, emulator, free_port, serving, wait_for_stack
 from release_tools import ARCHITECTURE, FUNCTIONS, VERSION, archive, package, stack_files
 from sandbox_tools import serving
 from template_tools import translated
@@ -66,7 +64,7 @@ def deploy(endpoint, stack_name, parameters, vendors):
         storage.put_object(Bucket=BUCKET, Key=binary, Body=package(binary))
     stacks = client("cloudformation", endpoint)
     stacks.create_stack(**stack(stack_name, parameters, vendors))
-    wait_for(stacks, stack_name, "CREATE")
+    wait_for_stack(stacks, stack_name, "CREATE")
     return resources(endpoint, stack_name)
 
 
@@ -93,7 +91,7 @@ def change_parameters(endpoint, parameters, vendors, names):
     for changes in ({"LogLevel": "debug"}, {"MediaHosts": "cdn.example", "Revision": "2"}):
         parameters = parameters | changes
         stacks.update_stack(**stack(STACK, parameters, vendors))
-        wait_for(stacks, STACK, "UPDATE")
+        wait_for_stack(stacks, STACK, "UPDATE")
     for name in FUNCTIONS:
         live = functions.get_function_configuration(FunctionName=names[name], Qualifier="live")
         variables = live["Environment"]["Variables"]
@@ -279,12 +277,8 @@ def functions_by_role(endpoint, vendors):
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
+    with serving(Handler) as address:
+        yield address
 
 
 def point_to(endpoint, names, vendors):
@@ -295,27 +289,11 @@ def point_to(endpoint, names, vendors):
         functions.update_function_configuration(FunctionName=names[name], Environment={"Variables": variables | vendors})
 
 
-def wait_for(stacks, stack_name, what):
-    """Until the stack has been created or deleted."""
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            stack = stacks.describe_stacks(StackName=stack_name)["Stacks"][0]
-        except stacks.exceptions.ClientError:
-            # A deleted stack is no longer known by its name.
-            return
-        if stack["StackStatus"] == f"{what}_COMPLETE":
-            return
-        if stack["StackStatus"] != f"{what}_IN_PROGRESS" or time.monotonic() > deadline:
-            sys.exit(f"the stack is {stack['StackStatus']}: {stack.get('StackStatusReason')}")
-        time.sleep(0.2)
-
-
 def rebuild(endpoint, parameters, vendors, names):
     """Deletes the stack, and puts its table and its secret under a new one: what operations.md tells an operator to do."""
     stacks = client("cloudformation", endpoint)
     stacks.delete_stack(StackName=STACK)
-    wait_for(stacks, STACK, "DELETE")
+    wait_for_stack(stacks, STACK, "DELETE")
     tables = client("dynamodb", endpoint).list_tables()["TableNames"]
     if names["Table"] not in tables:
         sys.exit(f"the table went with its stack: {tables}")

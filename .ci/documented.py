@@ -43,7 +43,7 @@ NOWHERE = {
     "curl http://127.0.0.1:": "the same; the console's tests call its routes",
     "curl -X POST http://127.0.0.1:": "the same; the console's tests call its routes",
     "HITL_BINARIES=": "the gate runs the same flows with the binaries of .ci/functions.sh",
-    "tests/fuzz/run": "needs a nightly compiler; minutes for each target",
+    "tests/fuzz/run": "needs a C++ compiler; a minute for each target",
 }
 
 

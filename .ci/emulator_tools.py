@@ -1,10 +1,12 @@
 """AWS emulators on this machine: ministack, which runs compiled bootstraps without containers, and moto, for its DynamoDB."""
 
 import contextlib
+import http.server
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,7 +18,7 @@ REGION = "us-east-1"
 
 
 def free_port():
-    """A port that nobody listens on now."""
+    """A port without a listener."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
@@ -92,7 +94,7 @@ def running(command, environment, log_file, port):
 
 
 def wait_for(port, process, log_file):
-    """Until somebody listens there."""
+    """Until the port has a listener."""
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -104,8 +106,35 @@ def wait_for(port, process, log_file):
             time.sleep(0.1)
 
 
+@contextlib.contextmanager
+def serving(handler):
+    """Serves HTTP with this handler class on a free port, and gives the address."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+
+
+def wait_for_stack(stacks, stack_name, what):
+    """Until the stack has been created or deleted."""
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            stack = stacks.describe_stacks(StackName=stack_name)["Stacks"][0]
+        except stacks.exceptions.ClientError:
+            # A deleted stack is no longer known by its name.
+            return
+        if stack["StackStatus"] == f"{what}_COMPLETE":
+            return
+        if stack["StackStatus"] != f"{what}_IN_PROGRESS" or time.monotonic() > deadline:
+            sys.exit(f"the stack {stack_name} is {stack['StackStatus']}: {stack.get('StackStatusReason')}")
+        time.sleep(0.2)
+
+
 def client(service, endpoint):
-    """A client of the emulator, with credentials that nobody checks."""
+    """A client of the emulator, with credentials that are not checked."""
     settings = Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2})
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     return boto3.client(service, endpoint_url=endpoint, region_name=REGION, config=settings, **keys)

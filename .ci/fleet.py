@@ -14,7 +14,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.error
 import urllib.parse
@@ -22,7 +21,7 @@ import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from emulator_tools import REGION, client, emulator
+from emulator_tools import REGION, client, emulator, serving, wait_for_stack
 from release_tools import ARCHITECTURE, FUNCTIONS, ROOT, package, stack_files
 from template_tools import translated
 
@@ -54,14 +53,8 @@ def create_stacks(endpoint):
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
             Tags=tags,
         )
-    deadline = time.monotonic() + 120
     for name in [*TENANTS, "other"]:
-        while (status := stacks.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]) == "CREATE_IN_PROGRESS":
-            if time.monotonic() > deadline:
-                sys.exit(f"{name} does not come up")
-            time.sleep(0.1)
-        if status != "CREATE_COMPLETE":
-            sys.exit(f"{name} is {status}")
+        wait_for_stack(stacks, name, "CREATE")
 
 
 @contextlib.contextmanager
@@ -106,16 +99,12 @@ def troubled(endpoint, troubles):
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
+    with serving(Handler) as address:
+        yield address
 
 
 class Operator:
-    """Somebody at the command line."""
+    """An operator at the command line."""
 
     def __init__(self, endpoint):
         nowhere = "http://127.0.0.1:9"

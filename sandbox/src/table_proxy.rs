@@ -137,6 +137,11 @@ pub fn throttled() -> Fault {
     refusal("com.amazon.coral.availability#ThrottlingException", "Rate of requests exceeds the allowed throughput.")
 }
 
+/// A write of one item that conflicts with a transaction: nothing is written.
+pub fn conflicting() -> Fault {
+    refusal("com.amazonaws.dynamodb.v20120810#TransactionConflictException", "Transaction is ongoing for the item")
+}
+
 /// A transaction that is cancelled because one of its items exceeds its throughput: nothing is written.
 ///
 /// Most transactions have three writes, so the fault lists three reasons.

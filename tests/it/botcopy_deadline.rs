@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sandbox::faults::Fault;
 use sandbox::livechat::GroupStatus;
+use sandbox::table_proxy::{conflicting, transaction_throttled};
 use serde_json::json;
 use tests::{ANNA, ASK, World};
 
@@ -179,6 +180,26 @@ async fn what_cannot_be_made_durable_stays_with_the_bot() {
     faults.always("", Fault::Delay(MINUTE));
     says_in_time(&world, &user, "order 7").await;
     assert_eq!(world.widget_shows(&user, "bot").last().unwrap(), "bot: order 7");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_is_tried_often_enough_before_a_call_is_left_to_the_bot() {
+    /// More tries than pauses of up to a second leave time for.
+    const REFUSALS: u32 = 12;
+    let world = World::with_table_proxy(&[]).await;
+    let user = world.widget_user().await;
+    let faults = world.stack.table_proxy.as_ref().unwrap().faults();
+    for (text, operation, fault) in [
+        (ASK, ".TransactWriteItems", transaction_throttled()),
+        ("order 7", ".TransactWriteItems", transaction_throttled()),
+        ("order 8", ".UpdateItem", conflicting()),
+    ] {
+        faults.next(REFUSALS, operation, fault);
+        assert!(says_in_time(&world, &user, text).await, "{text}");
+        assert!(world.widget_shows(&user, "bot").iter().all(|shown| !shown.contains(text)), "{text}");
+        minutes(&world, 1).await;
+    }
+    assert_eq!(world.sent_by_customers().split_off(1), ["order 7", "order 8"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

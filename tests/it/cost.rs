@@ -139,7 +139,7 @@ async fn a_session_of_ten_messages_makes_the_livechat_calls_that_the_operator_is
         // The start of a user who comes back, and the end by the bot.
         vec![STATUS, RESUME],
         vec![CLOSE],
-        // Again: the user's messages to agents are not read at LiveChat, whoever ended the session.
+        // The same after an end by the bot: the user's messages to agents are not read at LiveChat.
         vec![STATUS, RESUME],
         // With a new token.
         vec![TOKEN, STATUS, RESUME],

@@ -151,6 +151,24 @@ async fn what_a_vendor_will_never_take_is_put_aside_and_the_next_goes_through() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agents_first_text_waits_for_no_other() {
+    // The first opens a chat, the second resumes it: both answers name the number of the opening.
+    let world = World::in_process().await;
+    let ann = world.user("Ann").await;
+    for text in ["in a new chat", "in a resumed chat"] {
+        world.says(&ann, &format!("a question {text}")).await;
+        world.escalate(&ann).await.unwrap();
+        world.advance(Duration::from_secs(10));
+        world.settle().await;
+        let written_at = world.now();
+        world.answers(ANNA, text).await;
+        assert_eq!(world.shown_by_agents().last().map(String::as_str), Some(text));
+        assert_eq!(world.now(), written_at, "nothing can come between the opening and {text:?}");
+        world.agent_closes(ANNA).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_both_vendors_are_down_everything_is_taken_and_delivered_afterwards_in_order() {
     let world = World::in_process().await;
     let ann = world.escalated_user("Ann").await;

@@ -1,4 +1,4 @@
-//! The rooms of the code: each uses only those below it, by imports and by calls, and no crate has a circle of modules.
+//! The folders of the code: each uses only those below it, by imports and by calls, and no crate has a circle of modules.
 //!
 //! The sources are read as text: `use` trees, paths that begin with `crate` or `super`, and calls of methods of `Handoff`.
 
@@ -24,7 +24,7 @@ const SHARED: [&[&str]; 14] = [
     &["lib"],
 ];
 
-/// The rooms of `handoff`, lowest first. Every room adds methods to the object itself, which is in `handoff/mod.rs`.
+/// The folders of `handoff`, lowest first. Every folder adds methods to the object itself, which is in `handoff/mod.rs`.
 const HANDOFF: [&[&str]; 8] =
     [&["error"], &["vendors"], &["auth"], &["inbox"], &["delivery"], &["session"], &["upkeep"], &["verbs"]];
 
@@ -41,8 +41,8 @@ impl Source {
         Self { module: module.to_owned(), code: lines.collect::<Vec<_>>().join("\n") }
     }
 
-    /// Returns the room below `parent` that the module is in.
-    fn room<'a>(&'a self, parent: &str) -> Option<&'a str> {
+    /// Returns the folder below `parent` that the module is in.
+    fn folder<'a>(&'a self, parent: &str) -> Option<&'a str> {
         first(below(&self.module, parent)?)
     }
 }
@@ -147,23 +147,23 @@ fn absolute(module: &str, path: &str) -> Option<String> {
     Some(if above.is_empty() { path.to_owned() } else { format!("{above}::{path}") })
 }
 
-/// Returns the height of a room: the position of its group.
-fn height(rooms: &[&[&str]], room: &str) -> Option<usize> {
-    rooms.iter().position(|group| group.contains(&room))
+/// Returns the height of a folder: the position of its group.
+fn height(folders: &[&[&str]], folder: &str) -> Option<usize> {
+    folders.iter().position(|group| group.contains(&folder))
 }
 
-/// Returns every use of a room that is not below its user, and every room that has no place in the order.
-fn upward(sources: &[Source], parent: &str, rooms: &[&[&str]]) -> Vec<String> {
+/// Returns every use of a folder that is not below its user, and every folder that has no place in the order.
+fn upward(sources: &[Source], parent: &str, folders: &[&[&str]]) -> Vec<String> {
     let mut found = Vec::new();
     for source in sources {
-        let Some(room) = source.room(parent) else { continue };
-        let Some(own) = height(rooms, room) else {
+        let Some(folder) = source.folder(parent) else { continue };
+        let Some(own) = height(folders, folder) else {
             found.push(format!("{} has no place in the order", source.module));
             continue;
         };
         for path in paths(source) {
-            let Some(used) = below(&path, parent).and_then(first).filter(|used| *used != room) else { continue };
-            if height(rooms, used).is_some_and(|used| used >= own) {
+            let Some(used) = below(&path, parent).and_then(first).filter(|used| *used != folder) else { continue };
+            if height(folders, used).is_some_and(|used| used >= own) {
                 found.push(format!("{} imports {path}", source.module));
             }
         }
@@ -269,13 +269,13 @@ fn the_modules_of_the_shared_crate_import_only_what_is_below_them() {
 }
 
 #[test]
-fn each_room_of_the_handoff_uses_only_those_below_it() {
+fn each_folder_of_the_handoff_uses_only_those_below_it() {
     let sources = sources("shared");
     assert_eq!(upward(&sources, "handoff", &HANDOFF), Vec::<String>::new());
     let called = called(&sources);
     assert!(called.len() > 60, "{called:?}");
-    let room = |module: &str| height(&HANDOFF, below(module, "handoff").and_then(first).unwrap()).unwrap();
-    let upwards: Vec<_> = called.iter().filter(|((from, to), _)| room(from) < room(to)).collect();
+    let folder = |module: &str| height(&HANDOFF, below(module, "handoff").and_then(first).unwrap()).unwrap();
+    let upwards: Vec<_> = called.iter().filter(|((from, to), _)| folder(from) < folder(to)).collect();
     assert!(upwards.is_empty(), "{upwards:#?}");
     let circles = circles(called);
     assert!(circles.is_empty(), "{circles:#?}");

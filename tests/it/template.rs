@@ -111,6 +111,62 @@ fn a_lean_stack_has_the_gauges_alarm_and_the_one_on_server_errors() {
     }
 }
 
+#[test]
+fn a_first_deployment_that_fails_leaves_nothing_and_data_in_use_is_kept() {
+    for name in ["Table", "Secret"] {
+        let kept = resource(name);
+        for line in ["    DeletionPolicy: RetainExceptOnCreate\n", "    UpdateReplacePolicy: Retain\n"] {
+            assert!(kept.contains(line), "{name}: {line}");
+        }
+    }
+}
+
+/// A region's log-delivery policy has room for some dozens of groups; those below this name need no entry in it.
+#[test]
+fn the_log_of_the_api_names_its_callers_and_takes_no_place_in_the_regions_policy() {
+    assert!(resource("ApiLogs").contains("LogGroupName: !Sub \"/aws/vendedlogs/apis/${AWS::StackName}\""));
+    assert!(resource("Api").contains("\"sourceIp\":\"$context.identity.sourceIp\""));
+}
+
+#[test]
+fn a_flood_of_calls_or_of_refusals_is_an_alarm_and_the_default_limit_is_near_what_a_tenant_needs() {
+    for (name, metric) in [("ApiRefusalsAlarm", "MetricName: 4xx"), ("ApiCallsAlarm", "MetricName: Count")] {
+        let alarm = resource(name);
+        for line in ["Namespace: AWS/ApiGateway", metric, "Statistic: Sum"] {
+            assert!(below(&alarm, "Properties:").contains(&line), "{name}: {line}");
+        }
+    }
+    for (name, default) in [("ThrottlingRate:", "Default: 50"), ("ThrottlingBurst:", "Default: 100")] {
+        assert!(below(TEMPLATE, name).contains(&default), "{name}");
+    }
+}
+
+#[test]
+fn a_new_stack_is_not_alarming_in_its_first_minutes_and_a_sweep_that_has_ended_is() {
+    let alarm = resource("SweepAlarm");
+    for line in ["Period: 300", "EvaluationPeriods: 2", "TreatMissingData: breaching"] {
+        assert!(below(&alarm, "Properties:").contains(&line), "{line}");
+    }
+}
+
+/// Each partition has a console of its own.
+#[test]
+fn the_dashboards_address_is_right_in_every_partition() {
+    let address = below(TEMPLATE, "DashboardUrl:").join(" ");
+    for host in ["console.amazonaws.cn", "console.amazonaws-us-gov.com", "${AWS::Region}.console.aws.amazon.com"] {
+        assert!(address.contains(host), "{host}");
+    }
+}
+
+/// Lambda drops lines below its own level when logs are JSON, so that level stays the lowest.
+#[test]
+fn the_log_level_is_the_functions_own() {
+    let globals = below(TEMPLATE, "Globals:");
+    for line in ["LogFormat: JSON", "ApplicationLogLevel: TRACE", "RUST_LOG: !Ref LogLevel"] {
+        assert!(globals.contains(&line), "{line}");
+    }
+}
+
 /// A customer-managed key, and AWS's managed one for the table, cost money for each use.
 #[test]
 fn nothing_is_encrypted_with_a_key_that_costs() {

@@ -19,13 +19,13 @@ pub(crate) struct Crew {
     pub total: usize,
     begun: Cell<usize>,
     /// Whether to print the progress at each stack, line by line.
-    pub is_told: bool,
+    pub shows_lines: bool,
     interrupted: Cell<bool>,
 }
 
 impl Crew {
-    pub(crate) fn new(at_once: u8, total: usize, is_told: bool) -> Self {
-        Self { at_once: at_once.into(), total, begun: Cell::new(0), is_told, interrupted: Cell::new(false) }
+    pub(crate) fn new(at_once: u8, total: usize, shows_lines: bool) -> Self {
+        Self { at_once: at_once.into(), total, begun: Cell::new(0), shows_lines, interrupted: Cell::new(false) }
     }
 
     /// Returns whether the operator has interrupted the work.
@@ -55,7 +55,8 @@ impl Crew {
         let (environment, clock, aws) = (io.environment, &io.clock, &io.aws);
         let one = async |(number, tenant): (usize, &'t Tenant)| {
             self.begin(tenant, &progress);
-            let mut lines = Lines { name: &tenant.name, begun: Vec::new(), to: &progress, is_told: self.is_told };
+            let mut lines =
+                Lines { name: &tenant.name, begun: Vec::new(), to: &progress, shows_lines: self.shows_lines };
             let own = |name: &str| tenant.variable(name, environment);
             let mut io = Io {
                 out: &mut io::sink(),
@@ -114,7 +115,7 @@ struct Lines<'a, 'io> {
     name: &'a str,
     begun: Vec<u8>,
     to: &'a Shared<'io>,
-    is_told: bool,
+    shows_lines: bool,
 }
 
 impl Write for Lines<'_, '_> {
@@ -122,7 +123,7 @@ impl Write for Lines<'_, '_> {
         self.begun.extend_from_slice(bytes);
         while let Some(end) = self.begun.iter().position(|byte| *byte == b'\n') {
             let line: Vec<_> = self.begun.drain(..=end).collect();
-            if self.is_told {
+            if self.shows_lines {
                 let mut to = self.to.lock().unwrap_or_else(PoisonError::into_inner);
                 write!(to, "{}: {}", self.name, String::from_utf8_lossy(&line))?;
             }

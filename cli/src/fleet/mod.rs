@@ -33,8 +33,9 @@ pub(crate) async fn run(
             options.tag
         )));
     }
-    let is_told = !matches!(options.what, FleetCommand::Doctor | FleetCommand::Cost(_) | FleetCommand::Stats { .. });
-    let crew = Crew::new(options.at_once, tenants.len(), is_told);
+    let shows_lines =
+        !matches!(options.what, FleetCommand::Doctor | FleetCommand::Cost(_) | FleetCommand::Stats { .. });
+    let crew = Crew::new(options.at_once, tenants.len(), shows_lines);
     let rows = work(&options.what, &tenants, &crew, io).await?;
     let unknown = unknown.iter().map(|(tenant, failure)| Row::failed(tenant, failure));
     let mut table = Table::new(unknown.chain(rows).collect());

@@ -1,6 +1,7 @@
 //! The unconfirmed assumptions of the contracts about the vendors, as data; `docs/contract.md` prints them.
 
 use serde::Serialize;
+use shared::model::vendor::{BOTCOPY, BOTPRESS, LIVECHAT};
 
 /// How a statement can be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,10 +74,6 @@ impl Id {
         serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
     }
 }
-
-const LIVECHAT: &str = "LiveChat";
-const BOTPRESS: &str = "Botpress";
-const BOTCOPY: &str = "Botcopy";
 
 const fn one(id: Id, vendor: &'static str, seen: Seen, says: &'static str, source: &'static str) -> Statement {
     Statement { id, vendor, says, source, seen }

@@ -3,13 +3,14 @@
 use serde_json::Value;
 
 use crate::http::{Answer, Call, CallError, Failure, Refusal, Vendor, repaired};
+use crate::model::vendor::BOTCOPY;
 
 /// Botcopy, as the vendor of a call.
 #[derive(Debug)]
 pub struct Botcopy;
 
 impl Vendor for Botcopy {
-    const NAME: &'static str = "Botcopy";
+    const NAME: &'static str = BOTCOPY;
 }
 
 /// A push that did not succeed.

@@ -3,13 +3,25 @@
 use serde_json::Value;
 
 use crate::http::{Answer, Call, CallError, Failure, Refusal, Vendor, repaired};
+use crate::model::vendor::BOTPRESS;
 
 /// Botpress, as the vendor of a call.
 #[derive(Debug)]
 pub struct Botpress;
 
 impl Vendor for Botpress {
-    const NAME: &'static str = "Botpress";
+    const NAME: &'static str = BOTPRESS;
+}
+
+/// What a call does for one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageCall {
+    /// Posts the message.
+    Post,
+    /// Looks for the message.
+    Find,
+    /// Finds or creates the message's author.
+    Author,
 }
 
 /// A call to Botpress that did not succeed.
@@ -36,6 +48,16 @@ impl Error {
     /// outcomes: Botpress's own client repeats every call after those.
     pub fn outcome_unknown(&self) -> bool {
         !self.call().repeatable && self.may_have_happened()
+    }
+
+    /// What the failed call does for one message; `None` if no single message can be the cause.
+    pub fn message_call(&self) -> Option<MessageCall> {
+        match self.call().name {
+            "getOrCreateMessage" => Some(MessageCall::Post),
+            "listMessages" => Some(MessageCall::Find),
+            "getOrCreateUser" => Some(MessageCall::Author),
+            _ => None,
+        }
     }
 
     /// Whether the message may have reached the user, or the event the bot, although the call failed.

@@ -20,7 +20,7 @@ use crate::model::session::Install;
 
 pub use admin::{Admin, Integration, Interface, IssuedKey};
 pub use context::{Configuration, Context, ContextError};
-pub use error::Error;
+pub use error::{Error, MessageCall};
 pub use model::{Conversation, Message, NewEvent, NewMessage, NewUser, RegisterSchedule, User};
 pub use operation::{Action, MessageCreated, Operation, OperationError, UNREAD_SPEAKER, WebhookReceived};
 pub use runtime::Runtime;

@@ -181,7 +181,16 @@ pub fn decide_from_thread(
 /// The number up to which a thread shows every event, given that it already did up to `before`; `None` if even the first event is
 /// missing. Missing events may still appear.
 pub fn read_up_to(thread: &Thread, before: Option<u64>) -> Option<u64> {
-    let numbers: BTreeSet<_> = thread.events.iter().filter_map(|event| number_of_event(event.id.as_str())).collect();
+    complete_up_to(thread.events.iter().map(|event| &event.id), before)
+}
+
+/// The number up to which a new thread is known: that of the events which opened it, if nothing can have come before them.
+pub fn opened_up_to(event_ids: &[EventId]) -> Option<u64> {
+    complete_up_to(event_ids, None)
+}
+
+fn complete_up_to<'a>(event_ids: impl IntoIterator<Item = &'a EventId>, before: Option<u64>) -> Option<u64> {
+    let numbers: BTreeSet<_> = event_ids.into_iter().filter_map(|id| number_of_event(id.as_str())).collect();
     let after = before.unwrap_or(0);
     let complete = numbers.range(after + 1..).zip(after + 1..).take_while(|(number, expected)| *number == expected);
     complete.last().map(|(number, _)| *number).or(before)

@@ -59,6 +59,8 @@ pub struct StartedChat {
     pub chat_id: ChatId,
     /// Its new thread.
     pub thread_id: ThreadId,
+    /// The events that opened it: the caller's own, not those that LiveChat adds.
+    pub event_ids: Vec<EventId>,
 }
 
 /// A chat without its content.
@@ -181,6 +183,8 @@ struct OpeningChat<'a> {
 struct Opened {
     chat_id: Option<ChatId>,
     thread_id: ThreadId,
+    #[serde(default)]
+    event_ids: Value,
 }
 
 #[derive(Deserialize)]
@@ -238,7 +242,9 @@ impl<'a> Customer<'a> {
         // A resumed chat is not named in the answer; a started one always is.
         let chat_id = opened.chat_id.or_else(|| resumed.cloned());
         let chat_id = chat_id.ok_or_else(|| Error::failed(call, crate::http::missing("chat_id")))?;
-        Ok(StartedChat { chat_id, thread_id: opened.thread_id })
+        let event_ids = opened.event_ids.as_array().into_iter().flatten();
+        let event_ids = event_ids.filter_map(|id| Some(id.as_str()?.into())).collect();
+        Ok(StartedChat { chat_id, thread_id: opened.thread_id, event_ids })
     }
 
     /// Sends a message or file to the open thread.
@@ -425,7 +431,7 @@ mod tests {
         let answer = json!({"chat_id": "C", "thread_id": "T", "event_ids": 7, "new_field": {}});
         let server = serve("start_chat", expected, answer).await;
         let started = client(&server.uri()).customer(&token()).start_chat(&new_chat()).await.unwrap();
-        let expected = StartedChat { chat_id: "C".into(), thread_id: "T".into() };
+        let expected = StartedChat { chat_id: "C".into(), thread_id: "T".into(), event_ids: Vec::new() };
         assert_eq!(started, expected);
     }
 
@@ -439,10 +445,11 @@ mod tests {
             },
             "continuous": false,
         });
-        let server = serve("resume_chat", expected, json!({"thread_id": "T2"})).await;
+        let server = serve("resume_chat", expected, json!({"thread_id": "T2", "event_ids": ["T2_1", 7]})).await;
         let chat = NewChat { continuous: false, events: Vec::new(), ..new_chat() };
         let started = client(&server.uri()).customer(&token()).resume_chat(&"C".into(), &chat).await.unwrap();
-        assert_eq!(started, StartedChat { chat_id: "C".into(), thread_id: "T2".into() });
+        let expected = StartedChat { chat_id: "C".into(), thread_id: "T2".into(), event_ids: vec!["T2_1".into()] };
+        assert_eq!(started, expected);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::Region;
 use crate::http::{Answer, Call, CallError, Failure, Refusal, Vendor, repaired};
+use crate::model::vendor::LIVECHAT;
 
 /// The accounts service's only call.
 pub(super) const TOKEN_CALL: &str = "customer/token";
@@ -13,7 +14,7 @@ pub(super) const TOKEN_CALL: &str = "customer/token";
 pub struct LiveChat;
 
 impl Vendor for LiveChat {
-    const NAME: &'static str = "LiveChat";
+    const NAME: &'static str = LIVECHAT;
 }
 
 /// A call to LiveChat that did not succeed.
@@ -74,6 +75,16 @@ impl Error {
             !rate_limited && (unfinished || refusal.status.is_server_error())
         };
         !self.call().repeatable && self.holds(broke_off, Failure::may_have_happened)
+    }
+
+    /// Whether the call sends a message.
+    pub fn is_of_sending(&self) -> bool {
+        self.call().name == "send_event"
+    }
+
+    /// Whether the call sends a message or looks for one, so that this one message can be the cause.
+    pub fn is_of_one_message(&self) -> bool {
+        self.is_of_sending() || self.call().name == "get_chat"
     }
 
     /// Whether the token is invalid or has expired.

@@ -40,6 +40,7 @@ pub use schedule::{Shift, WorkSchedule};
 
 use crate::http::{Answer, Body, Call, Failure, Field, Http, Request, sensitive, url};
 use crate::ids::OrganizationId;
+use crate::model::vendor::LIVECHAT;
 use crate::redacted::Redacted;
 
 /// Base URL of the chat and configuration APIs.
@@ -48,9 +49,6 @@ pub const PUBLIC_API_URL: &str = "https://api.livechatinc.com";
 pub const PUBLIC_ACCOUNTS_URL: &str = "https://accounts.livechat.com";
 /// The version of the API, as it appears in the path.
 pub const API_VERSION: &str = "v3.6";
-
-/// LiveChat's name in metrics and the log.
-pub(crate) const VENDOR: &str = "LiveChat";
 
 /// The outcome of a call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -128,7 +126,7 @@ impl Client {
     /// Makes a call and reads its answer field by field.
     async fn read<T>(&self, action: Action<'_>, read: impl FnOnce(&Field<'_>) -> Option<T>) -> Result<T> {
         let answer = self.execute(&action).await?;
-        let read = self.shared.http.read((VENDOR, action.call), &answer, read);
+        let read = self.shared.http.read((LIVECHAT, action.call), &answer, read);
         read.map_err(|failure| Error::failed(action.call, failure))
     }
 

@@ -115,7 +115,7 @@ pub struct Session {
     /// How many successive reads of the thread found only what webhooks had brought.
     #[serde(default)]
     pub silent_reads: u32,
-    /// The number up to which a read has put the thread's events into the lane.
+    /// The number up to which the thread's events are known: its opening's, then that up to which a read has put them into the lane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_up_to: Option<u64>,
     /// Whether the thread must be read even if items have arrived recently: after an outage of the service.

@@ -37,7 +37,7 @@ pub struct User {
 }
 
 impl User {
-    /// A user of whom only the id is known.
+    /// A user who is known only by the id.
     pub fn unknown(user_id: &UserId) -> Self {
         Self {
             user_id: user_id.clone(),

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::vendor::{BOTCOPY, BOTPRESS, LIVECHAT};
+
 /// Calls by vendor: `{"livechat": 7, "botpress": 9}`; a vendor that was not called is left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VendorCalls {
@@ -21,9 +23,10 @@ impl VendorCalls {
     #[must_use]
     pub fn and_one(mut self, vendor: &str) -> Self {
         let calls = match vendor {
-            "LiveChat" => &mut self.livechat,
-            "Botpress" => &mut self.botpress,
-            _ => &mut self.botcopy,
+            LIVECHAT => &mut self.livechat,
+            BOTPRESS => &mut self.botpress,
+            BOTCOPY => &mut self.botcopy,
+            _ => return self,
         };
         *calls = calls.saturating_add(1);
         self

@@ -6,6 +6,7 @@
 
 mod agents;
 mod calls;
+mod closing;
 mod doors;
 mod due;
 mod early;
@@ -34,6 +35,7 @@ mod utterances;
 mod waits;
 
 pub use agents::Agent;
+pub use closing::{Closing, LaneToAgent};
 pub use doors::{Door, TurnedAway};
 pub use due::{Due, Sweeps};
 pub use gates::{Closure, Limits, Passage, TRIAL_EVERY, Trouble, VendorState};
@@ -42,7 +44,6 @@ pub use lane_context::{LaneContext, LaneQuery};
 pub use operator::{Erased, Kept, LifeEvent, Parked};
 pub use ratings::Rating;
 pub use records::{DayOfRecords, Ending, Record, Said, hashed};
-pub use sessions::{Closing, LaneToAgent};
 
 use std::collections::HashMap;
 
@@ -126,12 +127,20 @@ pub struct Table {
     client: Client,
     name: String,
     clock: Clock,
+    /// The time after which no outcome is needed.
+    needed_by: Option<Timestamp>,
 }
 
 impl Table {
     /// Names the table; nothing is called yet.
     pub const fn new(client: Client, name: String, clock: Clock) -> Self {
-        Self { client, name, clock }
+        Self { client, name, clock, needed_by: None }
+    }
+
+    /// Returns the same table for a caller that needs each outcome by `deadline`: a write that conflicts is tried more often before it.
+    #[must_use]
+    pub fn needed_by(&self, deadline: Timestamp) -> Self {
+        Self { needed_by: Some(deadline), ..self.clone() }
     }
 
     async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>> {

@@ -25,9 +25,9 @@ pub(super) struct Tries<'a> {
 }
 
 impl Table {
-    /// Returns tries that end at `until`, the time by which the caller needs an outcome.
-    pub(super) const fn tries_until(&self, until: Timestamp) -> Tries<'_> {
-        Tries { clock: &self.clock, until, failed: 0 }
+    /// Returns tries that end at `until`, or at the earlier time by which the table's caller needs an outcome.
+    pub(super) fn tries_until(&self, until: Timestamp) -> Tries<'_> {
+        Tries { clock: &self.clock, until: self.needed_by.map_or(until, |by| by.min(until)), failed: 0 }
     }
 
     /// Returns tries for a caller that sets no limit.

@@ -4,13 +4,11 @@ use serde::Serialize;
 
 use super::calls::CallRecord;
 use super::keys::{DUE_SHARD, Key};
-use super::records::Record;
 use super::transaction::{Attempt, Change};
 use super::{Result, Table, number, text, value};
 use crate::clock::Timestamp;
 use crate::ids::{ChatId, ConversationId, SessionId};
 use crate::model::call::{FirstAnswer, SignedCall};
-use crate::model::lane::Lane;
 use crate::model::session::{AnnouncedAgent, ChatPointer, Claim, ConversationPointer, Session, State, Thread};
 
 /// A session as it is first written: due for the sweep as soon as its claimant has gone silent.
@@ -106,14 +104,19 @@ impl Table {
     ///
     /// `false` means that the claim was lost.
     pub async fn open_thread(&self, session: &Session, thread: &Thread, pointer: &ChatPointer) -> Result<bool> {
+        let mut values = vec![
+            (":thread", value(thread)?),
+            (":starting", value(&State::Starting)?),
+            (":holder", text(&session.claim.holder)),
+        ];
+        values.extend(session.read_up_to.map(|up_to| (":number", number(up_to))));
         let session_change = Change {
-            expression: "SET thread = :thread",
+            expression: match session.read_up_to {
+                Some(_) => "SET thread = :thread, read_up_to = :number",
+                None => "SET thread = :thread",
+            },
             condition: "session_state = :starting AND claim.holder = :holder",
-            values: vec![
-                (":thread", value(thread)?),
-                (":starting", value(&State::Starting)?),
-                (":holder", text(&session.claim.holder)),
-            ],
+            values,
         };
         let user_change = Change {
             expression: "SET chat_id = :chat, thread_id = :thread",
@@ -303,116 +306,7 @@ impl Table {
         };
         self.update("table note_bot_told", &Key::session(id), change).await.map(drop)
     }
-
-    /// Marks a session as over on both sides; its other records expire together with its record, and so does its user, unless they come
-    /// back. The same write creates the record, with a rating that has arrived meanwhile; `item` is the item that ended it. A session
-    /// that was erased stays erased.
-    ///
-    /// Returns the record as it was written. Nothing is written if the session was over before, or no longer exists.
-    pub async fn close(
-        &self,
-        session: &Session,
-        mut record: Record,
-        item: Option<&str>,
-        to_agent: LaneToAgent,
-    ) -> Result<Closing> {
-        let (id, mut rating) = (&session.session_id, session.rating);
-        let expires = (":expires", number(record.expires_at));
-        let expiry = |condition| {
-            let of_session = (condition == OF_SESSION).then(|| (":session", text(id)));
-            let values = [expires.clone()].into_iter().chain(of_session).collect();
-            Change { expression: "SET expires_at = :expires", condition, values }
-        };
-        for left in &session.left_conversations {
-            self.update("table close", &Key::conversation(left), expiry("attribute_exists(pk)")).await?;
-        }
-        // Raising `arrivals` makes the lane's holder, or an invocation that accepts an item, read the session again before it continues.
-        let looked_at_again = |condition| Change {
-            expression: "SET expires_at = :expires ADD arrivals :one",
-            condition,
-            values: vec![expires.clone(), (":one", number(1))],
-        };
-        let of_lane = match to_agent {
-            LaneToAgent::Ours => expiry(""),
-            LaneToAgent::Idle => looked_at_again("attribute_not_exists(due_at)"),
-            LaneToAgent::Busy => looked_at_again(""),
-        };
-        let told = (":told", value(&session.bot_told)?);
-        let (over, item) = ((":closed", value(&State::Closed)?), (":item", value(&item)?));
-        let user = Some((Key::user(&session.user_id), OF_SESSION));
-        let chat = session.thread.as_ref().map(|thread| (Key::chat(&thread.chat_id), OF_SESSION));
-        let conversation = session.conversation_id.as_ref().map(|id| (Key::conversation(id), "attribute_exists(pk)"));
-        let mut leading: Vec<_> = user.into_iter().chain(chat).chain(conversation).collect();
-        loop {
-            let closed = Change {
-                expression: "SET session_state = :closed, expires_at = :expires, bot_told = :told, end_item = :item \
-                             REMOVE opening, due_shard, due_at",
-                condition: "attribute_exists(pk) AND session_state <> :closed \
-                            AND (attribute_not_exists(rating_score) OR rating_score = :rating)",
-                values: vec![over.clone(), expires.clone(), told.clone(), item.clone(), (":rating", value(&rating)?)],
-            };
-            let mut transaction = self
-                .transaction()
-                .update(&Key::session(id), closed)?
-                .update(&Key::lane(id, Lane::ToAgent), of_lane.clone())?
-                .update(&Key::lane(id, Lane::ToBot), expiry(""))?
-                .put(&Key::record(session.started_at, id), "record", &record)?;
-            for (key, condition) in &leading {
-                transaction = transaction.update(key, expiry(*condition))?;
-            }
-            let outcome = transaction.commit("table close", self.tries()).await?;
-            if outcome.is_done() {
-                return Ok(Closing::Done(Box::new(record)));
-            }
-            if outcome.refused(0) {
-                // The session is over or erased, or a rating has arrived since it was read: the record takes that one.
-                let rated = self.session(id).await?.filter(|now| now.state != State::Closed && now.rating != rating);
-                let Some(rated) = rated else { return Ok(Closing::WasOver) };
-                rating = rated.rating;
-                record.rating = rating.or(record.rating);
-                continue;
-            }
-            if outcome.refused(TO_AGENT_WRITE) {
-                return Ok(Closing::LaneBusy);
-            }
-            // A pointer or user that no longer leads to this session keeps its own expiry.
-            let refused = |index: usize| outcome.refused(index + OWN_WRITES);
-            leading =
-                leading.into_iter().enumerate().filter(|(index, _)| !refused(*index)).map(|(_, one)| one).collect();
-        }
-    }
-}
-
-/// The state of the lane to the agents when a session is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LaneToAgent {
-    /// Its holder closes the session.
-    Ours,
-    /// It must be idle, or else nothing is written.
-    Idle,
-    /// Items may wait in it, or be on their way.
-    Busy,
-}
-
-/// The outcome of closing a session.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Closing {
-    /// The session is over; its record as it was written.
-    Done(Box<Record>),
-    /// It was over before, or no longer exists.
-    WasOver,
-    /// It is not over: the lane to the agents had to be idle, and is not.
-    LaneBusy,
 }
 
 /// A time before any doubt.
 const NEVER: Timestamp = Timestamp::from_unix_millis(0);
-
-/// How many writes of [`Table::close`] concern the session itself.
-const OWN_WRITES: usize = 4;
-
-/// The index of the write to the lane to the agents.
-const TO_AGENT_WRITE: usize = 1;
-
-/// The condition that a record leads to this session.
-const OF_SESSION: &str = "session_id = :session";

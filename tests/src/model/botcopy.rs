@@ -43,7 +43,7 @@ impl Model {
         if is_blank(entry.text("/text")) {
             return;
         }
-        // A thread that people have closed takes no more texts, but until the service reports the end they are for nobody else.
+        // A thread that people have closed takes no more texts, but until the service reports the end no other thread gets them.
         let thread = self.threads.get(person).filter(|thread| {
             self.sessions.get(*thread).is_some_and(|session| session.is_open() || session.awaits_our_word())
         });

@@ -189,6 +189,7 @@ async fn act(
                 repeat_key: None,
                 call,
                 asked_at,
+                claimed_by: deadline,
             };
             handoff.start(request, deadline).await.map(|id| json!({ "conversationId": id }))
         }

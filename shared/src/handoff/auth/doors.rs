@@ -67,7 +67,8 @@ impl Handoff {
         self.record(&About::Caller(format!("{vendor} {because}")), &[(Metric::TurnedAway, 1.0)]);
         let now = self.clock.now();
         let Some(more) = self.doors.turn_away(vendor, because, now) else { return };
-        let noted = self.clock.within(now + NOTE_TIME, self.table.note_turned_away(vendor, &more)).await;
+        let table = self.table.needed_by(now + NOTE_TIME);
+        let noted = self.clock.within(now + NOTE_TIME, table.note_turned_away(vendor, &more)).await;
         if !matches!(noted, Some(Ok(()))) {
             tracing::warn!(vendor, "the operator will not be told of a call that was turned away");
         }
@@ -92,7 +93,8 @@ impl Handoff {
         if !self.doors.is_due(vendor, now) {
             return;
         }
-        match self.clock.within(now + NOTE_TIME, self.table.note_let_in(vendor, now)).await {
+        let table = self.table.needed_by(now + NOTE_TIME);
+        match self.clock.within(now + NOTE_TIME, table.note_let_in(vendor, now)).await {
             Some(Ok(())) => self.doors.let_in(vendor, now),
             _ => tracing::warn!(vendor, "the operator will not be told of a call that was let in"),
         }

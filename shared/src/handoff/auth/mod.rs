@@ -10,9 +10,9 @@ use crate::botcopy::{self, UnverifiedCall};
 use crate::botpress::signature;
 use crate::clock::Timestamp;
 use crate::handoff::Handoff;
-use crate::handoff::vendors::limits::{BOTCOPY, BOTPRESS, LIVECHAT};
 use crate::livechat::webhook::{self, Event, UnverifiedDelivery};
 use crate::model::call::SignedCall;
+use crate::model::vendor::{BOTCOPY, BOTPRESS, LIVECHAT};
 use crate::odd::OddFields;
 use crate::secrets::{self, Versions};
 

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::platform;
+use crate::botpress::MessageCall;
 use crate::clock::Timestamp;
 use crate::handoff::inbox::content::Content;
 use crate::handoff::vendors::credentials::call;
@@ -71,14 +72,11 @@ impl Others {
 /// Whether one item can be the cause of an error: only if a call of the same kind can be made without the item.
 fn can_be_of_one_item(error: &Error, now: Timestamp) -> bool {
     match error {
-        Error::LiveChat(error) => {
-            ["send_event", "get_chat"].contains(&error.call().name) && error.is_retryable() && !error.is_rate_limited()
-        }
+        Error::LiveChat(error) => error.is_of_one_message() && error.is_retryable() && !error.is_rate_limited(),
         Error::Botpress(error) => {
-            const CALLS: [&str; 3] = ["getOrCreateMessage", "getOrCreateUser", "listMessages"];
             // Botpress refuses a key without access to one object in the same way as one without access to the bot.
             let fails = error.is_retryable() || error.is_forbidden();
-            CALLS.contains(&error.call().name) && fails && !error.is_rate_limited()
+            error.message_call().is_some() && fails && !error.is_rate_limited()
         }
         Error::Botcopy(error) => error.is_retryable() && !error.is_rate_limited(),
         // A hurried call that did not wait for the full timeout proves nothing.
@@ -92,8 +90,8 @@ fn can_be_of_one_item(error: &Error, now: Timestamp) -> bool {
 /// Whether it is the call that sends messages, so that the deliveries of other sessions prove something about it.
 fn is_of_speaking(error: &Error) -> bool {
     match error {
-        Error::LiveChat(error) => error.call().name == "send_event",
-        Error::Botpress(error) => error.call().name == "getOrCreateMessage",
+        Error::LiveChat(error) => error.is_of_sending(),
+        Error::Botpress(error) => error.message_call() == Some(MessageCall::Post),
         _ => true,
     }
 }
@@ -160,9 +158,7 @@ impl Handoff {
     /// The expected answer is mostly a refusal: no such chat, conversation or user.
     async fn answers_others(&self, session: &Session, user: Option<&User>, error: &Error) -> bool {
         let answer = match error {
-            Error::LiveChat(error) if error.call().name == "send_event" => {
-                Some(Box::pin(self.say_nowhere(session, user)).await)
-            }
+            Error::LiveChat(error) if error.is_of_sending() => Some(Box::pin(self.say_nowhere(session, user)).await),
             Error::Hanging { call: "send_event", .. } => Some(Box::pin(self.say_nowhere(session, user)).await),
             Error::LiveChat(_) => Some(Box::pin(self.read_nowhere()).await),
             error => Box::pin(platform::probe(self, session, error)).await,
@@ -197,19 +193,18 @@ impl Handoff {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const VENDOR: &str = "LiveChat";
+    use crate::model::vendor::LIVECHAT;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_unix_millis(seconds * 1_000)
     }
 
     fn served(seconds: i64) -> Fares {
-        Fares { served_at: Some(at(seconds)), served_by: Some(VENDOR.to_owned()), ..Fares::default() }
+        Fares { served_at: Some(at(seconds)), served_by: Some(LIVECHAT.to_owned()), ..Fares::default() }
     }
 
     fn failing(seconds: i64) -> Fares {
-        Fares { failed_at: Some(at(seconds)), failed_by: Some(VENDOR.to_owned()), ..served(0) }
+        Fares { failed_at: Some(at(seconds)), failed_by: Some(LIVECHAT.to_owned()), ..served(0) }
     }
 
     #[test]
@@ -227,7 +222,7 @@ mod tests {
             (&[Fares { served_at: Some(at(150)), ..failing(190) }], false, "it was served once, and fails now"),
         ];
         for (fares, expected, what) in cases {
-            assert_eq!(Others::of(fares, VENDOR, at(100), at(200)).permit(), expected, "{what}");
+            assert_eq!(Others::of(fares, LIVECHAT, at(100), at(200)).permit(), expected, "{what}");
         }
     }
 }

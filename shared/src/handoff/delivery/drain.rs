@@ -118,9 +118,9 @@ impl Handoff {
                 None => self.view(whose).await?,
             };
             let LaneContext { session, user, vendors, last_number, .. } = around;
-            contents.last_number = contents.last_number.max(last_number);
             self.gates.learn(&vendors);
             let Some(mut session) = session else { return self.bury::<C>(session_id, lease).await };
+            contents.last_number = contents.last_number.max(last_number).max(session.read_up_to);
             if session.state == State::Closed && !contents.expires {
                 self.table.expire_lane(session_id, C::LANE, self.kept_until(self.clock.now())).await?;
             }

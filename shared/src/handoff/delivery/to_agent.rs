@@ -10,13 +10,14 @@ use crate::bridge::unread::{self, Said};
 use crate::bridge::{MessageContent, ToAgent, ToBot};
 use crate::clock::Timestamp;
 use crate::handoff::inbox::content::{Attempt, Content, Delivered, LaneKey, Look};
-use crate::handoff::vendors::limits::{Gate, LIVECHAT};
+use crate::handoff::vendors::limits::Gate;
 use crate::handoff::{DELIVERY_TIME, Handoff, Result};
 use crate::ids::UserId;
 use crate::livechat::NewEvent;
 use crate::model::lane::{Lane, Waiting};
 use crate::model::session::{Session, State};
 use crate::model::user::User;
+use crate::model::vendor::LIVECHAT;
 use crate::store::{Ending, LaneToAgent};
 
 /// The pause between two looks at a start that is still running.

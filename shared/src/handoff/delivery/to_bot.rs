@@ -9,12 +9,13 @@ use crate::bridge::decide::{self, NotThere};
 use crate::bridge::{MessageContent, ToAgent, ToBot, revisions};
 use crate::clock::Timestamp;
 use crate::handoff::inbox::content::{Attempt, Content, Delay, Delivered, Look};
-use crate::handoff::vendors::limits::{BOTCOPY, BOTPRESS, Gate, LIVECHAT};
+use crate::handoff::vendors::limits::Gate;
 use crate::handoff::{Error, Handoff, Result};
 use crate::ids::{AgentId, ConversationId};
 use crate::model::lane::{Lane, Outcome, Position, Waiting};
 use crate::model::session::{Disposition, ResumeReason, Session, State};
 use crate::model::user::User;
+use crate::model::vendor::{BOTCOPY, BOTPRESS, LIVECHAT};
 use crate::store::{Ending, LaneToAgent};
 
 /// How many failed reads of the thread an end waits for.

@@ -2,6 +2,7 @@
 
 use super::history::Known;
 use super::request::StartRequest;
+use crate::bridge::decide;
 use crate::bridge::transcript::Opening;
 use crate::clock::Timestamp;
 use crate::config::WhenOffline;
@@ -29,12 +30,14 @@ pub(super) struct Opened {
     pub(super) thread: Thread,
     /// Whether it was opened just now: then webhooks have been sent for everything that has happened in it.
     pub(super) is_new: bool,
+    /// The number of the last event that it was opened with, if LiveChat has named it.
+    pub(super) up_to: Option<u64>,
 }
 
 impl Opened {
     /// A thread that existed before.
     pub(super) const fn found(thread: Thread) -> Self {
-        Self { thread, is_new: false }
+        Self { thread, is_new: false, up_to: None }
     }
 }
 
@@ -285,7 +288,7 @@ impl Handoff {
             Some(chat_id) => call!(once customer.resume_chat(chat_id, new_chat))?,
         };
         let thread = Thread { chat_id: started.chat_id, thread_id: started.thread_id };
-        Ok(Opened { thread, is_new: true })
+        Ok(Opened { thread, is_new: true, up_to: decide::opened_up_to(&started.event_ids) })
     }
 
     /// Looks at the customer's only chat; an open thread that belongs to an ended session is closed first.

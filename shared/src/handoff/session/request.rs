@@ -56,6 +56,8 @@ pub struct StartRequest<'a> {
     pub call: Option<&'a SignedCall>,
     /// When the call reached the stack: calls that ran at the same time share an answer.
     pub asked_at: Timestamp,
+    /// By when the caller needs to know whether the session is claimed.
+    pub claimed_by: Timestamp,
 }
 
 impl StartRequest<'_> {

@@ -86,7 +86,8 @@ impl Handoff {
         if platform::outlives_caller(request.platform) {
             session.opening = request.opening_text(&user, self.words_for_agents(session.group_id));
         }
-        if self.table.claim_start(&session, user.session_id.as_ref(), user.closing_until).await? {
+        let table = self.table.needed_by(request.claimed_by);
+        if table.claim_start(&session, user.session_id.as_ref(), user.closing_until).await? {
             Box::pin(self.build(request, user, session, deadline)).await.map(Step::Opened)
         } else {
             Ok(Step::LookAgain)
@@ -181,7 +182,7 @@ impl Handoff {
         (mut customer, mut known): (AsCustomer<'_>, Known<'a>),
         deadline: Timestamp,
     ) -> Result<ConversationId> {
-        let Opened { thread, is_new } = match session.thread.clone() {
+        let Opened { thread, is_new, up_to } = match session.thread.clone() {
             Some(thread) => Opened::found(thread),
             None => {
                 let of = (user, &mut *session);
@@ -198,6 +199,7 @@ impl Handoff {
         // If no caller waits for the start, the agent is announced to the bot before the bot's pause is renewed.
         let is_new = is_new && request.prepared.is_none();
         session.thread = Some(thread.clone());
+        session.read_up_to = session.read_up_to.max(up_to);
         let pointer = ChatPointer::to(session, &customer.customer.customer_id, &thread);
         if !self.table.open_thread(session, &thread, &pointer).await? {
             return Err(Error::Busy);
@@ -245,6 +247,7 @@ impl Handoff {
             repeat_key: None,
             call: None,
             asked_at: session.started_at,
+            claimed_by: deadline,
         };
         let user = self.table.user(&user_id).await?.unwrap_or_else(|| User::unknown(&user_id));
         let work = Box::pin(self.try_build(&request, user, &mut session, deadline));

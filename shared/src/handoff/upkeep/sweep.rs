@@ -12,11 +12,11 @@ use crate::handoff::delivery::drain::Drained;
 use crate::handoff::delivery::platform;
 use crate::handoff::inbox::content::Content;
 use crate::handoff::upkeep::health::{Health, Signs};
-use crate::handoff::vendors::limits::LIVECHAT;
 use crate::handoff::{DELIVERY_TIME, Handoff, Result, fresh_holder};
 use crate::ids::SessionId;
 use crate::metrics::{About, Metric};
 use crate::model::lane::{Lane, Timer};
+use crate::model::vendor::LIVECHAT;
 use crate::store::{Due, Sweeps};
 
 /// The most entries that one look at the index reads: far more than are ever due, and a hundred bytes each.

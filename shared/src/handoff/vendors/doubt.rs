@@ -9,6 +9,7 @@ use crate::clock::Timestamp;
 use crate::handoff::{Error, Handoff, Result};
 use crate::model::lane::Waiting;
 use crate::model::session::Session;
+use crate::model::vendor::LIVECHAT;
 
 /// How long LiveChat may still carry out a call: 15 s by its documentation, and 1 s for transmission.
 pub(crate) const AT_WORK: Duration = Duration::from_secs(16);
@@ -27,7 +28,7 @@ impl Error {
     /// Until when LiveChat may still carry out the call that has just failed.
     pub(crate) fn in_doubt_until(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
-            Self::Hanging { vendor, called_at, .. } if *vendor == super::limits::LIVECHAT => Some(*called_at + AT_WORK),
+            Self::Hanging { vendor, called_at, .. } if *vendor == LIVECHAT => Some(*called_at + AT_WORK),
             Self::LiveChat(error) if error.may_be_at_work() => Some(now + AT_WORK),
             _ => None,
         }

@@ -14,14 +14,10 @@ use crate::http::with_timeout;
 use crate::ids::UserId;
 use crate::metrics::{About, Metric, Metrics};
 use crate::model::lane::Lease;
+use crate::model::vendor::{BOTCOPY, BOTPRESS, LIVECHAT};
 use crate::model::vendor_calls::VendorCalls;
 use crate::secrets::Recall;
 use crate::store::{Limits, Passage, TRIAL_EVERY, Table, Trouble, VendorState};
-
-/// The vendors' names in gates and metrics.
-pub(crate) const LIVECHAT: &str = "LiveChat";
-pub(crate) const BOTPRESS: &str = "Botpress";
-pub(crate) const BOTCOPY: &str = "Botcopy";
 
 /// This many failures in a row are more than a blip.
 const FAILURES_IN_A_ROW: u32 = 3;

@@ -10,13 +10,13 @@ use crate::handoff::delivery::platform;
 use crate::handoff::inbox::accept::Intake;
 use crate::handoff::inbox::content::LaneKey;
 use crate::handoff::session::starting::START_POLL;
-use crate::handoff::vendors::limits::LIVECHAT;
 use crate::handoff::{DELIVERY_TIME, Handoff, Result, lease_until};
 use crate::ids::{ChatId, NO_CHAT, ThreadId};
 use crate::livechat::Chat;
 use crate::livechat::webhook::Event;
 use crate::model::lane::{Occupancy, Position};
 use crate::model::session::{ChatPointer, State, Thread};
+use crate::model::vendor::LIVECHAT;
 use crate::store::LaneContext;
 
 /// How long an event may arrive before the start that opened its thread has recorded the thread.

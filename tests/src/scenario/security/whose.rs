@@ -172,7 +172,7 @@ impl Street {
     }
 
     /// Returns whether two simultaneous calls for a user can return the same user: a text that is not an address
-    /// identifies nobody, and the plugin links a user only after the first call.
+    /// identifies no user, and the plugin links a user only after the first call.
     fn is_recognisable(&self, user: &UpstreamUser) -> bool {
         let has_address = |visitor: &&Visitor| visitor.address.is_none_or(|address| address.contains('@'));
         self.visitors

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::Shown;
-use crate::botpress::{self, Message, NewEvent, NewMessage, NewUser};
+use crate::botpress::{self, Message, MessageCall, NewEvent, NewMessage, NewUser};
 use crate::bridge::to_botpress::{self, Form};
 use crate::bridge::{AgentProfile, MessageContent, ToBot};
 use crate::handoff::inbox::content::Delivered;
 use crate::handoff::vendors::credentials::call;
 use crate::handoff::{Error, Handoff, Result};
-use crate::http::Call;
 use crate::ids::{AgentId, ConversationId, UserId};
 use crate::model::lane::Waiting;
 use crate::model::session::{AnnouncedAgent, Install, Session, Thread};
@@ -188,11 +187,16 @@ pub(super) async fn find_shown(
 }
 
 /// Makes a call of this kind that changes nothing: about a conversation that does not exist, or the service's own user.
-pub(super) async fn ask(handoff: &Handoff, session: &Session, install: &Install, call: Call) -> Result<()> {
+pub(super) async fn ask(
+    handoff: &Handoff,
+    session: &Session,
+    install: &Install,
+    call: Option<MessageCall>,
+) -> Result<()> {
     let nowhere = ConversationId::from("conv_01HITLPR0BE0000000000000");
     let mut bot = handoff.as_install(install).await?;
-    match call.name {
-        "getOrCreateMessage" => {
+    match call {
+        Some(MessageCall::Post) => {
             let mut message = NewMessage {
                 conversation_id: nowhere,
                 user_id: UserId::from("user_01HITLPR0BE0000000000000"),
@@ -203,8 +207,8 @@ pub(super) async fn ask(handoff: &Handoff, session: &Session, install: &Install,
             let form = Form { kind: "text", payload: json!({ "text": "hitl-probe" }) };
             handoff.post(install, &mut message, form).await.map(drop)
         }
-        "listMessages" => call!(bot.find_message(&nowhere, "hitl-probe")).map(drop),
-        _ => service_user(handoff, session, install).await.map(drop),
+        Some(MessageCall::Find) => call!(bot.find_message(&nowhere, "hitl-probe")).map(drop),
+        Some(MessageCall::Author) | None => service_user(handoff, session, install).await.map(drop),
     }
 }
 

@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use crate::bridge::{AgentProfile, MessageContent, ToBot};
 use crate::handoff::inbox::content::{Delivered, Look};
-use crate::handoff::vendors::limits::{BOTCOPY, BOTPRESS, Gate};
+use crate::handoff::vendors::limits::Gate;
 use crate::handoff::{Error, Handoff, Result};
 use crate::ids::{AgentId, ConversationId, UserId};
 use crate::model::lane::{Timer, Waiting};
 use crate::model::session::{Platform, ResumeReason, Session, Thread};
 use crate::model::user::User;
+use crate::model::vendor::{BOTCOPY, BOTPRESS};
 use crate::redacted::Redacted;
 
 /// A message that the user sees.
@@ -190,7 +191,7 @@ pub(crate) const fn vendor(platform: &Platform) -> &'static str {
 pub(crate) async fn probe(handoff: &Handoff, session: &Session, error: &Error) -> Option<Result<()>> {
     match (error, &session.platform) {
         (Error::Botpress(error), Platform::Botpress(install)) => {
-            Some(botpress::ask(handoff, session, install, error.call()).await)
+            Some(botpress::ask(handoff, session, install, error.message_call()).await)
         }
         (Error::Botcopy(_) | Error::Hanging { .. }, Platform::Botcopy(channel)) => {
             Some(botcopy::push_to_nobody(handoff, channel).await)

@@ -22,13 +22,13 @@ use crate::handoff::delivery::drain::Drained;
 use crate::handoff::inbox::accept::Intake;
 use crate::handoff::inbox::find::is_live;
 use crate::handoff::session::request::StartRequest;
-use crate::handoff::vendors::limits::BOTCOPY;
 use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result, fresh_holder};
 use crate::ids::{NO_CHAT, UserId};
 use crate::metrics::{About, Metric};
 use crate::model::lane::{Lane, Lease, Outcome, Position, Receipt};
 use crate::model::message::{HistoryItem, Utterance};
 use crate::model::session::{Platform, Session, State};
+use crate::model::vendor::BOTCOPY;
 use crate::store::LaneContext;
 
 /// How long a call may take before it is answered according to what is durable by then. That leaves half a second for the reads that
@@ -86,7 +86,7 @@ impl Handoff {
     async fn take(&self, user_id: &UserId, call: &Call, deadline: Timestamp) -> Answer {
         for _ in 0..MOST_LOOKS {
             let known = async {
-                let (session, heard) = self.resolve_session(user_id, call).await?;
+                let (session, heard) = self.resolve_session(user_id, call, deadline).await?;
                 let is_repeat = match &session {
                     Some((session, _)) => self.is_repeat(session, call).await?,
                     None => false,
@@ -115,19 +115,21 @@ impl Handoff {
         &self,
         user_id: &UserId,
         call: &Call,
+        deadline: Timestamp,
     ) -> Result<(Option<(Session, LaneContext)>, Option<Utterance>)> {
         let hear = async {
             match call.is_trigger || call.said == Said::Nothing {
                 true => Ok(None),
-                false => self.dedup_utterance(user_id, &call.said).await.map(Some),
+                false => self.dedup_utterance(user_id, &call.said, deadline).await.map(Some),
             }
         };
         tokio::try_join!(self.live_session(user_id), hear)
     }
 
-    async fn dedup_utterance(&self, user_id: &UserId, said: &Said) -> Result<Utterance> {
+    async fn dedup_utterance(&self, user_id: &UserId, said: &Said, deadline: Timestamp) -> Result<Utterance> {
         let heard = Utterance { heard_at: self.clock.now(), source_id: format!("said:{}", fresh_holder()) };
-        Ok(self.table.dedup_utterance(user_id, &digest(said), heard, WORDS_REPEAT_WINDOW).await?)
+        let table = self.table.needed_by(deadline);
+        Ok(table.dedup_utterance(user_id, &digest(said), heard, WORDS_REPEAT_WINDOW).await?)
     }
 
     /// Records that a call that arrived at `begun` is being answered, if Botcopy still waits: the same text from now on is a new message.
@@ -136,8 +138,10 @@ impl Handoff {
         if now.since(begun) >= PATIENCE {
             return;
         }
-        let noted = self.table.note_answered(user_id, &heard.source_id, now);
-        if !matches!(self.clock.within(now + LOOK_TIME, noted).await, Some(Ok(()))) {
+        let until = now + LOOK_TIME;
+        let table = self.table.needed_by(until);
+        if !matches!(self.clock.within(until, table.note_answered(user_id, &heard.source_id, now)).await, Some(Ok(())))
+        {
             tracing::warn!("the same words will be taken for a repeated call for some seconds");
         }
     }
@@ -171,6 +175,7 @@ impl Handoff {
             repeat_key: Some(&repeat_key),
             call: None,
             asked_at: self.clock.now(),
+            claimed_by: deadline,
         };
         match self.clock.within(deadline, Box::pin(self.begin_in_time(request, deadline))).await {
             Some(Ok(())) => return Some(self.paused()),
@@ -295,7 +300,7 @@ impl Handoff {
     ) -> Result<(Utterance, Intake<ToAgent>)> {
         let heard = match heard {
             Some(heard) => heard,
-            None => self.dedup_utterance(&session.user_id, said).await?,
+            None => self.dedup_utterance(&session.user_id, said, lease.deadline).await?,
         };
         let items = from_botcopy::items(shown, &heard, self.words_for_agents(session.group_id));
         let intake = self.accept_seeing(around, &session.session_id, items, lease).await?;
