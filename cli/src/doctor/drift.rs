@@ -1,6 +1,7 @@
 //! `hitl doctor --drift`: what the vendors publish about themselves, compared with what this version was built for.
 
 use serde_json::{Value, json};
+use shared::botpress::{self, Interface};
 use shared::bridge::webhooks;
 use shared::livechat::{API_VERSION, Caller, Probed};
 use shared::redacted::Redacted;
@@ -10,6 +11,9 @@ use crate::Io;
 use crate::connect::definition::INTERFACE;
 use crate::output::{Answer, Failure, causes};
 use crate::target::Target;
+
+/// The versions that can follow [`INTERFACE`]: Botpress has no documented list of an interface's versions, so each is asked for.
+const INTERFACE_SUCCESSORS: [&str; 3] = ["2.1.1", "2.2.0", "3.0.0"];
 
 const CURE: &str =
     "Compare docs/contract.md with the vendor's changelog, and look for a newer version of livechat-hitl.";
@@ -75,21 +79,43 @@ fn lacks(offered: &[Value], action: &str, only_my_chats: bool) -> Option<String>
 
 async fn look_at_interface(target: &Target, report: &mut Report) {
     const NAME: &str = "interface";
-    const ACTIONS: [&str; 3] = ["createUser", "startHitl", "stopHitl"];
     let (name, version) = INTERFACE;
     let token = target.get("BOTPRESS_PERSONAL_ACCESS_TOKEN").map(Redacted::from);
     let (Some(token), Some(workspace)) = (token, target.get("BOTPRESS_WORKSPACE_ID")) else {
         let why = "needs BOTPRESS_PERSONAL_ACCESS_TOKEN and BOTPRESS_WORKSPACE_ID; neither is stored";
         return report.skipped(NAME, why);
     };
-    match target.botpress().admin(&token, &workspace).interface(name, version).await {
-        Ok(interface) => match ACTIONS.iter().find(|action| interface.actions.get(**action).is_none()) {
-            None => report.ok(NAME, format!("{name} {version} is published, with its three actions")),
-            Some(action) => report.finding(NAME, format!("{name} {version} has no action {action}"), CURE),
-        },
-        Err(error) if error.is_not_found() => {
-            report.finding(NAME, format!("Botpress does not publish {name} {version} any more"), CURE);
+    let botpress = target.botpress();
+    let admin = botpress.admin(&token, &workspace);
+    let looked = async {
+        let fault = match admin.interface(name, version).await {
+            Err(error) if error.is_not_found() => Some(format!("Botpress does not publish {name} {version} any more")),
+            published => lacking_action(&published?).map(|action| format!("{name} {version} has no action {action}")),
+        };
+        if fault.is_some() {
+            return Ok(fault);
+        }
+        for newer in INTERFACE_SUCCESSORS {
+            match admin.interface(name, newer).await {
+                Err(error) if error.is_not_found() => {}
+                published => {
+                    drop(published?);
+                    return Ok(Some(format!("Botpress publishes {name} {newer}; this version has {version}")));
+                }
+            }
+        }
+        Ok::<_, botpress::Error>(None)
+    };
+    match looked.await {
+        Ok(Some(fault)) => report.finding(NAME, fault, CURE),
+        Ok(None) => {
+            report.ok(NAME, format!("{name} {version} is published, with its three actions, and no next version"));
         }
         Err(error) => report.finding(NAME, causes(&error), "Check the token; if it stays, ask Botpress's status page."),
     }
+}
+
+/// Returns an action that this version calls and the interface does not have.
+fn lacking_action(interface: &Interface) -> Option<&'static str> {
+    ["createUser", "startHitl", "stopHitl"].into_iter().find(|action| interface.actions.get(*action).is_none())
 }

@@ -316,34 +316,41 @@ async fn look_at_what_waits(patient: &Patient<'_>, report: &mut Report, io: &mut
 
 /// Reports sessions that this version cannot read: the sweep returns to them again and again, so they are never overdue.
 async fn look_at_sessions(patient: &Patient<'_>, report: &mut Report) {
-    const MOST: i32 = 10_000;
+    const MOST: u16 = 10_000;
     let unreadable = async {
-        let due = patient.table.due(patient.now + OUTLOOK, MOST).await?;
+        let due = patient.table.due(patient.now + OUTLOOK, i32::from(MOST)).await?;
         let ids: Vec<_> = due.into_iter().map(|(_, session_id, _)| session_id).collect();
-        patient.table.unreadable(&ids).await
+        Ok::<_, store::Error>((patient.table.unreadable(&ids).await?, ids.len()))
     };
     match unreadable.await {
-        Ok(unreadable) => unreadable.into_iter().for_each(|session_id| {
-            report.finding(
-                "unreadable",
-                format!("session {session_id}: its own item"),
-                "It is damaged, or a newer version wrote it: deploy that one again.",
-            );
-        }),
+        Ok((unreadable, looked_at)) => {
+            unreadable.into_iter().for_each(|session_id| {
+                report.finding(
+                    "unreadable",
+                    format!("session {session_id}: its own item"),
+                    "It is damaged, or a newer version wrote it: deploy that one again.",
+                );
+            });
+            if looked_at >= usize::from(MOST) {
+                report.skipped("unreadable", format!("more than the first {MOST} lanes and sessions that are due"));
+            }
+        }
         Err(error) => report.finding("unreadable", causes(&error), "Check the table."),
     }
 }
 
 /// Reports what has waited for too long, and what is parked.
 pub(super) async fn look_at_backlog(patient: &Patient<'_>, report: &mut Report, io: &mut Io<'_>) {
-    const MOST: i32 = 1_000;
-    match patient.table.due(patient.now - OVERDUE, MOST).await {
+    const MOST: u16 = 1_000;
+    match patient.table.due(patient.now - OVERDUE, i32::from(MOST)).await {
         Ok(overdue) if overdue.is_empty() => report.ok("backlog", "nothing has been due for more than five minutes"),
         Ok(overdue) => {
             let oldest = overdue.first().map(|(at, session_id, _)| format!("session {session_id}, since {at}"));
+            let at_least = if overdue.len() < usize::from(MOST) { "" } else { "at least " };
+            let count = overdue.len();
             report.finding(
                 "backlog",
-                format!("{} lanes or sessions are overdue; the oldest: {}", overdue.len(), oldest.unwrap_or_default()),
+                format!("{at_least}{count} lanes or sessions are overdue; the oldest: {}", oldest.unwrap_or_default()),
                 "hitl trace SESSION shows what was tried; the vendor's checks above show why it fails.",
             );
         }

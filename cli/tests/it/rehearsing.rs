@@ -5,7 +5,7 @@ use std::time::Duration;
 use sandbox::botpress;
 use sandbox::faults::Fault;
 use sandbox::livechat::{Stage, Turned};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::World;
 
 use crate::doctor::{connected, healthy};
@@ -243,4 +243,19 @@ async fn drift_is_named_and_looked_for_without_changing_anything() {
     assert!(ran.status == 1 && ran.out.contains("author_type of incoming_event"), "{}", ran.out);
     turn(&world, None);
     Operator::new(&world).does(&["doctor", "--drift"]).await;
+    let absent = json!({"id": "err", "code": 404, "type": "ResourceNotFound", "message": "doesn't exist"}).to_string();
+    let without_stop = json!({"interface": {"id": "ifver", "actions": {"createUser": {}, "startHitl": {}}}}).to_string();
+    for (version, fault, expected) in [
+        ("2.1.0", Fault::answer(404, &absent), "does not publish hitl 2.1.0 any more"),
+        ("2.1.0", Fault::answer(200, &without_stop), "hitl 2.1.0 has no action stopHitl"),
+        ("2.1.1", Fault::answer(200, &without_stop), "publishes hitl 2.1.1"),
+        ("2.2.0", Fault::answer(200, &without_stop), "publishes hitl 2.2.0"),
+        ("3.0.0", Fault::answer(200, &without_stop), "publishes hitl 3.0.0"),
+        ("3.0.0", Fault::answer(500, "{}"), "500"),
+    ] {
+        world.stack.botpress.faults().always(&format!("interfaces/hitl/{version}"), fault);
+        let ran = Operator::new(&world).run(&["doctor", "--drift"]).await;
+        assert!(ran.status == 1 && ran.out.contains(expected), "{version}: {}", ran.out);
+        world.stack.botpress.faults().clear();
+    }
 }
