@@ -308,7 +308,7 @@ pub enum Failure {
     #[error("no connection could be made")]
     NotConnected(#[source] reqwest::Error),
     /// The timeout ended before the answer was complete; the request may have been carried out.
-    #[error("no complete answer came in time")]
+    #[error("no complete answer arrived in time")]
     TimedOut(#[source] reqwest::Error),
     /// The connection broke before the answer was complete; the request may have been carried out.
     #[error("the connection broke before the answer was complete")]

@@ -142,7 +142,7 @@ impl Secrets {
     /// [`Error::Malformed`], which names the key but never a value.
     pub fn parse(text: &str) -> Result<Self, Error> {
         const NO_SECRET: Error =
-            Error::Malformed("it has to be a JSON object with the texts agentToken and webhookSecret");
+            Error::Malformed("it has to be a JSON object with the strings agentToken and webhookSecret");
         let values: Map<String, Value> = serde_json::from_str(text).map_err(|_| NO_SECRET)?;
         if let Some((_, complaint)) = misshapen(&values).first() {
             return Err(Error::Malformed(complaint));
@@ -165,7 +165,7 @@ impl Secrets {
         for (key, _) in misshapen(&values) {
             values.remove(key);
         }
-        serde_json::from_value(Value::Object(values)).map_err(|_| Error::Malformed("all values have to be texts"))
+        serde_json::from_value(Value::Object(values)).map_err(|_| Error::Malformed("all values have to be strings"))
     }
 
     /// The keys that apply to a bot: its own, or else those of all bots.
@@ -205,7 +205,7 @@ impl Secrets {
                 self.botpress_token.is_some()
                     && self.botpress_signing_secret.is_none()
                     && self.botpress_path_key.is_none(),
-                "botpressSigningSecret or botpressPathKey has to be set, or anybody could call us",
+                "botpressSigningSecret or botpressPathKey has to be set: without both, anybody could call the stack",
             ),
             (optional(&self.botcopy_api_key), "botcopyApiKey is empty"),
             (optional(&self.botcopy_access_token), "botcopyAccessToken is empty"),
@@ -235,11 +235,11 @@ fn misshapen(values: &Map<String, Value>) -> Vec<(&'static str, &'static str)> {
     let bots = |value: &Value| BTreeMap::<String, BotcopyBot>::deserialize(value).is_ok();
     let mut found = Vec::new();
     if is_misshapen("botcopyHeader", header) {
-        found.push(("botcopyHeader", "botcopyHeader has to be an object with the texts name and value"));
+        found.push(("botcopyHeader", "botcopyHeader has to be an object with the strings name and value"));
     }
     if is_misshapen("botcopyBots", bots) {
         let complaint =
-            "botcopyBots has to be an object that has apiKey and accessToken for each bot, and perhaps its header";
+            "botcopyBots has to be an object that has apiKey and accessToken for each bot, and optionally its header";
         found.push(("botcopyBots", complaint));
     }
     found

@@ -123,8 +123,7 @@ async fn sweeps(world: &World, count: usize) {
 fn lines(log: &Log, session_id: &str) -> Vec<Value> {
     let lines = log.text();
     let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let records =
-        lines.filter(|line| line["message"] == "a session leaves its record" && line["session.id"] == session_id);
+    let records = lines.filter(|line| line["message"] == "a session is recorded" && line["session.id"] == session_id);
     let fields = |line: Value| {
         let fields = line.as_object().unwrap().clone();
         fields.into_iter().filter(|(name, _)| name.starts_with("record.")).collect::<serde_json::Map<_, _>>().into()

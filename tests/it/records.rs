@@ -308,7 +308,8 @@ async fn a_rating_after_the_end_comes_into_the_record_and_is_logged_once() {
     assert_eq!(told["output"]["rating"], 1, "{told}");
     let text = log.text();
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let lines: Vec<_> = lines.filter(|line| line["message"] == "a session's record has another rating").collect();
+    let lines: Vec<_> =
+        lines.filter(|line| line["message"] == "the rating in a session's record has changed").collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
     let session = &world.items("session")[0];
     assert_eq!((&lines[0]["session.id"], &lines[0]["record.rating"]), (&session["session_id"], &json!(1)));

@@ -78,7 +78,7 @@ async fn each_outcome_is_one_line_with_ids() {
     let messages = answered.iter().filter(|line| line["botpress.operation"] == "message_created");
     assert_eq!(messages.count(), operations);
     let webhooks = world.stack.journal.all("webhook_delivered").len();
-    assert_eq!(said(&lines, "a webhook was taken").len(), webhooks);
+    assert_eq!(said(&lines, "a webhook was answered").len(), webhooks);
     let calls = world.stack.journal.all("webhook_called").len();
     assert_eq!(said(&lines, "a call of Botcopy was answered").len(), calls);
     assert_eq!(said(&lines, "the sweep is done").len(), 1, "the other one of two finds nothing due");

@@ -32,7 +32,7 @@ pub(crate) fn invalid_payload(message: &str, now: Timestamp) -> Response<String>
 
 /// A request that exceeds the size limit.
 pub(crate) fn too_large(now: Timestamp) -> Response<String> {
-    const SENTENCE: &str = "The call is larger than this integration can take: 6 MB for an action, 2 MB for anything else. Hand the \
+    const SENTENCE: &str = "The call is larger than this integration accepts: 6 MB for an action, 2 MB for anything else. Hand the \
                             conversation over with a shorter history, or send the message in parts.";
     let body = ErrorBody::new(error_id(now), ErrorKind::InvalidPayload, SENTENCE);
     tracing::warn!(error.id = body.id, "the request is too large");

@@ -20,7 +20,7 @@ pub(crate) async fn answer(handoff: &Handoff, body: &[u8], deadline: Timestamp) 
     };
     match handoff.receive(&event, deadline).await {
         Ok(received) => {
-            tracing::info!(livechat.event = event.name(), outcome = ?received, "a webhook was taken");
+            tracing::info!(livechat.event = event.name(), outcome = ?received, "a webhook was answered");
             text(StatusCode::OK, "ok")
         }
         Err(error) => {

@@ -172,7 +172,7 @@ pub enum ContextError {
     #[error("The header {0} is too long. Only Botpress calls this address.")]
     TooLong(&'static str),
     /// A header with an id or name occurs more than once.
-    #[error("The header {0} is there more than once. Only Botpress calls this address.")]
+    #[error("The header {0} is present more than once. Only Botpress calls this address.")]
     Repeated(&'static str),
     /// The configuration is not base64.
     #[error("The header x-bp-configuration is not base64. Only Botpress calls this address.")]

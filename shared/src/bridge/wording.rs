@@ -197,8 +197,10 @@ const REMARKS: [&Sentence; 12] = [
 /// Why a stack's own wording cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It is not one JSON object of texts, or of such objects by language.
-    #[error("it has to be a JSON object of texts, such as {{\"bot_name\":\"Robbie\"}}, or of such objects by language")]
+    /// It is not one JSON object of strings, or of such objects by language.
+    #[error(
+        "it has to be a JSON object of strings, such as {{\"bot_name\":\"Robbie\"}}, or of such objects by language"
+    )]
     NotTexts,
     /// It groups sentences under a key that is not a language.
     #[error("{0:?} is not the code of a language, such as de or de-AT")]
@@ -602,7 +604,7 @@ mod tests {
     use super::*;
 
     const NOT_TEXTS: &str =
-        "it has to be a JSON object of texts, such as {\"bot_name\":\"Robbie\"}, or of such objects by language";
+        "it has to be a JSON object of strings, such as {\"bot_name\":\"Robbie\"}, or of such objects by language";
 
     fn parse(json: &str) -> Result<Wordings, Error> {
         Wordings::parse(json, Defaults::default())

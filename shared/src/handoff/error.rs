@@ -24,7 +24,7 @@ pub enum Error {
         cause: Box<Error>,
     },
     /// Another invocation does the same work and did not finish in time.
-    #[error("another call is at work on this session; call again")]
+    #[error("another call is processing this session; call again")]
     Busy,
     /// A vendor has asked not to be called for a while.
     #[error("{vendor} asked to wait for {} s; call again then", wait.as_secs().max(1))]
@@ -37,7 +37,7 @@ pub enum Error {
         asked_for: Duration,
     },
     /// The files of other messages use up the memory for files.
-    #[error("too many files are under way; call again")]
+    #[error("too many files are being transferred; call again")]
     Crowded {
         /// How long to wait from now.
         wait: Duration,
@@ -65,13 +65,13 @@ pub enum Error {
         called_at: Timestamp,
     },
     /// LiveChat has not answered a call that must happen once, and may still carry it out.
-    #[error("whether LiveChat has carried out a call is not known yet; call again later")]
+    #[error("LiveChat may still carry out an earlier call; call again later")]
     InDoubt {
         /// The end of the doubt.
         until: Timestamp,
     },
     /// The lease was held for so long that a call could outlast it: the lane's next holder continues.
-    #[error("the lane's next holder goes on")]
+    #[error("the lane's lease is over; its next holder continues")]
     LeaseOver,
     /// LiveChat answered a renewal with another customer, so the stored chat is out of reach.
     #[error("LiveChat no longer knows this customer; the next session starts with a new one")]

@@ -7,7 +7,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// A name resolves to an address that is not on the public internet.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the name leads to an address that is not of the public internet")]
+#[error("the name resolves to an address that is not on the public internet")]
 pub(super) struct NotPublic;
 
 /// Uses the system's resolver.

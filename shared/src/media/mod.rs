@@ -57,7 +57,7 @@ pub struct Download {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address, or the target of a redirect, is not `https` on a host of the list; nothing was sent there.
-    #[error("the address is not one that files are taken from")]
+    #[error("the address is not https, or its host is not allowed")]
     NotAllowed,
     /// A host of the list has an address that is not on the public internet; nothing was sent there.
     #[error("the host is not on the public internet")]
@@ -66,19 +66,19 @@ pub enum Error {
     #[error("the file is larger than {MAX_BYTES} bytes")]
     TooLarge,
     /// Too many redirects, or one without an address.
-    #[error("the address leads on and on")]
+    #[error("the address redirects too often")]
     Redirects,
     /// The content is compressed although the request did not allow that.
-    #[error("the bytes are not the file's own")]
+    #[error("the server compressed the file")]
     Encoded,
     /// A status other than 200.
     #[error("the server answered with status {}", .0.as_u16())]
     Status(StatusCode),
     /// The time limit passed before the last byte arrived.
-    #[error("the file did not come in time")]
+    #[error("the file did not arrive in time")]
     TimedOut,
     /// Other files use up the memory budget; nothing was sent.
-    #[error("too many files are held at once")]
+    #[error("too many files are in memory")]
     Crowded,
     /// No connection, or a broken one.
     #[error("the connection failed")]

@@ -41,7 +41,7 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The version in force is not the one that was read: another was stored in between.
-    #[error("the secret was changed meanwhile")]
+    #[error("the secret was changed in the meantime")]
     Changed,
     /// It is not a JSON object.
     #[error("the secret is not a JSON object")]
@@ -246,7 +246,7 @@ where
 {
     let reason = match (error.code(), error.message()) {
         (Some("ResourceNotFoundException"), _) => return Error::NotFound,
-        (Some(code), message) => format!("{code}: {}", message.unwrap_or("no further word")),
+        (Some(code), message) => format!("{code}: {}", message.unwrap_or("no message")),
         _ => error.to_string(),
     };
     Error::Unavailable { reason, source: Box::new(error) }

@@ -27,7 +27,7 @@ pub(super) const TRAIL_WRITE: usize = 0;
 pub(super) const ARRIVAL_WRITES: usize = 3;
 
 /// The cause of parking an item that this version does not know.
-const UNREADABLE: &str = "this version cannot read it";
+const UNREADABLE: &str = "this version cannot read the item";
 
 /// The interrupted holder of a lane that was free when its lease was taken.
 const NOBODY: &str = "nobody";

@@ -70,7 +70,7 @@ impl Handoff {
         let table = self.table.needed_by(now + NOTE_TIME);
         let noted = self.clock.within(now + NOTE_TIME, table.note_turned_away(vendor, &more)).await;
         if !matches!(noted, Some(Ok(()))) {
-            tracing::warn!(vendor, "the operator will not be told of a call that was turned away");
+            tracing::warn!(vendor, "a call that was turned away could not be recorded for the operator");
         }
     }
 
@@ -96,7 +96,7 @@ impl Handoff {
         let table = self.table.needed_by(now + NOTE_TIME);
         match self.clock.within(now + NOTE_TIME, table.note_let_in(vendor, now)).await {
             Some(Ok(())) => self.doors.let_in(vendor, now),
-            _ => tracing::warn!(vendor, "the operator will not be told of a call that was let in"),
+            _ => tracing::warn!(vendor, "an accepted call could not be recorded for the operator"),
         }
     }
 }

@@ -35,7 +35,7 @@ pub enum Rejection {
     #[error(transparent)]
     Secrets(#[from] secrets::Error),
     /// The stack's own credentials did not arrive in time.
-    #[error("the credentials did not come in time")]
+    #[error("the stack's credentials could not be read in time")]
     Late,
 }
 
@@ -207,7 +207,7 @@ impl Handoff {
             }
         };
         let (event, odd) = delivery.decode(self.clock.now()).unwrap_or_else(|error| {
-            tracing::error!(error = %error, "LiveChat sent something that cannot be read");
+            tracing::error!(error = %error, "a webhook of LiveChat could not be decoded");
             (Event::Other, OddFields::default())
         });
         self.report_odd(LIVECHAT, event.name(), &odd);

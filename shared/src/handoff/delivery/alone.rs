@@ -129,7 +129,8 @@ impl Handoff {
             return Judged { failing, is_to_be_parked: false };
         }
         let is_alone = Box::pin(self.fails_alone::<C>(session, user, error, since)).await.unwrap_or_else(|error| {
-            tracing::warn!(error = %error, session.id = %session.session_id, "whether an item fails alone cannot be told");
+            tracing::warn!(error = %error, session.id = %session.session_id,
+                "it could not be determined whether only this item fails");
             false
         });
         let alone_since = is_alone.then(|| item.alone_since.unwrap_or(now));

@@ -25,7 +25,7 @@ pub(crate) struct Told {
 }
 
 /// The advice logged when one side could not be told of an end in all that time.
-const GIVEN_UP: &str = "It was tried for as long as the session's records are kept";
+const GIVEN_UP: &str = "All attempts failed for as long as the session's records are kept";
 
 /// How long an end waits for messages that are on their way to the agents: longer than a caller waits for its answer.
 const WORDS_ON_THEIR_WAY: Duration = Duration::from_secs(2);
@@ -40,7 +40,7 @@ fn knows(session: &Session, side: &'static str, told: Result<()>) -> Result<bool
         Err(error) if error.is_retryable() => Err(error),
         Err(error) => {
             tracing::error!(error = %error, session.id = %session.session_id, side,
-                "a session ends although one side refuses to hear of it");
+                "one side refused the notice of a session's end permanently; the session ends without it");
             Ok(false)
         }
     }
@@ -66,7 +66,7 @@ fn log(record: &Record) {
         record.botpress_calls = record.vendor_calls.map(|calls| calls.botpress),
         record.botcopy_calls = record.vendor_calls.map(|calls| calls.botcopy),
         record.rating = record.rating, record.thread_read = record.thread_was_read,
-        "a session leaves its record");
+        "a session is recorded");
 }
 
 impl Handoff {
@@ -225,7 +225,7 @@ impl Handoff {
         match closed.await {
             Err(Error::LiveChat(error)) if error.is_chat_inactive() || error.is_gone() => Ok(()),
             Err(error @ Error::CustomerLost) => {
-                tracing::warn!(error = %error, "a thread may stay open");
+                tracing::warn!(error = %error, "a thread could not be closed and may stay open");
                 Ok(())
             }
             answer => answer,

@@ -191,7 +191,7 @@ impl Handoff {
     /// Deletes the items of a session that no longer exists: it has expired, or its user was erased. What the deadline leaves undone is
     /// left to the next drain.
     async fn bury<C: Content>(&self, session_id: &SessionId, lease: &Lease) -> Result<Drained> {
-        tracing::warn!(session.id = %session_id, "something has come for a session that is forgotten");
+        tracing::warn!(session.id = %session_id, "items arrived for a session that no longer exists; they are deleted");
         match self.table.bury(session_id, lease.deadline).await? {
             true => Ok(Drained::Finished),
             false => self.postpone::<C>(session_id, lease, self.clock.now(), None).await,
@@ -322,7 +322,8 @@ impl Handoff {
         let now = self.clock.now();
         // No user or agent waits for it any more, and nothing else is kept for so long.
         if error.is_retryable() && !item.content.is_end() && has_end && self.has_waited_in_vain(item) {
-            tracing::warn!(error = %error, session.id = %session.session_id, lane = %C::LANE, "what waited before an end for too long is dropped");
+            tracing::warn!(error = %error, session.id = %session.session_id, lane = %C::LANE,
+                "an item before a session's end failed for too long and is dropped");
             return Ok(Attempt::Done(Delivered::dropped()));
         }
         match error {
@@ -397,7 +398,8 @@ impl Handoff {
             }
         };
         drained.await.unwrap_or_else(|error| {
-            tracing::error!(error = %error, session.id = %session_id, lane = %C::LANE, "a lane was left to the sweep");
+            tracing::error!(error = %error, session.id = %session_id, lane = %C::LANE,
+                "a lane could not be delivered now; the sweep delivers it");
             Drained::Finished
         })
     }

@@ -49,7 +49,8 @@ impl Handoff {
     /// Ends a session whose chat no longer exists, or whose customer is lost: resumes the bot, and closes what is still open.
     pub(super) async fn end_out_of_reach(&self, session: &Session, error: &Error, deadline: Timestamp) -> Result<()> {
         let (Some(thread), State::Active) = (&session.thread, session.state) else { return Ok(()) };
-        tracing::warn!(error = %error, session.id = %session.session_id, "a session is out of reach at LiveChat and ends");
+        tracing::warn!(error = %error, session.id = %session.session_id,
+            "a session's chat can no longer be reached at LiveChat; the session ends");
         // A chat without its customer is still open at LiveChat.
         match error {
             Error::CustomerLost => self.give_up(session, ResumeReason::GivenUp, deadline).await,

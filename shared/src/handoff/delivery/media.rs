@@ -51,7 +51,8 @@ impl Handoff {
         match self.say(&addressee, &file).await {
             // LiveChat deletes the upload after a day if it is not sent.
             Err(Error::LiveChat(error)) if error.refusal().is_some() && !error.is_retryable() => {
-                tracing::warn!(error = %error, session.id = %session.session_id, "a file is sent as a link");
+                tracing::warn!(error = %error, session.id = %session.session_id,
+                    "LiveChat refused a file; its link is sent instead");
                 self.say(&addressee, &link()).await
             }
             sent => sent,
@@ -88,7 +89,8 @@ impl Handoff {
             }
             Err(error) if error.is_retryable() => Err(error),
             Err(error) => {
-                tracing::warn!(error = %error, session.id = %session.session_id, "a file is sent as a link");
+                tracing::warn!(error = %error, session.id = %session.session_id,
+                    "a file could not be uploaded; its link is sent instead");
                 Ok(None)
             }
         }
@@ -112,7 +114,8 @@ impl Handoff {
                 Err(Error::Media(error))
             }
             Err(error) => {
-                tracing::warn!(error = %error, session.id = %session.session_id, "a file is sent as a link");
+                tracing::warn!(error = %error, session.id = %session.session_id,
+                    "a file could not be downloaded; its link is sent instead");
                 Ok(None)
             }
         }

@@ -34,7 +34,8 @@ impl Handoff {
                 return match self.is_out_of_reach(session, &error).await? {
                     true => self.end_out_of_reach(session, &error, deadline).await,
                     false => {
-                        tracing::warn!(error = %error, session.id = %session.session_id, "a thread is not for the agent token");
+                        tracing::warn!(error = %error, session.id = %session.session_id,
+                            "the agent token has no access to a session's thread");
                         Ok(())
                     }
                 };
@@ -64,7 +65,7 @@ impl Handoff {
         let session_id = &session.session_id;
         let news = self.news(session_id, told).await?;
         if news.iter().any(|(_, content)| !matches!(content, ToBot::Notice { .. })) {
-            tracing::warn!(session.id = %session_id, "a thread held something that no webhook had brought");
+            tracing::warn!(session.id = %session_id, "events without a webhook were recovered from a thread");
         }
         self.accept_all(session_id, news, lease).await
     }
@@ -104,7 +105,7 @@ impl Handoff {
             Ok::<(), Error>(())
         };
         if let Err(error) = caught_up.await {
-            tracing::warn!(error = %error, session.id = %session.session_id, "the thread could not be read");
+            tracing::warn!(error = %error, session.id = %session.session_id, "a session's thread could not be read");
         }
     }
 

@@ -29,7 +29,7 @@ impl Handoff {
             self.record(&about::<C>(), &[(Metric::Parked, 1.0)]);
             tracing::error!(session.id = %session_id, lane = %C::LANE,
                 source.id = telemetry::id(&without_agent(&unread.position.source_id)), kept.until = %expires_at,
-                "an item cannot be read by this version and is parked");
+                "this version cannot read an item, which is parked");
         }
         Ok(true)
     }
@@ -45,7 +45,7 @@ impl Handoff {
         let source_id = without_agent(&item.position.source_id);
         if item.content.is_never_parked() {
             tracing::error!(error = %error, session.id = %session.session_id, lane = %C::LANE,
-                source.id = telemetry::id(&source_id), "an end is refused for good and counts as done");
+                source.id = telemetry::id(&source_id), "a vendor refused a session's end permanently; the end is dropped");
             return Ok(Delivered::dropped().into());
         }
         // An earlier attempt may have delivered the item, whatever its failure was.
@@ -57,7 +57,8 @@ impl Handoff {
                 Ok(Look::Missing) => may_have_arrived = self.require_certainty(item).is_err(),
                 Ok(Look::Impossible) => {}
                 Err(error) => {
-                    tracing::warn!(error = %error, session.id = %session.session_id, "whether an item has arrived is not known");
+                    tracing::warn!(error = %error, session.id = %session.session_id,
+                        "an item that is being parked could not be looked up; it may have arrived");
                 }
             }
         }

@@ -248,7 +248,8 @@ impl Handoff {
             read => read,
         };
         let thread = read.map(|chat| chat.thread).unwrap_or_else(|error| {
-            tracing::warn!(error = %error, session.id = %session.session_id, "a change is shown as it was reported");
+            tracing::warn!(error = %error, session.id = %session.session_id,
+                "an edited message could not be read again; the user sees the version that the webhook reported");
             None
         });
         let now = thread.map_or(Err(NotThere), |thread| decide::as_it_is_now(&thread, source_id));
@@ -346,9 +347,9 @@ impl Handoff {
     /// Ends a session whose conversation no longer exists, so that no agent's message reaches its user: the agents get a notice, and then
     /// the thread is closed.
     async fn end_without_conversation(&self, session: &Session) -> Result<()> {
-        tracing::warn!(session.id = %session.session_id, "a session's conversation is gone, and it ends");
+        tracing::warn!(session.id = %session.session_id, "a session's conversation no longer exists; the session ends");
         if let Err(error) = platform::resume(self, session, ResumeReason::UserSide).await {
-            tracing::warn!(error = %error, session.id = %session.session_id, "the bot could not be told that it resumes");
+            tracing::warn!(error = %error, session.id = %session.session_id, "the bot could not be resumed");
         }
         let (id, now) = (&session.session_id, self.clock.now());
         if let Some(text) = self.words_for_agents(session.group_id).conversation_gone() {
@@ -370,7 +371,8 @@ impl Handoff {
             Err(error) if is_worth_waiting(&error) && attempts < READINGS_BEFORE_END => return Err(error),
             Err(error) => {
                 self.note_limit(&error, &session.user_id).await;
-                tracing::warn!(error = %error, session.id = %session.session_id, "a thread ends unread");
+                tracing::warn!(error = %error, session.id = %session.session_id,
+                    "a session ends although its thread could not be read; messages without a webhook may be lost");
                 None
             }
             Ok(read) => read,
@@ -384,7 +386,8 @@ impl Handoff {
         let now = self.clock.now();
         let waited = session.assigned_at.unwrap_or(now).since(session.started_at);
         if let Err(error) = self.table.put_wait(session.group_id, &session.session_id, now, waited, WAITS_OF).await {
-            tracing::warn!(error = %error, session.id = %session.session_id, "a wait is not counted");
+            tracing::warn!(error = %error, session.id = %session.session_id,
+                "a session's waiting time could not be recorded");
         }
     }
 }

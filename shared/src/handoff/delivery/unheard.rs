@@ -100,7 +100,7 @@ impl Handoff {
             return self.wait_for_listener(user_id, thread).await;
         };
         self.close_beside_starts(user_id, thread, in_doubt_until).await?;
-        tracing::warn!("an agent wrote where nobody listens; the thread is closed");
+        tracing::warn!("an agent wrote in a chat without a session; the thread is closed");
         Ok(Delivered::without_id().into())
     }
 
@@ -159,7 +159,7 @@ impl Handoff {
         match self.send_event(&user, &thread.chat_id, &NewEvent::text(note, remark)).await {
             Err(error) if error.is_retryable() => Err(error),
             Err(error) => {
-                tracing::warn!(error = %error, "an agent could not be told that nobody listens");
+                tracing::warn!(error = %error, "an agent could not be notified that the chat has no session");
                 Ok(())
             }
             Ok(_) => Ok(()),

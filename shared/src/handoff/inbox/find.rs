@@ -131,7 +131,8 @@ impl Handoff {
     /// Reads the context of a lane before an item is accepted. A failure is only logged, since the item can be made durable without it.
     pub(crate) async fn load_context<C: Content>(&self, whose: LaneKey<'_>) -> LaneContext {
         self.table.lane_context(whose.wanted::<C>()).await.unwrap_or_else(|error| {
-            tracing::warn!(error = %error, session.id = %whose.session_id, "a lane is not looked at before it is needed");
+            tracing::warn!(error = %error, session.id = %whose.session_id,
+                "a lane could not be read in advance; it is read when it is needed");
             LaneContext::default()
         })
     }

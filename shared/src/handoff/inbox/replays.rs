@@ -20,7 +20,8 @@ impl Handoff {
     pub async fn remember_answer(&self, call: Option<&SignedCall>, answer: impl FnOnce() -> FirstAnswer) {
         let Some(call) = call else { return };
         if let Err(error) = self.table.put_first_answer(call, answer()).await {
-            tracing::warn!(error = %error, "a replay of the call would not be recognised");
+            tracing::warn!(error = %error,
+                "the answer to a call could not be recorded; a replay of the call would not be recognised");
         }
     }
 

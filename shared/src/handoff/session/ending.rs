@@ -34,7 +34,8 @@ impl Handoff {
         tracing::warn!(error = %error, session.id = %session.session_id, "a start has failed and is undone");
         let failure = (!error.is_retryable()).then(|| error.to_string());
         if let Err(error) = self.undo(session, failure.as_deref(), may_be_open, deadline).await {
-            tracing::error!(error = %error, session.id = %session.session_id, "a failed start is left to the sweep");
+            tracing::error!(error = %error, session.id = %session.session_id,
+                "a failed start could not be undone now; the sweep undoes it");
         }
     }
 

@@ -37,7 +37,8 @@ impl Handoff {
         let (told, said) = tokio::join!(told, self.said_in_latest_session(chat_id));
         let known = |what: &'static str, known: Result<Vec<String>>| {
             known.unwrap_or_else(|error| {
-                tracing::warn!(error = %error, missing = what, "a returning user's transcript may repeat itself");
+                tracing::warn!(error = %error, missing = what,
+                    "the messages that agents have seen could not be read; a returning user's transcript may repeat some");
                 Vec::new()
             })
         };
@@ -67,7 +68,8 @@ impl Handoff {
     async fn remember(&self, user_id: &UserId, known: Vec<String>) {
         let kept_until = self.kept_until(self.clock.now());
         if let Err(error) = self.table.put_told(user_id, known, kept_until).await {
-            tracing::warn!(error = %error, "the user's next transcript may repeat this one");
+            tracing::warn!(error = %error,
+                "the messages of a transcript could not be recorded; the user's next transcript may repeat them");
         }
     }
 
@@ -84,7 +86,7 @@ impl Handoff {
         for id in authors.into_iter().take(MOST_NAMES) {
             match self.table.user(id).await {
                 Ok(known) => names.extend(known.map(|known| (known.user_id, known.profile.name))),
-                Err(error) => tracing::warn!(error = %error, "somebody stays unnamed in a transcript"),
+                Err(error) => tracing::warn!(error = %error, "the name of a person in a transcript could not be read"),
             }
         }
         names

@@ -46,7 +46,8 @@ impl Handoff {
             let drained =
                 self.drain::<ToBot>(None, (&session.session_id).into(), &lease, deadline, Patience::Leave).await;
             if let Err(error) = drained {
-                tracing::warn!(error = %error, session.id = %session.session_id, "a left conversation is told by the sweep");
+                tracing::warn!(error = %error, session.id = %session.session_id,
+                    "a session's previous conversation could not be notified now; the sweep notifies it");
             }
         }
         Ok(Step::Answer(to))
@@ -60,7 +61,8 @@ impl Handoff {
         let word = ToBot::Assigned { agent_id, profile: None, is_transfer: false, since: None };
         let ready_at = now + platform::settle(self, session);
         if let Err(error) = self.accept_for(ready_at, &session.session_id, position, &word).await {
-            tracing::warn!(error = %error, session.id = %session.session_id, "an agent is announced by their next message");
+            tracing::warn!(error = %error, session.id = %session.session_id,
+                "an agent could not be announced in a fresh conversation; their next message announces them");
         }
     }
 }

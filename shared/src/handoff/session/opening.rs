@@ -56,7 +56,7 @@ impl Handoff {
         let (told, status) =
             tokio::join!(self.tell_profile(user, introduction, customer), self.status_for_start(group_id, &mut asking));
         let is_news = told.unwrap_or_else(|error| {
-            tracing::warn!(error = %error, "LiveChat did not take the customer's profile");
+            tracing::warn!(error = %error, "LiveChat did not accept the customer's profile");
             false
         });
         let may_wait = self.config.when_offline == WhenOffline::LeaveMessage;
@@ -87,7 +87,8 @@ impl Handoff {
     /// Records the profile that LiveChat has been sent; without the record the next start sends it again.
     pub(super) async fn note_introduction(&self, user: &User, told: &Introduction) {
         if let Err(error) = self.table.put_profile_sent(&user.user_id, told).await {
-            tracing::warn!(error = %error, "LiveChat will be told the customer's profile again");
+            tracing::warn!(error = %error,
+                "the profile that LiveChat has could not be recorded; the next start sends it again");
         }
     }
 
@@ -99,7 +100,7 @@ impl Handoff {
                 call!(agent.tag_thread(&thread.chat_id, &thread.thread_id, tag))
             };
             if let Err(error) = tagged.await {
-                tracing::warn!(error = %error, "LiveChat did not take a tag");
+                tracing::warn!(error = %error, "LiveChat did not accept a tag");
             }
         }
     }
@@ -190,7 +191,7 @@ impl Handoff {
         let known_chat = user.chat_id.as_ref().filter(|_| is_still(user, customer));
         match self.open_chat(known_chat, new_chat, customer).await {
             Err(Error::LiveChat(error)) if known_chat.is_some() && error.is_gone() => {
-                tracing::warn!(error = %error, "LiveChat no longer has a user's chat; another one is started");
+                tracing::warn!(error = %error, "LiveChat no longer has a user's chat; a new one is started");
                 // In the new chat agents cannot read what was sent before.
                 known.forget(request.history);
                 new_chat.events = self.opening(request, user, session, known).await.into_iter().collect();

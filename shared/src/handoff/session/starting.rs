@@ -267,7 +267,8 @@ impl Handoff {
                 Err(error)
             }
             Err(error) => {
-                tracing::warn!(error = %error, session.id = %session.session_id, "a promised start is given up");
+                tracing::warn!(error = %error, session.id = %session.session_id,
+                    "a start that was acknowledged cannot be completed and is given up");
                 let reason = if error.is_retryable() { ResumeReason::GivenUp } else { ResumeReason::NobodyCame };
                 self.give_up(&session, reason, deadline).await
             }

@@ -73,7 +73,8 @@ impl Handoff {
             return;
         }
         if let Err(error) = Box::pin(self.table.keep(session, now, self.kept_until(now))).await {
-            tracing::warn!(error = %error, session.id = %session.session_id, "the records of a session are kept later");
+            tracing::warn!(error = %error, session.id = %session.session_id,
+                "the expiry of a session's records could not be extended; the next sweep tries again");
         }
     }
 

@@ -142,7 +142,8 @@ impl Handoff {
             }
             Ok(last) => last,
             Err(error) => {
-                tracing::warn!(error = %error, "an outage of ours may go unnoticed");
+                tracing::warn!(error = %error,
+                    "the time of the last sweep could not be read; an outage of the stack may go unnoticed");
                 None
             }
         };
@@ -158,7 +159,7 @@ impl Handoff {
             Ok(true) => {}
             Ok(false) => return Ok(Swept::default()),
             // The run continues unrecorded: leases keep it apart from a concurrent one.
-            Err(error) => tracing::warn!(error = %error, "the next sweep may take this one for one that never ran"),
+            Err(error) => tracing::warn!(error = %error, "the start of the sweep could not be recorded"),
         }
         let signs = self.signs(listed).await;
         let swept = match is_idle {
@@ -173,10 +174,10 @@ impl Handoff {
         };
         let unseen = swept.as_ref().map_or(0, |swept| swept.unseen);
         if unseen > 0 {
-            tracing::warn!(due = unseen, "the sweep had no time to look at all that is due");
+            tracing::warn!(due = unseen, "the sweep ran out of time before it reached everything that is due");
         }
         if !is_idle && let Err(error) = self.table.end_sweep(&holder, stuck_since, unseen).await {
-            tracing::warn!(error = %error, "the next sweep may take this one to be at work");
+            tracing::warn!(error = %error, "the end of the sweep could not be recorded; the next sweep may be skipped");
         }
         // The state at the start of the run: items that it has delivered since then do not age.
         let health = signs.map(|signs| Signs { refused_at, stuck_since, ..signs }.health(now));
@@ -219,7 +220,7 @@ impl Handoff {
             Ok(health) => self.record(&About::Stack, &[(Metric::Sweeps, 1.0), (Metric::Health, health.into())]),
             Err(error) => {
                 self.record(&About::Stack, &[(Metric::Sweeps, 1.0)]);
-                tracing::warn!(error = %error, "it is not known how the stack is");
+                tracing::warn!(error = %error, "the stack's health could not be determined");
             }
         }
     }
@@ -284,7 +285,8 @@ impl Handoff {
     /// The vendor of each session's bot, as far as it can be read.
     async fn bot_vendors(&self, ids: &[SessionId]) -> HashMap<SessionId, &'static str> {
         let platforms = self.table.platforms(ids).await.unwrap_or_else(|error| {
-            tracing::warn!(error = %error, "lanes of all platforms wait for each other");
+            tracing::warn!(error = %error,
+                "the sessions' platforms could not be read; lanes of all platforms share one queue");
             HashMap::new()
         });
         platforms.into_iter().map(|(session_id, platform)| (session_id, platform::vendor(&platform))).collect()
@@ -328,7 +330,7 @@ impl Handoff {
             Ok(work) => work,
             Err(error) => {
                 tracing::error!(error = %error, session.id = %session_id, due = ?what,
-                    "the sweep could not do this and leaves it to the next one");
+                    "a lane, timer or session could not be processed and is left to the next sweep");
                 self.record_stuck(&session_id, what).await;
                 Work::Stuck
             }
@@ -336,7 +338,8 @@ impl Handoff {
         if matches!(work, Work::None | Work::Stuck) {
             let then = self.clock.now() + LOOK_LATER;
             if let Err(error) = self.table.look_later(&session_id, what, due_at, then).await {
-                tracing::warn!(error = %error, session.id = %session_id, due = ?what, "this stays at the head of what is due");
+                tracing::warn!(error = %error, session.id = %session_id, due = ?what,
+                    "a lane, timer or session could not be postponed and stays first in the queue");
             }
         }
         work

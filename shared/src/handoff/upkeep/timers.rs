@@ -34,7 +34,7 @@ impl Handoff {
         let next = if now < renewed.due_at { renewed.due_at } else { now + TIMER_RETRY };
         let taken = self.table.take_timer(&session.session_id, Timer::Pause, now, next).await?;
         if taken && Box::pin(self.is_abandoned(session)).await? {
-            tracing::info!(session.id = %session.session_id, "a session in which nobody says anything is given up");
+            tracing::info!(session.id = %session.session_id, "a session without messages from either side is given up");
             Box::pin(self.give_up(session, ResumeReason::Abandoned, deadline)).await?;
         } else if taken && now >= renewed.due_at {
             let source_id = self.renewal_of(session, renewed.at).await?;
@@ -67,7 +67,7 @@ impl Handoff {
             return Ok(false);
         }
         if !self.has_agent(session, deadline).await? {
-            tracing::info!(session.id = %session.session_id, "no agent has come in time");
+            tracing::info!(session.id = %session.session_id, "no agent has taken a session in time");
             self.give_up(session, ResumeReason::NobodyCame, deadline).await?;
         }
         self.table.stop_timer(&session.session_id, Timer::Assignment).await?;

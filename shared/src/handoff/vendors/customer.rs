@@ -163,7 +163,7 @@ impl Handoff {
         if !may_be_lost(&error) {
             return Err(error);
         }
-        tracing::warn!(error = %error, "LiveChat no longer knows a customer, who is replaced by a new one");
+        tracing::warn!(error = %error, "LiveChat no longer has a customer; a new one is created");
         let minted = self.mint(&user.user_id, Some(&lost.customer)).await?;
         Ok(self.as_customer(&user.user_id, minted))
     }

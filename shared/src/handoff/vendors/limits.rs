@@ -341,7 +341,8 @@ impl Gate {
             now_known
         };
         if let Err(error) = self.table.note_trouble(self.vendor, &trouble).await {
-            tracing::warn!(error = %error, vendor = self.vendor, "others will have to find out how the vendor is");
+            tracing::warn!(error = %error, vendor = self.vendor,
+                "the vendor's state could not be shared with other processes");
         }
     }
 
@@ -356,7 +357,8 @@ impl Gate {
             seen.refusal_noted_at = Some(now);
         }
         if let Err(error) = self.table.note_refused(self.vendor, now).await {
-            tracing::warn!(error = %error, vendor = self.vendor, "the sweep will not know of a credential that is refused");
+            tracing::warn!(error = %error, vendor = self.vendor,
+                "a refused credential could not be recorded for the sweep");
         }
     }
 
@@ -387,7 +389,8 @@ impl Gate {
             true
         };
         if let Err(error) = self.change_limits(refuse).await {
-            tracing::warn!(error = %error, vendor = self.vendor, "others will have to be told by the vendor again");
+            tracing::warn!(error = %error, vendor = self.vendor,
+                "the vendor's limit could not be shared with other processes");
             refuse(&mut self.seen().limits);
         }
     }
@@ -526,7 +529,8 @@ impl Passed<'_> {
             gate.tell().await;
         }
         if opens && let Err(error) = gate.change_limits(|limits| limits.serve(party, self.called_at)).await {
-            tracing::warn!(error = %error, vendor = gate.vendor, "others will have to find out that the vendor serves");
+            tracing::warn!(error = %error, vendor = gate.vendor,
+                "the vendor's recovery could not be shared with other processes");
         }
     }
 }

@@ -113,7 +113,7 @@ impl Handoff {
             match self.clock.within(deadline, Box::pin(self.group_status(group_id))).await? {
                 Ok(status) => status,
                 Err(error) => {
-                    tracing::warn!(error = %error, "LiveChat did not tell whether agents are available");
+                    tracing::warn!(error = %error, "LiveChat did not report whether agents are available");
                     None
                 }
             }
@@ -131,7 +131,7 @@ impl Handoff {
                 // The scope is optional.
                 Err(Error::LiveChat(error)) if error.is_forbidden() => Arc::default(),
                 Err(error) => {
-                    tracing::warn!(error = %error, "LiveChat did not tell when agents are at work");
+                    tracing::warn!(error = %error, "LiveChat did not report the agents' work schedules");
                     Arc::default()
                 }
             }
@@ -149,7 +149,7 @@ impl Handoff {
         match self.table.waits(group_id, self.clock.now(), WAITS_OF).await {
             Ok(waits) => median(waits),
             Err(error) => {
-                tracing::warn!(error = %error, "the expected wait is not known");
+                tracing::warn!(error = %error, "the waiting times of recent sessions could not be read");
                 None
             }
         }

@@ -127,7 +127,8 @@ impl Handoff {
             self.ensure_customer(user_id, known).await
         };
         if let Err(error) = prepared.await {
-            tracing::warn!(error = %error, "the LiveChat customer is not ready yet");
+            tracing::warn!(error = %error,
+                "the LiveChat customer's token could not be issued in advance; the start issues it");
         }
     }
 }

@@ -90,7 +90,8 @@ impl Handoff {
                     Ok(true) => Closed::Closed,
                     Ok(false) => Closed::WasOver,
                     Err(error) => {
-                        tracing::warn!(error = %error, session.id = %id, "the bot could not be told of an end");
+                        tracing::warn!(error = %error, session.id = %id,
+                            "the bot could not be notified of a session's end");
                         Closed::BotNotTold
                     }
                 });
@@ -121,7 +122,8 @@ impl Handoff {
             _ => self.tell_end_if_missing(session).await,
         };
         if let Err(error) = told {
-            tracing::warn!(error = %error, session.id = %session.session_id, "a side could not be told of an end");
+            tracing::warn!(error = %error, session.id = %session.session_id,
+                "one side could not be notified of a session's end");
             return Ok(Redriven::NotTold);
         }
         match is_end(parked) {

@@ -75,7 +75,7 @@ impl Handoff {
                 if error.is_retryable() {
                     return Err(error);
                 }
-                tracing::warn!(error = %error, session.id = %id, "LiveChat did not take a rating");
+                tracing::warn!(error = %error, session.id = %id, "LiveChat did not accept a rating");
                 Ok(self.rated(&session, false))
             }
         }
@@ -111,7 +111,8 @@ impl Handoff {
             return Ok(());
         }
         // Logged first: if the process dies in between, the next one finds the record unchanged and logs again.
-        tracing::info!(session.id = %session.session_id, record.rating = score, "a session's record has another rating");
+        tracing::info!(session.id = %session.session_id, record.rating = score,
+            "the rating in a session's record has changed");
         Ok(self.table.put_rating_in_record(session, score).await?)
     }
 
@@ -124,7 +125,7 @@ impl Handoff {
         let Some(thread) = &session.thread else { return Ok(()) };
         let read = match self.read_thread(thread).await {
             Err(error) if !error.is_retryable() => {
-                tracing::warn!(error = %error, session.id = %id, "a rating that LiveChat reports cannot be read");
+                tracing::warn!(error = %error, session.id = %id, "a rating that LiveChat reported could not be read");
                 return Ok(());
             }
             read => read?.thread,

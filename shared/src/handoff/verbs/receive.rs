@@ -84,7 +84,8 @@ impl Handoff {
             return Ok(Received::Ignored);
         }
         if let Err(error) = self.deliver_missed(&session, deadline).await {
-            tracing::warn!(error = %error, session.id = %session.session_id, "the thread of an odd event is read later");
+            tracing::warn!(error = %error, session.id = %session.session_id,
+                "the thread of an event that is not as documented could not be read; it is read again soon");
             self.table.hasten_read(&session.session_id, self.clock.now()).await?;
         }
         Ok(Received::Accepted)

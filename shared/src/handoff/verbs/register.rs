@@ -34,7 +34,8 @@ impl Handoff {
         self.check_agent_token().await?;
         match self.repair_webhooks(webhook_url).await {
             Err(Error::LiveChat(error)) if error.is_forbidden() => {
-                tracing::warn!(error = %error, "the agent token may not manage webhooks: keep them in LiveChat's console");
+                tracing::warn!(error = %error,
+                    "the agent token may not manage webhooks: manage them in LiveChat's console");
             }
             repaired => drop(repaired?),
         }
@@ -106,7 +107,7 @@ impl Handoff {
         let customer = self.ensure_customer(&probe, known).await?;
         let mut customer = self.as_customer(&probe, customer);
         let statuses: Result<BTreeMap<_, _>> = call!(customer.list_group_statuses(&[group_id]));
-        let statuses = statuses.map_err(|error| explained("LiveChat did not tell the status of the group", error))?;
+        let statuses = statuses.map_err(|error| explained("LiveChat did not report the status of the group", error))?;
         Ok(statuses.get(&group_id).copied())
     }
 
@@ -192,8 +193,8 @@ impl Handoff {
         let registered: Result<WebhookRegistrationId> = call!(owner.register_webhook(&webhook));
         registered.map(drop).map_err(|error| match error {
             Error::LiveChat(error) if error.is_limit_reached() => Error::Refused(format!(
-                "LiveChat allows three webhooks for each action and app, and the app has three for {action} that lead \
-                 elsewhere; remove one of them in LiveChat's console, or give this stack an app of its own. ({error})"
+                "LiveChat allows three webhooks for each action and app, and the app has three for {action} that call other \
+                 addresses; remove one of them in LiveChat's console, or give this stack an app of its own. ({error})"
             )),
             error => error,
         })

@@ -16,8 +16,8 @@ use crate::store::Record;
 const SUMMARY_TIME: Duration = Duration::from_secs(8);
 
 /// One sentence both for an unknown session and for another user's, so that a caller cannot tell them apart.
-const UNKNOWN: &str = "There is no handoff of this user to report. Pass the userId that createUser has answered with, and a sessionId or \
-                       conversationId of this user's own, or neither for the last handoff";
+const UNKNOWN: &str = "There is no handoff of this user to report. Pass the userId that createUser has returned, and a sessionId \
+                       or conversationId of this user's own, or neither for the last handoff";
 
 /// The session to report on.
 #[derive(Clone, Copy, Debug)]
@@ -157,7 +157,8 @@ impl Handoff {
             Some(Ok(Some(summary))) => ("ready", Some(summary)),
             Some(Ok(None)) => ("requested", None),
             Some(Err(error)) => {
-                tracing::warn!(error = %error, session.id = %session.session_id, "a summary is not available");
+                tracing::warn!(error = %error, session.id = %session.session_id,
+                    "the summary of a chat could not be fetched");
                 ("unavailable", None)
             }
             None => ("unavailable", None),

@@ -38,7 +38,7 @@ impl Handoff {
             .as_ref()
             .filter(|speaker| *speaker != user_id && speaker.as_str() != UNREAD_SPEAKER)?;
         let known = self.table.user(speaker).await.unwrap_or_else(|error| {
-            tracing::warn!(error = %error, "somebody stays unnamed in a conversation");
+            tracing::warn!(error = %error, "the name of a message's author could not be read");
             None
         });
         Some(known.map(|known| known.profile.name).unwrap_or_default())

@@ -98,7 +98,7 @@ pub(super) async fn announce(
 /// Logs a failure to record a push that was made.
 fn note(session: &Session, noted: store::Result<()>) {
     if let Err(error) = noted {
-        tracing::warn!(error = %error, session.id = %session.session_id, "what a widget shows could not be noted");
+        tracing::warn!(error = %error, session.id = %session.session_id, "a push to a widget could not be recorded");
     }
 }
 

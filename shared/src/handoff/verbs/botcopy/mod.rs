@@ -140,9 +140,11 @@ impl Handoff {
         }
         let until = now + LOOK_TIME;
         let table = self.table.needed_by(until);
-        if !matches!(self.clock.within(until, table.note_answered(user_id, &heard.source_id, now)).await, Some(Ok(())))
-        {
-            tracing::warn!("the same words will be taken for a repeated call for some seconds");
+        let noted = table.note_answered(user_id, &heard.source_id, now);
+        if !matches!(self.clock.within(until, noted).await, Some(Ok(()))) {
+            tracing::warn!(
+                "the answer to a message could not be recorded; the same text counts as a repeat for some seconds"
+            );
         }
     }
 
@@ -180,12 +182,12 @@ impl Handoff {
         match self.clock.within(deadline, Box::pin(self.begin_in_time(request, deadline))).await {
             Some(Ok(())) => return Some(self.paused()),
             Some(Err(Error::Refused(sentence))) => {
-                tracing::info!(reason = %sentence, "a handover was refused");
+                tracing::info!(reason = %sentence, "a handoff was refused");
                 return Some(Answer::NOT_PAUSED);
             }
             Some(Err(Error::Busy)) => {}
-            Some(Err(error)) => tracing::warn!(error = %error, "a handover is left to the sweep"),
-            None => tracing::warn!("a handover takes long and is left to the sweep"),
+            Some(Err(error)) => tracing::warn!(error = %error, "a handoff did not complete; the sweep completes it"),
+            None => tracing::warn!("a handoff did not complete in time; the sweep completes it"),
         }
         self.promised(user_id, call).await
     }
@@ -246,7 +248,8 @@ impl Handoff {
                 }
                 Some(_) => {}
                 None => {
-                    tracing::warn!(session.id = %session.session_id, "a message takes long and is left to the sweep")
+                    tracing::warn!(session.id = %session.session_id,
+                        "a message was not delivered in time; the sweep delivers it")
                 }
             }
         }
@@ -269,7 +272,7 @@ impl Handoff {
             (Some(Ok((Some(Receipt { outcome: Some(Outcome::Dropped), .. }), _))), _) => Answer::NOT_PAUSED,
             (Some(Ok((_, Some(now)))), _) if !is_live(&now) => Answer::NOT_PAUSED,
             (Some(Ok((Some(_), _))), _) | (_, Ok(Some(_))) => self.paused(),
-            (_, failed) => self.left_to_bot("nothing is durable", failed.err()),
+            (_, failed) => self.left_to_bot("the message could not be stored", failed.err()),
         }
     }
 
@@ -345,7 +348,8 @@ impl Handoff {
             }
         };
         if let Some(Err(error)) = self.clock.within(deadline, Box::pin(goes_on)).await {
-            tracing::warn!(error = %error, session.id = %session.session_id, "the widget may not show who answers");
+            tracing::warn!(error = %error, session.id = %session.session_id,
+                "the widget may not show the current agent");
         }
     }
 
@@ -368,7 +372,7 @@ impl Handoff {
             self.resume_start(session.clone(), deadline + DELIVERY_TIME).await
         };
         if let Err(error) = left.await {
-            tracing::warn!(error = %error, session.id = %id, "a start is left to the sweep");
+            tracing::warn!(error = %error, session.id = %id, "a start did not complete; the sweep completes it");
         }
         Drained::Finished
     }
@@ -379,7 +383,7 @@ impl Handoff {
 
     fn left_to_bot(&self, reason: &'static str, error: Option<Error>) -> Answer {
         let error = error.map(|error| error.to_string());
-        tracing::error!(reason, error, "a call of Botcopy could not be taken and is left to the bot");
+        tracing::error!(reason, error, "a call of Botcopy could not be processed; the bot answers instead");
         Answer::NOT_PAUSED
     }
 }

@@ -45,7 +45,8 @@ impl Handoff {
         if let Some((session, around)) = found.filter(|_| self.config.botcopy.shows_typing)
             && let Some(Err(error)) = self.clock.within(deadline, self.show_typing(&session, around)).await
         {
-            tracing::warn!(error = %error, session.id = %session.session_id, "agents are not shown that the user types");
+            tracing::warn!(error = %error, session.id = %session.session_id,
+                "agents could not be shown that the user is typing");
         }
         Some(answer)
     }
