@@ -3,13 +3,13 @@
 use shared::{handoff, livechat};
 
 const CLIENT: &str = "Compare LIVECHAT_CLIENT_ID (parameter LiveChatClientId) with the app's client id in LiveChat's developer console; \
-                      an app that was removed there is not known either.";
+                      an app that was removed there is refused in the same way.";
 const REDIRECT: &str = "In LiveChat's developer console list this redirect URI in the app (App authorization), or set \
-                        LIVECHAT_REDIRECT_URI (parameter LiveChatRedirectUri) to a listed one: same scheme and host, the listed path \
-                        a prefix.";
+                        LIVECHAT_REDIRECT_URI (parameter LiveChatRedirectUri) to a listed one: it needs the same scheme and host, \
+                        and the listed path as its prefix.";
 const ORGANIZATION: &str = "Compare LIVECHAT_ORGANIZATION_ID (parameter LiveChatOrganizationId) with Settings, Account at LiveChat; \
                             a licence that has expired is refused in the same way.";
-const PASSING: &str = "Try again; if it stays, ask LiveChat's status page.";
+const PASSING: &str = "Try again; if the error persists, check LiveChat's status page.";
 
 /// Returns the cure for a refusal, as far as LiveChat reports what it refused.
 pub(crate) fn cure(error: &livechat::Error) -> String {

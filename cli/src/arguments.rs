@@ -24,9 +24,9 @@ pub(crate) struct Arguments {
 
 /// Each paragraph is one line: the terminal's width wraps it.
 const AFTER_HELP: &str = "\
-Where it points:
+Which stack:
   hitl --stack NAME …    a deployed stack: asks the AWS CLI for its outputs and parameters. HITL_STACK=NAME does the same
-  hitl --sandbox URL …   the sandbox, to practise: the address that `cargo run -- serve` prints for its people
+  hitl --sandbox URL …   the sandbox, to practise: the address that `cargo run -- serve` prints
   otherwise              the functions' own variables (TABLE_NAME, SECRET_ID, LIVECHAT_CLIENT_ID, …) and HITL_URL
 
 The region is the stack's, or else found as the AWS CLI finds it (AWS_REGION, AWS_DEFAULT_REGION, the profile). Credentials are found as \
@@ -42,7 +42,7 @@ Exit status:
   2  the command could not do its work: wrong usage, missing settings, or an AWS service that does not answer";
 
 /// The heading of the options that select a stack.
-const WHERE: &str = "Where it points";
+const WHERE: &str = "Which stack";
 
 /// Which stack.
 #[derive(Args, Clone, Debug, Default)]
@@ -56,7 +56,7 @@ pub(crate) struct TargetArguments {
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "sandbox")]
     pub stack_file: Option<PathBuf>,
 
-    /// The sandbox: the address of its people, or a file with the line that `cargo run -- serve --json` prints.
+    /// The sandbox: the address that `cargo run -- serve` prints, or a file with the line that `cargo run -- serve --json` prints.
     #[arg(long, global = true, value_name = "URL|FILE")]
     pub sandbox: Option<String>,
 
@@ -491,7 +491,7 @@ pub(crate) struct StatsOptions {
     #[arg(long, default_value_t = 7, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=366))]
     pub days: u32,
 
-    /// Answer as comma-separated values.
+    /// Print comma-separated values.
     #[arg(long, conflicts_with = "json")]
     pub csv: bool,
 }

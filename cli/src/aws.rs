@@ -44,7 +44,7 @@ impl Aws {
         let cli = Arc::clone(&self.cli);
         let asked = move || cli(&words.iter().map(String::as_str).collect::<Vec<_>>());
         let asked = tokio::task::spawn_blocking(asked).await;
-        asked.unwrap_or_else(|error| Err(format!("the AWS CLI was not waited for ({error})")))
+        asked.unwrap_or_else(|error| Err(format!("waiting for the AWS CLI failed ({error})")))
     }
 }
 

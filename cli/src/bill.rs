@@ -67,7 +67,7 @@ impl Prices {
 
 fn parse<T: for<'de> Deserialize<'de>>(text: &str, name: &str) -> Result<T, Failure> {
     serde_json::from_str(text).map_err(|error| {
-        Failure::stopped(format!("{name} is not of the form that docs/prices.json in the repository has: {error}."))
+        Failure::stopped(format!("{name} does not have the form of docs/prices.json in the repository: {error}."))
     })
 }
 

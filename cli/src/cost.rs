@@ -79,11 +79,12 @@ pub(crate) async fn cost(target: &Target, options: &CostOptions, io: &mut Io<'_>
     let bill = figures.bill(Work { livechat_calls: Some(livechat_calls), ..work }, &prices)?;
     let about = vec![
         format!(
-            "{} sessions that started within {} days and have ended, with {} messages of users and {} of agents. LiveChat's calls are \
-             those that the sessions have counted ({} have not, and are reckoned like all else).",
+            "{} sessions that started within {} days and have ended, with {} messages of users and {} of agents. LiveChat's calls \
+             are those that the sessions have counted ({} have not, and are estimated like everything else).",
             counted.sessions, options.since, counted.from_user, counted.from_agents, counted.uncounted
         ),
-        "Everything else is reckoned: sessions and messages times what tests have measured for one (docs/figures.json).".to_owned(),
+        "Everything else is estimated: sessions and messages times what tests have measured for one (docs/figures.json)."
+            .to_owned(),
         format!(
             "Not counted: sessions that are open, tokens of new users (one call each), checkAvailability, files, traffic, free tiers{}.",
             if counted.unreadable > 0 { format!(", {} unreadable records", counted.unreadable) } else { String::new() }

@@ -83,7 +83,7 @@ impl Io<'_> {
     /// Asks for one line; an empty answer means none.
     fn answer(&mut self, prompt: &str, echo: Echo) -> Result<Option<String>, Failure> {
         let answer = (self.ask)(prompt, echo)
-            .map_err(|error| Failure::stopped(format!("nothing can be asked here: {error}")))?;
+            .map_err(|error| Failure::stopped(format!("the answer cannot be read: {error}")))?;
         Ok(Some(answer.trim().to_owned()).filter(|answer| !answer.is_empty()))
     }
 
@@ -92,11 +92,11 @@ impl Io<'_> {
         if yes {
             return Ok(());
         }
-        match self.answer(&format!("{what} Type yes to go on"), Echo::Shown)?.as_deref() {
+        match self.answer(&format!("{what} Type yes to continue"), Echo::Shown)?.as_deref() {
             Some("y" | "yes") => Ok(()),
-            _ => Err(Failure::refused(
-                "nothing was changed, since the answer was not yes; --yes goes on without asking.",
-            )),
+            _ => {
+                Err(Failure::refused("nothing was changed, because the answer was not yes; --yes skips the question."))
+            }
         }
     }
 

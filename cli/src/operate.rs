@@ -39,7 +39,7 @@ pub(crate) fn progress<'a>(io: &'a mut Io<'_>) -> impl FnMut(usize) + Send + 'a 
     move |seen| {
         if seen >= said + SAY_EVERY {
             said = seen;
-            let _ = writeln!(progress, "{seen} items looked at");
+            let _ = writeln!(progress, "{seen} items read");
         }
     }
 }
@@ -214,9 +214,9 @@ pub(crate) async fn trace(target: &Target, id: &str, io: &mut Io<'_>) -> Result<
     }
     if sessions.is_empty() {
         return Err(Failure::refused(format!(
-            "nothing here is called {id}. It may never have reached this stack, be another stack's, or be older than the \
-             trail is kept (RETENTION_DAYS). Botpress does not tell a stack the id of the conversation between user and bot: \
-             take that of the conversation with the agents, or LiveChat's of the chat or thread."
+            "the table has no record of {id}. It may never have reached this stack, belong to another stack, or have expired \
+             (RETENTION_DAYS). Botpress does not send the id of the conversation between user and bot: use the id of the \
+             conversation with the agents, or LiveChat's id of the chat or thread."
         )));
     }
     sessions.sort_by_key(|life| life.session.started_at);
@@ -267,7 +267,7 @@ impl fmt::Display for ParkedList {
         }
         for ParkedRow { id, parked_for_seconds, deleted_at, item } in &self.parked {
             writeln!(f, "{}  {:<10} {id}", item.position.at, item.kind)?;
-            let cause = item.cause.as_deref().unwrap_or("the log says why");
+            let cause = item.cause.as_deref().unwrap_or("the log names the cause");
             let arrived = if item.outcome_unknown { "may have arrived" } else { "has not arrived" };
             write!(f, "    parked for {}; {arrived}; {cause}", for_people(*parked_for_seconds))?;
             match deleted_at {
@@ -307,11 +307,11 @@ impl fmt::Display for RedrivenList {
             let result = match result {
                 Redriven::Delivered => "delivered",
                 Redriven::Dropped => "dropped: there was nothing left to do",
-                Redriven::ParkedAgain => "refused as before, and parked again; the log says why",
-                Redriven::Waiting => "back in its lane; the sweep goes on with it",
+                Redriven::ParkedAgain => "refused again and parked; the log names the cause",
+                Redriven::Waiting => "back in its lane; the sweep delivers it",
                 Redriven::SessionOver => "its session is over: it stays parked; hitl discard removes it",
-                Redriven::NotTold => "is the end of a session that is over, and could not be told now; run this again",
-                Redriven::Gone => "was not parked any more",
+                Redriven::NotTold => "is the end of a closed session, and could not be delivered now; run this again",
+                Redriven::Gone => "was no longer parked",
             };
             writeln!(f, "{id}  {result}")?;
         }
@@ -343,7 +343,7 @@ pub(crate) async fn discard(target: &Target, id: &str, yes: bool, io: &mut Io<'_
     for item in chosen {
         table.discard(&item).await?;
     }
-    Ok(Answer { exit: Exit::Done, json: json!({ "discarded": id }), text: format!("{id} is gone, its text included.") })
+    Ok(Answer { exit: Exit::Done, json: json!({ "discarded": id }), text: format!("{id} was deleted with its text.") })
 }
 
 async fn chosen(target: &Target, id: Option<&str>, io: &mut Io<'_>) -> Result<Vec<Parked>, Failure> {
@@ -352,7 +352,7 @@ async fn chosen(target: &Target, id: Option<&str>, io: &mut Io<'_>) -> Result<Ve
     let Some(id) = id else { return Ok(parked) };
     parked.retain(|item| item.name() == id || item.position.source_id == id);
     match parked.is_empty() {
-        true => Err(Failure::refused(format!("nothing parked is called {id}; hitl parked lists what there is."))),
+        true => Err(Failure::refused(format!("no parked item has the id {id}; hitl parked lists them."))),
         false => Ok(parked),
     }
 }
@@ -362,10 +362,10 @@ pub(crate) async fn reopen(target: &Target, vendor: Vendor, io: &mut Io<'_>) -> 
     let lifted = target.table()?.reopen(vendor.name(), io.clock.now()).await?;
     let lines = lifted.iter().map(|(party, closure)| {
         let name = named(vendor.name(), party.as_deref());
-        format!("{name} was closed since {} and until {}; it is open.", closure.since, closure.until)
+        format!("{name} had asked at {} not to be called before {}; the limit is lifted.", closure.since, closure.until)
     });
     let text = match lifted.is_empty() {
-        true => format!("{} was not closed.", vendor.name()),
+        true => format!("{} has set no limit.", vendor.name()),
         false => lines.collect::<Vec<_>>().join("\n"),
     };
     let rows: Vec<_> = lifted
@@ -381,10 +381,10 @@ pub(crate) async fn close(target: &Target, session: &str, yes: bool, io: &mut Io
     let closed = target.handoff()?.close_session(&SessionId::from(session), io.clock.now() + PATIENCE).await?;
     let text = match closed {
         Closed::Closed => "The session is over: its bot resumes, and its chat is closed.",
-        Closed::Closing => "The session is ending; a vendor could not be told yet, and the sweep goes on with it.",
-        Closed::WasOver => "The session was over before.",
+        Closed::Closing => "The session is ending; a vendor could not be notified yet, and the sweep will notify it.",
+        Closed::WasOver => "The session had already ended.",
         Closed::BotNotTold => {
-            "The session was over before; its bot does not know, and could not be told. Run this again."
+            "The session had already ended; its bot has not been notified of that, and could not be notified now. Run this again."
         }
         Closed::Unknown => {
             return Err(Failure::refused(format!("there is no session {session}; hitl sessions lists the open ones.")));
@@ -425,22 +425,25 @@ impl fmt::Display for Erasure {
         }
         write!(
             f,
-            "\nNot looked at: point-in-time backups of the table, which keep what they hold for up to 35 days; exports and backups of \
-             your own; the functions' logs, which have ids only; and what the vendors hold."
+            "\nNot checked: point-in-time backups of the table, which expire after up to 35 days; your own exports and backups; \
+             the functions' logs, which contain only ids; and the vendors' data."
         )
     }
 }
 
 /// `hitl erase`.
 pub(crate) async fn erase(target: &Target, user: &str, yes: bool, io: &mut Io<'_>) -> Result<Answer, Failure> {
-    io.confirm(&format!("All that the table holds of user {user} will be deleted; an open session ends first."), yes)?;
+    io.confirm(
+        &format!("Everything that the table contains of user {user} will be deleted; an open session ends first."),
+        yes,
+    )?;
     let (table, user_id) = (target.table()?, UserId::from(user));
     let mut words = BTreeSet::from([user.to_owned()]);
     let mut known = BTreeSet::new();
     let mut erased = Erased::default();
     let mut kept = Vec::new();
     for _ in 0..ERASURES {
-        io.step(1, STEPS_OF_ERASURE, "looking for what belongs to the user");
+        io.step(1, STEPS_OF_ERASURE, "finding the user's records");
         words.extend(table.user(&user_id).await?.iter().flat_map(words_about));
         let sessions = table.sessions_of(&user_id, &mut progress(io)).await?;
         known.extend(sessions.iter().map(|session| session.session_id.clone()));
@@ -448,19 +451,19 @@ pub(crate) async fn erase(target: &Target, user: &str, yes: bool, io: &mut Io<'_
         for session in sessions.iter().filter(|session| session.state != State::Closed) {
             end_before_erasure(target, &session.session_id, io).await?;
         }
-        io.step(2, STEPS_OF_ERASURE, "removing it");
+        io.step(2, STEPS_OF_ERASURE, "removing them");
         let more = table.erase(&user_id, &known, io.clock.now(), &mut progress(io)).await?;
         for (entity, count) in more.removed {
             *erased.removed.entry(entity).or_default() += count;
         }
         erased.expired += more.expired;
         erased.held_by_vendors.extend(more.held_by_vendors);
-        io.step(3, STEPS_OF_ERASURE, "reading the whole table for what is left");
+        io.step(3, STEPS_OF_ERASURE, "reading the whole table to verify that nothing is left");
         kept = table.mentions(&words, &mut progress(io)).await?;
         if kept.is_empty() {
             break;
         }
-        io.say("something is left, perhaps written meanwhile");
+        io.say("some records are left, perhaps written in the meantime");
     }
     if erased.removed.is_empty() && kept.is_empty() {
         return Err(Failure::refused(format!(

@@ -97,7 +97,7 @@ impl From<config::Error> for Failure {
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
         Self::stopped(format!(
-            "{}. Check the table's name, the region and your AWS credentials ({RENEW}); `hitl doctor` says more.",
+            "{}. Check the table's name, the region and your AWS credentials ({RENEW}); `hitl doctor` shows details.",
             causes(&error)
         ))
     }
@@ -106,12 +106,12 @@ impl From<store::Error> for Failure {
 impl From<secret::Error> for Failure {
     fn from(error: secret::Error) -> Self {
         if matches!(error, secret::Error::Changed) {
-            let sentence = "somebody else has stored another version of the secret since this command has read it. Nothing was stored: run \
-                            this again, and it starts from what is there now.";
+            let sentence = "the secret was changed after this command had read it. Nothing was stored: run this again, and it \
+                            starts from the current version.";
             return Self::refused(sentence);
         }
         Self::stopped(format!(
-            "{}. Check the secret's name, the region and your AWS credentials ({RENEW}); `hitl doctor` says more.",
+            "{}. Check the secret's name, the region and your AWS credentials ({RENEW}); `hitl doctor` shows details.",
             causes(&error)
         ))
     }
@@ -119,7 +119,7 @@ impl From<secret::Error> for Failure {
 
 impl From<secrets::Error> for Failure {
     fn from(error: secrets::Error) -> Self {
-        Self::stopped(format!("{}. `hitl doctor` says what to do.", causes(&error)))
+        Self::stopped(format!("{}. `hitl doctor` names the cure.", causes(&error)))
     }
 }
 

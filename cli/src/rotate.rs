@@ -46,15 +46,15 @@ struct Rotated {
 impl fmt::Display for Rotated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.finished_earlier {
-            true => write!(f, "The rotation of the {} that was interrupted is finished now.", self.what)?,
-            false => write!(f, "The {} is a new one.", self.what)?,
+            true => write!(f, "The interrupted rotation of the {} is now complete.", self.what)?,
+            false => write!(f, "The {} was replaced.", self.what)?,
         }
         match self.previous_accepted_until {
-            Some(until) => write!(f, " The one before is accepted until {until}."),
+            Some(until) => write!(f, " The previous one is accepted until {until}."),
             None if self.cut_off => write!(
                 f,
-                " The one before is cut off: a running function drops it with the next call in which it reads the table, and all do within {} \
-                 minutes. {}",
+                " The previous one is cut off: a running function drops it with the next call in which it reads the table, and \
+                 all functions within {} minutes. {}",
                 TIME_TO_LIVE.as_secs() / 60,
                 self.cost()
             ),
@@ -68,12 +68,13 @@ impl Rotated {
     fn cost(&self) -> &'static str {
         match self.what {
             WEBHOOK_SECRET_NAME => {
-                "Webhooks that LiveChat sends with it in the next two minutes are refused; what they report comes when the thread is read."
+                "Webhooks that LiveChat sends with it in the next two minutes are refused; their events are recovered when the \
+                 thread is read."
             }
             PATH_KEY_NAME => {
-                "Calls of Botpress that were under way with it have failed, and Botpress does not repeat them."
+                "Calls of Botpress that were in progress with it have failed, and Botpress does not repeat them."
             }
-            ACCESS_KEY_NAME => "What a function could not deliver with it is repeated by the sweep.",
+            ACCESS_KEY_NAME => "The sweep repeats deliveries that failed with it.",
             _ => "Calls that Botpress signs with the new one are not affected.",
         }
     }
@@ -108,8 +109,9 @@ pub(crate) async fn run(target: &Target, what: What, at_once: bool, io: &mut Io<
             }
             Ok(Answer::done(&Rotated { what: name, finished_earlier, previous_accepted_until, cut_off: at_once }))
         }
-        (Err(failure), Some(until)) => Err(failure
-            .and(&format!("The {name} before the stored one is accepted until {until}: run this again before then."))),
+        (Err(failure), Some(until)) => {
+            Err(failure.and(&format!("The previous {name} is accepted until {until}: run this again before then.")))
+        }
         (Err(failure), None) => Err(failure),
     }
 }
@@ -181,7 +183,7 @@ impl Rotation<'_> {
                 self.store(&contents, &[(WEBHOOK_SECRET, random_secret())], io).await?
             }
         };
-        self.wait_until_known(&contents, "letting every function learn the new secret", io).await;
+        self.wait_until_known(&contents, "waiting until every function has the new secret", io).await;
         io.step(2, 2, "registering the webhooks with it, then removing those with the old one");
         self.target.handoff_with(contents.current.incomplete()?)?.repair_webhooks(&webhook_url).await?;
         Ok(finished)
@@ -195,7 +197,7 @@ impl Rotation<'_> {
         let admin = client.admin(&at.workspace.token, &at.workspace.id);
         let address = |key: Option<Redacted>| {
             key.map(|key| Redacted::from(format!("{url}/botpress/{}", key.expose())))
-                .ok_or_else(|| Failure::refused("there is no path key yet: hitl connect botpress makes one."))
+                .ok_or_else(|| Failure::refused("there is no path key yet: hitl connect botpress creates one."))
         };
         let present = address(contents.current.text(BOTPRESS_PATH_KEY))?;
         let known = match &at.name {
@@ -206,7 +208,7 @@ impl Rotation<'_> {
         let has_changed = contents.has_changed(BOTPRESS_PATH_KEY) && !self.at_once;
         let finished = has_changed && known.as_ref().is_some_and(|known| *known != present);
         if has_changed && known.is_none() {
-            self.wait_until_known(&contents, "letting every function learn the present key", io).await;
+            self.wait_until_known(&contents, "waiting until every function has the current key", io).await;
             admin.redirect_integration(&at.id, &present).await.map_err(explained)?;
         }
         let contents = match finished {
@@ -216,7 +218,7 @@ impl Rotation<'_> {
                 self.store(&contents, &[(BOTPRESS_PATH_KEY, random_secret())], io).await?
             }
         };
-        self.wait_until_known(&contents, "letting every function learn the new key", io).await;
+        self.wait_until_known(&contents, "waiting until every function has the new key", io).await;
         io.step(2, 2, "giving Botpress the new address");
         let address = address(contents.current.text(BOTPRESS_PATH_KEY))?;
         admin.redirect_integration(&at.id, &address).await.map_err(explained)?;
@@ -228,17 +230,17 @@ impl Rotation<'_> {
         let at = integration(self.target, &contents, io).await?;
         // No wait may come between the two steps below.
         if let Some(settles_at) = contents.settles_at().filter(|_| !self.at_once) {
-            io.wait_until(settles_at, "callers may still use what the last change replaced").await;
+            io.wait_until(settles_at, "callers may still use the previous credential").await;
         }
         let client = self.target.botpress();
-        io.step(1, 2, "letting Botpress make a new signing secret");
+        io.step(1, 2, "letting Botpress generate a new signing secret");
         let admin = client.admin(&at.workspace.token, &at.workspace.id);
         let secret = admin.rotate_signing_secret(&at.id).await.map_err(explained)?;
         io.step(2, 2, "storing it");
         self.store(&contents, &[(BOTPRESS_SIGNING_SECRET, secret)], io).await.map_err(|failure| {
             Failure::refused(format!(
-                "Botpress has a new signing secret that could not be stored ({failure}). Its calls are also signed with the one \
-                 before for 24 hours: run this again within that time."
+                "Botpress has a new signing secret that could not be stored ({failure}). For 24 hours its calls are also signed \
+                 with the previous one: run this again within that time."
             ))
         })?;
         Ok(false)
@@ -257,15 +259,17 @@ impl Rotation<'_> {
         self.store(&contents, &[(BOTPRESS_TOKEN, key.value), (ACCESS_KEY_ID, key.id.clone().into())], io).await?;
         if !self.at_once {
             let unused = io.clock.now() + TIME_TO_LIVE + PROPAGATION;
-            io.wait_until(unused, "functions may still use the key before").await;
+            io.wait_until(unused, "functions may still use the previous key").await;
         }
-        io.step(3, 3, "withdrawing the key before");
+        io.step(3, 3, "withdrawing the previous key");
         for id in old.iter().filter(|id| **id != key.id) {
             io.say(&format!("withdrawing {id}"));
             admin.withdraw_access_key(id).await.map_err(explained)?;
         }
         if old.is_empty() {
-            io.say("the key before was not issued by this command: withdraw it in Botpress if nobody else uses it");
+            io.say(
+                "the previous key was not issued by this command: withdraw it in Botpress unless it is used elsewhere",
+            );
         }
         Ok(false)
     }
@@ -277,8 +281,8 @@ async fn in_order(target: &Target, contents: &Contents, webhook_url: &str) -> Re
     let mut registered = client.configuration(&secrets.agent_token).list_webhooks().await.map_err(|error| {
         match error.is_forbidden() {
             true => Failure::refused(
-                "the agent token may not manage webhooks (webhooks.configuration:rw), so their secret cannot be changed. Make a \
-                 token that may, and run hitl connect livechat.",
+                "the agent token may not manage webhooks (webhooks.configuration:rw), so their secret cannot be changed. Create a \
+                 token with that scope, and run hitl connect livechat.",
             ),
             false => error.into(),
         }

@@ -183,7 +183,7 @@ impl Target {
 
     /// Returns a setting that a command requires.
     pub(crate) fn require(&self, variable: &str, how: &str) -> Result<String, Failure> {
-        self.get(variable).ok_or_else(|| Failure::stopped(format!("{variable} is not known: {how}.")))
+        self.get(variable).ok_or_else(|| Failure::stopped(format!("{variable} is not set: {how}.")))
     }
 
     /// Returns the functions' configuration.
@@ -215,7 +215,7 @@ impl Target {
 
     pub(crate) fn require_url(&self) -> Result<String, Failure> {
         self.url().ok_or_else(|| {
-            Failure::stopped("HITL_URL is not known: give the stack's address with --url, or the stack with --stack.")
+            Failure::stopped("HITL_URL is not set: pass the stack's address with --url, or the stack with --stack.")
         })
     }
 
@@ -291,7 +291,7 @@ async fn sandbox_environment(sandbox: &str, http: &Http) -> Result<BTreeMap<Stri
     let environment = described.get("environment").cloned().unwrap_or_default();
     serde_json::from_value(environment).map_err(|_| {
         Failure::stopped(format!(
-            "{sandbox} is no sandbox's description. Give the people's address that `cargo run -- serve` prints."
+            "{sandbox} does not describe a sandbox. Pass the address that `cargo run -- serve` prints."
         ))
     })
 }
@@ -300,8 +300,8 @@ async fn ask_aws_cli(stack: &str, io: &mut Io<'_>) -> Result<String, Failure> {
     io.say(&format!("asking the AWS CLI about the stack {stack}"));
     io.aws.ask(&["cloudformation", "describe-stacks", "--stack-name", stack]).await.map_err(|said| {
         Failure::stopped(format!(
-            "the AWS CLI does not know the stack {stack}: {said}. Without it name the parts: --table, --secret, --url and the \
-             LIVECHAT_* variables."
+            "the AWS CLI cannot describe the stack {stack}: {said}. Without the AWS CLI, name the parts: --table, --secret, --url \
+             and the LIVECHAT_* variables."
         ))
     })
 }
@@ -315,7 +315,7 @@ fn read(file: &Path) -> Result<String, Failure> {
 fn stack_environment(described: &str) -> Result<BTreeMap<String, String>, Failure> {
     let described: Value = serde_json::from_str(described).unwrap_or_default();
     let stack = described.pointer("/Stacks/0").ok_or_else(|| {
-        Failure::stopped("this is no answer of `aws cloudformation describe-stacks`: it lists no stack.")
+        Failure::stopped("this is not an answer of `aws cloudformation describe-stacks`: it lists no stack.")
     })?;
     let mut environment = BTreeMap::new();
     for (list, key, value, names) in [

@@ -227,7 +227,7 @@ impl fmt::Display for Tick {
         writeln!(f, "parked    {} in them{}", self.parked, if self.parked > 0 { ": hitl parked" } else { "" })?;
         for Trouble { vendor, failures, not_before } in &self.vendors {
             match not_before {
-                Some(until) => writeln!(f, "vendor    {vendor} wants no calls before {until}")?,
+                Some(until) => writeln!(f, "vendor    {vendor} asked not to be called before {until}")?,
                 None => writeln!(f, "vendor    {vendor} FAILS, {failures} times in a row")?,
             }
         }
@@ -253,7 +253,7 @@ impl fmt::Display for Tick {
             writeln!(f, "  {lane}")?;
         }
         match self.more {
-            true => writeln!(f, "There is more than is looked into here: hitl doctor reads the whole table."),
+            true => writeln!(f, "Not all lanes are shown: hitl doctor reads the whole table."),
             false => Ok(()),
         }
     }

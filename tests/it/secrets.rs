@@ -45,7 +45,7 @@ fn spoiled(complete: &Value) -> Vec<(&'static str, Value)> {
         ("webhookSecret", without(&["webhookSecret"])),
         ("botcopyApiKey", without(&["botcopyApiKey"])),
         ("botcopyAccessToken", without(&["botcopyAccessToken"])),
-        ("anybody could call us", without(&["botpressSigningSecret", "botpressPathKey"])),
+        ("anybody could call the stack", without(&["botpressSigningSecret", "botpressPathKey"])),
         ("JSON object", json!("")),
     ];
     for key in [

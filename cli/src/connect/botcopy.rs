@@ -54,14 +54,14 @@ impl fmt::Display for Connected {
             true => {
                 write!(
                     f,
-                    "the secret's value {}, which was generated now: copy it from Secrets Manager",
+                    "the secret's value {}, which this command has generated: copy it from Secrets Manager",
                     self.token_at()
                 )?;
             }
-            false => write!(f, "the one that was given here ({} in the secret)", self.token_at())?,
+            false => write!(f, "the one that you entered ({} in the secret)", self.token_at())?,
         }
         match &self.custom_header {
-            Some(name) => write!(f, "\n  Custom header                    {name}, with the value that was given here"),
+            Some(name) => write!(f, "\n  Custom header                    {name}, with the value that you entered"),
             None => Ok(()),
         }
     }
@@ -201,7 +201,7 @@ fn header(
 ) -> Result<Option<Header>, Failure> {
     let Some(name) = options.header.clone().or_else(|| target.get("BOTCOPY_HEADER_NAME")) else { return Ok(None) };
     if HeaderName::try_from(&name).is_err() {
-        return Err(Failure::stopped(format!("{name:?} cannot be the name of a header.")));
+        return Err(Failure::stopped(format!("{name:?} is not a valid header name.")));
     }
     let stored = stored.header().filter(|header| header.get("name") == Some(&json!(name)));
     let stored = stored.and_then(|header| header.get("value")?.as_str()).map(Redacted::from);
@@ -210,9 +210,9 @@ fn header(
     match value {
         Some(value) if HeaderValue::try_from(value.expose()).is_ok() => Ok(Some(Header { name, value })),
         Some(_) => Err(Failure::stopped("the value of the custom header cannot be sent in a header.")),
-        None => {
-            Err(Failure::stopped(format!("the value of the custom header {name} is needed, as the portal has it.")))
-        }
+        None => Err(Failure::stopped(format!(
+            "the value of the custom header {name} is needed: enter the value that the portal has."
+        ))),
     }
 }
 
@@ -226,8 +226,8 @@ async fn try_keys(
     io: &mut Io<'_>,
 ) -> Result<(), Failure> {
     if api_key.expose() == access_token.expose() {
-        let sentence = "the API key and the access token are the same. The portal generates the API key; the access token is one that you \
-                        choose and enter there. Nothing was stored.";
+        let sentence = "the API key and the access token are the same. The portal generates the API key; you choose the access \
+                        token and enter it there. Nothing was stored.";
         return Err(Failure::stopped(sentence));
     }
     if HeaderValue::try_from(access_token.expose()).is_err() {
@@ -243,13 +243,14 @@ async fn try_keys(
             let hint = match bot_id {
                 Some(_) => "Generate a new one in its portal, in the bot's live chat settings.",
                 None => {
-                    "If it is right, name the bot with --bot: what Botcopy says of a bot that is not there is not documented."
+                    "If the key is right, name the bot with --bot: Botcopy's answer for a bot that does not exist is not \
+                     documented."
                 }
             };
             Err(Failure::refused(format!("Botcopy refuses the API key ({error:#}). {hint} Nothing was stored.")))
         }
         Err(error) if error.is_retryable() || error.failure().is_some() => {
-            Err(Failure::stopped(format!("Botcopy could not be asked ({}). Nothing was stored.", causes(&error))))
+            Err(Failure::stopped(format!("Botcopy could not be called ({}). Nothing was stored.", causes(&error))))
         }
         Ok(()) | Err(_) => Ok(()),
     }

@@ -46,12 +46,12 @@ impl fmt::Display for Connected {
         let Self { name, version, .. } = self;
         match self.done {
             Done::WouldBeCreated => {
-                return write!(f, "Botpress would take {name} {version} as a new integration. Nothing was changed.");
+                return write!(f, "Botpress would accept {name} {version} as a new integration. Nothing was changed.");
             }
             Done::WouldBeUpdated => {
-                return write!(f, "Botpress would take this change of {name} {version}. Nothing was changed.");
+                return write!(f, "Botpress would accept this change of {name} {version}. Nothing was changed.");
             }
-            Done::Created => writeln!(f, "Botpress is connected: {name} {version} was made.")?,
+            Done::Created => writeln!(f, "Botpress is connected: {name} {version} was created.")?,
             Done::Updated => writeln!(f, "Botpress is connected: {name} {version} was updated.")?,
         }
         if let Some(id) = &self.integration_id {
@@ -63,8 +63,8 @@ impl fmt::Display for Connected {
         }
         write!(
             f,
-            "\nNext, in Botpress Studio: open the bot, Integrations, choose {name} (private), Install. Its status there says \
-             what is wrong, if something is. Then choose it in the HITL plugin, and run hitl doctor."
+            "\nNext, in Botpress Studio: open the bot, Integrations, choose {name} (private), Install. Its status there shows \
+             what is wrong, if anything. Then choose it in the HITL plugin, and run hitl doctor."
         )
     }
 }
@@ -92,7 +92,7 @@ pub(crate) async fn run(target: &Target, options: &BotpressOptions, io: &mut Io<
     let address = Redacted::from(format!("{url}/botpress/{}", path_key.expose()));
     let body = complete(&base, &interface, &name, &address)?;
     if options.dry_run {
-        io.step(2, steps, "asking Botpress whether it would take the definition");
+        io.step(2, steps, "asking Botpress whether it would accept the definition");
         let tried = match &existing {
             Some(known) => admin.validate_integration(Some(&known.id), &as_change(&body)).await,
             None => admin.validate_integration(None, &body).await,
@@ -103,7 +103,7 @@ pub(crate) async fn run(target: &Target, options: &BotpressOptions, io: &mut Io<
     }
     let (done, integration) = deploy(&admin, existing, &body, io).await?;
     let mut changes = vec![(INTEGRATION_ID, Redacted::from(integration.id.as_str())), (BOTPRESS_PATH_KEY, path_key)];
-    io.step(3, STEPS, "bringing signing secret and access key in order");
+    io.step(3, STEPS, "setting up signing secret and access key");
     changes.extend(credentials(&admin, &integration, &contents.current, io).await?);
     let stored = new_values(&contents, &changes);
     io.step(4, STEPS, "storing the credentials");
@@ -120,7 +120,7 @@ async fn deploy(
 ) -> Result<(Done, Integration), Failure> {
     match existing {
         None => {
-            io.step(2, STEPS, "making the integration");
+            io.step(2, STEPS, "creating the integration");
             Ok((Done::Created, admin.create_integration(body).await.map_err(explained)?))
         }
         Some(known) => {
@@ -146,7 +146,7 @@ async fn credentials(
         let secret = match &integration.signing_secret {
             Some(secret) => secret.clone(),
             None => {
-                io.say("making a new signing secret");
+                io.say("generating a new signing secret");
                 admin.rotate_signing_secret(&integration.id).await.map_err(explained)?
             }
         };
@@ -169,16 +169,18 @@ fn new_values(contents: &Contents, changes: &[(&str, Redacted)]) -> Vec<String> 
 pub(crate) fn explained(error: Error) -> Failure {
     let code = error.refusal().and_then(|refusal| refusal.code.as_deref()).unwrap_or_default();
     let advice = match code {
-        "Unauthorized" => "The personal access token is not accepted; make a new one in your profile's settings.",
+        "Unauthorized" => "The personal access token is not accepted; create a new one in your profile's settings.",
         "Forbidden" => "The token's owner has no access to this workspace; check --workspace and the owner's role.",
         "BreakingChanges" => {
-            "Bots that have the integration installed would lose something; deploy it under another --name, install that one, \
-             and remove the old one."
+            "The change would remove something from bots that have the integration installed; deploy it under another --name, \
+             install that one, and remove the old one."
         }
         "InvalidJsonSchema" | "InvalidPayload" => {
-            "Botpress does not take the definition, or the handle is not this workspace's; check --handle."
+            "Botpress does not accept the definition, or the handle is not this workspace's; check --handle."
         }
-        "ResourceNotFound" => "Botpress does not know it; check --workspace, or run hitl connect botpress first.",
+        "ResourceNotFound" => {
+            "Botpress does not have the integration; check --workspace, or run hitl connect botpress first."
+        }
         _ => return error.into(),
     };
     Failure::refused(format!("{advice} ({error:#})"))

@@ -82,7 +82,7 @@ fn resolved(value: &Value, entity: &Value) -> Result<Value, Failure> {
             Some(reference) if reference.rsplit('/').next() == Some(INTERFACE_ENTITY) => entity.clone(),
             Some(reference) => {
                 return Err(Failure::stopped(format!(
-                    "the interface refers to {reference:?}, which this version of the command does not know; update it."
+                    "the interface refers to {reference:?}, which this version of the command does not know; update the command."
                 )));
             }
             None => {

@@ -33,19 +33,16 @@ impl fmt::Display for Connected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "LiveChat is connected.")?;
         writeln!(f, "  app           client id, organization and redirect URI are accepted")?;
-        let online = if self.group_online { "takes chats now" } else { "nobody is online now" };
+        let online = if self.group_online { "accepts chats now" } else { "no agent is online now" };
         writeln!(f, "  group         {} exists; {online}", self.group_id)?;
-        writeln!(f, "  agent token   accepted, with all scopes that are needed")?;
+        writeln!(f, "  agent token   accepted, with all required scopes")?;
         writeln!(f, "  secret        {}", if self.secret_changed { "stored" } else { "unchanged" })?;
         let (new, gone) = (self.webhooks_registered.len(), self.webhooks_removed.len());
         match (new, gone) {
             (0, 0) => writeln!(f, "  webhooks      were in order: {}", self.webhook_url)?,
             _ => writeln!(f, "  webhooks      {new} registered, {gone} replaced or removed: {}", self.webhook_url)?,
         }
-        write!(
-            f,
-            "\nLiveChat needs up to two minutes before it sends the first one. Next: hitl connect botpress, or botcopy"
-        )
+        write!(f, "\nLiveChat sends the first webhook after up to two minutes. Next: hitl connect botpress, or botcopy")
     }
 }
 
@@ -88,7 +85,7 @@ pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Fail
         )));
     };
     let secret_changed = store(&vault, &contents, &changes, io).await?;
-    io.step(4, STEPS, "bringing the webhooks in order");
+    io.step(4, STEPS, "setting up the webhooks");
     let webhook_url = format!("{url}/livechat");
     let repaired = handoff.repair_webhooks(&webhook_url).await?;
     super::forget_turned_away(target, "LiveChat", io).await;
@@ -109,7 +106,7 @@ fn check_form(token: &Redacted) -> Result<(), Failure> {
         Some((account, rest)) if !account.is_empty() && !rest.is_empty() => Ok(()),
         _ => Err(Failure::refused(
             "this is not the base64 form of a personal access token (base64 of `<account id>:<token>`); LiveChat's console \
-             shows it when the token is made, under the token itself.",
+             shows it when the token is created, below the token itself.",
         )),
     }
 }
@@ -118,8 +115,8 @@ async fn check_token(client: &Client, token: &Redacted) -> Result<(), Failure> {
     if let Err(error) = client.configuration(token).list_channels_once().await {
         return Err(match error.is_authentication() {
             true => Failure::refused(format!(
-                "LiveChat refuses the agent token ({error:#}). It was revoked, or something is missing from it: make a new one \
-                 and give its base64 form."
+                "LiveChat refuses the agent token ({error:#}). The token was revoked or is incomplete: create a new one and enter \
+                 its base64 form."
             )),
             false => error.into(),
         });
@@ -128,7 +125,7 @@ async fn check_token(client: &Client, token: &Redacted) -> Result<(), Failure> {
     match missing.as_slice() {
         [] => Ok(()),
         missing => Err(Failure::refused(format!(
-            "the agent token lacks {}. A token's scopes cannot be changed: make a new one, of an admin, with chats--all:rw, \
+            "the agent token lacks {}. A token's scopes cannot be changed: create a new one, of an admin, with chats--all:rw, \
              webhooks.configuration:rw and webhooks.state:rw.",
             missing.join(", ")
         ))),
@@ -169,7 +166,7 @@ pub(crate) async fn groups_sentence(owner: &Configuration<'_>) -> String {
     match owner.list_groups().await {
         Ok(groups) if !groups.is_empty() => {
             let groups: Vec<_> = groups.iter().map(|group| format!("{} ({})", group.id, group.name)).collect();
-            format!(" There are: {}.", groups.join(", "))
+            format!(" Existing groups: {}.", groups.join(", "))
         }
         _ => String::new(),
     }

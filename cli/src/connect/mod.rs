@@ -52,7 +52,7 @@ pub(crate) async fn store_version(
         return Ok(false);
     }
     if let Some(settles_at) = contents.settles_at() {
-        io.wait_until(settles_at, "callers may still use what the last change replaced").await;
+        io.wait_until(settles_at, "callers may still use the previous credential").await;
     }
     vault.write(&contents.current, version).await?;
     Ok(true)
@@ -92,6 +92,6 @@ pub(crate) async fn forget_turned_away(target: &Target, vendor: &str, io: &mut I
         Err(_) => false,
     };
     if !forgotten {
-        io.say("the table could not be reached: hitl doctor may tell of calls that were turned away before");
+        io.say("the table could not be reached: hitl doctor may still report calls that were turned away before");
     }
 }

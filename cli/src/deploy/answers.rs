@@ -66,13 +66,13 @@ impl Existing {
     pub(crate) fn obstacle(&self, name: &str) -> Option<Failure> {
         match progress(&self.status) {
             Progress::Going if !self.is_empty() => Some(Failure::refused(format!(
-                "the stack {name} is {}: wait until that is over, and run this again.",
+                "the stack {name} is {}: wait until that has ended, and run this again.",
                 self.status
             ))),
             Progress::Failed if !self.status.starts_with("UPDATE_ROLLBACK_COMPLETE") => {
                 Some(Failure::refused(format!(
-                    "the stack {name} is {}, and CloudFormation changes no such stack. If it has never worked, delete it (aws cloudformation \
-                 delete-stack --stack-name {name}) and run this again.",
+                    "the stack {name} is {}, and CloudFormation cannot change it in that state. If it has never worked, delete it \
+                     (aws cloudformation delete-stack --stack-name {name}) and run this again.",
                     self.status
                 )))
             }

@@ -55,7 +55,7 @@ pub(crate) async fn run(
     io: &mut Io<'_>,
 ) -> Result<Answer, Failure> {
     let name = stack_name(arguments, io)
-        .ok_or_else(|| Failure::stopped("name the stack with --stack; it is created if it is not there."))?;
+        .ok_or_else(|| Failure::stopped("name the stack with --stack; it is created if it does not exist."))?;
     let release = Release::open(&options.from)?;
     io.step(1, STEPS, &format!("asking AWS about the stack {name}"));
     let cloud = Cloud::find(name, options.bucket.as_deref(), io).await?;
@@ -75,7 +75,7 @@ pub(crate) async fn run(
     let template = folder.file("packaged.yaml");
     cloud.package(&release, &template).await?;
 
-    io.step(4, STEPS, "comparing with what is there");
+    io.step(4, STEPS, "comparing with the deployed stack");
     let is_new = existing.as_ref().is_none_or(Existing::is_empty);
     let wanted = Wanted { is_new, parameters: entries, tags: existing.clone().unwrap_or_default().tags(), template };
     let changes = cloud.change_set(&wanted, io).await?;
@@ -85,7 +85,7 @@ pub(crate) async fn run(
     }
     match &changes {
         Some(changes) => cloud.execute(changes, io).await?,
-        None => io.say("the stack is as the release has it"),
+        None => io.say("the stack is up to date"),
     }
 
     io.step(5, STEPS, "connecting LiveChat");
@@ -110,7 +110,7 @@ fn required(
             None => io.answer(prompt, Echo::Shown)?,
         };
         let value = value.ok_or_else(|| {
-            Failure::stopped(format!("{parameter} is needed: docs/connect-livechat.md says where it is found."))
+            Failure::stopped(format!("{parameter} is needed: docs/connect-livechat.md shows where to find it."))
         })?;
         given.insert(parameter.to_owned(), value);
     }
@@ -145,7 +145,7 @@ async fn check_app(
 fn dry_run(stack: &str, changes: &[Change]) -> Answer {
     let rows: Vec<_> = changes.iter().map(row).collect();
     let text = match rows.as_slice() {
-        [] => format!("The stack {stack} is as the release has it."),
+        [] => format!("The stack {stack} is up to date."),
         rows => format!("{}\n\n{} changes. Nothing was changed.", rows.join("\n"), rows.len()),
     };
     Answer { exit: Exit::Done, json: json!({ "stack": stack, "dry_run": true, "changes": changes }), text }
@@ -171,12 +171,12 @@ async fn connected(
 ) -> Result<Answer, Failure> {
     let arguments = TargetArguments { stack: Some(stack.to_owned()), ..arguments.clone() };
     let target = Target::resolve(&arguments, io).await?;
-    let later = format!("The stack is up: run hitl --stack {stack} connect livechat once that is in order.");
+    let later = format!("The stack is up: run hitl --stack {stack} connect livechat once that is fixed.");
     let livechat = connect::livechat::run(&target, io).await.map_err(|failure| failure.and(&later))?;
     if is_new {
         wait_for_sweep(&target, io).await?;
     }
-    io.step(6, STEPS, "looking at all of it");
+    io.step(6, STEPS, "running all checks");
     let report = Box::pin(doctor::run(&target, io)).await?;
     let text = format!("{}\n\n{}\n\nThe stack {stack} is deployed.", livechat.text, report.text);
     let json = json!({ "stack": stack, "changes": changes, "livechat": livechat.json, "doctor": report.json });
@@ -186,7 +186,7 @@ async fn connected(
 /// Waits until the schedule has run once, or should have.
 async fn wait_for_sweep(target: &Target, io: &mut Io<'_>) -> Result<(), Failure> {
     let (table, end) = (target.table()?, io.clock.now() + FIRST_SWEEP);
-    io.say("waiting for the first sweep, which comes within a minute");
+    io.say("waiting for the first sweep, which runs within a minute");
     while table.sweeps().await?.is_none() && io.clock.now() < end {
         io.clock.sleep_until(io.clock.now() + POLL).await;
     }
@@ -200,7 +200,7 @@ impl Scratch {
     pub(crate) fn new() -> Result<Self, Failure> {
         let folder = std::env::temp_dir().join(format!("hitl-{}", Uuid::new_v4().simple()));
         let made = std::fs::create_dir(&folder);
-        made.map_err(|error| Failure::stopped(format!("{} cannot be made: {error}", folder.display())))?;
+        made.map_err(|error| Failure::stopped(format!("{} cannot be created: {error}", folder.display())))?;
         Ok(Self(folder))
     }
 
@@ -254,7 +254,7 @@ impl Cloud {
         let aws = io.aws.in_region(Some(&region));
         let identity = aws.ask(&["sts", "get-caller-identity"]).await;
         let identity =
-            identity.map_err(|said| Failure::stopped(format!("AWS does not know your credentials: {said}")))?;
+            identity.map_err(|said| Failure::stopped(format!("AWS does not accept your credentials: {said}")))?;
         let identity: Value = serde_json::from_str(&identity).unwrap_or_default();
         let account = identity.get("Account").and_then(Value::as_str).unwrap_or_default().to_owned();
         let bucket = bucket.map_or_else(|| format!("livechat-hitl-{account}-{region}"), str::to_owned);
@@ -292,8 +292,8 @@ impl Cloud {
             }
             Err(said) => {
                 return Err(Failure::stopped(format!(
-                    "the bucket {} cannot be used ({said}): it belongs to another account, is in another region, or your credentials do not \
-                     reach it. --bucket names another.",
+                    "the bucket {} cannot be used ({said}): it belongs to another account, is in another region, or your \
+                     credentials give no access to it. --bucket names another.",
                     self.bucket
                 )));
             }
@@ -331,7 +331,9 @@ impl Cloud {
                 }
             }
         }
-        Err(Failure::stopped("CloudFormation has not made the change set in half an hour; look at it in its console."))
+        Err(Failure::stopped(
+            "CloudFormation has not created the change set within half an hour; check it in the console of CloudFormation.",
+        ))
     }
 
     fn of_change_set<'a>(&'a self, call: &'a str) -> [&'a str; 6] {
@@ -384,7 +386,7 @@ impl Cloud {
             }
         }
         Err(Failure::stopped(
-            "the stack is not up after half an hour; CloudFormation goes on with it, and its console shows what it waits for.",
+            "the stack is not up after half an hour; CloudFormation continues, and its console shows what it waits for.",
         ))
     }
 
@@ -410,6 +412,5 @@ impl Cloud {
 }
 
 fn path(path: &Path) -> Result<&str, Failure> {
-    path.to_str()
-        .ok_or_else(|| Failure::stopped(format!("{} is not a name that the AWS CLI can be told", path.display())))
+    path.to_str().ok_or_else(|| Failure::stopped(format!("{} cannot be passed to the AWS CLI", path.display())))
 }

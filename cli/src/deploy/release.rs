@@ -42,12 +42,12 @@ impl Release {
         for (expected, name) in &listed {
             if hex(&Sha256::digest(read(name)?)) != *expected {
                 return Err(Failure::stopped(format!(
-                    "{name} is not what was released: its checksum differs. Unpack the release again."
+                    "{name} is not the released file: its checksum differs. Unpack the release again."
                 )));
             }
         }
         if let Some(missing) = NEEDED.iter().find(|needed| !listed.iter().any(|(_, name)| name == *needed)) {
-            return Err(Failure::stopped(format!("SHA256SUMS does not list {missing}: this is no release.")));
+            return Err(Failure::stopped(format!("SHA256SUMS does not list {missing}: this is not a release.")));
         }
         let parameters = parameters(&String::from_utf8_lossy(&read("template.yaml")?));
         Ok(Self { folder: folder.to_owned(), parameters })
@@ -101,7 +101,7 @@ mod tests {
         write("SHA256SUMS", &sums);
         assert!(Release::open(&folder).unwrap().parameters.contains("One"));
         write("actions.zip", "damaged");
-        assert!(refused().contains("actions.zip is not what was released"), "{}", refused());
+        assert!(refused().contains("actions.zip is not the released file"), "{}", refused());
         write("SHA256SUMS", "");
         assert!(refused().contains("does not list template.yaml"), "{}", refused());
         assert!(Release::open(&folder.join("SHA256SUMS")).unwrap_err().to_string().contains("unpack it"));

@@ -26,12 +26,12 @@ fn read(settings: &str, report: &mut Report) {
     match (limit("UnreservedConcurrentExecutions"), limit("ConcurrentExecutions")) {
         (Some(free), Some(all)) if free < LEAST => report.finding(
             NAME,
-            format!("the account runs {free} invocations at once that are reserved for nobody, of {all} in all"),
-            "Ask for more: Service Quotas, AWS Lambda, Concurrent executions (code L-B99A9384). docs/performance.md says what a \
+            format!("the account runs {free} invocations at once that are not reserved for a function, of {all} in total"),
+            "Request more: Service Quotas, AWS Lambda, Concurrent executions (code L-B99A9384). docs/performance.md states what a \
              tenant needs.",
         ),
         (Some(free), Some(_)) => report.ok(NAME, format!("the account runs {free} invocations at once")),
-        _ => report.skipped(NAME, "the AWS CLI's answer names no limit"),
+        _ => report.skipped(NAME, "the AWS CLI's answer contains no limit"),
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) async fn look_at_keys(
     }
     io.say("asking Botcopy");
     if !answers.address {
-        report.skipped("Botcopy access token", "nothing answers at the stack's address");
+        report.skipped("Botcopy access token", "the stack's address does not answer");
     }
     if let Some(keys) = all_others.filter(|_| answers.address) {
         look_at_route(patient, None, keys, report).await;
@@ -72,7 +72,7 @@ async fn look_at_route(patient: &Patient<'_>, bot_id: Option<&str>, keys: Botcop
     const NAME: &str = "Botcopy access token";
     let of_bot = bot_id.map(|bot_id| format!(" of bot {bot_id}")).unwrap_or_default();
     let Some(endpoint) = patient.target.endpoint() else {
-        report.skipped(NAME, "HITL_URL is not known; --url or --stack gives it");
+        report.skipped(NAME, "HITL_URL is not set; pass --url or --stack");
         return;
     };
     let header = keys.header.map(|one| (one.name.as_str(), &one.value));
@@ -83,17 +83,17 @@ async fn look_at_route(patient: &Patient<'_>, bot_id: Option<&str>, keys: Botcop
             NAME,
             match status {
                 401 => format!("a call with the stored token{of_bot} is turned away"),
-                _ => "the function knows of no Botcopy bot".to_owned(),
+                _ => "the function has no keys for a Botcopy bot".to_owned(),
             },
-            "The function reads another secret, or has not looked for a newer one yet (five minutes): compare its SECRET_ID with \
-             yours. Where botcopyHeader is stored, compare it with the portal's custom header.",
+            "The function reads another secret, or has not read the new version yet (up to five minutes): compare its SECRET_ID \
+             with yours. If botcopyHeader is stored, compare it with the portal's custom header.",
         ),
         Ok(other) => report.finding(
             NAME,
             format!("a call is answered with {other}"),
-            "Look at the log of the function actions; a secret that is not complete shows as 500.",
+            "Check the log of the function actions; an incomplete secret causes a 500.",
         ),
-        Err(error) => report.finding(NAME, causes(&error), "Look at the log of the function actions."),
+        Err(error) => report.finding(NAME, causes(&error), "Check the log of the function actions."),
     }
 }
 
@@ -116,7 +116,7 @@ async fn look_at_api_keys(
             report.finding(
                 NAME,
                 format!("there are no keys for bot {bot_id}, which has had sessions"),
-                "Run hitl connect botcopy --own-keys --bot with its id, or without --own-keys for one key of all bots.",
+                "Run hitl connect botcopy --own-keys --bot with its id, or without --own-keys for one key for all bots.",
             );
             continue;
         };
@@ -135,10 +135,10 @@ fn read_refusal(name: &'static str, bot: &str, is_known: bool, error: &Error, re
         "Generate a new one in Botcopy's portal (the bot's live chat settings) and run hitl connect botcopy.";
     if error.is_authentication() {
         // Botcopy does not document its answer for a bot that does not exist.
-        let hint = if is_known { "" } else { " If the key is right, this ends with the first handover." };
-        report.finding(name, format!("Botcopy refuses it for {bot} ({error:#})"), format!("{CURE}{hint}"));
+        let hint = if is_known { "" } else { " If the key is right, this finding ends with the first handoff." };
+        report.finding(name, format!("Botcopy refuses the key for {bot} ({error:#})"), format!("{CURE}{hint}"));
     } else if error.is_retryable() || error.failure().is_some() {
-        report.finding(name, causes(error), "Try again; if it stays, ask Botcopy's status page.");
+        report.finding(name, causes(error), "Try again; if the error persists, check Botcopy's status page.");
     } else {
         report.ok(name, format!("accepted for {bot}"));
     }

@@ -25,8 +25,8 @@ pub(super) async fn look_at_installs(
             (None, true) => report.skipped("access key", "this stack serves Botcopy bots alone"),
             _ => report.finding(
                 "access key",
-                "there is none in the secret",
-                "hitl connect botpress; a stack for Botcopy bots alone needs none: hitl connect botcopy",
+                "the secret contains no access key",
+                "Run hitl connect botpress. A stack for Botcopy bots alone needs no access key: run hitl connect botcopy.",
             ),
         }
         return;
@@ -46,7 +46,7 @@ pub(super) async fn look_at_installs(
         report.finding(
             "installs",
             "no bot has registered",
-            "Install the integration on the bot in Botpress Studio; its status there says what is wrong, if something is.",
+            "Install the integration on the bot in Botpress Studio; its status there shows what is wrong, if anything.",
         );
         return;
     }
@@ -58,8 +58,8 @@ pub(super) async fn look_at_installs(
         if ours.as_ref().is_some_and(|id| id != install.integration_id.as_str()) {
             report.finding(
                 "access key",
-                format!("{name} has another integration installed than the one that the stored key belongs to"),
-                "Install the present integration on that bot, or remove the old one from it.",
+                format!("{name} has an integration installed that the stored key does not belong to"),
+                "Install the current integration on that bot, or remove the old one from it.",
             );
             continue;
         }
@@ -76,16 +76,16 @@ fn read_refusal(name: &str, error: &Error, report: &mut Report) {
     match status {
         Some(401) => report.finding(
             "access key",
-            format!("Botpress refuses it for {name} ({error:#})"),
-            "It was withdrawn, or belongs to another version of the integration: hitl rotate access-key.",
+            format!("Botpress refuses the key for {name} ({error:#})"),
+            "The key was withdrawn, or belongs to another version of the integration: run hitl rotate access-key.",
         ),
         Some(403) => report.finding(
             "access key",
-            format!("Botpress does not let it act for {name} ({error:#})"),
-            "The integration is not installed on that bot any more, or the key belongs to another integration: \
-             hitl connect botpress.",
+            format!("Botpress does not allow the key to act for {name} ({error:#})"),
+            "The integration is no longer installed on that bot, or the key belongs to another integration: run hitl connect \
+             botpress.",
         ),
         Some(400..=499) if !error.is_retryable() => report.ok("access key", format!("accepted for {name}")),
-        _ => report.finding("access key", causes(error), "Try again; if it stays, ask Botpress's status page."),
+        _ => report.finding("access key", causes(error), "Try again; if the error persists, check Botpress's status page."),
     }
 }

@@ -50,16 +50,18 @@ fn judge(patient: &Patient<'_>, vendor: Vendor, name: &'static str, door: &Door,
             let calls = if *count == 1 { "1 call".to_owned() } else { format!("{count} calls") };
             report.finding(
                 name,
-                format!("{calls} turned away since {since} ({because}), and none noted as let in since then"),
+                format!("{calls} turned away since {since} ({because}), and none accepted since then"),
                 cure(vendor, because),
             );
         }
-        (None, Some(at)) if vendor == Vendor::Livechat => report
-            .ok(name, format!("the last one noted was let in {} minutes ago", patient.now.since(at).as_secs() / 60)),
+        (None, Some(at)) if vendor == Vendor::Livechat => report.ok(
+            name,
+            format!("the last accepted call was recorded {} minutes ago", patient.now.since(at).as_secs() / 60),
+        ),
         (None, None) if vendor == Vendor::Livechat => {
             report.ok(
                 name,
-                "none has come yet: the first chat of a bot brings one, if the app is installed in the licence",
+                "none has arrived yet: the first chat of a bot causes one if the app is installed in the licence",
             );
         }
         (None, _) => {}
@@ -70,11 +72,12 @@ fn judge(patient: &Patient<'_>, vendor: Vendor, name: &'static str, door: &Door,
 fn cure(vendor: Vendor, because: &str) -> &'static str {
     match (vendor, because) {
         (Vendor::Livechat, "secret") => {
-            "The registered webhooks carry another secret than the stored one: run hitl connect livechat, or hitl rotate webhook-secret."
+            "The registered webhooks contain a secret other than the stored one: run hitl connect livechat, or hitl rotate \
+             webhook-secret."
         }
         (Vendor::Livechat, "tenant") => {
-            "Webhooks of another organization come in: compare LiveChatOrganizationId with the account's, and remove this address \
-             from the app of the other one."
+            "Webhooks of another organization arrive: compare LiveChatOrganizationId with the account's, and remove this address \
+             from the other organization's app."
         }
         (Vendor::Botpress, "path key") => {
             "The integration is configured with another address: run hitl connect botpress and give Botpress the address that it prints."
@@ -91,8 +94,11 @@ fn cure(vendor: Vendor, because: &str) -> &'static str {
              connect botcopy with those of the portal."
         }
         (_, "not served") => {
-            "The stack has no credentials for this vendor: run hitl connect for it, or take the address out of its settings."
+            "The stack has no credentials for this vendor: run hitl connect for it, or remove the stack's address from its \
+             settings."
         }
-        _ => "The access log has status, route and address of each; it may be a stranger who tries doors.",
+        _ => {
+            "The access log contains the status, route and caller's address of each call; the caller may be a stranger."
+        }
     }
 }

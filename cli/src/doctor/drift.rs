@@ -21,7 +21,7 @@ const CURE: &str =
 /// Checks everything; changes nothing.
 pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let mut report = Report::default();
-    io.step(1, 2, "asking LiveChat what it offers");
+    io.step(1, 2, "asking LiveChat which webhooks it offers");
     look_at_livechat(target, &mut report).await?;
     io.step(2, 2, "asking Botpress for the interface");
     look_at_interface(target, &mut report).await;
@@ -38,7 +38,11 @@ async fn look_at_livechat(target: &Target, report: &mut Report) -> Result<(), Fa
             look_at_stage(&answer, report);
             look_at_webhooks(&answer, config.only_my_chats, report);
         }
-        Err(error) => report.finding("livechat", causes(&error), "Try again; if it stays, ask LiveChat's status page."),
+        Err(error) => report.finding(
+            "livechat",
+            causes(&error),
+            "Try again; if the error persists, check LiveChat's status page.",
+        ),
     }
     Ok(())
 }
@@ -111,7 +115,11 @@ async fn look_at_interface(target: &Target, report: &mut Report) {
         Ok(None) => {
             report.ok(NAME, format!("{name} {version} is published, with its three actions, and no next version"));
         }
-        Err(error) => report.finding(NAME, causes(&error), "Check the token; if it stays, ask Botpress's status page."),
+        Err(error) => report.finding(
+            NAME,
+            causes(&error),
+            "Check the token; if the error persists, check Botpress's status page.",
+        ),
     }
 }
 

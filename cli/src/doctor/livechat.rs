@@ -37,17 +37,19 @@ pub(super) async fn look_at_app(patient: &Patient<'_>, secrets: &Secrets, report
             let known = groups_sentence(&client.configuration(&secrets.agent_token)).await;
             report.finding(
                 "group",
-                format!("there is no group {group_id}"),
+                format!("LiveChat has no group {group_id}"),
                 format!(
                     "Set the parameter LiveChatGroupId (LIVECHAT_GROUP_ID) to the number of an existing group.{known}"
                 ),
             );
         }
         Ok(Some(GroupStatus::Offline)) if patient.config.when_offline == WhenOffline::Refuse => {
-            report.ok("group", format!("group {group_id} exists; nobody is online, so handoffs are refused now"));
+            report.ok("group", format!("group {group_id} exists; no agent is online, so handoffs are refused now"));
         }
         Ok(Some(_)) => report.ok("group", format!("group {group_id} exists")),
-        Err(error) => report.finding("group", causes(&error), "Try again; if it stays, ask LiveChat's status page."),
+        Err(error) => {
+            report.finding("group", causes(&error), "Try again; if the error persists, check LiveChat's status page.")
+        }
     }
     Ok(())
 }
@@ -56,35 +58,40 @@ pub(super) async fn look_at_app(patient: &Patient<'_>, secrets: &Secrets, report
 async fn scopes_sentence(owner: &Configuration<'_>, group_id: GroupId) -> &'static str {
     match owner.list_work_schedules(group_id).await {
         Err(error) if error.is_forbidden() => {
-            "the agent token may do all that is needed; with agents--all:ro as well, checkAvailability would tell when agents are back"
+            "the agent token has all required scopes; with agents--all:ro as well, checkAvailability would report when agents are \
+             back"
         }
-        _ => "the agent token may do all that is needed",
+        _ => "the agent token has all required scopes",
     }
 }
 
 /// Checks the agent token, its scopes, the data centre and the webhooks.
 pub(super) async fn look_at_token(patient: &Patient<'_>, contents: &Contents, secrets: &Secrets, report: &mut Report) {
     if contents.current.text(secrets::AGENT_TOKEN).is_none() {
-        report.finding("agent token", "there is none in the secret", "hitl connect livechat");
+        report.finding("agent token", "the secret contains no agent token", "Run hitl connect livechat.");
         report.all_skipped(BEHIND_TOKEN, "there is no agent token");
         return;
     }
     let client = patient.target.livechat(&patient.config);
     let owner = client.configuration(&secrets.agent_token);
     match owner.list_channels_once().await {
-        Ok(()) => report.ok("agent token", "LiveChat accepts it"),
+        Ok(()) => report.ok("agent token", "LiveChat accepts the token"),
         Err(error) if error.is_authentication() => {
             report.finding(
                 "agent token",
-                format!("LiveChat refuses it ({error:#})"),
-                "It was revoked, or its owner was removed. Make a new one (console: Settings, Authorization, Personal access \
-                 tokens) and run hitl connect livechat.",
+                format!("LiveChat refuses the token ({error:#})"),
+                "The token was revoked, or its owner was removed. Create a new one (console: Settings, Authorization, Personal \
+                 access tokens) and run hitl connect livechat.",
             );
             report.all_skipped(BEHIND_TOKEN, "LiveChat refuses the agent token");
             return;
         }
         Err(error) => {
-            report.finding("agent token", causes(&error), "Try again; if it stays, ask LiveChat's status page.");
+            report.finding(
+                "agent token",
+                causes(&error),
+                "Try again; if the error persists, check LiveChat's status page.",
+            );
             report.all_skipped(BEHIND_TOKEN, "LiveChat does not answer");
             return;
         }
@@ -95,16 +102,20 @@ pub(super) async fn look_at_token(patient: &Patient<'_>, contents: &Contents, se
         Ok(missing) => report.finding(
             "scopes",
             format!("the agent token lacks {}", missing.join(", ")),
-            "A token's scopes cannot be changed: make a new one with these scopes as well, and run hitl connect livechat.",
+            "A token's scopes cannot be changed: create a new token with these scopes as well, and run hitl connect livechat.",
         ),
-        Err(error) => report.finding("scopes", causes(&error), "Try again; if it stays, ask LiveChat's status page."),
+        Err(error) => report.finding("scopes", causes(&error), "Try again; if the error persists, check LiveChat's status page."),
     }
     match owner.list_webhooks().await {
         Ok(registered) => look_at_webhooks(patient, contents, &registered, report),
         Err(error) if error.is_forbidden() => {
-            report.skipped("webhooks", "the agent token may not list them (webhooks.configuration:rw)");
+            report.skipped("webhooks", "the agent token may not list webhooks (webhooks.configuration:rw)");
         }
-        Err(error) => report.finding("webhooks", causes(&error), "Try again; if it stays, ask LiveChat's status page."),
+        Err(error) => report.finding(
+            "webhooks",
+            causes(&error),
+            "Try again; if the error persists, check LiveChat's status page.",
+        ),
     }
     look_at_switch(owner.license_webhooks_enabled().await, report);
 }
@@ -116,7 +127,7 @@ fn look_at_region(patient: &Patient<'_>, told: Option<&Region>, report: &mut Rep
         (Some(told), configured) => report.finding(
             "region",
             format!(
-                "the organization lives in {}, {} was asked",
+                "the organization is in the data centre {}; {} was called",
                 told.as_str(),
                 configured.as_ref().map_or("another data centre", Region::as_str),
             ),
@@ -134,7 +145,7 @@ fn look_at_webhooks(
     const NAME: &str = "webhooks";
     const CURE: &str = "hitl connect livechat";
     let Some(url) = patient.target.webhook_url() else {
-        report.skipped(NAME, "HITL_URL is not known; --url or --stack gives it");
+        report.skipped(NAME, "HITL_URL is not set; pass --url or --stack");
         return;
     };
     let Some(secret) = contents.current.text(secrets::WEBHOOK_SECRET) else { return };
@@ -158,17 +169,15 @@ fn look_at_webhooks(
         .copied()
         .partition(|action| too_much(action));
     if !other_secret.is_empty() {
-        report.finding(
-            NAME,
-            format!("{} carry another secret than the one that is stored", other_secret.join(", ")),
-            CURE,
-        );
+        report.finding(NAME, format!("{} contain a secret other than the stored one", other_secret.join(", ")), CURE);
     }
     if !missing.is_empty() {
         report.finding(
             NAME,
-            format!("nothing useful is registered for {} at {url}", missing.join(", ")),
-            format!("{CURE}; if LiveChat allows no more than three for an action, remove one that leads elsewhere."),
+            format!("no webhook that reports enough is registered for {} at {url}", missing.join(", ")),
+            format!(
+                "{CURE}; if LiveChat refuses a fourth webhook for an action, remove one that calls another address."
+            ),
         );
     }
     if !other_chats.is_empty() {
@@ -183,10 +192,10 @@ fn look_at_webhooks(
         match order.superfluous.as_slice() {
             [] => {
                 let reported = if only_my_chats { "this stack's chats" } else { "every chat of the licence" };
-                report.ok(NAME, format!("all {} lead to {url} and report {reported}", webhooks::ACTIONS.len()));
+                report.ok(NAME, format!("all {} call {url} and report {reported}", webhooks::ACTIONS.len()));
             }
             doubled => {
-                report.finding(NAME, format!("{} more than needed lead to {url}", doubled.len()), CURE);
+                report.finding(NAME, format!("{} more than needed call {url}", doubled.len()), CURE);
             }
         }
     }
@@ -199,11 +208,13 @@ fn look_at_switch(enabled: Result<bool, Error>, report: &mut Report) {
         Ok(false) => report.finding(
             NAME,
             "the licence's switch is off",
-            "hitl connect livechat; if it stays off, install the app (console: Private installation).",
+            "Run hitl connect livechat; if the switch stays off, install the app (console: Private installation).",
         ),
         Err(error) if error.is_forbidden() => {
-            report.skipped(NAME, "the agent token may not ask (webhooks.state:ro or :rw)");
+            report.skipped(NAME, "the agent token may not read the switch (webhooks.state:ro or :rw)");
         }
-        Err(error) => report.finding(NAME, causes(&error), "Try again; if it stays, ask LiveChat's status page."),
+        Err(error) => {
+            report.finding(NAME, causes(&error), "Try again; if the error persists, check LiveChat's status page.")
+        }
     }
 }

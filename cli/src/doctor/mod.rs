@@ -99,8 +99,8 @@ impl fmt::Display for Report {
         }
         let skipped = match self.skipped {
             0 => String::new(),
-            1 => " One check was skipped: nothing is known of what it looks at.".to_owned(),
-            more => format!(" {more} checks were skipped: nothing is known of what they look at."),
+            1 => " One check was skipped, so its result is unknown.".to_owned(),
+            more => format!(" {more} checks were skipped, so their results are unknown."),
         };
         match (self.findings, self.skipped) {
             (0, 0) => write!(f, "\nEverything is in order."),
@@ -133,10 +133,10 @@ struct Answers {
 pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Failure> {
     let patient = Patient { target, config: target.config()?, table: target.table()?, now: io.clock.now() };
     let mut report = Report::default();
-    io.step(1, STEPS, "looking at the table and the secret");
+    io.step(1, STEPS, "checking the table and the secret");
     let table_answers = stack::look_at_table(&patient, &mut report).await;
     let contents = stack::look_at_secret(&patient, &mut report).await;
-    io.step(2, STEPS, "looking at the stack's address");
+    io.step(2, STEPS, "checking the stack's address");
     let address_answers = stack::look_at_address(&patient, contents.as_ref(), &mut report).await;
     let answers = Answers { table: table_answers, address: address_answers };
     let secrets = contents.as_ref().and_then(|contents| contents.current.incomplete().ok());
@@ -150,7 +150,7 @@ pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Fail
                 livechat::OF_TOKEN,
                 &["installs", "access key", "Botcopy access token", "Botcopy API key"],
             ] {
-                report.all_skipped(names, "no vendor can be asked without the secret");
+                report.all_skipped(names, "vendors cannot be called without the secret");
             }
         }
     }
@@ -159,7 +159,7 @@ pub(crate) async fn run(target: &Target, io: &mut Io<'_>) -> Result<Answer, Fail
     }
     account::look_at_concurrency(&patient, &mut report, io).await;
     if table_answers {
-        io.step(5, STEPS, "looking for what was left undone");
+        io.step(5, STEPS, "checking for overdue and parked items");
         stack::look_at_backlog(&patient, &mut report, io).await;
     } else {
         report.all_skipped(&["backlog", "unreadable", "waiting", "parked"], NO_TABLE);
@@ -182,7 +182,7 @@ async fn look_at_vendors(
         report.all_skipped(livechat::OF_APP, NO_TABLE);
     }
     livechat::look_at_token(patient, contents, secrets, report).await;
-    io.step(4, STEPS, "asking the bots' platforms");
+    io.step(4, STEPS, "asking the bot platforms");
     botpress::look_at_installs(patient, answers.table, contents, secrets, report).await;
     botcopy::look_at_keys(patient, answers, contents, secrets, report, io).await;
     Ok(())

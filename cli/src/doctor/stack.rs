@@ -54,9 +54,9 @@ pub(super) async fn look_at_table(patient: &Patient<'_>, report: &mut Report) ->
     match last_sweep {
         Some(Sweeps { ran_at, unseen, .. }) if patient.now.since(ran_at) <= SWEEP_LATE && unseen > 0 => report.finding(
             "sweep",
-            format!("had no time for {unseen} of the lanes, sessions and timers that were due"),
-            "If a vendor fails or has named a limit (above), this passes with it. Else more is due than one sweep a minute can work \
-             off: look at the duration of the function webhooks.",
+            format!("ran out of time before it reached {unseen} of the due lanes, sessions and timers"),
+            "If a vendor fails or has set a limit (above), this ends with it. Otherwise more is due than one sweep a minute can \
+             process: check the duration of the function webhooks.",
         ),
         Some(Sweeps { ran_at, .. }) if patient.now.since(ran_at) <= SWEEP_LATE => {
             report.ok("sweep", format!("ran {} s ago", patient.now.since(ran_at).as_secs()));
@@ -64,8 +64,8 @@ pub(super) async fn look_at_table(patient: &Patient<'_>, report: &mut Report) ->
         last => report.finding(
             "sweep",
             last.map_or("has never run".to_owned(), |last| format!("last ran at {}", last.ran_at)),
-            "Look at the schedule of the function webhooks (EventBridge) and at that function's errors; without the sweep \
-             nothing is tried again. On the sandbox: curl -X POST …/sweep.",
+            "Check the schedule of the function webhooks (EventBridge) and that function's errors; without the sweep nothing is \
+             retried. On the sandbox: curl -X POST …/sweep.",
         ),
     }
     look_at_vendor_states(patient, report).await;
@@ -86,8 +86,8 @@ async fn look_at_vendor_states(patient: &Patient<'_>, report: &mut Report) {
                 "rate limit",
                 format!("{} asked at {} not to be called before {}", named(vendor, party), closure.since, closure.until),
                 format!(
-                    "Wait until then: one call a minute is tried all the same, and deliveries go on as soon as one is served. \
-                     hitl reopen {} lifts the limit at once. If it comes again, ask the vendor for a higher one.",
+                    "Wait until then: one trial call a minute is made, and deliveries resume as soon as one succeeds. hitl reopen \
+                     {} lifts the limit at once. If the limit recurs, ask the vendor for a higher one.",
                     vendor.to_lowercase()
                 ),
             );
@@ -95,8 +95,8 @@ async fn look_at_vendor_states(patient: &Patient<'_>, report: &mut Report) {
         if trouble.failures > 0 && patient.now.since(trouble.at) < LATELY {
             report.finding(
                 "vendor",
-                format!("{vendor} fails; the last failure in a row was at {}", trouble.at),
-                "Look at the vendor's status page. Nothing is lost; what waits follows by itself.",
+                format!("calls to {vendor} fail repeatedly; the last failure was at {}", trouble.at),
+                "Check the vendor's status page. Nothing is lost; waiting items are delivered once the vendor recovers.",
             );
         }
     }
@@ -124,7 +124,7 @@ pub(super) async fn look_at_secret(patient: &Patient<'_>, report: &mut Report) -
                 secret::Error::NotFound => "Compare SECRET_ID and AWS_REGION with the stack's outputs, or use --stack. A secret \
                                            that was deleted can be restored for some days: aws secretsmanager restore-secret."
                     .to_owned(),
-                secret::Error::Malformed => "Put a JSON object in: see docs/configuration.md, \"The secret\".".to_owned(),
+                secret::Error::Malformed => "Store a JSON object: see docs/configuration.md, \"The secret\".".to_owned(),
                 secret::Error::Unavailable { .. } | secret::Error::Changed => {
                     "Check AWS_REGION and your AWS credentials; they need GetSecretValue, PutSecretValue and UpdateSecretVersionStage.".to_owned()
                 }
@@ -139,7 +139,7 @@ pub(super) async fn look_at_secret(patient: &Patient<'_>, report: &mut Report) -
             Some(key) if key.expose().len() < SHORTEST_PATH_KEY && secrets.botpress_signing_secret.is_none() => {
                 report.finding(
                     "secret",
-                    format!("botpressPathKey has fewer than {SHORTEST_PATH_KEY} characters and nothing else guards the address"),
+                    format!("botpressPathKey has fewer than {SHORTEST_PATH_KEY} characters, and nothing else protects the address"),
                     "hitl rotate path-key",
                 );
             }
@@ -152,17 +152,18 @@ pub(super) async fn look_at_secret(patient: &Patient<'_>, report: &mut Report) -
 fn cure_of_incomplete(contents: &Contents, error: &secrets::Error) -> &'static str {
     let secrets::Error::Malformed(complaint) = error else { return "Check the secret." };
     if complaint.starts_with("botcopyBots") {
-        return "hitl connect botcopy --own-keys --bot with each bot's id; remove the key from the secret where no bot has keys of its own.";
+        return "Run hitl connect botcopy --own-keys --bot with each bot's id; if no bot has keys of its own, remove botcopyBots \
+                from the secret.";
     }
     if complaint.starts_with("botcopyHeader") {
-        return "hitl connect botcopy --header with the name of the portal's custom header, or remove botcopyHeader from the secret where the \
-                portal has none.";
+        return "Run hitl connect botcopy --header with the name of the portal's custom header; if the portal has none, remove \
+                botcopyHeader from the secret.";
     }
     if complaint.starts_with("botcopy") {
-        return "hitl connect botcopy; in a stack without Botcopy remove both from the secret.";
+        return "Run hitl connect botcopy; in a stack without Botcopy, remove both from the secret.";
     }
     match contents.current.text(secrets::AGENT_TOKEN) {
-        None => "hitl connect livechat, then hitl connect botpress or hitl connect botcopy",
+        None => "Run hitl connect livechat, then hitl connect botpress or hitl connect botcopy.",
         Some(_) => "hitl connect botpress",
     }
 }
@@ -172,7 +173,7 @@ pub(super) async fn look_at_address(patient: &Patient<'_>, contents: Option<&Con
     /// The checks that depend on the address.
     const BEHIND: &[&str] = &["version", "path key", "webhook route"];
     let Some(endpoint) = patient.target.endpoint() else {
-        report.skipped("address", "HITL_URL is not known; --url or --stack gives it");
+        report.skipped("address", "HITL_URL is not set; pass --url or --stack");
         report.all_skipped(BEHIND, "the address is not known");
         return false;
     };
@@ -184,15 +185,16 @@ pub(super) async fn look_at_address(patient: &Patient<'_>, contents: Option<&Con
         Ok(answer) => report.finding(
             "address",
             format!("/health is answered with {}", answer.status),
-            "Compare HITL_URL with the stack's outputs, and look at the log of the function actions.",
+            "Compare HITL_URL with the stack's outputs, and check the log of the function actions.",
         ),
         Err(error) => {
             report.finding(
                 "address",
                 causes(&error),
-                "Compare HITL_URL with the stack's outputs; the HTTP API may be gone, or your network may not let you out.",
+                "Compare HITL_URL with the stack's outputs; the HTTP API may have been deleted, or your network may block the \
+                 connection.",
             );
-            report.all_skipped(BEHIND, "nothing answers at the stack's address");
+            report.all_skipped(BEHIND, "the stack's address does not answer");
             return false;
         }
     }
@@ -206,10 +208,10 @@ pub(super) async fn look_at_address(patient: &Patient<'_>, contents: Option<&Con
 /// Compares the functions' build with the command's; `0.1.0 (0123456789ab)` if the build knew its commit.
 fn read_version(health: &str, own: &str, report: &mut Report) {
     const NAME: &str = "version";
-    const CURE: &str = "Command and functions belong together: install the command of the stack's release, or deploy the release of this \
-                        command.";
+    const CURE: &str = "The command and the functions must be of the same release: install the command of the stack's release, or \
+                        deploy this command's release.";
     let Some(functions) = health.strip_prefix("ok ") else {
-        return report.finding(NAME, format!("the functions do not tell theirs; this command is {own}"), CURE);
+        return report.finding(NAME, format!("the functions do not report their version; this command is {own}"), CURE);
     };
     let same_version = functions.split(' ').next() == own.split(' ').next();
     let both_know_commits = functions.contains('(') && own.contains('(');
@@ -226,13 +228,13 @@ async fn look_at_routes(patient: &Patient<'_>, endpoint: &Endpoint, current: &Ve
         let integration_id = if integration_id.is_empty() { "hitl-doctor".to_owned() } else { integration_id };
         match endpoint.ping(&key, &integration_id).await {
             Ok(answer) => read_ping(answer.status, report),
-            Err(error) => report.finding("path key", causes(&error), "Look at the log of the function actions."),
+            Err(error) => report.finding("path key", causes(&error), "Check the log of the function actions."),
         }
     }
     if let Some(secret) = current.text(secrets::WEBHOOK_SECRET) {
         match endpoint.report_nothing(&secret, &patient.config.livechat.organization_id).await {
             Ok(answer) => read_report(answer.status, report),
-            Err(error) => report.finding("webhook route", causes(&error), "Look at the log of the function webhooks."),
+            Err(error) => report.finding("webhook route", causes(&error), "Check the log of the function webhooks."),
         }
     }
 }
@@ -248,13 +250,13 @@ fn read_ping(status: u16, report: &mut Report) {
         ),
         403 => report.finding(
             NAME,
-            "the function does not let this integration in",
+            "the function does not accept calls of this integration",
             "Add the integration's id to BotpressIntegrationIds (BOTPRESS_INTEGRATION_IDS), or leave that empty.",
         ),
         other => report.finding(
             NAME,
             format!("a ping is answered with {other}"),
-            "Look at the log of the function actions; a secret that is not complete shows as 500.",
+            "Check the log of the function actions; an incomplete secret causes a 500.",
         ),
     }
 }
@@ -270,13 +272,13 @@ fn read_report(status: u16, report: &mut Report) {
         ),
         403 => report.finding(
             NAME,
-            "the function takes our organization for another",
+            "the function expects another organization",
             "Compare LIVECHAT_ORGANIZATION_ID here with the stack's parameter LiveChatOrganizationId.",
         ),
         other => report.finding(
             NAME,
             format!("a webhook is answered with {other}"),
-            "Look at the log of the function webhooks; a secret that is not complete shows as 500.",
+            "Check the log of the function webhooks; an incomplete secret causes a 500.",
         ),
     }
 }
@@ -299,16 +301,16 @@ async fn look_at_what_waits(patient: &Patient<'_>, report: &mut Report, io: &mut
     };
     report.finding(
         NAME,
-        format!("{} lanes have waited for long; the oldest: session {session_id}, {lane}, since {at}", waiting.len()),
-        "hitl trace SESSION shows what waits; a rate limit above, or the log of the function webhooks, says what for.",
+        format!("{} lanes have waited for more than five minutes; the oldest: session {session_id}, {lane}, since {at}", waiting.len()),
+        "hitl trace SESSION shows the waiting items; a rate limit above or the log of the function webhooks shows the cause.",
     );
     for (session_id, lane, _) in waiting {
         if let Err(error) = patient.table.is_readable(&session_id, lane).await {
             report.finding(
                 "unreadable",
                 format!("session {session_id}, {lane}: {}", causes(&error)),
-                "An item of it is damaged, or a newer version wrote it: deploy that one again. hitl discard throws a parked \
-                 item away.",
+                "An item of the lane is damaged, or a newer version wrote it: deploy that version again. hitl discard deletes a \
+                 parked item.",
             );
         }
     }
@@ -327,12 +329,12 @@ async fn look_at_sessions(patient: &Patient<'_>, report: &mut Report) {
             unreadable.into_iter().for_each(|session_id| {
                 report.finding(
                     "unreadable",
-                    format!("session {session_id}: its own item"),
-                    "It is damaged, or a newer version wrote it: deploy that one again.",
+                    format!("session {session_id}: the session's own item cannot be read"),
+                    "The item is damaged, or a newer version wrote it: deploy that version again.",
                 );
             });
             if looked_at >= usize::from(MOST) {
-                report.skipped("unreadable", format!("more than the first {MOST} lanes and sessions that are due"));
+                report.skipped("unreadable", format!("only the first {MOST} lanes and sessions that are due were checked"));
             }
         }
         Err(error) => report.finding("unreadable", causes(&error), "Check the table."),
@@ -351,7 +353,7 @@ pub(super) async fn look_at_backlog(patient: &Patient<'_>, report: &mut Report, 
             report.finding(
                 "backlog",
                 format!("{at_least}{count} lanes or sessions are overdue; the oldest: {}", oldest.unwrap_or_default()),
-                "hitl trace SESSION shows what was tried; the vendor's checks above show why it fails.",
+                "hitl trace SESSION shows the attempts; the vendor's checks above show why they fail.",
             );
         }
         Err(error) => report.finding("backlog", causes(&error), "Check the table."),
@@ -360,11 +362,11 @@ pub(super) async fn look_at_backlog(patient: &Patient<'_>, report: &mut Report, 
     look_at_what_waits(patient, report, io).await;
     let parked: Result<_, store::Error> = patient.table.parked(patient.now, &mut progress(io)).await;
     match parked {
-        Ok(parked) if parked.is_empty() => report.ok("parked", "nothing was given up"),
+        Ok(parked) if parked.is_empty() => report.ok("parked", "no item is parked"),
         Ok(parked) => report.finding(
             "parked",
             say_what_is_parked(&parked, patient.now),
-            "hitl parked lists them with their causes; hitl redrive tries them again once the cause is gone. They are deleted with \
+            "hitl parked lists them with their causes; hitl redrive retries them once the cause is removed. They are deleted with \
              their text after RETENTION_DAYS.",
         ),
         Err(error) => {
@@ -376,7 +378,7 @@ pub(super) async fn look_at_backlog(patient: &Patient<'_>, report: &mut Report, 
 fn say_what_is_parked(parked: &[Parked], now: Timestamp) -> String {
     let since = parked.iter().map(|item| item.parked_at.unwrap_or(item.position.at)).min();
     let hours = since.map_or(0, |at| now.since(at).as_secs() / 3_600);
-    format!("{} items could not be delivered; the oldest was put aside {hours} h ago", parked.len())
+    format!("{} items could not be delivered; the oldest was parked {hours} h ago", parked.len())
 }
 
 #[cfg(test)]

@@ -95,9 +95,9 @@ impl Crew {
 
     /// Returns the rows in the order of the tenants, with a row for each stack that an interruption has left out.
     fn with_interrupted(&self, tenants: &[Tenant], done: Vec<(usize, Row)>) -> Vec<Row> {
-        let left = tenants
-            .iter()
-            .map(|tenant| Row::not_begun(tenant, "interrupted: run it again. What CloudFormation has begun goes on"));
+        let left = tenants.iter().map(|tenant| {
+            Row::not_begun(tenant, "interrupted: run it again. CloudFormation completes what it has started")
+        });
         let mut rows: Vec<_> = left.collect();
         for (number, row) in done {
             if let Some(place) = rows.get_mut(number) {

@@ -23,13 +23,13 @@ pub(crate) async fn run(
 ) -> Result<Answer, Failure> {
     refuse_other_targets(arguments)?;
     if matches!(options.what, FleetCommand::Connect(_)) && options.tenants.is_none() {
-        return Err(Failure::stopped("--tenants names the file of the tenants that are to be connected."));
+        return Err(Failure::stopped("pass --tenants with the file of the tenants to connect."));
     }
     let (tenants, unknown) = tenants::find(options, io).await?;
     if tenants.is_empty() && unknown.is_empty() {
         return Err(Failure::refused(format!(
-            "no stack has the tag {}. hitl deploy gives it to each stack that it creates or upgrades; --tenants names a file of stacks \
-             instead.",
+            "no stack has the tag {}. hitl deploy sets it on each stack that it creates or upgrades; --tenants names a file of \
+             stacks instead.",
             options.tag
         )));
     }
@@ -51,7 +51,7 @@ fn refuse_other_targets(arguments: &TargetArguments) -> Result<(), Failure> {
     let one = [stack, sandbox, table, secret, url].into_iter().any(Option::is_some) || stack_file.is_some();
     match one {
         true => Err(Failure::stopped(
-            "hitl fleet finds its stacks by --tag or in the file of --tenants; --only NAME leaves one of them.",
+            "hitl fleet finds its stacks by --tag or in the file of --tenants; --only NAME selects one of them.",
         )),
         false => Ok(()),
     }
@@ -108,8 +108,8 @@ fn findings(report: &Value) -> (String, Vec<String>) {
 
 fn rotated(answer: &Value) -> (String, Vec<String>) {
     let until = answer.get("previous_accepted_until").and_then(Value::as_str);
-    let until = until.map_or_else(String::new, |until| format!("; the one before is accepted until {until}"));
-    (format!("the {} is a new one{until}", text(answer, "what")), Vec::new())
+    let until = until.map_or_else(String::new, |until| format!("; the previous one is accepted until {until}"));
+    (format!("the {} was replaced{until}", text(answer, "what")), Vec::new())
 }
 
 /// Formats a bill in one line.

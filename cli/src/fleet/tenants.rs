@@ -153,7 +153,7 @@ fn read(file: &Path) -> Result<Vec<Tenant>, Failure> {
     let text = text.map_err(|error| Failure::stopped(format!("{name} cannot be read: {error}.")))?;
     let Listed { tenants } = serde_json::from_str(&text).map_err(|error| {
         Failure::stopped(format!(
-            "{name} is not of the form that `hitl fleet --help` shows: line {}, column {}.",
+            "{name} does not have the form that `hitl fleet --help` shows: line {}, column {}.",
             error.line(),
             error.column()
         ))
@@ -168,7 +168,7 @@ fn read(file: &Path) -> Result<Vec<Tenant>, Failure> {
         }
         if let Some(odd) = tenant.answers.keys().find(|answer| !ANSWERS.contains(&answer.as_str())) {
             return Err(Failure::stopped(format!(
-                "{name}, stack {}: {odd} is no answer. There are: {}.",
+                "{name}, stack {}: {odd} is not a known answer. The answers are: {}.",
                 tenant.name,
                 ANSWERS.join(", ")
             )));
@@ -183,7 +183,7 @@ fn only_its_owner_reads(file: &Path) -> Result<(), Failure> {
     let others = std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0);
     match others {
         true => Err(Failure::stopped(format!(
-            "{0} has answers that are secret and is not for its owner alone: chmod 600 {0}.",
+            "{0} contains secret answers and must be readable by its owner alone: chmod 600 {0}.",
             file.display()
         ))),
         false => Ok(()),

@@ -99,11 +99,14 @@ impl<'a> Depot<'a> {
     }
 
     async fn try_to_upgrade(&self, tenant: &Tenant, io: &mut Io<'_>) -> Result<Row, Failure> {
-        let place = self.regions.get(&tenant.region).ok_or_else(|| Failure::stopped("no packages are there."))?;
+        let place = self
+            .regions
+            .get(&tenant.region)
+            .ok_or_else(|| Failure::stopped("the release's packages are not in the region's bucket."))?;
         let (cloud, template) = place.as_ref().map_err(Failure::stopped)?;
         let cloud = cloud.of_stack(tenant.name.clone());
         let Some(existing) = cloud.existing().await? else {
-            return Err(Failure::stopped("there is no such stack."));
+            return Err(Failure::stopped("the stack does not exist."));
         };
         if let Some(obstacle) = existing.obstacle(&tenant.name) {
             return Ok(Row::new(tenant, State::Finding, obstacle.to_string()));
@@ -117,7 +120,7 @@ impl<'a> Depot<'a> {
         let template = template.clone();
         let wanted = Wanted { is_new: existing.is_empty(), parameters: entries, tags: existing.tags(), template };
         let Some(changes) = cloud.change_set(&wanted, io).await? else {
-            return Ok(Row::new(tenant, State::Ok, "is at the release already"));
+            return Ok(Row::new(tenant, State::Ok, "already has the release"));
         };
         if self.options.dry_run {
             cloud.forget(false, true).await?;
@@ -149,8 +152,8 @@ impl<'a> Depot<'a> {
 
 fn held(alarm: &str) -> String {
     format!(
-        "not upgraded: {alarm} is on, and the new version would be taken back for it. hitl doctor names the cause; hitl deploy --parameter \
-         Rollback=no upgrades all the same"
+        "not upgraded: {alarm} is on and would roll the new version back. hitl doctor names the cause; hitl deploy --parameter \
+         Rollback=no upgrades anyway"
     )
 }
 
@@ -191,8 +194,8 @@ pub(crate) async fn run(
         }
         let against = rows.iter().find(|row| row.state == State::Failed);
         let why = match against {
-            Some(row) => format!("not begun, since {} speaks against it", row.stack),
-            None if crew.is_interrupted() => "not begun: interrupted".to_owned(),
+            Some(row) => format!("not started because {} failed", row.stack),
+            None if crew.is_interrupted() => "not started: interrupted".to_owned(),
             None => continue,
         };
         rows.extend(waiting.iter().map(|tenant| Row::not_begun(tenant, &why)));

@@ -122,12 +122,12 @@ async fn refuse_busy_group(
         return Err(Failure::refused(format!("LiveChat does not list the group's chats: {}", described(&answer))));
     }
     let open = answer.body.get("found_chats").and_then(Value::as_u64);
-    let open = open.ok_or_else(|| Failure::refused("LiveChat does not say how many chats the group has"))?;
+    let open = open.ok_or_else(|| Failure::refused("LiveChat does not report how many chats the group has"))?;
     match open {
         0 => Ok(()),
         _ if options.busy => Ok(()),
         open => Err(Failure::refused(format!(
-            "Group {} has {open} open chats. Rehearse in another group, or with --busy beside them.",
+            "Group {} has {open} open chats. Rehearse in another group, or pass --busy.",
             options.group
         ))),
     }

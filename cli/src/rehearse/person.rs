@@ -31,14 +31,14 @@ pub(super) async fn answer(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -
     let file = person.does("file to the user", "send the customer a file", "event:").await?;
     match url_of(&chat(stage, scene).await?, &file) {
         Some(url) => send_file_back(stage, user_id, scene, &url).await?,
-        None => stage.failed("file to the agent", "what the person sent was no file"),
+        None => stage.failed("file to the agent", "the person did not send a file"),
     }
     person.does("edit", "edit your message", "corrected:").await?;
     let after = "write a private note, and then another message to the customer";
     person.does("text after a note", after, "event:").await?;
     look_for_note(stage, scene).await?;
     person.does("delete", "delete that message", "deleted:").await?;
-    stage.not_seen("transfer", "it takes another agent");
+    stage.not_seen("transfer", "this step needs another agent");
     for id in BY_TOKEN {
         stage.report().judge(id, Verdict::NotSeen, "a person answered");
     }
@@ -78,7 +78,7 @@ impl Person<'_, '_> {
             .until_within(stage.wait, async || Ok(stage.table.life(&scene.session_id).await?.into_iter().find(is_next)))
             .await?;
         let Some(event) = done else {
-            return Err(Failure::refused(format!("{name}: nobody did it within {} s", stage.wait.as_secs())));
+            return Err(Failure::refused(format!("{name}: the step was not done within {} s", stage.wait.as_secs())));
         };
         stage.arrived(name, &event, event.at);
         let id = event.source_id.split(':').nth(1).unwrap_or_default().to_owned();
@@ -110,12 +110,12 @@ async fn look_for_note(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> 
         has_note = true;
         let shown = stage.fate(&scene.session_id, field(note, "id")).await?;
         if shown.is_some_and(|event| event.outcome == Some(shared::model::lane::Outcome::Delivered)) {
-            stage.failed("note", "the user was shown what agents wrote to each other");
+            stage.failed("note", "the user saw a private note");
             return Ok(());
         }
     }
     match has_note {
-        true => stage.ok("note", "the user was not shown it", None),
+        true => stage.ok("note", "the user did not see it", None),
         false => stage.not_seen("note", "the person has written none"),
     }
     Ok(())

@@ -57,7 +57,7 @@ async fn answer(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Result<()
 
 /// Makes a user who is nobody's.
 async fn enter(stage: &Stage<'_>) -> Result<UserId, Failure> {
-    stage.step("making a user for the rehearsal");
+    stage.step("creating a user for the rehearsal");
     let email = format!("rehearsal-{}@hitl.invalid", random());
     let output = stage.action("createUser", json!({"name": "Rehearsal", "email": email})).await?;
     let user_id = output.get("userId").and_then(Value::as_str).map(UserId::from);
@@ -68,7 +68,7 @@ async fn enter(stage: &Stage<'_>) -> Result<UserId, Failure> {
 }
 
 async fn start(stage: &Stage<'_>, user_id: &UserId, name: &'static str) -> Result<Scene, Failure> {
-    stage.step(&format!("{name}: handing the user over"));
+    stage.step(&format!("{name}: starting a handoff"));
     let (mark, began) = (random(), stage.clock.now());
     let before = stage.table.user(user_id).await?.and_then(|user| user.session_id);
     stage.opened().starting = Some(before);
@@ -77,7 +77,7 @@ async fn start(stage: &Stage<'_>, user_id: &UserId, name: &'static str) -> Resul
         .action(
             "startHitl",
             json!({
-                "userId": user_id, "title": "Rehearsal", "description": "Played by hitl rehearse; nobody has to answer.",
+                "userId": user_id, "title": "Rehearsal", "description": "Started by hitl rehearse; no answer is needed.",
                 "hitlSession": {"groupId": stage.group},
                 "messageHistory": [
                     said(json!({"type": "user", "userId": user_id}), format!("rehearsal {mark}")),
@@ -135,7 +135,7 @@ async fn look_at_opening(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure
 
 /// Gives the chat to the rehearsal's agent, who may be signed out.
 async fn hand_over(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
-    stage.step("giving the chat to the agent of the token");
+    stage.step("transferring the chat to the token's agent");
     // LiveChat's own assignment may be in progress: webhooks of two agents at the same instant arrive in any order.
     stage.clock.sleep(ASSIGNED_WITHIN).await;
     let began = stage.clock.now();
@@ -161,7 +161,7 @@ async fn hand_over(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
             Ok(told.filter(|told| told.agent_id.as_str() == stage.agent))
         })
         .await?;
-    stage.judge(Id::Handing, told.is_some(), "The stack heard of the agent by neither.");
+    stage.judge(Id::Handing, told.is_some(), "The stack received neither webhook.");
     if told.is_some() {
         stage.ok("agent announced", "the bot knows the agent", Some(stage.clock.now().since(began)));
     }
@@ -201,18 +201,18 @@ async fn post_again(stage: &Stage<'_>, scene: &Scene, event_id: &str) -> Result<
     };
     let again = bot.get_or_create_message(&message, &["id"]).await?;
     let is_same = known.as_ref() == Some(&again.id);
-    stage.judge(Id::RepeatedMessage, is_same, "It is another message, and was shown twice.");
+    stage.judge(Id::RepeatedMessage, is_same, "The repeat created another message, which was shown twice.");
     if is_same {
         let seen = again.created.map_or("nothing".to_owned(), |created| created.to_string());
         stage.judge(
             Id::CreatedFlag,
             again.created == Some(false),
-            &format!("Of a message that was found it says {seen}."),
+            &format!("For a message that already existed, it says {seen}."),
         );
     }
     let tags = BTreeMap::from([("id".to_owned(), scene.thread_id.to_string())]);
     let again = bot.get_or_create_conversation("hitl", &tags, &["id"]).await?;
-    stage.judge(Id::RepeatedConversation, again.id == conversation_id, "It is another conversation.");
+    stage.judge(Id::RepeatedConversation, again.id == conversation_id, "The repeat created another conversation.");
     Ok(())
 }
 
@@ -233,11 +233,11 @@ async fn send_files(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Resul
 
 /// What agents write to each other, and two statements that can be tried where no user sees it.
 async fn whisper(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
-    stage.step("a note, and what can be tried in notes");
+    stage.step("a private note, and checks that need only notes");
     let note = json!({"type": "message", "text": "a note", "visibility": "agents", "custom_id": random()});
     let first = agent_sends(stage, scene, note.clone()).await?;
     let second = agent_sends(stage, scene, note).await?;
-    stage.judge(Id::CustomIds, first != second, "The second one is the first one.");
+    stage.judge(Id::CustomIds, first != second, "The second event is the first one.");
     let long = json!({"type": "message", "text": "x".repeat(LONGEST_TEXT), "visibility": "agents"});
     let answer = stage.agent("send_event", &json!({"chat_id": scene.chat_id, "event": long})).await?;
     stage.judge(Id::TextLimit, answer.is_success(), &format!("Seen: {}.", described(&answer)));
@@ -247,8 +247,8 @@ async fn whisper(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
     stage.delivered("text after a note", &scene.session_id, (&event_id, sent_at)).await?;
     let shown = stage.fate(&scene.session_id, &first).await?;
     match shown.filter(|event| event.outcome == Some(shared::model::lane::Outcome::Delivered)) {
-        None => stage.ok("note", "the user was not shown it", None),
-        Some(_) => stage.failed("note", "the user was shown what agents wrote to each other"),
+        None => stage.ok("note", "the user did not see it", None),
+        Some(_) => stage.failed("note", "the user saw a private note"),
     }
     Ok(())
 }
@@ -260,7 +260,7 @@ async fn open_twice(stage: &Stage<'_>, scene: &Scene, token: &Redacted) -> Resul
     if stage.session(&scene.session_id).await?.state != State::Active {
         return Ok(());
     }
-    stage.step("opening the open chat once more, as the customer");
+    stage.step("opening the open chat again, as the customer");
     let access = json!({"group_ids": [stage.group]});
     let opening = json!({"chat": {"access": access}, "continuous": true});
     let answer = stage.customer(token, "start_chat", &opening).await?;
@@ -298,14 +298,14 @@ async fn close(stage: &Stage<'_>, scene: &Scene) -> Result<(), Failure> {
         false => stage.failed("close", format!("the session is open after {} s", limit.as_secs())),
     }
     match stage.session(&scene.session_id).await?.bot_told {
-        Some(true) => stage.ok("bot resumes", "the bot was told", None),
-        _ => stage.failed("bot resumes", "the bot was not told"),
+        Some(true) => stage.ok("bot resumes", "the bot was notified", None),
+        _ => stage.failed("bot resumes", "the bot was not notified"),
     }
     Ok(())
 }
 
 async fn act_after_close(stage: &Stage<'_>, scene: &Scene, token: &Redacted) -> Result<(), Failure> {
-    stage.step("what a closed chat takes");
+    stage.step("checking what a closed chat accepts");
     let event = json!({"type": "message", "text": "late"});
     let answer = stage.customer(token, "send_event", &json!({"chat_id": scene.chat_id, "event": event})).await?;
     stage.judge_refusal(Id::ClosedSend, &answer, &["chat_inactive"]);
@@ -346,8 +346,8 @@ async fn speak_late(stage: &Stage<'_>, user_id: &UserId, scene: &Scene) -> Resul
     let chat = chat(stage, scene).await?;
     let is_open = stage.session(&scene.session_id).await?.state != State::Closed;
     match has_text(&chat, &mark) || is_open {
-        false => stage.ok("after the end", "nobody was shown it, and nothing opened", None),
-        true => stage.failed("after the end", "it was shown, or opened the session again"),
+        false => stage.ok("after the end", "no agent saw it, and no session was opened", None),
+        true => stage.failed("after the end", "an agent saw it, or it opened the session again"),
     }
     Ok(())
 }
@@ -359,6 +359,6 @@ async fn renew(stage: &Stage<'_>, user_id: &UserId) -> Result<(), Failure> {
     let issued = stage.livechat.issue_customer_token(Some(&customer.cookies)).await;
     stage.note("accounts: token".to_owned(), issued.as_ref().ok().map(|_| 200), began);
     let holds = issued.is_ok_and(|issued| issued.customer_id == customer.customer_id);
-    stage.judge(Id::Cookies, holds, "They brought another customer's token, or none.");
+    stage.judge(Id::Cookies, holds, "They gave another customer's token, or none.");
     Ok(())
 }

@@ -95,8 +95,8 @@ impl Report {
     pub(crate) fn complete(&mut self) {
         for statement in STATEMENTS {
             let why = match statement.seen {
-                Seen::Rehearse => "the play did not come so far",
-                Seen::Drift => "hitl doctor --drift looks at it",
+                Seen::Rehearse => "the rehearsal did not get this far",
+                Seen::Drift => "hitl doctor --drift checks it",
                 Seen::Never(why) => why,
             };
             self.judge(statement.id, Verdict::NotSeen, why);
@@ -137,7 +137,7 @@ impl fmt::Display for Report {
         }
         self.times(f)?;
         if let Some(stopped) = &self.stopped {
-            writeln!(f, "\nThe play stopped: {stopped}")?;
+            writeln!(f, "\nThe rehearsal stopped: {stopped}")?;
         }
         match self.left_open.as_slice() {
             [] => writeln!(f, "\nNothing is left open.")?,
@@ -147,7 +147,7 @@ impl fmt::Display for Report {
         }
         match &self.user_id {
             Some(user_id) => {
-                write!(f, "What the table holds of the rehearsal expires; hitl erase {user_id} removes it now.")
+                write!(f, "The table's records of the rehearsal expire; hitl erase {user_id} removes them now.")
             }
             None => Ok(()),
         }

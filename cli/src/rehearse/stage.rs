@@ -123,7 +123,7 @@ impl Stage<'_> {
             200 => Ok(answer.1.get("output").cloned().unwrap_or_default()),
             status => {
                 let said = answer.1.get("message").and_then(Value::as_str).unwrap_or("nothing");
-                Err(Failure::refused(format!("the stack answered {action} with {status} and said: {said}")))
+                Err(Failure::refused(format!("the stack answered {action} with {status}: {said}")))
             }
         }
     }

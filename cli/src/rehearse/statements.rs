@@ -175,21 +175,21 @@ pub(crate) const STATEMENTS: &[Statement] = &[
         Id::Merging,
         LIVECHAT,
         Rehearse,
-        "`update_chat_properties` leaves the properties that it does not name.",
+        "`update_chat_properties` keeps the properties that it does not name.",
         "Agent Chat API, \"Update Chat Properties\": inferred",
     ),
     one(
         Id::Handing,
         LIVECHAT,
         Rehearse,
-        "A chat's passing to an agent is reported by `chat_transferred` or `user_added_to_chat`.",
+        "The assignment of a chat to an agent is reported by `chat_transferred` or `user_added_to_chat`.",
         "\"Webhooks\": which of them come on an assignment is not documented",
     ),
     one(
         Id::WebhookFilters,
         LIVECHAT,
         Drift,
-        "The webhooks that a handoff is made of exist, with the filters that they are registered with.",
+        "The webhooks that a handoff needs exist, with the filters that they are registered with.",
         "Configuration API, \"List Webhook Names\": documented",
     ),
     one(
@@ -202,15 +202,15 @@ pub(crate) const STATEMENTS: &[Statement] = &[
     one(
         Id::InitialEvents,
         LIVECHAT,
-        Never("the stack's webhooks leave customers' events out, and the rehearsal registers none"),
+        Never("the stack's webhooks exclude customers' events, and the rehearsal registers none"),
         "The first events of a start are reported by `incoming_chat` alone.",
         "\"Webhooks\": inferred",
     ),
     one(
         Id::SystemAuthors,
         LIVECHAT,
-        Never("webhooks that were filtered out are seen nowhere"),
-        "The filter `author_type: agent` leaves system messages out.",
+        Never("filtered webhooks are not visible anywhere"),
+        "The filter `author_type: agent` excludes system messages.",
         "Configuration API, \"Register Webhook\": inferred",
     ),
     one(
@@ -251,7 +251,7 @@ pub(crate) const STATEMENTS: &[Statement] = &[
     one(
         Id::BotsOnline,
         LIVECHAT,
-        Never("the group's bots are not the rehearsal's to sign out"),
+        Never("the rehearsal must not sign out the group's bots"),
         "`list_group_statuses` counts a group as online only for people.",
         "Customer Chat API, \"List Group Statuses\": not documented; it may count bots",
     ),
@@ -259,14 +259,14 @@ pub(crate) const STATEMENTS: &[Statement] = &[
         Id::WorkingTimes,
         LIVECHAT,
         Never("the agent token need not have the scope `agents--all:ro`"),
-        "`list_agents` names the days of a work schedule in English, and means its times by the clock of the agent's time zone.",
+        "`list_agents` names the days of a work schedule in English, and gives its times in the agent's time zone.",
         "Configuration API, \"List Agents\": the fields are documented, the names of the days are not",
     ),
     one(
         Id::Translation,
         LIVECHAT,
         Never(NO_AGENT_APP),
-        "The text of a translated message is what the customer shall read.",
+        "The text of a translated message is the one that the customer should read.",
         "\"Default properties\", `translation`: not documented",
     ),
     one(
@@ -280,7 +280,7 @@ pub(crate) const STATEMENTS: &[Statement] = &[
         Id::RepeatedMessage,
         BOTPRESS,
         Rehearse,
-        "A message that is posted once more with the tag of one that is there is that one.",
+        "Posting a message with the tag of an existing one returns the existing one.",
         "Runtime API, \"getOrCreateMessage\": documented; that the bot is not invoked again is inferred",
     ),
     one(
@@ -294,7 +294,7 @@ pub(crate) const STATEMENTS: &[Statement] = &[
         Id::RepeatedConversation,
         BOTPRESS,
         Rehearse,
-        "A conversation that is asked for once more with the same tag is the same one.",
+        "Requesting a conversation again with the same tag returns the same one.",
         "Runtime API, \"getOrCreateConversation\": documented, in two ways for other tags",
     ),
     one(
@@ -321,7 +321,7 @@ pub(crate) const STATEMENTS: &[Statement] = &[
     one(
         Id::OneKey,
         BOTPRESS,
-        Never("one bot is rehearsed with at a time"),
+        Never("a rehearsal uses one bot"),
         "One access key serves every bot that has the integration installed.",
         "Admin API: inferred",
     ),

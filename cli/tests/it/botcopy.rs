@@ -63,12 +63,12 @@ async fn a_wrong_api_key_is_named_and_replaced() {
     let right = world.stack.botcopy.options().api_key.clone();
     let mut operator = Operator::new(&world).with("BOTCOPY_API_KEY", &right).asked("BOTCOPY_ACCESS_TOKEN", "");
     change(&world, "botcopyApiKey", json!("wrong"));
-    assert_found(&mut operator, KEY, "refuses it for a bot that does not exist", "first handover").await;
+    assert_found(&mut operator, KEY, "refuses the key for a bot that does not exist", "first handoff").await;
     change(&world, "botcopyApiKey", json!(right));
     world.advance(Duration::from_secs(301));
     world.handed_over_user().await;
     change(&world, "botcopyApiKey", json!("wrong"));
-    let bot = format!("refuses it for bot {}", world.stack.botcopy.options().bot_id);
+    let bot = format!("refuses the key for bot {}", world.stack.botcopy.options().bot_id);
     assert_found(&mut operator, KEY, &bot, "hitl connect botcopy").await;
     operator.does(&["connect", "botcopy"]).await;
     world.sweep().await;
@@ -148,7 +148,7 @@ async fn keys_that_cannot_work_are_not_stored() {
         ("BOTCOPY_API_KEY", "wrong", 1, "Botcopy refuses the API key"),
         ("BOTCOPY_API_KEY", token.as_str(), 2, "are the same"),
         ("BOTCOPY_ACCESS_TOKEN", key.as_str(), 2, "are the same"),
-        ("BOTCOPY_HEADER_NAME", "X Shop", 2, "cannot be the name of a header"),
+        ("BOTCOPY_HEADER_NAME", "X Shop", 2, "is not a valid header name"),
     ] {
         let ran = Operator::new(&world).with(variable, value).run(&["connect", "botcopy"]).await;
         assert_eq!(ran.status, status, "{variable}={value}: {}{}", ran.out, ran.progress);
@@ -162,7 +162,7 @@ async fn keys_that_cannot_work_are_not_stored() {
     assert!(ran.progress.contains("--bot"), "{}", ran.progress);
     world.stack.botcopy.faults().always("push", Fault::answer(503, ""));
     let ran = Operator::new(&world).run(&["connect", "botcopy"]).await;
-    assert_eq!((ran.status, ran.progress.contains("could not be asked")), (2, true), "{}", ran.progress);
+    assert_eq!((ran.status, ran.progress.contains("could not be called")), (2, true), "{}", ran.progress);
     assert_eq!(world.stack.secrets_manager.current(SECRET_ID), before);
     let seen = world.stack.journal.all("shown_to_user");
     assert!(seen.is_empty(), "{seen:?}");
@@ -188,7 +188,7 @@ async fn an_access_token_or_header_that_the_function_does_not_know_is_named() {
     let without = healthy().await;
     let other = without.stack.secrets_manager.put("other", mine.clone());
     let mut operator = Operator::new(&without).with("SECRET_ID", &other);
-    assert_found(&mut operator, TOKEN, "knows of no Botcopy bot", "SECRET_ID").await;
+    assert_found(&mut operator, TOKEN, "has no keys for a Botcopy bot", "SECRET_ID").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

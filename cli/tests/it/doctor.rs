@@ -77,12 +77,12 @@ async fn a_revoked_token_and_a_missing_scope_are_told_apart() {
     let world = healthy().await;
     let mut operator = Operator::new(&world);
     world.stack.livechat.set_agent_token_valid(false);
-    assert_found(&mut operator, "agent token", "refuses it", "hitl connect livechat").await;
+    assert_found(&mut operator, "agent token", "refuses the token", "hitl connect livechat").await;
     world.stack.livechat.set_agent_token_valid(true);
     world.stack.livechat.set_agent_token_scopes(&["chats--all:ro", "webhooks.configuration:rw", "webhooks.state:rw"]);
-    assert_found(&mut operator, "scopes", "chats--all:rw", "make a new one").await;
+    assert_found(&mut operator, "scopes", "chats--all:rw", "create a new token").await;
     world.stack.livechat.set_agent_token_scopes(&["chats--access:rw"]);
-    assert_found(&mut operator, "scopes", "webhooks.configuration:rw, webhooks.state:rw", "make a new one").await;
+    assert_found(&mut operator, "scopes", "webhooks.configuration:rw, webhooks.state:rw", "create a new token").await;
     world.stack.livechat.set_agent_token_scopes(&["chats--all:rw", "webhooks.configuration:rw", "webhooks.state:rw"]);
     let told = operator.does(&["doctor"]).await;
     assert!(told.out.contains("with agents--all:ro as well"), "{}", told.out);
@@ -95,9 +95,9 @@ async fn a_revoked_token_and_a_missing_scope_are_told_apart() {
 async fn the_wrong_data_centre_is_named() {
     let world = healthy().await;
     world.stack.livechat.set_behaviour(|behaviour| behaviour.region = Region::Fra);
-    assert_found(&mut Operator::new(&world), "region", "lives in fra", "LIVECHAT_REGION) to fra").await;
+    assert_found(&mut Operator::new(&world), "region", "is in the data centre fra", "LIVECHAT_REGION) to fra").await;
     let mut wrong = Operator::new(&world).with("LIVECHAT_REGION", "dal");
-    assert_found(&mut wrong, "region", "lives in fra, dal was asked", "LIVECHAT_REGION) to fra").await;
+    assert_found(&mut wrong, "region", "is in the data centre fra; dal was called", "LIVECHAT_REGION) to fra").await;
     Operator::new(&world).with("LIVECHAT_REGION", "fra").does(&["doctor"]).await;
 }
 
@@ -127,7 +127,7 @@ async fn a_webhook_that_was_removed_and_one_with_another_secret_are_found_and_re
     operator.does(&["doctor"]).await;
 
     change(&world, "webhookSecret", json!("changed-by-hand-and-longer-than-before"));
-    assert_found(&mut operator, "webhooks", "another secret", "hitl connect livechat").await;
+    assert_found(&mut operator, "webhooks", "a secret other than the stored one", "hitl connect livechat").await;
     world.advance(Duration::from_secs(301));
     world.sweep().await;
     operator.does(&["connect", "livechat"]).await;
@@ -145,13 +145,13 @@ async fn a_botpress_key_that_is_wrong_or_missing_is_named() {
     let world = healthy().await;
     let mut operator = Operator::new(&world);
     world.stack.botpress.withdraw_access_keys();
-    assert_found(&mut operator, "access key", "refuses it", "hitl rotate access-key").await;
+    assert_found(&mut operator, "access key", "refuses the key", "hitl rotate access-key").await;
     operator.does(&["rotate", "access-key"]).await;
     world.sweep().await;
     operator.does(&["doctor"]).await;
     change(&world, "botpressToken", json!(""));
     assert_found(&mut operator, "secret", "botpressToken", "hitl connect botpress").await;
-    assert_found(&mut operator, "access key", "none in the secret", "hitl connect botpress").await;
+    assert_found(&mut operator, "access key", "contains no access key", "hitl connect botpress").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,7 +188,7 @@ async fn an_uninstalled_integration_and_a_silent_sweep_are_named() {
     world.sweep().await;
     let sweep = world.items_under("SWEEP").remove(0);
     world.change_item(&sweep, "SET unseen = :unseen", json!({":unseen": {"N": "7"}})).await;
-    assert_found(&mut operator, "sweep", "had no time for 7", "function webhooks").await;
+    assert_found(&mut operator, "sweep", "ran out of time before it reached 7", "function webhooks").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

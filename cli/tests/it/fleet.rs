@@ -244,7 +244,7 @@ async fn a_share_is_upgraded_and_watched_first_and_its_alarm_ends_the_upgrade() 
         ran.out
     );
     let again = fleet.upgrade(&second, &["--dry-run"]).await;
-    assert_eq!(again.json()["tenants"].to_string().matches("is at the release already").count(), 8, "{}", again.out);
+    assert_eq!(again.json()["tenants"].to_string().matches("already has the release").count(), 8, "{}", again.out);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -278,9 +278,9 @@ async fn costs_are_added_up_and_a_credential_is_rotated_at_each_stack() {
     assert_eq!(stats.matches("1 sessions").count(), 2, "{stats}");
     let rotated = fleet.run(&["--only", "acme", "rotate", "webhook-secret"]).await;
     assert_eq!(rotated.status, 0, "{}{}", rotated.out, rotated.progress);
-    assert!(rotated.progress.contains("acme: letting every function learn the new secret"), "{}", rotated.progress);
+    assert!(rotated.progress.contains("acme: waiting until every function has the new secret"), "{}", rotated.progress);
     assert!(
-        rotated.out.contains("the webhook secret is a new one; the one before is accepted until"),
+        rotated.out.contains("the webhook secret was replaced; the previous one is accepted until"),
         "{}",
         rotated.out
     );
@@ -325,7 +325,7 @@ async fn a_new_tenant_is_connected_from_a_file_that_nobody_else_can_read() {
     let connected = fleet.run(&connect).await;
     let report = connected.json()["tenants"][0]["answer"].clone();
     assert_eq!(report["checks"][0]["id"], "table", "{}{}", connected.out, connected.progress);
-    assert!(connected.progress.contains("acme: 4 of 4: bringing the webhooks in order"), "{}", connected.progress);
+    assert!(connected.progress.contains("acme: 4 of 4: setting up the webhooks"), "{}", connected.progress);
     for secret in [&answers["LIVECHAT_AGENT_TOKEN"], &answers["BOTPRESS_PERSONAL_ACCESS_TOKEN"]] {
         assert!(!format!("{}{}", connected.out, connected.progress).contains(secret.as_str()));
     }
@@ -335,6 +335,6 @@ async fn a_new_tenant_is_connected_from_a_file_that_nobody_else_can_read() {
     assert!(malformed.status == 2 && !malformed.out.contains("canary"), "{}", malformed.out);
     let odd = fleet.tenants(&tenant(&json!({ "LIVECHAT_TOKEN": "canary" })));
     let odd = fleet.run(&["--tenants", &odd, "connect"]).await;
-    assert!(odd.status == 2 && odd.progress.contains("LIVECHAT_TOKEN is no answer"), "{}", odd.progress);
+    assert!(odd.status == 2 && odd.progress.contains("LIVECHAT_TOKEN is not a known answer"), "{}", odd.progress);
     assert!(!odd.progress.contains("canary"));
 }

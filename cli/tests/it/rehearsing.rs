@@ -175,7 +175,7 @@ async fn a_person_who_does_not_answer_is_not_waited_for_any_longer_than_was_said
     let ran = Operator::new(&world).run(&[&BY_PERSON[..], &["--wait", "60"]].concat()).await;
     let report = ran.json();
     assert_eq!(ran.status, 1, "{report:#}");
-    assert!(report["stopped"].as_str().unwrap().contains("nobody did it within 60 s"), "{report:#}");
+    assert!(report["stopped"].as_str().unwrap().contains("the step was not done within 60 s"), "{report:#}");
     assert!(world.now().since(began) < Duration::from_secs(240), "{:?}", world.now().since(began));
     assert_closed(&world, &ran);
 }

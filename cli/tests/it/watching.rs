@@ -75,9 +75,13 @@ async fn a_watch_names_the_vendor_that_refuses_a_credential_until_that_is_over()
 async fn a_watch_shows_people_what_is_late_what_waits_and_whom_not_to_call() {
     let world = waiting().await;
     let screen = watched(&world, &["watch"], 1).await.out;
-    for said in
-        ["sweep     ran ", "sessions  2 open", "wants no calls before", "waiting   2 lanes", "to_agent: 1, the oldest"]
-    {
+    for said in [
+        "sweep     ran ",
+        "sessions  2 open",
+        "asked not to be called before",
+        "waiting   2 lanes",
+        "to_agent: 1, the oldest",
+    ] {
         assert!(screen.contains(said), "{said}: {screen}");
     }
     world.stack.livechat.faults().clear();
