@@ -45,7 +45,7 @@ fn deployed(json: &str) -> Result<Deployed, serde_json::Error> {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Keep the stack up until Ctrl-C, and print the address of its console, a page for a browser.
+    /// Run the stack until Ctrl-C, and print the address of its console, a page for a browser.
     Serve {
         #[command(flatten)]
         ports: Ports,
@@ -62,7 +62,7 @@ enum Command {
         /// The clock: the machine's, or one that stands still until it is moved (`POST /clock`).
         #[arg(long, value_enum, default_value_t)]
         clock: WhichClock,
-        /// Also print all addresses and a `curl` line for everything that people can do.
+        /// Also print all addresses and a `curl` line for everything that a person can do.
         #[arg(long, conflicts_with = "json")]
         curl: bool,
         /// Print how to reach the stack in one line of JSON, for a tool.
@@ -130,7 +130,7 @@ struct Ports {
     /// The Botcopy simulator.
     #[arg(long, default_value_t = 8084)]
     botcopy: u16,
-    /// The people: users, agents, the schedule.
+    /// The console and its API: users, agents, the schedule.
     #[arg(long, default_value_t = 8083)]
     people: u16,
 }
@@ -175,8 +175,7 @@ async fn run(arguments: &Arguments) -> Result<bool, Error> {
             let manual_clock = clock == WhichClock::Manual;
             if manual_clock && !matches!(runtime, Runtime::InProcess) {
                 return Err(
-                    "compiled functions have the machine's clock: --clock manual needs functions in this process"
-                        .into(),
+                    "compiled functions use the machine's clock: --clock manual needs functions in this process".into(),
                 );
             }
             let setting = Setting {

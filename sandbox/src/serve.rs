@@ -183,7 +183,7 @@ fn check_ports(ports: Ports) -> Result<(), Error> {
     for (name, port) in PORT_NAMES.into_iter().zip(ports) {
         if let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
             let choose = format!("choose another with --{name} PORT, or any free one with --{name} 0");
-            return Err(format!("port {port} cannot be had ({error}): {choose}").into());
+            return Err(format!("port {port} cannot be opened ({error}): {choose}").into());
         }
     }
     Ok(())
@@ -200,7 +200,7 @@ pub fn check_binaries(runtime: Runtime<'_>) -> Result<(), Error> {
         None => Ok(()),
         Some(missing) => Err(format!(
             "there is no compiled function `{missing}` in {}: build both with `cargo build --release -p actions -p webhooks` and \
-             say `--binaries target/release`",
+             pass `--binaries target/release`",
             folder.display()
         )
         .into()),

@@ -23,7 +23,7 @@ pub(super) fn note(method: &Method, path: &str, body: &Bytes) {
     // A single write, so that lines of several processes stay whole.
     let written = file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
     if let Err(error) = written {
-        tracing::warn!(error = %error, "a body of Botpress's API is not written down");
+        tracing::warn!(error = %error, "a body of Botpress's API could not be recorded");
     }
 }
 

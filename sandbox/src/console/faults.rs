@@ -174,7 +174,7 @@ pub(super) async fn list(State(console): State<Arc<Console>>) -> Json<Value> {
 
 pub(super) async fn add(State(console): State<Arc<Console>>, Json(asked): Json<NewFault>) -> Response {
     let Some(script) = asked.r#where.script(&console.stack) else {
-        return refused(StatusCode::CONFLICT, "nothing stands between the functions and that");
+        return refused(StatusCode::CONFLICT, "faults cannot be injected there");
     };
     if asked.times == Some(0) {
         return refused(StatusCode::UNPROCESSABLE_ENTITY, "`times` must be at least 1");

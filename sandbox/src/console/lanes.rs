@@ -55,16 +55,16 @@ fn why(record: &Value, session: Option<&Value>, now: Timestamp) -> String {
     let is_later = |name: &str| text(record, name) > now.to_string().as_str();
     let vendor = text(record, "/failed_by");
     if is_later("/lease_until") {
-        return "a function holds the lane: it delivers, or has died".to_owned();
+        return "a function holds the lane's lease: it is delivering, or has died".to_owned();
     }
     if session.is_some_and(|session| text(session, "/session_state") == "starting") {
         return "the session is still being started".to_owned();
     }
     match (text(record, "/limited_since"), text(record, "/failed_at")) {
-        ("", "") if is_later("/not_before") => "it is not time yet".to_owned(),
+        ("", "") if is_later("/not_before") => "it is not due yet".to_owned(),
         ("", "") => "the next sweep delivers it".to_owned(),
         ("", _) => format!("{vendor} fails"),
-        _ => format!("{vendor} asks for fewer calls"),
+        _ => format!("{vendor} limits calls"),
     }
 }
 
@@ -90,10 +90,10 @@ mod tests {
         for (record, session, expected) in [
             (json!({ "lease_until": LATER, "failed_at": EARLIER }), &active, "holds the lane"),
             (json!({ "lease_until": EARLIER }), &active, "the next sweep"),
-            (json!({ "not_before": LATER }), &active, "not time yet"),
+            (json!({ "not_before": LATER }), &active, "not due yet"),
             (json!({ "not_before": LATER }), &starting, "still being started"),
             (json!({ "failed_at": EARLIER, "failed_by": "LiveChat", "not_before": LATER }), &active, "LiveChat fails"),
-            (json!({ "limited_since": EARLIER, "failed_by": "Botpress" }), &active, "Botpress asks for fewer"),
+            (json!({ "limited_since": EARLIER, "failed_by": "Botpress" }), &active, "Botpress limits calls"),
         ] {
             let said = why(&record, Some(session), now());
             assert!(said.contains(expected), "{record}: {said}");

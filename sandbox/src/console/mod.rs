@@ -99,10 +99,10 @@ fn objection(method: &Method, headers: &HeaderMap) -> Option<(StatusCode, &'stat
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let host = text(HOST).unwrap_or_default();
     if !is_loopback(host) {
-        return Some((StatusCode::FORBIDDEN, "only this machine is served, by a loopback address"));
+        return Some((StatusCode::FORBIDDEN, "only requests from this machine to a loopback address are served"));
     }
     if text(ORIGIN).is_some_and(|origin| origin.strip_prefix("http://") != Some(host)) {
-        return Some((StatusCode::FORBIDDEN, "another origin may not act here"));
+        return Some((StatusCode::FORBIDDEN, "requests of another origin are refused"));
     }
     let is_json = || text(CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/json"));
     let has_body = headers.get(http::header::CONTENT_LENGTH).is_some_and(|length| length != "0")

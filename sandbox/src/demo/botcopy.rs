@@ -115,7 +115,7 @@ pub(crate) fn judge(stack: &Stack) -> Vec<Check> {
     let users: Vec<String> = journal.all("user_wrote").iter().map(|entry| entry.text("/user_id").to_owned()).collect();
     vec![
         check(
-            "Ann and Jan saw every word of the agents, once and in order",
+            "Ann and Jan saw every message of the agents, once and in order",
             verdict::shown_by_agents(journal) == agent_texts,
         ),
         check(
@@ -123,11 +123,11 @@ pub(crate) fn judge(stack: &Stack) -> Vec<Check> {
             verdict::names_shown(journal) == ["Anna", "Anna", "Anna", "Ben", "", "Anna"],
         ),
         check(
-            "the agents saw every word of Ann and Jan, once and in order",
+            "the agents saw every message of Ann and Jan, once and in order",
             verdict::sent_by_ann(journal) == user_texts,
         ),
         check(
-            "they were told at the start what had been said to the bot, and the second time what was new",
+            "they got the conversation with the bot at the first start, and what was new at the second",
             openings.len() == 3
                 && openings
                     .iter()
@@ -135,32 +135,32 @@ pub(crate) fn judge(stack: &Stack) -> Vec<Check> {
                     .all(|(told, new)| told.contains(new))
                 && !openings.iter().skip(1).any(|told| told.contains("User: Where is my parcel?")),
         ),
-        check("the note among agents stayed among agents", !everything.contains(&PRIVATE_NOTE.to_owned())),
-        check("the widgets were told of Anna, of Ben, and of Anna again, and Jan's of Anna once she was there", {
+        check("the private note was shown to agents only", !everything.contains(&PRIVATE_NOTE.to_owned())),
+        check("the widgets were notified of Anna, of Ben, and of Anna again, and Jan's of Anna once she had joined", {
             notices == ["Anna", "Ben", "Anna", "Anna"].map(|name| format!("You are now chatting with {name}."))
         }),
         check("Ann's one chat was started once and resumed once, and Jan's was started", {
             (verdict::count(journal, "chat_started"), verdict::count(journal, "chat_resumed")) == (2, 1)
         }),
-        check("Jan heard his place in the queue in German, and Anna saw him type once", {
+        check("Jan got his place in the queue in German, and Anna saw him type once", {
             everything.contains(&WAITS.to_owned()) && verdict::count(journal, "sneak_peek_sent") == 1
         }),
         check(
             "nothing was installed at the other bot platform",
             verdict::count(journal, "integration_configured") == 0,
         ),
-        check("the bot resumed with its event, after the last words", {
+        check("the bot resumed with its event, after the last message", {
             everything.iter().filter(|text| **text == resumed).count() == 3
                 && position(AFTER_TRANSFER) < position(&resumed)
         }),
         check("the bot answered Ann in between", everything.contains(&format!("bot: {SECOND_REQUEST}"))),
-        check("while agents were there it was silent", {
+        check("it was silent while agents were in the chat", {
             let people: BTreeSet<&String> = users.iter().collect();
             let lines = people.into_iter().flat_map(|user| stack.botcopy.screen(user));
             let by_bot = lines.filter(|line| line.from == Speaker::Bot).count();
             by_bot == verdict::count(journal, "dialogflow_called") && by_bot == 8
         }),
-        check("every answer of ours came in time", verdict::count(journal, "answer_ignored") == 0),
+        check("every answer of the stack arrived in time", verdict::count(journal, "answer_ignored") == 0),
         check("no pause lapsed", verdict::count(journal, "pause_lapsed") == 0),
         verdict::promises(journal),
         check("no call was refused by either side", verdict::refused_calls(journal) == 0),

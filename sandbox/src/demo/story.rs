@@ -13,15 +13,15 @@ const CLAIM_COLUMN: usize = 7;
 
 const LEGEND: &str = "\
 Ann's side is on the left, the agents' side on the right.
-  A > B   is a call, and what it caused stands indented under it.";
+  A > B   is a call, and the calls that it caused are indented under it.";
 
 const WIDE_LEGEND: &str = "\
 Ann's side is on the left, the agents' side in the middle, calls are on the right.
-  A > B   is a call, and what it caused stands indented under it.";
+  A > B   is a call, and the calls that it caused are indented under it.";
 
 pub(crate) const NEXT: &str = "\
 Try next:
-  cargo run -- serve            the same in a browser: try to lose a word
+  cargo run -- serve            the same in a browser: try to lose a message
   cargo run -p hitl -- --help   the operator's command";
 
 /// Prints a journal as it grows.

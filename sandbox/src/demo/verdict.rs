@@ -26,7 +26,7 @@ pub(crate) async fn judge(stack: &Stack, runtime: Runtime<'_>) -> Vec<Check> {
         .collect();
     let user_texts: Vec<&str> = TALK.iter().filter(|(side, _)| *side == Side::User).map(|(_, text)| *text).collect();
     vec![
-        check("Ann saw every word of the agents, once and in order", shown_by_agents(journal) == agent_texts),
+        check("Ann saw every message of the agents, once and in order", shown_by_agents(journal) == agent_texts),
         check(
             "each under the agent's own name",
             names_shown(journal) == ["Anna", "Anna", "Anna", "Anna", "Anna", "Ben"],
@@ -35,23 +35,23 @@ pub(crate) async fn judge(stack: &Stack, runtime: Runtime<'_>) -> Vec<Check> {
             "Ann got Anna's file under its name, byte for byte",
             file_shown(journal).await.as_deref() == Some(FILE.2),
         ),
-        check("the agents saw every word of Ann, once and in order", sent_by_ann(journal) == user_texts),
+        check("the agents saw every message of Ann, once and in order", sent_by_ann(journal) == user_texts),
         picture(journal, runtime),
-        check("they were told at each start what had been said to the bot, and nothing twice", {
+        check("they got the conversation with the bot at each start, and nothing twice", {
             let told = |words: &str| openings(journal).iter().map(|text| text.contains(words)).collect::<Vec<_>>();
             told("Where is my parcel?") == [true, false] && told(SECOND_REQUEST) == [false, true]
         }),
         check(
-            "the note among agents stayed among agents",
+            "the private note was shown to agents only",
             !everything_ann_saw(journal).contains(&PRIVATE_NOTE.to_owned()),
         ),
         check("they see which bot Ann comes from", field_shown(journal, &stack.botpress.options().install.bot_id)),
-        check("the bot was told of Anna, then of Ben, then of Anna again", events(journal, "hitlAssigned") == 3),
-        check("the bot was told once that LiveChat had ended a session", events(journal, "hitlStopped") == 1),
+        check("the bot was notified of Anna, then of Ben, then of Anna again", events(journal, "hitlAssigned") == 3),
+        check("the bot was notified once that LiveChat had ended a session", events(journal, "hitlStopped") == 1),
         check("Ann's one chat was started once and resumed once", {
             (count(journal, "chat_started"), count(journal, "chat_resumed")) == (1, 1)
         }),
-        check("each escalation had a conversation of its own", count(journal, "conversation_created") == 2),
+        check("each handoff had a conversation of its own", count(journal, "conversation_created") == 2),
         check("the bot resumed after the first and took over after the second", {
             endings(journal) == ["agent-closed-ticket", "patient-used-termination-command"]
         }),
@@ -63,7 +63,7 @@ pub(crate) async fn judge(stack: &Stack, runtime: Runtime<'_>) -> Vec<Check> {
         promises(journal),
         check("no call was refused by either side", refused_calls(journal) == 0),
         check("no chat is left open", stack.livechat.open_chats().is_empty()),
-        check("no conversation is left handed over", left_handed_over(journal) == 0),
+        check("no conversation is left with the agents", left_handed_over(journal) == 0),
     ]
 }
 
@@ -88,7 +88,7 @@ fn picture(journal: &Journal, runtime: Runtime<'_>) -> Check {
 /// The promises, checked by the code that also judges in the console.
 pub(super) fn promises(journal: &Journal) -> Check {
     let verdict = journal.read(|entries| crate::verdict::judge(entries, Rest::Parked(0)));
-    let claim = "nothing was lost, doubled, out of order, or shown to somebody else";
+    let claim = "nothing was lost, duplicated, out of order, or shown to the wrong person";
     check(claim, verdict.is_good() && verdict.expected > 0)
 }
 

@@ -38,7 +38,7 @@ fn alone(stack: &Stack, only: Only) -> String {
 /// For a person.
 fn directions(stack: &Stack, people: &str, connected: bool) -> String {
     // Values that `hitl connect` creates do not exist before it has run.
-    let made = |value: String| if connected { value } else { "(hitl connect makes it)".to_owned() };
+    let made = |value: String| if connected { value } else { "(hitl connect creates it)".to_owned() };
     format!(
         "The stack is up; Ctrl-C ends it.
 
@@ -74,7 +74,7 @@ Be the user of the Botcopy bot; the word \"human\" makes it ask for a person:
   curl -X POST {people}/widgets/USER/type
   curl -X POST {people}/widgets/USER/click -d '{{\"event\":\"BUY\"}}' -H 'content-type: application/json'
   curl {people}/widgets/USER/screen
-Be the agent; the ids of events stand in the state:
+Be the agent; the ids of events are in the state:
   curl {people}/chats
   curl {people}/state
   curl -X POST {people}/chats/CHAT/say -d '{{\"agent\":\"anna@example.com\",\"text\":\"hello\"}}' -H 'content-type: application/json'
@@ -87,7 +87,7 @@ Be the agent; the ids of events stand in the state:
   curl -X POST {people}/chats/CHAT/transfer -d '{{\"agent\":\"anna@example.com\",\"to_agent\":\"ben@example.com\"}}' -H 'content-type: application/json'
   curl -X POST {people}/chats/CHAT/close -d '{{\"agent\":\"anna@example.com\"}}' -H 'content-type: application/json'
   curl -X POST {people}/agents/anna@example.com/status -d '{{\"status\":\"not_accepting_chats\"}}' -H 'content-type: application/json'
-Be LiveChat: its groups, its router, its webhooks; the number of a delivery stands in the journal:
+Be LiveChat: its groups, its router, its webhooks; the number of a delivery is in the journal:
   curl -X POST {people}/groups/1/status -d '{{\"status\":\"offline\"}}' -H 'content-type: application/json'
   curl -X POST {people}/router/assign -d '{{\"chat\":\"CHAT\"}}' -H 'content-type: application/json'
   curl -X POST {people}/router/close -d '{{\"chat\":\"CHAT\"}}' -H 'content-type: application/json'
