@@ -178,7 +178,7 @@ pub(crate) enum Command {
     /// Uses the figures that the tests measure for one session and one message, and list prices.
     Estimate(EstimateOptions),
 
-    /// Print the history of a message or a session, without its text: when it came, the attempts, the outcome.
+    /// Print the history of a message or a session, without its text: when it arrived, the attempts, the outcome.
     ///
     /// Takes any id: of a session, a Botpress message, conversation or user, a LiveChat event, chat or thread, as logs, vendors
     /// and the other commands show them. Reads the whole table unless the id is a session's.
@@ -216,8 +216,8 @@ pub(crate) enum Command {
         sure: Sure,
     },
 
-    /// End a session: its bot resumes, and its chat is closed at LiveChat; asks first. The bot of a session that is over is notified if
-    /// it does not know.
+    /// End a session: its bot resumes, and its chat is closed at LiveChat; asks first. If the session has already ended without its bot
+    /// being notified, the bot is notified now.
     Close {
         /// The session, as `hitl sessions` and the logs show it.
         session: String,
@@ -247,14 +247,14 @@ pub(crate) enum Command {
 
     /// Replace a credential while calls go on, without failing any of them.
     ///
-    /// Each takes the steps in the order that keeps both the old and the new one valid for as long as any caller may show either, and
-    /// reports what it waits for. After an interruption, run it again to finish. Those that involve Botpress need
+    /// The order of the steps keeps both the old and the new credential valid for as long as a caller may use either; the command
+    /// prints what it waits for. After an interruption, run it again to finish. Those that involve Botpress need
     /// a personal access token, as `hitl connect botpress` does.
     Rotate {
         /// The credential.
         what: What,
 
-        /// Cut the present one off at once, because it has leaked.
+        /// Cut off the current credential at once, because it has leaked.
         ///
         /// Waits for nothing; calls with the old one are refused. Running functions drop it with the next call in which they
         /// read the table, and all within five minutes. The cost: LiveChat's webhooks are refused until LiveChat knows the new secret, up
@@ -318,8 +318,8 @@ pub(crate) enum FleetCommand {
 
     /// Bring all stacks to a release: uploads its packages once for each region, and creates a change set for each stack.
     ///
-    /// A share of the stacks comes first, and its alarms are watched before the others follow. An update that fails, or an alarm that
-    /// goes off, ends the upgrade: stacks that were not begun stay as they are. Run it again to continue; it skips stacks that have
+    /// Upgrades a share of the stacks first, and watches their alarms before the others follow. An update that fails, or an alarm that
+    /// goes off, ends the upgrade: stacks that were not started stay as they are. Run it again to continue; it skips stacks that have
     /// the release. It leaves out a stack whose own rollback alarm is on.
     Upgrade(UpgradeOptions),
 
@@ -330,7 +330,7 @@ pub(crate) enum FleetCommand {
         /// The credential.
         what: What,
 
-        /// Cut the present one off at once, because it has leaked: see `hitl rotate --help`.
+        /// Cut off the current credential at once, because it has leaked: see `hitl rotate --help`.
         #[arg(long)]
         now: bool,
     },

@@ -408,7 +408,7 @@ impl fmt::Display for Erasure {
         let counts: Vec<_> = self.erased.removed.iter().map(|(entity, count)| format!("{count} {entity}")).collect();
         writeln!(f, "Removed: {}.", if counts.is_empty() { "nothing".to_owned() } else { counts.join(", ") })?;
         match self.kept.as_slice() {
-            [] => writeln!(f, "The whole table was read: nothing in it mentions the user any more.")?,
+            [] => writeln!(f, "The whole table was read: no item mentions the user any more.")?,
             kept => {
                 let items: usize = kept.iter().map(|kept| kept.items).sum();
                 writeln!(f, "The whole table was read: {items} items still mention the user: {kept:?}")?;

@@ -90,7 +90,7 @@ const RENEW: &str = "`aws sso login` or `aws login` renews an expired session";
 
 impl From<config::Error> for Failure {
     fn from(error: config::Error) -> Self {
-        Self::stopped(format!("{error}. `--stack NAME` takes it from the deployed stack."))
+        Self::stopped(format!("{error}. `--stack NAME` reads it from the deployed stack."))
     }
 }
 

@@ -303,7 +303,7 @@ struct Deployed {
 
 async fn integration(target: &Target, contents: &Contents, io: &mut Io<'_>) -> Result<Deployed, Failure> {
     let id = contents.current.plain(INTEGRATION_ID).ok_or_else(|| {
-        Failure::refused("this stack's integration was not made by hitl connect botpress; run that first.")
+        Failure::refused("this stack's integration was not created by hitl connect botpress; run that first.")
     })?;
     let name = target.get("BOTPRESS_WORKSPACE_HANDLE").map(|handle| format!("{handle}/livechat-hitl"));
     let workspace = workspace(target, None, io)?;

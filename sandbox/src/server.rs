@@ -257,7 +257,7 @@ fn scripted(status: u16, headers: impl IntoIterator<Item = (String, String)>, bo
     }
     let response = response.extension(Scripted);
     response.body(Body::from(body)).unwrap_or_else(|_| {
-        let mut invalid = Response::new(Body::from("the fault script holds an invalid status or header"));
+        let mut invalid = Response::new(Body::from("the fault script contains an invalid status or header"));
         *invalid.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         invalid
     })

@@ -143,7 +143,7 @@ fn look_at_webhooks(
     report: &mut Report,
 ) {
     const NAME: &str = "webhooks";
-    const CURE: &str = "hitl connect livechat";
+    const CURE: &str = "Run hitl connect livechat.";
     let Some(url) = patient.target.webhook_url() else {
         report.skipped(NAME, "HITL_URL is not set; pass --url or --stack");
         return;
@@ -176,7 +176,7 @@ fn look_at_webhooks(
             NAME,
             format!("no webhook that reports enough is registered for {} at {url}", missing.join(", ")),
             format!(
-                "{CURE}; if LiveChat refuses a fourth webhook for an action, remove one that calls another address."
+                "{CURE} If LiveChat refuses a fourth webhook for an action, remove one that calls another address."
             ),
         );
     }

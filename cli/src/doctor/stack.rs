@@ -140,7 +140,7 @@ pub(super) async fn look_at_secret(patient: &Patient<'_>, report: &mut Report) -
                 report.finding(
                     "secret",
                     format!("botpressPathKey has fewer than {SHORTEST_PATH_KEY} characters, and nothing else protects the address"),
-                    "hitl rotate path-key",
+                    "Run hitl rotate path-key.",
                 );
             }
             _ => report.ok("secret", format!("{id} is complete")),
@@ -164,7 +164,7 @@ fn cure_of_incomplete(contents: &Contents, error: &secrets::Error) -> &'static s
     }
     match contents.current.text(secrets::AGENT_TOKEN) {
         None => "Run hitl connect livechat, then hitl connect botpress or hitl connect botcopy.",
-        Some(_) => "hitl connect botpress",
+        Some(_) => "Run hitl connect botpress.",
     }
 }
 
@@ -174,7 +174,7 @@ pub(super) async fn look_at_address(patient: &Patient<'_>, contents: Option<&Con
     const BEHIND: &[&str] = &["version", "path key", "webhook route"];
     let Some(endpoint) = patient.target.endpoint() else {
         report.skipped("address", "HITL_URL is not set; pass --url or --stack");
-        report.all_skipped(BEHIND, "the address is not known");
+        report.all_skipped(BEHIND, "HITL_URL is not set");
         return false;
     };
     match endpoint.get("health").await {

@@ -249,7 +249,7 @@ impl Stage<'_> {
                 let took = event.finished_at.map(|finished_at| finished_at.since(sent_at));
                 self.ok(name, "delivered", took);
             }
-            _ => self.failed(name, format!("not delivered; hitl trace {} says more", event.source_id)),
+            _ => self.failed(name, format!("not delivered; hitl trace {} shows details", event.source_id)),
         }
     }
 

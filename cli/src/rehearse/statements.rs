@@ -154,7 +154,7 @@ pub(crate) const STATEMENTS: &[Statement] = &[
         Id::ClosedRating,
         LIVECHAT,
         Rehearse,
-        "A closed thread takes a rating of its customer.",
+        "A closed thread accepts a rating of its customer.",
         "\"Default properties\", `rating`: not documented",
     ),
     one(
@@ -183,7 +183,7 @@ pub(crate) const STATEMENTS: &[Statement] = &[
         LIVECHAT,
         Rehearse,
         "The assignment of a chat to an agent is reported by `chat_transferred` or `user_added_to_chat`.",
-        "\"Webhooks\": which of them come on an assignment is not documented",
+        "\"Webhooks\": which of them an assignment causes is not documented",
     ),
     one(
         Id::WebhookFilters,
@@ -336,7 +336,7 @@ pub(crate) const STATEMENTS: &[Statement] = &[
         Id::BotcopySilence,
         BOTCOPY,
         Never(NO_BOTCOPY),
-        "A paused user's words still come when the Dialogflow session has ended.",
+        "A paused user's messages still arrive after the Dialogflow session has ended.",
         "\"Live chat\": not documented",
     ),
     one(

@@ -295,7 +295,7 @@ impl Simulator {
     /// When none exists yet, or no answer arrives.
     pub async fn install_deployed(&self) -> Result<OperationAnswer, String> {
         let url = self.platform.admin.url_of(&self.platform.options.install.integration_id);
-        let url = url.ok_or("no integration has been made yet")?;
+        let url = url.ok_or("no integration has been created yet")?;
         self.install_integration(&url).await
     }
 

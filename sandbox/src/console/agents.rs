@@ -197,7 +197,7 @@ async fn group_status(State(stack): Shared, Path(group): Path<u32>, Json(new): J
 
 async fn assign(State(stack): Shared, Json(which): Json<Which>) -> Response {
     let assigned = stack.livechat.router_assigns(&which.chat).map_err(|error| error.to_string());
-    done(assigned.and_then(|taken| if taken { Ok(()) } else { Err("nobody takes the chat".to_owned()) }))
+    done(assigned.and_then(|taken| if taken { Ok(()) } else { Err("no agent takes the chat".to_owned()) }))
 }
 
 async fn router_closes(State(stack): Shared, Json(which): Json<Which>) -> Response {
