@@ -7,8 +7,6 @@
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 readonly stories=.ci/browser_stories tools=target/ci/browser
-# As .cargo/config.toml has it for what cargo runs: debug builds keep the parts of nested futures on the stack several times.
-export RUST_MIN_STACK=8388608
 export NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
 
 # installed <folder of a package.json> <where to>: its packages, made anew when the lock changes.

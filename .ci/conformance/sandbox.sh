@@ -2,8 +2,6 @@
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
 # shellcheck disable=SC2034 # used by those who source this
 readonly here=.ci/conformance tools=target/ci/conformance
-# As .cargo/config.toml has it for what cargo runs: debug builds keep the parts of nested futures on the stack several times.
-export RUST_MIN_STACK=8388608
 export NO_PROXY=127.0.0.1 no_proxy=127.0.0.1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
 cargo build --quiet --locked --package sandbox

@@ -26,6 +26,9 @@ use conflicts::{Entry, Write, cancellation};
 use pages::Read;
 
 /// DynamoDB accepts at most 16 MB.
+/// The option by which a call asks what it consumed.
+const UNITS: &str = "ReturnConsumedCapacity";
+
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// A running proxy; it stops when dropped.
@@ -260,7 +263,7 @@ async fn forward(State(table): State<Upstream>, request: Request) -> Response {
         }
         None => {}
     }
-    let body = asking_for_units(shortened.as_deref().unwrap_or(body));
+    let body = asking_for_units(shortened.as_deref().unwrap_or(body), &call);
     let request = table.client.request(head.method, &table.url).headers(head.headers).body(body);
     let answer = match Write::read(&operation, &call) {
         Some(write) => written(&table, write, request).await,
@@ -303,10 +306,10 @@ fn without_token(body: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The same call with its consumption in the answer. The caller has not requested it and ignores it.
-fn asking_for_units(body: &[u8]) -> Vec<u8> {
+fn asking_for_units(body: &[u8], call: &Value) -> Vec<u8> {
     match body.trim_ascii_end().strip_suffix(b"}") {
-        Some(open) => [open, br#","ReturnConsumedCapacity":"TOTAL"}"#].concat(),
-        None => body.to_vec(),
+        Some(open) if call.get(UNITS).is_none() => [open, format!(",\"{UNITS}\":\"TOTAL\"}}").as_bytes()].concat(),
+        _ => body.to_vec(),
     }
 }
 

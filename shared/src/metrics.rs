@@ -40,7 +40,7 @@ pub enum Metric {
     StartsFailed,
     /// Sessions that were handed back, by reason.
     SessionsEnded,
-    /// Seconds from a session's start until the bot learned of its first agent; recorded at its end.
+    /// Seconds from a session's start until its first agent had the chat; recorded at its end.
     TimeToAssign,
     /// Seconds from a session's start until the user saw an agent's first message; recorded at its end.
     TimeToFirstAnswer,

@@ -146,9 +146,14 @@ fn every_metric_that_the_template_watches_is_recorded_and_in_the_handbook() {
         assert!(names.iter().any(|known| known == name), "nobody records {name}");
     }
     let handbook = include_str!("../../docs/operations.md");
-    for name in names {
-        assert!(handbook.contains(&format!("`{name}`")), "docs/operations.md does not explain {name}");
+    for (metric, name) in Metric::ALL.into_iter().zip(&names) {
+        let row = handbook.lines().find(|line| line.starts_with(&format!("| `{name}`")));
+        let row = row.unwrap_or_else(|| panic!("docs/operations.md does not explain {name}"));
+        let is_marked = row.starts_with(&format!("| `{name}` ●"));
+        assert_eq!(is_marked, metric.is_series(Monitoring::Full), "docs/operations.md marks what is a series: {name}");
     }
+    let series = Metric::ALL.into_iter().filter(|metric| metric.is_series(Monitoring::Full)).count();
+    assert!(handbook.contains(&format!("the {series} that are marked ●")), "{series}");
 }
 
 /// The metrics that Lambda and API Gateway record by themselves.

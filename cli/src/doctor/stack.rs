@@ -334,7 +334,10 @@ async fn look_at_sessions(patient: &Patient<'_>, report: &mut Report) {
                 );
             });
             if looked_at >= usize::from(MOST) {
-                report.skipped("unreadable", format!("only the first {MOST} lanes and sessions that are due were checked"));
+                report.skipped(
+                    "unreadable",
+                    format!("only the first {MOST} lanes and sessions that are due were checked"),
+                );
             }
         }
         Err(error) => report.finding("unreadable", causes(&error), "Check the table."),

@@ -244,7 +244,8 @@ async fn drift_is_named_and_looked_for_without_changing_anything() {
     turn(&world, None);
     Operator::new(&world).does(&["doctor", "--drift"]).await;
     let absent = json!({"id": "err", "code": 404, "type": "ResourceNotFound", "message": "doesn't exist"}).to_string();
-    let without_stop = json!({"interface": {"id": "ifver", "actions": {"createUser": {}, "startHitl": {}}}}).to_string();
+    let without_stop =
+        json!({"interface": {"id": "ifver", "actions": {"createUser": {}, "startHitl": {}}}}).to_string();
     for (version, fault, expected) in [
         ("2.1.0", Fault::answer(404, &absent), "does not publish hitl 2.1.0 any more"),
         ("2.1.0", Fault::answer(200, &without_stop), "hitl 2.1.0 has no action stopHitl"),

@@ -9,7 +9,8 @@ use crate::operator::Operator;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_are_counted_by_day_group_bot_and_agent() {
-    let world = World::in_process().await;
+    // As `serve` does, with the proxy before the table.
+    let world = World::with_table_proxy(&[]).await;
     let mut operator = Operator::new(&world);
     let ann = world.escalated_user("Ann").await;
     world.answers(ANNA, "hello").await;

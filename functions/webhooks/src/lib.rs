@@ -39,7 +39,7 @@ pub static ROUTES: [Route<Endpoint>; 2] =
 ///
 /// # Errors
 ///
-/// If the sweep could not even begin: the scheduler tries again then.
+/// If the sweep could not begin. The scheduler does not repeat it: the next one runs a minute later.
 pub async fn handle(handoff: Arc<Handoff>, event: LambdaEvent<Value>) -> Result<Value, Error> {
     let (event, context) = event.into_parts();
     if event.get("requestContext").is_none() {
