@@ -249,10 +249,9 @@ impl Target {
 
     /// Returns the functions' own handoff, with credentials that may not be stored yet.
     pub(crate) fn handoff_with(&self, secrets: Secrets) -> Result<Handoff, Failure> {
-        let mut handoff = self.handoff()?;
+        let handoff = self.handoff()?;
         let cache = secrets::Cache::new(self.secrets_manager.clone(), self.secret_id()?, self.clock.clone());
-        handoff.secrets = cache.with_given(secrets);
-        Ok(handoff)
+        Ok(handoff.with_credentials(cache.with_given(secrets)))
     }
 }
 

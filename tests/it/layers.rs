@@ -1,6 +1,6 @@
 //! The folders of the code: each uses only those below it, by imports and by calls, and no crate has a circle of modules.
 //!
-//! The sources are read as text: `use` trees, paths that begin with `crate` or `super`, and calls of methods of `Handoff`.
+//! The sources are read as text: `use` trees, paths that begin with `crate` or `super`, and calls of methods of `Handoff`, `Inbox` and `Vendors`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -24,7 +24,10 @@ const SHARED: [&[&str]; 14] = [
     &["lib"],
 ];
 
-/// The folders of `handoff`, lowest first. Every folder adds methods to the object itself, which is in `handoff/mod.rs`.
+/// The types to which the folders of `handoff` add methods. The compiler keeps each from the methods of those after it.
+const OBJECTS: [&str; 3] = ["Vendors", "Inbox", "Handoff"];
+
+/// The folders of `handoff`, lowest first.
 const HANDOFF: [&[&str]; 8] =
     [&["error"], &["vendors"], &["auth"], &["inbox"], &["delivery"], &["session"], &["upkeep"], &["verbs"]];
 
@@ -171,12 +174,16 @@ fn upward(sources: &[Source], parent: &str, folders: &[&[&str]]) -> Vec<String> 
     found
 }
 
-/// Returns the module of each method of `Handoff`.
+/// Returns the module of each method of the [`OBJECTS`].
 fn methods(sources: &[Source]) -> BTreeMap<String, String> {
     let mut methods = BTreeMap::new();
     for source in sources {
-        for block in source.code.split("\nimpl Handoff {").skip(1) {
-            let block = block.split("\n}").next().unwrap();
+        let blocks = |object: &&str| {
+            let header = format!("\nimpl {object} {{");
+            let blocks = source.code.split(&header).skip(1).filter_map(|rest| rest.split("\n}").next());
+            blocks.map(str::to_owned).collect::<Vec<_>>()
+        };
+        for block in OBJECTS.iter().flat_map(blocks) {
             for line in block.lines().filter(|line| line.starts_with("    ") && !line.starts_with("     ")) {
                 let Some((before, after)) = line.split_once("fn ") else { continue };
                 let is_method = before
@@ -193,11 +200,11 @@ fn methods(sources: &[Source]) -> BTreeMap<String, String> {
     methods
 }
 
-/// Returns the names of the methods that a module calls on `Handoff`.
+/// Returns the names of the methods that a module calls on one of the [`OBJECTS`].
 fn calls(source: &Source) -> BTreeSet<String> {
     let mut calls = BTreeSet::new();
-    let own = source.code.contains("impl Handoff {").then_some("self");
-    for object in own.into_iter().chain(["handoff"]) {
+    let own = OBJECTS.iter().any(|object| source.code.contains(&format!("impl {object} {{"))).then_some("self");
+    for object in own.into_iter().chain(["handoff", "inbox", "vendors"]) {
         for after in source.code.split(object).skip(1) {
             let Some(after) = after.trim_start().strip_prefix('.') else { continue };
             let name: String = after.chars().take_while(|char| char.is_alphanumeric() || *char == '_').collect();
@@ -212,7 +219,7 @@ fn calls(source: &Source) -> BTreeSet<String> {
     calls
 }
 
-/// Returns which module calls which by a method of `Handoff`, and the method.
+/// Returns which module calls which by a method of one of the [`OBJECTS`], and the method.
 fn called(sources: &[Source]) -> BTreeMap<(String, String), String> {
     let methods = methods(sources);
     let mut called = BTreeMap::new();

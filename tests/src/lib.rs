@@ -19,7 +19,7 @@ pub use raw::{SECRET_ID, http, text};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sandbox::botpress::{Escalation, UpstreamUser};
 use sandbox::journal::Entry;
@@ -45,6 +45,15 @@ const LOOKS: u32 = 100;
 
 /// The limit while no call is held back: the invocations are then still working, on a busy machine.
 const LOOKS_AT_WORK: u32 = 5_000;
+
+/// After a pause that took this many times as long as it should, the machine was busy with other work: the look counts as a fraction of
+/// one, this many of which make a whole.
+pub(crate) const LATE: u32 = 4;
+
+/// What a look after a pause counts, in fractions of a look.
+pub(crate) fn weight(pause: Duration, took: Duration) -> u32 {
+    if took > pause * LATE { 1 } else { LATE }
+}
 
 /// A stack with the integration installed, and its clock.
 #[derive(Debug)]
@@ -241,14 +250,15 @@ impl World {
         let mut work = pin!(work);
         let (mut looks, mut seen) = (0, 0);
         loop {
+            let asked_at = Instant::now();
             if let Ok(done) = tokio::time::timeout(PATIENCE, &mut work).await {
                 return done;
             }
             let activity = self.activity();
-            looks = if activity == seen { looks + 1 } else { 0 };
+            looks = if activity == seen { looks + weight(PATIENCE, asked_at.elapsed()) } else { 0 };
             seen = activity;
             if let Some(clock) = &self.clock
-                && (clock.all_sleep(&self.stack) || looks > self.most_looks())
+                && (clock.all_sleep(&self.stack) || looks > self.most_looks() * LATE)
             {
                 clock.jump(&self.stack);
                 looks = 0;

@@ -10,6 +10,9 @@
 //! - `upkeep`: work that is due without a call: the sweep, timers, reconciliation.
 //! - `verbs`: the callers' operations, one file each.
 //!
+//! Three types hold what the modules work with, each inside the next: [`Vendors`] (the vendors' clients, the table, the clock), [`Inbox`],
+//! and [`Handoff`]. A module of `vendors` or `inbox` adds its methods to the type of its own name, so it cannot call those above it.
+//!
 //! `Box::pin` stands where a module awaits a large future of another. Without it, a verb's future contains the futures of everything that
 //! it can lead to, some twenty deep: the compiler fails to prove that it is `Send`, and its size counts once for each caller on the
 //! stack.
@@ -27,8 +30,10 @@ mod verbs;
 
 pub use auth::{BotcopyProof, BotpressProof, Lack, Rejection};
 pub use error::{Error, Result};
+pub use inbox::Inbox;
 pub use session::request::StartRequest;
 pub use upkeep::sweep::Swept;
+pub use vendors::Vendors;
 pub use verbs::availability::{Availability, Status};
 pub use verbs::operate::{Closed, Redriven};
 pub use verbs::rate::{RateRequest, Rated};
@@ -36,21 +41,19 @@ pub use verbs::receive::Received;
 pub use verbs::register::Repaired;
 pub use verbs::report::{Report, ReportRequest};
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client as DynamoDb;
 use aws_sdk_secretsmanager::Client as SecretsManager;
 
-use crate::bridge::wording::Wording;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config};
 use crate::http::{self, Http};
-use crate::ids::GroupId;
 use crate::media::{Fetcher, Policy};
-use crate::metrics::{About, Metric, Metrics};
+use crate::metrics::Metrics;
 use crate::model::lane::Lease;
-use crate::model::session::Session;
-use crate::odd::{OddFields, Reporter};
+use crate::odd::Reporter;
 use crate::store::Table;
 use crate::{aws, botpress, livechat, secrets};
 
@@ -71,32 +74,21 @@ const DELIVERY_TIME: Duration = Duration::from_millis(5_500);
 /// How much longer a lease lasts than its holder's deadline: a delivery that began in time may make four calls.
 const LEASE_MARGIN: Duration = Duration::from_secs(20);
 
-/// How much longer than the retention an open session's records are kept after they are written; within this time they are extended. So
-/// the retention counts from the session's end, and a session that ends on its first day needs no write for it.
-const KEEPING: Duration = Duration::from_secs(86_400);
-
 /// Everything a verb needs, built once per process.
 #[derive(Debug)]
 pub struct Handoff {
-    /// The settings from the environment.
-    pub config: Config,
-    /// The time.
-    pub clock: Clock,
-    /// The credentials.
-    pub secrets: secrets::Cache,
-    /// The table.
-    pub table: Table,
-    livechat: livechat::Client,
-    botpress: botpress::Client,
-    botcopy: crate::botcopy::Client,
+    inbox: Inbox,
     media: Fetcher,
-    gates: vendors::limits::Gates,
-    memory: inbox::find::Memory,
     peeks: verbs::botcopy::Peeks,
-    groups: vendors::groups::Groups,
     doors: auth::doors::Doors,
-    metrics: Metrics,
-    reporter: Reporter,
+}
+
+impl Deref for Handoff {
+    type Target = Inbox;
+
+    fn deref(&self) -> &Inbox {
+        &self.inbox
+    }
 }
 
 impl Handoff {
@@ -131,52 +123,32 @@ impl Handoff {
         let table = Table::new(dynamodb, config.table_name.clone(), clock.clone());
         let secrets = secrets::Cache::new(secrets_manager, config.secret_id.clone(), clock.clone());
         let recall = secrets.recall();
-        Ok(Self {
+        let vendors = Vendors {
             secrets,
             livechat: livechat::Client::new(config.livechat.clone(), http.clone()),
             botpress: botpress::Client::new(config.botpress.clone(), http.clone()),
             botcopy: crate::botcopy::Client::new(config.botcopy.clone(), http),
-            media: Fetcher::new(media, tls)?,
             gates: vendors::limits::Gates::new(&clock, &table, &metrics, recall),
-            memory: inbox::find::Memory::default(),
-            peeks: verbs::botcopy::Peeks::default(),
             groups: vendors::groups::Groups::default(),
-            doors: auth::doors::Doors::default(),
             table,
             config,
             clock,
             metrics,
             reporter,
+        };
+        Ok(Self {
+            inbox: Inbox::new(vendors),
+            media: Fetcher::new(media, tls)?,
+            peeks: verbs::botcopy::Peeks::default(),
+            doors: auth::doors::Doors::default(),
         })
     }
 
-    /// Reports fields of a call that differ from its vendor's documentation; `operation` names the call.
-    pub fn report_odd(&self, vendor: &'static str, operation: &str, odd: &OddFields) {
-        self.reporter.report(vendor, operation, odd);
-    }
-
-    fn record(&self, about: &About, values: &[(Metric, f64)]) {
-        self.metrics.record(&self.clock, about, values);
-    }
-
-    /// The sentences for the user of a session, in their language.
-    fn words_for_user(&self, session: &Session) -> &Wording {
-        self.config.wording.of(session.language.as_deref(), session.group_id)
-    }
-
-    /// The sentences for the agents of a group, and for the author of a bot that hands over to it.
-    fn words_for_agents(&self, group_id: GroupId) -> &Wording {
-        self.config.wording.of(None, group_id)
-    }
-
-    /// Until when an item parked at `now` is kept with its text.
-    fn retained_until(&self, now: Timestamp) -> Timestamp {
-        now + self.config.retention
-    }
-
-    /// Until when a record of a session or its user that is written at `now` is kept.
-    fn kept_until(&self, now: Timestamp) -> Timestamp {
-        self.retained_until(now) + KEEPING
+    /// Returns the same handoff with other credentials, such as some that are not stored yet.
+    #[must_use]
+    pub fn with_credentials(mut self, credentials: secrets::Cache) -> Self {
+        self.inbox.vendors.secrets = credentials;
+        self
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sandbox::demo::Bot;
 use sandbox::faults::{Fault, Spoiled};
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::Report;
 use super::bot_side::{ASKING, BotSide};
 use crate::checker::{self, Direction, Doubt, Expectations, Finding, Refused, Words};
-use crate::{ANNA, World};
+use crate::{ANNA, LATE, World, weight};
 
 /// How long nothing may have happened before time passes.
 const QUIET: Duration = Duration::from_millis(4);
@@ -85,11 +85,12 @@ impl Stage {
     async fn quiet(&self) {
         let (mut seen, mut looks) = (self.world.activity(), 0);
         loop {
+            let asked_at = Instant::now();
             tokio::time::sleep(QUIET).await;
             let now = self.world.activity();
-            looks = if now == seen { looks + 1 } else { 0 };
+            looks = if now == seen { looks + weight(QUIET, asked_at.elapsed()) } else { 0 };
             // An invocation that works without an effect may wait for a simulator that waits itself.
-            if looks > self.world.most_looks() || (looks > 0 && self.world.all_sleep()) {
+            if looks > self.world.most_looks() * LATE || (looks > 0 && self.world.all_sleep()) {
                 return;
             }
             seen = now;

@@ -1,7 +1,7 @@
 //! The LiveChat thread that receives a session's items, and the customer that sends them.
 
 use crate::bridge::ToAgent;
-use crate::handoff::inbox::content::Delivered;
+use crate::handoff::delivery::outbound::Delivered;
 use crate::handoff::vendors::customer::AsCustomer;
 use crate::handoff::{Error, Handoff, Result};
 use crate::livechat::NewEvent;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::platform;
 use crate::botpress::MessageCall;
 use crate::clock::Timestamp;
-use crate::handoff::inbox::content::Content;
+use crate::handoff::delivery::outbound::Outbound;
 use crate::handoff::vendors::credentials::call;
 use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result, VENDOR_TIMEOUT};
 use crate::ids::ChatId;
@@ -107,7 +107,7 @@ fn is_answer(answer: Result<()>) -> bool {
 
 impl Handoff {
     /// Judges an item after one more failure.
-    pub(super) async fn judge<C: Content>(
+    pub(super) async fn judge<C: Outbound>(
         &self,
         session: &Session,
         user: Option<&User>,
@@ -137,7 +137,7 @@ impl Handoff {
         Judged { failing: Failing { alone_since, ..failing }, is_to_be_parked: is_alone && item.alone_since.is_some() }
     }
 
-    async fn fails_alone<C: Content>(
+    async fn fails_alone<C: Outbound>(
         &self,
         session: &Session,
         user: Option<&User>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::bridge::ToAgent;
 use crate::clock::Timestamp;
-use crate::handoff::inbox::content::Delivered;
+use crate::handoff::delivery::outbound::Delivered;
 use crate::handoff::vendors::credentials::call;
 use crate::handoff::vendors::doubt::AT_WORK;
 use crate::handoff::vendors::limits::calls_so_far;

@@ -8,8 +8,9 @@ use super::pauses::pause_for;
 use crate::bridge::decide::without_agent;
 use crate::bridge::{ToAgent, ToBot};
 use crate::clock::Timestamp;
+use crate::handoff::delivery::outbound::{Attempt, Delay, Delivered, Outbound};
 use crate::handoff::inbox::accept::Intake;
-use crate::handoff::inbox::content::{Attempt, Content, Delay, Delivered, LaneKey, View, about};
+use crate::handoff::inbox::content::{LaneKey, View, about};
 use crate::handoff::vendors::doubt::{AT_WORK, next_look};
 use crate::handoff::vendors::limits::{counted, hurried, while_held};
 use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result, lease_until};
@@ -88,7 +89,7 @@ enum Pass {
 impl Handoff {
     /// Delivers everything in a lane, and leaves items that cannot be delivered yet. Returns `None` if nothing waits, or another holder
     /// has the lease.
-    pub(crate) async fn drain_if_free<C: Content>(
+    pub(crate) async fn drain_if_free<C: Outbound>(
         &self,
         session_id: &SessionId,
         deadline: Timestamp,
@@ -102,7 +103,7 @@ impl Handoff {
 
     /// Delivers everything in a lane whose lease the caller holds, and gives the lease back. `view` is the result of the first read, if
     /// it is known already.
-    pub(crate) async fn drain<C: Content>(
+    pub(crate) async fn drain<C: Outbound>(
         &self,
         mut view: Option<View<C>>,
         whose: LaneKey<'_>,
@@ -190,7 +191,7 @@ impl Handoff {
 
     /// Deletes the items of a session that no longer exists: it has expired, or its user was erased. What the deadline leaves undone is
     /// left to the next drain.
-    async fn bury<C: Content>(&self, session_id: &SessionId, lease: &Lease) -> Result<Drained> {
+    async fn bury<C: Outbound>(&self, session_id: &SessionId, lease: &Lease) -> Result<Drained> {
         tracing::warn!(session.id = %session_id, "items arrived for a session that no longer exists; they are deleted");
         match self.table.bury(session_id, lease.deadline).await? {
             true => Ok(Drained::Finished),
@@ -198,14 +199,14 @@ impl Handoff {
         }
     }
 
-    async fn view<C: Content>(&self, whose: LaneKey<'_>) -> Result<View<C>> {
+    async fn view<C: Outbound>(&self, whose: LaneKey<'_>) -> Result<View<C>> {
         let wanted = LaneQuery { lane: None, ..whose.wanted::<C>() };
         let contents = self.table.lane::<C>(whose.session_id, C::LANE);
         let (contents, around) = tokio::try_join!(contents, self.table.lane_context(wanted))?;
         Ok(View { contents, around })
     }
 
-    fn record_finished<C: Content>(&self, done: &Done<'_, C>) {
+    fn record_finished<C: Outbound>(&self, done: &Done<'_, C>) {
         let outcome = match done.outcome {
             Outcome::Delivered => Metric::Delivered,
             Outcome::Dropped => Metric::Dropped,
@@ -224,7 +225,7 @@ impl Handoff {
         }
     }
 
-    async fn postpone<C: Content>(
+    async fn postpone<C: Outbound>(
         &self,
         session_id: &SessionId,
         lease: &Lease,
@@ -236,7 +237,7 @@ impl Handoff {
     }
 
     /// Delivers the items seen in a lane, oldest first, until a new one may belong before the next.
-    async fn pass<C: Content>(
+    async fn pass<C: Outbound>(
         &self,
         (session, user): (&mut Session, Option<&User>),
         contents: &Contents<C>,
@@ -308,7 +309,7 @@ impl Handoff {
         Ok(Pass::LookAgain)
     }
 
-    async fn attempt<C: Content>(
+    async fn attempt<C: Outbound>(
         &self,
         (session, user): (&mut Session, Option<&User>),
         item: &Waiting<C>,
@@ -376,7 +377,7 @@ impl Handoff {
     }
 
     /// Delivers what was accepted, unless another holder does; the sweep retries what fails here.
-    pub(crate) async fn drain_accepted<C: Content>(
+    pub(crate) async fn drain_accepted<C: Outbound>(
         &self,
         whose: impl Into<LaneKey<'_>>,
         intake: impl Into<Intake<C>>,
@@ -405,7 +406,7 @@ impl Handoff {
     }
 
     /// Takes the lease of a lane with waiting items and no live holder.
-    async fn take_if_left<C: Content>(
+    async fn take_if_left<C: Outbound>(
         &self,
         session_id: &SessionId,
         found: Option<Occupancy>,
@@ -438,7 +439,7 @@ impl Handoff {
 }
 
 /// The time since which an end waits in a lane for messages that a vendor refuses because of a limit.
-fn end_held_up_since<C: Content>(contents: &Contents<C>) -> Option<Timestamp> {
+fn end_held_up_since<C: Outbound>(contents: &Contents<C>) -> Option<Timestamp> {
     let ends = contents.waiting.iter().filter(|item| item.content.is_end());
     let end_since = ends.map(|item| item.position.at).min()?;
     contents.limited_since.map(|limited_since| limited_since.max(end_since))

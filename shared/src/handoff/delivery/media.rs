@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::addressee::Addressee;
 use crate::bridge::{Media, ToAgent, to_livechat};
-use crate::handoff::inbox::content::{Content as _, Delivered};
+use crate::handoff::delivery::outbound::Delivered;
+use crate::handoff::inbox::content::Content as _;
 use crate::handoff::vendors::credentials::call;
 use crate::handoff::vendors::limits::patiently;
 use crate::handoff::{Error, Handoff, Result};

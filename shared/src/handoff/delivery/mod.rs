@@ -8,6 +8,7 @@ pub(super) mod gathering;
 pub(super) mod giving_up;
 pub(super) mod media;
 pub(super) mod missed;
+pub(super) mod outbound;
 pub(super) mod park;
 pub(super) mod pauses;
 pub(super) mod platform;

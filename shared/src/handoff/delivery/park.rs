@@ -1,7 +1,8 @@
 //! Parking: an item that can never be delivered leaves its lane and is kept for an operator.
 
 use crate::bridge::decide::without_agent;
-use crate::handoff::inbox::content::{Attempt, Content, Delivered, Look, about};
+use crate::handoff::delivery::outbound::{Attempt, Delivered, Look, Outbound};
+use crate::handoff::inbox::content::about;
 use crate::handoff::{Error, Handoff, Result};
 use crate::metrics::Metric;
 use crate::model::lane::{Lease, Reason, Waiting};
@@ -13,7 +14,7 @@ use crate::telemetry;
 impl Handoff {
     /// Parks the items that this version cannot read, since they would block everything behind them. Returns `false` if another holder
     /// has taken the lane.
-    pub(super) async fn park_unread<C: Content>(
+    pub(super) async fn park_unread<C: Outbound>(
         &self,
         session: &Session,
         lease: &Lease,
@@ -35,7 +36,7 @@ impl Handoff {
     }
 
     /// Parks an item that can never be delivered, unless it has arrived unnoticed, and notifies its author.
-    pub(super) async fn put_aside<C: Content>(
+    pub(super) async fn put_aside<C: Outbound>(
         &self,
         session: &Session,
         user: Option<&User>,

@@ -9,7 +9,8 @@ use crate::bridge::decide::number_of_event;
 use crate::bridge::unread::{self, Said};
 use crate::bridge::{MessageContent, ToAgent, ToBot};
 use crate::clock::Timestamp;
-use crate::handoff::inbox::content::{Attempt, Content, Delivered, LaneKey, Look};
+use crate::handoff::delivery::outbound::{Attempt, Delivered, Look, Outbound};
+use crate::handoff::inbox::content::{Content, LaneKey};
 use crate::handoff::vendors::limits::Gate;
 use crate::handoff::{DELIVERY_TIME, Handoff, Result};
 use crate::ids::UserId;
@@ -60,7 +61,9 @@ impl Content for ToAgent {
         };
         Some(unread::fingerprint(user_id, said))
     }
+}
 
+impl Outbound for ToAgent {
     fn vendor(_: &Session) -> &'static str {
         LIVECHAT
     }

@@ -8,7 +8,8 @@ use super::to_agent::STARTING_PAUSE;
 use crate::bridge::decide::{self, NotThere};
 use crate::bridge::{MessageContent, ToAgent, ToBot, revisions};
 use crate::clock::Timestamp;
-use crate::handoff::inbox::content::{Attempt, Content, Delay, Delivered, Look};
+use crate::handoff::delivery::outbound::{Attempt, Delay, Delivered, Look, Outbound};
+use crate::handoff::inbox::content::Content;
 use crate::handoff::vendors::limits::Gate;
 use crate::handoff::{Error, Handoff, Result};
 use crate::ids::{AgentId, ConversationId};
@@ -38,6 +39,17 @@ impl Content for ToBot {
         decide::number_of_source(&item.position.source_id)
     }
 
+    fn revision(&self) -> Option<String> {
+        match self {
+            Self::Message { content, .. } => Some(content.revision()),
+            _ => None,
+        }
+    }
+
+    fn apply_changes(waiting: &mut [Waiting<Self>]) {
+        revisions::apply(waiting);
+    }
+
     fn is_end(&self) -> bool {
         matches!(self, Self::Stopped | Self::Superseded { .. } | Self::GivenUp { .. })
     }
@@ -54,7 +66,9 @@ impl Content for ToBot {
         // A notice that the service shows in an agent's name is no event of the thread.
         matches!(item.content, Self::Message { .. }) && item.position.source_id.starts_with("event:")
     }
+}
 
+impl Outbound for ToBot {
     fn vendor(session: &Session) -> &'static str {
         platform::vendor(&session.platform)
     }
@@ -71,17 +85,6 @@ impl Content for ToBot {
 
     fn gate<'a>(handoff: &'a Handoff, session: &Session) -> &'a Gate {
         platform::gate(handoff, session)
-    }
-
-    fn revision(&self) -> Option<String> {
-        match self {
-            Self::Message { content, .. } => Some(content.revision()),
-            _ => None,
-        }
-    }
-
-    fn apply_changes(waiting: &mut [Waiting<Self>]) {
-        revisions::apply(waiting);
     }
 
     fn ready_at(&self, handoff: &Handoff, session: &Session) -> Timestamp {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::bridge::decide::end_of;
 use crate::bridge::{ToAgent, ToBot};
 use crate::clock::Timestamp;
-use crate::handoff::inbox::content::{Attempt, Delay, Delivered};
+use crate::handoff::delivery::outbound::{Attempt, Delay, Delivered};
 use crate::handoff::vendors::limits::hurried;
 use crate::handoff::{Error, Handoff, Result, fresh_holder, lease_until};
 use crate::ids::{GroupId, ThreadId, UserId};

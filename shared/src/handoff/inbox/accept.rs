@@ -1,8 +1,9 @@
 //! Acceptance: an item from either side is made durable in its lane before it is delivered.
 
+use super::Inbox;
 use super::content::{Content, View, about};
 use crate::clock::Timestamp;
-use crate::handoff::{Handoff, Result};
+use crate::handoff::Result;
 use crate::ids::SessionId;
 use crate::metrics::Metric;
 use crate::model::lane::{Accepted, Arrival, Lease, Occupancy, Position, Waiting};
@@ -34,7 +35,7 @@ impl<C> Intake<C> {
     }
 }
 
-impl Handoff {
+impl Inbox {
     /// Makes an item durable; only after this may its sender receive a success.
     pub(crate) async fn accept<C: Content>(
         &self,

@@ -9,10 +9,11 @@ use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::Inbox;
 use super::content::{Content, LaneKey};
 use crate::bridge::{ToAgent, ToBot};
 use crate::clock::Timestamp;
-use crate::handoff::{Handoff, Result};
+use crate::handoff::Result;
 use crate::ids::{ChatId, ConversationId, SessionId, UserId};
 use crate::model::session::{ChatPointer, ConversationPointer, Session, State};
 use crate::model::user::User;
@@ -68,7 +69,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Remembered<K, V> {
     }
 }
 
-impl Handoff {
+impl Inbox {
     /// Returns the session of a conversation, and the context of its lane to the agents, where the items with `source_ids` will go.
     pub(crate) async fn find_conversation(
         &self,

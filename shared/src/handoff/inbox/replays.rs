@@ -1,9 +1,10 @@
 //! Replays: repetitions of a signed call while its signature is valid.
 
-use crate::handoff::{Error, Handoff, Result};
+use super::Inbox;
+use crate::handoff::{Error, Result};
 use crate::model::call::{FirstAnswer, SignedCall};
 
-impl Handoff {
+impl Inbox {
     /// Returns the earlier answer to a call; `None` for a call that is new or unsigned.
     ///
     /// # Errors

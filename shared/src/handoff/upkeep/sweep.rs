@@ -9,8 +9,8 @@ use futures_util::stream::{self, StreamExt as _};
 use crate::bridge::{ToAgent, ToBot};
 use crate::clock::Timestamp;
 use crate::handoff::delivery::drain::Drained;
+use crate::handoff::delivery::outbound::Outbound;
 use crate::handoff::delivery::platform;
-use crate::handoff::inbox::content::Content;
 use crate::handoff::upkeep::health::{Health, Signs};
 use crate::handoff::{DELIVERY_TIME, Handoff, Result, fresh_holder};
 use crate::ids::SessionId;
@@ -383,7 +383,7 @@ impl Handoff {
         oldest.into_iter().filter_map(|(_, _, at)| at).min()
     }
 
-    async fn sweep_lane<C: Content>(&self, session_id: &SessionId, deadline: Timestamp) -> Result<Work> {
+    async fn sweep_lane<C: Outbound>(&self, session_id: &SessionId, deadline: Timestamp) -> Result<Work> {
         Ok(match self.drain_if_free::<C>(session_id, deadline).await? {
             None => Work::None,
             Some(Drained::Finished | Drained::Delivered) => Work::Done,

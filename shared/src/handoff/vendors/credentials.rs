@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::Vendors;
 use super::limits::Door;
-use crate::handoff::{Handoff, Result};
+use crate::handoff::Result;
 use crate::model::session::{Channel, Install};
 use crate::redacted::Redacted;
 use crate::secrets::Versions;
@@ -52,11 +53,11 @@ pub(crate) struct AsAgent<'a>(FromSecret<'a>);
 
 impl<'a> AsAgent<'a> {
     pub(crate) fn api(&self) -> livechat::Agent<'_> {
-        self.0.handoff.livechat.agent(&self.0.versions.current.agent_token)
+        self.0.vendors.livechat.agent(&self.0.versions.current.agent_token)
     }
 
     pub(crate) const fn door(&self) -> Door<'a> {
-        self.0.handoff.gates.livechat.door(AGENT_TOKEN)
+        self.0.vendors.gates.livechat.door(AGENT_TOKEN)
     }
 
     pub(crate) async fn renew(&mut self) -> Result<bool> {
@@ -70,11 +71,11 @@ pub(crate) struct AsOwner<'a>(FromSecret<'a>);
 
 impl<'a> AsOwner<'a> {
     pub(crate) fn api(&self) -> livechat::Configuration<'_> {
-        self.0.handoff.livechat.configuration(&self.0.versions.current.agent_token)
+        self.0.vendors.livechat.configuration(&self.0.versions.current.agent_token)
     }
 
     pub(crate) const fn door(&self) -> Door<'a> {
-        self.0.handoff.gates.livechat.door(AGENT_TOKEN)
+        self.0.vendors.gates.livechat.door(AGENT_TOKEN)
     }
 
     pub(crate) async fn renew(&mut self) -> Result<bool> {
@@ -92,11 +93,11 @@ pub(crate) struct AsInstall<'a> {
 impl<'a> AsInstall<'a> {
     pub(crate) fn api(&self) -> botpress::Runtime<'_> {
         let token = self.secret.versions.current.botpress_token.as_ref().unwrap_or(NONE);
-        self.secret.handoff.botpress.install(self.install, token)
+        self.secret.vendors.botpress.install(self.install, token)
     }
 
     pub(crate) fn door(&self) -> Door<'a> {
-        self.secret.handoff.gates.botpress.door(self.install.bot_id.as_str())
+        self.secret.vendors.gates.botpress.door(self.install.bot_id.as_str())
     }
 
     pub(crate) async fn renew(&mut self) -> Result<bool> {
@@ -115,11 +116,11 @@ impl<'a> AsChannel<'a> {
     pub(crate) fn api(&self) -> botcopy::Widget<'_> {
         let keys = self.secret.versions.current.botcopy_keys(self.channel.bot_id.as_str());
         let api_key = keys.map_or(NONE, |keys| keys.api_key);
-        self.secret.handoff.botcopy.widget(self.channel, api_key)
+        self.secret.vendors.botcopy.widget(self.channel, api_key)
     }
 
     pub(crate) fn door(&self) -> Door<'a> {
-        self.secret.handoff.gates.botcopy.door(self.channel.bot_id.as_str())
+        self.secret.vendors.gates.botcopy.door(self.channel.bot_id.as_str())
     }
 
     pub(crate) async fn renew(&mut self) -> Result<bool> {
@@ -130,7 +131,7 @@ impl<'a> AsChannel<'a> {
 /// A credential that an operator may rotate at any time.
 #[derive(Debug)]
 struct FromSecret<'a> {
-    handoff: &'a Handoff,
+    vendors: &'a Vendors,
     versions: Arc<Versions>,
     renewed: bool,
 }
@@ -139,13 +140,13 @@ impl FromSecret<'_> {
     async fn renew(&mut self) -> Result<bool> {
         let first = !std::mem::replace(&mut self.renewed, true);
         if first {
-            self.versions = Box::pin(self.handoff.secrets.refreshed()).await?;
+            self.versions = Box::pin(self.vendors.secrets.refreshed()).await?;
         }
         Ok(first)
     }
 }
 
-impl Handoff {
+impl Vendors {
     pub(crate) async fn as_agent(&self) -> Result<AsAgent<'_>> {
         self.with_secret().await.map(AsAgent)
     }
@@ -163,6 +164,6 @@ impl Handoff {
     }
 
     async fn with_secret(&self) -> Result<FromSecret<'_>> {
-        Ok(FromSecret { handoff: self, versions: Box::pin(self.secrets.get()).await?, renewed: false })
+        Ok(FromSecret { vendors: self, versions: Box::pin(self.secrets.get()).await?, renewed: false })
     }
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::Vendors;
 use super::credentials::call;
 use super::limits::{Door, Kind};
-use crate::handoff::{Error, Handoff, Result};
+use crate::handoff::{Error, Result};
 use crate::ids::UserId;
 use crate::livechat::{self, ChatOverview};
 use crate::model::session::Session;
@@ -22,7 +23,7 @@ const CUSTOMERS: &str = "customers";
 /// A LiveChat customer, on behalf of an end user.
 #[derive(Clone, Debug)]
 pub(crate) struct AsCustomer<'a> {
-    handoff: &'a Handoff,
+    vendors: &'a Vendors,
     user_id: &'a UserId,
     pub(crate) customer: Customer,
     renewed: bool,
@@ -30,23 +31,23 @@ pub(crate) struct AsCustomer<'a> {
 
 impl<'a> AsCustomer<'a> {
     pub(crate) fn api(&self) -> livechat::Customer<'_> {
-        self.handoff.livechat.customer(&self.customer.access_token)
+        self.vendors.livechat.customer(&self.customer.access_token)
     }
 
     pub(crate) const fn door(&self) -> Door<'a> {
-        self.handoff.gates.livechat.door(CUSTOMERS)
+        self.vendors.gates.livechat.door(CUSTOMERS)
     }
 
     pub(crate) async fn renew(&mut self) -> Result<bool> {
         let first = !std::mem::replace(&mut self.renewed, true);
         if first {
-            self.customer = Box::pin(self.handoff.renew(self.user_id, &self.customer)).await?;
+            self.customer = Box::pin(self.vendors.renew(self.user_id, &self.customer)).await?;
         }
         Ok(first)
     }
 }
 
-impl Handoff {
+impl Vendors {
     /// The customer who represents a user, with a token that is valid for a while; created when first needed.
     pub(crate) async fn ensure_customer(&self, user_id: &UserId, known: Option<Customer>) -> Result<Customer> {
         let Some(known) = known else { return self.mint(user_id, None).await };
@@ -138,7 +139,7 @@ impl Handoff {
     }
 
     pub(crate) const fn as_customer<'a>(&'a self, user_id: &'a UserId, customer: Customer) -> AsCustomer<'a> {
-        AsCustomer { handoff: self, user_id, customer, renewed: false }
+        AsCustomer { vendors: self, user_id, customer, renewed: false }
     }
 
     /// The customer who represents a user; a new one if LiveChat no longer knows the old one.

@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
+use super::Vendors;
 use crate::clock::Timestamp;
-use crate::handoff::{Error, Handoff, Result};
+use crate::handoff::{Error, Result};
 use crate::model::lane::Waiting;
 use crate::model::session::Session;
 use crate::model::vendor::LIVECHAT;
@@ -51,7 +52,7 @@ impl Session {
     }
 }
 
-impl Handoff {
+impl Vendors {
     /// Passes an item whose earlier calls can no longer take effect.
     ///
     /// # Errors

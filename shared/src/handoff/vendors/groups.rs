@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::Vendors;
 use super::credentials::call;
 use super::customer::AsCustomer;
 use crate::clock::Timestamp;
-use crate::handoff::{Handoff, Result};
+use crate::handoff::Result;
 use crate::ids::GroupId;
 use crate::livechat::{GroupStatus, WorkSchedule};
 
@@ -85,7 +86,7 @@ impl<T: Clone + Default> Latest<T> {
     }
 }
 
-impl Handoff {
+impl Vendors {
     /// Returns the status of a group for a start that needs it.
     ///
     /// A cached answer that agents were online within the last 15 s is used. Any other is asked for again, since it would refuse the

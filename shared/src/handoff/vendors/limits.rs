@@ -8,8 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
+use super::Vendors;
 use crate::clock::{Clock, Timestamp};
-use crate::handoff::{Error, Handoff, LONGEST_CALL, NOTE_TIME, Result, VENDOR_TIMEOUT};
+use crate::handoff::{Error, LONGEST_CALL, NOTE_TIME, Result, VENDOR_TIMEOUT};
 use crate::http::with_timeout;
 use crate::ids::UserId;
 use crate::metrics::{About, Metric, Metrics};
@@ -550,7 +551,7 @@ impl Drop for Passed<'_> {
     }
 }
 
-impl Handoff {
+impl Vendors {
     /// Whether `error` is a limit that, as far as known, applies to one session alone.
     pub(crate) fn is_limited_alone(&self, error: &Error) -> bool {
         let Error::Limited { vendor, party, .. } = error else { return false };

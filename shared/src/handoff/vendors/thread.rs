@@ -1,14 +1,15 @@
 //! LiveChat's threads: read, written to and closed.
 
+use super::Vendors;
 use super::credentials::call;
 use crate::bridge::AgentProfile;
-use crate::handoff::{Error, Handoff, Result};
+use crate::handoff::{Error, Result};
 use crate::ids::{AgentId, ChatId, EventId, numbered};
 use crate::livechat::{Chat, NewEvent};
 use crate::model::session::{Session, Thread};
 use crate::model::user::User;
 
-impl Handoff {
+impl Vendors {
     /// Whether an agent takes part in the session's chat now.
     pub(crate) async fn is_present(&self, session: &Session, agent_id: &AgentId) -> Result<bool> {
         let Some(thread) = &session.thread else { return Ok(false) };

@@ -9,7 +9,7 @@ use super::Shown;
 use crate::botcopy::{AgentProfile, Push};
 use crate::bridge::{self, MessageContent};
 use crate::clock::Timestamp;
-use crate::handoff::inbox::content::Delivered;
+use crate::handoff::delivery::outbound::Delivered;
 use crate::handoff::vendors::credentials::call;
 use crate::handoff::{Handoff, Result};
 use crate::ids::{AgentId, BotcopyUserId, ConversationId};

@@ -8,7 +8,7 @@ use super::Shown;
 use crate::botpress::{self, Message, MessageCall, NewEvent, NewMessage, NewUser};
 use crate::bridge::to_botpress::{self, Form};
 use crate::bridge::{AgentProfile, MessageContent, ToBot};
-use crate::handoff::inbox::content::Delivered;
+use crate::handoff::delivery::outbound::Delivered;
 use crate::handoff::vendors::credentials::call;
 use crate::handoff::{Error, Handoff, Result};
 use crate::ids::{AgentId, ConversationId, UserId};

@@ -11,7 +11,7 @@ pub(crate) use botcopy::Renewed;
 use std::time::Duration;
 
 use crate::bridge::{AgentProfile, MessageContent, ToBot};
-use crate::handoff::inbox::content::{Delivered, Look};
+use crate::handoff::delivery::outbound::{Delivered, Look};
 use crate::handoff::vendors::limits::Gate;
 use crate::handoff::{Error, Handoff, Result};
 use crate::ids::{AgentId, ConversationId, UserId};
@@ -171,7 +171,7 @@ pub(crate) fn settle(handoff: &Handoff, session: &Session) -> Duration {
 }
 
 /// The gate of the vendor that takes the deliveries.
-pub(crate) const fn gate<'a>(handoff: &'a Handoff, session: &Session) -> &'a Gate {
+pub(crate) fn gate<'a>(handoff: &'a Handoff, session: &Session) -> &'a Gate {
     match &session.platform {
         Platform::Botpress(_) => &handoff.gates.botpress,
         Platform::Botcopy(_) => &handoff.gates.botcopy,

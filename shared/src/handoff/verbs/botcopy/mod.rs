@@ -377,7 +377,7 @@ impl Handoff {
         Drained::Finished
     }
 
-    const fn paused(&self) -> Answer {
+    fn paused(&self) -> Answer {
         Answer::paused(self.config.botcopy.pause)
     }
 
