@@ -23,6 +23,9 @@ use crate::target::Target;
 /// How long a manual delivery may go on; the sweep does the rest.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Every live session is due for something within this time.
+pub(crate) const OUTLOOK: Duration = Duration::from_secs(960);
+
 /// A scan prints its progress every so many items.
 const SAY_EVERY: usize = 10_000;
 

@@ -19,15 +19,12 @@ use shared::store::{self, Due, Table, TurnedAway, VendorState};
 use crate::Io;
 use crate::arguments::Vendor;
 use crate::doctor::named;
-use crate::operate::for_people;
+use crate::operate::{OUTLOOK, for_people};
 use crate::output::{Answer, Exit, Failure, causes};
 use crate::target::Target;
 
 /// How often the table is read.
 const EVERY: Duration = Duration::from_secs(5);
-
-/// Every live session is due for something within this time.
-const OUTLOOK: Duration = Duration::from_secs(960);
 
 /// How many entries of the index to read at a time.
 const MOST_DUE: i32 = 1_000;

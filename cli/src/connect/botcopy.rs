@@ -25,7 +25,7 @@ const HEADER: &str = "botcopyHeader";
 pub(crate) const BOT_ID: &str = "botcopyBotId";
 
 /// The id of a user, and of a bot, that do not exist.
-const NOBODY: &str = "hitl-doctor";
+pub(crate) const NOBODY: &str = "hitl-doctor";
 
 /// What is stored, and what to enter where.
 #[derive(Debug, Serialize)]

@@ -10,12 +10,9 @@ use shared::secrets::{BotcopyKeys, Secrets};
 
 use super::{Answers, NO_TABLE, Patient, Report};
 use crate::Io;
-use crate::connect::botcopy::BOT_ID;
+use crate::connect::botcopy::{BOT_ID, NOBODY};
 use crate::operate::progress;
 use crate::output::causes;
-
-/// The id of a user, and of a bot, that do not exist.
-const NOBODY: &str = "hitl-doctor";
 
 /// Runs the checks that can run; none in a stack without Botcopy.
 pub(super) async fn look_at_keys(

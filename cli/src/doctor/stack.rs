@@ -10,7 +10,7 @@ use shared::store::{self, Parked, Sweeps, VendorState};
 
 use super::{NO_TABLE, Patient, Report};
 use crate::Io;
-use crate::operate::progress;
+use crate::operate::{OUTLOOK, progress};
 use crate::output::causes;
 
 /// The sweep runs each minute; two missing ones are no accident.
@@ -18,9 +18,6 @@ const SWEEP_LATE: Duration = Duration::from_secs(150);
 
 /// An entry that has been due for longer than this has been tried without success for as long.
 const OVERDUE: Duration = Duration::from_secs(300);
-
-/// Every live session is due for something within this time.
-const OUTLOOK: Duration = Duration::from_secs(960);
 
 /// A path key with fewer characters could be guessed.
 const SHORTEST_PATH_KEY: usize = 32;
