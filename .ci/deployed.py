@@ -28,7 +28,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import bare_root
 import name_server
-from emulator_tools import REGION, client, emulator, free_port, serving, wait_for_stack
+from emulator_tools import REGION, answering, client, emulator, free_port, wait_for_stack
 from release_tools import ARCHITECTURE, FUNCTIONS, VERSION, archive, package, stack_files
 from sandbox_tools import serving
 from template_tools import translated
@@ -277,7 +277,7 @@ def functions_by_role(endpoint, vendors):
         def log_message(self, *_):
             pass
 
-    with serving(Handler) as address:
+    with answering(Handler) as address:
         yield address
 
 

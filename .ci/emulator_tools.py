@@ -107,7 +107,7 @@ def wait_for(port, process, log_file):
 
 
 @contextlib.contextmanager
-def serving(handler):
+def answering(handler):
     """Serves HTTP with this handler class on a free port, and gives the address."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

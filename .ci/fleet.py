@@ -21,7 +21,7 @@ import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from emulator_tools import REGION, client, emulator, serving, wait_for_stack
+from emulator_tools import REGION, answering, client, emulator, wait_for_stack
 from release_tools import ARCHITECTURE, FUNCTIONS, ROOT, package, stack_files
 from template_tools import translated
 
@@ -99,7 +99,7 @@ def troubled(endpoint, troubles):
         def log_message(self, *_):
             pass
 
-    with serving(Handler) as address:
+    with answering(Handler) as address:
         yield address
 
 
