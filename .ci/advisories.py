@@ -2,7 +2,8 @@
 """Fails when an advisory is known against a package of Cargo.lock, in the version that stands there.
 
 Asks OSV (https://osv.dev), which has RustSec's and GitHub's advisories, once for all packages. Where that cannot be reached nothing is
-known and nothing fails: it says so. `--answer FILE` reads the answer from a file instead.
+known and nothing fails: it says so. `--answer FILE` reads the answer from a file instead. The last question is about a version that has an
+advisory: an answer without it shows that OSV did not understand the questions.
 """
 
 import argparse
@@ -18,6 +19,9 @@ URL = "https://api.osv.dev/v1/querybatch"
 # One question holds up to so many packages.
 MOST = 1_000
 
+# A version that has an advisory.
+CANARY = ("time", "0.1.42")
+
 # Advisories that do not concern us: the id, and why not.
 IGNORED = {}
 
@@ -30,9 +34,7 @@ def locked():
 
 def ask(packages):
     """OSV's answer: {"results":[{"vulns":[{"id"}]}]}, in the order of the packages; a package without advisories has {}."""
-    queries = [
-        {"package": {"ecosystem": "crates.io", "name": name}, "version": version} for name, version in packages
-    ]
+    queries = [{"package": {"purl": f"pkg:cargo/{name}"}, "version": version} for name, version in packages]
     body = json.dumps({"queries": queries}).encode()
     request = urllib.request.Request(URL, body, {"content-type": "application/json"})
     with urllib.request.urlopen(request, timeout=30) as answer:
@@ -55,9 +57,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--answer", metavar="FILE", type=Path, help="OSV's answer, instead of asking for it")
     arguments = parser.parse_args()
-    packages = locked()
+    packages = locked() + [CANARY]
     if not 0 < len(packages) <= MOST:
-        sys.exit(f"Cargo.lock names {len(packages)} third-party packages, and OSV takes {MOST}")
+        sys.exit(f"there are {len(packages)} packages to ask for, and OSV takes {MOST}")
     try:
         answer = json.loads(arguments.answer.read_text()) if arguments.answer else ask(packages)
     except OSError as error:
@@ -66,8 +68,10 @@ def main():
             raise
         print(f"NOT CHECKED: OSV cannot be reached from here ({error}). Where it can: python3 .ci/advisories.py")
         return
-    wrong = advisories(packages, answer)
-    print(f"{len(packages)} third-party packages, {len(wrong)} with known advisories")
+    *wrong, canary = advisories(packages, answer) or [""]
+    if not canary.startswith(" ".join(CANARY)):
+        sys.exit(f"OSV names no advisory for {' '.join(CANARY)}: it did not understand the questions")
+    print(f"{len(packages) - 1} third-party packages, {len(wrong)} with known advisories")
     if wrong:
         sys.exit("\n".join(wrong))
 
