@@ -166,5 +166,5 @@ impl Talk {
 }
 
 fn is_failed_start(entry: &Entry) -> bool {
-    entry.text("/type") == "startHitl" && entry.detail["status"] != 200
+    entry.text("/type") == "startHitl" && entry.detail.get("status") != Some(&200.into())
 }
