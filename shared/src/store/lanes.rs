@@ -11,7 +11,7 @@ use super::keys::{DUE_SHARD, Key, PARKED_SHARD};
 use super::lane::{Contents, LaneRecord, Unread, in_order, occupancy_of};
 use super::operator::Raw;
 use super::retry::Tries;
-use super::transaction::{Attempt, Change, Committed, Transaction};
+use super::transaction::{Change, Committed, Transaction, Try};
 use super::{Item, Result, Table, has_expired, number, text};
 use crate::clock::Timestamp;
 use crate::ids::{SessionId, UserId};
@@ -131,10 +131,10 @@ impl Table {
         let Way { mut change, mut accepted } = first;
         loop {
             match self.arrive(arrival, change)?.attempt("table accept").await? {
-                Attempt::Through(outcome) if outcome.is_done() => return Ok(accepted),
-                Attempt::Through(outcome) if outcome.refused(TRAIL_WRITE) => return Ok(Accepted::Duplicate),
-                Attempt::Through(_) => {}
-                Attempt::Met(error) => tries.pause(error).await?,
+                Try::Through(outcome) if outcome.is_done() => return Ok(accepted),
+                Try::Through(outcome) if outcome.refused(TRAIL_WRITE) => return Ok(Accepted::Duplicate),
+                Try::Through(_) => {}
+                Try::Met(error) => tries.pause(error).await?,
             }
             let Some(found) = self.look_before_arrival(arrival).await? else { return Ok(Accepted::Duplicate) };
             Way { change, accepted } = way(found);
@@ -374,14 +374,13 @@ impl Table {
             // After an arrival the item still leaves the lane, but the lease stays, so that the holder reads the new item.
             let change = if nothing_new { &unless_new } else { &anyway };
             // The item is delivered: a brief failure of the table must not cause a second delivery, so the write is retried.
-            let attempt =
-                self.leave(done, change.clone())?.attempt("table complete").await.unwrap_or_else(Attempt::Met);
+            let attempt = self.leave(done, change.clone())?.attempt("table complete").await.unwrap_or_else(Try::Met);
             match attempt {
-                Attempt::Through(Committed::Done) if nothing_new => return Ok(completed),
-                Attempt::Through(Committed::Done) => return Ok(Completed::SomethingArrived),
-                Attempt::Through(Committed::Refused(_)) if nothing_new => (nothing_new, look) = (false, false),
-                Attempt::Through(Committed::Refused(_)) => return Ok(Completed::LeaseLost),
-                Attempt::Met(error) => {
+                Try::Through(Committed::Done) if nothing_new => return Ok(completed),
+                Try::Through(Committed::Done) => return Ok(Completed::SomethingArrived),
+                Try::Through(Committed::Refused(_)) if nothing_new => (nothing_new, look) = (false, false),
+                Try::Through(Committed::Refused(_)) => return Ok(Completed::LeaseLost),
+                Try::Met(error) => {
                     tries.pause(error).await?;
                     // The conflicting write was most likely an arrival, so compare the counter before the next attempt.
                     look = true;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::keys::Key;
 use super::lanes::{ARRIVAL_WRITES, Way, entrance};
-use super::transaction::{Attempt, Change, Transaction};
+use super::transaction::{Change, Transaction, Try};
 use super::{Result, Table, number, text, value};
 use crate::clock::Timestamp;
 use crate::ids::ConversationId;
@@ -33,11 +33,11 @@ impl Table {
         let mut tries = self.tries_until(lease.deadline);
         loop {
             match self.moving(session, (from, to), farewell, change)?.attempt("table move_session").await? {
-                Attempt::Through(outcome) if outcome.is_done() => return Ok(Some(accepted)),
-                Attempt::Through(outcome) if outcome.refused(SESSION_WRITE) => return Ok(None),
+                Try::Through(outcome) if outcome.is_done() => return Ok(Some(accepted)),
+                Try::Through(outcome) if outcome.refused(SESSION_WRITE) => return Ok(None),
                 // The lane was not as assumed: read it and choose the way in again.
-                Attempt::Through(_) => {}
-                Attempt::Met(error) => tries.pause(error).await?,
+                Try::Through(_) => {}
+                Try::Met(error) => tries.pause(error).await?,
             }
             let Some(found) = self.look_before_arrival(farewell).await? else { return Ok(None) };
             Way { change, accepted } = entrance(farewell, lease, found);

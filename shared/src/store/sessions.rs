@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::calls::CallRecord;
 use super::keys::{DUE_SHARD, Key};
-use super::transaction::{Attempt, Change};
+use super::transaction::{Change, Try};
 use super::{Result, Table, number, text, value};
 use crate::clock::Timestamp;
 use crate::ids::{ChatId, ConversationId, SessionId};
@@ -73,8 +73,8 @@ impl Table {
         let mut tries = self.tries_until(session.claim.until);
         loop {
             match transaction.attempt("table claim_start").await? {
-                Attempt::Through(outcome) => return Ok(outcome.is_done()),
-                Attempt::Met(error) => tries.pause(error).await?,
+                Try::Through(outcome) => return Ok(outcome.is_done()),
+                Try::Met(error) => tries.pause(error).await?,
             }
             // Most likely it conflicted with another claim, which was granted.
             let user = self.user(&session.user_id).await?;

@@ -32,7 +32,7 @@ impl Committed {
 }
 
 /// The result of one try.
-pub(super) enum Attempt {
+pub(super) enum Try {
     /// It completed.
     Through(Committed),
     /// It conflicted with another write, or an item had no throughput left; nothing was written.
@@ -133,25 +133,25 @@ impl Transaction<'_> {
     pub(super) async fn commit(self, verb: &'static str, mut tries: Tries<'_>) -> Result<Committed> {
         loop {
             match self.attempt(verb).await? {
-                Attempt::Through(outcome) => return Ok(outcome),
-                Attempt::Met(error) => tries.pause(error).await?,
+                Try::Through(outcome) => return Ok(outcome),
+                Try::Met(error) => tries.pause(error).await?,
             }
         }
     }
 
     /// Sends the transaction once, so that after a conflict the caller can first check what the other write has done.
     #[cfg_attr(not(feature = "fail-points"), expect(unused_variables, reason = "fail points are named after the verb"))]
-    pub(super) async fn attempt(&self, verb: &'static str) -> Result<Attempt> {
+    pub(super) async fn attempt(&self, verb: &'static str) -> Result<Try> {
         fail_point!(Before, verb);
         let attempt = self.send().await;
         fail_point!(After, verb);
         attempt
     }
 
-    async fn send(&self) -> Result<Attempt> {
+    async fn send(&self) -> Result<Try> {
         let request = self.table.client.transact_write_items().set_transact_items(Some(self.writes.clone()));
         let error = match request.send().await {
-            Ok(_) => return Ok(Attempt::Through(Committed::Done)),
+            Ok(_) => return Ok(Try::Through(Committed::Done)),
             Err(error) => error,
         };
         let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
@@ -159,8 +159,8 @@ impl Transaction<'_> {
         };
         let codes: Vec<_> = cancelled.cancellation_reasons().iter().map(|reason| reason.code()).collect();
         match what_follows(&codes) {
-            Verdict::Refused(refused) => Ok(Attempt::Through(Committed::Refused(refused))),
-            Verdict::TryAgain => Ok(Attempt::Met(error.into())),
+            Verdict::Refused(refused) => Ok(Try::Through(Committed::Refused(refused))),
+            Verdict::TryAgain => Ok(Try::Met(error.into())),
             Verdict::Final => Err(error.into()),
         }
     }

@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::ids::UserId;
 
 #[derive(Deserialize, Serialize)]
-struct Told {
+struct KnownToAgents {
     fingerprints: Vec<String>,
     expires_at: i64,
 }
@@ -16,13 +16,13 @@ struct Told {
 impl Table {
     /// Returns the fingerprints of what agents know, oldest first.
     pub async fn told(&self, id: &UserId, now: Timestamp) -> Result<Vec<String>> {
-        let told: Option<Told> = self.get_unexpired(&Key::told(id), now).await?;
+        let told: Option<KnownToAgents> = self.get_unexpired(&Key::told(id), now).await?;
         Ok(told.map(|told| told.fingerprints).unwrap_or_default())
     }
 
     /// Replaces the fingerprints of what agents know.
     pub async fn put_told(&self, id: &UserId, fingerprints: Vec<String>, expires_at: Timestamp) -> Result<()> {
-        let told = Told { fingerprints, expires_at: expires_at.unix_seconds() };
+        let told = KnownToAgents { fingerprints, expires_at: expires_at.unix_seconds() };
         self.put(&Key::told(id), "told", &told).await
     }
 }

@@ -19,7 +19,7 @@ use crate::telemetry;
 
 /// Each side's answer to the news that a session is over.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct EndAnswers {
     pub(crate) bot: Result<()>,
     pub(crate) livechat: Result<()>,
 }
@@ -74,7 +74,7 @@ impl Handoff {
     pub(crate) async fn end(
         &self,
         session: &mut Session,
-        told: Told,
+        told: EndAnswers,
         ending: &Ending,
         to_agent: LaneToAgent,
     ) -> Result<Delivered> {
@@ -97,14 +97,14 @@ impl Handoff {
     }
 
     /// Each side's answer. A transient failure becomes final once the item has waited for as long as messages are kept.
-    pub(super) fn as_far_as_it_can<T>(&self, item: &Waiting<T>, told: Told) -> Told {
+    pub(super) fn as_far_as_it_can<T>(&self, item: &Waiting<T>, told: EndAnswers) -> EndAnswers {
         let final_if_late = |told: Result<()>| match told {
             Err(error) if error.is_retryable() && self.has_waited_in_vain(item) => {
                 Err(Error::Explained { advice: GIVEN_UP.to_owned(), cause: Box::new(error) })
             }
             told => told,
         };
-        Told { bot: final_if_late(told.bot), livechat: final_if_late(told.livechat) }
+        EndAnswers { bot: final_if_late(told.bot), livechat: final_if_late(told.livechat) }
     }
 
     /// Whether an item has waited for as long as a session's messages are kept after its end.

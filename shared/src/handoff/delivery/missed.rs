@@ -20,7 +20,7 @@ use crate::model::session::{ChatPointer, Disposition, Session, Thread};
 pub(crate) const SILENCE: Duration = Duration::from_secs(60);
 
 /// The result of reading a thread.
-struct Told {
+struct Reading {
     items: Vec<(Position, ToBot)>,
     /// Once the items are in the lane, so is everything up to this number.
     up_to: Option<u64>,
@@ -136,8 +136,8 @@ impl Handoff {
     }
 
     /// Decides on the events of a session's thread, except those that earlier readings have handled.
-    fn told_by(&self, session: &Session, chat: Chat, pointer: &ChatPointer) -> Told {
-        let Some(read) = chat.thread else { return Told { items: Vec::new(), up_to: None } };
+    fn told_by(&self, session: &Session, chat: Chat, pointer: &ChatPointer) -> Reading {
+        let Some(read) = chat.thread else { return Reading { items: Vec::new(), up_to: None } };
         let decided = decide::decide_from_thread(&read, &chat.users, pointer, self.clock.now());
         let mut items: Vec<_> = decided.into_iter().map(Intention::into_item).collect();
         items.retain(|(position, _)| {
@@ -146,7 +146,7 @@ impl Handoff {
         });
         // A thread that is not the current one does not advance the number.
         let up_to = decide::read_up_to(&read, session.read_up_to).filter(|_| read.id == pointer.thread_id);
-        Told { items, up_to }
+        Reading { items, up_to }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
-use super::close::{Told, end_item};
+use super::close::{EndAnswers, end_item};
 use crate::bridge::decide::number_of_event;
 use crate::bridge::unread::{self, Said};
 use crate::bridge::{MessageContent, ToAgent, ToBot};
@@ -167,7 +167,7 @@ impl Handoff {
 
     async fn deliver_close(&self, session: &mut Session, item: &Waiting<ToAgent>) -> Result<Delivered> {
         let livechat = Box::pin(self.close_for_good(session, item)).await;
-        let told = self.as_far_as_it_can(item, Told { bot: Ok(()), livechat });
+        let told = self.as_far_as_it_can(item, EndAnswers { bot: Ok(()), livechat });
         let ending = Ending::unread("bot", None, end_item(ToAgent::LANE, item));
         Box::pin(self.end(session, told, &ending, LaneToAgent::Ours)).await
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::close::{Told, end_item};
+use super::close::{EndAnswers, end_item};
 use super::platform;
 use super::to_agent::STARTING_PAUSE;
 use crate::bridge::decide::{self, NotThere};
@@ -319,7 +319,7 @@ impl Handoff {
             return Ok(Attempt::Later(self.clock.now(), Delay::Early));
         }
         let bot = Box::pin(platform::resume(self, session, ResumeReason::AgentClosed)).await;
-        let told = self.as_far_as_it_can(item, Told { bot, livechat: Ok(()) });
+        let told = self.as_far_as_it_can(item, EndAnswers { bot, livechat: Ok(()) });
         let item = end_item(ToBot::LANE, item);
         let ending = Ending { disposition, ..Ending::unread("livechat", Some(ResumeReason::AgentClosed), item) };
         Box::pin(self.end(session, told, &ending, LaneToAgent::Idle)).await.map(Attempt::Done)
@@ -342,7 +342,7 @@ impl Handoff {
             return bot.map(|()| Delivered::without_id().into());
         }
         let livechat = Box::pin(self.close_for_good(session, item)).await;
-        let told = self.as_far_as_it_can(item, Told { bot, livechat });
+        let told = self.as_far_as_it_can(item, EndAnswers { bot, livechat });
         let ending = Ending::unread(reason, Some(resumes), end_item(ToBot::LANE, item));
         Box::pin(self.end(session, told, &ending, LaneToAgent::Idle)).await.map(Attempt::Done)
     }
