@@ -239,19 +239,24 @@ impl Target {
 
     /// Returns the functions' own handoff, with the secret as it is stored.
     pub(crate) fn handoff(&self) -> Result<Handoff, Failure> {
-        let (dynamodb, secrets_manager) = (self.dynamodb.clone(), self.secrets_manager.clone());
-        let config = self.config()?;
-        let media = Policy::new(config.media_hosts.clone());
-        // Only the functions report metrics: here they go to a log that is not read.
-        let metrics = Metrics::kept();
-        Ok(Handoff::with_parts(config, self.clock.clone(), dynamodb, secrets_manager, metrics, media)?)
+        self.handoff_by(self.credentials()?)
     }
 
     /// Returns the functions' own handoff, with credentials that may not be stored yet.
     pub(crate) fn handoff_with(&self, secrets: Secrets) -> Result<Handoff, Failure> {
-        let handoff = self.handoff()?;
-        let cache = secrets::Cache::new(self.secrets_manager.clone(), self.secret_id()?, self.clock.clone());
-        Ok(handoff.with_credentials(cache.with_given(secrets)))
+        self.handoff_by(self.credentials()?.with_given(secrets))
+    }
+
+    fn credentials(&self) -> Result<secrets::Cache, Failure> {
+        Ok(secrets::Cache::new(self.secrets_manager.clone(), self.secret_id()?, self.clock.clone()))
+    }
+
+    fn handoff_by(&self, credentials: secrets::Cache) -> Result<Handoff, Failure> {
+        let config = self.config()?;
+        let media = Policy::new(config.media_hosts.clone());
+        // Only the functions report metrics: here they go to a log that is not read.
+        let metrics = Metrics::kept();
+        Ok(Handoff::with_parts(config, self.clock.clone(), self.dynamodb.clone(), credentials, metrics, media)?)
     }
 }
 

@@ -35,6 +35,19 @@ impl Instances {
         running.get(turn).cloned()
     }
 
+    /// The number of pieces of work that go on without their callers.
+    pub(crate) fn in_background(&self) -> usize {
+        self.lock().iter().map(|instance| instance.background.count()).sum()
+    }
+
+    /// Waits until no work goes on without its caller.
+    pub(crate) async fn settled(&self) {
+        let running = self.lock().clone();
+        for instance in running {
+            instance.background.finished().await;
+        }
+    }
+
     /// Replaces all instances by new ones without memory; running invocations keep theirs.
     pub(crate) fn restart(&self) -> Result<(), Error> {
         let mut running = self.lock();

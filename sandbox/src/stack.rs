@@ -20,6 +20,7 @@ use shared::livechat::NewWebhook;
 use shared::media::Policy;
 use shared::metrics::Metrics;
 use shared::redacted::Redacted;
+use shared::secrets;
 
 use crate::deployed::Deployed;
 use crate::error::Error;
@@ -409,9 +410,10 @@ impl Stack {
         WEBHOOK_SECRET
     }
 
-    /// The number of invocations running in this process.
+    /// The number of invocations running in this process, including those whose work goes on when they have been answered.
     pub fn running(&self) -> usize {
-        self.actions.running() + self.webhooks.running()
+        let in_background: usize = self.instances.iter().map(Instances::in_background).sum();
+        self.actions.running() + self.webhooks.running() + in_background
     }
 
     /// Replaces every function instance of this process by a new one, as after a crash.
@@ -516,6 +518,9 @@ impl Stack {
             }
             self.livechat.settled().await;
             self.botpress.settled().await;
+            for instances in &self.instances {
+                instances.settled().await;
+            }
         }
     }
 }
@@ -606,22 +611,21 @@ fn handoff(setting: &Setting) -> Result<Arc<Handoff>, Error> {
         .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(5)))
         .endpoint_url(&setting.table_url)
         .build();
-    let secrets = aws_sdk_secretsmanager::Config::builder()
+    let secrets_manager = aws_sdk_secretsmanager::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))
         .credentials_provider(credentials)
         .http_client(Builder::new().build_http())
         .endpoint_url(&setting.secrets_url)
         .build();
-    let handoff = Handoff::with_parts(
-        setting.config.clone(),
+    let secrets = secrets::Cache::new(
+        aws_sdk_secretsmanager::Client::from_conf(secrets_manager),
+        setting.config.secret_id.clone(),
         setting.clock.clone(),
-        aws_sdk_dynamodb::Client::from_conf(dynamodb),
-        aws_sdk_secretsmanager::Client::from_conf(secrets),
-        setting.metrics.clone(),
-        media,
-    )?;
-    Ok(Arc::new(handoff))
+    );
+    let dynamodb = aws_sdk_dynamodb::Client::from_conf(dynamodb);
+    let (config, clock, metrics) = (setting.config.clone(), setting.clock.clone(), setting.metrics.clone());
+    Ok(Arc::new(Handoff::with_parts(config, clock, dynamodb, secrets, metrics, media)?))
 }
 
 async fn processes(

@@ -17,6 +17,17 @@ pub async fn named<F: Future>(cause: HeaderValue, invocation: F) -> F::Output {
     CAUSE.scope(cause, invocation).await
 }
 
+/// The same work, to be done by another task on behalf of the inbound call of this one.
+pub(crate) fn inherited<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    let cause = CAUSE.try_with(Clone::clone);
+    async {
+        match cause {
+            Ok(cause) => CAUSE.scope(cause, work).await,
+            Err(_) => work.await,
+        }
+    }
+}
+
 /// The request with its cause, if there is one.
 pub(crate) fn noted(request: RequestBuilder) -> RequestBuilder {
     match CAUSE.try_with(Clone::clone) {

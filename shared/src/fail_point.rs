@@ -80,6 +80,12 @@ impl Plan {
     }
 }
 
+/// The same work, to be done by another task under the plan of this one.
+pub(crate) fn inherited<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    let plan = PLAN.try_with(Clone::clone).unwrap_or_default();
+    plan.run(work)
+}
+
 /// Passes a place; does not return if the plan kills here.
 pub(crate) fn pass(step: &'static str, side: Side) {
     if PLAN.try_with(|plan| plan.pass(Place { step, side })).unwrap_or(false) {

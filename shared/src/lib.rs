@@ -14,14 +14,15 @@
 //!    and `delivery::platform` knows how the bot's platform takes it.
 //! 6. `handoff::vendors` adds the credential and keeps within the vendor's limits, and [`botpress`] makes the call through [`http`].
 //! 7. The drain notes the outcome and gives the lease back, and LiveChat gets its 200. If any step after 4 fails,
-//!    `handoff::upkeep::sweep` delivers the message within a minute.
+//!    `handoff::upkeep::sweep` delivers the message within a minute. A push to Botcopy that takes long is waited for after the 200, in
+//!    the [`background`].
 //!
 //! # Order of the modules
 //!
 //! Each module imports only modules before it; those of one line do not import one another. `tests/it/layers.rs` enforces this, also for
 //! the modules inside [`handoff`].
 //!
-//! 1. [`ids`], [`redacted`], [`text`], [`clock`], [`telemetry`]; then [`metrics`], [`aws`]
+//! 1. [`ids`], [`redacted`], [`text`], [`clock`], [`telemetry`]; then [`metrics`], [`aws`], [`background`]
 //! 2. [`model`]: plain types
 //! 3. [`odd`], [`http`], [`media`]
 //! 4. [`livechat`], [`botpress`], [`botcopy`], [`secrets`]; then [`store`]
@@ -50,6 +51,7 @@ pub static VERSION: LazyLock<String> = LazyLock::new(|| {
 
 pub mod api;
 pub mod aws;
+pub mod background;
 pub mod botcopy;
 pub mod botpress;
 pub mod bridge;

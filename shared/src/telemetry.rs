@@ -63,6 +63,11 @@ pub async fn traced<F: Future>(traceparent: Option<&str>, work: F) -> F::Output 
     TRACEPARENT.scope(traceparent.and_then(|value| HeaderValue::from_str(value).ok()), work).await
 }
 
+/// The same work, to be done by another task within the trace of this one.
+pub(crate) fn in_this_trace<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    TRACEPARENT.scope(traceparent(), work)
+}
+
 /// The trace of the current work; vendors that support it get it in a header.
 pub(crate) fn traceparent() -> Option<HeaderValue> {
     TRACEPARENT.try_with(Clone::clone).ok().flatten()

@@ -121,3 +121,28 @@ async fn a_push_is_not_made_again_because_the_table_takes_no_note_of_it() {
         assert!(world.items("waiting").is_empty(), "{of}");
     }
 }
+
+/// Botcopy cannot be asked what became of a push, so it is waited for longer than LiveChat's webhook waits for its answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_takes_long_is_shown_once_and_the_webhook_is_answered_meanwhile() {
+    for seconds in [1, 2, 5, 9, 11, 14] {
+        let world = World::in_process().await;
+        let user = world.handed_over_user().await;
+        world.answers(ANNA, "hello").await;
+        world.stack.botcopy.faults().next(1, "push", Fault::Pace(Duration::from_secs(seconds)));
+        let written_at = world.now();
+        let accepted_at = async {
+            world.stack.livechat.agent_sends_text(&world.chat_id(), ANNA, "one").unwrap();
+            world.stack.livechat.settled().await;
+            world.now()
+        };
+        let took = world.drive(accepted_at).await.since(written_at);
+        assert!(took < Duration::from_secs(2), "the webhook was answered after {took:?}");
+        world.settle().await;
+        minutes(&world, 2).await;
+        world.answers(ANNA, "two").await;
+        minutes(&world, 1).await;
+        assert_eq!(world.widget_shows(&user, "agent"), ["hello", "one", "two"], "a push that took {seconds} s");
+        assert!(world.items("waiting").is_empty() && world.items("parked").is_empty());
+    }
+}

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The modules of `shared`, lowest first; those of one line do not use one another.
 const SHARED: [&[&str]; 14] = [
     &["ids", "redacted", "text", "clock", "telemetry", "cause", "fail_point"],
-    &["metrics", "aws"],
+    &["metrics", "aws", "background"],
     &["model"],
     &["odd"],
     &["http"],

@@ -14,6 +14,7 @@ use shared::handoff::Handoff;
 use shared::ids::SessionId;
 use shared::media::Policy;
 use shared::metrics::Metrics;
+use shared::secrets::Cache;
 use tests::{ANNA, Log, World, text};
 
 /// The way in which a session ends.
@@ -101,6 +102,7 @@ async fn operator_closes(world: &World) {
     let environment = world.stack.operator_environment();
     let (table, secrets) = aws::stand_ins(&world.stack.table.url(), &world.stack.secrets_manager.url()).unwrap();
     let config = Config::from_lookup(|key| environment.get(key).cloned()).unwrap();
+    let secrets = Cache::new(secrets, config.secret_id.clone(), world.clock());
     let media = Policy::new(config.media_hosts.clone());
     let handoff = Handoff::with_parts(config, world.clock(), table, secrets, Metrics::kept(), media).unwrap();
     let id = SessionId::from(text(&world.items("session")[0], "session_id"));

@@ -13,6 +13,8 @@ struct Recorded {
     body: String,
     signature: String,
     valid_until: Timestamp,
+    /// The header `traceparent`, which is not signed.
+    trace: Option<&'static str>,
 }
 
 impl Recorded {
@@ -20,7 +22,11 @@ impl Recorded {
         let body = body.to_string();
         let secret = world.stack.botpress.options().signing_secret.as_deref().unwrap();
         let signature = sign(secret, world.now(), body.as_bytes()).unwrap();
-        Self { body, signature, valid_until: world.now() + Duration::from_secs(300) }
+        Self { body, signature, valid_until: world.now() + Duration::from_secs(300), trace: None }
+    }
+
+    fn traced(self, trace: &'static str) -> Self {
+        Self { trace: Some(trace), ..self }
     }
 
     /// Sends the call. Returns the status and the body of the answer. The operation and the webhook's id are not signed.
@@ -39,6 +45,9 @@ impl Recorded {
             ("x-bp-signature", &self.signature),
         ] {
             request = request.header(name, value);
+        }
+        if let Some(trace) = self.trace {
+            request = request.header("traceparent", trace);
         }
         let response = world.drive(request.send()).await.unwrap();
         let status = response.status().as_u16();
@@ -124,4 +133,64 @@ async fn a_call_cannot_be_replayed_as_another_operation_or_for_another_install()
     assert_eq!(register.sent_as(&world, "unregister", "another").await.0, 403, "it names its install");
     assert_eq!(register.sent_as(&world, "unregister", &install).await.0, 200, "the first answer");
     assert_eq!(world.count("webhook_unregistered"), 0, "nobody has left");
+}
+
+const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+const OTHER_TRACE: &str = "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+fn create_stranger() -> Value {
+    json!({"type": "createUser", "input": {"name": "Unknown User"}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_of_a_call_without_an_address_gets_the_first_user() {
+    for trace in [None, Some(TRACE)] {
+        let world = World::in_process().await;
+        let created = Recorded { trace, ..Recorded::new(&world, &create_stranger()) };
+        let made = created.sent(&world).await;
+        assert_eq!(made.0, 200, "{}", made.1);
+        let (before, customers) = (effects(&world), world.count("customer_created"));
+        for _ in 0..10 {
+            assert_eq!(created.sent(&world).await, made, "at once, with {trace:?}");
+        }
+        world.advance(Duration::from_secs(11));
+        assert_eq!(created.sent(&world).await, made, "later, with {trace:?}");
+        world.advance((created.valid_until - Duration::from_secs(1)).since(world.now()));
+        let other = Recorded { trace: Some(OTHER_TRACE), ..created };
+        assert_eq!(other.sent(&world).await, made, "with another trace, later than any second person's call");
+        assert_eq!(effects(&world), before);
+        assert_eq!(world.count("customer_created"), customers);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_people_without_an_address_whose_calls_are_equal_are_told_apart_by_their_traces() {
+    let world = World::in_process().await;
+    let now = world.now();
+    let first = Recorded::new(&world, &create_stranger()).traced(TRACE);
+    let second = Recorded::new(&world, &create_stranger()).traced(OTHER_TRACE);
+    assert_eq!((&first.signature, world.now()), (&second.signature, now), "the calls are equal");
+    let (one, other) = (first.sent(&world).await, second.sent(&world).await);
+    assert_eq!((one.0, other.0), (200, 200));
+    assert_ne!(one.1, other.1);
+}
+
+/// Botpress need not send a trace, and then nothing tells a second person from a replay.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_may_share_a_user_does_not_take_over_the_others_session() {
+    let world = World::in_process().await;
+    let created = Recorded::new(&world, &create_stranger());
+    let user_id = created.sent(&world).await.1["output"]["userId"].clone();
+    assert_eq!(created.sent(&world).await.1["output"]["userId"], user_id);
+    let start = |text: &str| {
+        let said = json!([{"type": "text", "payload": {"text": text}, "source": {"type": "user", "userId": user_id}}]);
+        json!({"type": "startHitl", "input": {"userId": user_id, "title": "Help", "messageHistory": said}})
+    };
+    let first = Recorded::new(&world, &start("of the first")).sent(&world).await;
+    assert_eq!(first.0, 200, "{}", first.1);
+    let second = Recorded::new(&world, &start("of the second")).sent(&world).await;
+    assert_ne!(second.0, 200, "{}", second.1);
+    let waiting = world.items("session");
+    assert_eq!(waiting.len(), 1, "the first session goes on");
+    assert_eq!((world.count("chat_started"), world.count("chat_deactivated")), (1, 0));
 }

@@ -8,7 +8,7 @@ use shared::config::Config;
 use shared::handoff::{BotcopyProof, BotpressProof, Handoff, Rejection};
 use shared::media::Policy;
 use shared::metrics::Metrics;
-use shared::secrets::Error;
+use shared::secrets::{Cache, Error};
 use tests::{SECRET_ID, World};
 
 /// Returns how a process that has just started turns callers away, at each of its three doors.
@@ -17,6 +17,7 @@ async fn refusals(world: &World) -> [Rejection; 3] {
     let secrets_url = world.stack.secrets_manager.url();
     let (table, secrets) = aws::stand_ins(&world.stack.table.url(), &secrets_url).unwrap();
     let config = Config::from_lookup(|key| environment.get(key).cloned()).unwrap();
+    let secrets = Cache::new(secrets, config.secret_id.clone(), Clock::system());
     let media = Policy::new(config.media_hosts.clone());
     let handoff = Handoff::with_parts(config, Clock::system(), table, secrets, Metrics::kept(), media).unwrap();
     let delivery = json!({ "secret_key": "", "organization_id": "", "action": "", "payload": {} }).to_string();

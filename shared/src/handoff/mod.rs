@@ -42,11 +42,12 @@ pub use verbs::register::Repaired;
 pub use verbs::report::{Report, ReportRequest};
 
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client as DynamoDb;
-use aws_sdk_secretsmanager::Client as SecretsManager;
 
+use crate::background::Background;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config};
 use crate::http::{self, Http};
@@ -74,13 +75,13 @@ const DELIVERY_TIME: Duration = Duration::from_millis(5_500);
 /// How much longer a lease lasts than its holder's deadline: a delivery that began in time may make four calls.
 const LEASE_MARGIN: Duration = Duration::from_secs(20);
 
-/// Everything a verb needs, built once per process.
-#[derive(Debug)]
+/// Everything a verb needs, built once per process; copies share it.
+#[derive(Clone, Debug)]
 pub struct Handoff {
-    inbox: Inbox,
-    media: Fetcher,
-    peeks: verbs::botcopy::Peeks,
-    doors: auth::doors::Doors,
+    inbox: Arc<Inbox>,
+    media: Arc<Fetcher>,
+    peeks: Arc<verbs::botcopy::Peeks>,
+    doors: Arc<auth::doors::Doors>,
 }
 
 impl Deref for Handoff {
@@ -101,10 +102,12 @@ impl Handoff {
         let (dynamodb, secrets_manager) = aws::of_function(config::environment)?;
         let metrics = Metrics::to_log(config.stack_name.clone(), config.monitoring);
         let media = Policy::new(config.media_hosts.clone());
-        Self::with_parts(config, clock, dynamodb, secrets_manager, metrics, media)
+        let secrets = secrets::Cache::new(secrets_manager, config.secret_id.clone(), clock.clone());
+        Self::with_parts(config, clock, dynamodb, secrets, metrics, media)
     }
 
-    /// Builds the vendor clients around the given AWS clients and the given policy for file sources, for instance those of a sandbox.
+    /// Builds the vendor clients around the given table's client, credentials and policy for file sources, for instance those of a
+    /// sandbox.
     ///
     /// # Errors
     ///
@@ -113,7 +116,7 @@ impl Handoff {
         config: Config,
         clock: Clock,
         dynamodb: DynamoDb,
-        secrets_manager: SecretsManager,
+        secrets: secrets::Cache,
         metrics: Metrics,
         media: Policy,
     ) -> std::result::Result<Self, StartError> {
@@ -121,7 +124,6 @@ impl Handoff {
         let reporter = Reporter::new(clock.clone(), metrics.clone());
         let http = Http::with_tls(VENDOR_TIMEOUT, tls.clone())?.reporting(reporter.clone());
         let table = Table::new(dynamodb, config.table_name.clone(), clock.clone());
-        let secrets = secrets::Cache::new(secrets_manager, config.secret_id.clone(), clock.clone());
         let recall = secrets.recall();
         let vendors = Vendors {
             secrets,
@@ -130,6 +132,7 @@ impl Handoff {
             botcopy: crate::botcopy::Client::new(config.botcopy.clone(), http),
             gates: vendors::limits::Gates::new(&clock, &table, &metrics, recall),
             groups: vendors::groups::Groups::default(),
+            background: Background::default(),
             table,
             config,
             clock,
@@ -137,18 +140,11 @@ impl Handoff {
             reporter,
         };
         Ok(Self {
-            inbox: Inbox::new(vendors),
-            media: Fetcher::new(media, tls)?,
-            peeks: verbs::botcopy::Peeks::default(),
-            doors: auth::doors::Doors::default(),
+            inbox: Arc::new(Inbox::new(vendors)),
+            media: Arc::new(Fetcher::new(media, tls)?),
+            peeks: Arc::default(),
+            doors: Arc::default(),
         })
-    }
-
-    /// Returns the same handoff with other credentials, such as some that are not stored yet.
-    #[must_use]
-    pub fn with_credentials(mut self, credentials: secrets::Cache) -> Self {
-        self.inbox.vendors.secrets = credentials;
-        self
     }
 }
 

@@ -20,4 +20,17 @@ pub enum FirstAnswer {
     Given(String),
     /// The sentence of a permanent refusal.
     Refused(String),
+    /// The user of a person without an address.
+    Stranger(Stranger),
+}
+
+/// The user of a person who cannot be recognised, because they have no address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stranger {
+    /// The value that distinguishes this user from the others.
+    pub whose: String,
+    /// Whether that value follows from the request's own trace, so that no other request has it.
+    pub is_traced: bool,
+    /// The time of the call.
+    pub at: Timestamp,
 }

@@ -51,10 +51,10 @@ impl Table {
         self.update("table let_go_if_over", &Key::user(id), change).await.map(drop)
     }
 
-    /// Counts one more user of the bot whom this one represents.
-    pub async fn count_upstream_user(&self, id: &UserId) -> Result<()> {
+    /// Counts so many more users of the bot whom this one represents.
+    pub async fn count_upstream_users(&self, id: &UserId, more: u32) -> Result<()> {
         let expression = "SET user_id = :id, entity = :entity ADD upstream_users :new";
-        self.change_user(id, expression, "", number(1), None).await?;
+        self.change_user(id, expression, "", number(more), None).await?;
         Ok(())
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+
 use super::alone::Judged;
 use super::gathering::Gathering;
 use super::pauses::pause_for;
@@ -376,7 +378,8 @@ impl Handoff {
         }
     }
 
-    /// Delivers what was accepted, unless another holder does; the sweep retries what fails here.
+    /// Delivers what was accepted, unless another holder does; the sweep retries what fails here. A delivery that outlasts its caller's
+    /// patience goes on in the background.
     pub(crate) async fn drain_accepted<C: Outbound>(
         &self,
         whose: impl Into<LaneKey<'_>>,
@@ -393,10 +396,17 @@ impl Handoff {
                 // The process that accepted it first may have died before it delivered.
                 Accepted::Duplicate => self.take_if_left::<C>(session_id, found, lease).await?,
             };
-            match holds_lease {
-                true => Box::pin(hurried(self.drain(view, whose, lease, deadline, Patience::Wait))).await,
-                false => Ok(Drained::Finished),
+            if !holds_lease {
+                return Ok(Drained::Finished);
             }
+            let (handoff, session_id, user_id) = (self.clone(), session_id.clone(), whose.user_id.cloned());
+            let lease = lease.clone();
+            let drain = async move {
+                let whose = LaneKey { user_id: user_id.as_ref(), ..LaneKey::from(&session_id) };
+                hurried(handoff.drain(view, whose, &lease, deadline, Patience::Wait)).await
+            };
+            // A drain that goes on without its caller holds the lease.
+            self.background.carry(drain.boxed()).await.unwrap_or(Ok(Drained::Finished))
         };
         drained.await.unwrap_or_else(|error| {
             tracing::error!(error = %error, session.id = %session_id, lane = %C::LANE,
@@ -431,7 +441,9 @@ impl Handoff {
     /// Delivers the notices that the user of an ending session has not seen yet, such as that it was given up: once the session is over
     /// nothing delivers them. Returns whether none is left.
     pub(crate) async fn tell_all(&self, session_id: &SessionId, deadline: Timestamp) -> Result<bool> {
-        Ok(match self.drain_if_free::<ToBot>(session_id, deadline).await? {
+        let (handoff, id) = (self.clone(), session_id.clone());
+        let drain = async move { handoff.drain_if_free::<ToBot>(&id, deadline).await };
+        Ok(match self.background.carry(drain.boxed()).await.transpose()?.flatten() {
             Some(drained) => !matches!(drained, Drained::Postponed(_)),
             None => self.load_context::<ToBot>(session_id.into()).await.occupancy.is_idle(),
         })

@@ -25,23 +25,28 @@ pub(crate) trait Outbound: Content {
     }
 
     /// Delivers one item to the other side; safe to call again after any failure. `user` is the session's, if already read.
-    async fn deliver(
+    fn deliver(
         handoff: &Handoff,
         session: &mut Session,
         user: Option<&User>,
         item: &Waiting<Self>,
-    ) -> Result<Attempt>;
+    ) -> impl Future<Output = Result<Attempt>> + Send;
 
     /// Checks whether an attempt has delivered an item although it seemed to fail.
-    async fn look(handoff: &Handoff, session: &Session, user: Option<&User>, item: &Waiting<Self>) -> Result<Look>;
+    fn look(
+        handoff: &Handoff,
+        session: &Session,
+        user: Option<&User>,
+        item: &Waiting<Self>,
+    ) -> impl Future<Output = Result<Look>> + Send;
 
     /// Notifies an item's author that it can never be delivered, or that it may not have arrived; safe to call again.
-    async fn tell_sender(
+    fn tell_sender(
         handoff: &Handoff,
         session: &Session,
         item: &Waiting<Self>,
         may_have_arrived: bool,
-    ) -> Result<()>;
+    ) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// An item that needs no further attempt.

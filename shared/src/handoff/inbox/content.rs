@@ -11,7 +11,7 @@ use crate::store::lane::Contents;
 use crate::store::{LaneContext, LaneQuery};
 
 /// What one lane carries.
-pub(crate) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync {
+pub(crate) trait Content: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     /// The lane.
     const LANE: Lane;
 

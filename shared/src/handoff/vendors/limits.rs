@@ -1,6 +1,7 @@
 //! The gate before each vendor: the limits that it has named, and whether it answers at all.
 
 use std::cell::Cell;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use super::Vendors;
+use crate::background::{let_caller_go, outlasts_caller};
 use crate::clock::{Clock, Timestamp};
 use crate::handoff::{Error, LONGEST_CALL, NOTE_TIME, Result, VENDOR_TIMEOUT};
 use crate::http::with_timeout;
@@ -250,6 +252,11 @@ impl Gate {
         self.vendor != BOTCOPY
     }
 
+    /// Whether a call that must happen once is waited for even when its caller no longer is: its outcome cannot be looked up.
+    fn is_seen_through(&self) -> bool {
+        !self.can_look_up() && outlasts_caller()
+    }
+
     /// How long a hurried caller waits for an answer.
     fn patience(&self) -> Duration {
         if self.hangs() { HURRY_IN_DOUBT } else { HURRY }
@@ -258,6 +265,7 @@ impl Gate {
     /// How long a call may take at most.
     fn longest_call(&self, kind: Kind) -> Duration {
         match (IN_A_HURRY.try_get(), kind) {
+            (_, Kind::Once) if self.is_seen_through() => LONGEST_CALL,
             (Ok(true), _) => self.patience(),
             (_, Kind::Once) => self.longest_once(),
             (_, Kind::Repeatable) => VENDOR_TIMEOUT,
@@ -458,14 +466,19 @@ pub(crate) struct Passed<'a> {
 }
 
 impl Passed<'_> {
-    /// Waits for the answer to `call`: a hurried caller for a short time, a call that must happen once until the caller's deadline.
+    /// Waits for the answer to `call`: a hurried caller for a short time, a call that must happen once until the caller's deadline, and
+    /// one that cannot be looked up for as long as it takes, without its hurried caller.
     pub(crate) async fn answer<F: Future>(&mut self, call: F) -> Result<F::Output> {
         let gate = self.door.gate;
         let (call, longest) = (gate.clock.outside(call), gate.longest_call(self.kind));
+        let until = self.called_at + longest;
+        // The connection times out later than the call, so that one clock alone decides.
         let answer = match (IN_A_HURRY.try_get(), self.kind) {
-            (Ok(true), _) => gate.clock.within(self.called_at + longest, call).await,
-            // The connection times out later than the call, so that one clock alone decides.
-            (_, Kind::Once) => gate.clock.within(self.called_at + longest, with_timeout(longest * 2, call)).await,
+            (Ok(true), Kind::Once) if gate.is_seen_through() => {
+                gate.clock.within(until, with_timeout(longest * 2, self.leaving_its_caller(call))).await
+            }
+            (Ok(true), _) => gate.clock.within(until, call).await,
+            (_, Kind::Once) => gate.clock.within(until, with_timeout(longest * 2, call)).await,
             (_, Kind::Repeatable) => Some(call.await),
         };
         let error = match answer {
@@ -481,6 +494,22 @@ impl Passed<'_> {
         gate.fail(self.called_at);
         gate.tell().await;
         Err(error)
+    }
+
+    /// Waits for the answer to `call`. Once that takes longer than its caller can wait, the vendor counts as failing, and the caller is let
+    /// go.
+    async fn leaving_its_caller<F: Future>(&self, call: F) -> F::Output {
+        let gate = self.door.gate;
+        let mut call = pin!(call);
+        match gate.clock.within(self.called_at + HURRY, &mut call).await {
+            Some(answer) => answer,
+            None => {
+                gate.fail(self.called_at);
+                gate.tell().await;
+                let_caller_go();
+                call.await
+            }
+        }
     }
 
     /// Records the answer: a refusal, a success or a failure.

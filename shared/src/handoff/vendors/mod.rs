@@ -9,6 +9,7 @@ pub(super) mod thread;
 
 use std::time::Duration;
 
+use crate::background::Background;
 use crate::bridge::wording::Wording;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
@@ -39,6 +40,8 @@ pub struct Vendors {
     pub(super) botcopy: crate::botcopy::Client,
     pub(super) gates: limits::Gates,
     pub(super) groups: groups::Groups,
+    /// The deliveries that go on when their callers have been answered.
+    pub background: Background,
     pub(super) metrics: Metrics,
     pub(super) reporter: Reporter,
 }

@@ -9,15 +9,17 @@ use sha2::{Digest as _, Sha256};
 
 use crate::botpress::{NewUser, User};
 use crate::bridge::identity::{Identity, identify};
+use crate::clock::Timestamp;
 use crate::handoff::vendors::credentials::call;
 use crate::handoff::{Handoff, Result, fresh_holder};
 use crate::http::cap;
 use crate::ids::UserId;
-use crate::model::call::{FirstAnswer, SignedCall};
+use crate::model::call::{FirstAnswer, SignedCall, Stranger};
 use crate::model::message::Utterance;
 use crate::model::session::{Install, State};
 use crate::model::user::Profile;
 use crate::redacted::Redacted;
+use crate::telemetry;
 
 /// Botpress's limit for a name.
 const MAX_NAME_CHARS: usize = 200;
@@ -29,6 +31,10 @@ const MAX_URL_BYTES: usize = 2_048;
 /// too short for two people who share a mailbox to matter.
 const CALL_REPEAT_WINDOW: Duration = Duration::from_secs(5);
 
+/// An identical call of a person without an address that comes this long after the first is a replay: two people's calls of the same
+/// millisecond arrive together.
+const TWINS_APART: Duration = Duration::from_secs(10);
+
 /// Represents the user whom the address identifies in the record of a call, which contains no address.
 const WHOEVER_HAS_THE_ADDRESS: &str = "address";
 
@@ -39,30 +45,42 @@ impl Handoff {
     /// instant. A real address identifies a mailbox: only calls with equal input within seconds return one user, unless the bot's
     /// author vouches for addresses. Without an address a person cannot be recognised, and each call creates a user.
     ///
-    /// A replay of a signed `call` returns the user of the first. Without an address it creates another user, which stays unused: two
-    /// identical calls in the same millisecond may come from two people.
+    /// A replay of a signed `call` returns the user of the first. Without an address, two identical calls in the same millisecond may come
+    /// from two people, who can be told apart if each request has its own trace.
     ///
     /// # Errors
     ///
     /// [`Error`](crate::handoff::Error) when Botpress or the table failed. The start reports a failure of LiveChat.
     pub async fn create_user(&self, install: &Install, profile: Profile, call: Option<&SignedCall>) -> Result<UserId> {
         let identity = identify(profile.email.as_ref().map(Redacted::expose));
-        let call = call.filter(|_| identity != Identity::Unknown);
+        let stranger = stranger(call, self.clock.now());
         let whose = async {
             match &identity {
                 Identity::Upstream(_) => Ok((WHOEVER_HAS_THE_ADDRESS.to_owned(), false)),
                 Identity::Mailbox(address) => self.whose_mailbox(install, address, &profile).await,
-                Identity::Unknown => Ok((fresh_holder(), false)),
+                Identity::Unknown => Ok((stranger.whose.clone(), false)),
             }
         };
         let ((whose, is_one_more), _, answered) =
             tokio::try_join!(whose, self.gates.refresh(), self.first_answer(call))?;
-        if let Some(FirstAnswer::Given(first)) = answered {
-            return self.user_tagged(install, &tag_of(&first, &identity), &profile).await;
+        match answered {
+            Some(FirstAnswer::Given(first)) => {
+                return self.user_tagged(install, &tag_of(&first, &identity), &profile).await;
+            }
+            Some(FirstAnswer::Stranger(first)) => match likeness(&first, &stranger) {
+                Likeness::Same => return self.user_tagged(install, &tag(&first.whose), &profile).await,
+                Likeness::Unclear => {
+                    let user_id = self.user_tagged(install, &tag(&first.whose), &profile).await?;
+                    self.table.count_upstream_users(&user_id, 2).await?;
+                    return Ok(user_id);
+                }
+                Likeness::Different => {}
+            },
+            Some(FirstAnswer::Refused(_)) | None => {}
         }
         let user_id = self.user_tagged(install, &tag_of(&whose, &identity), &profile).await?;
         if is_one_more {
-            self.table.count_upstream_user(&user_id).await?;
+            self.table.count_upstream_users(&user_id, 1).await?;
         }
         let email = match &identity {
             Identity::Mailbox(address) => Some(address.clone()),
@@ -74,7 +92,10 @@ impl Handoff {
         let (stored, (), ()) = tokio::join!(
             self.table.put_profile(&user_id, &profile, kept_until),
             Box::pin(self.prepare_customer(&user_id)),
-            self.remember_answer(call, || FirstAnswer::Given(whose))
+            self.remember_answer(call, || match identity {
+                Identity::Unknown => FirstAnswer::Stranger(stranger),
+                Identity::Upstream(_) | Identity::Mailbox(_) => FirstAnswer::Given(whose),
+            })
         );
         stored?;
         Ok(user_id)
@@ -133,6 +154,37 @@ impl Handoff {
     }
 }
 
+/// Returns the user of a person without an address. It follows from the request, if it is signed and has a trace: the same request gets
+/// the same user.
+fn stranger(call: Option<&SignedCall>, now: Timestamp) -> Stranger {
+    let trace = call.and_then(|call| Some((call, telemetry::traceparent()?)));
+    let traced = trace.map(|(call, trace)| fingerprint(&[call.id.as_bytes(), trace.as_bytes()]));
+    let is_traced = traced.is_some();
+    Stranger { whose: traced.unwrap_or_else(fresh_holder), is_traced, at: now }
+}
+
+/// Whether two identical calls of people without an address come from one person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Likeness {
+    /// One is a replay of the other.
+    Same,
+    /// They come from two people.
+    Different,
+    /// It cannot be determined. Both get one user, which has one session at a time: a second person is refused, and neither sees the
+    /// other's words.
+    Unclear,
+}
+
+fn likeness(first: &Stranger, second: &Stranger) -> Likeness {
+    if first.whose == second.whose || second.at >= first.at + TWINS_APART {
+        Likeness::Same
+    } else if first.is_traced && second.is_traced {
+        Likeness::Different
+    } else {
+        Likeness::Unclear
+    }
+}
+
 /// Returns the tag of the user that `whose` represents in the records of calls, which contain no address.
 fn tag_of(whose: &str, identity: &Identity) -> String {
     match identity {
@@ -150,10 +202,37 @@ fn tag(of: &str) -> String {
 /// Returns a fingerprint of a call's input; the texts cannot be recovered from it.
 fn digest(install: &Install, address: &str, profile: &Profile) -> String {
     let picture = profile.picture_url.as_ref().map_or("", Redacted::expose);
+    let parts = [install.install_id.as_str(), address, profile.name.expose().trim(), picture];
+    fingerprint(&parts.map(str::as_bytes))
+}
+
+fn fingerprint(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
-    for part in [install.install_id.as_str(), address, profile.name.expose().trim(), picture] {
+    for part in parts {
         hash.update(part);
         hash.update([0]);
     }
     URL_SAFE_NO_PAD.encode(hash.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_without_an_address_are_one_if_their_calls_cannot_be_two_peoples() {
+        let at = |seconds: i64| Timestamp::from_unix_millis(seconds * 1_000);
+        let stranger =
+            |whose: &str, is_traced, seconds| Stranger { whose: whose.to_owned(), is_traced, at: at(seconds) };
+        for (second, expected) in [
+            (stranger("a", true, 0), Likeness::Same),
+            (stranger("b", true, 9), Likeness::Different),
+            (stranger("b", true, 10), Likeness::Same),
+            (stranger("b", false, 9), Likeness::Unclear),
+            (stranger("b", false, 10), Likeness::Same),
+        ] {
+            assert_eq!(likeness(&stranger("a", true, 0), &second), expected, "{second:?}");
+        }
+        assert_eq!(likeness(&stranger("a", false, 0), &stranger("b", true, 0)), Likeness::Unclear);
+    }
 }

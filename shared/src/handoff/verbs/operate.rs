@@ -69,6 +69,8 @@ impl Handoff {
             Lane::ToAgent => self.drain_if_free::<ToAgent>(&parked.session_id, deadline).await?,
             Lane::ToBot => self.drain_if_free::<ToBot>(&parked.session_id, deadline).await?,
         };
+        // The operator's process ends after this.
+        self.background.finished().await;
         Ok(match self.table.outcome(parked).await? {
             Some(Outcome::Delivered) => Redriven::Delivered,
             Some(Outcome::Dropped) => Redriven::Dropped,
@@ -104,6 +106,8 @@ impl Handoff {
             State::Active => self.close_for_operator(&session, deadline).await,
             State::Closing => self.finish_closing(&session, deadline).await,
         };
+        // The operator's process ends after this.
+        self.background.finished().await;
         match ended {
             Ok(_) | Err(Error::Busy) => {}
             Err(error) => return Err(error),

@@ -35,7 +35,8 @@ impl Handoff {
             match answered {
                 Some(FirstAnswer::Given(conversation_id)) => return Ok(ConversationId::new(conversation_id)),
                 Some(FirstAnswer::Refused(sentence)) => return Err(Error::Refused(sentence)),
-                None => {}
+                // The body of a start is not that of a `createUser`.
+                Some(FirstAnswer::Stranger(_)) | None => {}
             }
             let session = match &user.session_id {
                 Some(id) => self.table.session(id).await?,
