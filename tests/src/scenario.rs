@@ -202,7 +202,7 @@ impl Kind {
         },
         Self {
             name: "late",
-            shows: "LiveChat carries out one call in 20 of 10,000 up to 15 s late: nothing is lost, doubled, out of order or closed by mistake",
+            shows: "LiveChat carries out one call in 20 of 10,000 up to 15 s late, and Botcopy takes as long for one push in 20: nothing is lost, doubled, out of order or closed by mistake",
             play: |size, bot| Box::pin(late::finished(size, bot)),
         },
         Self {

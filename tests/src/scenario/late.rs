@@ -1,4 +1,4 @@
-//! LiveChat executes calls after their callers have disconnected.
+//! LiveChat executes calls after their callers have disconnected, and Botcopy takes long to answer a push.
 
 use std::time::Duration;
 
@@ -24,6 +24,9 @@ const ONE_IN: u32 = 20;
 /// How long LiveChat works on a call at most, and how long a caller waits at most.
 const LONGEST: u64 = 15_000;
 const PATIENCE: u64 = 5_000;
+
+/// How long Botcopy takes for a push at most; a function waits for 15 s.
+const LONGEST_PUSH: u64 = 14_500;
 
 /// The conversations with agents, and what has been written.
 struct Talk {
@@ -66,6 +69,14 @@ impl Talk {
         }
     }
 
+    /// Makes the next push to Botcopy slow, by chance.
+    fn perhaps_slow(&mut self) {
+        if self.stage.side.bot == Bot::Botcopy && self.random.u32(..ONE_IN) == 0 {
+            let pace = Fault::Pace(Duration::from_millis(self.random.u64(..=LONGEST_PUSH)));
+            self.stage.world.stack.botcopy.faults().next(1, "push", pace);
+        }
+    }
+
     /// All ask for a person; returns those who have one, or were promised one.
     async fn ask(&mut self, people: Vec<String>) -> Vec<String> {
         let mut asking_now = JoinSet::new();
@@ -98,6 +109,7 @@ impl Talk {
             for session in self.stage.located(people) {
                 let open = self.stage.world.stack.livechat.open_chats();
                 if open.iter().any(|chat| chat.id == session.chat_id && chat.public_agent() == Some(ANNA)) {
+                    self.perhaps_slow();
                     let words = self.words(&session.person, Direction::ToUser);
                     let sent = self.stage.world.stack.livechat.agent_sends_text(&session.chat_id, ANNA, &words.text);
                     sent.expect("an agent can write in an open chat");
@@ -146,12 +158,16 @@ impl Talk {
         // Botpress repeats a start that has failed. LiveChat may have opened a chat for the failed one by then, which is closed before
         // the repeat opens another.
         let failed_starts = journal.all("operation_called").iter().filter(|entry| is_failed_start(entry)).count();
-        let figure = format!(
+        let mut figure = format!(
             "{users} users asked {asked} times, {refused} in vain, and wrote or were told {} texts; LiveChat finished {late} of {} \
              calls late, {failed_starts} starts failed and were repeated",
             words.len(),
             count("call_answered", &calls),
         );
+        if stage.side.bot == Bot::Botcopy {
+            let slow = stage.world.stack.botcopy.faults().spoiled().len();
+            figure.push_str(&format!("; Botcopy took up to {LONGEST_PUSH} ms for {slow} pushes"));
+        }
         let mut own: Vec<_> = stage.left_over().into_iter().collect();
         let open = stage.world.stack.livechat.open_chats().len();
         own.extend((open > 0).then(|| format!("{open} chats are open")));
