@@ -146,3 +146,26 @@ async fn a_push_that_takes_long_is_shown_once_and_the_webhook_is_answered_meanwh
         assert!(world.items("waiting").is_empty() && world.items("parked").is_empty());
     }
 }
+
+/// Through compiled functions, too: the process has to stay awake when it has answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn words_behind_a_push_that_takes_long_follow_it() {
+    let world = World::start().await;
+    let user = world.handed_over_user().await;
+    world.answers(ANNA, "hello").await;
+    world.stack.botcopy.faults().next(1, "push", Fault::Pace(Duration::from_secs(3)));
+    let arrived = async {
+        for text in ["one", "two"] {
+            world.stack.livechat.agent_sends_text(&world.chat_id(), ANNA, text).unwrap();
+            world.stack.livechat.settled().await;
+        }
+        let answered_at = world.now();
+        while world.widget_shows(&user, "agent").len() < 3 {
+            world.sleep(Duration::from_millis(100)).await;
+        }
+        answered_at
+    };
+    let answered_at = world.drive(arrived).await;
+    assert!(world.now().since(answered_at) > Duration::from_secs(1), "both webhooks were answered long before");
+    assert_eq!(world.widget_shows(&user, "agent"), ["hello", "one", "two"]);
+}
