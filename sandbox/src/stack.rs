@@ -410,10 +410,14 @@ impl Stack {
         WEBHOOK_SECRET
     }
 
+    /// The number of invocations in this process that have not been answered.
+    pub fn invocations(&self) -> usize {
+        self.actions.running() + self.webhooks.running()
+    }
+
     /// The number of invocations running in this process, including those whose work goes on when they have been answered.
     pub fn running(&self) -> usize {
-        let in_background: usize = self.instances.iter().map(Instances::in_background).sum();
-        self.actions.running() + self.webhooks.running() + in_background
+        self.invocations() + self.instances.iter().map(Instances::in_background).sum::<usize>()
     }
 
     /// Replaces every function instance of this process by a new one, as after a crash.

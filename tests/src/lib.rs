@@ -94,7 +94,7 @@ impl Clocks {
             _ => self.functions.sleepers(),
         };
         let is_late_due = stack.next_late().is_some_and(|at| at <= self.now());
-        !is_late_due && stack.underway.count() <= running && running <= asleep + in_table + held
+        !is_late_due && stack.underway.count() <= stack.invocations() && running <= asleep + in_table + held
     }
 
     /// Jumps to the next time for which anything waits. A deadline counts only while a call is held back on purpose:
