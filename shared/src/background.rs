@@ -5,24 +5,24 @@
 //!
 //! Source: <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>, "Invoke phase".
 
+use std::mem::replace;
 use std::panic::resume_unwind;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
 use tower::{Service, ServiceExt as _};
 
 use crate::telemetry;
 
 tokio::task_local! {
-    /// Tells the caller of this task's work not to wait for its end.
-    static CALLER: Arc<Notify>;
+    /// The caller of this task's work.
+    static CALLER: Arc<Caller>;
 }
 
 /// Tells the caller of the current work, if it was [carried](Background::carry), not to wait for its end.
 pub(crate) fn let_caller_go() {
     // Fails only outside `carry`, where the caller itself does the work.
-    let _ = CALLER.try_with(|caller| caller.notify_one());
+    let _ = CALLER.try_with(|caller| caller.leave());
 }
 
 /// Whether the current work goes on if its caller leaves.
@@ -46,21 +46,21 @@ impl Background {
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
-        let caller = Arc::new(Notify::new());
+        let caller = Arc::new(Caller::new(self.clone()));
         let work = CALLER.scope(Arc::clone(&caller), inherited(telemetry::in_this_trace(work)));
-        let mut carried = Carried { task: Some(tokio::spawn(work)), background: self };
-        let ended = async {
-            let ended = carried.task.as_mut()?.await;
-            carried.task = None;
-            match ended {
-                Ok(output) => Some(output),
-                Err(error) => error.try_into_panic().map_or(None, |panic| resume_unwind(panic)),
-            }
-        };
+        let ends = Ends(Arc::clone(&caller));
+        let work = tokio::spawn(async move {
+            let _ends = ends;
+            work.await
+        });
+        let waits = Waits(caller);
         tokio::select! {
             biased;
-            output = ended => output,
-            () = caller.notified() => None,
+            ended = work => match ended {
+                Ok(output) => Some(output),
+                Err(error) => error.try_into_panic().map_or(None, |panic| resume_unwind(panic)),
+            },
+            () = waits.0.let_go.notified() => None,
         }
     }
 
@@ -95,29 +95,68 @@ impl Background {
             }
         })
     }
+}
 
-    fn keep<T: Send + 'static>(&self, task: JoinHandle<T>) {
-        self.0.send_modify(|count| *count += 1);
-        let background = self.clone();
-        tokio::spawn(async move {
-            // A panic ends one piece of work; the sweep repeats it.
-            let _ = task.await;
-            background.0.send_modify(|count| *count = count.saturating_sub(1));
-        });
+/// The caller of a piece of work.
+#[derive(Debug)]
+struct Caller {
+    course: Mutex<Course>,
+    let_go: Notify,
+    background: Background,
+}
+
+/// The course of a piece of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    /// Its caller waits for it.
+    Attended,
+    /// It goes on without its caller.
+    Alone,
+    /// It has ended.
+    Ended,
+}
+
+impl Caller {
+    fn new(background: Background) -> Self {
+        Self { course: Mutex::new(Course::Attended), let_go: Notify::new(), background }
+    }
+
+    /// Leaves the work. It counts from here on, before the caller acts on it, so that it is never overlooked.
+    fn leave(&self) {
+        let mut course = self.course();
+        if *course == Course::Attended {
+            *course = Course::Alone;
+            self.background.0.send_modify(|count| *count += 1);
+        }
+        self.let_go.notify_one();
+    }
+
+    fn end(&self) {
+        if replace(&mut *self.course(), Course::Ended) == Course::Alone {
+            self.background.0.send_modify(|count| *count = count.saturating_sub(1));
+        }
+    }
+
+    fn course(&self) -> MutexGuard<'_, Course> {
+        self.course.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Work with a caller who waits for it; when the caller leaves, it goes on without one.
-struct Carried<'a, T: Send + 'static> {
-    task: Option<JoinHandle<T>>,
-    background: &'a Background,
+/// While it lives, the caller waits.
+struct Waits(Arc<Caller>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
 }
 
-impl<T: Send + 'static> Drop for Carried<'_, T> {
+/// While it lives, the work goes on. If it dies, the sweep repeats what is left.
+struct Ends(Arc<Caller>);
+
+impl Drop for Ends {
     fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
-            self.background.keep(task);
-        }
+        self.0.end();
     }
 }
 

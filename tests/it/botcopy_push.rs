@@ -133,7 +133,7 @@ async fn a_push_that_takes_long_is_shown_once_and_the_webhook_is_answered_meanwh
         let written_at = world.now();
         world.answers(ANNA, "one").await;
         let webhook = world.stack.journal.all("webhook_delivered").pop().unwrap();
-        assert_eq!(webhook.detail["status"], 200);
+        assert_eq!(webhook.detail["status"], 200, "a push of {seconds} s: {:#?}", webhook);
         let took = webhook.at.since(written_at);
         assert!(took < Duration::from_secs(2), "the webhook was answered after {took:?}");
         minutes(&world, 2).await;

@@ -505,8 +505,8 @@ impl Passed<'_> {
             Some(answer) => answer,
             None => {
                 gate.fail(self.called_at);
-                gate.tell().await;
                 let_caller_go();
+                gate.tell().await;
                 call.await
             }
         }
