@@ -14,11 +14,13 @@ use crate::handoff::delivery::outbound::{Attempt, Delay, Delivered, Outbound};
 use crate::handoff::inbox::accept::Intake;
 use crate::handoff::inbox::content::{LaneKey, View, about};
 use crate::handoff::vendors::doubt::{AT_WORK, next_look};
-use crate::handoff::vendors::limits::{counted, hurried, while_held};
+use crate::handoff::vendors::limits::{counted, hurried, is_delivering, while_held};
 use crate::handoff::{DELIVERY_TIME, Error, Handoff, Result, lease_until};
 use crate::ids::SessionId;
 use crate::metrics::Metric;
-use crate::model::lane::{Accepted, Completed, Done, Failing, Failure, Known, Lease, Occupancy, Outcome, Waiting};
+use crate::model::lane::{
+    Accepted, Completed, Done, Failing, Failure, Known, Lane, Lease, Occupancy, Outcome, Waiting,
+};
 use crate::model::session::{Session, State};
 use crate::model::user::User;
 use crate::model::vendor_calls::VendorCalls;
@@ -398,6 +400,10 @@ impl Handoff {
             };
             if !holds_lease {
                 return Ok(Drained::Finished);
+            }
+            // Part of another delivery, which waits for it, or towards a vendor that can be asked for the outcome.
+            if C::LANE == Lane::ToAgent || is_delivering() {
+                return Box::pin(hurried(self.drain(view, whose, lease, deadline, Patience::Wait))).await;
             }
             let (handoff, session_id, user_id) = (self.clone(), session_id.clone(), whose.user_id.cloned());
             let lease = lease.clone();

@@ -98,6 +98,11 @@ pub(crate) async fn before<F: Future>(deadline: Timestamp, work: F) -> F::Output
     CALLER_UNTIL.scope(deadline, work).await
 }
 
+/// Whether the current work is part of a delivery.
+pub(crate) fn is_delivering() -> bool {
+    LEASE_UNTIL.try_with(|_| ()).is_ok()
+}
+
 /// The effect of repeating a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
