@@ -447,9 +447,7 @@ impl Handoff {
     /// Delivers the notices that the user of an ending session has not seen yet, such as that it was given up: once the session is over
     /// nothing delivers them. Returns whether none is left.
     pub(crate) async fn tell_all(&self, session_id: &SessionId, deadline: Timestamp) -> Result<bool> {
-        let (handoff, id) = (self.clone(), session_id.clone());
-        let drain = async move { handoff.drain_if_free::<ToBot>(&id, deadline).await };
-        Ok(match self.background.carry(drain.boxed()).await.transpose()?.flatten() {
+        Ok(match self.drain_if_free::<ToBot>(session_id, deadline).await? {
             Some(drained) => !matches!(drained, Drained::Postponed(_)),
             None => self.load_context::<ToBot>(session_id.into()).await.occupancy.is_idle(),
         })
