@@ -69,8 +69,6 @@ impl Handoff {
             Lane::ToAgent => self.drain_if_free::<ToAgent>(&parked.session_id, deadline).await?,
             Lane::ToBot => self.drain_if_free::<ToBot>(&parked.session_id, deadline).await?,
         };
-        // The operator's process ends after this.
-        self.background.finished().await;
         Ok(match self.table.outcome(parked).await? {
             Some(Outcome::Delivered) => Redriven::Delivered,
             Some(Outcome::Dropped) => Redriven::Dropped,
