@@ -251,3 +251,21 @@ async fn a_call_makes_few_trips_to_the_table() {
     }
     assert_eq!((fewest_of_start, fewest_of_message), (11, 5), "trips for a start and for a message at most");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_asks_again_while_the_end_before_is_pushed_is_promised_no_agent_who_has_left() {
+    let world = World::in_process().await;
+    let user = world.handed_over_user().await;
+    world.answers(ANNA, "hello").await;
+    world.stack.botcopy.faults().always("push", Fault::answer(503, "<html></html>"));
+    world.agent_closes(ANNA).await;
+    assert!(!says_in_time(&world, &user, "still there?").await, "the chat is closed");
+    world.stack.botcopy.faults().clear();
+    world.advance(MINUTE);
+    let (asked_at, is_promised) = (world.now(), says_in_time(&world, &user, ASK).await);
+    assert!(world.now().since(asked_at) < Duration::from_millis(1_500), "{:?}", world.now().since(asked_at));
+    minutes(&world, 2).await;
+    let with_agents = !world.stack.livechat.open_chats().is_empty();
+    assert_eq!((is_promised, world.stack.botcopy.is_paused(&user)), (with_agents, with_agents));
+    assert!(world.items("waiting").is_empty() && world.items("parked").is_empty());
+}

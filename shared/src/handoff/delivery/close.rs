@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::handoff::delivery::outbound::Delivered;
 use crate::handoff::vendors::credentials::call;
 use crate::handoff::vendors::doubt::AT_WORK;
-use crate::handoff::vendors::limits::calls_so_far;
+use crate::handoff::vendors::limits::{calls_so_far, holds_words};
 use crate::handoff::{Error, Handoff, LONGEST_CALL, Result};
 use crate::ids::UserId;
 use crate::livechat::ChatOverview;
@@ -140,7 +140,8 @@ impl Handoff {
         loop {
             let now = self.clock.now();
             let is_held = match self.table.occupancy(id, Lane::ToAgent).await? {
-                Occupancy::Held { until } => now < until,
+                // The words whose delivery has found that the session is over were answered: nothing of them is under way.
+                Occupancy::Held { until } => now < until && !holds_words(),
                 Occupancy::Idle { .. } | Occupancy::Busy => false,
             };
             if !is_held || until <= now {

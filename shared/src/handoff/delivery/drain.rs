@@ -266,7 +266,7 @@ impl Handoff {
             }
             let ends = (end_held_up_since(contents), contents.waiting.iter().any(|one| one.content.is_end()));
             let attempt = self.attempt((session, user), item, ends, deadline);
-            let (attempt, calls) = counted(while_held(lease, attempt)).await;
+            let (attempt, calls) = counted(while_held(C::LANE, lease, attempt)).await;
             seen.calls = seen.calls.plus(calls);
             let delivered = match attempt? {
                 Attempt::Done(delivered) => delivered,

@@ -16,7 +16,7 @@ use crate::handoff::{Error, LONGEST_CALL, NOTE_TIME, Result, VENDOR_TIMEOUT};
 use crate::http::with_timeout;
 use crate::ids::UserId;
 use crate::metrics::{About, Metric, Metrics};
-use crate::model::lane::Lease;
+use crate::model::lane::{Lane, Lease};
 use crate::model::vendor::{BOTCOPY, BOTPRESS, LIVECHAT};
 use crate::model::vendor_calls::VendorCalls;
 use crate::secrets::Recall;
@@ -61,6 +61,8 @@ tokio::task_local! {
     static IN_A_HURRY: bool;
     /// When the lease under which this task delivers ends.
     static LEASE_UNTIL: Timestamp;
+    /// Whether this task delivers to agents, or does work within such a delivery.
+    static HOLDS_WORDS: bool;
     /// Until when the caller of this task waits.
     static CALLER_UNTIL: Timestamp;
     /// The vendor calls of this task's current piece of work.
@@ -89,8 +91,9 @@ fn count_call(vendor: &str) {
 
 /// Does a lane's `work` under its lease: no call is made that could outlast the lease, and no call that must happen once is abandoned
 /// before the holder's deadline demands it.
-pub(crate) async fn while_held<F: Future>(lease: &Lease, work: F) -> F::Output {
-    LEASE_UNTIL.scope(lease.until, before(lease.deadline, work)).await
+pub(crate) async fn while_held<F: Future>(lane: Lane, lease: &Lease, work: F) -> F::Output {
+    let work = HOLDS_WORDS.scope(holds_words() || lane == Lane::ToAgent, before(lease.deadline, work));
+    LEASE_UNTIL.scope(lease.until, work).await
 }
 
 /// Does `work` for a caller who waits until `deadline`, which bounds a call that must happen once.
@@ -101,6 +104,11 @@ pub(crate) async fn before<F: Future>(deadline: Timestamp, work: F) -> F::Output
 /// Whether the current work is part of a delivery.
 pub(crate) fn is_delivering() -> bool {
     LEASE_UNTIL.try_with(|_| ()).is_ok()
+}
+
+/// Whether the current work is part of a delivery to agents: it holds the lease of their lane, and must not wait for it.
+pub(crate) fn holds_words() -> bool {
+    HOLDS_WORDS.try_get().unwrap_or(false)
 }
 
 /// The effect of repeating a call.

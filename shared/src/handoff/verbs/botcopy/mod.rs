@@ -231,27 +231,31 @@ impl Handoff {
             Ok(None) => (Ok(None), None),
             Err(error) => (Err(error), None),
         };
-        if let Ok(Some(_)) = &said
-            && call.is_trigger
-        {
-            self.continue_with(session, &told, deadline).await;
-        }
-        if let Some(intake) = intake {
+        // Beside the delivery, not before it: a session's end that waits in the lane to the bot waits for words that are under way.
+        let goes_on = async {
+            if let Ok(Some(_)) = &said
+                && call.is_trigger
+            {
+                self.continue_with(session, &told, deadline).await;
+            }
+        };
+        let delivery = async {
+            let intake = intake?;
             let holds_lease = intake.accepted.holds_lease();
             let delivery = Box::pin(self.deliver_said(session, intake, &lease, deadline));
-            match self.clock.within(deadline, delivery).await {
-                Some(Drained::Delivered) if holds_lease => {
-                    if let Ok(Some(heard)) = &said {
-                        self.note_answered(&session.user_id, heard, begun).await;
-                    }
-                    return self.paused();
-                }
-                Some(_) => {}
-                None => {
-                    tracing::warn!(session.id = %session.session_id,
-                        "a message was not delivered in time; the sweep delivers it")
-                }
+            let drained = self.clock.within(deadline, delivery).await;
+            if drained.is_none() {
+                tracing::warn!(session.id = %session.session_id,
+                    "a message was not delivered in time; the sweep delivers it");
             }
+            drained.filter(|drained| holds_lease && matches!(drained, Drained::Delivered))
+        };
+        let ((), delivered) = tokio::join!(Box::pin(goes_on), Box::pin(delivery));
+        if delivered.is_some() {
+            if let Ok(Some(heard)) = &said {
+                self.note_answered(&session.user_id, heard, begun).await;
+            }
+            return self.paused();
         }
         // Not known to be delivered in time: answer according to what the table now says.
         let known = said.as_ref().ok().cloned().flatten().or(heard);
