@@ -6,12 +6,11 @@ use std::time::Duration;
 use sandbox::faults::Fault;
 use serde_json::{Value, json};
 use tests::{ANNA, ASK, Log, World};
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Records everything that this thread logs.
 fn log_of_this_thread() -> (Log, impl Sized) {
     let log = Log::default();
-    let guard = log.subscriber("info").set_default();
+    let guard = log.listen("info");
     (log, guard)
 }
 
